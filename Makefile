@@ -1,0 +1,72 @@
+# Everything a fresh machine needs is python3, make and the package registries.
+#   make demo   set up, run the main job on embedded defaults, show it (BROKER=rabbitmq: on RabbitMQ)
+#   make test   set up, then check and all tests
+SHELL := /bin/bash
+PYTHON ?= python3
+BROKER ?= nats
+# Most tests wait for servers most of the time.
+WORKERS ?= 3
+# SERVICES=containers: the suites run on brokers and a cluster in containers, where Docker answers.
+SERVICES ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+IN := $(if $(filter containers,$(SERVICES)),$(BIN)/python -m tests.containers)
+
+.PHONY: demo test check e2e bench soak chaos rabbitmq requirements clean
+
+demo: $(READY) $(filter rabbitmq,$(BROKER))
+	$(BIN)/jobrelay demo --broker $(BROKER)
+
+# Never against a developer's own cluster: that is what e2e is for.
+test: check
+	@[ -n "$$RABBITMQ_URL$(SERVICES)" ] || $(MAKE) --no-print-directory rabbitmq || [ -z "$$CI" ]
+	env -u KUBECONFIG $(IN) $(BIN)/pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term --cov-report=html:.jobrelay/coverage --cov-fail-under=90
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+# Against KUBECONFIG, NATS_URL and RABBITMQ_URL where they are set, in E2E_NAMESPACE; else against servers of its own.
+e2e: $(READY)
+	$(IN) $(BIN)/pytest tests/e2e
+
+# Everything that can break, broken; the table of it goes to .jobrelay/chaos.md. Takes an hour or two.
+chaos: $(READY)
+	JOBRELAY_CHAOS=long $(BIN)/pytest tests/chaos tests/garbage -s
+
+bench: $(READY)
+	$(BIN)/python -m tests.bench
+
+# JOBRELAY_SOAK_REQUESTS (20000) at 60 a second: do handler and controller stay as they are?
+soak: $(READY)
+	$(BIN)/python -m tests.bench.soak
+
+# RabbitMQ is no Python package. We start nodes of our own: the system-wide service is neither needed nor started.
+rabbitmq:
+	@PATH="$$PATH:/usr/lib/rabbitmq/bin"; command -v rabbitmq-server >/dev/null || \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y rabbitmq-server; \
+	  else \
+	    echo "rabbitmq-server is missing: install the package rabbitmq-server (make does it as root on Debian)," \
+	      "put it on PATH, or name a server for the tests in RABBITMQ_URL" >&2; exit 1; \
+	  fi
+
+# Debian keeps venv in a package of its own.
+$(READY): .ci/requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV) || { apt-get update -qq && apt-get install -qq -y python3-venv && $(PYTHON) -m venv $(VENV); }
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r .ci/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+# Resolve the pinned requirements anew, and with them what the image gets: the same versions. uv is only needed here.
+COMPILE := uv pip compile --universal --generate-hashes --quiet --no-emit-index-url --no-emit-find-links
+requirements:
+	$(COMPILE) --all-extras --upgrade pyproject.toml -o .ci/requirements.txt
+	$(COMPILE) --extra nats --extra otlp --extra rabbitmq -c .ci/requirements.txt pyproject.toml -o .ci/requirements-runtime.txt
+	printf 'hatchling>=1.27\nsetuptools>=68\n' | $(COMPILE) -c .ci/requirements.txt - -o .ci/requirements-build.txt
+
+clean:
+	rm -rf $(VENV) .jobrelay .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* dist build *.egg-info

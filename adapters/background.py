@@ -1,0 +1,30 @@
+"""Work beside a block, for adapters that are one object and not a TaskGroup. It retries and restarts nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+
+@asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run it beside the block, and cancel it afterwards. If it fails, the block is cancelled and its error raised.
+
+    Unlike a TaskGroup it does not wrap what the block raises.
+    """
+    block = asyncio.current_task()
+    task = asyncio.get_running_loop().create_task(work)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None and block is not None:
+            block.cancel()
+
+    task.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        if task.done() and not task.cancelled() and task.exception() is not None and block is not None:
+            block.uncancel()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

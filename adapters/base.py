@@ -1,0 +1,241 @@
+"""The broker port: what jobrelay needs of a message broker, and the errors every adapter translates its own into."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from cloudevents.core.v1.event import CloudEvent
+
+from events.binding import from_nats
+
+
+class BrokerError(Exception):
+    """Base of what an adapter raises."""
+
+
+class BrokerUnavailable(BrokerError):
+    """Not now: connection lost, timeout, store full, topology missing. Nothing is known to be lost; try again later."""
+
+
+class TopicRefused(BrokerError):
+    """The broker will never take this event on this topic: unroutable, no stream, forbidden, or too large."""
+
+    def __init__(self, topic: "Topic", reason: str, *, too_large: bool = False) -> None:
+        super().__init__(f"{topic}: {reason}")
+        self.topic = topic
+        self.reason = reason
+        self.too_large = too_large
+
+
+class TopologyDrift(BrokerError):
+    """A stream, consumer, exchange or queue exists with other arguments than ours. Reported, never deleted."""
+
+
+class Kind(StrEnum):
+    """What a topic carries. `REPLY` topics are named by the requester and used as they are."""
+
+    REQUESTS = "requests"
+    CONTROL = "control"
+    LIFECYCLE = "lifecycle"
+    DEAD = "dead"
+    REPLY = "reply"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """Where an event goes, without the installation's prefix, which is the adapter's business.
+
+    `key` is the lane (`high`, `low`, empty for normal) of REQUESTS, `<service>.<id>.<phase>` of LIFECYCLE (parts
+    already encoded), the broker's own subject or routing key of REPLY, the origin of DEAD, and empty for CONTROL.
+    """
+
+    kind: Kind
+    key: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}.{self.key}" if self.key else str(self.kind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One stored message, read without consuming it. `sequence` is the broker's position, `time` when it was stored."""
+
+    topic: Topic
+    sequence: int
+    time: datetime
+    headers: Mapping[str, str]
+    body: bytes
+    decode: Callable[[Mapping[str, str], bytes], CloudEvent] = from_nats
+    """How this broker binds events to messages."""
+
+    def event(self) -> CloudEvent:
+        """Decode it. Raises `events.cloudevent.InvalidEvent`."""
+        return self.decode(self.headers, self.body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """Messages of one topic that wait (`ready`) and that are delivered but not settled (`unsettled`).
+
+    RabbitMQ tells nobody what it has delivered: there `unsettled` is what this process holds.
+    """
+
+    ready: int
+    unsettled: int
+
+
+class Delivery(Protocol):
+    """One message in flight. Settle it exactly once; left unsettled, the broker redelivers it.
+
+    The adapter keeps the broker from redelivering it while this process holds it. Settling on a lost connection is no
+    error: the broker redelivers, and effects are idempotent.
+    """
+
+    @property
+    def attempt(self) -> int:
+        """1 on the first delivery; counts redeliveries and `retry`, not `defer`."""
+        ...
+
+    @property
+    def message_id(self) -> str:
+        """The broker's name of this stored message, the same on every redelivery.
+
+        `<stream>/<sequence>`, or `<queue>/<id>`.
+        """
+        ...
+
+    @property
+    def replays(self) -> int:
+        """How often it was a dead letter that somebody had replayed; 0 as published."""
+        ...
+
+    @property
+    def topic(self) -> Topic:
+        """Where it came from (REQUESTS with its lane, or CONTROL)."""
+        ...
+
+    @property
+    def body(self) -> bytes:
+        """The bytes as published."""
+        ...
+
+    def event(self) -> CloudEvent:
+        """Decode it. Raises `events.cloudevent.InvalidEvent`: decoding is lazy, so poison has one owner."""
+        ...
+
+    async def ack(self) -> None:
+        """Done: its effect is durable."""
+        ...
+
+    async def retry(self, delay: float) -> None:
+        """Again, no sooner than `delay` seconds from now, counted as an attempt."""
+        ...
+
+    async def defer(self, delay: float) -> None:
+        """Again, no sooner than `delay` seconds from now, not counted as an attempt."""
+        ...
+
+    async def reject(self, code: str, reason: str) -> None:
+        """To the dead letters with its original bytes and headers, `code` and `reason` (cut at 8 KiB); never again."""
+        ...
+
+
+class Subscription(Protocol):
+    """Deliveries of one topic kind, at most `prefetch` of them handed out and unsettled.
+
+    What waits inside the subscription is part of that number, but for one more of each further lane.
+    """
+
+    def __aiter__(self) -> AsyncIterator[Delivery]: ...
+
+    def close(self) -> None:
+        """Stop fetching: the iteration ends, what is in flight can still be settled, the rest goes back."""
+        ...
+
+
+class Publisher(Protocol):
+    """Takes events out."""
+
+    async def publish(self, topic: Topic, event: CloudEvent, *, message_id: str | None = None) -> None:
+        """Return once the broker has stored it. `message_id` lets the broker drop repeats within ten minutes.
+
+        By default it is the event's id; of REQUESTS and CONTROL, whose ids are unique per source only, source and id.
+        Raises `BrokerUnavailable` or `TopicRefused`.
+        """
+        ...
+
+
+class Log(Protocol):
+    """Reads what is stored, without consuming it."""
+
+    def history(
+        self, kind: Kind, *, key: str | None = None, follow: bool = False, new_only: bool = False
+    ) -> AbstractAsyncContextManager[AsyncIterator[Record]]:
+        """Records of LIFECYCLE or DEAD, oldest first.
+
+        `key` selects by key: parts separated by dots, `*` for one part, `#` for the rest. `follow` goes on with what
+        comes; without it the iteration ends with what was stored on entry. `new_only` skips what was stored before.
+        """
+        ...
+
+
+class DeadLetter(Protocol):
+    """One dead letter in hand. It stays one until `replay` or `drop` returned; after that both do nothing."""
+
+    @property
+    def record(self) -> Record: ...
+
+    async def replay(self) -> None:
+        """Put it back on the topic it came from, as a new message with its bytes and headers; then remove it.
+
+        A crash in between leaves it to be replayed twice, never lost. Raises `BrokerUnavailable`, or `TopicRefused`
+        when it came from no topic of ours or does not fit any more.
+        """
+        ...
+
+    async def drop(self) -> None:
+        """Remove it for good. Raises `BrokerUnavailable`: then it may be there still."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """Works with the dead letters, one operator at a time where the broker can tell."""
+
+    def dead_letters(self) -> AbstractAsyncContextManager[AsyncIterator[DeadLetter]]:
+        """Those that were stored on entry, oldest first. What is neither replayed nor dropped in the block stays."""
+        ...
+
+
+class Topology(Protocol):
+    """Streams and queues. One role owns them (declares), the others check."""
+
+    async def declare(self) -> None:
+        """Create what is missing. Raises `TopologyDrift` when something exists with other arguments (left as it is)."""
+        ...
+
+    async def check(self) -> None:
+        """Raises `BrokerUnavailable` naming what is missing, `TopologyDrift` naming what differs."""
+        ...
+
+    async def depth(self) -> Mapping[Topic, Depth]:
+        """Of each request lane, of control, and of the dead letters (`ready` only)."""
+        ...
+
+
+class Broker(Publisher, Log, DeadLetters, Topology, Protocol):
+    """One connected broker."""
+
+    @property
+    def name(self) -> str:
+        """`nats`, `rabbitmq` or `memory`: what annotation `broker` of a Job says."""
+        ...
+
+    @property
+    def connected(self) -> bool: ...
+
+    def subscribe(self, kind: Kind, *, prefetch: int) -> AbstractAsyncContextManager[Subscription]:
+        """Consume REQUESTS (all lanes, weighted so that none starves) or CONTROL, competing with other members."""
+        ...

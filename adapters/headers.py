@@ -1,0 +1,139 @@
+"""The headers that jobrelay adds to a message it stores again. Pure; the same on every broker.
+
+They count attempts, hold a message back, and say why a dead letter is one. The event's own are `events.binding`'s.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from urllib.parse import quote, unquote
+
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters.base import Kind
+
+ATTEMPTS = "jobrelay-attempts"
+"""Attempts that were used up before this message was stored (again)."""
+NOT_BEFORE = "jobrelay-not-before"
+"""Milliseconds since 1970 before which the message is not handed out."""
+CODE = "jobrelay-code"
+"""Why a dead letter is one: the error code."""
+REASON = "jobrelay-reason"
+"""Why, in words; percent-encoded UTF-8 (`reason_of` reads it)."""
+ORIGIN = "jobrelay-origin"
+"""Where a dead letter was: `<stream>/<sequence>` or `<queue>/<id>`."""
+
+REPLAYS = "jobrelay-replays"
+"""How often this message was a dead letter that somebody had replayed."""
+
+REASON_LIMIT = 8192
+"""Bytes of a reason as it stands in the header."""
+RESERVE = 16 * 1024
+"""What a request or control message stays below the broker's limit, so that its dead letter still fits."""
+
+LETTER = (CODE, REASON, ORIGIN, ATTEMPTS, NOT_BEFORE)
+"""Ours on a dead letter, that a replayed one has no more."""
+
+_LONGEST_COUNT = 7
+_LONGEST_ID = 256
+_LATEST_MS = 253_402_300_799_000  # the end of the year 9999
+_PLAIN = " !\"#$&'()*+,/:;<=>?@[]^`{|}"
+_TORN_ESCAPE = re.compile(r"%[0-9A-F]?$")
+# What NATS and AMQP clients agree to send as a header's name.
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}")
+
+
+def attempts_before(headers: Mapping[str, str]) -> int:
+    """Attempts used up before; 0 for anything that is not a sensible number (anybody can publish a header)."""
+    return _count(headers.get(ATTEMPTS, ""))
+
+
+def replays(headers: Mapping[str, str]) -> int:
+    """How often it was replayed; 0 for anything that is not a sensible number."""
+    return _count(headers.get(REPLAYS, ""))
+
+
+def not_before(headers: Mapping[str, str]) -> float | None:
+    """Epoch seconds before which the message waits; None when there is no such header, or no sensible one."""
+    text = headers.get(NOT_BEFORE, "")
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_LATEST_MS))):
+        return None
+    return min(int(text), _LATEST_MS) / 1000
+
+
+def message_id(kind: Kind, event: CloudEvent) -> str:
+    """What lets the broker drop a repeat. Requests of two sources may share an id, so their source counts."""
+    identity = str(event.get_id())
+    if kind in (Kind.REQUESTS, Kind.CONTROL):
+        source = str(event.get_source())
+        identity = f"{len(source)}:{source}{identity}"
+    return sendable(identity)
+
+
+def sendable(message_id: str) -> str:
+    """A message id that no client changes on its way: itself, or a hash of what is long or not plain ASCII."""
+    plain = message_id.isascii() and message_id.isprintable() and " " not in message_id
+    if plain and len(message_id) <= _LONGEST_ID:
+        return message_id
+    return "sha256-" + hashlib.sha256(message_id.encode(errors="surrogatepass")).hexdigest()
+
+
+def again(headers: Mapping[str, str], *, attempts: int, until: float | None) -> dict[str, str]:
+    """Headers of the copy that `retry` and `defer` store: the original ones, `attempts` used up, not before `until`."""
+    copy = _kept(headers)
+    copy.pop(NOT_BEFORE, None)
+    copy[ATTEMPTS] = str(attempts)
+    if until is not None:
+        copy[NOT_BEFORE] = str(int(until * 1000))
+    return copy
+
+
+def dead(headers: Mapping[str, str], *, code: str, reason: str, origin: str, attempts: int) -> dict[str, str]:
+    """Headers of a dead letter: the original ones and why it is one."""
+    copy = _kept(headers)
+    copy[CODE] = quote(code, errors="replace")[:100]
+    copy[REASON] = _cut(reason)
+    copy[ORIGIN] = origin
+    copy[ATTEMPTS] = str(attempts)
+    return copy
+
+
+def replayed(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers of a dead letter put back: the original ones, one replay more, no attempt used up."""
+    copy = _kept(headers)
+    for name in LETTER:
+        copy.pop(name, None)
+    copy[REPLAYS] = str(replays(headers) + 1)
+    return copy
+
+
+def reason_of(headers: Mapping[str, str]) -> str:
+    """The reason of a dead letter, readable."""
+    return unquote(headers.get(REASON, ""))
+
+
+def size(headers: Mapping[str, str]) -> int:
+    """Bytes that headers take on NATS; close enough elsewhere."""
+    return 12 + sum(len(name.encode()) + len(value.encode()) + 4 for name, value in headers.items())
+
+
+def _count(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_COUNT else 0
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    """Without what the broker itself acted on (a copy must not be a duplicate) and what no client can send."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if not name.lower().startswith("nats-") and name.lower() != "status" and _NAME.fullmatch(name)
+    }
+
+
+def _cut(reason: str) -> str:
+    encoded = quote(reason, safe=_PLAIN, errors="replace").strip()
+    if len(encoded) <= REASON_LIMIT:
+        return encoded
+    # Not in the middle of an escape, nor of a character.
+    whole = unquote(_TORN_ESCAPE.sub("", encoded[:REASON_LIMIT]), errors="ignore")
+    return quote(whole, safe=_PLAIN).strip()

@@ -1,0 +1,349 @@
+"""The broker port in one process: the same promises as the real ones, for tests and for trying things out.
+
+Nothing outlives it, and nothing is shared with other processes.
+"""
+
+import asyncio
+import bisect
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters import headers as stamps
+from adapters.base import BrokerUnavailable, DeadLetter, Depth, Kind, Record, Subscription, Topic, TopicRefused
+from adapters.lanes import LANES, WEIGHTS, Turns
+from adapters.topics import origin, refusal, selects
+from events.binding import from_nats, to_nats
+
+DEDUP_SECONDS = 600.0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Message:
+    topic: Topic
+    sequence: int
+    headers: Mapping[str, str]
+    body: bytes
+    delivered: int = 0
+
+
+@dataclass(slots=True)
+class _Queue:
+    """One lane, or control. What is delivered is in neither."""
+
+    ready: deque[_Message] = field(default_factory=deque)
+    unsettled: int = 0
+    delayed: int = 0
+
+    def hand_back(self, messages: Iterable[_Message]) -> None:
+        returned = list(messages)
+        self.unsettled -= len(returned)
+        self.ready = deque(sorted([*returned, *self.ready], key=lambda message: message.sequence))
+
+
+class _Delivery:
+    def __init__(self, message: _Message, subscription: "_Subscription") -> None:
+        self._message = message
+        self._subscription = subscription
+        used = stamps.attempts_before(message.headers)
+        self.attempt = used + message.delivered
+        self.message_id = f"{message.topic.kind}/{message.sequence}"
+
+    @property
+    def replays(self) -> int:
+        return stamps.replays(self._message.headers)
+
+    @property
+    def topic(self) -> Topic:
+        return self._message.topic
+
+    @property
+    def body(self) -> bytes:
+        return self._message.body
+
+    def event(self) -> CloudEvent:
+        return from_nats(self._message.headers, self._message.body)
+
+    async def ack(self) -> None:
+        self._subscription.settle(self._message)
+
+    async def retry(self, delay: float) -> None:
+        self._again(delay, attempts=self.attempt)
+
+    async def defer(self, delay: float) -> None:
+        self._again(delay, attempts=self.attempt - 1)
+
+    def _again(self, delay: float, *, attempts: int) -> None:
+        if self._subscription.settle(self._message):
+            copy = stamps.again(self._message.headers, attempts=attempts, until=None)
+            self._subscription.broker.put_later(delay, self._message.topic, copy, self._message.body)
+
+    async def reject(self, code: str, reason: str) -> None:
+        if self._subscription.settle(self._message):
+            dead = stamps.dead(
+                self._message.headers, code=code, reason=reason, origin=self.message_id, attempts=self.attempt
+            )
+            origin = Topic(Kind.DEAD, str(self._message.topic))
+            self._subscription.broker.put(origin, dead, self._message.body)
+
+
+class _DeadLetter:
+    def __init__(self, record: Record, broker: "MemoryBroker") -> None:
+        self.record = record
+        self._broker = broker
+
+    async def replay(self) -> None:
+        if self._broker.holds(self.record):
+            self._broker.put(origin(self.record.topic), stamps.replayed(self.record.headers), self.record.body)
+            await self.drop()
+
+    async def drop(self) -> None:
+        self._broker.remove(self.record)
+
+
+class _Subscription:
+    """Competes with the other subscriptions of its kind for what `MemoryBroker` has ready."""
+
+    def __init__(self, broker: "MemoryBroker", kind: Kind, prefetch: int) -> None:
+        self.broker = broker
+        self._kind = kind
+        self._prefetch = prefetch
+        self._unsettled: dict[int, _Message] = {}
+        self._closed = False
+
+    def __aiter__(self) -> AsyncIterator[_Delivery]:
+        return self
+
+    async def __anext__(self) -> _Delivery:
+        while not self._closed:
+            pulse = self.broker.pulse
+            if len(self._unsettled) < self._prefetch and (message := self.broker.take(self._kind)):
+                self._unsettled[message.sequence] = message
+                return _Delivery(message, self)
+            await pulse.wait()
+        raise StopAsyncIteration
+
+    def close(self) -> None:
+        self._closed = True
+        self.broker.beat()
+
+    def settle(self, message: _Message) -> bool:
+        """True the first time, while the delivery is ours."""
+        if self._unsettled.pop(message.sequence, None) is None:
+            return False
+        self.broker.settled(message)
+        return True
+
+    def hand_back(self) -> None:
+        self._closed = True
+        self.broker.hand_back(self._unsettled.values())
+        self._unsettled.clear()
+
+
+class MemoryBroker:
+    """One installation's topics. `reply_topics` are the REPLY topics that exist; events on others are refused."""
+
+    name = "memory"
+
+    def __init__(self, *, max_payload: int = 1 << 20, reply_topics: Collection[str] = ()) -> None:
+        self.connected = True
+        self.pulse = asyncio.Event()
+        self.max_payload = max_payload
+        self._queues = {Topic(Kind.REQUESTS, lane): _Queue() for lane in LANES} | {Topic(Kind.CONTROL): _Queue()}
+        self._logs: dict[Kind, list[Record]] = {Kind.LIFECYCLE: [], Kind.DEAD: [], Kind.REPLY: []}
+        self._reply_topics = frozenset(reply_topics)
+        self._sequences = dict.fromkeys(Kind, 0)
+        self._seen: dict[tuple[Kind, str], float] = {}
+        self._turns = Turns(WEIGHTS)
+        self._timers: set[asyncio.TimerHandle] = set()
+
+    # Publisher
+
+    async def publish(self, topic: Topic, event: CloudEvent, *, message_id: str | None = None) -> None:
+        """See the port. A message as large as `max_payload` less the reserve is the largest request that passes."""
+        if not self.connected:
+            raise BrokerUnavailable("the broker was closed")
+        if reason := refusal(topic):
+            raise TopicRefused(topic, reason)
+        if topic.kind is Kind.REPLY and topic.key not in self._reply_topics:
+            raise TopicRefused(topic, "no such topic")
+        headers, body = to_nats(event)
+        reserve = stamps.RESERVE if topic.kind in (Kind.REQUESTS, Kind.CONTROL) else 0
+        if stamps.size(headers) + len(body) > self.max_payload - reserve:
+            raise TopicRefused(topic, f"{len(body)} bytes", too_large=True)
+        if not self._repeated(topic.kind, message_id or stamps.message_id(topic.kind, event)):
+            self.put(topic, headers, body)
+
+    def put(self, topic: Topic, headers: Mapping[str, str], body: bytes) -> None:
+        """Store bytes that need not be an event, as a foreign client could."""
+        self._sequences[topic.kind] += 1
+        message = _Message(topic=topic, sequence=self._sequences[topic.kind], headers=dict(headers), body=body)
+        if queue := self._queues.get(topic):
+            queue.ready.append(message)
+        else:
+            self._logs[topic.kind].append(
+                Record(
+                    topic=topic,
+                    sequence=message.sequence,
+                    time=datetime.now(UTC),
+                    headers=message.headers,
+                    body=body,
+                )
+            )
+        self.beat()
+
+    def put_later(self, delay: float, topic: Topic, headers: Mapping[str, str], body: bytes) -> None:
+        """Store it after `delay` seconds. Until then it counts as unsettled."""
+        if delay <= 0:
+            self.put(topic, headers, body)
+            return
+
+        def due() -> None:
+            self._timers.discard(timer)
+            self._queues[topic].delayed -= 1
+            self.put(topic, headers, body)
+
+        self._queues[topic].delayed += 1
+        timer = asyncio.get_running_loop().call_later(delay, due)
+        self._timers.add(timer)
+
+    def replies(self, topic: str) -> list[Record]:
+        """What was published on a REPLY topic."""
+        return [record for record in self._logs[Kind.REPLY] if record.topic.key == topic]
+
+    def _repeated(self, kind: Kind, message_id: str) -> bool:
+        now = time.monotonic()
+        key = (kind, message_id)
+        if self._seen.get(key, -DEDUP_SECONDS) > now - DEDUP_SECONDS:
+            return True
+        self._seen.pop(key, None)
+        self._seen[key] = now
+        while (oldest := next(iter(self._seen))) and self._seen[oldest] <= now - DEDUP_SECONDS:
+            del self._seen[oldest]
+        return False
+
+    # Subscriptions
+
+    @asynccontextmanager
+    async def subscribe(self, kind: Kind, *, prefetch: int) -> AsyncIterator[Subscription]:
+        """See the port. On exit everything unsettled goes back at once."""
+        if kind not in (Kind.REQUESTS, Kind.CONTROL):
+            raise ValueError(f"{kind} is read, not consumed")
+        subscription = _Subscription(self, kind, prefetch)
+        try:
+            yield subscription
+        finally:
+            subscription.hand_back()
+
+    def take(self, kind: Kind) -> _Message | None:
+        """The next message of this kind, if one is ready."""
+        lanes = [topic.key for topic, queue in self._queues.items() if topic.kind is kind and queue.ready]
+        if not lanes:
+            return None
+        queue = self._queues[Topic(kind, self._turns.take(lanes))]
+        message = queue.ready.popleft()
+        message.delivered += 1
+        queue.unsettled += 1
+        return message
+
+    def settled(self, message: _Message) -> None:
+        """It is gone, and somebody may have room again."""
+        self._queues[message.topic].unsettled -= 1
+        self.beat()
+
+    def hand_back(self, messages: Iterable[_Message]) -> None:
+        """They are ready again, in their old places."""
+        held = list(messages)
+        for topic, queue in self._queues.items():
+            queue.hand_back([message for message in held if message.topic == topic])
+        self.beat()
+
+    def beat(self) -> None:
+        """Wake everybody who waits for a change."""
+        self.pulse.set()
+        self.pulse = asyncio.Event()
+
+    # Log
+
+    @asynccontextmanager
+    async def history(
+        self, kind: Kind, *, key: str | None = None, follow: bool = False, new_only: bool = False
+    ) -> AsyncIterator[AsyncIterator[Record]]:
+        """See the port."""
+        if kind not in (Kind.LIFECYCLE, Kind.DEAD):
+            raise ValueError(f"{kind} has no history")
+        newest = self._sequences[kind]
+        yield self._read(kind, key=key, last=newest if new_only else 0, stop=None if follow else newest)
+
+    async def _read(self, kind: Kind, *, key: str | None, last: int, stop: int | None) -> AsyncIterator[Record]:
+        wanted = selects(key)
+        while True:
+            pulse, log = self.pulse, self._logs[kind]
+            # By sequence: dead letters go, and others move up.
+            position = bisect.bisect_right(log, last, key=lambda record: record.sequence)
+            if position < len(log) and (stop is None or log[position].sequence <= stop):
+                record = log[position]
+                last = record.sequence
+                if wanted(record.topic.key):
+                    yield record
+            elif stop is not None:
+                return
+            else:
+                await pulse.wait()
+
+    @asynccontextmanager
+    async def dead_letters(self) -> AsyncIterator[AsyncIterator[DeadLetter]]:
+        """See the port."""
+        async with self.history(Kind.DEAD) as records:
+            yield self._letters(records)
+
+    async def _letters(self, records: AsyncIterator[Record]) -> AsyncIterator[DeadLetter]:
+        async for record in records:
+            yield _DeadLetter(record, self)
+
+    def holds(self, letter: Record) -> bool:
+        """It is a dead letter still."""
+        return letter in self._logs[Kind.DEAD]
+
+    def remove(self, letter: Record) -> None:
+        """It is one no more."""
+        self._logs[Kind.DEAD] = [record for record in self._logs[Kind.DEAD] if record is not letter]
+
+    # Topology
+
+    async def declare(self) -> None:
+        """Nothing is ever missing."""
+
+    async def check(self) -> None:
+        """Nothing ever differs."""
+        if not self.connected:
+            raise BrokerUnavailable("the broker was closed")
+
+    async def depth(self) -> Mapping[Topic, Depth]:
+        """See the port."""
+        depths = {
+            topic: Depth(ready=len(queue.ready), unsettled=queue.unsettled + queue.delayed)
+            for topic, queue in self._queues.items()
+        }
+        return depths | {Topic(Kind.DEAD): Depth(ready=len(self._logs[Kind.DEAD]), unsettled=0)}
+
+    def shut(self) -> None:
+        """Nothing is published any more, nothing delayed comes back."""
+        self.connected = False
+        for timer in self._timers:
+            timer.cancel()
+
+
+@asynccontextmanager
+async def connect(*, max_payload: int = 1 << 20, reply_topics: Collection[str] = ()) -> AsyncIterator[MemoryBroker]:
+    """A broker of its own, gone afterwards."""
+    broker = MemoryBroker(max_payload=max_payload, reply_topics=reply_topics)
+    try:
+        yield broker
+    finally:
+        broker.shut()

@@ -1,0 +1,148 @@
+"""The exchanges and queues of one installation on RabbitMQ. Pure data; the design's table, as it is stored.
+
+None of it can be changed without deleting queues. Everything works on RabbitMQ 3.10 to 4: no mirrored or transient
+queues, no global prefetch, no delivery limit of -1.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from adapters.base import Kind, Topic
+from adapters.lanes import LANES, NORMAL
+
+DELAYS = (1, 5, 30, 300, 3600)
+"""Seconds that the delay queues hold a message. One queue with times per message would block behind the longest."""
+DELIVERY_LIMIT = 1_000_000
+"""Ours is in the handler. Without a limit RabbitMQ 4 drops after 20, and -1 loses the message at once on 3.10."""
+KEY_LIMIT = 255
+"""Bytes of a routing key."""
+_INSTANCE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """A durable exchange."""
+
+    name: str
+    kind: str
+    arguments: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """A durable queue, bound to `exchange` with each of `keys`."""
+
+    name: str
+    exchange: str
+    keys: tuple[str, ...]
+    arguments: Mapping[str, object]
+
+
+class Names:
+    """Exchanges and queues of an installation. Raises ValueError for a name that cannot be one."""
+
+    def __init__(self, instance: str) -> None:
+        if not _INSTANCE.fullmatch(instance):
+            raise ValueError(f"instance {instance!r}: lower-case letters, digits and inner hyphens only")
+        self.instance = instance
+
+    def exchange(self, kind: Kind) -> str:
+        """`jobrelay.requests`. Replies go where lifecycle events go."""
+        return f"{self.instance}.{Kind.LIFECYCLE if kind is Kind.REPLY else kind}"
+
+    def queue(self, topic: Topic) -> str:
+        """`jobrelay.requests.high`, `jobrelay.control`, `jobrelay.lifecycle.log`, `jobrelay.dead`."""
+        if topic.kind in (Kind.LIFECYCLE, Kind.REPLY):
+            return f"{self.instance}.lifecycle.log"
+        return f"{self.instance}.{topic.kind}.{topic.key}" if topic.key else f"{self.instance}.{topic.kind}"
+
+    def origin(self, queue: str) -> str:
+        """The topic, as text, that this queue is of: `requests.high`."""
+        return queue.removeprefix(f"{self.instance}.")
+
+    @property
+    def other(self) -> str:
+        """Takes requests with any key that is no lane's."""
+        return f"{self.instance}.requests.other"
+
+    def delay(self, seconds: int) -> str:
+        """Exchange and queue that hold requests so long."""
+        return f"{self.instance}.delay.{seconds}"
+
+
+def lanes_of(kind: Kind) -> tuple[Topic, ...]:
+    """What a subscription to `kind` consumes."""
+    return tuple(Topic(kind, lane) for lane in LANES) if kind is Kind.REQUESTS else (Topic(kind),)
+
+
+def delay_for(seconds: float) -> int:
+    """The shortest delay that is long enough, or the longest there is."""
+    return next((delay for delay in DELAYS if delay >= seconds), DELAYS[-1])
+
+
+def exchanges(names: Names) -> tuple[Exchange, ...]:
+    """In the order in which they are declared."""
+    return (
+        Exchange(name=names.exchange(Kind.DEAD), kind="fanout"),
+        Exchange(name=names.other, kind="fanout"),
+        Exchange(name=names.exchange(Kind.REQUESTS), kind="topic", arguments={"alternate-exchange": names.other}),
+        Exchange(name=names.exchange(Kind.CONTROL), kind="direct"),
+        Exchange(name=names.exchange(Kind.LIFECYCLE), kind="topic"),
+        *(Exchange(name=names.delay(seconds), kind="fanout") for seconds in DELAYS),
+    )
+
+
+def queue_names(instance: str) -> tuple[str, ...]:
+    """All queues of an installation."""
+    return tuple(queue.name for queue in queues(Names(instance)))
+
+
+def queues(names: Names) -> tuple[Queue, ...]:
+    """In the order in which they are declared: what others dead-letter to comes first."""
+    quorum: Mapping[str, object] = {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT}
+    safely: Mapping[str, object] = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
+    work = {**quorum, **safely, "x-dead-letter-exchange": names.exchange(Kind.DEAD)}
+    lanes = (
+        Queue(
+            name=names.queue(topic),
+            exchange=names.other if topic.key == NORMAL else names.exchange(Kind.REQUESTS),
+            keys=(topic.key,),
+            arguments=work,
+        )
+        for topic in lanes_of(Kind.REQUESTS)
+    )
+    delays = (
+        Queue(
+            name=names.delay(seconds),
+            exchange=names.delay(seconds),
+            keys=("",),
+            # No routing key: the message keeps its own, and with it its lane.
+            arguments={
+                **quorum,
+                **safely,
+                "x-message-ttl": seconds * 1000,
+                "x-dead-letter-exchange": names.exchange(Kind.REQUESTS),
+            },
+        )
+        for seconds in DELAYS
+    )
+    control, dead, log = Topic(Kind.CONTROL), Topic(Kind.DEAD), Topic(Kind.LIFECYCLE)
+    return (
+        Queue(name=names.queue(dead), exchange=names.exchange(Kind.DEAD), keys=("",), arguments=quorum),
+        *lanes,
+        Queue(
+            name=names.queue(control),
+            exchange=names.exchange(Kind.CONTROL),
+            # Without a key, or with what clients that think of queues send.
+            keys=("", names.queue(control)),
+            arguments=work,
+        ),
+        Queue(
+            name=names.queue(log),
+            exchange=names.exchange(Kind.LIFECYCLE),
+            keys=("#",),
+            arguments={"x-queue-type": "stream", "x-max-age": "7D"},
+        ),
+        *delays,
+    )

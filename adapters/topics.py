@@ -1,0 +1,58 @@
+"""Keys of topics: which can be published to, and which a pattern selects. Pure; what NATS and AMQP have in common."""
+
+import re
+from collections.abc import Callable
+
+from adapters.base import Kind, Topic, TopicRefused
+from adapters.lanes import LANES
+
+KEY_LIMIT = 1024
+"""Bytes of a key. A longer line than 4 KiB makes a NATS server drop the connection; an AMQP key ends at 255 bytes."""
+
+_WILDCARDS = {"*": r"[^.]+", "#": r".+"}
+_FORBIDDEN = re.compile(r"[\s*>\x00-\x20\x7f]")
+
+
+def refusal(topic: Topic) -> str | None:
+    """Why nothing can be published on this topic; None when it may be tried."""
+    match topic.kind:
+        case Kind.REQUESTS:
+            return None if topic.key in LANES else f"no such lane: {topic.key!r}"
+        case Kind.CONTROL:
+            return None if not topic.key else "control has no key"
+        case Kind.DEAD:
+            return "dead letters are made by rejecting a delivery"
+        case Kind.LIFECYCLE | Kind.REPLY:
+            return _bad_key(topic.key)
+
+
+def origin(letter: Topic) -> Topic:
+    """Where a dead letter came from, as its key says: REQUESTS or CONTROL. Raises `TopicRefused` for anything else."""
+    kind, _, key = letter.key.partition(".")
+    if kind in (Kind.REQUESTS, Kind.CONTROL):
+        topic = Topic(Kind(kind), key)
+        if refusal(topic) is None:
+            return topic
+    raise TopicRefused(letter, "it came from no topic that can be published on")
+
+
+def _bad_key(key: str) -> str | None:
+    if not key or not all(key.split(".")):
+        return "an empty part"
+    if key.startswith("$"):
+        return "names that begin with $ are the broker's own"
+    if _FORBIDDEN.search(key):
+        return "wildcards, spaces and control characters are not allowed"
+    try:
+        length = len(key.encode())
+    except UnicodeEncodeError:
+        return "not Unicode"
+    return f"longer than {KEY_LIMIT} bytes" if length > KEY_LIMIT else None
+
+
+def selects(pattern: str | None) -> Callable[[str], bool]:
+    """The test that `pattern` makes: `*` is one part, `#` at the end the rest (at least one part); None selects all."""
+    if pattern is None:
+        return lambda key: True
+    expression = re.compile(r"\.".join(_WILDCARDS.get(part, re.escape(part)) for part in pattern.split(".")))
+    return lambda key: expression.fullmatch(key) is not None

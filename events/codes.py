@@ -1,0 +1,169 @@
+"""Every error code of jobrelay: when it is told and what helps. Not how a code is found; that is where it is raised."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from events.names import Phase
+
+CONTROL = "control rejected"
+"""Where answers to control events are meant, beside the phases of requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """`told`: in which phases (or `CONTROL`); `when` and `remedy` are sentences for people."""
+
+    told: tuple[str, ...]
+    when: str
+    remedy: str
+
+
+_POD = (Phase.RETRYING, Phase.FAILED)
+
+CODES: Mapping[str, Code] = {
+    "INVALID_EVENT": Code(
+        (Phase.REJECTED,),
+        "The message is no CloudEvent 1.0.",
+        "Send what `message` asks for. It may have no source or id to answer to: then only the dead letter tells.",
+    ),
+    "INVALID_REQUEST": Code(
+        (Phase.REJECTED, CONTROL),
+        "A field is unknown, missing, of a wrong type or out of bounds; or the API server refuses the Job as invalid.",
+        "Correct every field in `fields`; each says what is allowed.",
+    ),
+    "FORBIDDEN": Code(
+        (Phase.REJECTED, Phase.STALLED, CONTROL),
+        "The policy of this installation, or the cluster (admission, Pod Security), does not allow it.",
+        "The message names the rule: change the request, or have the operator change the setting and replay it.",
+    ),
+    "NO_FUNCTION": Code(
+        (Phase.REJECTED,),
+        "The event is no job request, and no function matches it.",
+        "Send `dev.jobrelay.job.requested`, or have the operator add a function; then replay it.",
+    ),
+    "TOO_LARGE": Code(
+        (Phase.REJECTED,),
+        "The event is larger than JOBRELAY_MAX_REQUEST_BYTES, or than Kubernetes can store.",
+        "Send a reference to the data instead of the data.",
+    ),
+    "ID_REUSED": Code(
+        (Phase.REJECTED,),
+        "Another request of this source and id, with other data, has a Job.",
+        "Give each request an id of its own.",
+    ),
+    "NAME_TAKEN": Code(
+        (Phase.REJECTED,),
+        "A Job of this name exists that is not jobrelay's, or another installation's.",
+        "Let the owner of that Job remove it, or use another `prefixName`.",
+    ),
+    "EXPIRED": Code(
+        (Phase.REJECTED,),
+        "The event came later than its `expirytime`.",
+        "Send it again if it is still wanted.",
+    ),
+    "TOO_MANY_ATTEMPTS": Code(
+        (Phase.REJECTED,),
+        "The message was delivered JOBRELAY_MAX_ATTEMPTS times without an outcome.",
+        "The logs say why; replay it when the cause is gone.",
+    ),
+    "IMAGE_PULL": Code(
+        (Phase.STALLED,),
+        "The image cannot be pulled.",
+        "Check its name and pull secrets. The pod goes on trying until the start timeout.",
+    ),
+    "UNSCHEDULABLE": Code(
+        (Phase.STALLED,),
+        "No node can run the pod.",
+        "Ask for less, or wait: it starts as soon as a node has room.",
+    ),
+    "CREATE_CONTAINER": Code(
+        (Phase.STALLED,),
+        "The container cannot be created: a Secret, ConfigMap, volume or program is missing.",
+        "Create what the message names, or correct the request.",
+    ),
+    "QUOTA": Code(
+        (Phase.STALLED,),
+        "A quota of the namespace leaves no room for the pod.",
+        "Wait, or raise the quota. Requests whose Job a quota refuses wait in the broker instead.",
+    ),
+    "JOB_EXECUTION_FAILED": Code(
+        _POD,
+        "The container ended with another exit code than 0.",
+        "See `exitCode` and `logTail`.",
+    ),
+    "EVICTED": Code(
+        _POD,
+        "The node ended the pod to save its own memory or disk.",
+        "Set `resources`, or allow retries.",
+    ),
+    "OOM_KILLED": Code(
+        _POD,
+        "The container used more memory than its limit.",
+        "Raise `resources.limits.memory`.",
+    ),
+    "DEADLINE_EXCEEDED": Code(
+        (Phase.FAILED,),
+        "The Job ran for longer than `activeDeadlineSeconds`.",
+        "Raise it, or make the Job smaller.",
+    ),
+    "START_TIMEOUT": Code(
+        (Phase.FAILED,),
+        "No pod ran within `startTimeout`.",
+        "The `stalled` events before it say why.",
+    ),
+    "TIMEOUT": Code(
+        (Phase.FAILED,),
+        "The request was not over within `timeout`, waiting included.",
+        "Raise it, or find out what it waited for.",
+    ),
+    "POD_FAILURE_POLICY": Code(
+        (Phase.FAILED,),
+        "A rule of `podFailurePolicy` with action FailJob matched a failed pod.",
+        "See the message for the rule, and `logTail`.",
+    ),
+    "MAX_FAILED_INDEXES": Code(
+        (Phase.FAILED,),
+        "More indexes failed than `maxFailedIndexes`.",
+        "`failedIndexes` names them.",
+    ),
+    "FAILED_INDEXES": Code(
+        (Phase.FAILED,),
+        "All indexes are done, and some failed.",
+        "`failedIndexes` names them; `results` has what the others left.",
+    ),
+    "CANCELLED": Code(
+        (Phase.CANCELLED,),
+        "A control event asked for it.",
+        "Nothing to do.",
+    ),
+    "DELETED": Code(
+        (Phase.CANCELLED,),
+        "Somebody deleted the Job before it was over.",
+        "Send the request with a new id if it is still wanted.",
+    ),
+    "UNKNOWN": Code(
+        (CONTROL,),
+        "No Job of this request appeared within JOBRELAY_CONTROL_WAIT.",
+        "Check the `subject`. A request that is still in the broker cannot be cancelled.",
+    ),
+    "AMBIGUOUS": Code(
+        (CONTROL,),
+        "Requests of several sources have this id.",
+        "Name the source in the extension attribute `requestsource`.",
+    ),
+    "FINISHED": Code(
+        (CONTROL,),
+        "The request is over.",
+        "Nothing to do: its terminal event says how.",
+    ),
+    "NEWER_FORMAT": Code(
+        (CONTROL,),
+        "The Job was written by a newer version of jobrelay.",
+        "Upgrade the controller.",
+    ),
+}
+
+
+def codes_told(told: str) -> tuple[str, ...]:
+    """The codes of this phase, or of `CONTROL`."""
+    return tuple(name for name, code in CODES.items() if told in code.told)

@@ -1,0 +1,197 @@
+"""Kubernetes' grammar of names, labels and quantities as pydantic types. What is well formed, not what is allowed."""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", re.ASCII)
+_DNS_SUBDOMAIN = re.compile(rf"{_DNS_LABEL.pattern}(\.{_DNS_LABEL.pattern})*", re.ASCII)
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", re.ASCII)
+_LABEL_TEXT = re.compile(rf"({_LABEL_VALUE.pattern})?", re.ASCII)
+_ENV_NAME = re.compile(r"[ -<>-~]+", re.ASCII)
+_QUANTITY = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,3})?", re.ASCII)
+_RESOURCE = re.compile(rf"cpu|memory|ephemeral-storage|hugepages-\S+|{_DNS_SUBDOMAIN.pattern}/{_LABEL_VALUE.pattern}")
+_KEY = re.compile(rf"((?=.{{1,253}}/){_DNS_SUBDOMAIN.pattern}/)?(?=.{{1,63}}$){_LABEL_VALUE.pattern}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SPACE_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
+
+
+def wrong(message: str, allowed: str | None = None) -> PydanticCustomError:
+    """A broken rule; `allowed` says what would be accepted. Neither ever holds the value: it may be a secret."""
+    return PydanticCustomError("rule", "{text}", {"text": message, "allowed": allowed})
+
+
+def is_dns_label(text: str) -> bool:
+    """RFC 1123, as Kubernetes wants of namespaces."""
+    return len(text) <= 63 and _DNS_LABEL.fullmatch(text) is not None
+
+
+def _matches(pattern: re.Pattern[str], longest: int, message: str, allowed: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if len(value) > longest or not pattern.fullmatch(value):
+            raise wrong(message, f"{allowed}, at most {longest}")
+        return value
+
+    return check
+
+
+def _no_nul(value: str) -> str:
+    if "\x00" in value:
+        raise wrong("must not hold NUL characters")
+    return value
+
+
+def _no_nul_inside(value: Any) -> Any:
+    if isinstance(value, str):
+        _no_nul(value)
+    elif isinstance(value, dict):
+        _no_nul_inside([*value.keys(), *value.values()])
+    elif isinstance(value, list):
+        for inner in value:
+            _no_nul_inside(inner)
+    return value
+
+
+def _identifier(value: str) -> str:
+    if not 1 <= len(value) <= 256 or value != value.strip() or _CONTROL.search(value):
+        raise wrong("is no identifier", "1 to 256 characters, no control characters, no space at either end")
+    return value
+
+
+def _image(value: str) -> str:
+    if not 1 <= len(value) <= 1024 or _SPACE_OR_CONTROL.search(value):
+        raise wrong("is no image reference", "1 to 1024 characters without spaces")
+    return value
+
+
+def _mount_path(value: str) -> str:
+    """As Kubernetes takes it, and so that it is clear what it covers."""
+    parts = value.split("/")
+    if not 2 <= len(value) <= 4096 or parts[0] or not all(parts[1:]) or {".", ".."}.intersection(parts):
+        raise wrong("is no place for a volume", "an absolute path without empty parts, . and .., at most 4096")
+    if ":" in value or _CONTROL.search(value):
+        raise wrong("is no place for a volume", "no colon, no control characters")
+    if value == _OURS or value.startswith((f"{_OURS}/", "/dev/", "/proc/", "/sys/")) or value in _SYSTEM:
+        raise wrong("is taken", f"not in {_OURS}, /dev, /proc, /sys")
+    return value
+
+
+def _sub_path(value: str) -> str:
+    parts = value.split("/")
+    if not 1 <= len(value) <= 4096 or {"", ".", ".."}.intersection(parts) or _CONTROL.search(value):
+        raise wrong("is no path in a volume", "a relative path without empty parts, . and ..")
+    return value
+
+
+def _key(value: str) -> str:
+    prefix, slash, name = value.rpartition("/")
+    named = len(name) <= 63 and _LABEL_VALUE.fullmatch(name)
+    if not named or (slash and not (len(prefix) <= 253 and _DNS_SUBDOMAIN.fullmatch(prefix))):
+        raise wrong(
+            "is no key", "a name of at most 63 letters, digits, and - _ . inside; before it, if need be, <domain>/"
+        )
+    return value
+
+
+def _directory(value: str) -> str:
+    if not 1 <= len(value) <= 4096 or _CONTROL.search(value):
+        raise wrong("is no directory", "1 to 4096 characters, no control characters")
+    return value
+
+
+def _number_as_text(value: Any) -> Any:
+    # As Kubernetes does: `cpu: 2` is a quantity too.
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+def _like(pattern: str, longest: int | None = None, said: str | None = None) -> WithJsonSchema:
+    """What JSON Schema can say of such text: readers of other languages check as much before they publish."""
+    length = {"maxLength": longest} if longest else {}
+    return WithJsonSchema(
+        {"type": "string", **length, "pattern": f"^(?:{pattern})$", **({"$comment": said} if said else {})}
+    )
+
+
+_OURS = "/var/run/jobrelay"
+"""Where the event is."""
+_SYSTEM = ("/dev", "/proc", "/sys")
+_LABEL_RULE = "a-z, 0-9 and - inside"
+_INNER = r"[^\x00-\x1f\x7f-\x9f]"
+_EDGE = r"[^\s\x00-\x1f\x7f-\x9f]"
+_PART = r"(?!\.\.?(/|$))[^/\x00-\x1f\x7f-\x9f]+"
+_MOUNT = rf"(?!({_OURS}|/dev|/proc|/sys)(/|$))(/(?!\.\.?(/|$))[^/:\x00-\x1f\x7f-\x9f]+)+"
+Text = Annotated[str, AfterValidator(_no_nul), _like(r"[^\x00]*", said="no NUL characters")]
+Anything = Annotated[Any, AfterValidator(_no_nul_inside)]
+Identifier = Annotated[
+    str,
+    AfterValidator(_identifier),
+    _like(rf"{_EDGE}({_INNER}*{_EDGE})?", 256, "no control characters, no space at either end"),
+]
+Image = Annotated[str, AfterValidator(_image), _like(rf"{_EDGE}+", 1024, "no spaces")]
+Directory = Annotated[str, AfterValidator(_directory), _like(rf"{_INNER}+", 4096, "no control characters")]
+Prefix = Annotated[
+    str,
+    AfterValidator(_matches(_DNS_LABEL, 32, "cannot begin a Job's name", _LABEL_RULE)),
+    _like(_DNS_LABEL.pattern, 32, _LABEL_RULE),
+]
+DnsLabel = Annotated[
+    str,
+    AfterValidator(_matches(_DNS_LABEL, 63, "is no name of a namespace", _LABEL_RULE)),
+    _like(_DNS_LABEL.pattern, 63, _LABEL_RULE),
+]
+FunctionName = Annotated[
+    str,
+    AfterValidator(_matches(_DNS_LABEL, 32, "is no name of a function", _LABEL_RULE)),
+    _like(_DNS_LABEL.pattern, 32, _LABEL_RULE),
+]
+ObjectName = Annotated[
+    str,
+    AfterValidator(_matches(_DNS_SUBDOMAIN, 253, "is no name of a Kubernetes object", "a-z, 0-9, - and . inside")),
+    _like(_DNS_SUBDOMAIN.pattern, 253, "a-z, 0-9, - and . inside"),
+]
+LabelValue = Annotated[
+    str,
+    AfterValidator(_matches(_LABEL_VALUE, 63, "is no value for a label", "letters, digits, and - _ . inside")),
+    _like(_LABEL_VALUE.pattern, 63, "letters, digits, and - _ . inside"),
+]
+LabelText = Annotated[
+    str,
+    AfterValidator(_matches(_LABEL_TEXT, 63, "is no value for a label", "empty, or letters, digits, and - _ . inside")),
+    _like(_LABEL_TEXT.pattern, 63, "empty, or letters, digits, and - _ . inside"),
+]
+LabelKey = Annotated[str, AfterValidator(_key), _like(_KEY.pattern, said="`name` or `domain/name`")]
+MountPath = Annotated[
+    str, AfterValidator(_mount_path), _like(_MOUNT, 4096, f"an absolute path, not in {_OURS}, /dev, /proc, /sys")
+]
+SubPath = Annotated[
+    str, AfterValidator(_sub_path), _like(rf"{_PART}(/{_PART})*", 4096, "a relative path without . and ..")
+]
+EnvName = Annotated[
+    str,
+    AfterValidator(_matches(_ENV_NAME, 1024, "is no name of a variable", "printable ASCII except =")),
+    _like(_ENV_NAME.pattern, 1024, "printable ASCII except ="),
+]
+ResourceName = Annotated[
+    str,
+    AfterValidator(
+        _matches(_RESOURCE, 317, "is no resource", "cpu, memory, ephemeral-storage, hugepages-*, or <domain>/<name>")
+    ),
+    _like(_RESOURCE.pattern, 317, "cpu, memory, ephemeral-storage, hugepages-*, or <domain>/<name>"),
+]
+Quantity = Annotated[
+    str,
+    BeforeValidator(_number_as_text),
+    AfterValidator(_matches(_QUANTITY, 64, "is no quantity", "such as 500m, 0.5, 2, 128Mi or 1e3; not negative")),
+    WithJsonSchema(
+        {
+            "type": ["string", "number"],
+            "minimum": 0,
+            "maxLength": 64,
+            "pattern": f"^(?:{_QUANTITY.pattern})$",
+            "$comment": "such as 500m, 0.5, 2, 128Mi or 1e3",
+        }
+    ),
+]

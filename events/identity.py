@@ -1,0 +1,72 @@
+"""What a request is called: its identity, its Job's name, its label, its hash, its place in topics. Stored formats."""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from cloudevents.core.v1.event import CloudEvent
+
+from events.cloudevent import data_bytes
+from events.names import Phase
+
+PREFIX_LENGTH = 32
+_HASH_LENGTH = 12
+_TOPIC_PART_BYTES = 100
+
+
+def netstrings(*parts: str) -> bytes:
+    """Length-prefixed UTF-8, so that no two lists of parts give the same bytes."""
+    encoded = [part.encode() for part in parts]
+    return b"".join(b"%d:%s" % (len(part), part) for part in encoded)
+
+
+def base32_sha256(data: bytes) -> str:
+    """52 characters a-z2-7: fits a label, a name and a topic."""
+    return _base32(hashlib.sha256(data).digest())
+
+
+def _base32(digest: bytes) -> str:
+    return base64.b32encode(digest).decode().rstrip("=").lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes two events the same request: event source, data id (else event id), name of the function if any."""
+
+    source: str
+    id: str
+    function: str = ""
+
+    def digest(self) -> bytes:
+        """sha256 of the parts, length-prefixed, in this order."""
+        return hashlib.sha256(netstrings(self.source, self.id, self.function)).digest()
+
+
+def job_name(prefix: str, identity: Identity) -> str:
+    """`<prefix, at most 32>-<12 characters of the identity's hash>`: 45, as CronJobs and attempts append to it."""
+    # Ten bytes are sixteen characters, whatever follows them.
+    return f"{prefix[:PREFIX_LENGTH]}-{_base32(identity.digest()[:10])[:_HASH_LENGTH]}"
+
+
+def request_label(request_id: str) -> str:
+    """Value of label `jobrelay.dev/request`, by which control events find Jobs."""
+    return base32_sha256(request_id.encode())
+
+
+def request_sha(event: CloudEvent) -> str:
+    """Hex sha256 of the event's data: tells a redelivery from another request that reuses the id."""
+    return hashlib.sha256(data_bytes(event)).hexdigest()
+
+
+def topic_part(text: str | None) -> str:
+    """One part of a topic: percent-encoded but for A-Za-z0-9_-, hashed when that is over 100 bytes, `_` if missing."""
+    if not text:
+        return "_"
+    encoded = quote(text, safe="").replace(".", "%2E").replace("~", "%7E")
+    return encoded if len(encoded) <= _TOPIC_PART_BYTES else f"~{base32_sha256(text.encode())}"
+
+
+def lifecycle_key(service: str | None, request_id: str, phase: Phase) -> str:
+    """`<service>.<id>.<phase>`, the parts encoded."""
+    return f"{topic_part(service)}.{topic_part(request_id)}.{phase}"

@@ -1,0 +1,82 @@
+"""Names that are stored in Kubernetes and in brokers. They cannot be changed without deleting Jobs or queues."""
+
+from enum import StrEnum
+
+FORMAT_VERSION = 1
+"""Written as annotation `jobrelay.dev/version`, a whole number.
+
+A Job with a smaller one, or with none, is understood: what a format adds is absent there. One with a larger one is left
+alone and counted. The stored examples in tests/formats/ hold this version to it, and every later one.
+"""
+
+DOMAIN = "jobrelay.dev"
+FINALIZER = f"{DOMAIN}/lifecycle"
+MANAGED_BY = "jobrelay"
+DEFAULT_INSTANCE = "jobrelay"
+
+
+class Label:
+    """Labels of Jobs and of their Pods. Plain strings, not an enum: they are keys of what is sent as JSON."""
+
+    MANAGED_BY = "app.kubernetes.io/managed-by"
+    NAME = "app.kubernetes.io/name"
+    APP = "app"
+    INSTANCE = f"{DOMAIN}/instance"
+    REQUEST = f"{DOMAIN}/request"
+
+
+class Annotation:
+    """Annotations of Jobs. `EVENT` stands on the pod template and holds the structured event."""
+
+    VERSION = f"{DOMAIN}/version"
+    ID = f"{DOMAIN}/id"
+    SOURCE = f"{DOMAIN}/source"
+    REQUEST_SHA = f"{DOMAIN}/request-sha"
+    CONTEXT = f"{DOMAIN}/event-context"
+    REPLY_TO = f"{DOMAIN}/reply-to"
+    BROKER = f"{DOMAIN}/broker"
+    TTL = f"{DOMAIN}/ttl-seconds-after-finished"
+    START_TIMEOUT = f"{DOMAIN}/start-timeout"
+    TIMEOUT = f"{DOMAIN}/timeout"
+    TAGS = f"{DOMAIN}/tags"
+    METADATA = f"{DOMAIN}/metadata"
+    PAYLOAD = f"{DOMAIN}/payload"
+    RELEASED = f"{DOMAIN}/released"
+    SUSPENDED_BY = f"{DOMAIN}/suspended-by"
+    VERDICT = f"{DOMAIN}/verdict"
+    EVENT = f"{DOMAIN}/event"
+
+
+BY_FUNCTION = "function"
+"""Value of annotation `suspended-by` where a function's manifest says `suspend: true`: it waits for a `resume`."""
+
+
+class Payload(StrEnum):
+    """Values of annotation `payload`. Absent: the event is inline, in the pod template."""
+
+    PENDING = "pending"
+
+
+class Phase(StrEnum):
+    """The last word of a lifecycle event's type and of its topic (design: `dev.jobrelay.job.<phase>`)."""
+
+    CREATED = "created"
+    STARTED = "started"
+    PROGRESS = "progress"
+    STALLED = "stalled"
+    RETRYING = "retrying"
+    SUSPENDED = "suspended"
+    RESUMED = "resumed"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+
+
+TERMINAL = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
+
+JOB_TYPE = "dev.jobrelay.job"
+"""Prefix of lifecycle event types, and of the request's: `dev.jobrelay.job.requested`."""
+REQUESTED_TYPE = f"{JOB_TYPE}.requested"
+CONTROL_TYPE = "dev.jobrelay.control"
+"""Prefix of control events' types (`cancel`, `suspend`, `resume`) and of their answers (`accepted`, `rejected`)."""

@@ -1,0 +1,153 @@
+"""The job request: the data of an event of type `dev.jobrelay.job.requested`. Policy is not decided here."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from cloudevents.core.v1.event import CloudEvent
+from pydantic import Field, ValidationError
+
+from events.cloudevent import InvalidEvent, is_json, parse_json
+from events.grammar import Anything, Identifier, LabelValue, Text, is_dns_label
+from events.identity import PREFIX_LENGTH, Identity, job_name
+from events.names import REQUESTED_TYPE
+from events.problems import FieldError as FieldError, InvalidRequest as InvalidRequest, explain
+from events.request_job import Deadline, JobSpec, Retries
+from events.request_model import Model
+from events.request_rules import across
+
+MAX_TIMEOUT = 31_536_000
+"""Seconds, a year: of `timeout`, which includes the queue."""
+
+
+class JobRequest(Model):
+    """The data of a job request: what is to run, as one Kubernetes Job."""
+
+    id: Identifier | None = Field(default=None, description="Identifier of the request. By default the event's `id`.")
+    service: LabelValue | None = Field(
+        default=None, description="Who asks: label of the Job, part of the topic of its lifecycle events."
+    )
+    job: JobSpec = Field(description="What to run.")
+    retries: Retries | None = Field(
+        default=None, description="How often a failed pod is replaced. The same as `job.backoffLimit`."
+    )
+    start_timeout: Deadline | None = Field(
+        default=None,
+        description="Seconds from the Job's start (or resumption) to a running pod. By default JOBRELAY_START_TIMEOUT.",
+    )
+    timeout: Annotated[int, Field(ge=1, le=MAX_TIMEOUT)] | None = Field(
+        default=None, description="Seconds from acceptance to the end, waiting included. By default none."
+    )
+    payload: Literal["secret"] | None = Field(
+        default=None,
+        description="`secret`: the event goes into a Secret that the Job owns, whatever its size. "
+        "By default only what is over JOBRELAY_INLINE_BYTES, or for several pods.",
+    )
+    tags: list[Text] | None = Field(
+        default=None, description="Repeated in every lifecycle event; with `metadata` up to 8 KiB as JSON."
+    )
+    metadata: dict[Text, Anything] | None = Field(
+        default=None, description="Repeated in every lifecycle event; with `tags` up to 8 KiB as JSON."
+    )
+
+    @property
+    def backoff_limit(self) -> int | None:
+        """How often a failed pod is replaced: `retries`, which is the same as `job.backoffLimit`; by default never.
+
+        None where each index has a limit of its own, and the Job none: Kubernetes' default then.
+        """
+        given = self.job.backoff_limit if self.retries is None else self.retries
+        if given is None and self.job.backoff_limit_per_index is None:
+            return 0
+        return given
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One identity and what it asks for."""
+
+    identity: Identity
+    request: JobRequest
+    event: CloudEvent
+
+    @classmethod
+    def of(cls, event: CloudEvent) -> "Request":
+        """Raises `InvalidRequest`."""
+        request = parse_request(event)
+        return cls(Identity(event.get_source(), request.id or event.get_id()), request, event)
+
+    @property
+    def id(self) -> str:
+        """The data's `id`, else the event's."""
+        return self.identity.id
+
+    @property
+    def service(self) -> str | None:
+        return self.request.service
+
+    @property
+    def namespace(self) -> str | None:
+        """Where its Job is to be; None: the default namespace."""
+        return self.request.job.namespace
+
+    @property
+    def subject(self) -> str:
+        """What every event about this request has as `subject`, and control events name it by."""
+        return self.identity.id
+
+    @property
+    def job_name(self) -> str:
+        """The name of the Job, the same for every delivery of this request."""
+        return job_name(self.request.job.prefix_name, self.identity)
+
+
+def parse_request(event: CloudEvent) -> JobRequest:
+    """The request in an event, defaults that need other fields filled in. Raises `InvalidRequest` with every error."""
+    if event.get_type() != REQUESTED_TYPE:
+        raise InvalidRequest([FieldError("type", "is no job request", allowed=REQUESTED_TYPE)])
+    data = _json_object(event)
+    errors = across(data)
+    if data.get("id") is None:
+        errors += _event_id(event.get_id())
+    try:
+        request = JobRequest.model_validate(data)
+    except ValidationError as error:
+        raise InvalidRequest([*explain(error, JobRequest), *errors]) from None
+    if errors:
+        raise InvalidRequest(errors)
+    if request.job.prefix_name:
+        return request
+    prefix = request.service if request.service and is_dns_label(request.service) else "job"
+    job = request.job.model_copy(update={"prefix_name": prefix[:PREFIX_LENGTH].rstrip("-")})
+    return request.model_copy(update={"job": job})
+
+
+def _json_object(event: CloudEvent) -> dict[str, Any]:
+    data: Any = event.get_data()
+    if not is_json(event.get_datacontenttype()):
+        raise InvalidRequest([FieldError("datacontenttype", "is no JSON", allowed="application/json")])
+    if isinstance(data, bytes):
+        try:
+            data = parse_json(data, what="data")
+        except InvalidEvent as error:
+            raise InvalidRequest([FieldError("data", f"cannot be read: {error.reason}")]) from error
+    if data is None:
+        raise InvalidRequest([FieldError("data", "is missing")])
+    if not isinstance(data, dict):
+        raise InvalidRequest([FieldError("data", "must be an object")])
+    return data
+
+
+def _event_id(event_id: str) -> list[FieldError]:
+    """The event's id stands in for the request's, so it keeps the same rules."""
+    try:
+        _IdOnly(id=event_id)
+    except ValidationError as error:
+        return [
+            FieldError("id", f"is missing, and the event's id {one.message}", one.allowed)
+            for one in explain(error, _IdOnly)
+        ]
+    return []
+
+
+class _IdOnly(Model):
+    id: Identifier

@@ -1,0 +1,99 @@
+"""Rules about several fields of a request together, on its raw data: they are reported beside all other errors."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from events.problems import FieldError
+
+MAX_ECHO = 8192
+"""Bytes of `tags` and `metadata` together, as JSON: they are repeated in every lifecycle event."""
+MAX_ANNOTATIONS = 16_384
+"""Bytes of `job.annotations` together: they stand on the Job and on each of its pods."""
+
+Raw = dict[str, Any]
+
+
+def across(data: Raw) -> list[FieldError]:
+    """Everything that does not go together. Fields of a wrong type are passed over: they have errors of their own."""
+    job = _object(data, "job")
+    return [*_retries(data, job), *_echo(data), *_indexed(job), *_policies(job), *_places(job), *_sizes(job)]
+
+
+def _retries(data: Raw, job: Raw) -> Iterator[FieldError]:
+    limit, retries = job.get("backoffLimit"), data.get("retries")
+    if limit is not None and retries is not None and limit != retries:
+        yield FieldError("retries", "differs from job.backoffLimit, which means the same: give one of them")
+
+
+def _echo(data: Raw) -> Iterator[FieldError]:
+    echoed = [data[name] for name in ("tags", "metadata") if data.get(name) is not None]
+    size = len(orjson.dumps(echoed)) - 2 if echoed else 0
+    if size > MAX_ECHO:
+        yield FieldError("metadata", f"tags and metadata are {size} bytes as JSON", allowed=f"{MAX_ECHO} bytes")
+
+
+def _indexed(job: Raw) -> Iterator[FieldError]:
+    completions = job.get("completions")
+    if job.get("completionMode") == "Indexed":
+        if completions is None:
+            yield FieldError("job.completions", "is missing: completionMode Indexed needs it")
+    else:
+        for name in ("backoffLimitPerIndex", "maxFailedIndexes", "successPolicy"):
+            if job.get(name) is not None:
+                yield FieldError(f"job.{name}", "needs completionMode Indexed")
+    most = job.get("maxFailedIndexes")
+    if most is not None and job.get("backoffLimitPerIndex") is None:
+        yield FieldError("job.maxFailedIndexes", "needs backoffLimitPerIndex")
+    if isinstance(most, int) and isinstance(completions, int) and most > completions:
+        yield FieldError("job.maxFailedIndexes", "is more than there are completions", allowed=str(completions))
+    yield from _success(job, completions)
+
+
+def _success(job: Raw, completions: object) -> Iterator[FieldError]:
+    for number, rule in _items(_object(job, "successPolicy"), "rules"):
+        count = rule.get("succeededCount")
+        if isinstance(count, int) and isinstance(completions, int) and count > completions:
+            path = f"job.successPolicy.rules[{number}].succeededCount"
+            yield FieldError(path, "is more than there are completions", allowed=str(completions))
+
+
+def _policies(job: Raw) -> Iterator[FieldError]:
+    policy = _object(job, "podFailurePolicy")
+    if policy and job.get("podReplacementPolicy") == "TerminatingOrFailed":
+        yield FieldError("job.podReplacementPolicy", "does not go with podFailurePolicy", allowed="Failed")
+    for number, rule in _items(policy, "rules"):
+        if rule.get("action") == "FailIndex" and job.get("backoffLimitPerIndex") is None:
+            yield FieldError(f"job.podFailurePolicy.rules[{number}].action", "FailIndex needs backoffLimitPerIndex")
+    if job.get("gpuNumber") is not None and job.get("gpuEnable") is None:
+        yield FieldError("job.gpuNumber", "needs gpuEnable: true")
+
+
+def _places(job: Raw) -> Iterator[FieldError]:
+    mounts = [(f"job.volumes[{number}].mountPath", volume) for number, volume in _items(job, "volumes")]
+    if isinstance(job.get("volume"), dict):
+        mounts.append(("job.volume.mountPath", job["volume"]))
+    places = [(where, volume["mountPath"]) for where, volume in mounts if isinstance(volume.get("mountPath"), str)]
+    used = Counter(place for _, place in places)
+    for where, place in places:
+        if used[place] > 1:
+            yield FieldError(where, "is the place of another volume too")
+
+
+def _sizes(job: Raw) -> Iterator[FieldError]:
+    size = sum(len(str(part).encode(errors="replace")) for pair in _object(job, "annotations").items() for part in pair)
+    if size > MAX_ANNOTATIONS:
+        yield FieldError("job.annotations", f"are {size} bytes", allowed=f"{MAX_ANNOTATIONS} bytes")
+
+
+def _object(holder: Raw, name: str) -> Raw:
+    found = holder.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _items(holder: Raw, name: str) -> list[tuple[int, Raw]]:
+    """The objects in a list, each with its place in it."""
+    found = holder.get(name)
+    return [(place, one) for place, one in enumerate(found) if isinstance(one, dict)] if isinstance(found, list) else []

@@ -1,0 +1,107 @@
+"""The process: connects everything, runs what its role asks for side by side, drains at the end. Decides nothing."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from functools import partial
+
+from adapters.base import Broker
+from handler.connections import broker_name, broker_of, cluster_of, namespaces_of, program_of
+from handler.functions import Functions
+from handler.gate import Gate
+from handler.intake import Intake
+from handler.link import Connect, Link
+from handler.metrics import Metrics
+from handler.otlp import tracing_of
+from handler.publisher import Publisher
+from handler.settings import Settings
+from handler.state import State
+from handler.term import Candidate
+from handler.tracing import OFF, Tracing
+from handler.web import serve
+from k8s.cluster import Cluster
+
+logger = logging.getLogger(__name__)
+
+
+class App:
+    """One process in its role. `sources`: how to connect to each broker. Raises `InvalidFunctions`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        cluster: Cluster,
+        sources: Mapping[str, Connect],
+        state: State,
+        tracing: Tracing = OFF,
+    ) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self._state = state
+        self._tracing = tracing
+        self._publisher = Publisher(state.brokers, tuple(sources), state.metrics, tracing=tracing)
+        self._gate = Gate(state.metrics)
+        path = settings.functions if settings.takes_in else None
+        self._functions = Functions(path, namespaces=namespaces_of(settings, cluster), metrics=state.metrics)
+        intake = self._intake if settings.takes_in else None
+        self._links = [
+            Link(name, connect, intake=intake, owns=settings.follows, settings=settings, state=state)
+            for name, connect in sources.items()
+        ]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set and what was in flight is done, at most the drain time later."""
+        over = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for link in self._links:
+                group.create_task(link.run(stop=stop, over=over))
+            following = group.create_task(self._follow()) if self._settings.follows else None
+            watching = group.create_task(self._functions.watch())
+            await stop.wait()
+            self._state.draining = True
+            watching.cancel()
+            self._gate.leave()
+            for link in self._links:
+                await link.drained.wait()
+            if following is not None:
+                # The controller gives its Lease back before the connections go.
+                following.cancel()
+                await asyncio.wait({following})
+            over.set()
+
+    def _intake(self, broker: Broker) -> Intake:
+        return Intake(
+            broker=broker,
+            publisher=self._publisher,
+            cluster=self._cluster,
+            settings=self._settings,
+            metrics=self._state.metrics,
+            gate=self._gate,
+            functions=self._functions,
+            tracing=self._tracing,
+        )
+
+    async def _follow(self) -> None:
+        await Candidate(
+            cluster=self._cluster,
+            links=self._links,
+            publisher=self._publisher,
+            settings=self._settings,
+            state=self._state,
+            tracing=self._tracing,
+        ).run()
+
+
+async def run(settings: Settings, *, stop: asyncio.Event) -> None:
+    """Run until `stop` is set. Raises `ConfigError`, `InvalidFunctions`, and `OSError` for an HTTP address in use."""
+    state = State(Metrics(role=settings.role), follows=settings.follows)
+    async with AsyncExitStack() as stack:
+        tracing = await stack.enter_async_context(tracing_of(settings, stop))
+        await stack.enter_async_context(serve(state, address=settings.http_address))
+        cluster = await stack.enter_async_context(cluster_of(settings, program=program_of(settings)))
+        state.cluster = cluster
+        sources = {broker_name(url): partial(broker_of, settings, url) for url in settings.sources}
+        await App(settings, cluster=cluster, sources=sources, state=state, tracing=tracing).run(stop)
+    logger.info("stopped")

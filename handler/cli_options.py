@@ -1,0 +1,61 @@
+"""Options that several commands have in common, and how their values are spelled. It runs no command."""
+
+import logging
+import os
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import click
+
+FORMATS = click.Choice(["table", "json", "yaml"])
+Command = TypeVar("Command", bound=Callable[..., Any])
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"\d{1,6}|(\d{1,6}[smhd])+")
+
+_CONNECTION = (
+    click.option("--broker", metavar="URL", help="Broker.  [JOBRELAY_SOURCES]"),
+    click.option("--instance", metavar="NAME", help="Installation.  [JOBRELAY_INSTANCE]"),
+    click.option("--kubeconfig", metavar="FILE", help="Kubeconfig.  [JOBRELAY_KUBECONFIG]"),
+    click.option("-n", "--namespace", metavar="NAME", help="Namespace of the Jobs.  [JOBRELAY_NAMESPACES]"),
+    click.option("-v", "--verbose", is_flag=True, help="Say which broker and cluster are meant, and log."),
+)
+
+
+def connects(command: Command) -> Command:
+    """Add the options that say which installation is meant; they arrive as keywords."""
+    for option in reversed(_CONNECTION):
+        command = option(command)
+    return command
+
+
+def prints(command: Command) -> Command:
+    """Add `-o`."""
+    return click.option("-o", "--output", "form", type=FORMATS, default="table", help="Format of what is printed.")(
+        command
+    )
+
+
+def settings_from(connection: dict[str, Any]) -> Any:
+    """The settings in force. Takes what `connects` adds."""
+    from handler.commands.environment import Options, settings_of
+
+    if connection.get("verbose"):
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", force=True)
+    return settings_of(Options(**connection, environ=os.environ))
+
+
+def starts(command: Command) -> Command:
+    """Add `--broker` of the commands that start one here."""
+    return click.option(
+        "--broker", type=click.Choice(["nats", "rabbitmq"]), default="nats", help="Broker to start.", show_default=True
+    )(command)
+
+
+def duration(text: str) -> timedelta:
+    """`90`, `90s`, `15m`, `1h30m`, `7d`: the type of an option. Raises `click.BadParameter` for anything else."""
+    if not _DURATION.fullmatch(text):
+        raise click.BadParameter(f"{text!r} is no duration: seconds, or 90s, 15m, 1h30m, 7d")
+    parts = re.findall(r"(\d+)([smhd]?)", text)
+    return timedelta(seconds=sum(int(number) * _SECONDS[unit or "s"] for number, unit in parts))

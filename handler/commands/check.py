@@ -1,0 +1,127 @@
+"""`jobrelay check`: the settings and functions in force, and with `--connect` whether broker and cluster are there."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import click
+import orjson
+
+from adapters.base import BrokerError
+from events.cloudevent import build
+from events.functions import Call, Function, InvalidFunctions
+from events.identity import Identity
+from handler.commands.connection import broker_of
+from handler.commands.errors import FAILED, OK, Failed, Misuse
+from handler.commands.output import clean, table, write
+from handler.connections import broker_name, cluster_of, namespaces_of, program_of, selector_of
+from handler.functions import read
+from handler.otlp import require
+from handler.requests import options_of
+from handler.settings import Settings
+from k8s.base import KubernetesError, NotFound
+from k8s.cluster import Cluster
+from k8s.function_job import render_call
+
+
+async def check(settings: Settings, *, connect: bool, form: str) -> int:
+    """Print every setting, the functions, then what is wrong beyond them; exit code 1 when something is.
+
+    Raises `Misuse`.
+    """
+    try:
+        require(settings)
+        functions = read(settings.functions, settings.namespaces) if settings.functions else None
+    except (RuntimeError, InvalidFunctions) as error:
+        raise Misuse(str(error)) from error
+    if form == "table":
+        table(("SETTING", "VALUE"), list(settings.printable().items()), wide="VALUE")
+    else:
+        write(form, settings.printable())
+    if functions is not None:
+        _show(functions, form)
+    if not connect:
+        return OK
+    results = [*[await _broker(settings, url) for url in settings.sources], *await _cluster(settings, functions or ())]
+    for line, _ in results:
+        click.echo(clean(line), err=True)
+    return OK if all(good for _, good in results) else FAILED
+
+
+def _show(functions: Sequence[Function], form: str) -> None:
+    """What each takes and runs; as JSON and YAML a document of its own."""
+    if form == "table":
+        columns = ("FUNCTION", "NAMESPACE", "IMAGES", "FILTERS")
+        rows = [
+            (
+                clean(one["name"]),
+                one["namespace"] or "",
+                clean(" ".join(one["images"])),
+                orjson.dumps(one["filters"]).decode(),
+            )
+            for one in map(_facts, functions)
+        ]
+        click.echo()
+        table(columns, rows, wide="FILTERS")
+    else:
+        write(form, {"functions": [_facts(one) for one in functions]})
+
+
+def _facts(function: Function) -> dict[str, Any]:
+    containers = function.job["spec"]["template"]["spec"]["containers"]
+    return {
+        "name": function.name,
+        "namespace": function.namespace,
+        "images": [container["image"] for container in containers],
+        "filters": [one.model_dump(by_alias=True, exclude_none=True) for one in function.filters],
+        "env": function.env,
+    }
+
+
+async def _broker(settings: Settings, url: str) -> tuple[str, bool]:
+    name = broker_name(url)
+    try:
+        async with broker_of(settings, url) as broker:
+            await broker.check()
+    except BrokerError as error:
+        return f"{name}: {error}", False
+    except Failed as error:
+        return f"{name}: {error.message}", False
+    return f"{name}: reachable, its streams and queues are as they should be", True
+
+
+async def _cluster(settings: Settings, functions: Sequence[Function]) -> list[tuple[str, bool]]:
+    try:
+        async with cluster_of(settings, program=program_of(settings)) as cluster:
+            answer = orjson.loads(await cluster.client.request("GET", "/version"))
+            version = answer.get("gitVersion", "unknown version")
+            namespaces = namespaces_of(settings, cluster)
+            for namespace in namespaces:
+                await _look(cluster, settings, namespace)
+            tried = [await _try(cluster, settings, one) for one in functions] if settings.takes_in else []
+    except KubernetesError as error:
+        return [(f"cluster: {error}", False)]
+    seen = "listed" if settings.follows else "read"
+    return [(f"cluster: reachable, {version}, Jobs can be {seen} in {', '.join(namespaces)}", True), *tried]
+
+
+async def _try(cluster: Cluster, settings: Settings, function: Function) -> tuple[str, bool]:
+    """What the server says to its Job, without making it."""
+    event = build({"specversion": "1.0", "id": "check", "source": "/jobrelay/check", "type": "dev.jobrelay.check"})
+    identity = Identity(event.get_source(), event.get_id(), function.name)
+    call = Call(function, identity, dict.fromkeys(function.env, ""), event)
+    options = options_of(settings, namespace=namespaces_of(settings, cluster)[0], broker="check")
+    try:
+        await cluster.try_job(render_call(call, options=options).job)
+    except KubernetesError as error:
+        return f"function {function.name}: {error}", False
+    return f"function {function.name}: the cluster takes its Job", True
+
+
+async def _look(cluster: Cluster, settings: Settings, namespace: str) -> None:
+    """With no more rights than the role has."""
+    if settings.follows:
+        await cluster.list_jobs(namespace, selector_of(settings))
+    else:
+        with suppress(NotFound):
+            await cluster.read_job(namespace, settings.instance)

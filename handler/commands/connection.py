@@ -1,0 +1,32 @@
+"""Connects a client command to the broker that the settings name. How, is in handler.connections."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from adapters.base import Broker
+from handler import connections
+from handler.commands.errors import Failed, Misuse
+from handler.settings import Settings
+
+CONNECT_SECONDS = 5.0
+"""A person waits for this; the service waits longer and tries again."""
+
+
+@asynccontextmanager
+async def broker_of(settings: Settings, url: str | None = None) -> AsyncIterator[Broker]:
+    """The broker of `url`, else of the first source; its streams or queues may still be missing.
+
+    Raises `Misuse` when its client library is not installed, `Failed` when it does not answer.
+    """
+    try:
+        connection = connections.broker_of(settings, url)
+    except RuntimeError as error:
+        raise Misuse(str(error)) from error
+    async with AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                broker = await stack.enter_async_context(connection)
+        except TimeoutError as error:
+            raise Failed(f"broker {settings.printable()['JOBRELAY_SOURCES']} does not answer") from error
+        yield broker

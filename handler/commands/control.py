@@ -1,0 +1,84 @@
+"""`jobrelay cancel`, `suspend`, `resume`: publish a control event and wait for its answer."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import click
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters.base import Kind, Topic
+from events.cloudevent import build, encode_structured, parse_json
+from events.control import ACCEPTED, control_key
+from events.names import CONTROL_TYPE
+from handler.commands.connection import broker_of
+from handler.commands.documents import default_source
+from handler.commands.errors import OK, Failed
+from handler.commands.output import clean, write
+from handler.commands.progress import detail_of, error_text
+from handler.commands.reading import Heard, lifecycle
+from handler.settings import Settings
+
+
+async def control(
+    settings: Settings,
+    *,
+    verb: str,
+    request_id: str,
+    request_source: str | None,
+    wait: float,
+    form: str,
+) -> int:
+    """Publish it and show the answer. `wait`: seconds; 0 does not wait. Raises `Failed` when it was refused."""
+    event = control_event(verb, request_id, request_source)
+    async with broker_of(settings) as broker:
+        if not wait:
+            await broker.publish(Topic(Kind.CONTROL), event)
+            click.echo(clean(event.get_id()))
+            return OK
+        answers = lifecycle(broker, key=control_key(event.get_id(), "*"), follow=True, new_only=True)
+        async with answers as events:
+            await broker.publish(Topic(Kind.CONTROL), event)
+            answer = await _first(events, wait)
+    if answer is None:
+        raise Failed(f"no answer within {wait:g} s: is jobrelay running? The {verb} stays in the queue")
+    return _told(answer, verb=verb, request_id=request_id, form=form)
+
+
+def control_event(verb: str, request_id: str, request_source: str | None) -> CloudEvent:
+    """A control event about a request. Raises `InvalidEvent` for an id or source that no event can have."""
+    attributes = {
+        "specversion": "1.0",
+        "id": str(uuid.uuid4()),
+        "source": default_source(),
+        "type": f"{CONTROL_TYPE}.{verb}",
+        "subject": request_id,
+        "time": datetime.now(UTC),
+        "requestsource": request_source,
+    }
+    return build(attributes)
+
+
+async def _first(events: AsyncIterator[Heard], seconds: float) -> CloudEvent | None:
+    try:
+        async with asyncio.timeout(seconds):
+            async for heard in events:
+                return heard.event
+    except TimeoutError:
+        pass
+    return None
+
+
+def _told(answer: CloudEvent, *, verb: str, request_id: str, form: str) -> int:
+    detail = detail_of(answer)
+    accepted = answer.get_type() == f"{CONTROL_TYPE}.{ACCEPTED}"
+    if form != "table":
+        write(form, parse_json(encode_structured(answer), what="the event"))
+    elif accepted:
+        jobs = detail.get("jobs")
+        names = ", ".join(str(job) for job in jobs) if isinstance(jobs, list) else ""
+        click.echo(clean(f"{request_id}: {verb} accepted, Job {names}"))
+    if not accepted:
+        raise Failed(clean(f"{request_id}: {verb} refused, {error_text(detail.get('error'), None)}"))
+    return OK

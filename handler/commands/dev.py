@@ -1,0 +1,117 @@
+"""`jobrelay dev`: everything on this machine until Ctrl-C, with its state kept for the next time."""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from handler.commands.environment import DEV_DIRECTORY, Local
+from handler.commands.errors import FAILED, Failed
+from handler.commands.output import console
+from handler.local import BROKERS, USUAL, Stack, start
+from handler.processes import StartFailed
+
+_FOLLOW_SECONDS = 0.1
+
+
+async def dev(*, broker: str, clean: bool, functions: Path | None = None, directory: Path = DEV_DIRECTORY) -> int:
+    """Run until interrupted (the cancellation goes through) or until one of the processes ends: exit code 1."""
+    with _alone(directory):
+        if clean:
+            _clear(directory)
+        try:
+            console().print(f"Starting a {BROKERS[broker]} server, a development cluster and jobrelay", style="bold")
+            settings = {"JOBRELAY_FUNCTIONS": str(functions)} if functions else None
+            async with start(directory, broker=broker, ports=USUAL, settings=settings) as stack:
+                local = Local(
+                    source=stack.source,
+                    kubeconfig=str(stack.kubeconfig),
+                    instance=stack.instance,
+                    http=stack.http,
+                    pid=os.getpid(),
+                )
+                local.save(directory)
+                try:
+                    _tell(stack, BROKERS[broker])
+                    return await _until_one_ends(stack)
+                finally:
+                    Local.forget(directory)
+                    click.echo(f"stopping jobrelay, the cluster and {BROKERS[broker]}", err=True)
+        except StartFailed as error:
+            raise Failed(str(error)) from error
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Two of them on one state would destroy it. The lock goes with the process, however that ends."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Failed(f"jobrelay dev runs already in {directory}") from error
+        yield
+
+
+def _clear(directory: Path) -> None:
+    for entry in directory.iterdir():
+        if entry.name != "lock":
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def _tell(stack: Stack, broker: str) -> None:
+    """How to reach each part. Everything that can be copied stands alone on its line."""
+    out = console()
+    out.print()
+    out.print(f"[bold green]jobrelay runs[/] on a {broker} server and a development cluster of its own.")
+    out.print("Containers are local processes: images are not pulled, a command is needed.", style="dim")
+    out.print()
+    for name, value in (
+        (broker, stack.source),
+        ("Kubernetes", f"KUBECONFIG={stack.kubeconfig}"),
+        ("metrics", f"{stack.http}/metrics"),
+        ("logs", str(stack.directory / "logs")),
+    ):
+        out.print(f"  [bold]{name:<11}[/]{value}", soft_wrap=True)
+    out.print()
+    out.print("In another shell, in this directory:", style="dim")
+    out.print()
+    out.print("  jobrelay submit --image busybox --watch -- sh -c 'echo hi; exit 3'", style="cyan")
+    out.print("  jobrelay watch", style="cyan")
+    out.print()
+    out.print("Anywhere else, and for kubectl:", style="dim")
+    out.print()
+    for name, value in (*stack.environ.items(), ("KUBECONFIG", str(stack.kubeconfig))):
+        out.print(f"  export {name}={value}", style="cyan", soft_wrap=True)
+    out.print("  kubectl get jobs --watch", style="cyan")
+    out.print()
+    out.print("Ctrl-C stops everything; the state stays for the next time (--clean starts anew).", style="dim")
+    out.print()
+
+
+async def _until_one_ends(stack: Stack) -> int:
+    """Show the log of jobrelay meanwhile."""
+    async with asyncio.TaskGroup() as group:
+        log = group.create_task(_follow(stack.process("jobrelay").log))
+        ended = await stack.first_end()
+        log.cancel()
+    click.echo(f"{ended.name} ended with {ended.exit_code}:\n{ended.tail()}", err=True)
+    return FAILED
+
+
+async def _follow(path: Path) -> None:
+    with path.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        while True:
+            piece = await asyncio.to_thread(file.read)
+            if piece:
+                sys.stderr.write(piece.decode(errors="replace"))
+                sys.stderr.flush()
+            else:
+                await asyncio.sleep(_FOLLOW_SECONDS)

@@ -1,0 +1,98 @@
+"""Which installation a client command talks to: the options, else `JOBRELAY_*`, else what `jobrelay dev` runs here."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import click
+
+from handler.commands.errors import Misuse
+from handler.settings import InvalidSettings, Settings
+
+DEV_DIRECTORY = Path(".jobrelay/dev")
+_STATE = "running.json"
+_CONNECTION = ("JOBRELAY_SOURCES", "JOBRELAY_INSTANCE", "JOBRELAY_KUBECONFIG")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Local:
+    """A running `jobrelay dev`: how to reach it, and the process that owns it."""
+
+    source: str
+    kubeconfig: str
+    instance: str
+    http: str
+    pid: int
+
+    def environ(self) -> dict[str, str]:
+        """The settings that lead there."""
+        return dict(zip(_CONNECTION, (self.source, self.instance, self.kubeconfig), strict=True))
+
+    def save(self, directory: Path) -> None:
+        """Let client commands in this directory find it."""
+        (directory / _STATE).write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    @staticmethod
+    def forget(directory: Path) -> None:
+        """It runs no longer."""
+        (directory / _STATE).unlink(missing_ok=True)
+
+    @classmethod
+    def find(cls, directory: Path) -> "Local | None":
+        """The one that runs in `directory`; None when there is none, or its process is gone."""
+        try:
+            found = cls(**json.loads((directory / _STATE).read_bytes()))
+            os.kill(found.pid, 0)
+        except (OSError, ValueError, TypeError):
+            return None
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options that client commands have, and `run`."""
+
+    broker: str | None = None
+    instance: str | None = None
+    kubeconfig: str | None = None
+    namespace: str | None = None
+    role: str | None = None
+    verbose: bool = False
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def given(self) -> dict[str, str]:
+        """As settings."""
+        values = (self.broker, self.instance, self.kubeconfig)
+        given = {name: value for name, value in zip(_CONNECTION, values, strict=True) if value is not None}
+        others = {"JOBRELAY_NAMESPACES": self.namespace, "JOBRELAY_ROLE": self.role}
+        return given | {name: value for name, value in others.items() if value}
+
+
+def settings_of(options: Options, *, directory: Path = DEV_DIRECTORY) -> Settings:
+    """The settings in force. Raises `Misuse` naming every mistake.
+
+    A local environment counts as a whole, and only when nothing else says where to go: half of it, with the cluster of
+    somebody else, would be worse than nothing.
+    """
+    given = options.given()
+    local = None
+    if not any(options.environ.get(name) or name in given for name in _CONNECTION):
+        local = Local.find(directory)
+    chosen = {**options.environ, **(local.environ() if local else {}), **given}
+    try:
+        settings = Settings.from_env(chosen)
+    except InvalidSettings as error:
+        raise Misuse(str(error)) from error
+    if options.verbose:
+        _say(settings, local)
+    return settings
+
+
+def _say(settings: Settings, local: Local | None) -> None:
+    origin = f"jobrelay dev in {DEV_DIRECTORY}, pid {local.pid}" if local else "settings"
+    shown = settings.printable()
+    cluster = shown["JOBRELAY_KUBECONFIG"] or "KUBECONFIG or in-cluster"
+    text = f"broker {shown['JOBRELAY_SOURCES']}, instance {settings.instance}, cluster {cluster} (from {origin})"
+    click.echo(text, err=True)

@@ -1,0 +1,246 @@
+"""`jobrelay get` and `jobrelay logs`: what the cluster knows of requests. Needs no broker."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+import orjson
+from rich.text import Text
+
+from events.identity import request_label
+from events.lifecycle import Transition, transitions
+from events.names import MANAGED_BY, Label, Phase
+from events.observed import Job, Pod
+from events.usage import PodUsage, Usage, sampled, usage_now
+from handler.commands.errors import OK, Failed
+from handler.commands.output import amount, clean, duration, phase_text, table, write
+from handler.commands.progress import sentence
+from handler.connections import cluster_of, namespaces_of
+from handler.settings import Settings
+from k8s.base import KubernetesError, Malformed, NotFound, Refused
+from k8s.cluster import Cluster
+from k8s.job import job_of, parse_pod
+
+_LOOK_SECONDS = 0.5
+_TIMES = frozenset({"created", "deleted", "start_time", "completion_time", "started", "finished", "at"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A Job of the installation, its Pods, and what they show. `usage`: of the moment, where the cluster tells."""
+
+    job: Job
+    pods: Sequence[Pod]
+    usage: Usage | None = None
+
+    @property
+    def last(self) -> Transition:
+        """Its latest transition."""
+        return transitions(self.job, self.pods)[-1]
+
+
+async def get(settings: Settings, *, request_id: str | None, form: str) -> int:
+    """All Jobs of the installation, or those of one request with all details. Raises `Failed` when there is none."""
+    async with cluster_of(settings) as cluster:
+        found = await with_usage(cluster, settings, await find(cluster, settings, request_id=request_id))
+        now = cluster.server_time()
+    if request_id is not None and not found:
+        raise Failed(f"no Job of request {request_id}")
+    if form != "table":
+        for one in found:
+            write(form, facts(one))
+    elif found:
+        columns = ("ID", "SERVICE", "JOB", "PHASE", "AGE", "DURATION", "EXIT", "DETAIL")
+        table(columns, [_row(one, now) for one in found], wide="DETAIL")
+    else:
+        click.echo("no Jobs", err=True)
+    return OK
+
+
+async def find(cluster: Cluster, settings: Settings, *, request_id: str | None = None) -> list[Found]:
+    """Jobs of the installation with their Pods, oldest first."""
+    selector = _selector(settings, request_id)
+    found = []
+    for namespace in namespaces_of(settings, cluster):
+        jobs = await cluster.list_jobs(namespace, selector)
+        pods = await pods_in(cluster, namespace, selector)
+        for manifest in jobs:
+            try:
+                job = job_of(manifest)
+            except Malformed as error:
+                click.echo(f"left out: {clean(error)}", err=True)
+                continue
+            if request_id in (None, job.request_id):
+                found.append(Found(job=job, pods=[pod for pod in pods if pod.job_uid == job.uid]))
+    return sorted(found, key=lambda one: (one.job.created, one.job.name))
+
+
+async def with_usage(cluster: Cluster, settings: Settings, found: Sequence[Found]) -> Sequence[Found]:
+    """The same with what they use now. A cluster that does not tell, or does not tell this user, is no failure."""
+    used: dict[tuple[str, str], PodUsage] = {}
+    for namespace in sorted({one.job.namespace for one in found if one.job.active}):
+        with suppress(KubernetesError):
+            pods = await cluster.pod_metrics(namespace, _selector(settings, None))
+            used |= {(namespace, pod.name): pod for pod in pods}
+    return [
+        replace(one, usage=sampled(None, [used[key] for pod in one.pods if (key := (pod.namespace, pod.name)) in used]))
+        for one in found
+    ]
+
+
+async def pods_in(cluster: Cluster, namespace: str, selector: str) -> list[Pod]:
+    """All Pods that the label selector matches, oldest first."""
+    answer = await cluster.client.request(
+        "GET", f"/api/v1/namespaces/{namespace}/pods", params={"labelSelector": selector}
+    )
+    pods = [parse_pod(raw) for raw in msgspec.json.decode(answer, type=_PodList).items]
+    return sorted(pods, key=lambda pod: (pod.created, pod.name))
+
+
+class _PodList(msgspec.Struct):
+    items: list[msgspec.Raw]
+
+
+def _selector(settings: Settings, request_id: str | None) -> str:
+    labels = {Label.MANAGED_BY: MANAGED_BY, Label.INSTANCE: settings.instance}
+    if request_id is not None:
+        labels[Label.REQUEST] = request_label(request_id)
+    return ",".join(f"{name}={value}" for name, value in labels.items())
+
+
+def _row(found: Found, now: float) -> list[str | Text]:
+    job, last = found.job, found.last
+    ended = last.time if last.terminal else now
+    codes = sorted({pod.exit_code for pod in found.pods if pod.exit_code is not None})
+    detail = (
+        "" if last.phase is Phase.CREATED else sentence(last.phase, {**last.detail, "duration": None, "exitCode": None})
+    )
+    using = found.usage
+    if using is not None:
+        detail = ", ".join(filter(None, (detail, amount(using.cpu, using.memory))))
+    return [
+        job.request_id,
+        job.service or "",
+        f"{job.namespace}/{job.name}",
+        phase_text(last.phase),
+        duration(now - job.created),
+        duration(ended - job.start_time) if job.start_time is not None else "",
+        ",".join(map(str, codes)),
+        detail,
+    ]
+
+
+def facts(found: Found) -> dict[str, Any]:
+    """One Job with all that is known of it; times as RFC 3339."""
+    job, last = found.job, found.last
+    verdict = job.verdict_of()
+    return {
+        "id": job.request_id,
+        "source": job.source,
+        "service": job.service,
+        "phase": last.phase,
+        "detail": last.detail,
+        "verdict": _facts(verdict) if verdict is not None else None,
+        "usage": usage_now(found.usage) if found.usage is not None else None,
+        "job": _facts(job, without=("request_id", "source", "service", "verdict")),
+        "pods": [_facts(pod, without=("namespace", "job_uid")) for pod in found.pods],
+    }
+
+
+def _facts(struct: msgspec.Struct, *, without: Sequence[str] = ()) -> dict[str, Any]:
+    return {
+        _camel(name): _fact(name, getattr(struct, name)) for name in struct.__struct_fields__ if name not in without
+    }
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)
+
+
+def _fact(name: str, value: Any) -> Any:
+    if name in _TIMES and isinstance(value, float):
+        return datetime.fromtimestamp(value, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if name in ("context", "tags", "metadata") and isinstance(value, str):
+        return _json(value)
+    if isinstance(value, tuple):
+        return [_facts(one) for one in value]
+    return value
+
+
+def _json(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+
+
+async def logs(settings: Settings, *, request_id: str, follow: bool, tail: int | None) -> int:
+    """The logs of the request's pods, oldest first; with `follow` until the Job is over. Raises `Failed`."""
+    async with cluster_of(settings) as cluster:
+        if follow:
+            await _follow(cluster, settings, request_id, tail)
+            return OK
+        found = await _of_request(cluster, settings, request_id)
+        pods = [pod for one in found for pod in one.pods]
+        if not pods:
+            raise Failed(f"request {request_id} has no pod: {found[-1].last.phase}")
+        for pod in pods:
+            await _copy(cluster, pod, follow=False, tail=tail, named=len(pods) > 1)
+        return OK
+
+
+async def _follow(cluster: Cluster, settings: Settings, request_id: str, tail: int | None) -> None:
+    told: set[str] = set()
+    found = await _of_request(cluster, settings, request_id)
+    async with asyncio.TaskGroup() as group:
+        # One that is gone between two looks is over, too.
+        while found:
+            named = any(_many(one) for one in found) or len(found) > 1
+            for pod in (pod for one in found for pod in one.pods):
+                # A container that has not run has no log, and asking for it is an error.
+                if pod.started is not None and pod.uid not in told:
+                    told.add(pod.uid)
+                    group.create_task(_copy(cluster, pod, follow=True, tail=tail, named=named))
+            if all(one.job.finished or one.job.deleted is not None for one in found):
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
+            found = await find(cluster, settings, request_id=request_id)
+    if not told:
+        click.echo(f"request {request_id} is over, and no pod of it ran", err=True)
+
+
+def _many(found: Found) -> bool:
+    """Several pods, or several to come: a line says whose it is, from the first one on."""
+    return len(found.pods) > 1 or found.job.parallelism > 1 or (found.job.completions or 1) > 1
+
+
+async def _of_request(cluster: Cluster, settings: Settings, request_id: str) -> list[Found]:
+    found = await find(cluster, settings, request_id=request_id)
+    if not found:
+        raise Failed(f"no Job of request {request_id}")
+    return found
+
+
+async def _copy(cluster: Cluster, pod: Pod, *, follow: bool, tail: int | None, named: bool) -> None:
+    rest = b""
+    prefix = f"{pod.name}: ".encode() if named else b""
+    try:
+        async for piece in cluster.pod_log(pod.namespace, pod.name, container=pod.container, follow=follow, tail=tail):
+            *lines, rest = (rest + piece).split(b"\n")
+            _put(b"".join(prefix + line + b"\n" for line in lines))
+    except (NotFound, Refused) as error:
+        click.echo(f"{pod.name}: {clean(error)}", err=True)
+    if rest:
+        _put(prefix + rest + b"\n")
+
+
+def _put(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()

@@ -1,0 +1,82 @@
+"""What a dead letter says about itself, and which ones a command means. Reads no broker."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Any
+
+from adapters.base import Record
+from adapters.headers import reason_of, replays
+from events.cloudevent import InvalidEvent
+
+STAMP = "jobrelay-"
+"""How the headers begin that jobrelay adds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which dead letters are meant: those that everything here fits. `codes` and `types` are shell patterns."""
+
+    numbers: frozenset[int] = frozenset()
+    codes: Sequence[str] = ()
+    types: Sequence[str] = ()
+    older: timedelta | None = None
+    newer: timedelta | None = None
+
+    @property
+    def chooses(self) -> bool:
+        """Not simply all."""
+        return bool(self.numbers or self.codes or self.types) or self.older is not None or self.newer is not None
+
+    def fits(self, record: Record, now: datetime) -> bool:
+        """This one is meant."""
+        if self.numbers and record.sequence not in self.numbers:
+            return False
+        age = now - record.time
+        if (self.older is not None and age <= self.older) or (self.newer is not None and age >= self.newer):
+            return False
+        return self._says(record)
+
+    def _says(self, record: Record) -> bool:
+        if not (self.codes or self.types):
+            return True
+        found = summary(record)
+        return _one_of(self.codes, found["code"]) and _one_of(self.types, found["type"])
+
+
+def _one_of(patterns: Sequence[str], value: str | None) -> bool:
+    return not patterns or any(fnmatchcase(value or "", pattern) for pattern in patterns)
+
+
+def summary(record: Record) -> dict[str, Any]:
+    """What a dead letter says about itself; id, source and type are None when its bytes are no event."""
+    stamps = {name.lower().removeprefix(STAMP): value for name, value in record.headers.items()}
+    return {
+        "number": record.sequence,
+        "time": record.time.astimezone(UTC).isoformat(timespec="seconds"),
+        "topic": record.topic.key,
+        "code": stamps.get("code", ""),
+        "reason": reason_of(record.headers),
+        "origin": stamps.get("origin", ""),
+        "attempts": stamps.get("attempts", ""),
+        "replays": replays(record.headers),
+        **_attributes(record),
+    }
+
+
+def _attributes(record: Record) -> Mapping[str, str | None]:
+    try:
+        event = record.event()
+    except InvalidEvent as error:
+        return {name: error.attributes.get(name) for name in ("id", "source", "type")}
+    return {"id": event.get_id(), "source": event.get_source(), "type": event.get_type()}
+
+
+def body_of(body: bytes) -> dict[str, str]:
+    """The bytes under a name that says how they are written."""
+    try:
+        return {"body": body.decode()}
+    except UnicodeDecodeError:
+        return {"body_base64": base64.b64encode(body).decode()}

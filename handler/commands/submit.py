@@ -1,0 +1,177 @@
+"""`jobrelay submit`: publish requests, and with `--watch` wait for what becomes of them."""
+
+import asyncio
+import sys
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import click
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters.base import Broker, Kind, Topic, TopicRefused
+from adapters.lanes import NORMAL
+from events.cloudevent import InvalidEvent, encode_structured, parse_json
+from events.names import REQUESTED_TYPE, Phase
+from handler.commands.connection import broker_of
+from handler.commands.documents import Changes, Document, make_event, problems, read_documents
+from handler.commands.errors import FAILED, OK, Failed, Misuse
+from handler.commands.output import clean, write
+from handler.commands.progress import Board, Progress, phase_of, request_of
+from handler.commands.reading import EVERYTHING, Heard, key_of, lifecycle
+from handler.commands.show import View, shown, tell_failure
+from handler.settings import Settings
+
+RECALL_SECONDS = 5.0
+"""Silence after which a request may be a repeat: then its events are among those stored before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What to publish, and how to go on."""
+
+    events: Sequence[CloudEvent]
+    lane: str = NORMAL
+    watch: bool = False
+    form: str = "table"
+
+
+def load(files: Sequence[str]) -> list[Document]:
+    """The documents of all files; `-` is standard input. Raises `Misuse`."""
+    return [document for file in files for document in _load(file)]
+
+
+def _load(file: str) -> list[Document]:
+    try:
+        if file == "-":
+            return read_documents(sys.stdin.read())
+        with click.open_file(file, encoding="utf-8") as stream:
+            return read_documents(stream.read())
+    except OSError as error:
+        raise Misuse(f"{file}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise Misuse(f"{file}: {error}") from error
+
+
+def prepare(documents: Sequence[Document], changes: Changes, *, judge: bool) -> list[CloudEvent]:
+    """The request events. With `judge`, what the handler would refuse is refused here: `Misuse`, all at once."""
+    if changes.id is not None and len(documents) > 1:
+        raise Misuse(f"--id names one request, {len(documents)} are given")
+    events, mistakes = [], []
+    for number, document in enumerate(documents, 1):
+        name = f"request {number}: " if len(documents) > 1 else ""
+        try:
+            event = make_event(document, changes)
+        except ValueError as error:
+            reason = error.reason if isinstance(error, InvalidEvent) else str(error)
+            mistakes.append(f"{name}{reason}")
+            continue
+        mistakes += [f"{name}{problem}" for problem in problems(event)] if judge else []
+        events.append(event)
+    if mistakes:
+        lines = "\n".join(f"  {clean(mistake)}" for mistake in mistakes)
+        raise Misuse(f"not published:\n{lines}")
+    return events
+
+
+async def submit(settings: Settings, submission: Submission) -> int:
+    """Publish everything; the exit code."""
+    async with broker_of(settings) as broker:
+        if submission.watch:
+            if any(event.get_type() != REQUESTED_TYPE for event in submission.events):
+                raise Misuse(
+                    "--watch is for job requests; watch a function's with: jobrelay watch <function>/<event id>"
+                )
+            return await _and_watch(broker, submission)
+        await _publish(broker, submission, announce=True)
+        return OK
+
+
+async def _publish(broker: Broker, submission: Submission, *, announce: bool) -> None:
+    topic = Topic(Kind.REQUESTS, submission.lane)
+    for event in submission.events:
+        try:
+            # Repeats are the handler's to recognise: the broker would drop them for some minutes only.
+            await broker.publish(topic, event, message_id=str(uuid.uuid4()))
+        except TopicRefused as error:
+            raise Failed(f"{request_id(event)} was not published: {error}") from error
+        if announce and submission.form == "table":
+            click.echo(clean(request_id(event)))
+        elif announce:
+            write(submission.form, parse_json(encode_structured(event), what="the event"))
+
+
+def request_id(event: CloudEvent) -> str:
+    """What lifecycle events of this request will have as subject; of a function's, behind its name and a slash."""
+    data: object = event.get_data() if event.get_type() == REQUESTED_TYPE else None
+    own = data.get("id") if isinstance(data, dict) else None
+    return own if isinstance(own, str) and own else event.get_id()
+
+
+async def _and_watch(broker: Broker, submission: Submission) -> int:
+    ids = list(dict.fromkeys(request_id(event) for event in submission.events))
+    board = Board()
+    for one in ids:
+        board.expect(one)
+    key = key_of(request_id=ids[0]) if len(ids) == 1 else EVERYTHING
+    async with lifecycle(broker, key=key, follow=True, new_only=True) as events:
+        await _publish(broker, submission, announce=False)
+        with shown(submission.form, board) as view:
+            watching = _Watching(board, view)
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(watching.follow(events)),
+                    group.create_task(watching.recall(broker, key)),
+                ]
+                await watching.ended.wait()
+                for task in tasks:
+                    task.cancel()
+    return outcome(list(board.requests.values()))
+
+
+class _Watching:
+    """Shows the events of the board's requests until each has ended."""
+
+    def __init__(self, board: Board, view: View) -> None:
+        self.ended = asyncio.Event()
+        self._board = board
+        self._view = view
+
+    async def follow(self, events: AsyncIterator[Heard]) -> None:
+        async for heard in events:
+            self._take(heard)
+
+    async def recall(self, broker: Broker, key: str) -> None:
+        """A repeat of an earlier request brings no events: show what became of that one."""
+        await asyncio.sleep(RECALL_SECONDS)
+        silent = {progress.id for progress in self._board.requests.values() if not progress.phases}
+        told: set[str] = set()
+        async with lifecycle(broker, key=key, follow=False) as events:
+            async for heard in events:
+                name = request_of(heard.event)
+                # An earlier refusal says nothing about this one.
+                if name not in silent or phase_of(heard.event) == Phase.REJECTED:
+                    continue
+                if name not in told:
+                    told.add(name)
+                    click.echo(f"{clean(name)} was submitted before: this is what became of it", err=True)
+                self._take(heard)
+
+    def _take(self, heard: Heard) -> None:
+        if request_of(heard.event) not in self._board.requests:
+            return
+        progress = self._board.take(heard)
+        if progress is not None:
+            self._view(heard.event, progress)
+        if all(one.ended for one in self._board.requests.values()):
+            self.ended.set()
+
+
+def outcome(requests: Sequence[Progress]) -> int:
+    """The exit code; says on standard error why requests did not succeed."""
+    failed = [progress for progress in requests if progress.exit_code != OK]
+    for progress in failed:
+        tell_failure(progress, say=lambda line: click.echo(line, err=True))
+    if len(requests) == 1:
+        return requests[0].exit_code
+    return FAILED if failed else OK

@@ -1,0 +1,207 @@
+"""The Job→event half: look at what a Job is, give the verdict it has earned, publish what it shows, let it go."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+
+from adapters.base import BrokerUnavailable, Kind, Topic
+from events.identity import lifecycle_key
+from events.lifecycle import Transition, lifecycle_event, transitions
+from events.names import Phase
+from events.observed import Job, Pod
+from handler import verdicts
+from handler.logcontext import about, about_job
+from handler.metrics import Metrics
+from handler.podless import Podless
+from handler.publisher import Publisher
+from handler.tracing import OFF, Tracing
+from handler.usage import Sampler
+from handler.workqueue import Key, WorkQueue
+from handler.writes import Writes
+from k8s.base import Conflict, KubernetesError, LeadershipLost, NotFound, Unavailable
+from k8s.clock import backoff
+from k8s.cluster import Cluster
+from k8s.informer import JobCache
+
+logger = logging.getLogger(__name__)
+
+WORKERS = 64
+"""Jobs that are looked at concurrently; a look is a few calls that wait for the broker or the API server."""
+REPEAT_SECONDS = 10.0
+"""A new leader repeats what happened this long before the former one's `published-to`: clocks and watches lag."""
+EXTERNAL = "external"
+
+
+class _NotOurs(Exception):
+    """The Job was written by a newer version: it is left alone."""
+
+
+class Controller:
+    """Follows the Jobs of this installation for one term of leadership."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        cache: JobCache,
+        publisher: Publisher,
+        sampler: Sampler,
+        metrics: Metrics,
+        tracing: Tracing = OFF,
+    ) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._publisher = publisher
+        self._sampler = sampler
+        self._metrics = metrics
+        self._tracing = tracing
+        self._queue = WorkQueue()
+        self._podless = Podless(cluster)
+        metrics.work_queue_length.set_function(self._queue.__len__)
+        self._running = False
+        self._repeat_from = 0.0
+        self._published: dict[Key, tuple[str, frozenset[str]]] = {}
+
+    def published_to(self) -> float:
+        """Every transition before this time (epoch seconds, the API server's clock) is at the broker.
+
+        0 until every Job has been looked at once: the former leader's word stands.
+        """
+        return min(self._cache.fresh(), self._queue.oldest()) if self._running else 0.0
+
+    async def run(self, writes: Writes, *, previous: float | None) -> None:
+        """Act until cancelled. `previous`: the former leader's `published-to`. Raises `LeadershipLost` (in a group)."""
+        self._repeat_from = (previous or 0.0) - REPEAT_SECONDS
+        self._queue.add(((job.namespace, job.name) for job in self._cache.jobs()), since=previous or 0.0)
+        self._running = True
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._feed())
+            group.create_task(self._sampler.run(self._tell))
+            group.create_task(self._podless.run(self._tell))
+            free = asyncio.Semaphore(WORKERS)
+            while True:
+                # One waits for the queue: with each look waiting there itself, every change would wake all of them.
+                await free.acquire()
+                key = await self._queue.get()
+                group.create_task(self._work(key, writes)).add_done_callback(lambda _: free.release())
+
+    async def _feed(self) -> None:
+        while True:
+            # Taken before the wait: what is reported after it happened after it.
+            fresh = self._cache.fresh()
+            self._queue.add(await self._cache.changed(), since=fresh)
+
+    def _tell(self, keys: Iterable[Key]) -> None:
+        # What was asked for is no transition that a new leader would have to repeat: what the leader vouches for stays.
+        self._queue.add(keys, since=float("inf"))
+
+    async def _work(self, key: Key, writes: Writes) -> None:
+        about(namespace=key[0], job=key[1])
+        try:
+            await self._look(key, writes)
+        except LeadershipLost:
+            raise
+        except _NotOurs:
+            # Counted by a metric. Whoever understands it begins where we stopped vouching for everything.
+            self._queue.leave(key)
+        except NotFound:
+            self._queue.done(key)  # It went meanwhile; the watch will say so.
+        except Conflict:
+            # Somebody was faster: the watch brings what they made of it.
+            self._queue.failed(key)
+            self._queue.add_later(key, 0.1)
+        except (BrokerUnavailable, KubernetesError) as error:
+            attempts = self._look_again(key, error)
+            logger.warning("looking again: %s", error, extra={"attempt": attempts})
+        except Exception as error:
+            # A Job that we cannot handle must not stop the others.
+            self._look_again(key, error)
+            logger.exception("look failed")
+        else:
+            self._queue.done(key)
+
+    def _look_again(self, key: Key, error: Exception) -> int:
+        self._metrics.sync_failures.inc()
+        attempts = self._queue.failed(key)
+        retry_after = error.retry_after if isinstance(error, Unavailable) else None
+        self._queue.add_later(key, backoff(attempts, retry_after=retry_after))
+        return attempts
+
+    async def _look(self, key: Key, writes: Writes) -> None:
+        job = self._cache.get(key)
+        if job is None or not job.held:
+            self._forget(key)
+            return
+        about_job(job)
+        if job.newer:
+            raise _NotOurs
+        pods: Sequence[Pod] = self._cache.pods(job.uid)
+        verdict = verdicts.due(job, pods, now=self._cluster.server_time())
+        if verdict is not None:
+            job = await writes.give_verdict(job, verdict)
+            self._metrics.verdicts.labels(verdict.error_code).inc()
+            logger.info("verdict: %s", verdict.message, extra={"code": verdict.error_code})
+        if job.deleted is not None and not job.finished:
+            await writes.delete_pods(job)
+        if job.finished and verdict is None:
+            pods = await self._all_pods(job, pods)
+        if await self._publish_all(job, pods, writes):
+            await writes.release(job)
+            self._sampler.forget(job.uid)
+            self._forget(key)
+            return
+        self._appoint(key, verdicts.next_due(job, pods))
+        self._appoint(key, self._podless.next_look(key))
+
+    def _appoint(self, key: Key, at: float | None) -> None:
+        """Look again then (epoch seconds, the API server's clock) although nothing changed."""
+        if at is not None:
+            self._queue.add_later(key, at - self._cluster.server_time())
+
+    def _forget(self, key: Key) -> None:
+        self._published.pop(key, None)
+        self._podless.forget(key)
+        self._queue.forget(key)
+
+    async def _all_pods(self, job: Job, pods: Sequence[Pod]) -> Sequence[Pod]:
+        """Its pods with their ends, which the Job's own end may have overtaken: the two watches are not in step."""
+        if sum(pod.finished is not None for pod in pods) >= job.succeeded + job.failed:
+            return pods
+        return await self._cluster.pods_of(job.namespace, job.uid) or pods
+
+    async def _publish_all(self, job: Job, pods: Sequence[Pod], writes: Writes) -> bool:
+        """Publish what is not out yet, in order. True when the terminal event is out."""
+        key = (job.namespace, job.name)
+        uid, done = self._published.get(key, (job.uid, frozenset()))
+        shown = transitions(job, pods, self._sampler.of(job.uid))
+        if not shown[-1].terminal:
+            shown += self._podless.look(job, pods, now=self._cluster.server_time())
+        done = _without_past_progress(done, shown) if uid == job.uid else frozenset()
+        for transition in shown:
+            if transition.key in done or self._former_leader_did(transition):
+                continue
+            if transition.phase is Phase.SUSPENDED and job.released is not None and job.suspended_by is None:
+                job = await writes.mark_suspended(job, by=EXTERNAL)
+            topic = Topic(Kind.LIFECYCLE, lifecycle_key(job.service, job.request_id, transition.phase))
+            event = lifecycle_event(job, transition)
+            await self._publisher.publish(topic, event, broker=job.broker, reply_to=job.reply_to)
+            done |= {transition.key}
+            self._published[key] = (job.uid, done)
+            self._metrics.lifecycle_delay.observe(max(0.0, self._cluster.server_time() - transition.time))
+            logger.info("%s", transition.phase)
+            if transition.terminal:
+                self._tracing.ended(job, shown)
+        # All of it is out, now or since a look before: one whose release failed is not published again, but released.
+        return shown[-1].terminal
+
+    def _former_leader_did(self, transition: Transition) -> bool:
+        # Kubernetes does not say when a pod began to stall: that is told again rather than not at all.
+        if transition.terminal or transition.phase is Phase.STALLED:
+            return False
+        return transition.time < self._repeat_from
+
+
+def _without_past_progress(done: frozenset[str], shown: Sequence[Transition]) -> frozenset[str]:
+    """Progress that is no longer shown never comes again: a Job that runs for weeks must not remember all of it."""
+    now = {one.key for one in shown}
+    return frozenset(key for key in done if key in now or not key.startswith(f"{Phase.PROGRESS}/"))

@@ -1,0 +1,140 @@
+"""From a rendered request to its Job: idempotent, crash-safe at every call. Knows Kubernetes, no broker."""
+
+import contextlib
+import logging
+from enum import StrEnum
+
+from events.names import BY_FUNCTION, Annotation, Label, Payload
+from events.timestamp import format_epoch
+from k8s.base import Conflict, Manifest, NotFound
+from k8s.cluster import Cluster
+from k8s.job import is_newer
+from k8s.manifest import Rendered, secret_for
+
+logger = logging.getLogger(__name__)
+
+
+class Outcome(StrEnum):
+    """What a launch came to."""
+
+    CREATED = "created"
+    DUPLICATE = "duplicate"
+
+
+class Taken(Exception):
+    """The Job's name belongs to another request (`code` ID_REUSED) or to somebody else (NAME_TAKEN)."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Newer(Exception):
+    """The Job of this name was written by a newer version, and only that can tell what becomes of this request."""
+
+
+async def launch(cluster: Cluster, rendered: Rendered) -> Outcome:
+    """Create the Job, and its payload Secret where it has one. A repeat finishes what a crash left and is a duplicate.
+
+    Raises `Taken`, `Newer`, and what `Cluster.create_job` raises.
+    """
+    while True:
+        try:
+            created = await cluster.create_job(rendered.job)
+        except Conflict:
+            try:
+                existing = await cluster.read_job(*_key(rendered.job))
+            except NotFound:
+                continue  # It went between the two calls: its name is free.
+            if _is_ours(existing, rendered.job) and is_newer(existing):
+                _compare_newer(existing, rendered.job)
+            else:
+                _compare(existing, rendered.job)
+                await _finish_payload(cluster, rendered, existing["metadata"])
+            return Outcome.DUPLICATE
+        if not rendered.inline:
+            await _finish_payload(cluster, rendered, {**rendered.job["metadata"], "uid": created.uid})
+        return Outcome.CREATED
+
+
+def _is_ours(existing: Manifest, wanted: Manifest) -> bool:
+    """Whether this installation made it."""
+    label: str = wanted["metadata"]["labels"][Label.INSTANCE]
+    return bool(existing["metadata"].get("labels", {}).get(Label.INSTANCE) == label)
+
+
+def _compare_newer(existing: Manifest, wanted: Manifest) -> None:
+    """Only what is plainly the same request, with its payload, is a duplicate: nothing else is for us to judge."""
+    metadata = existing["metadata"]
+    try:
+        _compare(existing, wanted)
+    except Taken as error:
+        raise Newer(f"written by a newer version: {error}") from error
+    if metadata["annotations"].get(Annotation.PAYLOAD) is not None:
+        raise Newer(f"Job {metadata['namespace']}/{metadata['name']} gets its payload from a newer version")
+
+
+def _compare(existing: Manifest, wanted: Manifest) -> None:
+    ours, theirs = wanted["metadata"], existing["metadata"]
+    mine, found = ours["annotations"], theirs.get("annotations", {})
+    identity = (Annotation.ID, Annotation.SOURCE)
+    if not _is_ours(existing, wanted) or any(found.get(name) != mine[name] for name in identity):
+        raise Taken("NAME_TAKEN", f"Job {theirs['namespace']}/{theirs['name']} exists and is not of this request")
+    if found.get(Annotation.REQUEST_SHA) != mine[Annotation.REQUEST_SHA]:
+        message = f"id {mine[Annotation.ID]!r} was used before, with other data, and its Job still exists"
+        raise Taken("ID_REUSED", message)
+
+
+async def _finish_payload(cluster: Cluster, rendered: Rendered, metadata: Manifest) -> None:
+    """Make the Secret, then let the Job go, unless its function's manifest holds it.
+
+    Nothing to do for a Job whose payload is there already.
+    """
+    annotations = metadata["annotations"]
+    if annotations.get(Annotation.PAYLOAD) != Payload.PENDING:
+        return
+    await _ensure_secret(cluster, secret_for(rendered, metadata["uid"]))
+    # Without a resourceVersion: the Job controller has changed the status by now, and until the payload is there nobody
+    # else decides about this Job but by a verdict, which ends it whether it is suspended or not.
+    patch: Manifest = {"metadata": {"annotations": {Annotation.PAYLOAD: None}}}
+    if annotations.get(Annotation.SUSPENDED_BY) != BY_FUNCTION:
+        patch["metadata"]["annotations"][Annotation.RELEASED] = format_epoch(cluster.server_time())
+        patch["spec"] = {"suspend": False}
+    with contextlib.suppress(NotFound):  # Deleted meanwhile.
+        await cluster.patch_job(metadata["namespace"], metadata["name"], patch)
+
+
+async def _ensure_secret(cluster: Cluster, secret: Manifest) -> None:
+    namespace, name = _key(secret)
+    wanted = secret["metadata"]["ownerReferences"][0]["uid"]
+    while True:
+        try:
+            await cluster.create_secret(secret)
+        except Conflict:
+            found = await _read_secret(cluster, namespace, name)
+            if found is None:
+                continue
+            owners = {owner["uid"] for owner in found["metadata"].get("ownerReferences", [])}
+            if wanted in owners:
+                return
+            # Left by an earlier Job of this name that is being collected: its event is not ours.
+            logger.info("replacing the payload of a former Job", extra={"secret": name})
+            await _delete_secret(cluster, found)
+        else:
+            return
+
+
+async def _read_secret(cluster: Cluster, namespace: str, name: str) -> Manifest | None:
+    try:
+        return await cluster.read_secret(namespace, name)
+    except NotFound:
+        return None
+
+
+async def _delete_secret(cluster: Cluster, secret: Manifest) -> None:
+    with contextlib.suppress(NotFound, Conflict):
+        await cluster.delete_secret(*_key(secret), uid=secret["metadata"]["uid"])
+
+
+def _key(manifest: Manifest) -> tuple[str, str]:
+    return manifest["metadata"]["namespace"], manifest["metadata"]["name"]

@@ -1,0 +1,137 @@
+"""One configured broker for the life of the process: connected once it answers, its topology kept, requests taken in.
+
+It does not follow Jobs: the controller uses the broker that a link holds for as long as that is open.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+
+from adapters.base import Broker, BrokerUnavailable, Kind, TopologyDrift
+from handler.intake import Intake
+from handler.metrics import Metrics
+from handler.settings import Settings
+from handler.state import State
+from k8s.background import beside
+from k8s.clock import backoff
+
+logger = logging.getLogger(__name__)
+
+MEASURE_SECONDS = 5.0
+"""Time between looks at the queue lengths and the topology."""
+RETRY_SECONDS = 1.0
+
+Connect = Callable[[], AbstractAsyncContextManager[Broker]]
+MakeIntake = Callable[[Broker], Intake]
+
+
+class Link:
+    """`declared`: the broker has our topology, or another one under its names. `drained`: intake is over.
+
+    `intake` is None in a role that takes no requests in; `owns` where this role declares the topology, else it is
+    only checked.
+    """
+
+    def __init__(
+        self, name: str, connect: Connect, *, intake: MakeIntake | None, owns: bool, settings: Settings, state: State
+    ) -> None:
+        self.name = name
+        self.declared = asyncio.Event()
+        self.drained = asyncio.Event()
+        self._connect = connect
+        self._intake = intake
+        self._owns = owns
+        self._settings = settings
+        self._state = state
+        self._metrics: Metrics = state.metrics
+        if intake is not None:
+            self._metrics.expect(name)
+        self._tell("not connected yet")
+
+    async def run(self, *, stop: asyncio.Event, over: asyncio.Event) -> None:
+        """Take requests in until `stop`, drain, and hold the connection until `over`."""
+        async with AsyncExitStack() as stack:
+            broker = await self._connected(stack, stop)
+            if broker is not None:
+                self._state.brokers[self.name] = broker
+                async with beside(self._keep_topology(broker)):
+                    # Consuming what is not there yet would only begin after a backoff.
+                    await _first(self.declared, stop)
+                    if self._intake is not None and not stop.is_set():
+                        await self._take_in(broker, self._intake(broker), stop)
+                    await stop.wait()
+            self.drained.set()
+            await over.wait()
+
+    async def _connected(self, stack: AsyncExitStack, stop: asyncio.Event) -> Broker | None:
+        """The broker as soon as it answers; None when we are stopped before."""
+
+        async def give_up() -> None:
+            await stop.wait()
+            limit.reschedule(asyncio.get_running_loop().time())
+
+        attempt = 0
+        try:
+            async with asyncio.timeout(None) as limit, beside(give_up()):
+                while True:
+                    try:
+                        return await stack.enter_async_context(self._connect())
+                    except BrokerUnavailable as error:
+                        attempt += 1
+                        logger.warning("no connection to %s, trying again: %s", self.name, error)
+                        await asyncio.sleep(backoff(attempt))
+        except TimeoutError:
+            return None
+
+    async def _take_in(self, broker: Broker, intake: Intake, stop: asyncio.Event) -> None:
+        async with broker.subscribe(Kind.REQUESTS, prefetch=self._settings.concurrency) as subscription:
+            try:
+                async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as group:
+                    running = group.create_task(intake.run(subscription))
+                    stopping = group.create_task(stop.wait())
+                    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                    subscription.close()
+                    deadline.reschedule(asyncio.get_running_loop().time() + self._settings.drain_seconds)
+                    stopping.cancel()
+            except TimeoutError:
+                logger.warning("drain time is over; %s redelivers what was in flight", self.name)
+
+    async def _keep_topology(self, broker: Broker) -> None:
+        """Declare what is missing, also when somebody deletes it later; look at the queue lengths."""
+        while True:
+            try:
+                await (broker.declare() if self._owns else broker.check())
+                self.declared.set()
+                self._tell(None)
+                if self._owns:
+                    await self._measure(broker)
+            except TopologyDrift as error:
+                self._tell(f"topology differs, left as it is: {error}")
+                self.declared.set()
+            except BrokerUnavailable as error:
+                self._tell(str(error))
+            await asyncio.sleep(MEASURE_SECONDS if self.declared.is_set() else RETRY_SECONDS)
+
+    async def _measure(self, broker: Broker) -> None:
+        for topic, depth in (await broker.depth()).items():
+            self._metrics.queue_length.labels(self.name, str(topic)).set(depth.ready)
+            self._metrics.queue_unsettled.labels(self.name, str(topic)).set(depth.unsettled)
+
+    def _tell(self, problem: str | None) -> None:
+        before = self._state.broker_problems.get(self.name)
+        if problem is None:
+            self._state.broker_problems.pop(self.name, None)
+        elif problem != before:
+            self._state.broker_problems[self.name] = problem
+            if before is not None:
+                logger.warning("broker %s: %s", self.name, problem)
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Until one of them is set."""
+    async with asyncio.TaskGroup() as group:
+        waits = [group.create_task(event.wait()) for event in events]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()

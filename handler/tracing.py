@@ -1,0 +1,199 @@
+"""OpenTelemetry spans of one request's way, by the API alone. otlp.py sets up where they go; else none is made.
+
+Names and attributes follow the semantic conventions for messaging, CloudEvents and Kubernetes.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from cloudevents.core.v1.event import CloudEvent
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from adapters.base import Delivery, Kind, Topic
+from events.context import TRACE, in_trace, read_context
+from events.lifecycle import Transition
+from events.names import DEFAULT_INSTANCE, Phase
+from events.observed import Job
+
+_W3C = TraceContextTextMapPropagator()
+_NOTHING = nullcontext()
+
+
+class Tracing:
+    """Makes spans with `provider`; None: none, at next to no cost. `instance` is the prefix of topics."""
+
+    def __init__(self, provider: TracerProvider | None = None, *, instance: str = DEFAULT_INSTANCE) -> None:
+        self._tracer = None if provider is None else provider.get_tracer("jobrelay")
+        self._instance = instance
+
+    @property
+    def active(self) -> bool:
+        return self._tracer is not None
+
+    def processing(self, delivery: Delivery, event: CloudEvent | None, *, broker: str) -> AbstractContextManager[Any]:
+        """All that is done about one message, in the trace its event names. None: it is no event that can be read."""
+        if self._tracer is None:
+            return _NOTHING
+        topic = f"{self._instance}.{delivery.topic}"
+        attributes: dict[str, str | int] = {
+            "messaging.system": broker,
+            "messaging.operation.name": "process",
+            "messaging.operation.type": "process",
+            "messaging.destination.name": topic,
+            "messaging.message.id": delivery.message_id,
+            "messaging.message.body.size": len(delivery.body),
+            **({} if event is None else _of_event(event)),
+        }
+        return self._tracer.start_as_current_span(
+            f"process {topic}",
+            context=Context() if event is None else _parent(event.get_attributes()),
+            kind=SpanKind.CONSUMER,
+            attributes=attributes,
+        )
+
+    def creating(self, namespace: str, name: str) -> AbstractContextManager[Any]:
+        """From the request to its Job, waiting for the API server included. The container is a child of this."""
+        if self._tracer is None:
+            return _NOTHING
+        attributes = {"k8s.namespace.name": namespace, "k8s.job.name": name}
+        return self._tracer.start_as_current_span("create Job", kind=SpanKind.CLIENT, attributes=attributes)
+
+    def publishing(self, topic: Topic, event: CloudEvent, *, broker: str) -> AbstractContextManager[CloudEvent]:
+        """The event to publish: it names this span, so that its subscribers' spans are children of it."""
+        if self._tracer is None:
+            return nullcontext(event)
+        return self._publishing(self._tracer, topic, event, broker)
+
+    def _publishing(
+        self, tracer: trace.Tracer, topic: Topic, event: CloudEvent, broker: str
+    ) -> AbstractContextManager[CloudEvent]:
+        # Keys of lifecycle topics hold ids: of those there may be any number, and a name shall have few.
+        destination = topic.key if topic.kind is Kind.REPLY else f"{self._instance}.{topic.kind}"
+        attributes = {
+            "messaging.system": broker,
+            "messaging.operation.name": "publish",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": destination,
+            "messaging.message.id": event.get_id(),
+            **_of_event(event),
+        }
+        here = trace.get_current_span().get_span_context().is_valid
+        span = tracer.start_as_current_span(
+            f"publish {self._instance}.{topic.kind}",
+            context=None if here else _parent(event.get_attributes()),
+            kind=SpanKind.PRODUCER,
+            attributes=attributes,
+        )
+        return _Carrying(span, event)
+
+    def carrier(self) -> dict[str, str] | None:
+        """`traceparent` and `tracestate` of the span at hand; None without one."""
+        return None if self._tracer is None else _carrier()
+
+    def trace_id(self) -> str | None:
+        """Of the span at hand, 32 hexadecimal digits; None without one."""
+        context = trace.get_current_span().get_span_context() if self._tracer is not None else None
+        return trace.format_trace_id(context.trace_id) if context is not None and context.is_valid else None
+
+    def came_to(self, outcome: str, *, error: str | None = None, message: str = "") -> None:
+        """What the span at hand came to; `error` is a code of ours."""
+        if self._tracer is None:
+            return
+        span = trace.get_current_span()
+        span.set_attribute("jobrelay.outcome", outcome)
+        if error is not None:
+            span.set_attribute("error.type", error)
+            span.set_status(StatusCode.ERROR, message)
+
+    def noticed(self, what: str, error: Exception) -> None:
+        """Something worth a mark on the span at hand, which goes on."""
+        if self._tracer is not None:
+            trace.get_current_span().add_event(what, {"exception.message": str(error)})
+
+    def ended(self, job: Job, shown: Sequence[Transition]) -> None:
+        """The spans `job wait` and `job run` of a request whose terminal event is out, with the times of Kubernetes.
+
+        Whole seconds, as Kubernetes has them. They are made once by each leader that publishes the terminal event:
+        after a crash they may be there twice.
+        """
+        if self._tracer is None:
+            return
+        end = shown[-1]
+        start = next((one for one in shown if one.phase is Phase.STARTED), None)
+        attributes = {
+            "k8s.namespace.name": job.namespace,
+            "k8s.job.name": job.name,
+            "k8s.job.uid": job.uid,
+            "jobrelay.request.id": job.request_id,
+        }
+        parent = _parent(read_context(job.context))
+        waited = end.time if start is None else start.time
+        wait = self._tracer.start_span("job wait", parent, attributes=attributes, start_time=_ns(job.created))
+        if start is None:
+            _close(wait, end)
+        wait.end(_ns(max(job.created, waited)))
+        if start is not None:
+            run = self._tracer.start_span("job run", parent, attributes=attributes, start_time=_ns(start.time))
+            _close(run, end)
+            run.end(_ns(max(start.time, end.time)))
+
+
+OFF = Tracing()
+
+
+class _Carrying:
+    """Within the block of `span`, yields the event that names it."""
+
+    def __init__(self, span: AbstractContextManager[Span], event: CloudEvent) -> None:
+        self._span = span
+        self._event = event
+
+    def __enter__(self) -> CloudEvent:
+        self._span.__enter__()
+        carrier = _carrier()
+        return self._event if carrier is None else in_trace(self._event, carrier)
+
+    def __exit__(self, *error: Any) -> bool | None:
+        return self._span.__exit__(*error)
+
+
+def _close(span: Span, end: Transition) -> None:
+    """What the Job came to."""
+    span.set_attribute("jobrelay.outcome", str(end.phase))
+    if "exitCode" in end.detail:
+        span.set_attribute("process.exit.code", end.detail["exitCode"])
+    if end.phase is Phase.FAILED:
+        error = end.detail.get("error", {})
+        span.set_attribute("error.type", error.get("errorCode", "failed"))
+        span.set_status(StatusCode.ERROR, error.get("message"))
+
+
+def _of_event(event: CloudEvent) -> dict[str, str]:
+    found = {
+        "cloudevents.event_id": event.get_id(),
+        "cloudevents.event_source": event.get_source(),
+        "cloudevents.event_spec_version": event.get_specversion(),
+        "cloudevents.event_type": event.get_type(),
+        "cloudevents.event_subject": event.get_subject(),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _parent(attributes: Mapping[str, Any]) -> Context:
+    """The context these event attributes name. What makes no sense is no parent: a new trace begins."""
+    named = {name: value for name in TRACE if isinstance(value := attributes.get(name), str)}
+    return _W3C.extract(named, context=Context())
+
+
+def _carrier() -> dict[str, str] | None:
+    carrier: dict[str, str] = {}
+    _W3C.inject(carrier)
+    return carrier or None
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * 1e9)

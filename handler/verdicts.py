@@ -1,0 +1,48 @@
+"""Outcomes Kubernetes does not state itself: start timeout, timeout, deleted by somebody. Pure: time is an argument."""
+
+from collections.abc import Sequence
+
+from events.names import Phase
+from events.observed import Job, Pod, Verdict
+
+
+def due(job: Job, pods: Sequence[Pod], *, now: float) -> Verdict | None:
+    """The verdict this Job has earned by `now` (epoch seconds, the API server's clock) and does not have yet."""
+    if job.finished or job.verdict_of() is not None:
+        return None
+    if job.deleted is not None:
+        return _verdict(Phase.CANCELLED, "DELETED", "the Job was deleted", at=now)
+    if job.timeout is not None and now >= job.created + job.timeout:
+        return _verdict(Phase.FAILED, "TIMEOUT", f"not finished {job.timeout} s after it was accepted", at=now)
+    start_by = _start_by(job, pods)
+    if start_by is not None and now >= start_by:
+        message = f"no pod was running {job.start_timeout} s after the Job started{_reason(pods)}"
+        return _verdict(Phase.FAILED, "START_TIMEOUT", message, at=now)
+    return None
+
+
+def next_due(job: Job, pods: Sequence[Pod]) -> float | None:
+    """When `due` has to be asked again although nothing changed (epoch seconds)."""
+    if job.finished or job.verdict_of() is not None:
+        return None
+    times = [_start_by(job, pods), None if job.timeout is None else job.created + job.timeout]
+    return min((time for time in times if time is not None), default=None)
+
+
+def _start_by(job: Job, pods: Sequence[Pod]) -> float | None:
+    # status.startTime goes at suspension and comes anew at resume: the clock restarts by itself.
+    if job.start_timeout is None or job.start_time is None or job.suspend:
+        return None
+    # Pods of before a suspension are deleted ones.
+    runs = any(pod.started is not None and pod.deleted is None for pod in pods)
+    ran = job.ready or job.succeeded or job.failed or runs
+    return None if ran else job.start_time + job.start_timeout
+
+
+def _reason(pods: Sequence[Pod]) -> str:
+    reasons = sorted({pod.waiting_reason or pod.scheduled_reason or "" for pod in pods} - {""})
+    return f" ({', '.join(reasons)})" if reasons else ""
+
+
+def _verdict(phase: Phase, code: str, message: str, *, at: float) -> Verdict:
+    return Verdict(phase=phase, error_code=code, message=message, at=at)

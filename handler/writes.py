@@ -1,0 +1,75 @@
+"""What the leader writes to Jobs. Each write first makes sure that the Lease outlives it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from events.names import FINALIZER, Annotation
+from events.observed import Job, Verdict
+from k8s.base import Manifest, Unavailable
+from k8s.cluster import Cluster
+from k8s.informer import JobCache
+from k8s.lease import Leadership
+
+T = TypeVar("T")
+
+
+class Writes:
+    """The leader's hands. Every answer enters the cache before anything is decided anew.
+
+    All raise `LeadershipLost`, `Unavailable`, `NotFound`; with a `Job` also `Conflict` when it has changed since.
+    """
+
+    def __init__(self, *, cluster: Cluster, cache: JobCache, leadership: Leadership) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._leadership = leadership
+
+    async def give_verdict(self, job: Job, verdict: Verdict) -> Job:
+        """Write the outcome on the Job, and make Kubernetes end it: within about a second it fails, no pod starts."""
+        patch = _annotated(job, {Annotation.VERDICT: verdict.to_annotation()})
+        if job.deleted is None:
+            patch["spec"] = {"suspend": False, "parallelism": 0, "activeDeadlineSeconds": 1}
+        return await self._patch(job, patch)
+
+    async def suspend(self, job: Job, *, by: str) -> Job:
+        """Stop its pods until `resume`; `by` is told in the `suspended` event."""
+        return await self._patch(job, {**_annotated(job, {Annotation.SUSPENDED_BY: by}), "spec": {"suspend": True}})
+
+    async def resume(self, job: Job) -> Job:
+        """Let it run again."""
+        return await self._patch(job, {**_annotated(job, {}), "spec": {"suspend": False}})
+
+    async def mark_suspended(self, job: Job, *, by: str) -> Job:
+        """Remember that somebody else suspended it, so that its resumption is told from its first release."""
+        return await self._patch(job, _annotated(job, {Annotation.SUSPENDED_BY: by}))
+
+    async def release(self, job: Job) -> Job:
+        """Its terminal event is out: take our finalizer off (nobody else's) and let the TTL begin."""
+        patch: Manifest = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
+        if job.deleted is None and job.ttl is not None:
+            patch["spec"] = {"ttlSecondsAfterFinished": job.ttl}
+        return await self._patch(job, patch)
+
+    async def delete_pods(self, job: Job) -> None:
+        """End the pods of a Job that is being deleted: its finalizer keeps Kubernetes from doing it."""
+        await self._call(lambda: self._cluster.delete_pods(job.namespace, job.uid))
+
+    async def _patch(self, job: Job, patch: Manifest) -> Job:
+        patched = await self._call(lambda: self._cluster.patch_job(job.namespace, job.name, patch))
+        self._cache.assume(patched)
+        return patched
+
+    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+        timeout = self._leadership.write_timeout
+        self._leadership.check(timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                return await call()
+        except TimeoutError as error:
+            raise Unavailable(f"no answer to a write within {timeout} s") from error
+
+
+def _annotated(job: Job, annotations: dict[str, str | None]) -> Manifest:
+    """A patch that holds only if nobody has changed the Job since we saw it."""
+    return {"metadata": {"resourceVersion": job.version, "annotations": annotations}}

@@ -1,0 +1,104 @@
+"""What an answer of the API server means: a pure function from a failed answer to one of our errors. Sends nothing."""
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import orjson
+
+from k8s.base import Conflict, Expired, KubernetesError, NotFound, QuotaExceeded, Refused, Unavailable
+
+MESSAGE_LIMIT = 256
+"""Characters of a server's text that an error repeats: it ends in logs and events, and may quote what somebody sent."""
+
+# Both anchored: the server writes what stands before "is forbidden:", but what follows may quote the object.
+_RBAC = re.compile(r'\S+(?: "[^"]*")? is forbidden: User "')
+_QUOTA = re.compile(r'\S+(?: "[^"]*")? is forbidden: exceeded quota: ')
+
+
+def failure(method: str, status: int, *, headers: Mapping[str, str], body: bytes) -> KubernetesError:
+    """The error that an answer with `status` other than 2xx stands for."""
+    answer = _status_object(body)
+    message = _message(status, answer, body)
+    if status in {401, 408, 429} or status >= 500 or status < 400:
+        return Unavailable(message, retry_after=_retry_after(headers, answer))
+    if status == 403:
+        return _forbidden(message, answer)
+    if status == 404:
+        return _not_found(method, message, answer)
+    if status == 409:
+        return _conflict(method, message, answer)
+    if status == 410:
+        return Expired(message)
+    return Refused(message, status=status, causes=_causes(answer))
+
+
+def _forbidden(message: str, answer: dict[str, Any]) -> KubernetesError:
+    text = str(answer.get("message", ""))
+    if not answer or _RBAC.match(text) or _has_cause(answer, "NamespaceTerminating"):
+        # Not from Kubernetes at all (a proxy), or about us and not about the request.
+        return Unavailable(message)
+    if _QUOTA.match(text):
+        return QuotaExceeded(message)
+    return Refused(message, status=403, causes=_causes(answer))
+
+
+def _not_found(method: str, message: str, answer: dict[str, Any]) -> KubernetesError:
+    details = _details(answer)
+    if method == "POST" or not details.get("name") or details.get("kind") == "namespaces":
+        return Unavailable(message)
+    return NotFound(message)
+
+
+def _conflict(method: str, message: str, answer: dict[str, Any]) -> KubernetesError:
+    if method == "POST" and answer.get("reason") == "Conflict":
+        # Not the name: two creates met at the same ResourceQuota.
+        return Unavailable(message, retry_after=None)
+    return Conflict(message)
+
+
+def _status_object(body: bytes) -> dict[str, Any]:
+    """The answer's Status object; empty for HTML of a proxy and the like."""
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return answer if isinstance(answer, dict) and answer.get("kind") == "Status" else {}
+
+
+def _message(status: int, answer: dict[str, Any], body: bytes) -> str:
+    text = answer.get("message") or body[: 4 * MESSAGE_LIMIT].decode(errors="replace")
+    return f"{status} {' '.join(str(text).split())}"[:MESSAGE_LIMIT].rstrip()
+
+
+def _details(answer: dict[str, Any]) -> dict[str, Any]:
+    details = answer.get("details")
+    return details if isinstance(details, dict) else {}
+
+
+def _causes(answer: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    causes = _details(answer).get("causes") or ()
+    return tuple(
+        (str(cause.get("field", "")), str(cause.get("message", ""))[:MESSAGE_LIMIT])
+        for cause in causes
+        if isinstance(cause, dict)
+    )
+
+
+def _has_cause(answer: dict[str, Any], reason: str) -> bool:
+    causes = _details(answer).get("causes") or ()
+    return any(isinstance(cause, dict) and cause.get("reason") == reason for cause in causes)
+
+
+def _retry_after(headers: Mapping[str, str], answer: dict[str, Any]) -> float | None:
+    """Seconds, from the header (seconds or a date, taken against the answer's own Date) or from the Status object."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isdigit():
+        return float(value)
+    try:
+        until = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))
+        return max(0.0, until.total_seconds())
+    except (ValueError, TypeError):
+        seconds = _details(answer).get("retryAfterSeconds")
+        return float(seconds) if isinstance(seconds, int) and seconds > 0 else None

@@ -1,0 +1,190 @@
+"""Where the API server is and who we are there: kubeconfig or service account. Makes no requests."""
+
+import asyncio
+import logging
+import os
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from k8s.base import ConfigError
+
+logger = logging.getLogger(__name__)
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+REFRESH_SECONDS = 60.0
+REFRESH_RETRY_SECONDS = 10.0
+PLUGIN_SECONDS = 30.0
+
+
+class Access:
+    """One API server and our credentials there.
+
+    `base_url` has no trailing slash; `tls` is None for plain HTTP; `server_name` and `proxy` None unless configured.
+    """
+
+    def __init__(self, configuration: Any, reload: Callable[[bool], Awaitable[None]], *, namespace: str) -> None:
+        self.base_url: str = configuration.host.rstrip("/")
+        self.namespace = namespace
+        self.server_name: str | None = configuration.tls_server_name or None
+        self.proxy: str | None = configuration.proxy or _environment_proxy(self.base_url)
+        if self.proxy and urlsplit(self.proxy).scheme not in {"http", "https"}:
+            raise ConfigError(f"the proxy {urlsplit(self.proxy).scheme}:// is not supported, only http and https are")
+        self._configuration = configuration
+        self._reload = reload
+        self._wanted = asyncio.Event()
+        self._refreshed = asyncio.Event()
+        self.tls = _tls_context(configuration) if self.base_url.startswith("https:") else None
+
+    async def headers(self) -> dict[str, str]:
+        """The Authorization header as of now, or nothing. Never waits for a plugin."""
+        token = await self._configuration.get_api_key_with_prefix("BearerToken")
+        return {"Authorization": " ".join(token.split())} if token else {}
+
+    async def refresh(self) -> None:
+        """Have the credentials read anew although they are not due, and wait for it: the server did not accept them."""
+        done = self._refreshed
+        self._wanted.set()
+        await done.wait()
+
+    async def keep_fresh(self) -> None:
+        """Run beside whoever uses this: token files, exec plugins and certificates are read again, failures outlived.
+
+        Its own task, so that a slow plugin delays no request, and no request's timeout cuts a plugin short.
+        """
+        wait = REFRESH_SECONDS
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), wait)
+            forced = self._wanted.is_set()
+            self._wanted.clear()
+            done, self._refreshed = self._refreshed, asyncio.Event()
+            wait = REFRESH_SECONDS if await self._reloaded(forced) else REFRESH_RETRY_SECONDS
+            done.set()
+
+    async def _reloaded(self, forced: bool) -> bool:
+        try:
+            async with asyncio.timeout(PLUGIN_SECONDS):
+                await self._reload(forced)
+            if self.tls is not None:
+                _load_client_certificate(self.tls, self._configuration)
+        except Exception as error:  # noqa: BLE001 - plugins fail in every way; the old credentials may still do
+            logger.warning("credentials could not be refreshed, going on with the old ones: %s", _one_line(error))
+            return False
+        return True
+
+
+async def load(
+    kubeconfig: Path | None = None,
+    context: str | None = None,
+    *,
+    environ: Mapping[str, str],
+    service_account: Path = SERVICE_ACCOUNT,
+) -> Access:
+    """The explicit kubeconfig or context, else `KUBECONFIG`, else the pod's service account, else `~/.kube/config`.
+
+    Raises `ConfigError` with one readable sentence.
+    """
+    files = str(kubeconfig) if kubeconfig else environ.get("KUBECONFIG", "")
+    if not files and context is None and environ.get("KUBERNETES_SERVICE_HOST"):
+        return await _load_service_account(service_account, environ)
+    return await _load_kubeconfig(files or "~/.kube/config", context)
+
+
+async def _load_kubeconfig(files: str, context: str | None) -> Access:
+    # 0.6 s and 60 MB: not for those who only import the package.
+    from kubernetes_asyncio import client, config
+
+    if not _exists(files):
+        raise ConfigError(f"no kubeconfig: {files} does not exist")
+    configuration = client.Configuration()
+    loader: Any = None
+
+    async def reload(force: bool) -> None:
+        nonlocal loader
+        if force or loader is None:
+            # A new loader reads the files again and runs an exec plugin although its last answer has not expired.
+            loader = await config.load_kube_config(files, context=context, client_configuration=configuration)
+        else:
+            await loader.load_and_set(configuration)
+
+    try:
+        async with asyncio.timeout(PLUGIN_SECONDS):
+            await reload(True)
+        chosen = loader.current_context["context"]
+        return Access(configuration, reload, namespace=chosen.get("namespace") or "default")
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"kubeconfig {files}: {_one_line(error)}") from error
+
+
+async def _load_service_account(directory: Path, environ: Mapping[str, str]) -> Access:
+    from kubernetes_asyncio import client, config
+
+    configuration = client.Configuration()
+
+    async def reload(_: bool) -> None:
+        config.load_incluster_config(  # type: ignore[no-untyped-call]
+            client_configuration=configuration,
+            try_refresh_token=False,  # ours does, and outlives a failure
+            token_filename=str(directory / "token"),
+            cert_filename=str(directory / "ca.crt"),
+            environ=environ,
+        )
+
+    try:
+        await reload(True)
+        file = directory / "namespace"
+        namespace = file.read_text().strip() if file.is_file() else ""
+        return Access(configuration, reload, namespace=namespace or "default")
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"service account in {directory}: {_one_line(error)}") from error
+
+
+def _exists(files: str) -> bool:
+    return any(Path(file).expanduser().is_file() for file in files.split(os.pathsep) if file)
+
+
+def _tls_context(configuration: Any) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    # Python 3.13 began to insist on extensions that many cluster authorities lack; kubectl does not.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if not configuration.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    _load_client_certificate(context, configuration)
+    return context
+
+
+def _load_client_certificate(context: ssl.SSLContext, configuration: Any) -> None:
+    """Also into a context in use: connections opened from now on show the new certificate."""
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+
+
+def _environment_proxy(base_url: str) -> str | None:
+    """`HTTPS_PROXY` and `NO_PROXY`, looked up once. As with kubectl, never for this machine itself."""
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    if host == "localhost" or _is_loopback(host) or proxy_bypass(host):
+        return None
+    return getproxies().get(parts.scheme)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _one_line(error: Exception) -> str:
+    return (" ".join(str(error).split()) or repr(error))[:256]

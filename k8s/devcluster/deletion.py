@@ -1,0 +1,99 @@
+"""What a DELETE does to an object: timestamps, grace periods, the collector's finalizers. Pure; removes nothing."""
+
+from datetime import UTC, datetime, timedelta
+
+from k8s.devcluster.errors import ApiError, conflict
+from k8s.devcluster.resources import Obj, Resource
+
+FOREGROUND = "foregroundDeletion"
+ORPHAN = "orphan"
+POLICIES = ("Background", "Foreground", "Orphan")
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def timestamp(moment: datetime) -> str:
+    """Whole seconds, as the API writes times."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def uid_mismatch(uid: str, obj: Obj) -> str:
+    return f"Precondition failed: UID in precondition: {uid}, UID in object meta: {obj['metadata']['uid']}"
+
+
+def check_preconditions(kind: Resource, obj: Obj, *, uid: str | None, resource_version: str | None) -> None:
+    """ApiError 409 unless `obj` is the very object that the caller means."""
+    metadata = obj["metadata"]
+    if uid and uid != metadata["uid"]:
+        raise conflict(kind, metadata["name"], uid_mismatch(uid, obj))
+    if resource_version and resource_version != metadata["resourceVersion"]:
+        why = (
+            f"Precondition failed: ResourceVersion in precondition: {resource_version}, "
+            f"ResourceVersion in object meta: {metadata['resourceVersion']}"
+        )
+        raise conflict(kind, metadata["name"], why)
+
+
+def is_over(obj: Obj) -> bool:
+    """Nothing holds this deleted object any more."""
+    metadata = obj["metadata"]
+    return (
+        "deletionTimestamp" in metadata
+        and not metadata.get("finalizers")
+        and not metadata.get("deletionGracePeriodSeconds")
+        and not (obj["kind"] == "Namespace" and obj["spec"].get("finalizers"))
+    )
+
+
+def marked(kind: Resource, obj: Obj, *, propagation: str | None, grace: int | None) -> Obj:
+    """`obj`, changed in place to what it is after this DELETE; equal to before when it changes nothing."""
+    metadata = obj["metadata"]
+    seconds = _grace(kind, obj, grace)
+    first = "deletionTimestamp" not in metadata
+    if first or seconds < metadata.get("deletionGracePeriodSeconds", 0):
+        metadata["deletionTimestamp"] = timestamp(now() + timedelta(seconds=seconds))
+        if kind.kind != "Namespace":
+            metadata["deletionGracePeriodSeconds"] = seconds
+        if first and metadata.get("generation"):
+            metadata["generation"] += 1
+    _hold(kind, metadata, propagation)
+    if kind.kind == "Namespace":
+        obj.setdefault("status", {})["phase"] = "Terminating"
+    return obj
+
+
+def _grace(kind: Resource, obj: Obj, asked: int | None) -> int:
+    """Only pods have a grace period, and only those that may have a process to be told."""
+    if kind.kind != "Pod":
+        return 0
+    spec, status = obj["spec"], obj.get("status") or {}
+    if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
+        return 0
+    given = spec.get("terminationGracePeriodSeconds", 30) if asked is None else asked
+    return max(int(given), 0)
+
+
+def _hold(kind: Resource, metadata: Obj, propagation: str | None) -> None:
+    finalizers = list(metadata.get("finalizers") or [])
+    if propagation is None:
+        if FOREGROUND in finalizers or ORPHAN in finalizers:
+            return
+        # Jobs alone orphan their pods unless told otherwise: that is how batch/v1 has always been.
+        propagation = "Orphan" if kind.kind == "Job" else "Background"
+    if propagation not in POLICIES:
+        allowed = ", ".join(f'"{name}"' for name in POLICIES)
+        why = f'Unsupported value: "{propagation}": supported values: {allowed}'
+        cause = {"reason": "FieldValueNotSupported", "message": why, "field": "propagationPolicy"}
+        details = {"group": "meta.k8s.io", "kind": "DeleteOptions", "causes": [cause]}
+        message = f'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: {why}'
+        raise ApiError(422, "Invalid", message, details=details)
+    wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(propagation)
+    kept = [name for name in finalizers if name not in (FOREGROUND, ORPHAN) or name == wanted]
+    if wanted and wanted not in kept:
+        kept.append(wanted)
+    if kept:
+        metadata["finalizers"] = kept
+    else:
+        metadata.pop("finalizers", None)

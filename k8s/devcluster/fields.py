@@ -1,0 +1,164 @@
+"""Decoding of request bodies against the known fields of a kind: unknown fields found, types checked, nulls dropped.
+
+The known fields are those of the client library's models, so no list is kept here.
+"""
+
+from base64 import b64decode
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from k8s.devcluster.resources import Obj, Resource
+from k8s.quantity import parse
+
+Unknown = list[str]
+_Decode = Callable[[Any, str, Unknown], Any]
+
+_AMOUNTS = {"limits", "requests", "hard", "used", "capacity", "allocatedResources"}
+_SCALARS: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "float": (int, float),
+    "datetime": str,
+}
+_ENCODED = {("V1Secret", "data"), ("V1ConfigMap", "binaryData")}
+_GO_TYPES = {"str": "string", "int": "int32", "bool": "bool", "float": "float64", "datetime": "Time"}
+
+
+class Undecodable(Exception):
+    """The body cannot be an object of this kind; the message is the decoder's."""
+
+
+def decode(kind: Resource, obj: Obj) -> tuple[Obj, Unknown]:
+    """`obj` without unknown and null fields, and the paths of the unknown ones. Undecodable: a wrong type."""
+    unknown: Unknown = []
+    decoded: Obj = _model(kind.model)(obj, "", unknown)
+    return decoded, unknown
+
+
+def load_models() -> None:
+    """Import the models now, not at the first body: it takes half a second."""
+    _client_models()
+
+
+@cache
+def _client_models() -> Any:
+    from kubernetes_asyncio.client import models
+
+    return models
+
+
+@cache
+def _model(name: str) -> _Decode:
+    """The decoder of one model; fields are looked up when first used, for models may contain themselves."""
+    model = getattr(_client_models(), name)
+    types = {json: model.openapi_types[field] for field, json in model.attribute_map.items()}
+    decoders: dict[str, _Decode] = {}
+
+    def decode_model(value: Any, path: str, unknown: Unknown) -> Any:
+        if not isinstance(value, dict):
+            raise _mismatch(value, path, name)
+        known = {}
+        for field, item in value.items():
+            where = f"{path}.{field}" if path else field
+            if field not in types:
+                # Nobody has used it for years, and every server still accepts it.
+                if field not in ("selfLink", "managedFields"):
+                    unknown.append(where)
+            elif item is not None:
+                if field not in decoders:
+                    encoded = (name, field) in _ENCODED
+                    decoders[field] = _dict(_base64) if encoded else _decoder(types[field], field)
+                known[field] = decoders[field](item, where, unknown)
+        return known
+
+    return decode_model
+
+
+def _decoder(declared: str, field: str) -> _Decode:
+    if declared.startswith("list["):
+        return _list(_decoder(declared[5:-1], field))
+    if declared.startswith("dict("):
+        amount = field in _AMOUNTS
+        return _dict(_quantity if amount else _decoder(declared[5:-1].partition(", ")[2], field))
+    if declared == "object":
+        return _anything
+    if declared in _GO_TYPES:
+        return _quantity if field in ("sizeLimit", "divisor") else _scalar(declared)
+    return _model(declared)
+
+
+def _list(decode_item: _Decode) -> _Decode:
+    def decode_list(value: Any, path: str, unknown: Unknown) -> Any:
+        if not isinstance(value, list):
+            raise _mismatch(value, path, "array")
+        return [decode_item(item, f"{path}[{number}]", unknown) for number, item in enumerate(value)]
+
+    return decode_list
+
+
+def _dict(decode_item: _Decode) -> _Decode:
+    def decode_dict(value: Any, path: str, unknown: Unknown) -> Any:
+        if not isinstance(value, dict):
+            raise _mismatch(value, path, "map")
+        return {
+            name: decode_item("" if item is None else item, f"{path}.{name}", unknown) for name, item in value.items()
+        }
+
+    return decode_dict
+
+
+def _scalar(declared: str) -> _Decode:
+    wanted = _SCALARS[declared]
+
+    def decode_scalar(value: Any, path: str, _unknown: Unknown) -> Any:
+        if not isinstance(value, wanted) or (isinstance(value, bool) and declared != "bool"):
+            raise _mismatch(value, path, _GO_TYPES[declared])
+        if declared == "datetime":
+            _check_time(str(value))
+        return value
+
+    return decode_scalar
+
+
+def _check_time(text: str) -> None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise Undecodable(f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": cannot parse "{text}"')
+
+
+def _base64(value: Any, path: str, _unknown: Unknown) -> Any:
+    if not isinstance(value, str):
+        raise _mismatch(value, path, "[]uint8")
+    try:
+        b64decode(value, validate=True)
+    except ValueError as error:
+        raise Undecodable("illegal base64 data at input byte 0") from error
+    return value
+
+
+def _quantity(value: Any, path: str, _unknown: Unknown) -> Any:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise _mismatch(value, path, "string")
+    try:
+        parse(value)
+    except ValueError as error:
+        raise Undecodable(str(error)) from error
+    return str(value)
+
+
+def _anything(value: Any, _path: str, _unknown: Unknown) -> Any:
+    return value
+
+
+_JSON_TYPES = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
+
+
+def _mismatch(value: Any, path: str, wanted: str) -> Undecodable:
+    found = _JSON_TYPES.get(type(value), "null")
+    return Undecodable(f"json: cannot unmarshal {found} into Go struct field {path} of type {wanted}")

@@ -1,0 +1,176 @@
+"""What one Job and its pods add up to, and what should be there instead. Pure: nothing here changes an object."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from k8s.devcluster.conditions import holds
+from k8s.devcluster.resources import Obj
+from k8s.devcluster.times import parse_time
+
+TRACKING = "batch.kubernetes.io/job-tracking"
+INDEX = "batch.kubernetes.io/job-completion-index"
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """`active`: pods that run or will; `succeeded`, `failed`: ended ones that no counter of the Job has yet."""
+
+    active: list[Obj] = field(default_factory=list)
+    succeeded: list[Obj] = field(default_factory=list)
+    failed: list[Obj] = field(default_factory=list)
+    leaving: list[Obj] = field(default_factory=list)  # pods being deleted that have not ended
+    terminating: int = 0
+    ready: int = 0
+    indexes: set[int] = field(default_factory=set)  # that have succeeded, of an Indexed Job
+    failed_indexes: set[int] = field(default_factory=set)  # that may not be tried again
+    restarts: int = 0
+
+
+def tally(job: Obj, pods: Iterable[Obj]) -> Tally:
+    found = Tally()
+    status = job.get("status") or {}
+    counted = {uid for uids in (status.get("uncountedTerminatedPods") or {}).values() for uid in uids}
+    completions = job["spec"].get("completions")
+    if is_indexed(job):
+        found.indexes = parse_indexes(status.get("completedIndexes", ""), below=completions)
+    for pod in pods:
+        fresh = is_tracked(pod) and pod["metadata"]["uid"] not in counted
+        if is_terminal(pod):
+            pass
+        elif "deletionTimestamp" in pod["metadata"]:
+            found.leaving.append(pod)
+            found.terminating += 1
+        else:
+            found.active.append(pod)
+            found.ready += holds(pod, "Ready")
+            found.restarts += _restarts(pod)
+        if phase(pod) == "Succeeded":
+            if fresh:
+                found.succeeded.append(pod)
+                _add_index(found.indexes, pod, completions, indexed=is_indexed(job))
+        elif fresh and counts_as_failed(job, pod):
+            found.failed.append(pod)
+    return found
+
+
+def phase(pod: Obj) -> str:
+    return str((pod.get("status") or {}).get("phase", ""))
+
+
+def is_terminal(pod: Obj) -> bool:
+    return phase(pod) in ("Succeeded", "Failed")
+
+
+def is_tracked(pod: Obj) -> bool:
+    finalizers: list[str] = pod["metadata"].get("finalizers") or []
+    return TRACKING in finalizers
+
+
+def is_indexed(job: Obj) -> bool:
+    return bool(job["spec"].get("completionMode") == "Indexed")
+
+
+def counts_as_failed(job: Obj, pod: Obj) -> bool:
+    """A pod being deleted has failed, unless the Job replaces only those whose process has ended."""
+    if phase(pod) == "Failed":
+        return True
+    return not waits_for_failed(job) and phase(pod) != "Succeeded" and "deletionTimestamp" in pod["metadata"]
+
+
+def waits_for_failed(job: Obj) -> bool:
+    return bool(job["spec"].get("podReplacementPolicy") == "Failed")
+
+
+def completion_index(pod: Obj) -> int | None:
+    text = (pod["metadata"].get("annotations") or {}).get(INDEX, "")
+    return int(text) if text.isdigit() else None
+
+
+def _add_index(indexes: set[int], pod: Obj, completions: int | None, *, indexed: bool) -> None:
+    index = completion_index(pod)
+    if indexed and index is not None and completions is not None and index < completions:
+        indexes.add(index)
+
+
+def _restarts(pod: Obj) -> int:
+    status = pod.get("status") or {}
+    return sum(
+        container.get("restartCount", 0)
+        for place in ("initContainerStatuses", "containerStatuses")
+        for container in status.get(place) or []
+    )
+
+
+def wanted_pods(spec: Obj, *, active: int, succeeded: int) -> int:
+    """How many pods should be active now."""
+    parallelism, completions = int(spec["parallelism"]), spec.get("completions")
+    if completions is None:
+        # A work queue: once one worker saw that it is empty, none is started any more.
+        return min(active, parallelism) if succeeded else parallelism
+    return max(0, min(int(completions) - succeeded, parallelism))
+
+
+def excess_pods(job: Obj, active: list[Obj], *, wanted: int) -> list[Obj]:
+    """Which active pods are too many: superfluous indexes, then those not ready, then the youngest."""
+    useless = _useless(job, active)
+    kept = [pod for pod in active if pod not in useless]
+    kept.sort(key=lambda pod: (holds(pod, "Ready"), -parse_time(pod["metadata"]["creationTimestamp"])))
+    return useless + kept[: max(0, len(kept) - wanted)]
+
+
+def _useless(job: Obj, active: list[Obj]) -> list[Obj]:
+    """Active pods of an Indexed Job whose index another one has, or that is out of range."""
+    if not is_indexed(job):
+        return []
+    seen: set[int] = set()
+    useless = []
+    for pod in active:
+        index = completion_index(pod)
+        if index is None or index in seen or index >= job["spec"]["completions"]:
+            useless.append(pod)
+        else:
+            seen.add(index)
+    return useless
+
+
+def free_indexes(job: Obj, found: Tally, *, count: int, held: Iterable[Obj] = ()) -> list[int]:
+    """The lowest `count` indexes that neither ended nor have a pod (active, or one of `held`)."""
+    taken = {completion_index(pod) for pod in (*found.active, *held)} | found.indexes | found.failed_indexes
+    free: list[int] = []
+    for index in range(int(job["spec"]["completions"])):
+        if len(free) == count:
+            break
+        if index not in taken:
+            free.append(index)
+    return free
+
+
+def parse_indexes(text: str, *, below: int | None) -> set[int]:
+    """`1,3-5` to {1, 3, 4, 5}."""
+    indexes: set[int] = set()
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        indexes.update(range(int(first), int(last or first) + 1))
+    return {index for index in indexes if below is None or index < below}
+
+
+def format_indexes(indexes: Iterable[int]) -> str:
+    """{1, 3, 4, 5} to `1,3-5`; two in a row are written as two."""
+    runs: list[list[int]] = []
+    for index in sorted(indexes):
+        if runs and runs[-1][-1] == index - 1:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs)
+
+
+def failure_time(pod: Obj) -> float:
+    """When the pod ended, in seconds since 1970: its last container, else its deletion, else its creation."""
+    ends = [
+        container["state"]["terminated"]["finishedAt"]
+        for container in (pod.get("status") or {}).get("containerStatuses") or []
+        if "terminated" in (container.get("state") or {})
+    ]
+    metadata = pod["metadata"]
+    return parse_time(max(ends, default=metadata.get("deletionTimestamp") or metadata["creationTimestamp"]))

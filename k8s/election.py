@@ -1,0 +1,170 @@
+"""Who may lead, decided from what a Lease says and when it was seen to say so. Pure: no clock, no requests."""
+
+import math
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from events.names import DOMAIN
+from events.timestamp import parse_epoch
+from k8s.base import Manifest
+
+PUBLISHED_TO = f"{DOMAIN}/published-to"
+"""Annotation: the API server's time up to which every transition has been published. RFC 3339 with microseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseTiming:
+    """Seconds.
+
+    `lease`: how long a renewal holds. `renew_deadline`: how long a leader tries to renew before it stops. `retry`:
+    between renewals. `call`: the time any one request of a leader may take.
+    """
+
+    lease: float = 10.0
+    renew_deadline: float = 7.0
+    retry: float = 2.0
+    call: float = 3.0
+
+    @property
+    def look(self) -> float:
+        """Between a candidate's looks at the Lease: often enough to be there soon after it was released."""
+        return min(0.5, self.retry / 2)
+
+    @property
+    def doubt(self) -> float:
+        """After creating the Lease: if it was there before and somebody deleted it, its holder notices meanwhile."""
+        return self.retry * 1.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A Lease as read. `holder` is empty when it is released; `version` is its resourceVersion.
+
+    `renewed`: when its holder wrote it last, or released it, by the API server's clock (epoch seconds).
+    """
+
+    uid: str
+    version: str
+    holder: str
+    duration: float
+    transitions: int
+    acquired: str | None
+    published_to: float | None
+    renewed: float | None
+    manifest: Manifest
+
+
+class Step(StrEnum):
+    """What a candidate does next."""
+
+    CREATE = "create"
+    TAKE = "take"
+    WAIT = "wait"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What a candidate last saw: the record, None when there is no Lease, and since when by its own clock.
+
+    `held_until`: when the last holder seen will have stopped, whatever the Lease says now; -inf when none was seen.
+    """
+
+    record: Record | None = None
+    held_until: float = -math.inf
+
+    def saw(self, record: Record | None, *, now: float, timing: LeaseTiming) -> "Sight":
+        """After a look at `now`. Only a change of the record is news of its holder: no clocks are compared."""
+        if record is None:
+            return replace(self, record=None)
+        if self.record is not None and (record.uid, record.version) == (self.record.uid, self.record.version):
+            return self
+        if not record.holder:
+            # Its holder said itself that it has stopped.
+            return Sight(record=record)
+        duration = record.duration if record.duration > 0 else timing.lease
+        return Sight(record=record, held_until=max(self.held_until, now + duration + timing.call))
+
+
+def decide(sight: Sight, *, identity: str, now: float) -> Step:
+    """What the candidate `identity` does about what it saw."""
+    record = sight.record
+    if record is not None and record.holder in {"", identity}:
+        return Step.TAKE
+    if now < sight.held_until:
+        return Step.WAIT
+    return Step.CREATE if record is None else Step.TAKE
+
+
+def read(manifest: Manifest) -> Record:
+    """A Lease's JSON. Whatever somebody has made unreadable counts as absent."""
+    metadata, spec = manifest["metadata"], manifest.get("spec") or {}
+    duration, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
+    return Record(
+        uid=metadata.get("uid", ""),
+        version=metadata.get("resourceVersion", ""),
+        holder=spec.get("holderIdentity") or "",
+        duration=float(duration) if isinstance(duration, int) else 0.0,
+        transitions=transitions if isinstance(transitions, int) else 0,
+        acquired=spec.get("acquireTime"),
+        renewed=_epoch(spec.get("renewTime")),
+        published_to=_epoch((metadata.get("annotations") or {}).get(PUBLISHED_TO)),
+        manifest=manifest,
+    )
+
+
+def held(record: Record, *, identity: str, at: float, timing: LeaseTiming, published_to: float | None) -> Manifest:
+    """The Lease as `identity` writes it when it takes or renews it; `at` is the API server's time."""
+    now = _micro_time(at)
+    renewal = record.holder == identity
+    spec = {
+        "holderIdentity": identity,
+        "leaseDurationSeconds": math.ceil(timing.lease),
+        "acquireTime": record.acquired if renewal and record.acquired else now,
+        "renewTime": now,
+        "leaseTransitions": record.transitions if renewal else record.transitions + 1,
+    }
+    return _written(record, spec, published_to)
+
+
+def released(record: Record, *, at: float, published_to: float | None) -> Manifest:
+    """The Lease as its holder leaves it: free for anybody at once."""
+    spec = {
+        **(record.manifest.get("spec") or {}),
+        "holderIdentity": "",
+        "leaseDurationSeconds": 1,
+        "renewTime": _micro_time(at),
+    }
+    return _written(record, spec, published_to)
+
+
+def unheld(*, namespace: str, name: str) -> Record:
+    """What stands for a Lease that is not there."""
+    manifest: Manifest = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"namespace": namespace, "name": name},
+    }
+    return replace(read(manifest), transitions=-1)
+
+
+def _written(record: Record, spec: dict[str, Any], published_to: float | None) -> Manifest:
+    """With the resourceVersion read: whoever wrote in between makes it a conflict."""
+    metadata = dict(record.manifest["metadata"])
+    if published_to is not None:
+        mark = {PUBLISHED_TO: _micro_time(published_to)}
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), **mark}
+    return {**record.manifest, "metadata": metadata, "spec": spec}
+
+
+def _micro_time(seconds: float) -> str:
+    """RFC 3339 with exactly six digits: anything else a Lease refuses."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _epoch(text: object) -> float | None:
+    try:
+        return parse_epoch(text) if isinstance(text, str) else None
+    except ValueError:
+        return None

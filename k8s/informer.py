@@ -1,0 +1,128 @@
+"""Follows the Jobs of one selector in some namespaces, and their Pods. Decides nothing about them."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from events.observed import Job, Pod
+from k8s.background import beside
+from k8s.cache import Contents, JobFeed, Key, PodFeed
+from k8s.client import segment
+from k8s.cluster import Cluster
+from k8s.job import parse_job, parse_pod
+from k8s.reflector import Reflector, WatchTiming
+
+__all__ = ["JobCache", "Key", "follow"]
+
+
+class JobCache:
+    """Jobs that carry our finalizer and their Pods, as last seen. Reading never waits; the objects never change."""
+
+    def __init__(self, contents: Contents, watches: Sequence[Reflector[Any]]) -> None:
+        self._contents = contents
+        self._watches = watches
+
+    def jobs(self) -> Sequence[Job]:
+        return list(self._contents.jobs.values())
+
+    def get(self, key: Key) -> Job | None:
+        return self._contents.jobs.get(key)
+
+    def pods(self, job_uid: str) -> list[Pod]:
+        return self._contents.pods(job_uid)
+
+    async def changed(self) -> set[Key]:
+        """Jobs of which something changed or that left since the last call; waits for at least one. One caller only."""
+        await self._contents.news.wait()
+        self._contents.news.clear()
+        changes, self._contents.changes = self._contents.changes, set()
+        return changes
+
+    def assume(self, job: Job) -> None:
+        """Take in the answer to our own PATCH before the watch brings it, unless something newer is here."""
+        self._contents.assume(job)
+
+    async def resync(self) -> None:
+        """List everything anew, and wait for it: on return all that was there at the call has been seen."""
+        async with asyncio.TaskGroup() as group:
+            for watch in self._watches:
+                group.create_task(watch.resync())
+
+    def fresh(self) -> float:
+        """The API server's time (epoch seconds) up to which everything has been seen, by the watch furthest behind.
+
+        That of its last list, event or bookmark: an idle watch gets ahead with bookmarks only, about once a minute. An
+        event on its way just then may be missing still: whoever stores this leaves some seconds of room.
+        """
+        return min(watch.seen for watch in self._watches)
+
+    def age(self) -> float:
+        """Seconds since the last sign of life of the quietest watch."""
+        return max(watch.quiet for watch in self._watches)
+
+    @property
+    def problem(self) -> str | None:
+        """Why a watch is behind, None when none is."""
+        return next((watch.problem for watch in self._watches if watch.problem), None)
+
+    @property
+    def errors(self) -> int:
+        """Objects that made no sense, so far."""
+        return sum(watch.errors for watch in self._watches)
+
+    @property
+    def relists(self) -> int:
+        """Lists after the first ones, so far."""
+        return sum(watch.relists for watch in self._watches)
+
+
+@asynccontextmanager
+async def follow(
+    cluster: Cluster,
+    *,
+    namespaces: Sequence[str],
+    selector: str,
+    idle: float = 120.0,
+    rng: random.Random | None = None,
+) -> AsyncIterator[JobCache]:
+    """A cache that has seen every Job and Pod on entry and is kept so. Entering waits for a server that is not there.
+
+    `idle`: seconds of silence after which a watch is taken for dead; bookmarks come about once a minute. Nothing the
+    server does ends it: see `JobCache.problem`.
+    """
+
+    def watch(feed: Any, namespace: str, *, api: str, parse: Callable[[Any], Any]) -> Reflector[Any]:
+        path = api.format(segment(namespace))
+        return Reflector(
+            cluster.client,
+            path=path,
+            selector=selector,
+            parse=parse,
+            sink=feed(contents, namespace),
+            timing=WatchTiming(silence=idle),
+            rng=rng or random.Random(),  # noqa: S311 - jitter
+        )
+
+    contents = Contents()
+    homes = dict.fromkeys(namespaces)
+    jobs = [watch(JobFeed, home, api="/apis/batch/v1/namespaces/{}/jobs", parse=parse_job) for home in homes]
+    pods = [watch(PodFeed, home, api="/api/v1/namespaces/{}/pods", parse=parse_pod) for home in homes]
+    async with beside(_run(jobs, pods)):
+        for one in (*jobs, *pods):
+            await one.synced()
+        yield JobCache(contents, (*jobs, *pods))
+
+
+async def _run(jobs: Sequence[Reflector[Job]], pods: Sequence[Reflector[Pod]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for of_jobs, of_pods in zip(jobs, pods, strict=True):
+            group.create_task(of_jobs.run())
+            group.create_task(_after(of_jobs, of_pods))
+
+
+async def _after(jobs: Reflector[Job], pods: Reflector[Pod]) -> None:
+    """Jobs first: Pods of Jobs that are done need not be held then."""
+    await jobs.synced()
+    await pods.run()

@@ -1,0 +1,168 @@
+"""A harness of each kind: in this process, on a server of our own, on the one of `NATS_URL` or `RABBITMQ_URL`."""
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters import jetstream, memory, natsserver, rabbitmq, rabbitmq_topology as amqp
+from adapters.base import Kind, Topic
+from adapters.headers import RESERVE
+from adapters.jetstream_connection import Connection, connection
+from adapters.jetstream_topology import Names
+from adapters.options import JetStreamOptions, RabbitMQOptions
+from adapters.rabbitmq_client import Properties
+from adapters.rabbitmq_connection import Connection as Link, connection as link_to
+from adapters.rabbitmqserver import RabbitServer
+from tests.adapters.harness import Harness, same
+
+ACK_WAIT = 1.0
+MAX_MESSAGE = 1 << 20
+RABBIT = RabbitMQOptions(connect_timeout=5, publish_timeout=3, max_message_bytes=MAX_MESSAGE)
+OPTIONS = JetStreamOptions(ack_wait=ACK_WAIT, requests_max_bytes=64 << 20, connect_timeout=5, publish_timeout=3)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A RabbitMQ node that may be broken, and the name of an installation that nobody had on it before."""
+
+    server: RabbitServer
+    instance: str
+
+    def name(self, rest: str) -> str:
+        return f"{self.instance}.{rest}"
+
+
+@asynccontextmanager
+async def memory_harness() -> AsyncIterator[Harness]:
+    async with memory.connect(reply_topics=["answers.here"]) as broker:
+
+        async def put(topic: Topic, headers: Mapping[str, str], body: bytes) -> None:
+            broker.put(topic, headers, body)
+
+        yield Harness(
+            broker=broker,
+            put=put,
+            member=lambda: same(broker),
+            buffers=False,
+            ack_wait=ACK_WAIT,
+            largest=broker.max_payload - RESERVE,
+            drops_repeats=True,
+            refuses_replies=True,
+        )
+
+
+@asynccontextmanager
+async def nats_harness(url: str) -> AsyncIterator[Harness]:
+    """An installation of its own on that server, removed afterwards."""
+    instance = f"test-{uuid.uuid4().hex[:8]}"
+    names = Names(instance)
+    async with connection(url, OPTIONS) as link, jetstream.connect(url, instance=instance, options=OPTIONS) as broker:
+        await broker.declare()
+        answers = instance.upper() + "_ANSWERS"
+        await link.api(f"STREAM.CREATE.{answers}", {"name": answers, "subjects": ["answers.here"], "storage": "memory"})
+
+        async def put(topic: Topic, headers: Mapping[str, str], body: bytes) -> None:
+            await link.store(names.subject(topic), body, dict(headers))
+
+        try:
+            yield Harness(
+                broker=broker,
+                put=put,
+                member=lambda: jetstream.connect(url, instance=instance, options=OPTIONS),
+                buffers=True,
+                ack_wait=ACK_WAIT,
+                largest=link.max_payload - RESERVE,
+                drops_repeats=True,
+                refuses_replies=True,
+            )
+        finally:
+            await remove(link, names)
+            await link.api(f"STREAM.DELETE.{answers}")
+
+
+async def remove(link: Connection, names: Names) -> None:
+    for kind in (Kind.REQUESTS, Kind.CONTROL, Kind.LIFECYCLE, Kind.DEAD):
+        await link.api(f"STREAM.DELETE.{names.stream(kind)}")
+
+
+@asynccontextmanager
+async def some_nats(directory: Path) -> AsyncIterator[str]:
+    """The URL of a server: the one that `NATS_URL` names, else one of our own."""
+    if url := os.environ.get("NATS_URL"):
+        yield url
+        return
+    async with natsserver.run(directory) as server:
+        yield server.url
+
+
+@asynccontextmanager
+async def rabbit_harness(url: str) -> AsyncIterator[Harness]:
+    """An installation of its own on that server, removed afterwards."""
+    instance = f"test-{uuid.uuid4().hex[:8]}"
+    names = amqp.Names(instance)
+    async with (
+        link_to(url, RABBIT, purpose="test") as link,
+        rabbitmq.connect(url, instance=instance, options=RABBIT) as broker,
+    ):
+        await broker.declare()
+
+        async def put(topic: Topic, headers: Mapping[str, str], body: bytes) -> None:
+            await send(link, names.exchange(topic.kind), topic.key, headers, body)
+
+        try:
+            yield Harness(
+                broker=broker,
+                put=put,
+                member=lambda: rabbitmq.connect(url, instance=instance, options=RABBIT),
+                buffers=True,
+                ack_wait=ACK_WAIT,
+                largest=MAX_MESSAGE,
+                drops_repeats=False,
+                refuses_replies=False,
+            )
+        finally:
+            await remove_rabbit(link, names)
+
+
+async def send(link: Link, exchange: str, key: str, headers: Mapping[str, object], body: bytes) -> None:
+    """Publish as a foreign client does; the content type is a property, and everything else a header."""
+    others = {name: value for name, value in headers.items() if name != "Content-Type"}
+    properties = Properties(content_type=headers.get("Content-Type"), headers=others, delivery_mode=2)  # type: ignore[arg-type]
+    async with link.channel(confirms=True) as channel:
+        await channel.basic_publish(body, exchange=exchange, routing_key=key, properties=properties, mandatory=True)
+
+
+async def remove_rabbit(link: Link, names: amqp.Names) -> None:
+    async with link.channel() as channel:
+        for queue in amqp.queues(names):
+            await channel.queue_delete(queue.name)
+        for exchange in amqp.exchanges(names):
+            await channel.exchange_delete(exchange.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installation:
+    """One on a RabbitMQ node that nobody breaks, and a connection for what a foreign client does."""
+
+    url: str
+    broker: rabbitmq.RabbitMQBroker
+    link: Link
+    names: amqp.Names
+
+
+@asynccontextmanager
+async def installation(url: str, options: RabbitMQOptions = RABBIT) -> AsyncIterator[Installation]:
+    """Removed afterwards."""
+    names = amqp.Names(f"test-{uuid.uuid4().hex[:8]}")
+    async with (
+        link_to(url, options, purpose="test") as link,
+        rabbitmq.connect(url, instance=names.instance, options=options) as broker,
+    ):
+        await broker.declare()
+        try:
+            yield Installation(url=url, broker=broker, link=link, names=names)
+        finally:
+            await remove_rabbit(link, names)

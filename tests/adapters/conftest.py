@@ -1,0 +1,102 @@
+"""Every claim that takes `harness` runs on every adapter. Without a nats-server it fails; it is never skipped.
+
+RabbitMQ is no Python package: where there is none its claims are skipped, but not where `CI` is set.
+"""
+
+import os
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from adapters import natsserver, rabbitmqserver
+from adapters.base import Broker
+from adapters.natsserver import NatsServer
+from adapters.rabbitmqserver import RabbitServer, RabbitServerFailed
+from tests.adapters.brokers import (
+    MAX_MESSAGE,
+    Site,
+    memory_harness,
+    nats_harness,
+    rabbit_harness,
+    some_nats,
+)
+from tests.adapters.harness import Harness
+
+EXTRA = f"max_message_size = {MAX_MESSAGE}"
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def rabbit_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """The server that `RABBITMQ_URL` names, else one node for all tests that break nothing."""
+    if url := os.environ.get("RABBITMQ_URL"):
+        yield url
+        return
+    need_rabbit()
+    async with rabbitmqserver.run(tmp_path_factory.mktemp("rabbitmq"), extra=EXTRA) as server:
+        yield server.url
+
+
+def need_rabbit() -> None:
+    try:
+        rabbitmqserver.executable()
+    except RabbitServerFailed as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        pytest.param("nats", marks=pytest.mark.broker),
+        pytest.param("rabbitmq", marks=pytest.mark.broker),
+    ]
+)
+def adapter(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Its name, and the URL of the node that all tests share."""
+    name = str(request.param)
+    return name, str(request.getfixturevalue("rabbit_url")) if name == "rabbitmq" else ""
+
+
+@pytest.fixture
+async def harness(adapter: tuple[str, str], tmp_path: Path) -> AsyncIterator[Harness]:
+    match adapter:
+        case "memory", _:
+            async with memory_harness() as made:
+                yield made
+        case "nats", _:
+            async with some_nats(tmp_path) as url, nats_harness(url) as made:
+                yield made
+        case _, url:
+            async with rabbit_harness(url) as made:
+                yield made
+
+
+@pytest.fixture
+async def broker(harness: Harness) -> Broker:
+    return harness.broker
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[NatsServer]:
+    """A nats-server that the test may kill and start again."""
+    async with natsserver.run(tmp_path / "nats") as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def breakable(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RabbitServer]:
+    need_rabbit()
+    async with rabbitmqserver.run(tmp_path_factory.mktemp("breakable"), extra=EXTRA) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def rabbit(breakable: RabbitServer) -> AsyncIterator[Site]:
+    """For tests in the session's loop. Nothing is removed: queues deleted soon after a crash take such a node down."""
+    yield Site(breakable, f"test-{uuid.uuid4().hex[:8]}")
+    if breakable.pid is None:
+        await breakable.start()

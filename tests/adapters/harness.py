@@ -1,0 +1,114 @@
+"""What the claims about brokers need of each adapter, and short words for what they do. No claims here."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters.base import Broker, Delivery, Kind, Record, Subscription, Topic
+from events.cloudevent import build
+from events.names import REQUESTED_TYPE
+
+T = TypeVar("T")
+DEADLINE = 10.0
+REQUESTS = Topic(Kind.REQUESTS)
+HIGH = Topic(Kind.REQUESTS, "high")
+LOW = Topic(Kind.REQUESTS, "low")
+CONTROL = Topic(Kind.CONTROL)
+DEAD = Topic(Kind.DEAD)
+_numbers = itertools.count(1)
+
+Put = Callable[[Topic, Mapping[str, str], bytes], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Harness:
+    """One broker under test, its topology declared."""
+
+    broker: Broker
+    put: Put
+    """Store any bytes, as a foreign client can."""
+    member: Callable[[], AbstractAsyncContextManager[Broker]]
+    """Another process' connection to the same topics."""
+    buffers: bool
+    """Whether a subscription fetches ahead of the iteration."""
+    ack_wait: float
+    largest: int
+    """Bytes of headers and body of the largest request."""
+    drops_repeats: bool
+    """Whether the broker drops a message with an id that it has seen."""
+    refuses_replies: bool
+    """Whether there are reply topics that it does not take, only because nobody made them."""
+
+
+def make_event(**attributes: object) -> CloudEvent:
+    number = next(_numbers)
+    data = attributes.pop("data", {"number": number})
+    fixed = {"specversion": "1.0", "id": f"e{number}", "source": "/tests", "type": REQUESTED_TYPE}
+    return build(fixed | attributes, data)
+
+
+async def publish(broker: Broker, count: int, topic: Topic = REQUESTS, *, prefix: str = "m") -> list[str]:
+    """`count` events with ids `<prefix>0`, `<prefix>1`, …"""
+    ids = [f"{prefix}{number}" for number in range(count)]
+    await asyncio.gather(*(broker.publish(topic, make_event(id=name)) for name in ids))
+    return ids
+
+
+async def take(subscription: Subscription, count: int, *, ack: bool = False) -> list[Delivery]:
+    """The next `count` deliveries, before a deadline."""
+    taken: list[Delivery] = []
+    async with asyncio.timeout(DEADLINE):
+        while len(taken) < count:
+            taken.append(await anext(aiter(subscription)))
+            if ack:
+                await taken[-1].ack()
+    return taken
+
+
+async def one(subscription: Subscription) -> Delivery:
+    (delivery,) = await take(subscription, 1)
+    return delivery
+
+
+async def nothing_comes(subscription: Subscription, *, within: float = 0.3) -> bool:
+    try:
+        async with asyncio.timeout(within):
+            await anext(aiter(subscription))
+    except TimeoutError:
+        return True
+    return False
+
+
+async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = DEADLINE) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+async def emptied(broker: Broker, topic: Topic = REQUESTS) -> None:
+    """Wait until nothing waits there and nothing is unsettled."""
+
+    async def empty() -> bool:
+        depth = (await broker.depth())[topic]
+        return depth.ready == 0 and depth.unsettled == 0
+
+    await until(empty)
+
+
+async def records(broker: Broker, kind: Kind, *, key: str | None = None) -> list[Record]:
+    async with asyncio.timeout(DEADLINE), broker.history(kind, key=key) as history:
+        return [record async for record in history]
+
+
+def ids(deliveries: list[Delivery]) -> list[str]:
+    return [str(delivery.event().get_id()) for delivery in deliveries]
+
+
+@asynccontextmanager
+async def same(broker: Broker) -> AsyncIterator[Broker]:
+    yield broker

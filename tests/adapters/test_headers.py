@@ -1,0 +1,75 @@
+"""Claims about our own headers and about topic keys: what anybody can publish breaks nothing."""
+
+from hypothesis import given, strategies as st
+
+from adapters import headers as stamps
+from adapters.base import Kind, Topic
+from adapters.topics import refusal, selects
+from tests.adapters.harness import make_event
+
+
+@given(st.text(), st.text())
+def test_any_header_is_read_as_a_count_and_a_time_or_as_none(attempts: str, until: str) -> None:
+    forged = {stamps.ATTEMPTS: attempts, stamps.NOT_BEFORE: until}
+    assert 0 <= stamps.attempts_before(forged) < 10**7
+    waits = stamps.not_before(forged)
+    assert waits is None or waits >= 0
+
+
+@given(st.text(max_size=10_000))
+def test_any_reason_fits_a_header_and_reads_back(reason: str) -> None:
+    dead = stamps.dead({}, code="X", reason=reason, origin="S/1", attempts=1)
+    value = dead[stamps.REASON]
+    assert value.isascii()
+    assert value.isprintable() or not value
+    assert len(value) <= stamps.REASON_LIMIT
+    read = stamps.reason_of(dead)
+    if len(value) < stamps.REASON_LIMIT - 12:
+        assert read == reason.strip(" ")
+
+
+def test_copy_keeps_foreign_headers_and_not_what_the_broker_acts_on() -> None:
+    original = {
+        "Nats-Msg-Id": "1",
+        "nats-rollup": "all",
+        "Nats-TTL": "1s",
+        "Status": "503",
+        "(bad)": "name",
+        "ce-id": "e1",
+        stamps.NOT_BEFORE: "5",
+    }
+    copy = stamps.again(original, attempts=3, until=None)
+    assert copy == {"ce-id": "e1", stamps.ATTEMPTS: "3"}
+    assert stamps.not_before(stamps.again(original, attempts=3, until=1234.5)) == 1234.5
+
+
+def test_message_id_of_a_request_tells_sources_apart_and_that_of_a_lifecycle_event_is_its_id() -> None:
+    one = make_event(id="b/c", source="/a")
+    other = make_event(id="c", source="/ab/")
+    assert stamps.message_id(Kind.REQUESTS, one) != stamps.message_id(Kind.REQUESTS, other)
+    assert stamps.message_id(Kind.LIFECYCLE, one) == "b/c"
+
+
+@given(st.text(), st.text())
+def test_message_ids_that_differ_stay_different_and_can_be_sent(one: str, other: str) -> None:
+    for message_id in (one, other):
+        sent = stamps.sendable(message_id)
+        assert sent == sent.strip()
+        assert sent.isascii()
+        assert len(sent) <= 256
+    assert (stamps.sendable(one) == stamps.sendable(other)) == (one == other)
+
+
+@given(st.text(max_size=40))
+def test_key_that_is_not_refused_is_one_word_on_the_wire(key: str) -> None:
+    if refusal(Topic(Kind.REPLY, key)) is None:
+        assert key.split() == [key]
+        assert not set(key) & set("*>\r\n\t ")
+        assert all(key.split("."))
+
+
+@given(st.lists(st.sampled_from(["a", "b", "*", "#", "a*", "+"]), min_size=1, max_size=4))
+def test_patterns_select_by_parts(parts: list[str]) -> None:
+    test = selects(".".join(parts))
+    assert test(".".join(part if part not in ("*", "#") else "x" for part in parts))
+    assert not test(".".join(["z", *parts]) if parts[0] not in ("*", "#") else "")

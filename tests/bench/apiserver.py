@@ -1,0 +1,81 @@
+"""The development cluster's API server without Job controller and kubelet: `python -m tests.bench.apiserver`.
+
+Jobs stay as they were created. Only one whose container's command is `true` gets a life: a pod that runs for
+`RUN_SECONDS` without a process, then its completion. One whose command is `brief` lives so too, and is gone
+`KEEP_SECONDS` after its finalizers, whatever TTL it was given. Those writes are made inside the server, for whoever
+created it.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from unittest.mock import patch
+
+from k8s.devcluster import __main__ as devcluster, controllers
+from k8s.devcluster.jobpods import new_pod
+from k8s.devcluster.resources import Obj
+from k8s.devcluster.store import Store
+from k8s.devcluster.times import now
+
+RUN_SECONDS, KEEP_SECONDS = 0.2, 2.0
+TRUE, BRIEF = "true", "brief"
+
+
+async def run(store: Store, _directory: Path, _options: controllers.Options) -> None:
+    """In place of all controllers."""
+    held: dict[str, asyncio.Event] = {}
+    async with store.subscribe("jobs") as changes, asyncio.TaskGroup() as group:
+        async for _, change, job in changes:
+            uid = job["metadata"]["uid"]
+            if change == "ADDED" and _command(job) in (TRUE, BRIEF):
+                held[uid] = asyncio.Event()
+                group.create_task(_live(store, job, held[uid]))
+            elif uid in held and (change == "DELETED" or not job["metadata"].get("finalizers")):
+                held.pop(uid).set()
+
+
+def _command(job: Obj) -> str:
+    return " ".join(job["spec"]["template"]["spec"]["containers"][0].get("command", ()))
+
+
+async def _live(store: Store, job: Obj, released: asyncio.Event) -> None:
+    started = now()
+    pod = store.create("pods", {"apiVersion": "v1", "kind": "Pod", **new_pod(job, index=None)})
+    _set_status(store, "pods", pod, _pod_status("Running", {"running": {"startedAt": started}}))
+    times = {"startTime": started}
+    _set_status(store, "jobs", job, {**times, "active": 1, "ready": 1})
+    await asyncio.sleep(RUN_SECONDS)
+    ended = {"exitCode": 0, "reason": "Completed", "startedAt": started, "finishedAt": now()}
+    _set_status(store, "pods", pod, _pod_status("Succeeded", {"terminated": ended}))
+    _set_status(store, "jobs", job, {**times, **complete(), "succeeded": 1})
+    if _command(job) == BRIEF:
+        await released.wait()
+        await asyncio.sleep(KEEP_SECONDS)
+        namespace = job["metadata"]["namespace"]
+        store.delete("pods", namespace, pod["metadata"]["name"], grace=0)
+        store.delete("jobs", namespace, job["metadata"]["name"], propagation="Background")
+
+
+def complete() -> Obj:
+    """The status of a Job that has just completed."""
+    moment = now()
+    said = {"status": "True", "reason": "CompletionsReached", "lastProbeTime": moment, "lastTransitionTime": moment}
+    conditions = [{"type": kind, **said} for kind in ("SuccessCriteriaMet", "Complete")]
+    return {"conditions": conditions, "startTime": moment, "completionTime": moment}
+
+
+def _pod_status(phase: str, state: Obj) -> Obj:
+    container = {"name": "main", "image": "", "imageID": "", "ready": False, "restartCount": 0, "lastState": {}}
+    return {"phase": phase, "startTime": now(), "containerStatuses": [{**container, "state": state}]}
+
+
+def _set_status(store: Store, resource: str, obj: Obj, status: Obj) -> None:
+    def change(current: Obj) -> None:
+        current["status"] = status
+
+    store.mutate(resource, obj["metadata"]["namespace"], obj["metadata"]["name"], change, subresource="status")
+
+
+if __name__ == "__main__":
+    with patch.object(controllers, "run", run):
+        sys.exit(devcluster.main())

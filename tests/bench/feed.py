@@ -1,0 +1,95 @@
+"""Events into one installation's queue, and how many it has stored: on each broker with its plain client."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+import nats
+from nats.aio.client import Client as NatsClient
+
+from tests import amqp
+from tests.bench.load import IN_FLIGHT, many
+from tests.e2e.observer import STRUCTURED
+from tests.e2e.site import NATS, Site, until
+
+REQUESTS, LIFECYCLE = "requests", "lifecycle"
+
+
+class Feed(Protocol):
+    """One connection."""
+
+    async def publish(self, events: Iterable[bytes]) -> None:
+        """Return once the broker has all of them."""
+        ...
+
+    async def stored(self, kind: str) -> int:
+        """Of requests those that wait, of lifecycle events all."""
+        ...
+
+
+async def holds(feed: Feed, kind: str, count: int, *, seconds: float) -> None:
+    """Return when so many are stored."""
+
+    async def look() -> bool:
+        return await feed.stored(kind) == count
+
+    await until(look, seconds=seconds, every=0.01)
+
+
+def feeding(site: Site, instance: str) -> AbstractAsyncContextManager[Feed]:
+    """Connected to that installation, which is there."""
+    return _nats(site.source, instance) if site.broker == NATS else _rabbitmq(site.source, instance)
+
+
+class _Nats:
+    def __init__(self, client: NatsClient, instance: str) -> None:
+        self._stream = client.jetstream()
+        self._instance = instance
+
+    async def publish(self, events: Iterable[bytes]) -> None:
+        headers = {"Content-Type": STRUCTURED}
+        subject = f"{self._instance}.requests"
+        await many(lambda body: self._stream.publish(subject, body, headers=headers), events, in_flight=IN_FLIGHT)
+
+    async def stored(self, kind: str) -> int:
+        info = await self._stream.stream_info(f"{self._instance}_{kind}".upper())
+        return int(info.state.messages)
+
+
+@asynccontextmanager
+async def _nats(url: str, instance: str) -> AsyncIterator[_Nats]:
+    client = await nats.connect(url)
+    try:
+        yield _Nats(client, instance)
+    finally:
+        await client.close()
+
+
+class _RabbitMQ:
+    def __init__(self, client: amqp.Client, instance: str) -> None:
+        self._client = client
+        self._instance = instance
+
+    async def publish(self, events: Iterable[bytes]) -> None:
+        exchange = f"{self._instance}.requests"
+        await many(
+            lambda body: self._client.publish(exchange, "", body, content_type=STRUCTURED), events, in_flight=IN_FLIGHT
+        )
+
+    async def stored(self, kind: str) -> int:
+        return await self._client.ready(_counter(self._instance) if kind == LIFECYCLE else f"{self._instance}.{kind}")
+
+
+@asynccontextmanager
+async def _rabbitmq(url: str, instance: str) -> AsyncIterator[_RabbitMQ]:
+    """AMQP does not tell how much is in a stream: a subscriber's queue, which nobody reads, counts beside it."""
+    async with amqp.client(url) as client:
+        counter = _counter(instance)
+        await client.channel.exchange_declare(f"{instance}.lifecycle", exchange_type="topic", durable=True)
+        await client.channel.queue_declare(counter, exclusive=True)
+        await client.channel.queue_bind(counter, f"{instance}.lifecycle", "#")
+        yield _RabbitMQ(client, instance)
+
+
+def _counter(instance: str) -> str:
+    return f"{instance}.counter"

@@ -1,0 +1,133 @@
+"""What the measurements work with: events, the Jobs they become, bare requests, a process' CPU and memory."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from events.cloudevent import decode_structured
+from events.names import FINALIZER, Label
+from events.request import Request
+from k8s.base import Manifest, NotFound
+from k8s.client import STRATEGIC_MERGE
+from k8s.cluster import METADATA_ONLY
+from k8s.manifest import ManifestOptions, render
+from tests.e2e.observer import request
+from tests.e2e.site import Relay, Site
+
+IN_FLIGHT = 64
+IDLE = "idle"
+STRICT = {"fieldManager": "jobrelay", "fieldValidation": "Strict"}
+RELEASE: Manifest = {
+    "metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]},
+    "spec": {"ttlSecondsAfterFinished": 3600},
+}
+
+
+def make_events(count: int, *, command: str, image: str, name: str = "bench") -> list[bytes]:
+    """Structured events of about 1 kB, each another request: `<name>-<number>`."""
+    wanted = {"command": [command], "env": [{"name": "TEXT", "value": "x" * 400}]}
+    metadata = {"customer": "c" * 100, "order": 4711}
+    made = (request(f"{name}-{number}", image=image, job=wanted, metadata=metadata) for number in range(count))
+    return [json.dumps(event).encode() for event in made]
+
+
+def rendered(events: Iterable[bytes], *, instance: str, site: Site) -> list[Manifest]:
+    """The Jobs that jobrelay makes of these events."""
+    options = ManifestOptions(instance=instance, namespace=site.namespace, broker=site.broker)
+    return [render(Request.of(decode_structured(body)), options=options).job for body in events]
+
+
+async def many(work: Callable[[Any], Awaitable[Any]], items: Iterable[Any], *, in_flight: int) -> None:
+    """`work` on each item, so many at a time."""
+    left = iter(items)
+
+    async def worker() -> None:
+        for item in left:
+            await work(item)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(in_flight):
+            group.create_task(worker())
+
+
+class Bare:
+    """Requests to the API server without anything of jobrelay but its client's connection pool and credentials."""
+
+    def __init__(self, site: Site) -> None:
+        self._client = site.cluster.client
+        self._jobs = f"/apis/batch/v1/namespaces/{site.namespace}/jobs"
+        self._pods = f"/api/v1/namespaces/{site.namespace}/pods"
+
+    async def post(self, job: Manifest) -> None:
+        await self._client.request("POST", self._jobs, params=STRICT, body=job, accept=METADATA_ONLY)
+
+    async def release(self, job: Manifest) -> None:
+        await self._patch(f"{self._jobs}/{job['metadata']['name']}", RELEASE)
+
+    async def set_status(self, name: str, status: Manifest) -> None:
+        await self._patch(f"{self._jobs}/{name}/status", {"status": status})
+
+    async def completed(self, name: str) -> bool:
+        job = orjson.loads(await self._client.request("GET", f"{self._jobs}/{name}"))
+        return any(one["type"] == "Complete" for one in job.get("status", {}).get("conditions", ()))
+
+    async def remove(self, instance: str, names: Sequence[str], *, in_flight: int = IN_FLIGHT) -> None:
+        """These Jobs, held or not, and their pods."""
+
+        async def let_go(name: str) -> None:
+            with suppress(NotFound):
+                await self._patch(f"{self._jobs}/{name}", RELEASE)
+
+        await many(let_go, names, in_flight=in_flight)
+        selector = {"labelSelector": f"{Label.INSTANCE}={instance}"}
+        await self._client.request(
+            "DELETE", self._jobs, params=selector, body={"propagationPolicy": "Background"}, timeout=120
+        )
+        options = {"propagationPolicy": "Background", "gracePeriodSeconds": 0}
+        await self._client.request("DELETE", self._pods, params=selector, body=options, timeout=120)
+
+    async def _patch(self, path: str, patch: Manifest) -> None:
+        await self._client.request("PATCH", path, params=STRICT, body=patch, content_type=STRATEGIC_MERGE)
+
+
+@asynccontextmanager
+async def paused(relay: Relay) -> AsyncIterator[None]:
+    """The process stands still inside the block: a queue can fill up, and the clock starts when it goes on."""
+    os.kill(relay.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(relay.process.pid, signal.SIGCONT)
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time that the process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@asynccontextmanager
+async def no_pods(site: Site) -> AsyncIterator[None]:
+    """A quota keeps Kubernetes from making pods, so that its nodes' work is not measured. Our own server makes none."""
+    if site.own_cluster:
+        yield
+        return
+    path = f"/api/v1/namespaces/{site.namespace}/resourcequotas"
+    name = f"{site.namespace[:40]}-no-pods"
+    quota = {"metadata": {"name": name}, "spec": {"hard": {"pods": "0"}}}
+    await site.cluster.client.request("POST", path, body={"apiVersion": "v1", "kind": "ResourceQuota", **quota})
+    try:
+        yield
+    finally:
+        await site.cluster.client.request("DELETE", f"{path}/{name}")

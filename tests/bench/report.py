@@ -1,0 +1,95 @@
+"""Figures and the machine they were taken on as one Markdown table; for people, and for README."""
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiormq
+import nats
+import orjson
+
+from tests.e2e.site import NATS, Site
+
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+
+
+METHOD = """\
+`jobrelay run` with default settings, but without `progress`. Rates and CPU are medians of alternating rounds, ratios
+those of neighbours.
+*Created*: one handler, from a full queue until every request is acknowledged, against the same Jobs posted by the same
+HTTP client; their pods do not run ({pods}). *Whole life*: one handler and one controller, until every terminal event is
+stored and every Job released, against POST and PATCH of the same Jobs until they are complete; {life}. Both sides have
+their connections to the API server open. *Caught up*: what happened to Jobs while jobrelay was down is told. All
+processes share the cores, broker and API server too: where together they need more of them than a bare client and the
+API server do, that is the ratio, however little of it is ours. *Adapter alone*: in one process with nothing else,
+events of 1 kB, 64 in flight; decoding is part of consuming."""
+_OWN = {"pods": "the API server runs no controllers", "life": "pods are shown to run for 0.2 s, no process is started"}
+_REAL = {"pods": "a quota of no pods", "life": "real pods run `true`"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """`what` was measured and how it came out; `aim` is the design's budget."""
+
+    what: str
+    result: str
+    aim: str = ""
+
+
+async def broker_of(site: Site) -> str:
+    """Name and version of the broker."""
+    if site.broker == NATS:
+        client = await nats.connect(site.source)
+        version = client.connected_server_version
+        await client.close()
+        return f"nats-server {version.major}.{version.minor}.{version.patch}"
+    connection = await aiormq.connect(site.source)
+    found = connection.server_properties["version"]
+    await connection.close()
+    return f"RabbitMQ {found.decode() if isinstance(found, bytes) else found}"
+
+
+async def machine(site: Site, brokers: Sequence[str]) -> list[str]:
+    """A paragraph about the machine and what ran on it, and one about what was measured."""
+    kubernetes = orjson.loads(await site.cluster.client.request("GET", "/version"))["gitVersion"]
+    server = "its own API server without controllers" if site.own_cluster else "a Kubernetes API server"
+    cores = len(os.sched_getaffinity(0))
+    return [
+        f"{_cpu_model()}, {cores} cores for everything together, {_memory_gib():.0f} GiB, "
+        f"{platform.system()} {platform.release().partition('-')[0]}; "
+        f"Python {platform.python_version()}, {', '.join(brokers)}, {server} ({kubernetes}); "
+        f"{datetime.now(UTC).date().isoformat()}.",
+        "",
+        METHOD.format(**(_OWN if site.own_cluster else _REAL)),
+    ]
+
+
+def markdown(rows: Sequence[Row], machine: Sequence[str]) -> str:
+    lines = ["| what | measured | aim |", "|---|---|---|"]
+    lines += [f"| {row.what} | {row.result} | {row.aim} |" for row in rows]
+    return "\n".join([*lines, "", *machine])
+
+
+def write(readme: Path, text: str) -> None:
+    """Replace what stands between the two marks. Raises ValueError when they are missing."""
+    before, begin, rest = readme.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{readme}: no {BEGIN} … {END}")
+    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Hardware")))
+    return next(names, platform.machine())
+
+
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

@@ -1,0 +1,218 @@
+"""`python -m tests.bench.soak`: requests at a steady rate for minutes, and what handler and controller grow by it.
+
+The benchmark's API server carries it, on which Jobs live and go without a process. Exits with 1 when a claim fails.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tests.bench.apiserver import BRIEF
+from tests.bench.feed import LIFECYCLE, Feed, feeding, holds
+from tests.bench.load import IN_FLIGHT, make_events
+from tests.bench.measures import EVENTS_OF_A_LIFE
+from tests.bench.watching import LONG, all_released
+from tests.e2e.site import NATS, RABBITMQ, Relay, Site, site, until
+
+API_SERVER = ("tests.bench.apiserver",)
+FLOOR = {"dedup_seconds": 300, "ttl_seconds": 300}
+GROWTH, SLACK_MB, SLACK = 0.05, 2.0, 8
+"""What still counts as flat: of memory this share and so many megabytes, of everything else so many."""
+BUSY = 150
+"""Descriptors and tasks that a busy process may have: 64 requests or looks under way, each on a connection."""
+CONNECTION_MB = 0.5
+"""What one more open TLS connection may need."""
+BURST = 2 * IN_FLIGHT
+"""Requests at once before the load: connections that are opened later would count as growth."""
+BACKLOG_SECONDS = 2.0
+"""Of requests that are under way at most, at the given rate."""
+_STEP_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a process has: megabytes of memory (its own, without what it maps of files), descriptors, threads, asyncio
+    tasks.
+    """
+
+    memory: float
+    descriptors: int
+    threads: int
+    tasks: int
+
+    @classmethod
+    async def of(cls, relay: Relay) -> "Usage":
+        process = Path("/proc", str(relay.process.pid))
+        lines = (line.split() for line in (process / "smaps_rollup").read_text().splitlines())
+        return cls(
+            memory=next(int(line[1]) * 1024 / 1e6 for line in lines if line[0] == "Anonymous:"),
+            descriptors=len(os.listdir(process / "fd")),
+            threads=len(os.listdir(process / "task")),
+            tasks=int((await relay.metrics())["jobrelay_asyncio_tasks"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """`at`: seconds since the first request; `done`: requests whose events are all stored; `tracked`: Jobs followed."""
+
+    at: float
+    done: int
+    handler: Usage
+    controller: Usage
+    tracked: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Soak:
+    """`idle`: before the first request. `load`: while requests came. `over`: after the last Job was gone."""
+
+    idle: Sample
+    load: Sequence[Sample]
+    over: Sample
+
+
+async def soak(
+    found: Site, *, requests: int, rate: float, every: float, tell: Callable[[Sample], None] = lambda _: None
+) -> Soak:
+    """`rate` requests a second, a sample `every` seconds, which `tell` gets at once."""
+    instance, load = found.new_instance(), []
+    events = make_events(requests, command=BRIEF, image=found.image, name="soak")
+    async with (
+        found.relays(instance, "controller", "handler", **FLOOR) as (controller, handler),
+        feeding(found, instance) as feed,
+    ):
+        await until(controller.leads, seconds=60)
+        await feed.publish(make_events(BURST, command=BRIEF, image=found.image, name="burst"))
+        await _over(feed, controller, BURST)
+        begun = time.monotonic()
+
+        async def sample() -> Sample:
+            taken = await _sample(feed, handler=handler, controller=controller, begun=begun)
+            tell(taken)
+            return taken
+
+        idle = await sample()
+        async with asyncio.TaskGroup() as group:
+            publishing = group.create_task(_publish(feed, events, rate=rate))
+            while not publishing.done():
+                await asyncio.wait({publishing}, timeout=every)
+                load.append(await sample())
+        await _over(feed, controller, BURST + requests)
+        return Soak(idle=idle, load=load, over=await sample())
+
+
+async def _over(feed: Feed, controller: Relay, count: int) -> None:
+    await holds(feed, LIFECYCLE, EVENTS_OF_A_LIFE * count, seconds=LONG)
+    await until(partial(all_released, controller), seconds=LONG)
+
+
+async def _sample(feed: Feed, *, handler: Relay, controller: Relay, begun: float) -> Sample:
+    jobs = (value for name, value in (await controller.metrics()).items() if name.startswith("jobrelay_jobs{"))
+    return Sample(
+        at=time.monotonic() - begun,
+        done=await feed.stored(LIFECYCLE) // EVENTS_OF_A_LIFE - BURST,
+        handler=await Usage.of(handler),
+        controller=await Usage.of(controller),
+        tracked=int(sum(jobs)),
+    )
+
+
+async def _publish(feed: Feed, events: list[bytes], *, rate: float) -> None:
+    """Steadily, and slower where the machine does not keep up: a backlog that grows needs memory, and is no leak."""
+    sent, due = 0, 0.0
+    while sent < len(events):
+        room = await feed.stored(LIFECYCLE) / EVENTS_OF_A_LIFE - BURST + rate * BACKLOG_SECONDS
+        due = min(due + rate * _STEP_SECONDS, max(room, sent))
+        await feed.publish(events[sent : int(due)])
+        sent = int(due)
+        await asyncio.sleep(_STEP_SECONDS)
+
+
+def problems(seen: Soak, *, requests: int) -> list[str]:
+    """What grew and what was left over; empty when all claims hold. The last third of the load counts, against the
+    first.
+    """
+    third = len(seen.load) // 3
+    if not third:
+        return [f"{len(seen.load)} samples are too few to compare"]
+    found = []
+    for role in ("handler", "controller"):
+        first, last = ([getattr(one, role) for one in part] for part in (seen.load[:third], seen.load[-third:]))
+        found += [f"{role}: {text}" for text in _grown(first, last)]
+        before, after = (getattr(one, role).tasks for one in (seen.idle, seen.over))
+        if after > before + SLACK:
+            found.append(f"{role}: {after} tasks are left, before the load there were {before}")
+    if seen.over.done != requests:
+        found.append(f"{seen.over.done} of {requests} requests are done")
+    if seen.over.tracked:
+        found.append(f"{seen.over.tracked} Jobs are still tracked")
+    return found
+
+
+def _grown(first: Sequence[Usage], last: Sequence[Usage]) -> Iterator[str]:
+    for what, unit in (("memory", " MB"), ("descriptors", ""), ("threads", ""), ("tasks", "")):
+        before, after = (_median(part, what) for part in (first, last))
+        opened = max(0.0, _median(last, "descriptors") - _median(first, "descriptors"))
+        more = {"memory": before * (1 + GROWTH) + SLACK_MB + CONNECTION_MB * opened, "threads": before + SLACK}
+        limit = more.get(what, max(before + SLACK, BUSY))
+        if after > limit:
+            yield f"{what} grew from {before:.1f}{unit} to {after:.1f}{unit}; {limit:.1f}{unit} would be flat"
+
+
+def _median(part: Sequence[Usage], what: str) -> float:
+    return float(statistics.median(getattr(one, what) for one in part))
+
+
+def _line(one: Sample) -> str:
+    used = (
+        f"{use.memory:.1f} | {use.descriptors} | {use.threads} | {use.tasks}" for use in (one.handler, one.controller)
+    )
+    return f"| {one.at:.0f} | {one.done} | {' | '.join(used)} | {one.tracked} |"
+
+
+HEAD = """\
+| s | requests done | handler MB | fds | threads | tasks | controller MB | fds | threads | tasks | tracked Jobs |
+|---|---|---|---|---|---|---|---|---|---|---|"""
+
+
+def _arguments(given: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.soak", description=__doc__)
+    usual = int(os.environ.get("JOBRELAY_SOAK_REQUESTS") or 20_000)
+    parser.add_argument("--requests", type=int, default=usual, help=f"here {usual}: JOBRELAY_SOAK_REQUESTS, or 20000")
+    parser.add_argument("--rate", type=float, default=60.0, help="requests a second (60)")
+    parser.add_argument("--every", type=float, default=10.0, help="seconds between samples (10)")
+    parser.add_argument("--broker", choices=(NATS, RABBITMQ), default=NATS)
+    return parser.parse_args(given)
+
+
+async def _run(chosen: argparse.Namespace, directory: Path) -> list[str]:
+    print(HEAD, flush=True)
+    async with site(directory, {}, api_server=API_SERVER, broker=chosen.broker) as found:
+        seen = await soak(
+            found,
+            requests=chosen.requests,
+            rate=chosen.rate,
+            every=chosen.every,
+            tell=lambda one: print(_line(one), flush=True),
+        )
+    return problems(seen, requests=chosen.requests)
+
+
+def main(given: list[str]) -> int:
+    with tempfile.TemporaryDirectory(prefix="jobrelay-soak-") as directory:
+        found = asyncio.run(_run(_arguments(given), Path(directory)))
+    print("\n".join(found or ["flat, and nothing is left over"]))
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

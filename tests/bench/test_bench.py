@@ -1,0 +1,87 @@
+"""The benchmark produces every row, with tiny numbers. Nothing here is about speed."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.adapters.conftest import need_rabbit
+from tests.bench.__main__ import LEVELS, Size, arguments, run, size_of
+from tests.bench.load import many
+from tests.bench.report import BEGIN, END, Row, markdown, write
+from tests.processes import COVERAGE
+
+TINY = Size(events=12, rounds=1, samples=3, tracked=20, held=20, lease=1.0)
+
+
+@pytest.mark.timeout(240)
+async def test_every_row_is_produced_with_the_facts_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_rabbit()
+    monkeypatch.delenv(COVERAGE, raising=False)
+    elsewhere = ("KUBECONFIG", "NATS_URL", "RABBITMQ_URL")
+    given = {name: value for name, value in os.environ.items() if name not in elsewhere}
+    lines = (await run(TINY, given, directory=tmp_path)).splitlines()
+    rows = [line for line in lines if line.startswith("| ")]
+    assert len(rows) == 1 + 2 * len(LEVELS) + 3 + 1 + 2 + 2 + 2 + 1 + 2 + 3 + 2
+    for wanted in (
+        "1 in flight",
+        "16 in flight",
+        "64 in flight",
+        "whole life",
+        "p99",
+        "per tracked Job",
+        "restart",
+        "in the handler",
+        "in the controller",
+        "kill -9",
+        "SIGTERM",
+        "memory of a controller",
+        "NATS: adapter",
+        "RabbitMQ: adapter",
+    ):
+        assert any(wanted in row for row in rows)
+    (facts,) = (line for line in lines if "nats-server" in line)
+    assert "cores" in facts
+    assert "RabbitMQ" in facts
+    assert any("no process is started" in line for line in lines)
+
+
+def test_the_table_replaces_what_stands_between_the_marks_and_nothing_else(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write(readme, markdown([Row(what="a", result="1", aim="2")], ["machine"]))
+    text = f"{BEGIN}\n| what | measured | aim |\n|---|---|---|\n| a | 1 | 2 |\n\nmachine\n{END}"
+    assert readme.read_text() == f"before\n{text}\nafter\n"
+
+
+def test_a_page_without_the_marks_is_left_alone(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("nothing here\n")
+    with pytest.raises(ValueError, match="bench: begin"):
+        write(readme, "table")
+    assert readme.read_text() == "nothing here\n"
+
+
+def test_numbers_given_count_before_those_of_quick() -> None:
+    assert size_of(arguments([])) == Size()
+    assert size_of(arguments(["--quick", "--events", "7"])).events == 7
+
+
+async def test_many_does_each_item_once_and_never_more_than_so_many_at_a_time() -> None:
+    done: list[int] = []
+    running: set[int] = set()
+    most: list[int] = []
+
+    async def work(item: int) -> None:
+        running.add(item)
+        most.append(len(running))
+        await asyncio.sleep(0)
+        done.append(item)
+        running.discard(item)
+
+    await many(work, range(10), in_flight=3)
+    assert sorted(done) == list(range(10))
+    assert max(most) == 3

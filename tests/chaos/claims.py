@@ -1,0 +1,58 @@
+"""What must hold of the lifecycle events of a request, whatever was killed meanwhile. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from cloudevents.core.v1.event import CloudEvent
+
+from events.names import TERMINAL, Phase
+
+BETWEEN = frozenset({Phase.STARTED, Phase.PROGRESS, Phase.STALLED, Phase.RETRYING, Phase.SUSPENDED, Phase.RESUMED})
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One lifecycle event: `phase` is the last word of its type."""
+
+    subject: str
+    phase: str
+    id: str
+
+    @classmethod
+    def of(cls, event: CloudEvent) -> "Told":
+        return cls(str(event.get_subject()), event.get_type().rpartition(".")[2], event.get_id())
+
+
+def distinct(told: Iterable[Told]) -> list[Told]:
+    """In order of first arrival: a repeat carries its old id and means nothing."""
+    return list({one.id: one for one in told}.values())
+
+
+def path_problems(told: Sequence[Told]) -> list[str]:
+    """Why these events of one request, repeats dropped, are no whole path of the design's table; empty if they are."""
+    phases = [one.phase for one in told]
+    ends = [phase for phase in phases if phase in TERMINAL]
+    problems = []
+    if phases[:1] != [Phase.CREATED]:
+        problems.append("does not begin with created")
+    if len(ends) != 1:
+        problems.append(f"has {len(ends)} terminal events")
+    elif phases[-1] not in TERMINAL:
+        problems.append("goes on after its terminal event")
+    problems += [f"{phase} twice" for phase in (Phase.CREATED, Phase.STARTED) if phases.count(phase) > 1]
+    problems += [f"{phase} is no phase of a Job" for phase in phases if phase not in BETWEEN | TERMINAL | {"created"}]
+    if Phase.PROGRESS in phases and Phase.STARTED not in phases[: phases.index(Phase.PROGRESS)]:
+        problems.append("progresses before it started")
+    problems += _retry_problems(told)
+    return problems
+
+
+def _retry_problems(told: Sequence[Told]) -> list[str]:
+    phases = [one.phase for one in told]
+    numbers = [int(one.id.rpartition("/")[2]) for one in told if one.phase == Phase.RETRYING]
+    problems = []
+    if numbers and Phase.STARTED not in phases[: phases.index(Phase.RETRYING)]:
+        problems.append("retries before it started")
+    if numbers != list(range(1, len(numbers) + 1)):
+        problems.append(f"retries are counted {numbers}")
+    return problems

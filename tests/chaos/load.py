@@ -1,0 +1,247 @@
+"""A load of requests of every kind, the stage on which it is played, and the account at the end."""
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters.base import Broker, BrokerUnavailable, Kind, Topic
+from adapters.rabbitmqserver import RabbitServerFailed
+from events.cloudevent import decode_structured
+from events.names import DEFAULT_INSTANCE, TERMINAL, Label, Phase
+from k8s.base import KubernetesError, Manifest
+from k8s.cluster import Cluster
+from tests.chaos.claims import Told, distinct, path_problems
+from tests.chaos.observer import Observer, observing
+from tests.handler.samples import make_request
+from tests.processes import NATS, RABBITMQ, Installation, installation
+
+LONG = os.environ.get("JOBRELAY_CHAOS") == "long"
+INLINE = {"JOBRELAY_INLINE_BYTES": "1024"}
+"""So that a tenth of the requests takes the way over a Secret, in three steps between which a crash may fall."""
+
+
+class Load:
+    """`count` requests, or one of each of `kinds`; each container appends its request's id to a file when it runs.
+
+    The last digit of a kind says what the request is; it sleeps for 0.4 s times the kind modulo 4.
+    """
+
+    def __init__(self, directory: Path, *, count: int = 0, kinds: Sequence[int] = (), prefix: str = "r") -> None:
+        self.runs_file = directory / f"{prefix}.runs"
+        self.expected_runs: Counter[str] = Counter()
+        self.expected_end: dict[str, str] = {}
+        self._prefix = f"{prefix}-"
+        self.requests = [self._request(f"{self._prefix}{kind}", kind, directory) for kind in kinds or range(count)]
+
+    def _request(self, name: str, number: int, directory: Path) -> CloudEvent:
+        mark = f'echo {name} >> "{self.runs_file}"'
+        fields: dict[str, Any] = {}
+        script, runs, end = f"{mark}; sleep {number % 4 * 0.4}", 1, "succeeded"
+        match number % 10:
+            case 0:
+                script, end = f"{mark}; echo broken >&2; exit 3", "failed"
+            case 1:
+                once = directory / f"{name}.once"
+                script, runs = f'{mark}; test -e "{once}" || {{ touch "{once}"; exit 1; }}', 2
+                fields = {"retries": 1}
+            case 2:
+                fields = {"metadata": {"padding": "x" * 2000}}
+            case 3:
+                fields, runs = {"job": {"parallelism": 2, "completions": 2}}, 2
+            case 4:
+                fields, runs, end = {"webhook": "https://example.com"}, 0, "rejected"
+        self.expected_runs += Counter({name: runs})
+        self.expected_end[name] = end
+        return make_request(name, script=script, **fields)
+
+    @property
+    def jobs(self) -> set[str]:
+        """Ids of the requests that get a Job."""
+        return {name for name, end in self.expected_end.items() if end in TERMINAL}
+
+    def owns(self, request_id: str) -> bool:
+        """Whether it is of this load, by its name."""
+        return request_id.startswith(self._prefix)
+
+    def runs(self) -> Counter[str]:
+        """How often each container ran so far."""
+        return Counter(self.runs_file.read_text().split()) if self.runs_file.exists() else Counter()
+
+
+async def publish(broker: Broker, event: CloudEvent) -> None:
+    """Until the broker has it: its id makes repeats harmless, for the broker or for jobrelay."""
+    while True:
+        try:
+            return await broker.publish(Topic(Kind.REQUESTS), event)
+        except BrokerUnavailable:
+            await asyncio.sleep(0.1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Broker and cluster that run, the test's own connections to them, and a subscriber from before the start.
+
+    `exact`: RabbitMQ is asked for what others hold, which takes it a second.
+    """
+
+    here: Installation
+    broker: Broker
+    cluster: Cluster
+    observer: Observer = field(default_factory=Observer)
+    instance: str = DEFAULT_INSTANCE
+    exact: bool = True
+
+    async def jobs(self, load: Load) -> list[Manifest]:
+        """Those of this installation and of this load."""
+        jobs = await self.cluster.list_jobs("default", f"{Label.INSTANCE}={self.instance}")
+        return [job for job in jobs if load.owns(_id(job))]
+
+    async def waiting(self) -> dict[str, int]:
+        """Requests and commands that the broker has, delivered or not, by queue. Raises `BrokerUnavailable`."""
+        depths = (await self.broker.depth()).items()
+        found = {str(topic): one.ready + one.unsettled for topic, one in depths if topic.kind is not Kind.DEAD}
+        known = any(found.values()) or self.broker.name == NATS or not self.exact
+        return found if known else await self._in_queues()
+
+    async def _in_queues(self) -> dict[str, int]:
+        """AMQP tells of no message that others hold, nor of what waits for its time."""
+        try:
+            lines = (await self.here.rabbit.ctl("list_queues", "name", "messages")).splitlines()
+        except RabbitServerFailed as error:
+            raise BrokerUnavailable(str(error)) from error
+        counts = dict(line.split("\t") for line in lines if line.startswith("jobrelay."))
+        kept = ("jobrelay.dead", "jobrelay.lifecycle.log")
+        return {name: int(count) for name, count in counts.items() if name not in kept}
+
+
+@asynccontextmanager
+async def stage(directory: Path, *, broker: str = NATS, nats: str = "", rabbit: str = "") -> AsyncIterator[Stage]:
+    """`nats` and `rabbit` are appended to the broker's configuration."""
+    async with AsyncExitStack() as stack:
+        here = await stack.enter_async_context(installation(directory, brokers=[broker], nats=nats, rabbit=rabbit))
+        connected = await stack.enter_async_context(here.broker())
+        cluster = await stack.enter_async_context(here.cluster())
+        if broker == RABBITMQ:
+            await connected.declare()
+            async with asyncio.timeout(20):
+                await here.outlives_kill()
+        observer = await stack.enter_async_context(observing(here.server.url))
+        yield Stage(here=here, broker=connected, cluster=cluster, observer=observer)
+
+
+async def stored(broker: Broker, *, key: str | None = None) -> list[Told]:
+    """What the lifecycle stream holds, of one key or of all."""
+    async with broker.history(Kind.LIFECYCLE, key=key) as records:
+        return [Told.of(decode_structured(record.body)) async for record in records]
+
+
+async def quiet(on: Stage, load: Load, *, seconds: float) -> None:
+    """Wait until nothing is left to do: as many Jobs as expected, all let go, and empty queues."""
+    state = ""
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                try:
+                    jobs = await on.jobs(load)
+                    held = sum("finalizers" in job["metadata"] for job in jobs)
+                    waiting = await on.waiting()
+                    state = f"{len(jobs)} Jobs, {held} held, {waiting}"
+                    if len(jobs) == len(load.jobs) and not held and not any(waiting.values()):
+                        return
+                except (KubernetesError, BrokerUnavailable) as error:
+                    state = str(error)
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        raise AssertionError(f"not quiet after {seconds} s: {state}") from None
+
+
+async def account(on: Stage, load: Load, seen: Sequence[Sequence[Told]]) -> None:
+    """Every claim about this load, after all is quiet. `seen` are views of the lifecycle, each complete in itself."""
+    jobs = await on.jobs(load)
+    assert Counter(_id(job) for job in jobs) == Counter(load.jobs)
+    assert load.runs() == load.expected_runs
+    assert [job["metadata"]["name"] for job in jobs if job["metadata"].get("finalizers")] == []
+    waiting = await on.waiting()
+    assert not any(waiting.values()), waiting
+    async with on.broker.history(Kind.DEAD) as records:
+        claimed = [_claimed_id(record.body) async for record in records]
+    dead = [name for name in claimed if load.owns(name)]
+    # A kill between dead letter and acknowledgement brings the letter again, and only NATS drops the repeat.
+    letters = dead if on.broker.name == NATS else set(dead)
+    assert Counter(letters) == Counter(load.expected_end.keys() - load.jobs)
+    for view in seen:
+        assert not (wrong := problems(load, [one for one in view if load.owns(one.subject)])), wrong
+
+
+def problems(load: Load, told: Sequence[Told]) -> dict[str, list[str]]:
+    """By request, what is wrong with what was told of it."""
+    paths: dict[str, list[Told]] = defaultdict(list)
+    for one in distinct(told):
+        paths[one.subject].append(one)
+    found = {subject: ["not of this load"] for subject in paths.keys() - load.expected_end.keys()}
+    for subject, end in load.expected_end.items():
+        path = paths[subject]
+        if end == Phase.REJECTED:
+            if [one.phase for one in path] != [end]:
+                found[subject] = [one.id for one in path]
+            continue
+        wrong = path_problems(path)
+        if [one.phase for one in path if one.phase in TERMINAL] != [end]:
+            wrong.append(f"does not end with {end} alone")
+        wrong += [f"nobody asked for {one.phase}" for one in path if one.phase in ("suspended", "resumed", "stalled")]
+        if wrong:
+            found[subject] = [*wrong, " ".join(one.id for one in path)]
+    return found
+
+
+def _claimed_id(body: bytes) -> str:
+    data: Any = decode_structured(body).get_data()
+    return str(data["id"])
+
+
+def _id(job: Manifest) -> str:
+    return str(job["metadata"]["annotations"]["jobrelay.dev/id"])
+
+
+class Journal:
+    """What was done and when, printed at the end."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._begun = time.monotonic()
+        self._lines: list[str] = []
+
+    def note(self, text: str) -> None:
+        self._lines.append(f"{time.monotonic() - self._begun:8.2f} s  {text}")
+
+    def show(self, observer: Observer, load: Load) -> None:
+        told = observer.told()
+        self.note(
+            f"quiet: {len(load.jobs)} Jobs, {load.runs().total()} containers ran, {len(told)} events heard, "
+            f"{len(distinct(told))} different, {dict(Counter(one.phase for one in distinct(told)))}"
+        )
+        print(f"\n{self._title}", *self._lines, sep="\n")
+
+
+async def feed(broker: Broker, load: Load, *, over: float) -> None:
+    """Publish the whole load, spread over so many seconds."""
+    pause = over / max(1, len(load.requests))
+    for request in load.requests:
+        await publish(broker, request)
+        await asyncio.sleep(random.uniform(0, 2 * pause))
+
+
+async def under_way(observer: Observer, *, at_least: int, seconds: float = 60) -> None:
+    """Wait until so many events were heard."""
+    async with asyncio.timeout(seconds):
+        while len(observer.events) < at_least:
+            await asyncio.sleep(0.02)

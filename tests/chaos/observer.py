@@ -1,0 +1,72 @@
+"""An ordinary subscriber to lifecycle events, on each broker; it knows nothing of jobrelay's streams."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from aiormq.abc import DeliveredMessage
+from cloudevents.core.v1.event import CloudEvent
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from events.cloudevent import decode_structured
+from events.names import TERMINAL
+from tests.amqp import subscribed
+from tests.chaos.claims import Told, distinct
+
+OBSERVER_QUEUE = "observer"
+
+
+class Observer:
+    """What an ordinary subscriber has received, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[CloudEvent] = []
+
+    def told(self) -> list[Told]:
+        return [Told.of(event) for event in self.events]
+
+    def repeats(self) -> str:
+        """How many of them came again, in words."""
+        told = self.told()
+        return f"{len(told) - len(distinct(told))} of {len(told)} events repeated"
+
+    def ended(self) -> set[str]:
+        return {one.subject for one in self.told() if one.phase in TERMINAL}
+
+
+def observing(url: str) -> AbstractAsyncContextManager[Observer]:
+    """An ordinary subscriber of that broker."""
+    return _on_nats(url) if url.startswith("nats") else _on_rabbitmq(url)
+
+
+@asynccontextmanager
+async def _on_rabbitmq(url: str) -> AsyncIterator[Observer]:
+    """A queue of its own, which misses nothing while the broker is away."""
+    observer = Observer()
+
+    def take(message: DeliveredMessage) -> None:
+        observer.events.append(decode_structured(message.body))
+
+    async with subscribed(url, "jobrelay.lifecycle", take, queue=OBSERVER_QUEUE):
+        yield observer
+
+
+@asynccontextmanager
+async def _on_nats(url: str) -> AsyncIterator[Observer]:
+    """A plain subscription, which knows nothing of streams."""
+    observer = Observer()
+
+    async def on_message(message: Msg) -> None:
+        observer.events.append(decode_structured(message.data))
+
+    async def ignore(_: Exception) -> None:
+        """The server is killed on purpose."""
+
+    client = Client()
+    await client.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0, error_cb=ignore)
+    try:
+        await client.subscribe("jobrelay.lifecycle.>", cb=on_message)
+        await client.flush()
+        yield observer
+    finally:
+        await client.close()

@@ -1,0 +1,151 @@
+"""What KEDA and the autoscaler behind it make of a ScaledObject, from the real broker's own numbers. Starts nothing.
+
+The formulas are those of KEDA's scalers `nats-jetstream` and `rabbitmq` (protocol amqp), of its scale loop, and of the
+horizontal pod autoscaler for metrics of type AverageValue. Left out: fallback, for a broker that cannot be asked, and
+the limits on how fast an autoscaler adds pods, which begin above four.
+"""
+
+import json
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import aiohttp
+import yaml
+
+from adapters.natsserver import NatsServer
+from tests.amqp import Client
+
+SHIPPED = Path(__file__).parents[2] / "k8s" / "deploy" / "components" / "keda"
+TOLERANCE = 0.1
+"""The autoscaler does nothing about a smaller difference."""
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """`threshold`: messages a replica. Above `activation` there is something to do."""
+
+    metadata: Manifest
+    threshold: int
+    activation: int
+
+    @classmethod
+    def of(cls, raw: Manifest) -> "Trigger":
+        """One of a ScaledObject's, with KEDA's defaults."""
+        metadata = raw["metadata"]
+        if raw["type"] == "nats-jetstream":
+            names, default = ("lagThreshold", "activationLagThreshold"), 10
+        else:
+            assert (raw["type"], metadata["protocol"], metadata["mode"]) == ("rabbitmq", "amqp", "QueueLength")
+            names, default = ("value", "activationValue"), 20
+        threshold, activation = (
+            int(metadata.get(name, number)) for name, number in zip(names, (default, 0), strict=True)
+        )
+        return cls(metadata=metadata, threshold=threshold, activation=activation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaledObject:
+    """Times are in seconds. `stabilization`: how long the autoscaler waits before it takes replicas away."""
+
+    triggers: tuple[Trigger, ...]
+    polling: float
+    cooldown: float
+    stabilization: float
+    minimum: int
+    maximum: int
+
+    @classmethod
+    def shipped(cls, broker: str) -> "ScaledObject":
+        """The one that is deployed for this broker."""
+        manifests = yaml.safe_load_all((SHIPPED / broker / "scaledobject.yaml").read_text())
+        spec = next(one for one in manifests if one["kind"] == "ScaledObject")["spec"]
+        behavior = spec.get("advanced", {}).get("horizontalPodAutoscalerConfig", {}).get("behavior", {})
+        return cls(
+            triggers=tuple(map(Trigger.of, spec["triggers"])),
+            polling=spec.get("pollingInterval", 30),
+            cooldown=spec.get("cooldownPeriod", 300),
+            stabilization=behavior.get("scaleDown", {}).get("stabilizationWindowSeconds", 300),
+            minimum=spec.get("minReplicaCount", 0),
+            maximum=spec.get("maxReplicaCount", 100),
+        )
+
+
+class Scaler:
+    """Decides, from one look after another. Time is an argument, so that it may go faster than it does."""
+
+    def __init__(self, scaled: ScaledObject) -> None:
+        self._scaled = scaled
+        self._active_at = -math.inf
+        self._recommended: deque[tuple[float, int]] = deque()
+
+    def desired(self, current: int, readings: Sequence[int], *, now: float) -> int:
+        """How many replicas there should be; `readings` belong to the triggers, in their order."""
+        scaled = self._scaled
+        if any(value > trigger.activation for value, trigger in zip(readings, scaled.triggers, strict=True)):
+            self._active_at = now
+        active = self._active_at == now
+        if current == 0:
+            # KEDA's part: the first one. The autoscaler does the rest.
+            return max(1, scaled.minimum) if active else 0
+        if not active and now - self._active_at > scaled.cooldown:
+            # KEDA again: all at once, past the autoscaler.
+            return scaled.minimum
+        wanted = max(_average(current, value, one) for value, one in zip(readings, scaled.triggers, strict=True))
+        return self._stabilized(current, min(max(1, scaled.minimum, wanted), scaled.maximum), now=now)
+
+    def _stabilized(self, current: int, wanted: int, *, now: float) -> int:
+        self._recommended.append((now, wanted))
+        while self._recommended[0][0] < now - self._scaled.stabilization:
+            self._recommended.popleft()
+        return wanted if wanted >= current else min(current, max(count for _, count in self._recommended))
+
+
+def _average(current: int, value: int, trigger: Trigger) -> int:
+    """The autoscaler's wish for one metric of type AverageValue."""
+    ratio = value / (trigger.threshold * current)
+    return current if abs(1 - ratio) <= TOLERANCE else math.ceil(value / trigger.threshold)
+
+
+class Readings(Protocol):
+    """The triggers' numbers, as the broker tells them now."""
+
+    async def __call__(self, triggers: Sequence[Trigger]) -> list[int]: ...
+
+
+class JetStreamReadings:
+    """Off the monitoring endpoint, which takes no credentials: what waits, and what is being worked on."""
+
+    def __init__(self, session: aiohttp.ClientSession, server: NatsServer) -> None:
+        self._session = session
+        (ports,) = server.directory.glob("*.ports")
+        self._endpoint = json.loads(ports.read_text())["monitoring"][0]
+
+    async def __call__(self, triggers: Sequence[Trigger]) -> list[int]:
+        account = {one.metadata["account"] for one in triggers}.pop()
+        params = {"acc": account, "consumers": "true", "config": "true"}
+        async with self._session.get(f"{self._endpoint}/jsz", params=params) as answer:
+            found = await answer.json()
+        (details,) = (one for one in found["account_details"] if one["name"] == account)
+        return [_lag(details, one.metadata["stream"], one.metadata["consumer"]) for one in triggers]
+
+
+def _lag(details: Manifest, stream: str, consumer: str) -> int:
+    """KEDA takes a missing consumer for an error."""
+    (held,) = (one for one in details["stream_detail"] if one["name"] == stream)
+    (state,) = (one for one in held["consumer_detail"] if one["name"] == consumer)
+    return int(state["num_pending"]) + int(state["num_ack_pending"])
+
+
+class RabbitReadings:
+    """By passive declaration: what no handler has taken yet."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def __call__(self, triggers: Sequence[Trigger]) -> list[int]:
+        return [await self._client.ready(one.metadata["queueName"]) for one in triggers]

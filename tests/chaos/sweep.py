@@ -1,0 +1,221 @@
+"""Kills jobrelay at a call of one's choice, starts it again, and accounts for a small scene. Chooses no call itself."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+
+from adapters.base import BrokerUnavailable
+from adapters.connect import connect as connect_broker
+from adapters.options import JetStreamOptions
+from handler import local
+from handler.processes import Process
+from k8s.base import KubernetesError
+from tests.chaos.calls import Call, Ledger, When
+from tests.chaos.gateway import gateway
+from tests.chaos.load import INLINE, LONG, Load, Stage, account, problems, publish, stored
+from tests.chaos.tunnel import tunnel
+from tests.processes import Installation
+
+SCENE = (16, 12, 4)
+"""A plain request, one whose event goes into a Secret, one that is rejected; see `Load`."""
+LAYOUTS = {"one process": ("both",), "two processes": ("handler", "controller")}
+ACK_SECONDS = 2.0
+IMPATIENT = f"""
+import sys
+from dataclasses import replace
+from handler import cli, connections
+nats = connections._nats
+connections._nats = lambda settings: replace(nats(settings), ack_wait={ACK_SECONDS})
+sys.exit(cli.main())
+"""
+"""jobrelay whose deliveries NATS takes back from the dead after two seconds instead of thirty."""
+STEP_SECONDS = 180.0 if LONG else 60.0
+LISTEN_SECONDS = 0.3
+Look = Callable[[], Awaitable[str]]
+"""What is still missing; empty when nothing is."""
+
+
+class Begin(StrEnum):
+    """How a step begins."""
+
+    FIRST = "first"
+    """The broker has nothing of ours: jobrelay is started, declares it, and requests come."""
+    COLD = "cold"
+    """Requests are in the broker, and jobrelay is started."""
+    WARM = "warm"
+    """jobrelay runs and leads, and requests come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Kill the process whose call `number` it is, at that moment of it. Number 0: kill nobody."""
+
+    begin: Begin
+    number: int = 0
+    when: When = When.BEFORE
+
+    @property
+    def tag(self) -> str:
+        """For names."""
+        return f"{self.begin}-{self.when.name.lower()}-{self.number}"
+
+
+class Lane:
+    """One installation's processes, each behind proxies of its own. Use `lane()`."""
+
+    def __init__(self, stage: Stage, environs: dict[str, dict[str, str]], calls: Ledger) -> None:
+        self.calls = calls
+        self._stage = stage
+        self._environs = environs
+        self._processes: dict[str, Process] = {}
+
+    async def play(self, step: Step) -> Call | None:
+        """The whole step, and every claim about it. What was struck; None if that call never came."""
+        load = Load(self._stage.here.directory, kinds=SCENE, prefix=f"{self._stage.instance}-{step.tag}")
+        if step.begin is Begin.COLD:
+            await self.stop()
+        elif step.begin is Begin.WARM:
+            await self.declared()
+        self.calls.begin(number=step.number, when=step.when, act=lambda call: self._processes[call.by].kill())
+        if step.begin is Begin.FIRST:
+            await self.declared()
+        for request in load.requests:
+            await publish(self._stage.broker, request)
+        if step.begin is Begin.COLD:
+            await self.start()
+        await self._wait(partial(self._over, load), "not over")
+        await self._wait(partial(self._accounted, load), "no account")
+        return self.calls.struck
+
+    async def declared(self) -> None:
+        """Start what does not run, and wait until the broker has everything, and somebody leads."""
+        await self.start()
+        await self._wait(self._leads, "not leading")
+
+    async def start(self) -> None:
+        """What does not run."""
+        for name, environ in self._environs.items():
+            process = self._processes.get(name)
+            if process is None or process.exit_code is not None:
+                label = f"{self._stage.instance}-{name}"
+                self._processes[name] = await self._stage.here.start_relay(
+                    environ, name=label, wait=False, command=[sys.executable, "-P", "-c", IMPATIENT, "run"]
+                )
+
+    async def stop(self) -> None:
+        """In order: the Lease is given back."""
+        for process in self._processes.values():
+            await process.stop()
+            await self._reap(process)
+
+    async def halt(self) -> None:
+        """Kill what runs."""
+        for process in self._processes.values():
+            process.kill()
+            await self._reap(process)
+
+    async def left(self) -> dict[str, int]:
+        """What the broker still has once nobody holds anything."""
+        await self.halt()
+        return {name: count for name, count in (await self._stage.waiting()).items() if count}
+
+    async def _wait(self, over: Look, what: str) -> None:
+        """Until `over` answers nothing any more to wait for; who was struck is started again meanwhile."""
+        state = ""
+        try:
+            async with asyncio.timeout(STEP_SECONDS):
+                while state := await _heard(over):
+                    await self._revive()
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            tails = "\n".join(process.tail() for process in self._processes.values())
+            raise AssertionError(f"{what}: {state}; struck: {self.calls.struck}\n{tails}") from None
+
+    async def _revive(self) -> None:
+        for name, process in self._processes.items():
+            if process.exit_code is None:
+                continue
+            struck = self.calls.struck
+            assert struck is not None, f"it ended by itself: {process.tail()}"
+            assert struck.by == name, f"it ended by itself: {process.tail()}"
+            await self._reap(process)
+        await self.start()
+
+    async def _reap(self, process: Process) -> None:
+        await process.wait()
+        # Hundreds of them are started: none may be signalled later, when somebody else has its number.
+        if process in self._stage.here.relays:
+            self._stage.here.relays.remove(process)
+
+    async def _leads(self) -> str:
+        for environ in self._environs.values():
+            http = environ["JOBRELAY_HTTP_ADDRESS"]
+            follows = environ["JOBRELAY_ROLE"] != "handler"
+            if not await (local._leads(http) if follows else local.is_ready(http)):
+                return f"{environ['JOBRELAY_ROLE']} is not ready"
+        return ""
+
+    async def _accounted(self, load: Load) -> str:
+        """Every claim about it: they are asserted."""
+        await account(self._stage, load, [await stored(self._stage.broker)])
+        return ""
+
+    async def _over(self, load: Load) -> str:
+        """What is missing until all is done, and nobody is dead."""
+        jobs = await self._stage.jobs(load)
+        held = [job["metadata"]["name"] for job in jobs if job["metadata"].get("finalizers")]
+        if len(jobs) != len(load.jobs) or held:
+            return f"{len(jobs)} Jobs, held: {held}"
+        waiting = await self._stage.waiting()
+        if any(waiting.values()):
+            return f"in queues: {waiting}"
+        told = [one for one in await stored(self._stage.broker) if load.owns(one.subject)]
+        if wrong := problems(load, told):
+            return f"told so far: {wrong}"
+        if self.calls.struck is None:
+            # The answer to the last call may be under way, and with it the trap.
+            await asyncio.sleep(LISTEN_SECONDS)
+        return "" if all(process.exit_code is None for process in self._processes.values()) else "somebody is dead"
+
+
+async def _heard(over: Look) -> str:
+    """What it answers; that servers under this load do not answer it in time is only one more reason to wait."""
+    try:
+        return await over()
+    except (KubernetesError, BrokerUnavailable) as error:
+        return str(error)
+
+
+@asynccontextmanager
+async def lane(here: Installation, *, broker: str, layout: Sequence[str], instance: str) -> AsyncIterator[Lane]:
+    """Proxies and connections of one more installation on the same servers; nothing of it runs or is declared yet."""
+    calls = Ledger()
+    async with AsyncExitStack() as stack:
+        environs = {}
+        for role in layout:
+            name = f"{instance}-{role}"
+            url = here.servers[broker].url
+            _, source = await stack.enter_async_context(tunnel(role, url, calls))
+            _, kubeconfig = await stack.enter_async_context(gateway(role, here.kubeconfig, [], calls=calls, copy=name))
+            settings = {
+                **INLINE,
+                "JOBRELAY_ROLE": role,
+                "JOBRELAY_INSTANCE": instance,
+                "JOBRELAY_SOURCES": source,
+                "JOBRELAY_KUBECONFIG": str(kubeconfig),
+            }
+            environs[role] = here.environ(settings)
+        connected = await stack.enter_async_context(
+            connect_broker(here.servers[broker].url, instance=instance, options=JetStreamOptions(ack_wait=ACK_SECONDS))
+        )
+        cluster = await stack.enter_async_context(here.cluster())
+        on = Stage(here=here, broker=connected, cluster=cluster, instance=instance, exact=False)
+        made = Lane(on, environs, calls)
+        try:
+            yield made
+        finally:
+            await made.halt()

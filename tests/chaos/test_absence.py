@@ -1,0 +1,156 @@
+"""Things happen to Jobs while jobrelay is away, or under its eyes: each is told, once, with everything it left."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters.base import Kind
+from events.cloudevent import decode_structured
+from events.identity import Identity, job_name
+from events.names import FINALIZER, TERMINAL
+from k8s.base import Manifest, NotFound
+from k8s.cluster import Cluster
+from tests.chaos.claims import Told, distinct, path_problems
+from tests.chaos.load import LONG, Stage, publish, stage
+from tests.chaos.table import Rows
+from tests.handler.samples import SOURCE, make_request, until
+
+AWAY = 310.0 if LONG else 0.5
+"""The shortest TTL there is are 300 s: the long form is away for longer."""
+TTL = {"JOBRELAY_DEDUP_SECONDS": "300", "JOBRELAY_TTL_SECONDS": "300"}
+
+POLICIES = ("Background", "Foreground", "Orphan")
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(500 if LONG else 110)]
+
+
+def name_of(request_id: str) -> str:
+    return job_name("tests", Identity(SOURCE, request_id))
+
+
+async def job_of(cluster: Cluster, request_id: str) -> Manifest:
+    return await cluster.read_job("default", name_of(request_id))
+
+
+async def ended(on: Stage, request_id: str) -> list[CloudEvent]:
+    """The terminal events in the stream, once there is one."""
+
+    async def look() -> list[CloudEvent]:
+        async with on.broker.history(Kind.LIFECYCLE, key=f"tests.{request_id}.*") as records:
+            events = [decode_structured(record.body) async for record in records]
+        return [one for one in events if Told.of(one).phase in TERMINAL]
+
+    return await until(look)
+
+
+async def reached(on: Stage, request_id: str, phase: str) -> None:
+    async def look() -> bool:
+        return any((one.subject, one.phase) == (request_id, phase) for one in on.observer.told())
+
+    await until(look)
+
+
+async def let_go(on: Stage, request_id: str) -> None:
+    """Wait until the Job lost our finalizer, or is gone with it."""
+
+    async def look() -> bool:
+        try:
+            return FINALIZER not in (await job_of(on.cluster, request_id))["metadata"].get("finalizers", [])
+        except NotFound:
+            return True
+
+    await until(look)
+
+
+async def gone(on: Stage, request_id: str, job_uid: str) -> None:
+    """Wait until neither the Job nor a pod of it is there."""
+
+    async def look() -> bool:
+        try:
+            await job_of(on.cluster, request_id)
+        except NotFound:
+            return not await on.cluster.pods_of("default", job_uid)
+        return False
+
+    await until(look)
+
+
+def assert_told_once(on: Stage, request_id: str, end: str) -> None:
+    told = [one for one in distinct(on.observer.told()) if one.subject == request_id]
+    assert path_problems(told) == []
+    assert told[-1].phase == end
+
+
+def detail(event: CloudEvent) -> dict[str, Any]:
+    data: Any = event.get_data()
+    found: dict[str, Any] = data["detail"]
+    return found
+
+
+async def test_what_ended_while_jobrelay_was_away_arrives_with_result_and_exit_code(tmp_path: Path, rows: Rows) -> None:
+    async with stage(tmp_path) as on:
+        relay = await on.here.start_relay(TTL)
+        await publish(on.broker, make_request("good", script='sleep 1.5; echo 42 > "$JOBRELAY_RESULT_PATH"'))
+        await publish(on.broker, make_request("bad", script="sleep 1.5; echo the reason >&2; exit 7"))
+        await reached(on, "good", "started")
+        await reached(on, "bad", "started")
+        relay.kill()
+        await relay.wait()
+        await until(lambda: _finished(on.cluster, "good"))
+        await until(lambda: _finished(on.cluster, "bad"))
+        assert "ttlSecondsAfterFinished" not in (await job_of(on.cluster, "good"))["spec"], "nothing can expire"
+        await asyncio.sleep(AWAY)
+        await on.here.start_relay(TTL)
+        (good,), (bad,) = await ended(on, "good"), await ended(on, "bad")
+        assert (detail(good)["result"], detail(good)["exitCode"]) == (42, 0)
+        assert (detail(bad)["exitCode"], "the reason" in detail(bad)["logTail"]) == (7, True)
+        await let_go(on, "good")
+        await let_go(on, "bad")
+        assert_told_once(on, "good", "succeeded")
+        assert_told_once(on, "bad", "failed")
+    done = f"away for {AWAY:.1f} s while Jobs ended, TTL 300 s"
+    rows.add("jobrelay away", "nats", done=done, outcome="result, exit code and log arrived")
+
+
+async def _finished(cluster: Cluster, request_id: str) -> bool:
+    conditions = (await job_of(cluster, request_id))["status"].get("conditions", [])
+    return any(one["type"] in ("Complete", "Failed") for one in conditions)
+
+
+async def test_a_running_job_that_somebody_deletes_is_cancelled_once_and_its_pods_end(
+    tmp_path: Path, rows: Rows
+) -> None:
+    async with stage(tmp_path) as on:
+        relay = await on.here.start_relay()
+        watched = [f"watched-{policy}" for policy in POLICIES]
+        unwatched = [f"unwatched-{policy}" for policy in POLICIES]
+        uids = {}
+        for name in (*watched, *unwatched):
+            await publish(on.broker, make_request(name, script="sleep 300"))
+        for name in (*watched, *unwatched):
+            await reached(on, name, "started")
+            uids[name] = (await job_of(on.cluster, name))["metadata"]["uid"]
+        await _delete_each(on.cluster, watched)
+        for name in watched:
+            await gone(on, name, uids[name])
+        relay.kill()
+        await relay.wait()
+        await _delete_each(on.cluster, unwatched)
+        await on.here.start_relay()
+        for name in unwatched:
+            await gone(on, name, uids[name])
+        for name in (*watched, *unwatched):
+            (end,) = await ended(on, name)
+            assert detail(end)["error"]["errorCode"] == "DELETED"
+            assert_told_once(on, name, "cancelled")
+    done = f"running ones, {', '.join(POLICIES)}, with jobrelay there and away"
+    rows.add("Jobs deleted by somebody", "nats", done=done, outcome="cancelled once each, no pod left")
+
+
+async def _delete_each(cluster: Cluster, names: list[str]) -> None:
+    for name in names:
+        path = f"/apis/batch/v1/namespaces/default/jobs/{name_of(name)}"
+        await cluster.client.request("DELETE", path, params={"propagationPolicy": name.partition("-")[2]})

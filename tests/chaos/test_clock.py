@@ -1,0 +1,63 @@
+"""The clock of jobrelay's machine is set, an hour forth and back, in the middle of its work."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from handler.processes import running
+from tests.chaos.load import INLINE, LONG, Journal, Load, account, feed, quiet, stage, stored, under_way
+from tests.chaos.skewed import Skew
+from tests.chaos.table import Rows
+from tests.handler.samples import until
+from tests.processes import NATS, RABBITMQ
+
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300 if LONG else 110)]
+
+HOUR = 3600.0
+STEPS = (HOUR, 0.0, -HOUR, 0.0, HOUR, -HOUR, 0.0) if LONG else (HOUR, -HOUR, 0.0)
+EACH = 3.0 if LONG else 0.7
+REQUESTS = 80 if LONG else 20
+PATIENCE = 60.0
+LEASE = {"JOBRELAY_LEASE_SECONDS": "10", "JOBRELAY_LEASE_RENEW_SECONDS": "7", "JOBRELAY_LEASE_CALL_SECONDS": "3"}
+"""Of the usual length: a machine that is merely slow must not end a term."""
+EITHER = (NATS, RABBITMQ) if LONG else (NATS,)
+
+
+async def test_a_child_sees_its_clock_set_under_it(tmp_path: Path) -> None:
+    """Without this the other claim would be an empty one."""
+    skew = Skew(tmp_path)
+    script = "import time\nwhile True: print(round((time.time() - time.clock_gettime_ns(0) / 1e9) / 3600), flush=True)"
+    command = [sys.executable, "-P", "-c", script]
+    async with running("child", command, log=tmp_path / "log", environ=skew.environ) as child:
+
+        async def shows(hours: str) -> bool:
+            return child.output().split()[-1:] == [hours]
+
+        await until(lambda: shows("0"))
+        skew.step(HOUR)
+        await until(lambda: shows("1"))
+        skew.step(-HOUR)
+        await until(lambda: shows("-1"))
+
+
+@pytest.mark.parametrize("broker", EITHER, indirect=True)
+async def test_a_clock_that_is_set_costs_nothing(tmp_path: Path, broker: str, rows: Rows) -> None:
+    journal, skew = Journal(f"{broker}: clock steps"), Skew(tmp_path)
+    load = Load(tmp_path, count=REQUESTS)
+    async with stage(tmp_path, broker=broker) as on, asyncio.TaskGroup() as group:
+        relay = await on.here.start_relay({**INLINE, **LEASE, **skew.environ})
+        group.create_task(feed(on.broker, load, over=len(STEPS) * EACH))
+        await under_way(on.observer, at_least=3)
+        for ahead in STEPS:
+            skew.step(ahead)
+            journal.note(f"{ahead / HOUR:+.0f} h")
+            await asyncio.sleep(EACH)
+        await quiet(on, load, seconds=PATIENCE)
+        journal.show(on.observer, load)
+        await account(on, load, [on.observer.told(), await stored(on.broker)])
+        assert relay.exit_code is None, "it needed no restart"
+        assert "no longer leading" not in relay.output(), "its term is counted, not dated"
+    done = f"set to {', '.join(f'{ahead / HOUR:+.0f} h' for ahead in STEPS)}, each for {EACH:g} s; {REQUESTS} requests"
+    rows.add("clock steps", broker, done=done, outcome=f"its term went on, {on.observer.repeats()}")

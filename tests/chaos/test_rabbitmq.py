@@ -1,0 +1,268 @@
+"""What RabbitMQ alone does: alarms, queues that are gone, clients that speak AMQP and nothing else, poison."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiormq.abc import DeliveredMessage
+from cloudevents.core.base import BaseCloudEvent
+from cloudevents.core.bindings.rabbitmq import RabbitMQMessage, from_rabbitmq_event
+
+from adapters.base import BrokerUnavailable, Kind
+from adapters.headers import CODE, attempts_before, reason_of
+from adapters.rabbitmq_publisher import SEEN_SECONDS
+from events.cloudevent import encode_structured
+from events.names import REQUESTED_TYPE
+from handler import local
+from handler.processes import Process, spawn
+from k8s.base import Manifest
+from tests.adapters.conftest import need_rabbit
+from tests.amqp import client, subscribed
+from tests.chaos.load import Stage, publish, stage, stored
+from tests.chaos.table import Rows
+from tests.chaos.test_absence import detail, ended, job_of, let_go, reached
+from tests.handler.samples import make_request, until, waits_for
+from tests.processes import RABBITMQ, Installation, installation
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(110)]
+
+STARTED = ["created", "started"]
+POISON = """
+import os, sys
+from handler.cli import main
+from handler.requests import Requests
+judge = Requests.of
+def fall(self, event):
+    if event.get_id() == "event-poison":
+        os._exit(9)
+    return judge(self, event)
+Requests.of = fall
+sys.exit(main())
+"""
+"""jobrelay with a mistake that one request brings out."""
+
+
+@pytest.fixture(autouse=True)
+def installed() -> None:
+    need_rabbit()
+
+
+# What an operator has to mend holds the Jobs, and nothing else does.
+
+
+async def test_a_full_disk_holds_jobs_until_there_is_room(tmp_path: Path, rows: Rows) -> None:
+    async with stage(tmp_path, broker=RABBITMQ) as on:
+        await on.here.start_relay()
+        await publish(on.broker, make_request("full", script=waits_for(tmp_path / "go")))
+        await reached(on, "full", "started")
+        await on.here.rabbit.ctl("set_disk_free_limit", "100000GB")
+        (tmp_path / "go").touch()
+        await until(lambda: _done(on, "full"))
+        await _is_held(on, "full")
+        await on.here.rabbit.ctl("set_disk_free_limit", "50MB")
+        (end,) = await ended(on, "full")
+        assert end.get_type().endswith(".succeeded")
+        await let_go(on, "full")
+    done = "disk alarm while a Job ran"
+    rows.add("store full", "rabbitmq", done=done, outcome="held by its finalizer, told once there was room")
+
+
+async def test_a_missing_log_holds_jobs_until_it_is_back_though_others_subscribe(tmp_path: Path, rows: Rows) -> None:
+    async with stage(tmp_path, broker=RABBITMQ) as on:
+        await on.here.start_relay()
+        await publish(on.broker, make_request("lost", script=waits_for(tmp_path / "go")))
+        await reached(on, "lost", "started")
+        # A user who may not create queues can only wait for the one who may.
+        await on.here.rabbit.ctl("set_permissions", "guest", "observer", ".*", ".*")
+        await on.here.rabbit.ctl("delete_queue", "jobrelay.lifecycle.log")
+        # For so long jobrelay believes that what it saw for the last event is there still.
+        await asyncio.sleep(SEEN_SECONDS)
+        (tmp_path / "go").touch()
+        await until(lambda: _done(on, "lost"))
+        await asyncio.sleep(1.5)
+        assert "jobrelay.dev/lifecycle" in (await job_of(on.cluster, "lost"))["metadata"]["finalizers"]
+        await on.here.rabbit.ctl("set_permissions", "guest", ".*", ".*", ".*")
+        await until(lambda: _readable(on))
+        (end,) = await ended(on, "lost")
+        assert end.get_type().endswith(".succeeded")
+        await let_go(on, "lost")
+    done = "the log deleted, and not to be declared, while a Job ran"
+    rows.add("queue missing", "rabbitmq", done=done, outcome="held by its finalizer, told once it was back")
+
+
+async def _readable(on: Stage) -> bool:
+    try:
+        return bool(await stored(on.broker))
+    except BrokerUnavailable:
+        return False
+
+
+async def _is_held(on: Stage, request_id: str) -> None:
+    await asyncio.sleep(1.0)
+    assert [one.phase for one in await stored(on.broker, key=f"tests.{request_id}.*")] == STARTED
+    assert "jobrelay.dev/lifecycle" in (await job_of(on.cluster, request_id))["metadata"]["finalizers"]
+
+
+async def _done(on: Stage, request_id: str) -> bool:
+    job: Manifest = await job_of(on.cluster, request_id)
+    return bool(job["status"].get("completionTime"))
+
+
+@asynccontextmanager
+async def unheard(directory: Path, *, rabbit: str = "") -> AsyncIterator[Stage]:
+    """A stage on whose lifecycle exchange nobody listens; it has no observer."""
+    async with AsyncExitStack() as stack:
+        here = await stack.enter_async_context(installation(directory, brokers=[RABBITMQ], rabbit=rabbit))
+        broker = await stack.enter_async_context(here.broker())
+        cluster = await stack.enter_async_context(here.cluster())
+        yield Stage(here=here, broker=broker, cluster=cluster)
+
+
+async def test_jobs_finish_though_nobody_listens_and_a_later_watch_shows_everything(tmp_path: Path) -> None:
+    async with unheard(tmp_path) as on:
+        await on.here.start_relay()
+        names = {"good": "true", "bad": "exit 3"}
+        for name, script in names.items():
+            await publish(on.broker, make_request(name, script=script))
+        for name in names:
+            await until(partial(_made, on, name))
+            await let_go(on, name)
+        shown = await _watched(on.here)
+        assert [phase for name, phase in shown if name == "good"] == [*STARTED, "succeeded"]
+        assert [phase for name, phase in shown if name == "bad"] == ["created", "started", "failed"]
+
+
+async def _made(on: Stage, request_id: str) -> bool:
+    jobs = await on.cluster.list_jobs("default", "")
+    return request_id in {job["metadata"]["annotations"]["jobrelay.dev/id"] for job in jobs}
+
+
+async def _watched(here: Installation) -> list[tuple[str, str]]:
+    """Subject and phase of each event, as `jobrelay watch` prints them."""
+    command = local.jobrelay("watch", "--no-follow", "--output", "json")
+    process = await spawn("watch", command, log=here.directory / "watch.log", environ=here.environ())
+    assert await asyncio.wait_for(process.wait(), 20) == 0, process.output()
+    events = [json.loads(line) for line in process.output().splitlines()]
+    return [(event["subject"], event["type"].rpartition(".")[2]) for event in events]
+
+
+# Clients
+
+
+async def test_a_client_that_only_knows_amqp_is_served_and_reads_the_answer_with_the_sdk(tmp_path: Path) -> None:
+    heard: list[BaseCloudEvent] = []
+
+    def take(message: DeliveredMessage) -> None:
+        properties = message.header.properties
+        heard.append(from_rabbitmq_event(RabbitMQMessage({}, properties.content_type, message.body)))
+
+    async with unheard(tmp_path) as on, AsyncExitStack() as stack:
+        await on.here.start_relay()
+        url = on.here.rabbit.url
+        await stack.enter_async_context(subscribed(url, "jobrelay.lifecycle", take, queue="mine", key="shop.*.*"))
+        amqp = await stack.enter_async_context(client(url))
+        spellings = [
+            *("ce-", "CE-", "Ce-"),
+            *("cloudEvents:", "cloudevents:", "CLOUDEVENTS:"),
+            *("cloudEvents_", "cloudevents_", "CLOUDEVENTS_"),
+        ]
+        names = [f"with-{number}" for number in range(len(spellings))]
+        for number, (name, prefix) in enumerate(zip(names, spellings, strict=True)):
+            headers = {"specversion": "1.0", "type": REQUESTED_TYPE, "source": "/shop", "id": f"event-{name}"}
+            job = {"image": "busybox", "command": ["sh", "-c", 'echo "$CE_ID" > "$JOBRELAY_RESULT_PATH"']}
+            await amqp.publish(
+                "jobrelay.requests",
+                ("", "high", "low", "any.other")[number % 4],
+                json.dumps({"id": name, "service": "shop", "job": job}).encode(),
+                headers={f"{prefix}{attribute}": value for attribute, value in headers.items()},
+                content_type="application/json",
+            )
+        for name in names:
+            await until(partial(_heard, heard, name))
+            assert [_phase(event) for event in heard if event.get_subject() == name] == [*STARTED, "succeeded"]
+        results = {str(event.get_subject()): _data(event)["detail"].get("result") for event in heard}
+        assert results == {name: f"event-{name}" for name in names}
+
+
+async def _heard(heard: list[BaseCloudEvent], subject: str) -> bool:
+    return any((event.get_subject(), _phase(event)) == (subject, "succeeded") for event in heard)
+
+
+def _phase(event: BaseCloudEvent) -> str:
+    return event.get_type().rpartition(".")[2]
+
+
+def _data(event: BaseCloudEvent) -> dict[str, Any]:
+    data = event.get_data()
+    assert isinstance(data, dict)
+    return data
+
+
+# Refused for good
+
+
+async def test_a_reply_key_that_is_too_long_is_told_on_the_default_topic_and_the_job_is_let_go(tmp_path: Path) -> None:
+    async with stage(tmp_path, broker=RABBITMQ) as on:
+        await on.here.start_relay({"JOBRELAY_REPLY_TOPICS": "*"})
+        key = "k" * 256
+        await publish(on.broker, make_request("long", attributes={"replyto": key}))
+        await publish(on.broker, make_request("fits", attributes={"replyto": "answers." + "k" * 200}))
+        (end,) = await ended(on, "long")
+        assert detail(end)["undelivered"] == {"topic": key, "reason": "longer than 255 bytes"}
+        await let_go(on, "long")
+        await let_go(on, "fits")
+        assert await stored(on.broker, key="tests.fits.*") == []
+        answers = await stored(on.broker, key="answers.*")
+        assert [one.phase for one in answers] == [*STARTED, "succeeded"]
+
+
+async def test_an_event_that_is_too_large_for_the_broker_is_shortened_and_the_job_is_let_go(tmp_path: Path) -> None:
+    script = 'head -c 4000 /dev/zero | tr "\\0" x > "$JOBRELAY_RESULT_PATH"'
+    large = make_request("large", script=script, attributes={"replyto": "answers.here"})
+    assert len(encode_structured(large)) < 3000
+    async with stage(tmp_path, broker=RABBITMQ, rabbit="max_message_size = 3000") as on:
+        await on.here.start_relay({"JOBRELAY_REPLY_TOPICS": "*"})
+        await publish(on.broker, large)
+        (end,) = await ended(on, "large")
+        assert end.get_type().endswith(".succeeded")
+        assert detail(end)["undelivered"]["topic"] == "answers.here"
+        assert detail(end)["shortened"] == ["result"]
+        await let_go(on, "large")
+        answers = await stored(on.broker, key="answers.*")
+        assert [one.phase for one in answers] == STARTED
+
+
+# Poison
+
+
+async def test_a_request_that_kills_the_process_is_a_dead_letter_after_its_attempts(tmp_path: Path, rows: Rows) -> None:
+    async with stage(tmp_path, broker=RABBITMQ) as on:
+        await publish(on.broker, make_request("poison"))
+        environ = on.here.environ({"JOBRELAY_MAX_ATTEMPTS": "3"})
+        for _ in range(3):
+            relay = await _fragile(on.here, environ)
+            assert await asyncio.wait_for(relay.wait(), 20) == 9, relay.output()
+        await publish(on.broker, make_request("good"))
+        relay = await _fragile(on.here, environ)
+        on.here.relays.append(relay)
+        await reached(on, "poison", "rejected")
+        await reached(on, "good", "succeeded")
+        async with on.broker.history(Kind.DEAD) as records:
+            (letter,) = [record async for record in records]
+        assert letter.event().get_id() == "event-poison"
+        assert (letter.headers[CODE], attempts_before(letter.headers)) == ("TOO_MANY_ATTEMPTS", 4)
+        assert reason_of(letter.headers) == "delivered 3 times without an outcome"
+    done = "a request that kills the process, MAX_ATTEMPTS 3"
+    rows.add("poison", "rabbitmq", done=done, outcome="a dead letter, told as rejected; the next request succeeded")
+
+
+async def _fragile(here: Installation, environ: Mapping[str, str]) -> Process:
+    """Under a supervisor that starts it again and again."""
+    command = [sys.executable, "-P", "-c", POISON, "run"]
+    return await spawn("fragile", command, log=here.directory / "fragile.log", environ=environ)

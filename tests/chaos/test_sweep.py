@@ -1,0 +1,127 @@
+"""kill -9 at every single call that jobrelay makes: before it is forwarded, and before its answer comes back."""
+
+import asyncio
+import itertools
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.calls import Call, When
+from tests.chaos.load import LONG
+from tests.chaos.sweep import LAYOUTS, Begin, Lane, Step, lane
+from tests.chaos.table import Rows
+from tests.processes import NATS, RABBITMQ, Installation, installation
+
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(7200 if LONG else 170)]
+
+LANES = 6 if LONG else 4
+"""Installations that are swept at the same time: most of a step is waiting."""
+EVERY = 5
+SECONDS = 15.0
+FIRST_STEPS = 24 if LONG else 2
+ONE, TWO = LAYOUTS
+BEGINS = (Begin.COLD, Begin.WARM)
+PLACES = [(name, layout) for name in (NATS, RABBITMQ) for layout in LAYOUTS] if LONG else [(NATS, ONE)]
+
+
+@pytest.mark.parametrize(("broker", "layout"), PLACES, indirect=["broker"])
+async def test_jobrelay_killed_at_any_of_its_calls_loses_nothing(
+    tmp_path: Path, broker: str, layout: str, rows: Rows
+) -> None:
+    async with installation(tmp_path, brokers=[broker]) as here, _lanes(here, broker, layout) as lanes:
+        where = f"{broker}, {layout}"
+        steps = [step for begin in BEGINS for step in _chosen(begin, await _recorded(lanes[0], begin, where))]
+        random.shuffle(steps)
+        found: Counter[tuple[Begin, str]] = Counter()
+        todo = _while_there_is_time(steps)
+        async with asyncio.TaskGroup() as group:
+            for each in lanes:
+                group.create_task(_sweep(each, todo, found))
+        for each in lanes:
+            assert await each.left() == {}
+        for begin in BEGINS:
+            never, highest = found[begin, "never"], max(step.number for step in steps if step.begin is begin)
+            done = f"{begin}: at {found[begin, 'struck'] + never} moments of calls 1 to {highest}"
+            ended = f"{found[begin, 'struck']} kills" + (f"; calls that did not come: {never}" if never else "")
+            rows.add("kill -9 at a call", where, done=done, outcome=ended)
+        assert found.total() == len(steps) if LONG else found.total() >= LANES
+        assert found[Begin.COLD, "struck"] + found[Begin.WARM, "struck"] > found.total() / 2, "the trap works"
+
+
+@pytest.mark.parametrize(("broker", "layout"), PLACES, indirect=["broker"])
+async def test_jobrelay_killed_while_it_declares_the_topology_begins_again(
+    tmp_path: Path, broker: str, layout: str, rows: Rows
+) -> None:
+    where = f"{broker}, {layout}"
+    async with installation(tmp_path, brokers=[broker]) as here:
+        names = map("first{}".format, itertools.count())
+        async with lane(here, broker=broker, layout=LAYOUTS[layout], instance=next(names)) as dry:
+            calls = await _recorded(dry, Begin.FIRST, where)
+        moments = [(call, when) for call in calls if call.declares for when in When]
+        chosen = random.sample(moments, min(FIRST_STEPS, len(moments)))
+        todo = iter(chosen)
+
+        async def begin_again() -> int:
+            kills = 0
+            for call, when in todo:
+                async with lane(here, broker=broker, layout=LAYOUTS[layout], instance=next(names)) as fresh:
+                    struck = await fresh.play(Step(begin=Begin.FIRST, number=call.number, when=when))
+                    kills += struck is not None
+                    assert await fresh.left() == {}
+            return kills
+
+        async with asyncio.TaskGroup() as group:
+            working = [group.create_task(begin_again()) for _ in range(LANES // 2)]
+        kills = sum(task.result() for task in working)
+    assert kills, "the trap works"
+    done = f"first: at {len(chosen)} moments of the {len(moments) // 2} calls that declare, on a broker without them"
+    rows.add("kill -9 at a call", where, done=done, outcome=f"{kills} kills")
+
+
+@asynccontextmanager
+async def _lanes(here: Installation, broker: str, layout: str) -> AsyncIterator[list[Lane]]:
+    async with AsyncExitStack() as stack:
+        lanes = [
+            await stack.enter_async_context(lane(here, broker=broker, layout=LAYOUTS[layout], instance=f"lane{number}"))
+            for number in range(LANES)
+        ]
+        async with asyncio.TaskGroup() as group:
+            for each in lanes:
+                group.create_task(each.declared())
+        yield lanes
+
+
+async def _recorded(dry: Lane, begin: Begin, where: str) -> list[Call]:
+    """The calls of a run in which nobody is killed, which are printed."""
+    assert await dry.play(Step(begin=begin)) is None
+    calls = dry.calls.calls
+    print(f"\n{where}, {begin}: {len(calls)} calls", *calls, sep="\n")
+    assert [call for call in calls if call.writes], "a request's life has writes"
+    return calls
+
+
+def _chosen(begin: Begin, calls: Sequence[Call]) -> list[Step]:
+    """Both moments of every call; in the short form one moment of some calls and of each write of a warm run."""
+    if LONG:
+        return [Step(begin=begin, number=call.number, when=when) for call in calls for when in When]
+    shift = random.randrange(EVERY)
+    few = [call for call in calls if (begin is Begin.WARM and call.writes) or (call.number + shift) % EVERY == 0]
+    moments = random.sample(list(When), 2)
+    return [Step(begin=begin, number=call.number, when=moments[index % 2]) for index, call in enumerate(few)]
+
+
+def _while_there_is_time(steps: Sequence[Step]) -> Iterator[Step]:
+    """All of them in the long form; the short one begins none after its time, however slow the machine is."""
+    begun = time.monotonic()
+    return itertools.takewhile(lambda _: LONG or time.monotonic() < begun + SECONDS, steps)
+
+
+async def _sweep(each: Lane, todo: Iterator[Step], found: Counter[tuple[Begin, str]]) -> None:
+    for step in todo:
+        struck = await each.play(step)
+        found[step.begin, "never" if struck is None else "struck"] += 1

@@ -1,0 +1,1 @@
+"""The published contract: schemas, AsyncAPI, reference, examples and clients are what the code does."""

@@ -1,0 +1,14 @@
+"""The example files, as their readers would read them."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+EXAMPLES = Path(__file__).parents[2] / "events" / "examples"
+REQUESTS = ("webhook-worker", "single", "parallel", "indexed", "work-queue", "data-migration", "gpu")
+
+
+def example(name: str) -> Any:
+    """The document in events/examples/<name>.yaml."""
+    return yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text())

@@ -1,0 +1,136 @@
+"""The states of a Job or a Pod that a watch shows, and when two sequences of them tell the same story."""
+
+from typing import Any
+
+State = dict[str, Any]
+Obj = dict[str, Any]
+
+
+def job_state(job: Obj, *, gone: bool = False) -> State:
+    status = job.get("status") or {}
+    return {
+        "conditions": conditions(status),
+        "active": status.get("active", 0),
+        "ready": status.get("ready", 0),
+        "succeeded": status.get("succeeded", 0),
+        "failed": status.get("failed", 0),
+        "started": "startTime" in status,
+        "deleting": "deletionTimestamp" in job["metadata"],
+        "finalizers": tuple(job["metadata"].get("finalizers") or ()),
+        "gone": gone,
+    }
+
+
+def pod_state(pod: Obj, *, gone: bool = False) -> State:
+    status = pod.get("status") or {}
+    return {
+        "phase": status.get("phase"),
+        "containers": tuple(_container(found) for found in status.get("containerStatuses") or ()),
+        "deleting": "deletionTimestamp" in pod["metadata"],
+        "gone": gone,
+    }
+
+
+def conditions(status: Obj) -> tuple[tuple[str, str, str], ...]:
+    return tuple((found["type"], found["status"], found.get("reason", "")) for found in status.get("conditions") or ())
+
+
+def _container(status: Obj) -> tuple[Any, ...]:
+    """The recording kubelet killed at once, ours asks with SIGTERM first, as a node's does: both are a kill."""
+    ((name, state),) = (status.get("state") or {"waiting": {}}).items()
+    code = "killed" if state.get("exitCode") in (137, 143) else state.get("exitCode")
+    return (name, state.get("reason"), code, bool(status.get("ready")), status.get("restartCount"))
+
+
+class Story:
+    """The distinct states of every Job and Pod of a namespace, in the order in which a watch showed them.
+
+    Jobs are told apart by name, pods by their Job, completion index and order of creation: their names are random.
+    """
+
+    def __init__(self) -> None:
+        self.states: dict[tuple[Any, ...], list[State]] = {}
+        self._pods: dict[str, tuple[Any, ...]] = {}
+
+    @classmethod
+    def of(cls, events: list[dict[str, Any]]) -> "Story":
+        story = cls()
+        for event in events:
+            story.add(event["kind"], event["type"], event["object"])
+        return story
+
+    def add(self, resource: str, kind: str, obj: Obj) -> None:
+        if kind == "BOOKMARK":
+            return
+        state_of = job_state if resource == "jobs" else pod_state
+        state = state_of(obj, gone=kind == "DELETED")
+        seen = self.states.setdefault(self._subject(resource, obj), [])
+        if not seen or seen[-1] != state:
+            seen.append(state)
+
+    def _subject(self, resource: str, obj: Obj) -> tuple[Any, ...]:
+        metadata = obj["metadata"]
+        if resource == "jobs":
+            return ("job", metadata["name"])
+        if metadata["uid"] not in self._pods:
+            job = metadata["ownerReferences"][0]["name"]
+            index = (metadata.get("annotations") or {}).get("batch.kubernetes.io/job-completion-index")
+            count = sum(1 for subject in self._pods.values() if subject[1:3] == (job, index))
+            self._pods[metadata["uid"]] = ("pod", job, index, count)
+        return self._pods[metadata["uid"]]
+
+    def untold(self, real: "Story") -> list[str]:
+        """What of the `real` story this one has not told yet, or told differently."""
+        return [
+            f"{subject}: real {_shown(states)}\n  ours {_shown(self.states.get(subject, []))}"
+            for subject, states in real.states.items()
+            if not tells(states, self.states.get(subject, []))
+        ]
+
+
+def tells(real: list[State], ours: list[State]) -> bool:
+    """Whether `ours` (or a beginning of it) is the sequence `real`, up to updates that arrive as one.
+
+    Both begin with the same state, and the last of `real` is reached. Between two states that both show, either side
+    may show more, if these could be the halves of one update: every number lies between the two shared states' own,
+    every other field is as in one of them.
+    """
+    reached = {(0, 0)} if real and ours and real[0] == ours[0] else set()
+    for i, theirs in enumerate(real):
+        for j, our in enumerate(ours):
+            if theirs == our and any(_bridged(real[a : i + 1], ours[b : j + 1]) for a, b in reached if a < i and b < j):
+                reached.add((i, j))
+    return any(i == len(real) - 1 for i, _ in reached)
+
+
+def _bridged(real: list[State], ours: list[State]) -> bool:
+    """The ends are shared; what one side alone shows between them must be a mixture of the ends."""
+    first, last = real[0], real[-1]
+    return all(_between(state, first, last) for state in [*real[1:-1], *ours[1:-1]])
+
+
+def _between(state: State, first: State, last: State) -> bool:
+    if _is_passing(state, first, last):
+        return True
+    for name, value in state.items():
+        ends = (first[name], last[name])
+        if isinstance(value, int) and not isinstance(value, bool):
+            if not min(ends) <= value <= max(ends):
+                return False
+        elif value not in ends:
+            return False
+    return True
+
+
+def _is_passing(state: State, first: State, last: State) -> bool:
+    """A container that ends as soon as it runs: a kubelet may tell its start and its end at once."""
+    return (
+        state.get("phase") == "Running"
+        and first["phase"] == "Pending"
+        and last["phase"] in ("Succeeded", "Failed")
+        and state["deleting"] in (first["deleting"], last["deleting"])
+    )
+
+
+def _shown(states: list[State]) -> str:
+    return "".join(f"\n    { ({name: value for name, value in state.items() if value}) }" for state in states)

@@ -1,0 +1,56 @@
+"""A namespace under Pod Security "restricted", in which a quota then forbids pods. Played beside the other scenes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from k8s.base import KubernetesError
+from tests.e2e.observer import Observer, request
+from tests.e2e.site import Site
+
+ENFORCE = "pod-security.kubernetes.io/enforce"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confined:
+    """`admitted`: requests with nothing about security in them."""
+
+    observer: Observer
+    admitted: tuple[str, ...]
+
+
+async def confined(site: Site) -> Confined | str:
+    """Default Jobs, then one that waits for a pod that the quota does not allow, until it is cancelled.
+
+    The reason where we cannot have a namespace for it.
+    """
+    patience = 60 * site.patience
+    try:
+        async with site.another_namespace({ENFORCE: "restricted"}) as namespace:
+            return await _played(site, namespace, patience)
+    except KubernetesError as error:
+        return f"no namespace of our own: {error}"
+
+
+async def _played(site: Site, namespace: str, patience: float) -> Confined:
+    instance = site.new_instance()
+    async with (
+        site.observer(instance) as observer,
+        site.relays(instance, "controller", "handler", namespaces=namespace),
+    ):
+        await observer.publish(request("plain", image=site.image))
+        several = {"parallelism": 2, "completions": 2}
+        await observer.publish(request("parallel", image=site.image, job=several))
+        admitted = ("plain", "parallel")
+        for name in admitted:
+            await observer.ended(name, seconds=patience)
+        await _quota(site, namespace, {"pods": "0"})
+        await observer.publish(request("blocked", image=site.image))
+        await observer.reached("blocked", "stalled", seconds=patience)
+        await observer.command("cancel", "blocked")
+        await observer.ended("blocked", seconds=patience)
+    return Confined(observer=observer, admitted=admitted)
+
+
+async def _quota(site: Site, namespace: str, hard: dict[str, Any]) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": hard}}
+    await site.cluster.client.request("POST", f"/api/v1/namespaces/{namespace}/resourcequotas", body=quota)

@@ -1,0 +1,305 @@
+"""A cluster and a broker to try jobrelay on: somebody else's where the environment names them, else our own processes.
+
+Of somebody else's nothing is touched but what this run made: its namespace (or its Jobs in the one given), its streams.
+"""
+
+import asyncio
+import secrets
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+import orjson
+
+from adapters import natsserver, rabbitmqserver
+from adapters.ports import free_port
+from events.names import FINALIZER, Label
+from handler.local import clean_environ, jobrelay
+from handler.processes import Process, running
+from k8s.base import NotFound
+from k8s.cluster import Cluster, connect as connect_cluster
+from tests.e2e.observer import Observer
+
+T = TypeVar("T")
+
+NATS, RABBITMQ = "nats", "rabbitmq"
+VARIABLES = {NATS: "NATS_URL", RABBITMQ: "RABBITMQ_URL"}
+DEVCLUSTER = ("k8s.devcluster", "--backoff", "1")
+CLEAN_SECONDS = 180.0
+"""Time that what is deleted gets to go: pods have a grace period."""
+NATS_MAX_BYTES = 64 << 20
+"""The usual 1 GiB of each of many instances is more than a broker may have reserved for us."""
+_ANNOUNCED = "kubeconfig: "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """`own_cluster`, `own_broker`: started by us, for this run alone. `source` is the URL of `broker`."""
+
+    broker: str
+    source: str
+    kubeconfig: Path
+    namespace: str
+    cluster: Cluster
+    directory: Path
+    own_cluster: bool
+    own_broker: bool
+    image: str = "busybox:1"
+    missing_image: str = "missing/image:1"
+    server: Process | None = None
+    """The API server, where it is our own."""
+    instances: list[str] = field(default_factory=list)
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Of every relay, unless it is told otherwise."""
+    separate: bool = False
+    """Handler and controller are processes of their own."""
+
+    @property
+    def patience(self) -> float:
+        """How much longer than on our own servers things may take: a real cluster pulls images."""
+        return 1.0 if self.own_cluster else 6.0
+
+    @property
+    def leads(self) -> str:
+        """The role of a process that may lead."""
+        return "controller" if self.separate else "both"
+
+    @property
+    def takes_in(self) -> str:
+        """The role of a process that turns requests into Jobs."""
+        return "handler" if self.separate else "both"
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Those of a whole installation."""
+        return tuple(dict.fromkeys((self.leads, self.takes_in)))
+
+    def new_instance(self) -> str:
+        """A name that nobody else uses; whatever carries it goes at the end."""
+        name = f"e2e-{secrets.token_hex(4)}"
+        self.instances.append(name)
+        return name
+
+    @asynccontextmanager
+    async def relay(self, instance: str, **settings: object) -> AsyncIterator["Relay"]:
+        """A ready `jobrelay run` of its own process. `settings` as in `Settings`."""
+        http = f"127.0.0.1:{free_port()}"
+        given = {
+            "sources": self.source,
+            "kubeconfig": self.kubeconfig,
+            "namespaces": self.namespace,
+            "instance": instance,
+            "http_address": http,
+            "nats_max_bytes": NATS_MAX_BYTES,
+            # How many samples a request lives through is chance.
+            "progress_seconds": 0,
+            **self.settings,
+            **settings,
+        }
+        environ = clean_environ() | {f"JOBRELAY_{name.upper()}": str(value) for name, value in given.items()}
+        log = self.directory / "logs" / f"{instance}-{http.rpartition(':')[2]}.log"
+        async with running("jobrelay", jobrelay("run"), log=log, environ=environ) as process:
+            relay = Relay(process, f"http://{http}")
+            await process.ready(relay.is_ready, within=30 * self.patience)
+            yield relay
+
+    @asynccontextmanager
+    async def relays(self, instance: str, *roles: str, **settings: object) -> AsyncIterator[list["Relay"]]:
+        """A process for each of these roles, ready, started in this order: a handler waits for a controller."""
+        async with AsyncExitStack() as stack:
+            yield [await stack.enter_async_context(self.relay(instance, role=role, **settings)) for role in roles]
+
+    @asynccontextmanager
+    async def another_namespace(self, labels: dict[str, str]) -> AsyncIterator[str]:
+        """One of its own, gone afterwards. Raises `KubernetesError` where we may not make one."""
+        name = f"e2e-{secrets.token_hex(4)}"
+        metadata = {"name": name, "labels": labels}
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        await self.cluster.client.request("POST", "/api/v1/namespaces", body=body)
+        try:
+            yield name
+        finally:
+            if not self.own_cluster:
+                await _remove_finalizers(self, name)
+                await _delete_namespace(self.cluster, name)
+
+    @asynccontextmanager
+    async def observer(self, instance: str) -> AsyncIterator[Observer]:
+        """A client of this installation on a connection of its own."""
+        async with Observer.connected(self.source, instance) as observer:
+            yield observer
+
+
+class Relay:
+    """One `jobrelay run`."""
+
+    def __init__(self, process: Process, url: str) -> None:
+        self.process = process
+        self.url = url
+
+    async def is_ready(self) -> bool:
+        return await self._get("/readyz") is not None
+
+    async def leads(self) -> bool:
+        return (await self.metrics()).get("jobrelay_leader") == 1.0
+
+    async def metrics(self) -> dict[str, float]:
+        """Every sample by its name with labels; empty while nobody answers."""
+        lines = (await self._get("/metrics") or "").splitlines()
+        samples = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
+
+    async def _get(self, path: str) -> str | None:
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
+                session.get(self.url + path) as answer,
+            ):
+                return await answer.text() if answer.status == 200 else None
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return None
+
+
+@asynccontextmanager
+async def site(
+    directory: Path, environ: Mapping[str, str], *, api_server: Sequence[str] = DEVCLUSTER, broker: str | None = NATS
+) -> AsyncIterator[Site]:
+    """KUBECONFIG, NATS_URL or RABBITMQ_URL, E2E_NAMESPACE, E2E_IMAGE and E2E_MISSING_IMAGE of `environ` are used where
+    they are set.
+
+    `api_server`: module and arguments of our own one; `broker` None: there is only the cluster. Everything this run
+    made is gone afterwards.
+    """
+    async with AsyncExitStack() as stack:
+        kubeconfig, server = Path(environ.get("KUBECONFIG") or "none"), None
+        if not environ.get("KUBECONFIG"):
+            server, kubeconfig = await stack.enter_async_context(_api_server(directory, api_server))
+        cluster = await stack.enter_async_context(connect_cluster(kubeconfig=kubeconfig, user_agent="e2e"))
+        namespace = await stack.enter_async_context(_namespace(cluster, environ, own=server is not None))
+        without = Site(
+            broker="",
+            source="",
+            kubeconfig=kubeconfig,
+            namespace=namespace,
+            cluster=cluster,
+            directory=directory,
+            own_cluster=server is not None,
+            own_broker=True,
+            image=environ.get("E2E_IMAGE") or "busybox:1",
+            missing_image=environ.get("E2E_MISSING_IMAGE") or "missing/image:1",
+            server=server,
+        )
+        yield await stack.enter_async_context(on_broker(without, environ, broker)) if broker else without
+
+
+@asynccontextmanager
+async def on_broker(other: Site, environ: Mapping[str, str], broker: str) -> AsyncIterator[Site]:
+    """The same cluster with this broker. What is made on it is gone afterwards."""
+    async with _source(other.directory, environ, broker) as source:
+        own = not environ.get(VARIABLES[broker])
+        found = replace(other, broker=broker, source=source, own_broker=own, instances=[])
+        try:
+            yield found
+        finally:
+            for instance in found.instances:
+                await _remove(found, instance)
+
+
+@asynccontextmanager
+async def _source(directory: Path, environ: Mapping[str, str], broker: str) -> AsyncIterator[str]:
+    if given := environ.get(VARIABLES[broker]):
+        yield given
+        return
+    server = natsserver if broker == NATS else rabbitmqserver
+    async with server.run(directory / broker) as running_one:
+        yield running_one.url
+
+
+@asynccontextmanager
+async def _api_server(directory: Path, module: Sequence[str]) -> AsyncIterator[tuple[Process, Path]]:
+    command = [sys.executable, "-P", "-m", *module, "--directory", str(directory / "cluster")]
+    log = directory / "logs" / "cluster.log"
+    # -P keeps the directory we are in off the path, and with it tests/.
+    environ = clean_environ() | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    async with running("api server", command, log=log, environ=environ) as process:
+
+        async def announced() -> bool:
+            return _ANNOUNCED in process.output()
+
+        await process.ready(announced, within=30)
+        line = next(line for line in process.output().splitlines() if line.startswith(_ANNOUNCED))
+        yield process, Path(line.removeprefix(_ANNOUNCED).strip())
+
+
+@asynccontextmanager
+async def _namespace(cluster: Cluster, environ: Mapping[str, str], *, own: bool) -> AsyncIterator[str]:
+    if given := environ.get("E2E_NAMESPACE"):
+        yield given
+        return
+    name = f"e2e-{secrets.token_hex(4)}"
+    manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    await cluster.client.request("POST", "/api/v1/namespaces", body=manifest)
+    try:
+        yield name
+    finally:
+        if not own:
+            await _delete_namespace(cluster, name)
+
+
+async def _delete_namespace(cluster: Cluster, name: str) -> None:
+    await cluster.client.request("DELETE", f"/api/v1/namespaces/{name}")
+
+    async def gone() -> bool:
+        # A GET of the one would be answered by a 404 that the client takes for a namespace it has to wait for.
+        selector = {"labelSelector": f"kubernetes.io/metadata.name={name}"}
+        found = orjson.loads(await cluster.client.request("GET", "/api/v1/namespaces", params=selector))
+        return not found["items"]
+
+    await until(gone, seconds=CLEAN_SECONDS)
+
+
+async def _remove(site: Site, instance: str) -> None:
+    """What an installation leaves on purpose: finished Jobs, its Lease, its streams. Our own servers end anyway."""
+    if not site.own_broker:
+        async with Observer.connected(site.source, instance) as observer:
+            await observer.wire.remove()
+    if not site.own_cluster:
+        await _remove_jobs(site, instance)
+
+
+async def _remove_finalizers(site: Site, namespace: str) -> None:
+    for job in await site.cluster.list_jobs(namespace, ""):
+        with suppress(NotFound):
+            patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
+            await site.cluster.patch_job(namespace, job["metadata"]["name"], patch)
+
+
+async def _remove_jobs(site: Site, instance: str) -> None:
+    selector = f"{Label.INSTANCE}={instance}"
+    for job in await site.cluster.list_jobs(site.namespace, selector):
+        name = job["metadata"]["name"]
+        with suppress(NotFound):
+            patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
+            await site.cluster.patch_job(site.namespace, name, patch)
+        with suppress(NotFound):
+            await site.cluster.delete_job(site.namespace, name)
+
+    async def none_left() -> bool:
+        return not await site.cluster.list_jobs(site.namespace, selector)
+
+    await until(none_left, seconds=CLEAN_SECONDS)
+    lease = f"/apis/coordination.k8s.io/v1/namespaces/{site.namespace}/leases/{instance}"
+    with suppress(NotFound):
+        await site.cluster.client.request("DELETE", lease)
+
+
+async def until(look: Callable[[], Awaitable[T | None]], *, seconds: float, every: float = 0.05) -> T:
+    """What `look` answers as soon as it is something. Raises `TimeoutError`."""
+    async with asyncio.timeout(seconds):
+        while not (found := await look()):
+            await asyncio.sleep(every)
+    return found

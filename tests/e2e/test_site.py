@@ -1,0 +1,59 @@
+"""A run leaves nothing of itself on somebody else's cluster and broker."""
+
+from pathlib import Path
+
+import nats
+import orjson
+import pytest
+
+from adapters import natsserver, rabbitmqserver
+from adapters.natsserver import NatsServer
+from adapters.rabbitmqserver import RabbitServer
+from tests.adapters.conftest import need_rabbit
+from tests.e2e.observer import request
+from tests.e2e.site import NATS, RABBITMQ, VARIABLES, Site, site
+
+pytestmark = pytest.mark.timeout(120)
+
+
+async def names(found: Site, path: str) -> set[str]:
+    answer = orjson.loads(await found.cluster.client.request("GET", path))
+    return {one["metadata"]["name"] for one in answer["items"]}
+
+
+async def visit(directory: Path, environ: dict[str, str], broker: str) -> str:
+    """Use jobrelay there, and leave a Job that runs on."""
+    async with site(directory, environ, broker=broker) as guest:
+        instance = guest.new_instance()
+        async with guest.observer(instance) as observer, guest.relay(instance):
+            await observer.publish(request("left", "sleep 600", image=guest.image))
+            await observer.reached("left", "started")
+        return guest.namespace
+
+
+@pytest.mark.parametrize("broker", [NATS, RABBITMQ])
+async def test_what_a_run_made_is_gone_afterwards_and_nothing_else(tmp_path: Path, broker: str) -> None:
+    if broker == RABBITMQ:
+        need_rabbit()
+    server = natsserver if broker == NATS else rabbitmqserver
+    async with server.run(tmp_path / broker) as there, site(tmp_path / "host", {}, broker=None) as host:
+        before = await names(host, "/api/v1/namespaces")
+        environ = {"KUBECONFIG": str(host.kubeconfig), VARIABLES[broker]: there.url, "E2E_NAMESPACE": host.namespace}
+        assert await visit(tmp_path / "given", environ, broker) == host.namespace
+        for resource in ("batch/v1/namespaces/{}/jobs", "coordination.k8s.io/v1/namespaces/{}/leases"):
+            assert await names(host, f"/apis/{resource.format(host.namespace)}") == set()
+        del environ["E2E_NAMESPACE"]
+        assert await visit(tmp_path / "own", environ, broker) not in before
+        assert await names(host, "/api/v1/namespaces") == before
+        assert await left_on(there) == []
+
+
+async def left_on(server: NatsServer | RabbitServer) -> list[str]:
+    """Streams, or queues and exchanges that no server has by itself."""
+    if isinstance(server, RabbitServer):
+        listed = await server.ctl("list_queues", "name") + await server.ctl("list_exchanges", "name")
+        return [name for name in listed.split() if "e2e" in name]
+    client = await nats.connect(server.url)
+    streams = await client.jetstream().streams_info()
+    await client.close()
+    return [str(stream.config.name) for stream in streams]

@@ -1,0 +1,142 @@
+"""What plain clients do on each broker to talk to one installation: nats-py and aiormq, nothing of jobrelay's."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import nats
+from aiormq.abc import DeliveredMessage
+from nats.aio.client import Client as NatsClient
+from nats.aio.msg import Msg
+from nats.js.errors import NotFoundError
+
+from adapters.rabbitmq_topology import Names, exchanges, queues
+from tests import amqp
+
+LANES = ("", "high", "low")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Wire(Protocol):
+    """One connection."""
+
+    async def publish(self, to: str, body: bytes, headers: Mapping[str, str], *, message_id: str | None) -> None:
+        """`to` is `requests` or `control`. Returns once the broker has it."""
+        ...
+
+    async def dead_letters(self) -> list[Letter]:
+        """Every one, read without consuming it."""
+        ...
+
+    async def waiting(self) -> int:
+        """Requests in the broker. RabbitMQ does not count what it has delivered."""
+        ...
+
+    async def remove(self) -> None:
+        """What the installation has on the broker."""
+        ...
+
+
+def wire(url: str, instance: str, take: Callable[[bytes], None]) -> AbstractAsyncContextManager[Wire]:
+    """Connected; `take` gets every lifecycle event from now on."""
+    return _nats(url, instance, take) if url.startswith(("nats:", "tls:")) else _rabbitmq(url, instance, take)
+
+
+class _Nats:
+    def __init__(self, client: NatsClient, instance: str) -> None:
+        self._stream = client.jetstream()
+        self._instance = instance
+
+    async def publish(self, to: str, body: bytes, headers: Mapping[str, str], *, message_id: str | None) -> None:
+        given = dict(headers) | ({"Nats-Msg-Id": message_id} if message_id else {})
+        await self._stream.publish(f"{self._instance}.{to}", body, headers=given, timeout=10)
+
+    async def dead_letters(self) -> list[Letter]:
+        stream = f"{self._instance.upper()}_DEAD"
+        try:
+            last = (await self._stream.stream_info(stream)).state.last_seq
+        except NotFoundError:
+            return []
+        found: list[Any] = [await self._stream.get_msg(stream, number) for number in range(1, last + 1)]
+        return [Letter(one.headers, one.data) for one in found]
+
+    async def waiting(self) -> int:
+        return int((await self._stream.stream_info(f"{self._instance.upper()}_REQUESTS")).state.messages)
+
+    async def remove(self) -> None:
+        for kind in ("REQUESTS", "CONTROL", "LIFECYCLE", "DEAD"):
+            with suppress(NotFoundError):
+                await self._stream.delete_stream(f"{self._instance.upper()}_{kind}")
+
+
+@asynccontextmanager
+async def _nats(url: str, instance: str, take: Callable[[bytes], None]) -> AsyncIterator[_Nats]:
+    async def on_message(message: Msg) -> None:
+        take(message.data)
+
+    client = await nats.connect(url)
+    try:
+        await client.subscribe(f"{instance}.lifecycle.>", cb=on_message)
+        await client.flush()
+        yield _Nats(client, instance)
+    finally:
+        await client.close()
+
+
+class _RabbitMQ:
+    def __init__(self, client: amqp.Client, instance: str) -> None:
+        self._client = client
+        self._instance = instance
+
+    async def publish(self, to: str, body: bytes, headers: Mapping[str, str], *, message_id: str | None) -> None:
+        others = {name: value for name, value in headers.items() if name != "Content-Type"}
+        content_type = headers.get("Content-Type")
+        exchange = f"{self._instance}.{to}"
+        await self._client.publish(exchange, "", body, headers=others, content_type=content_type, message_id=message_id)
+
+    async def dead_letters(self) -> list[Letter]:
+        found = []
+        while True:
+            message = await self._client.channel.basic_get(f"{self._instance}.dead")
+            if message.delivery_tag is None:
+                break
+            headers = {name: str(value) for name, value in (message.header.properties.headers or {}).items()}
+            found.append((message.delivery_tag, Letter(headers, message.body)))
+        for tag, _ in found:
+            await self._client.channel.basic_nack(tag, requeue=True)
+        return [letter for _, letter in found]
+
+    async def waiting(self) -> int:
+        names = (".".join(filter(None, (self._instance, "requests", lane))) for lane in LANES)
+        return sum([await self._client.ready(name) for name in names])
+
+    async def remove(self) -> None:
+        names = Names(self._instance)
+        for queue in (*(one.name for one in queues(names)), _mine(self._instance)):
+            await self._client.channel.queue_delete(queue)
+        for exchange in exchanges(names):
+            await self._client.channel.exchange_delete(exchange.name)
+
+
+@asynccontextmanager
+async def _rabbitmq(url: str, instance: str, take: Callable[[bytes], None]) -> AsyncIterator[_RabbitMQ]:
+    def on_message(message: DeliveredMessage) -> None:
+        take(message.body)
+
+    async with (
+        amqp.client(url) as client,
+        amqp.subscribed(url, f"{instance}.lifecycle", on_message, queue=_mine(instance)),
+    ):
+        yield _RabbitMQ(client, instance)
+
+
+def _mine(instance: str) -> str:
+    return f"{instance}.observer"

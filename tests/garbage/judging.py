@@ -1,0 +1,76 @@
+"""What holds for garbage on any broker: each example is judged, and a good request behind it has its Job at once."""
+
+import asyncio
+import itertools
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import SearchStrategy
+
+from adapters.base import Broker, Kind, Topic
+from events.identity import Identity, job_name
+from handler.processes import Process
+from k8s.base import NotFound
+from k8s.cluster import Cluster
+from tests.chaos.load import LONG
+from tests.handler.samples import SOURCE, make_request
+
+EXAMPLES = 1000 if LONG else 100
+JUDGED_WITHIN = 5.0
+JOB_WITHIN = 2.0
+
+Garbage = TypeVar("Garbage")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged(ABC, Generic[Garbage]):
+    """A running installation, and a way of its own to bring it garbage."""
+
+    relay: Process
+    broker: Broker
+    cluster: Cluster
+    numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    async def good(self) -> None:
+        """A good request has its Job at once."""
+        name = f"good-{next(self.numbers)}"
+        await self.broker.publish(Topic(Kind.REQUESTS), make_request(name))
+        begun = time.monotonic()
+        while True:
+            try:
+                await self.cluster.read_job("default", job_name("tests", Identity(SOURCE, name)))
+                return
+            except NotFound:
+                assert time.monotonic() - begun < JOB_WITHIN, f"no Job after {JOB_WITHIN} s"
+            await asyncio.sleep(0.005)
+
+    @abstractmethod
+    async def judged(self, message: Garbage) -> str:
+        """What became of it: its dead letter's code, `job`, `answered` (a control event), `refused` by the broker."""
+
+
+async def each_is_judged(stack: Judged[Garbage], garbage: SearchStrategy[Garbage]) -> None:
+    """Send all examples, one after the other, each followed by a good request."""
+    outcomes: Counter[str] = Counter()
+
+    @given(message=garbage)
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    def one(message: Garbage) -> None:
+        outcomes[asyncio.run_coroutine_threadsafe(_sent(stack, message), loop).result()] += 1
+
+    loop = asyncio.get_running_loop()
+    # In a thread, so that one loop serves all examples and nothing of the stack stands still between them.
+    await asyncio.to_thread(one)
+    print(f"\ngarbage: {dict(outcomes.most_common())}")
+    assert outcomes["INVALID_EVENT"], "the examples should reach every judge"
+    assert outcomes["INVALID_REQUEST"], "the examples should reach every judge"
+
+
+async def _sent(stack: Judged[Garbage], message: Garbage) -> str:
+    outcome = await stack.judged(message)
+    await stack.good()
+    return outcome

@@ -1,0 +1,52 @@
+"""A development cluster of its own for each test, and a broker in memory."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.memory import MemoryBroker, connect
+from events.cloudevent import build, from_parts
+from k8s.cluster import Cluster, connect as connect_cluster
+from k8s.devcluster.controllers import Options
+from k8s.devcluster.server import DevCluster, ServerOptions, serve
+from tests.contract.told import undeclared
+
+
+@pytest.fixture
+async def devcluster(tmp_path: Path) -> AsyncIterator[DevCluster]:
+    options = ServerOptions(bookmark_interval=1.0, running=Options(backoff=0.5))
+    async with serve(tmp_path / "cluster", options=options) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def cluster(devcluster: DevCluster) -> AsyncIterator[Cluster]:
+    async with connect_cluster(kubeconfig=devcluster.kubeconfig) as connected:
+        yield connected
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[MemoryBroker]:
+    async with connect() as connected:
+        await connected.declare()
+        yield connected
+
+
+@pytest.fixture(autouse=True)
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What was wrong with the events of this test. It is no error where it happens: a relay would try again."""
+    problems: list[str] = []
+
+    def watched(make: Callable[..., Any]) -> Callable[..., Any]:
+        def building(attributes: Any, data: Any = None) -> Any:
+            problems.extend(undeclared(str(attributes["type"]), data))
+            return make(attributes, data)
+
+        return building
+
+    monkeypatch.setattr("events.lifecycle.from_parts", watched(from_parts))
+    monkeypatch.setattr("events.control.build", watched(build))
+    yield problems
+    assert problems == []

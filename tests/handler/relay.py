@@ -1,0 +1,105 @@
+"""A running jobrelay in this process, and what a client sees of it."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
+from typing import Any
+
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters.base import Kind, Record, Topic
+from adapters.memory import MemoryBroker
+from events.cloudevent import decode_structured
+from events.names import TERMINAL
+from handler.app import App
+from handler.link import Connect
+from handler.metrics import Metrics
+from handler.settings import Settings
+from handler.state import State
+from handler.tracing import OFF, Tracing
+from k8s.cluster import Cluster
+from tests.handler.samples import until
+
+FAST = {"lease_seconds": 3, "lease_renew_seconds": 2, "lease_retry_seconds": 0.2, "lease_call_seconds": 1}
+
+
+class Client:
+    """Publishes requests and reads what comes back."""
+
+    def __init__(self, broker: MemoryBroker, state: State) -> None:
+        self.broker = broker
+        self.state = state
+
+    async def publish(self, *events: CloudEvent) -> None:
+        for event in events:
+            await self.broker.publish(Topic(Kind.REQUESTS), event, message_id=str(uuid.uuid4()))
+
+    async def command(self, event: CloudEvent) -> None:
+        await self.broker.publish(Topic(Kind.CONTROL), event)
+
+    async def events(self, request_id: str) -> list[CloudEvent]:
+        """Every lifecycle event of this request so far, in order of arrival."""
+        decoded = [decode_structured(record.body) for record in await self._stored(Kind.LIFECYCLE)]
+        return [event for event in decoded if event.get_subject() == request_id]
+
+    async def phases(self, request_id: str) -> list[str]:
+        return [event.get_type().rpartition(".")[2] for event in await self.events(request_id)]
+
+    async def ended(self, request_id: str, *, seconds: float = 20) -> CloudEvent:
+        """The terminal event, once it is there."""
+
+        async def look() -> CloudEvent | None:
+            found = [one for one in await self.events(request_id) if one.get_type().rpartition(".")[2] in TERMINAL]
+            return found[0] if found else None
+
+        return await until(look, seconds=seconds)
+
+    async def reached(self, request_id: str, phase: str, *, seconds: float = 20) -> CloudEvent:
+        """The first event of this phase, once it is there."""
+
+        async def look() -> CloudEvent | None:
+            found = [one for one in await self.events(request_id) if one.get_type().endswith(f".{phase}")]
+            return found[0] if found else None
+
+        return await until(look, seconds=seconds)
+
+    async def dead(self) -> list[Record]:
+        return await self._stored(Kind.DEAD)
+
+    async def _stored(self, kind: Kind) -> list[Record]:
+        async with self.broker.history(kind) as records:
+            return [record async for record in records]
+
+
+@asynccontextmanager
+async def running(
+    broker: MemoryBroker, cluster: Cluster, *, tracing: Tracing = OFF, **settings: Any
+) -> AsyncIterator[Client]:
+    """jobrelay in role both until the block ends."""
+    async with relaying({broker.name: lambda: nullcontext(broker)}, cluster, tracing=tracing, **settings) as state:
+        yield Client(broker, state)
+
+
+@asynccontextmanager
+async def relaying(
+    sources: Mapping[str, Connect], cluster: Cluster, *, tracing: Tracing = OFF, **settings: Any
+) -> AsyncIterator[State]:
+    """The same with these brokers."""
+    chosen = Settings(**FAST | {"ttl_seconds": 300, "dedup_seconds": 300} | settings)
+    state = State(Metrics(), follows=chosen.follows)
+    state.cluster = cluster
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        app = App(chosen, cluster=cluster, sources=sources, state=state, tracing=tracing)
+        group.create_task(app.run(stop))
+        try:
+            yield state
+        finally:
+            stop.set()
+
+
+def detail(event: CloudEvent) -> dict[str, Any]:
+    data: Any = event.get_data()
+    found: dict[str, Any] = data["detail"]
+    return found

@@ -1,0 +1,51 @@
+"""Events as clients would send them, and waiting for what they lead to."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cloudevents.core.v1.event import CloudEvent
+
+from events.cloudevent import build
+from events.names import CONTROL_TYPE, REQUESTED_TYPE
+
+T = TypeVar("T")
+SOURCE = "/tests"
+
+
+def make_request(request_id: str = "r-1", *, script: str = "true", attributes: Any = None, **data: Any) -> CloudEvent:
+    """A request that runs `script` in a shell; `data` and `attributes` are merged over the defaults."""
+    job = {"image": "busybox:1", "command": ["sh", "-c", script], **data.pop("job", {})}
+    fixed = {
+        "specversion": "1.0",
+        "type": REQUESTED_TYPE,
+        "source": SOURCE,
+        "id": f"event-{request_id}",
+        "datacontenttype": "application/json",
+    }
+    return build(fixed | (attributes or {}), {"id": request_id, "service": "tests", "job": job, **data})
+
+
+def make_command(verb: str, subject: str, *, event_id: str = "command-1", **attributes: Any) -> CloudEvent:
+    fixed = {
+        "specversion": "1.0",
+        "type": f"{CONTROL_TYPE}.{verb}",
+        "source": SOURCE,
+        "id": event_id,
+        "subject": subject,
+    }
+    return build(fixed | attributes, None)
+
+
+def waits_for(file: Path) -> str:
+    """A script that ends once there is this file."""
+    return f'until test -e "{file}"; do sleep 0.05; done'
+
+
+async def until(look: Callable[[], Awaitable[T | None]], *, seconds: float = 20) -> T:
+    """What `look` answers as soon as it is something; fails after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not (found := await look()):
+            await asyncio.sleep(0.02)
+    return found

@@ -1,0 +1,175 @@
+"""Every call may fail once before it had its effect and once after: the outcome is the same, told once."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters.base import BrokerUnavailable
+from adapters.memory import MemoryBroker
+from events.identity import Identity, job_name
+from handler import control
+from k8s.base import NotFound, Refused, Unavailable
+from k8s.cluster import Cluster
+from tests.chaos.claims import Told, distinct, path_problems
+from tests.handler.relay import Client, detail, running
+from tests.handler.samples import SOURCE, make_command, make_request, until
+
+
+class Faulty:
+    """Each distinct call of `methods` fails twice: the first time it is not carried out, the second time it is."""
+
+    def __init__(self, real: Any, methods: frozenset[str], error: Exception) -> None:
+        self._real = real
+        self._methods = methods
+        self._error = error
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        return self._failing(name, found) if name in self._methods else found
+
+    def _failing(self, name: str, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def failing(*args: Any, **options: Any) -> Any:
+            what = f"{name} {_shape(args)}"
+            self.calls[what] += 1
+            if self.calls[what] == 1:
+                raise self._error
+            answer = await call(*args, **options)
+            if self.calls[what] == 2:
+                raise self._error
+            return answer
+
+        return failing
+
+
+def _shape(value: Any) -> Any:
+    """What tells two calls apart: names and ids, but of a patch only its fields, for versions and times change."""
+    if isinstance(value, dict):
+        return {name: value[name] if name == "name" else _shape(value[name]) for name in value}
+    if isinstance(value, tuple):
+        return [one if isinstance(one, str) else _shape(one) for one in value]
+    return value.get_id() if isinstance(value, CloudEvent) else type(value).__name__
+
+
+WRITES = frozenset({"create_job", "patch_job", "delete_pods", "create_secret", "delete_secret", "read_job", "pods_of"})
+
+
+@pytest.fixture
+def faulty_cluster(cluster: Cluster) -> Any:
+    return Faulty(cluster, WRITES, Unavailable("on purpose"))
+
+
+@pytest.fixture
+def faulty_broker(broker: MemoryBroker) -> Any:
+    return Faulty(broker, frozenset({"publish"}), BrokerUnavailable("on purpose"))
+
+
+@pytest.fixture(params=["cluster", "broker"])
+def parts(request: pytest.FixtureRequest, cluster: Cluster, broker: MemoryBroker) -> tuple[Any, Any]:
+    """Broker and cluster, one of them failing."""
+    if request.param == "cluster":
+        return broker, request.getfixturevalue("faulty_cluster")
+    return request.getfixturevalue("faulty_broker"), cluster
+
+
+async def let_go(cluster: Cluster, request_id: str) -> None:
+    async def look() -> bool:
+        try:
+            job = await cluster.read_job("default", job_name("tests", Identity(SOURCE, request_id)))
+        except NotFound:
+            return True
+        return not job["metadata"].get("finalizers")
+
+    await until(look)
+
+
+async def assert_told(client: Client, request_id: str, end: str) -> None:
+    told = distinct(Told.of(event) for event in await client.events(request_id))
+    assert path_problems(told) == []
+    assert told[-1].phase == end
+
+
+async def _settled(broker: MemoryBroker) -> bool:
+    return not any(one.unsettled or one.ready for one in (await broker.depth()).values())
+
+
+async def test_ends_of_every_kind_survive_failing_calls(
+    parts: tuple[Any, Any], broker: MemoryBroker, cluster: Cluster
+) -> None:
+    async with running(*parts, inline_bytes=4096) as client:
+        client.broker = broker
+        await client.publish(
+            make_request("good"),
+            make_request("bad", script="exit 3"),
+            make_request("large", metadata={"padding": "x" * 7000}),
+            make_request("late", script="sleep 60", timeout=2),
+            make_request("pull", startTimeout=1, job={"image": "missing/image", "command": ["x"]}),
+            make_request("cancel", script="sleep 60"),
+            make_request("delete", script="sleep 60"),
+        )
+        # Whoever deletes a Job before its request was acknowledged gets a new one: the request still stands.
+        await until(lambda: _settled(broker))
+        await client.reached("cancel", "started")
+        await client.command(make_command("cancel", "cancel"))
+        await client.reached("delete", "started")
+        await cluster.delete_job("default", job_name("tests", Identity(SOURCE, "delete")))
+        expected = {
+            "good": ("succeeded", None),
+            "bad": ("failed", "JOB_EXECUTION_FAILED"),
+            "large": ("succeeded", None),
+            "late": ("failed", "TIMEOUT"),
+            "pull": ("failed", "START_TIMEOUT"),
+            "cancel": ("cancelled", "CANCELLED"),
+            "delete": ("cancelled", "DELETED"),
+        }
+        for request_id, (phase, code) in expected.items():
+            end = await client.ended(request_id)
+            assert (detail(end).get("error") or {}).get("errorCode") == code
+            await let_go(cluster, request_id)
+            await assert_told(client, request_id, phase)
+        (answer,) = await client.events("command-1")
+        assert answer.get_type().endswith(".accepted"), "it was this very command that cancelled"
+
+
+class Refusing:
+    """A cluster on which `method` always raises `error`."""
+
+    def __init__(self, real: Cluster, method: str, error: Exception) -> None:
+        self._real = real
+        self._method = method
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        return self._raise if name == self._method else getattr(self._real, name)
+
+    async def _raise(self, *_: Any, **__: Any) -> Any:
+        raise self._error
+
+
+async def test_a_command_that_the_api_server_refuses_is_answered_and_the_leader_stays(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    refusing: Any = Refusing(cluster, "patch_job", Refused("no, says a webhook", status=403))
+    async with running(broker, refusing) as client:
+        await client.publish(make_request("kept", script="sleep 60"))
+        await client.reached("kept", "started")
+        for event_id in ("first", "second"):
+            await client.command(make_command("cancel", "kept", event_id=event_id))
+            error = detail(await client.reached(event_id, "rejected"))["error"]
+            assert (error["errorCode"], error["message"]) == ("FORBIDDEN", "no, says a webhook")
+        assert client.state.leading
+
+
+async def test_a_command_that_breaks_us_becomes_a_dead_letter_and_the_leader_stays(
+    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "BUG_DELAY", 0.0)
+    breaking: Any = Refusing(cluster, "list_jobs", RuntimeError("a bug"))
+    async with running(broker, breaking, max_attempts=3) as client:
+        await client.command(make_command("cancel", "nobody"))
+        (letter,) = await until(client.dead)
+        assert letter.headers["jobrelay-code"] == "TOO_MANY_ATTEMPTS"
+        assert client.state.leading

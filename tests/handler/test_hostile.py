@@ -1,0 +1,67 @@
+"""Requests nobody should send: each gets its rule as the answer, makes nothing, and is kept as it came."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.base import Kind, Topic
+from adapters.memory import MemoryBroker
+from events.names import REQUESTED_TYPE
+from k8s.cluster import Cluster
+from tests.handler.relay import Client, detail, running
+from tests.handler.samples import until
+
+CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "hostile" / "requests.json").read_text())
+POLICY: dict[str, Any] = {"images": ("registry.example/*",), "max_memory": "4Gi"}
+STRUCTURED = {"content-type": "application/cloudevents+json"}
+# Nothing of an event that cannot be read identifies it.
+ANSWERED = [case for case in CASES if case["code"] != "INVALID_EVENT"]
+
+
+def body(case: dict[str, Any]) -> bytes:
+    number = CASES.index(case)
+    attributes = {"specversion": "1.0", "type": REQUESTED_TYPE, "source": "/hostile", "id": f"e-{number}"}
+    data = {"id": f"r-{number}", **case["data"]}
+    return json.dumps({**attributes, "datacontenttype": "application/json", "data": data}).encode()
+
+
+def test_there_are_thirty_and_each_says_what_it_is() -> None:
+    assert len({case["name"] for case in CASES}) == len(CASES) >= 30
+
+
+async def test_every_one_is_answered_by_its_rule_and_kept_and_makes_nothing(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    async with running(broker, cluster, **POLICY) as client:
+        for case in CASES:
+            broker.put(Topic(Kind.REQUESTS), STRUCTURED, body(case))
+        for case in ANSWERED:
+            rejected = await client.reached(f"r-{CASES.index(case)}", "rejected", seconds=40)
+            judge(case, detail(rejected)["error"])
+        await until(lambda: all_kept(client), seconds=40)
+        letters = {letter.body: letter.headers for letter in await client.dead()}
+        for case in CASES:
+            headers = letters[body(case)]
+            assert (case["name"], headers["jobrelay-code"]) == (case["name"], case["code"])
+        assert await cluster.list_jobs("default", "") == []
+        told = [event for case in ANSWERED for event in await client.events(f"r-{CASES.index(case)}")]
+        assert "hunter2" not in repr([event.get_data() for event in told])
+        assert "hunter2" not in repr(list(letters.values()))
+
+
+def judge(case: dict[str, Any], error: dict[str, Any]) -> None:
+    assert (case["name"], error["errorCode"]) == (case["name"], case["code"])
+    fields = {field["path"]: field["message"] + field.get("allowed", "") for field in error["fields"]}
+    assert case["path"] in fields, case["name"]
+    assert case["said"] in fields[case["path"]], case["name"]
+
+
+async def all_kept(client: Client) -> bool:
+    return len(await client.dead()) == len(CASES)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case["schema"]], ids=lambda case: str(case["name"]))
+def test_what_a_schema_can_tell_is_no_matter_of_policy(case: dict[str, Any]) -> None:
+    assert case["code"] == "INVALID_REQUEST"

@@ -1,0 +1,26 @@
+"""Requests as intake has them."""
+
+from typing import Any
+
+from events.cloudevent import build
+from events.names import REQUESTED_TYPE
+from events.request import Request
+from k8s.manifest import ManifestOptions
+
+
+def make_request(*, attributes: dict[str, Any] | None = None, **data: Any) -> Request:
+    """`image` and other fields of `job` are given as `job={...}`; a minimal one otherwise."""
+    data = {"id": "r1", "job": {"image": "busybox:1", "namespace": "ns"}, **data}
+    event = {
+        "specversion": "1.0",
+        "id": "e1",
+        "source": "/shop",
+        "type": REQUESTED_TYPE,
+        "datacontenttype": "application/json",
+        **(attributes or {}),
+    }
+    return Request.of(build(event, data))
+
+
+def options(**changes: Any) -> ManifestOptions:
+    return ManifestOptions(**{"namespace": "default", "broker": "nats", **changes})

@@ -1,0 +1,198 @@
+"""An installation of real processes that a test may kill, stop and start again. Nothing of it survives the test."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from adapters.base import Broker
+from adapters.connect import connect as connect_broker
+from adapters.natsserver import NatsServer
+from adapters.ports import free_port
+from adapters.rabbitmqserver import RabbitServer
+from handler import local
+from handler.processes import Process, spawn
+from k8s.cluster import Cluster, connect as connect_cluster
+
+READY_SECONDS = 40.0
+FAST = {
+    "JOBRELAY_LEASE_SECONDS": "2",
+    "JOBRELAY_LEASE_RENEW_SECONDS": "1.5",
+    "JOBRELAY_LEASE_RETRY_SECONDS": "0.3",
+    "JOBRELAY_LEASE_CALL_SECONDS": "1",
+    "JOBRELAY_TTL_SECONDS": "3600",
+}
+"""A leader that was killed is followed after three seconds, so that tests with many kills see many leaders."""
+GO_SECONDS = 3.0
+COVERAGE = "COVERAGE_PROCESS_CONFIG"
+"""Set where processes are to measure coverage. These are mostly killed and write none; without it they are quicker."""
+NATS, RABBITMQ = "nats", "rabbitmq"
+
+
+def uncovered() -> dict[str, str]:
+    """What a process gets that measures no coverage and has no settings of jobrelay."""
+    return {name: value for name, value in local.clean_environ().items() if name != COVERAGE}
+
+
+class Installation:
+    """Brokers, a development cluster and any number of `jobrelay run` on them. Use `installation()`."""
+
+    def __init__(self, directory: Path, *, brokers: Sequence[str] = (NATS,), nats: str = "", rabbit: str = "") -> None:
+        self.directory = directory
+        self.nats = NatsServer(directory / "nats", extra=nats)
+        self.rabbit = RabbitServer(directory / "rabbitmq", extra=rabbit)
+        both: Mapping[str, NatsServer | RabbitServer] = {NATS: self.nats, RABBITMQ: self.rabbit}
+        self.servers = {name: both[name] for name in brokers}
+        self.kubeconfig = directory / "cluster" / "kubeconfig"
+        self.relays: list[Process] = []
+        self._cluster: Process | None = None
+
+    @property
+    def server(self) -> NatsServer | RabbitServer:
+        """The broker, or the first one."""
+        return next(iter(self.servers.values()))
+
+    async def start_servers(self) -> None:
+        for server in self.servers.values():
+            await server.start()
+
+    async def outlives_kill(self) -> None:
+        """Wait until RabbitMQ, its topology just declared, has written down which queues it has.
+
+        It does that only after a moment of rest. Killed before, 3.10 never finds its stream again.
+        """
+        wanted = {"coordination": b"rabbit_stream_coordinator", "quorum": b"jobrelay.delay.3600"}
+        data = self.rabbit.directory / "data"
+        while not all(
+            any(word in file.read_bytes() for file in data.glob(f"*/{kind}/*/names.dets"))
+            for kind, word in wanted.items()
+        ):
+            await asyncio.sleep(0.05)
+
+    # The cluster
+
+    async def start_cluster(self) -> None:
+        """On the state it had, and on the same port."""
+        command = [sys.executable, "-P", "-m", "k8s.devcluster", "--directory", str(self.directory / "cluster")]
+        command += ["--backoff", "0.5", "--bookmark-interval", "1"]
+        if not self.kubeconfig.exists():
+            command += ["--port", str(free_port())]
+        log = self.directory / "cluster.log"
+        process = self._cluster = await spawn("devcluster", command, log=log, environ=uncovered())
+
+        async def announced() -> bool:
+            return "kubeconfig: " in process.output()
+
+        await process.ready(announced, within=READY_SECONDS)
+
+    async def kill_cluster(self) -> None:
+        """As a power cut would, but for the containers: they run on, as on a real node."""
+        assert self._cluster is not None
+        self._cluster.kill()
+        await self._cluster.wait()
+
+    # jobrelay
+
+    def environ(self, settings: Mapping[str, str] | None = None) -> dict[str, str]:
+        """What a jobrelay process gets; `settings` go over the defaults."""
+        ours = {
+            "JOBRELAY_SOURCES": ",".join(server.url for server in self.servers.values()),
+            "JOBRELAY_KUBECONFIG": str(self.kubeconfig),
+            "JOBRELAY_HTTP_ADDRESS": f"{local.LOOPBACK}:{free_port()}",
+        }
+        return {**uncovered(), **ours, **FAST, **(settings or {})}
+
+    async def start_relay(
+        self,
+        settings: Mapping[str, str] | None = None,
+        *,
+        name: str = "jobrelay",
+        wait: bool = True,
+        command: Sequence[str] | None = None,
+    ) -> Process:
+        """One more `jobrelay run`, or another command that does it, ready unless told not to `wait` for that."""
+        environ = self.environ(settings)
+        log = self.directory / f"{name}.log"
+        process = await spawn(name, command or local.jobrelay("run"), log=log, environ=environ)
+        self.relays.append(process)
+        if wait:
+            await process.ready(lambda: local.is_ready(environ["JOBRELAY_HTTP_ADDRESS"]), within=READY_SECONDS)
+        return process
+
+    # What the test itself looks through
+
+    @asynccontextmanager
+    async def broker(self, name: str | None = None) -> AsyncIterator[Broker]:
+        """The first one, or the one of that name."""
+        async with connect_broker((self.servers[name] if name else self.server).url) as connected:
+            yield connected
+
+    @asynccontextmanager
+    async def cluster(self) -> AsyncIterator[Cluster]:
+        async with connect_cluster(kubeconfig=self.kubeconfig) as connected:
+            yield connected
+
+    # The end
+
+    async def stop(self) -> None:
+        for relay in self.relays:
+            if relay.exit_code is None:
+                with suppress(ProcessLookupError):
+                    os.kill(relay.pid, signal.SIGCONT)
+                relay.kill()
+            await relay.stop()
+        if self._cluster is not None:
+            if self._cluster.exit_code is not None:
+                # Only a cluster that ends in order ends its containers.
+                await self.start_cluster()
+            await self._cluster.stop()
+        for server in self.servers.values():
+            await server.kill()
+
+
+@asynccontextmanager
+async def installation(
+    directory: Path, *, brokers: Sequence[str] = (NATS,), nats: str = "", rabbit: str = ""
+) -> AsyncIterator[Installation]:
+    """Brokers and cluster, running; no jobrelay yet. `nats` and `rabbit` are appended to the brokers' configuration."""
+    made = Installation(directory, brokers=brokers, nats=nats, rabbit=rabbit)
+    try:
+        await made.start_servers()
+        await made.start_cluster()
+        yield made
+    finally:
+        try:
+            await made.stop()
+        finally:
+            left = await _left(directory)
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+    assert not left, f"processes outlived the installation: {left}"
+
+
+async def _left(directory: Path) -> Mapping[int, str]:
+    """Those that do not go soon: Erlang's helpers end when they notice that their machine was killed."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GO_SECONDS):
+            while survivors(directory):
+                await asyncio.sleep(0.05)
+    return survivors(directory)
+
+
+def survivors(directory: Path) -> Mapping[int, str]:
+    """Processes that run in `directory` or were told about it: process id to command line."""
+    found = {}
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit() or int(process.name) == os.getpid():
+            continue
+        with suppress(OSError):
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            here = (process / "cwd").readlink().is_relative_to(directory.resolve())
+            told = f"{directory}/".encode() in (process / "environ").read_bytes()
+            if here or told or f"{directory}/" in command:
+                found[int(process.name)] = command[:200]
+    return found
