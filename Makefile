@@ -54,10 +54,11 @@ rabbitmq:
 	      "put it on PATH, or name a server for the tests in RABBITMQ_URL" >&2; exit 1; \
 	  fi
 
-# Debian keeps venv in a package of its own.
+# Debian keeps venv in a package of its own. --no-deps: the file names all there is to install, and older pips, asked
+# to resolve as well, take a newer release than the one pinned for what some package wants with extras.
 $(READY): .ci/requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV) || { apt-get update -qq && apt-get install -qq -y python3-venv && $(PYTHON) -m venv $(VENV); }
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r .ci/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .ci/requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
