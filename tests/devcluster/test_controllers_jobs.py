@@ -243,6 +243,7 @@ async def test_deleted_pod_counts_as_failed_and_is_replaced(tmp_path: Path) -> N
         script = f'test -e "{once}" && exit 0; touch "{once}"; sleep 60'
         running.store.create("jobs", make_job("evict", script, backoffLimit=2))
         pod = await running.running_pod("evict")
+        await running.until(once.exists)  # A pod runs before its script has done anything.
         running.store.delete("pods", NAMESPACE, pod["metadata"]["name"])
         status = await running.finished("evict")
         assert counters(status) == {"succeeded": 1, "failed": 1}
