@@ -57,14 +57,19 @@ async def test_wrong_password_is_said_soon_and_without_it(guarded: NatsServer) -
 
 async def test_topic_that_only_an_ordinary_subscriber_hears_is_refused(server: NatsServer) -> None:
     async with jetstream.connect(server.url, options=QUICK) as broker, connection(server.url, QUICK) as link:
-        await link.interest("plain", nothing)
-        await link.flush()
+        heard = asyncio.Event()
+
+        async def hear(message: Message) -> None:
+            heard.set()
+
+        await link.interest("plain", hear)
+        async with asyncio.timeout(20):
+            # On a busy machine the server may get to know of it later than `flush` waits.
+            while not heard.is_set():
+                await link.send("plain.probe", b"")
+                await link.flush()
         with pytest.raises(TopicRefused, match="no stream"):
             await broker.publish(Topic(Kind.REPLY, "plain.topic"), make_event())
-
-
-async def nothing(message: object) -> None:
-    pass
 
 
 async def test_topic_that_something_else_answers_is_refused(server: NatsServer) -> None:
