@@ -151,6 +151,14 @@ class Subscription(Protocol):
 
     def __aiter__(self) -> AsyncIterator[Delivery]: ...
 
+    def pause(self) -> None:
+        """Ask the broker for no more. What it has delivered by then still comes out, and nothing goes back."""
+        ...
+
+    def resume(self) -> None:
+        """Ask again."""
+        ...
+
     def close(self) -> None:
         """Stop fetching: the iteration ends, what is in flight can still be settled, the rest goes back."""
         ...

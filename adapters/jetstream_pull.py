@@ -60,6 +60,7 @@ class PullSubscription:
         self._interests: dict[str, Interest] = {}
         self._inboxes: dict[str, str] = {}
         self._attach = True
+        self._paused = False
         self._closed = False
         self._wake = asyncio.Event()
         self._ready = asyncio.Event()
@@ -85,6 +86,16 @@ class PullSubscription:
         if len(lane.buffer) == 1:
             self._wake.set()
         return lane.buffer.popleft()
+
+    def pause(self) -> None:
+        """The pump takes back what it has asked for."""
+        self._paused = True
+        self._wake.set()
+
+    def resume(self) -> None:
+        """The pump asks anew."""
+        self._paused = False
+        self._wake.set()
 
     def close(self) -> None:
         """The pump gives back what was not handed out."""
@@ -113,7 +124,9 @@ class PullSubscription:
         """Ask for messages until closed, then hand back what was not handed out."""
         while not self._closed:
             self._wake.clear()
-            if self.connection.connected:
+            if self._paused:
+                await self._detach()
+            elif self.connection.connected:
                 await self._round()
             with suppress(TimeoutError):
                 async with asyncio.timeout(TICK_SECONDS):
@@ -132,6 +145,14 @@ class PullSubscription:
         except BrokerUnavailable as error:
             logger.debug("not pulling: %s", error)
             self._attach = True
+
+    async def _detach(self) -> None:
+        """The broker brings no more: it has nobody to send to. What it sent before is still taken in."""
+        self._attach = True
+        while self._interests:
+            key, interest = self._interests.popitem()
+            await self.connection.end(interest, wait=True)
+            self._lanes[key].forget_requests()
 
     async def _interest(self, lane: Lane, now: float) -> None:
         # A new inbox each time: requests of before, if the broker still has them, must not bring more than there is
@@ -219,10 +240,8 @@ class PullSubscription:
     async def stop(self) -> None:
         """End all requests and give back what was not handed out."""
         self._closed = True
-        while self._interests:
-            _, interest = self._interests.popitem()
-            # What the broker sent before it read this still arrives, and is given back on arrival.
-            await self.connection.end(interest, wait=True)
+        # What the broker sent before it read this still arrives, and is given back on arrival.
+        await self._detach()
         for lane in self._lanes.values():
             while lane.buffer:
                 self._handed_out += 1

@@ -114,6 +114,7 @@ class _Subscription:
         self._kind = kind
         self._prefetch = prefetch
         self._unsettled: dict[int, _Message] = {}
+        self._paused = False
         self._closed = False
 
     def __aiter__(self) -> AsyncIterator[_Delivery]:
@@ -122,11 +123,19 @@ class _Subscription:
     async def __anext__(self) -> _Delivery:
         while not self._closed:
             pulse = self.broker.pulse
-            if len(self._unsettled) < self._prefetch and (message := self.broker.take(self._kind)):
+            room = len(self._unsettled) < self._prefetch and not self._paused
+            if room and (message := self.broker.take(self._kind)):
                 self._unsettled[message.sequence] = message
                 return _Delivery(message, self)
             await pulse.wait()
         raise StopAsyncIteration
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        self.broker.beat()
 
     def close(self) -> None:
         self._closed = True

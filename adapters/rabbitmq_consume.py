@@ -57,6 +57,7 @@ class Subscription:
         self._tags: dict[str, Lane] = {}
         self._numbers = itertools.count(1)
         self._waiting_for_room = False
+        self._paused = False
         self._closed = False
         self._wake = asyncio.Event()
         self._ready = asyncio.Event()
@@ -81,6 +82,16 @@ class Subscription:
             self._ready.clear()
             await self._ready.wait()
         raise StopAsyncIteration
+
+    def pause(self) -> None:
+        """The pump ends its consumers."""
+        self._paused = True
+        self._wake.set()
+
+    def resume(self) -> None:
+        """The pump begins new ones."""
+        self._paused = False
+        self._wake.set()
 
     def close(self) -> None:
         """The pump gives back what was not handed out."""
@@ -137,6 +148,9 @@ class Subscription:
         if channel is None or channel.is_closed:
             channel = await self._attach()
         now = asyncio.get_running_loop().time()
+        if self._paused:
+            await self._end_consumers(channel)
+            return await self._store_again(now)
         for lane in self._lanes.values():
             if not lane.watch and lane.resume_at <= now:
                 await self._begin(channel, lane, now)
@@ -197,6 +211,12 @@ class Subscription:
         self._tags.pop(tag, None)
         async with self._connection.answered("ending a consumer"):
             await channel.basic_cancel(tag)
+
+    async def _end_consumers(self, channel: Channel) -> None:
+        for tag in tuple(self._tags):
+            await self._cancel(channel, tag)
+        for lane in self._lanes.values():
+            lane.lost()
 
     async def _store_again(self, now: float) -> None:
         """What came too early, and what is held for so long that the broker would take it away."""
@@ -266,8 +286,7 @@ class Subscription:
         channel = self._channel
         if channel is not None:
             with suppress(BrokerUnavailable):
-                for tag in tuple(self._tags):
-                    await self._cancel(channel, tag)
+                await self._end_consumers(channel)
         for lane in self._lanes.values():
             lane.lost()
             lane.buffer.clear()

@@ -75,13 +75,17 @@ async def one(subscription: Subscription) -> Delivery:
     return delivery
 
 
-async def nothing_comes(subscription: Subscription, *, within: float = 0.3) -> bool:
+async def soon(subscription: Subscription, *, within: float = 0.3) -> Delivery | None:
+    """The next one; None when none comes within that time."""
     try:
         async with asyncio.timeout(within):
-            await anext(aiter(subscription))
+            return await anext(aiter(subscription))
     except TimeoutError:
-        return True
-    return False
+        return None
+
+
+async def nothing_comes(subscription: Subscription, *, within: float = 0.3) -> bool:
+    return await soon(subscription, within=within) is None
 
 
 async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = DEADLINE) -> None:

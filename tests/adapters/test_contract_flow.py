@@ -18,6 +18,7 @@ from tests.adapters.harness import (
     nothing_comes,
     one,
     publish,
+    soon,
     take,
     until,
 )
@@ -63,6 +64,24 @@ async def test_no_more_than_the_prefetch_is_handed_out(broker: Broker) -> None:
             await held[0].ack()
             assert ids([await one(subscription)])
             assert await nothing_comes(subscription)
+
+
+async def test_paused_it_takes_no_more_finishes_what_it_has_and_goes_on_when_resumed(broker: Broker) -> None:
+    await publish(broker, 40)
+    async with broker.subscribe(Kind.REQUESTS, prefetch=10) as subscription:
+        first = await take(subscription, 5)
+        subscription.pause()
+        had = []
+        while (delivery := await soon(subscription)) is not None:
+            had.append(delivery)
+        assert len(had) <= 10  # What was here or on its way.
+        for delivery in [*first, *had]:
+            await delivery.ack()
+        assert await nothing_comes(subscription)
+        subscription.resume()
+        rest = await take(subscription, 40 - len(first) - len(had), ack=True)
+        assert [one.attempt for one in rest] == [1] * len(rest)
+        assert await nothing_comes(subscription)
 
 
 async def test_who_does_not_iterate_takes_no_more_than_the_prefetch_from_the_others(harness: Harness) -> None:
