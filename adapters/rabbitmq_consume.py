@@ -150,14 +150,17 @@ class Subscription:
         now = asyncio.get_running_loop().time()
         if self._paused:
             await self._end_consumers(channel)
-            return await self._store_again(now)
+        else:
+            await self._keep_consumers(channel, now)
+        await self._store_again(now)
+
+    async def _keep_consumers(self, channel: Channel, now: float) -> None:
         for lane in self._lanes.values():
             if not lane.watch and lane.resume_at <= now:
                 await self._begin(channel, lane, now)
             elif lane.saturated and await self._declarer.ready(lane.queue):
                 lane.busy_at = now
         await self._share(channel, now)
-        await self._store_again(now)
 
     async def _attach(self) -> Channel:
         channel = self._channel = await self._connection.open_channel()

@@ -66,6 +66,16 @@ CODES: Mapping[str, Code] = {
         "The message was delivered JOBRELAY_MAX_ATTEMPTS times without an outcome.",
         "The logs say why; replay it when the cause is gone.",
     ),
+    "ADMISSION_OFF": Code(
+        (Phase.REJECTED,),
+        "The request asks to wait for others or for a time, and this installation lets no Job wait so.",
+        "Leave the fields in `fields` out, or have the operator change JOBRELAY_ADMISSION.",
+    ),
+    "TOO_MANY_WAITING": Code(
+        (Phase.REJECTED,),
+        "JOBRELAY_MAX_WAITING Jobs wait for a time, for other requests or for a `resume`.",
+        "Send it again when some of them have run, or have the operator raise the bound.",
+    ),
     "IMAGE_PULL": Code(
         (Phase.STALLED,),
         "The image cannot be pulled.",
@@ -115,6 +125,31 @@ CODES: Mapping[str, Code] = {
         (Phase.FAILED,),
         "The request was not over within `timeout`, waiting included.",
         "Raise it, or find out what it waited for.",
+    ),
+    "DEPENDENCY_FAILED": Code(
+        (Phase.FAILED,),
+        "A request that it depends on did not succeed.",
+        "See how that one ended. With `onDependencyFailure: run` it runs all the same.",
+    ),
+    "DEPENDENCY_UNKNOWN": Code(
+        (Phase.FAILED,),
+        "No request of an id in `dependencies` had a Job within `dependencyTimeout`: it never came, or is gone.",
+        "Check the id, and the `source` it was sent with; send both within JOBRELAY_DEDUP_SECONDS.",
+    ),
+    "DEPENDENCY_TIMEOUT": Code(
+        (Phase.FAILED,),
+        "A request that it depends on was not over within `dependencyTimeout`.",
+        "Raise it, or find out what that one waits for.",
+    ),
+    "DEPENDENCY_CYCLE": Code(
+        (Phase.FAILED,),
+        "The request depends on itself, by way of others.",
+        "Correct `dependencies`: the message names one that closes the circle.",
+    ),
+    "NEVER_ADMISSIBLE": Code(
+        (Phase.FAILED,),
+        "It asks for more than this installation lets run at all.",
+        "Ask for less, or have the operator raise the limit that the message names.",
     ),
     "POD_FAILURE_POLICY": Code(
         (Phase.FAILED,),

@@ -11,6 +11,7 @@ from cloudevents.core.v1.event import CloudEvent
 from pydantic import AfterValidator, Field, ValidationError
 
 from events.function_filters import Filter, shallow
+from events.function_queue import FunctionQueue
 from events.function_templates import Missing, Values, fill, valid
 from events.grammar import EnvName, FunctionName, Identifier, Text
 from events.identity import Identity, job_name
@@ -18,6 +19,7 @@ from events.names import Label
 from events.problems import FieldError, InvalidRequest, explain
 from events.request import Request
 from events.request_model import Model
+from events.request_queue import Queueable
 
 MAX_ENV = 32_768
 """Bytes of all variables of one function's Job: they stand on the Job and on each of its pods."""
@@ -50,6 +52,7 @@ class Function(Model):
         description="`secret`: the event goes into a Secret that the Job owns, whatever its size. "
         "By default only what is over JOBRELAY_INLINE_BYTES, or for several pods.",
     )
+    queue: FunctionQueue | None = Field(default=None, description="When its Jobs may run. By default at once.")
     job: dict[str, Any] = Field(description="The Job to run: a whole manifest of batch/v1, without a name.")
 
     def takes(self, event: CloudEvent) -> bool:
@@ -113,20 +116,22 @@ class Call:
     function: Function
     identity: Identity
     env: dict[str, str]
+    queue: Queueable
     event: CloudEvent
 
     @classmethod
     def of(cls, function: Function, event: CloudEvent) -> "Call":
         """Raises `InvalidRequest` where the event lacks what the function needs."""
-        errors = _event_id(event)
-        env, missing = _env(function, event)
-        if errors or missing:
-            raise InvalidRequest([*errors, *missing])
+        values = Values(event)
+        env, missing = _env(function, values)
+        queue, lacking = (function.queue or FunctionQueue()).of(values, function=function.name)
+        if errors := [*_event_id(event), *missing, *lacking]:
+            raise InvalidRequest(errors)
         size = sum(len(name.encode()) + len(value.encode()) for name, value in env.items())
         if size > MAX_ENV:
             error = FieldError("data", f"makes variables of {size} bytes", f"{MAX_ENV} bytes together")
             raise InvalidRequest([error], code="TOO_LARGE")
-        return cls(function, Identity(event.get_source(), event.get_id(), function.name), env, event)
+        return cls(function, Identity(event.get_source(), event.get_id(), function.name), env, queue, event)
 
     @property
     def id(self) -> str:
@@ -161,8 +166,7 @@ def matching(functions: Iterable[Function], event: CloudEvent) -> list[Function]
     return [one for one in functions if one.takes(event)]
 
 
-def _env(function: Function, event: CloudEvent) -> tuple[dict[str, str], list[FieldError]]:
-    values = Values(event)
+def _env(function: Function, values: Values) -> tuple[dict[str, str], list[FieldError]]:
     env, errors = {}, []
     for name, template in function.env.items():
         try:

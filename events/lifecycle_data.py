@@ -103,6 +103,17 @@ class Created(Attempted):
     ttl_seconds_after_finished: int | None = Field(default=None, description="Seconds it stays when finished.")
 
 
+class Queued(Attempted):
+    """The Job waits for its turn: told once per reason."""
+
+    phase: Literal["queued"] = Field(description="Last word of the type.")
+    reason: str = Field(
+        description="`limit`: too many run; `priority`: others go first; `exclusive`: something runs that it must not "
+        "run beside; `dependencies`, `runAt`: as the request says."
+    )
+    position: int | None = Field(default=None, description="How many go first, and one more, when this was told.")
+
+
 class Started(Attempted):
     """The first pod runs."""
 
@@ -219,6 +230,7 @@ class ControlRejected(Part):
 
 DETAILS: dict[Phase, type[Detail]] = {
     Phase.CREATED: Created,
+    Phase.QUEUED: Queued,
     Phase.STARTED: Started,
     Phase.PROGRESS: Progress,
     Phase.STALLED: Stalled,

@@ -44,11 +44,17 @@ class Annotation:
     RELEASED = f"{DOMAIN}/released"
     SUSPENDED_BY = f"{DOMAIN}/suspended-by"
     VERDICT = f"{DOMAIN}/verdict"
+    QUEUEING = f"{DOMAIN}/queueing"
+    QUEUED = f"{DOMAIN}/queued"
+    DEPENDENCIES = f"{DOMAIN}/dependencies"
     EVENT = f"{DOMAIN}/event"
 
 
 BY_FUNCTION = "function"
 """Value of annotation `suspended-by` where a function's manifest says `suspend: true`: it waits for a `resume`."""
+
+QUEUED_AT_CREATION = "created"
+"""Value of annotation `queued`: it waits for admission since it was created. Else a time: since it was resumed."""
 
 
 class Payload(StrEnum):
@@ -61,6 +67,7 @@ class Phase(StrEnum):
     """The last word of a lifecycle event's type and of its topic (design: `dev.jobrelay.job.<phase>`)."""
 
     CREATED = "created"
+    QUEUED = "queued"
     STARTED = "started"
     PROGRESS = "progress"
     STALLED = "stalled"

@@ -59,7 +59,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A Job of ours. Times are epoch seconds; fields from annotations are None when the annotation is absent.
 
     `held`: our finalizer is on it. `format`: the annotation `version`, 0 when it is absent or no number. `context`,
-    `tags`, `metadata` and `verdict` are raw JSON, as they stand in their annotations. `broker` names the adapter.
+    `tags`, `metadata`, `verdict`, `queueing` and `dependencies` are raw JSON, as they stand in their annotations.
+    `broker` names the adapter.
     `failed_indexes` are those of an Indexed Job, as Kubernetes writes them: `1,3-5`.
     """
 
@@ -86,6 +87,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     released: str | None = None
     suspended_by: str | None = None
     verdict: str | None = None
+    queueing: str | None = None
+    queued: str | None = None
+    dependencies: str | None = None
     suspend: bool = False
     parallelism: int = 1
     completions: int | None = None

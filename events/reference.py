@@ -83,7 +83,7 @@ def _functions() -> Iterator[str]:
     models = function_models()
     yield "## Functions\n"
     yield "The operator's file, `JOBRELAY_FUNCTIONS`: which events run which Jobs. YAML or JSON.\n"
-    for name in ("FunctionsFile", "Function", "Filter"):
+    for name in ("FunctionsFile", "Function", "FunctionQueue", "FunctionConcurrency", "Filter"):
         yield f"### {name}\n"
         yield f"{models[name]['description']}\n"
         yield _fields(models[name])

@@ -13,14 +13,15 @@ from events.names import REQUESTED_TYPE
 from events.problems import FieldError as FieldError, InvalidRequest as InvalidRequest, explain
 from events.request_job import Deadline, JobSpec, Retries
 from events.request_model import Model
+from events.request_queue import Moment, Queueable
 from events.request_rules import across
 
 MAX_TIMEOUT = 31_536_000
 """Seconds, a year: of `timeout`, which includes the queue."""
 
 
-class JobRequest(Model):
-    """The data of a job request: what is to run, as one Kubernetes Job."""
+class _Work(Model):
+    """What is to run, and for whom."""
 
     id: Identifier | None = Field(default=None, description="Identifier of the request. By default the event's `id`.")
     service: LabelValue | None = Field(
@@ -48,6 +49,12 @@ class JobRequest(Model):
     metadata: dict[Text, Anything] | None = Field(
         default=None, description="Repeated in every lifecycle event; with `tags` up to 8 KiB as JSON."
     )
+
+
+class JobRequest(Queueable, _Work):
+    """The data of a job request: what is to run as one Kubernetes Job, and when."""
+
+    run_at: Moment | None = Field(default=None, description="Not before this time. By default at once.")
 
     @property
     def backoff_limit(self) -> int | None:

@@ -19,13 +19,34 @@ Raw = dict[str, Any]
 def across(data: Raw) -> list[FieldError]:
     """Everything that does not go together. Fields of a wrong type are passed over: they have errors of their own."""
     job = _object(data, "job")
-    return [*_retries(data, job), *_echo(data), *_indexed(job), *_policies(job), *_places(job), *_sizes(job)]
+    return [
+        *_retries(data, job),
+        *_queue(data),
+        *_echo(data),
+        *_indexed(job),
+        *_policies(job),
+        *_places(job),
+        *_sizes(job),
+    ]
 
 
 def _retries(data: Raw, job: Raw) -> Iterator[FieldError]:
     limit, retries = job.get("backoffLimit"), data.get("retries")
     if limit is not None and retries is not None and limit != retries:
         yield FieldError("retries", "differs from job.backoffLimit, which means the same: give one of them")
+
+
+def _queue(data: Raw) -> Iterator[FieldError]:
+    limit = _object(data, "concurrency").get("limit")
+    if data.get("exclusive") and limit not in (None, 1):
+        yield FieldError("concurrency.limit", "does not go with exclusive, which means 1", allowed="1")
+    dependencies = data.get("dependencies")
+    if dependencies is None:
+        for name in ("onDependencyFailure", "dependencyTimeout"):
+            if data.get(name) is not None:
+                yield FieldError(name, "needs dependencies")
+    elif isinstance(dependencies, list) and data.get("id") is not None and data["id"] in dependencies:
+        yield FieldError("dependencies", "name the request itself")
 
 
 def _echo(data: Raw) -> Iterator[FieldError]:

@@ -25,7 +25,7 @@ _STALLS = {
     ),
 }
 # Kubernetes' times are whole seconds: within one, this is the order in which things happen.
-_ORDER = (Phase.SUSPENDED, Phase.RESUMED, Phase.STARTED, Phase.STALLED, Phase.RETRYING, Phase.PROGRESS)
+_ORDER = (Phase.QUEUED, Phase.SUSPENDED, Phase.RESUMED, Phase.STARTED, Phase.STALLED, Phase.RETRYING, Phase.PROGRESS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,8 @@ def _suspended(job: Job, pods: Sequence[Pod]) -> Iterator[Transition]:
 
 
 def _told(job: Job, suspended: Condition) -> bool:
+    if job.queued is not None and job.suspended_by is None:
+        return False  # It waits for admission: nobody has stopped it.
     if suspended.status:
         # Held by us until its payload is there: nobody asked for that. Nor once it is: the condition lags the release.
         return job.payload != Payload.PENDING and (job.suspend or job.suspended_by is not None)

@@ -14,6 +14,7 @@ from handler.intake import Intake
 from handler.link import Connect, Link
 from handler.metrics import Metrics
 from handler.otlp import tracing_of
+from handler.pressure import Pressure
 from handler.publisher import Publisher
 from handler.settings import Settings
 from handler.state import State
@@ -44,10 +45,19 @@ class App:
         self._publisher = Publisher(state.brokers, tuple(sources), state.metrics, tracing=tracing)
         self._gate = Gate(state.metrics)
         path = settings.functions if settings.takes_in else None
-        self._functions = Functions(path, namespaces=namespaces_of(settings, cluster), metrics=state.metrics)
-        intake = self._intake if settings.takes_in else None
+        namespaces = namespaces_of(settings, cluster)
+        self._functions = Functions(path, namespaces=namespaces, metrics=state.metrics)
+        self._pressure = Pressure(cluster=cluster, namespace=namespaces[0], settings=settings, metrics=state.metrics)
         self._links = [
-            Link(name, connect, intake=intake, owns=settings.follows, settings=settings, state=state)
+            Link(
+                name,
+                connect,
+                intake=self._intake if settings.takes_in else None,
+                owns=settings.follows,
+                pressure=self._pressure,
+                settings=settings,
+                state=state,
+            )
             for name, connect in sources.items()
         ]
 
@@ -58,10 +68,13 @@ class App:
             for link in self._links:
                 group.create_task(link.run(stop=stop, over=over))
             following = group.create_task(self._follow()) if self._settings.follows else None
-            watching = group.create_task(self._functions.watch())
+            watching = [group.create_task(self._functions.watch())]
+            if self._settings.takes_in:
+                watching.append(group.create_task(self._pressure.run()))
             await stop.wait()
             self._state.draining = True
-            watching.cancel()
+            for task in watching:
+                task.cancel()
             self._gate.leave()
             for link in self._links:
                 await link.drained.wait()
@@ -80,6 +93,7 @@ class App:
             metrics=self._state.metrics,
             gate=self._gate,
             functions=self._functions,
+            pressure=self._pressure,
             tracing=self._tracing,
         )
 

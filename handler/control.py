@@ -14,6 +14,7 @@ from events.control import ACCEPTED, REJECTED, Command, ControlVerb, accepted, c
 from events.identity import request_label
 from events.names import Label, Payload, Phase
 from events.observed import Job, Verdict
+from events.queueing import read_queueing
 from events.request import InvalidRequest
 from handler.logcontext import about, also, also_event
 from handler.metrics import Metrics
@@ -197,6 +198,9 @@ class Control:
             raise Refusal("FINISHED", f"request {command.subject!r} has ended")
         if job.payload == Payload.PENDING and command.verb is not ControlVerb.CANCEL:
             raise Conflict("its payload is on the way: whoever brings it lets the Job go")
+        await self._do(command, job)
+
+    async def _do(self, command: Command, job: Job) -> None:
         match command.verb:
             case ControlVerb.CANCEL:
                 at = self._cluster.server_time()
@@ -205,6 +209,10 @@ class Control:
                 self._metrics.verdicts.labels(verdict.error_code).inc()
             case ControlVerb.SUSPEND:
                 await self._writes.suspend(job, by="request")
+            case ControlVerb.RESUME if not job.suspend or job.queued is not None:
+                pass  # It runs, or it waits for room already.
+            case ControlVerb.RESUME if self._settings.governs(read_queueing(job.queueing), job.service):
+                await self._writes.enqueue(job)
             case ControlVerb.RESUME:
                 await self._writes.resume(job)
 

@@ -14,6 +14,7 @@ from handler.logcontext import about, about_job
 from handler.metrics import Metrics
 from handler.podless import Podless
 from handler.publisher import Publisher
+from handler.queue import Queue
 from handler.tracing import OFF, Tracing
 from handler.usage import Sampler
 from handler.workqueue import Key, WorkQueue
@@ -46,9 +47,11 @@ class Controller:
         cache: JobCache,
         publisher: Publisher,
         sampler: Sampler,
+        queue: Queue,
         metrics: Metrics,
         tracing: Tracing = OFF,
     ) -> None:
+        self._waiting = queue
         self._cluster = cluster
         self._cache = cache
         self._publisher = publisher
@@ -78,6 +81,7 @@ class Controller:
             group.create_task(self._feed())
             group.create_task(self._sampler.run(self._tell))
             group.create_task(self._podless.run(self._tell))
+            group.create_task(self._waiting.run(writes, self._tell))
             free = asyncio.Semaphore(WORKERS)
             while True:
                 # One waits for the queue: with each look waiting there itself, every change would wake all of them.
@@ -89,7 +93,9 @@ class Controller:
         while True:
             # Taken before the wait: what is reported after it happened after it.
             fresh = self._cache.fresh()
-            self._queue.add(await self._cache.changed(), since=fresh)
+            changed = await self._cache.changed()
+            self._queue.add(changed, since=fresh)
+            self._waiting.changed(changed)
 
     def _tell(self, keys: Iterable[Key]) -> None:
         # What was asked for is no transition that a new leader would have to repeat: what the leader vouches for stays.
@@ -146,6 +152,7 @@ class Controller:
         if job.finished and verdict is None:
             pods = await self._all_pods(job, pods)
         if await self._publish_all(job, pods, writes):
+            await self._waiting.settle(job, writes)
             await writes.release(job)
             self._sampler.forget(job.uid)
             self._forget(key)
@@ -176,6 +183,7 @@ class Controller:
         shown = transitions(job, pods, self._sampler.of(job.uid))
         if not shown[-1].terminal:
             shown += self._podless.look(job, pods, now=self._cluster.server_time())
+            shown += self._waiting.held(job)
         done = _without_past_progress(done, shown) if uid == job.uid else frozenset()
         for transition in shown:
             if transition.key in done or self._former_leader_did(transition):
@@ -195,8 +203,8 @@ class Controller:
         return shown[-1].terminal
 
     def _former_leader_did(self, transition: Transition) -> bool:
-        # Kubernetes does not say when a pod began to stall: that is told again rather than not at all.
-        if transition.terminal or transition.phase is Phase.STALLED:
+        # Nobody says when a pod began to stall, or a Job to wait for this: that is told again rather than not at all.
+        if transition.terminal or transition.phase in (Phase.STALLED, Phase.QUEUED):
             return False
         return transition.time < self._repeat_from
 

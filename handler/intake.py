@@ -18,6 +18,7 @@ from handler.gate import Gate, Leaving
 from handler.launcher import Newer, Outcome
 from handler.logcontext import about, also, also_event
 from handler.metrics import Metrics
+from handler.pressure import Pressure
 from handler.publisher import Publisher, until_taken
 from handler.requests import Refusal, Requests
 from handler.settings import Settings
@@ -48,6 +49,7 @@ class Intake:
         metrics: Metrics,
         gate: Gate,
         functions: Functions,
+        pressure: Pressure,
         tracing: Tracing = OFF,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -64,6 +66,7 @@ class Intake:
             functions=functions,
             metrics=metrics,
             gate=gate,
+            pressure=pressure,
             tracing=tracing,
             clock=clock,
         )

@@ -86,7 +86,7 @@ def _compare(existing: Manifest, wanted: Manifest) -> None:
 
 
 async def _finish_payload(cluster: Cluster, rendered: Rendered, metadata: Manifest) -> None:
-    """Make the Secret, then let the Job go, unless its function's manifest holds it.
+    """Make the Secret, then let the Job go, unless it waits for admission or its function's manifest holds it.
 
     Nothing to do for a Job whose payload is there already.
     """
@@ -97,7 +97,7 @@ async def _finish_payload(cluster: Cluster, rendered: Rendered, metadata: Manife
     # Without a resourceVersion: the Job controller has changed the status by now, and until the payload is there nobody
     # else decides about this Job but by a verdict, which ends it whether it is suspended or not.
     patch: Manifest = {"metadata": {"annotations": {Annotation.PAYLOAD: None}}}
-    if annotations.get(Annotation.SUSPENDED_BY) != BY_FUNCTION:
+    if annotations.get(Annotation.SUSPENDED_BY) != BY_FUNCTION and Annotation.QUEUED not in annotations:
         patch["metadata"]["annotations"][Annotation.RELEASED] = format_epoch(cluster.server_time())
         patch["spec"] = {"suspend": False}
     with contextlib.suppress(NotFound):  # Deleted meanwhile.

@@ -8,9 +8,10 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
-from adapters.base import Broker, BrokerUnavailable, Kind, TopologyDrift
+from adapters.base import Broker, BrokerUnavailable, Kind, Subscription, TopologyDrift
 from handler.intake import Intake
 from handler.metrics import Metrics
+from handler.pressure import Pressure
 from handler.settings import Settings
 from handler.state import State
 from k8s.background import beside
@@ -30,11 +31,19 @@ class Link:
     """`declared`: the broker has our topology, or another one under its names. `drained`: intake is over.
 
     `intake` is None in a role that takes no requests in; `owns` where this role declares the topology, else it is
-    only checked.
+    only checked. `pressure` says when no more requests are to be taken in for a while.
     """
 
     def __init__(
-        self, name: str, connect: Connect, *, intake: MakeIntake | None, owns: bool, settings: Settings, state: State
+        self,
+        name: str,
+        connect: Connect,
+        *,
+        intake: MakeIntake | None,
+        owns: bool,
+        pressure: Pressure,
+        settings: Settings,
+        state: State,
     ) -> None:
         self.name = name
         self.declared = asyncio.Event()
@@ -42,6 +51,7 @@ class Link:
         self._connect = connect
         self._intake = intake
         self._owns = owns
+        self._pressure = pressure
         self._settings = settings
         self._state = state
         self._metrics: Metrics = state.metrics
@@ -87,7 +97,11 @@ class Link:
     async def _take_in(self, broker: Broker, intake: Intake, stop: asyncio.Event) -> None:
         async with broker.subscribe(Kind.REQUESTS, prefetch=self._settings.concurrency) as subscription:
             try:
-                async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as group:
+                async with (
+                    asyncio.timeout(None) as deadline,
+                    beside(self._relieve(subscription)),
+                    asyncio.TaskGroup() as group,
+                ):
                     running = group.create_task(intake.run(subscription))
                     stopping = group.create_task(stop.wait())
                     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -96,6 +110,14 @@ class Link:
                     stopping.cancel()
             except TimeoutError:
                 logger.warning("drain time is over; %s redelivers what was in flight", self.name)
+
+    async def _relieve(self, subscription: Subscription) -> None:
+        """Take no more while too many Jobs wait for room: the requests wait in the broker."""
+        while True:
+            await self._pressure.full.wait()
+            subscription.pause()
+            await self._pressure.room.wait()
+            subscription.resume()
 
     async def _keep_topology(self, broker: Broker) -> None:
         """Declare what is missing, also when somebody deletes it later; look at the queue lengths."""

@@ -22,9 +22,23 @@ REFUSALS = (
     "NAME_TAKEN",
     "EXPIRED",
     "TOO_MANY_ATTEMPTS",
+    "ADMISSION_OFF",
+    "TOO_MANY_WAITING",
 )
 """Why a request becomes no Job: `errorCode` of `rejected` events."""
-VERDICTS = ("CANCELLED", "DELETED", "START_TIMEOUT", "TIMEOUT")
+VERDICTS = (
+    "CANCELLED",
+    "DELETED",
+    "START_TIMEOUT",
+    "TIMEOUT",
+    "DEPENDENCY_FAILED",
+    "DEPENDENCY_UNKNOWN",
+    "DEPENDENCY_TIMEOUT",
+    "DEPENDENCY_CYCLE",
+    "NEVER_ADMISSIBLE",
+)
+QUEUED_FOR = ("limit", "priority", "exclusive", "dependencies", "runAt", "retryDelay")
+"""Why a Job waits for admission."""
 PHASES = ("pending", "running", "suspended", "finishing")
 """Of a Job that is followed."""
 _CALL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -82,6 +96,9 @@ class Metrics:
         self.functions_failed = self._gauge(
             "functions_reload_failed", "1 while the file of the functions is broken and an earlier one is in force."
         )
+        self.intake_full = self._gauge(
+            "intake_full", "1 while requests stay in the broker because too many Jobs wait for room."
+        )
         self.intake_paused = self._gauge(
             "intake_paused", "1 while requests wait because the API server does not answer."
         )
@@ -119,6 +136,9 @@ class Metrics:
             verb=(*map(str, ControlVerb), "unknown"),
             outcome=(ACCEPTED, REJECTED),
         )
+        self.queued = self._gauge("jobs_queued", "Jobs that wait for admission, by what for.", reason=QUEUED_FOR)
+        self.admitted = self._counter("jobs_admitted", "Jobs that were let go after a wait for admission.")
+        self.admission_seconds = self._histogram("admission_seconds", "Time of one decision about all Jobs.", _CALL)
         self.sync_failures = self._counter("sync_failures", "Looks at a Job that ended in an error and are repeated.")
         self.work_queue_length = self._gauge("work_queue_length", "Jobs that changed and wait for a look, or have one.")
         self.watch_age = self._gauge("watch_age_seconds", "Time since the quietest watch last gave a sign of life.")

@@ -8,8 +8,10 @@ from cloudevents.core.v1.event import CloudEvent
 
 from events.cloudevent import expired
 from events.functions import Asked, Call, Function, matching, subject_of
-from events.names import REQUESTED_TYPE
+from events.names import REQUESTED_TYPE, Annotation
+from events.queueing import Queueing
 from events.request import FieldError, InvalidRequest, Request
+from handler.admission_settings import unadmitted
 from handler.connections import namespaces_of
 from handler.functions import Functions
 from handler.gate import Gate
@@ -17,6 +19,7 @@ from handler.launcher import Outcome, Taken, launch
 from handler.logcontext import also
 from handler.metrics import Metrics
 from handler.policy import refusals
+from handler.pressure import Pressure
 from handler.settings import Settings
 from handler.tracing import Tracing
 from k8s.base import Refused, Unavailable
@@ -61,6 +64,7 @@ class Requests:
         functions: Functions,
         metrics: Metrics,
         gate: Gate,
+        pressure: Pressure,
         tracing: Tracing,
         clock: Callable[[], float],
     ) -> None:
@@ -70,6 +74,7 @@ class Requests:
         self._functions = functions
         self._metrics = metrics
         self._gate = gate
+        self._pressure = pressure
         self._tracing = tracing
         self._clock = clock
         self._namespaces = namespaces_of(settings, cluster)
@@ -117,7 +122,18 @@ class Requests:
             # Before anything is created: a Job whose Secret is refused would wait for ever.
             message = f"{size} bytes as a structured event; JOBRELAY_MAX_REQUEST_BYTES allows {most}"
             raise Refusal("TOO_LARGE", message)
+        self._may_queue(rendered.queueing)
         return rendered
+
+    def _may_queue(self, queueing: Queueing) -> None:
+        """Raises `Refusal` for what this installation admits no Jobs by, or has no more room to wait for."""
+        mode = self._settings.admission
+        fields = [FieldError(field, f"needs {needed}") for field, needed in unadmitted(queueing, mode)]
+        if fields:
+            raise Refusal("ADMISSION_OFF", "; ".join(map(str, fields)), fields)
+        if queueing.waits and self._pressure.too_many_waiting():
+            most = self._settings.max_waiting
+            raise Refusal("TOO_MANY_WAITING", f"JOBRELAY_MAX_WAITING={most} Jobs wait for a time or for other requests")
 
     def _reply_to(self, event: CloudEvent) -> str | None:
         wanted = event.get_extension("replyto")
@@ -144,6 +160,8 @@ class Requests:
                 raise _refusal(error) from error
             else:
                 self._gate.passed()
+                if outcome is Outcome.CREATED and Annotation.QUEUED in rendered.job["metadata"]["annotations"]:
+                    self._pressure.created(waits=rendered.queueing.waits)
                 return outcome
 
 
@@ -158,6 +176,7 @@ def options_of(settings: Settings, *, namespace: str, broker: str) -> ManifestOp
         default_ttl=settings.ttl_seconds,
         default_start_timeout=settings.start_timeout,
         default_deadline=settings.default_deadline,
+        governs=settings.governs,
         limits=settings.limits,
         gpu_resource=settings.gpu_resource,
         run_as_user=settings.run_as_user if settings.pod_security == "restricted" else None,

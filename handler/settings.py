@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from events.request_container import OUR_ENV
+from handler.admission_settings import AdmissionSettings
 from handler.policy_settings import Names, PolicySettings, split
 
 PREFIX = "JOBRELAY_"
@@ -166,7 +167,7 @@ class _ProcessSettings(BaseModel):
         return self
 
 
-class Settings(PolicySettings, _ProcessSettings):
+class Settings(PolicySettings, AdmissionSettings, _ProcessSettings):
     """One field per variable, upper-cased behind the prefix (`instance`: `JOBRELAY_INSTANCE`). Durations in seconds."""
 
     @classmethod

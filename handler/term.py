@@ -12,6 +12,7 @@ from handler.control import Control
 from handler.controller import Controller
 from handler.link import Link
 from handler.publisher import Publisher
+from handler.queue import Queue
 from handler.settings import Settings
 from handler.state import State
 from handler.tracing import OFF, Tracing
@@ -73,11 +74,19 @@ class Candidate:
         sampler = Sampler(
             cluster=self._cluster, cache=cache, selector=self._selector, settings=self._settings, metrics=metrics
         )
+        queue = Queue(
+            cluster=self._cluster,
+            cache=cache,
+            settings=self._settings,
+            namespaces=self._namespaces,
+            metrics=metrics,
+        )
         controller = Controller(
             cluster=self._cluster,
             cache=cache,
             publisher=self._publisher,
             sampler=sampler,
+            queue=queue,
             metrics=metrics,
             tracing=self._tracing,
         )
@@ -87,6 +96,7 @@ class Candidate:
             name=self._settings.instance,
             identity=f"{socket.gethostname()}_{secrets.token_hex(4)}",
             published_to=controller.published_to,
+            counts=queue.counts,
             timing=_timing(self._settings),
         ) as leadership:
             # What a former leader wrote up to its last moment must be seen before anything is done.

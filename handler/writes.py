@@ -1,14 +1,17 @@
 """What the leader writes to Jobs. Each write first makes sure that the Lease outlives it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from events.names import FINALIZER, Annotation
 from events.observed import Job, Verdict
+from events.queueing import queued_at, write_outcomes
+from events.timestamp import format_epoch
 from k8s.base import Manifest, Unavailable
 from k8s.cluster import Cluster
-from k8s.informer import JobCache
+from k8s.informer import JobCache, Key
+from k8s.job import job_of
 from k8s.lease import Leadership
 
 T = TypeVar("T")
@@ -32,13 +35,31 @@ class Writes:
             patch["spec"] = {"suspend": False, "parallelism": 0, "activeDeadlineSeconds": 1}
         return await self._patch(job, patch)
 
+    async def admit(self, job: Job) -> Job:
+        """Let it run: it has waited for room."""
+        notes = {Annotation.QUEUED: None, Annotation.RELEASED: format_epoch(self._cluster.server_time())}
+        return await self._patch(job, {**_annotated(job, notes), "spec": {"suspend": False}})
+
     async def suspend(self, job: Job, *, by: str) -> Job:
-        """Stop its pods until `resume`; `by` is told in the `suspended` event."""
-        return await self._patch(job, {**_annotated(job, {Annotation.SUSPENDED_BY: by}), "spec": {"suspend": True}})
+        """Stop its pods, or keep it from having any, until `resume`; `by` is told in the `suspended` event."""
+        notes = {Annotation.SUSPENDED_BY: by, Annotation.QUEUED: None}
+        return await self._patch(job, {**_annotated(job, notes), "spec": {"suspend": True}})
 
     async def resume(self, job: Job) -> Job:
-        """Let it run again."""
-        return await self._patch(job, {**_annotated(job, {}), "spec": {"suspend": False}})
+        """Let it run again, at once."""
+        return await self._patch(job, {**_annotated(job, {Annotation.QUEUED: None}), "spec": {"suspend": False}})
+
+    async def enqueue(self, job: Job) -> Job:
+        """Let it run again when there is room for it."""
+        return await self._patch(job, _annotated(job, {Annotation.QUEUED: queued_at(self._cluster.server_time())}))
+
+    async def note_outcomes(self, job: Job, outcomes: dict[str, str]) -> Job:
+        """Write on a Job how requests that it depends on have ended."""
+        return await self._patch(job, _annotated(job, {Annotation.DEPENDENCIES: write_outcomes(outcomes)}))
+
+    async def reread(self, key: Key) -> None:
+        """Take in how it stands at the API server now. Raises `NotFound` where it is gone."""
+        self._cache.assume(job_of(await self._call(lambda: self._cluster.read_job(*key))))
 
     async def mark_suspended(self, job: Job, *, by: str) -> Job:
         """Remember that somebody else suspended it, so that its resumption is told from its first release."""
@@ -70,6 +91,6 @@ class Writes:
             raise Unavailable(f"no answer to a write within {timeout} s") from error
 
 
-def _annotated(job: Job, annotations: dict[str, str | None]) -> Manifest:
+def _annotated(job: Job, annotations: Mapping[str, str | None]) -> Manifest:
     """A patch that holds only if nobody has changed the Job since we saw it."""
     return {"metadata": {"resourceVersion": job.version, "annotations": annotations}}

@@ -12,6 +12,8 @@ from k8s.base import Manifest
 
 PUBLISHED_TO = f"{DOMAIN}/published-to"
 """Annotation: the API server's time up to which every transition has been published. RFC 3339 with microseconds."""
+COUNTS = f"{DOMAIN}/counts"
+"""Annotation: how many Jobs wait and run, as JSON `{queued, waiting, active}`; as old as the renewal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,7 @@ class Record:
     transitions: int
     acquired: str | None
     published_to: float | None
+    counts: str | None
     renewed: float | None
     manifest: Manifest
 
@@ -110,12 +113,24 @@ def read(manifest: Manifest) -> Record:
         acquired=spec.get("acquireTime"),
         renewed=_epoch(spec.get("renewTime")),
         published_to=_epoch((metadata.get("annotations") or {}).get(PUBLISHED_TO)),
+        counts=(metadata.get("annotations") or {}).get(COUNTS),
         manifest=manifest,
     )
 
 
-def held(record: Record, *, identity: str, at: float, timing: LeaseTiming, published_to: float | None) -> Manifest:
-    """The Lease as `identity` writes it when it takes or renews it; `at` is the API server's time."""
+def held(
+    record: Record,
+    *,
+    identity: str,
+    at: float,
+    timing: LeaseTiming,
+    published_to: float | None,
+    counts: str | None = None,
+) -> Manifest:
+    """The Lease as `identity` writes it when it takes or renews it; `at` is the API server's time.
+
+    `published_to` and `counts`: None leaves what a former one has written.
+    """
     now = _micro_time(at)
     renewal = record.holder == identity
     spec = {
@@ -125,7 +140,7 @@ def held(record: Record, *, identity: str, at: float, timing: LeaseTiming, publi
         "renewTime": now,
         "leaseTransitions": record.transitions if renewal else record.transitions + 1,
     }
-    return _written(record, spec, published_to)
+    return _written(record, spec, published_to, counts)
 
 
 def released(record: Record, *, at: float, published_to: float | None) -> Manifest:
@@ -149,12 +164,13 @@ def unheld(*, namespace: str, name: str) -> Record:
     return replace(read(manifest), transitions=-1)
 
 
-def _written(record: Record, spec: dict[str, Any], published_to: float | None) -> Manifest:
+def _written(record: Record, spec: dict[str, Any], published_to: float | None, counts: str | None = None) -> Manifest:
     """With the resourceVersion read: whoever wrote in between makes it a conflict."""
     metadata = dict(record.manifest["metadata"])
-    if published_to is not None:
-        mark = {PUBLISHED_TO: _micro_time(published_to)}
-        metadata["annotations"] = {**(metadata.get("annotations") or {}), **mark}
+    published = None if published_to is None else _micro_time(published_to)
+    marks = {name: mark for name, mark in ((PUBLISHED_TO, published), (COUNTS, counts)) if mark is not None}
+    if marks:
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), **marks}
     return {**record.manifest, "metadata": metadata, "spec": spec}
 
 

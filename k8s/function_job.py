@@ -13,7 +13,17 @@ from events.functions import Call
 from events.names import BY_FUNCTION, FINALIZER, Annotation, Label
 from k8s.base import Manifest
 from k8s.job import DEFAULT_CONTAINER, MAIN
-from k8s.manifest import ManifestOptions, Rendered, fate, fits, lasting, origin, our_labels
+from k8s.manifest import (
+    ManifestOptions,
+    Rendered,
+    fate,
+    fits,
+    gpus_of,
+    lasting,
+    origin,
+    our_labels,
+    queue_place,
+)
 from k8s.pod import EVENT_MOUNT, RESULT_PATH, event_volume, our_env
 
 
@@ -37,9 +47,12 @@ def render_call(
         **fate(ttl=ttl, reply_to=reply_to, inline=inline),
         Annotation.START_TIMEOUT: str(options.default_start_timeout),
     }
-    if spec.get("suspend"):
+    queueing = call.queue.queueing(gpus=gpus_of(spec, options.gpu_resource))
+    held = bool(spec.get("suspend"))
+    if held:
         annotations[Annotation.SUSPENDED_BY] = BY_FUNCTION
-    if not inline:
+    annotations |= queue_place(queueing, governed=not held and options.governs(queueing, call.service))
+    if not inline or Annotation.QUEUED in annotations:
         spec["suspend"] = True
     metadata = {
         "name": call.job_name,
@@ -55,6 +68,7 @@ def render_call(
         inline=inline,
         ttl=ttl,
         ttl_raised=raised,
+        queueing=queueing,
     )
 
 

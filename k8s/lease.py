@@ -15,7 +15,7 @@ from k8s.clock import backoff, boottime
 from k8s.cluster import Cluster
 from k8s.election import LeaseTiming, Record, Sight, Step, decide, held, read, released, unheld
 
-__all__ = ["Leadership", "LeaseTiming", "lead"]
+__all__ = ["Leadership", "LeaseTiming", "lead", "read_lease"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,10 @@ class Leadership:
         self._term.check(write_timeout)
 
 
+def _no_counts() -> str | None:
+    return None
+
+
 @asynccontextmanager
 async def lead(
     cluster: Cluster,
@@ -46,6 +50,7 @@ async def lead(
     name: str,
     identity: str,
     published_to: Callable[[], float],
+    counts: Callable[[], str | None] = _no_counts,
     timing: LeaseTiming | None = None,
     clock: Callable[[], float] = boottime,
 ) -> AsyncIterator[Leadership]:
@@ -53,11 +58,17 @@ async def lead(
 
     When it is lost the block is cancelled and `LeadershipLost` comes out; what the block raises comes out unchanged.
     At the end the Lease is given back, so that the next leader need not wait. `published_to` is asked at each renewal
-    and stored: the API server's time before which everything has been published. `clock` must go on while this
-    process or machine is suspended.
+    and stored: the API server's time before which everything has been published. So is `counts`, for whoever reads the
+    Lease; None leaves the former ones. `clock` must go on while this process or machine is suspended.
     """
     term = _Term(
-        cluster, namespace=namespace, name=name, identity=identity, timing=timing or LeaseTiming(), clock=clock
+        cluster,
+        namespace=namespace,
+        name=name,
+        identity=identity,
+        counts=counts,
+        timing=timing or LeaseTiming(),
+        clock=clock,
     )
     try:
         await term.win()
@@ -65,6 +76,29 @@ async def lead(
             yield Leadership(term)
     finally:
         await term.release(published_to)
+
+
+async def read_lease(cluster: Cluster, *, namespace: str, name: str, timeout: float) -> Record | None:
+    """The Lease as it is; None where there is none. Raises `Unavailable`."""
+    return await _read(cluster, f"{_leases(namespace)}/{segment(name)}", timeout=timeout)
+
+
+async def _read(cluster: Cluster, path: str, *, timeout: float) -> Record | None:
+    try:
+        return _record(await cluster.client.request("GET", path, timeout=timeout))
+    except NotFound:
+        return None
+
+
+def _record(answer: bytes) -> Record:
+    try:
+        return read(orjson.loads(answer))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Unavailable(f"the answer is no Lease: {error}"[:256]) from error
+
+
+def _leases(namespace: str) -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/{segment(namespace)}/leases"
 
 
 class _Term:
@@ -77,6 +111,7 @@ class _Term:
         namespace: str,
         name: str,
         identity: str,
+        counts: Callable[[], str | None],
         timing: LeaseTiming,
         clock: Callable[[], float],
     ) -> None:
@@ -84,10 +119,11 @@ class _Term:
         self.timing = timing
         self.former_until: float | None = None
         self._cluster = cluster
-        self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{segment(namespace)}/leases"
+        self._collection = _leases(namespace)
         self._path = f"{self._collection}/{segment(name)}"
         self._absent = self.record
         self._identity = identity
+        self._counts = counts
         self._clock = clock
         self._renewed = 0.0
         self._gone = False
@@ -183,6 +219,7 @@ class _Term:
             at=self._cluster.server_time(),
             timing=self.timing,
             published_to=published_to,
+            counts=self._counts(),
         )
         if before.version:
             self.record = await self._request("PUT", self._path, manifest)
@@ -198,17 +235,11 @@ class _Term:
         self.record = found
 
     async def _read(self) -> Record | None:
-        try:
-            return await self._request("GET", self._path)
-        except NotFound:
-            return None
+        return await _read(self._cluster, self._path, timeout=self.timing.call)
 
-    async def _request(self, method: str, path: str, manifest: Manifest | None = None) -> Record:
+    async def _request(self, method: str, path: str, manifest: Manifest) -> Record:
         answer = await self._cluster.client.request(method, path, body=manifest, timeout=self.timing.call)
-        try:
-            return read(orjson.loads(answer))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Unavailable(f"the answer is no Lease: {error}"[:256]) from error
+        return _record(answer)
 
     def _published(self, published_to: Callable[[], float]) -> float | None:
         """Never back: what a former leader published stays published. A time to come was no time of this server's."""

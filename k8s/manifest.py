@@ -1,7 +1,7 @@
 """From a request to the Job that runs it, and the Secret that carries a large event. Pure: sends and reads nothing."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import orjson
@@ -10,14 +10,30 @@ from events.cloudevent import encode_structured
 from events.context import context_annotation, in_trace
 from events.functions import Asked
 from events.identity import request_label, request_sha
-from events.names import DEFAULT_INSTANCE, FINALIZER, FORMAT_VERSION, MANAGED_BY, Annotation, Label, Payload
+from events.names import (
+    DEFAULT_INSTANCE,
+    FINALIZER,
+    FORMAT_VERSION,
+    MANAGED_BY,
+    QUEUED_AT_CREATION,
+    Annotation,
+    Label,
+    Payload,
+)
+from events.queueing import Queueing
 from events.request import Request
 from events.request_job import JobSpec
 from k8s.base import Manifest
 from k8s.pod import EVENT_FILE, PodOptions, as_json, pod_spec
+from k8s.quantity import parse
 
 MAX_EVENT_BYTES = 1 << 20
 """What a Secret holds (Kubernetes' `MaxSecretSize`)."""
+
+
+def _free(queueing: Queueing, service: str | None) -> bool:
+    """Nothing waits for admission."""
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +41,8 @@ class ManifestOptions(PodOptions):
     """The installation's part of every Job. Seconds and bytes.
 
     `namespace`: of requests that name none. `inline_bytes`: the largest event on the Job itself. `min_ttl`: a smaller
-    TTL is raised to it, so that a repeat still meets its Job. `default_deadline`: None is none.
+    TTL is raised to it, so that a repeat still meets its Job. `default_deadline`: None is none. `governs`: whether a
+    Job of this queueing and service waits for admission.
     """
 
     instance: str = DEFAULT_INSTANCE
@@ -36,14 +53,15 @@ class ManifestOptions(PodOptions):
     default_ttl: int = 3600
     default_start_timeout: int = 600
     default_deadline: int | None = None
+    governs: Callable[[Queueing, str | None], bool] = _free
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
     """A Job, and its event as the container gets it: `inline` on the Job, else in a Secret, see `secret_for`.
 
-    A Job whose event is not on it is suspended and pending until the Secret is there. `ttl` is the wanted one,
-    `ttl_raised` when the request asked for less.
+    A Job whose event is not on it is suspended and pending until the Secret is there; one that waits for admission is
+    suspended too. `ttl` is the wanted one, `ttl_raised` when the request asked for less.
     """
 
     job: Manifest
@@ -51,6 +69,7 @@ class Rendered:
     inline: bool
     ttl: int
     ttl_raised: bool
+    queueing: Queueing
 
 
 def render(
@@ -68,13 +87,18 @@ def render(
     inline = fits(event, options, pods=spec.parallelism, payload=request.request.payload)
     ttl, raised = lasting(spec.ttl_seconds_after_finished, options)
     labels = _labels(request, options.instance)
-    annotations = _annotations(request, options) | fate(ttl=ttl, reply_to=reply_to, inline=inline)
+    job_spec = _job_spec(request, options, labels=labels, inline=event.decode() if inline else None)
+    queueing = request.request.queueing(gpus=gpus_of(job_spec, options.gpu_resource), run_at=request.request.run_at)
+    place = queue_place(queueing, governed=options.governs(queueing, request.service))
+    annotations = _annotations(request, options) | fate(ttl=ttl, reply_to=reply_to, inline=inline) | place
+    if not inline or Annotation.QUEUED in place:
+        job_spec["suspend"] = True
     metadata = {"name": request.job_name, "namespace": spec.namespace or options.namespace, "labels": labels}
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {**metadata, "annotations": annotations, "finalizers": [FINALIZER]},
-        "spec": _job_spec(request, options, labels=labels, inline=event.decode() if inline else None),
+        "spec": job_spec,
     }
     return Rendered(
         job=job,
@@ -82,6 +106,7 @@ def render(
         inline=inline,
         ttl=ttl,
         ttl_raised=raised,
+        queueing=queueing,
     )
 
 
@@ -94,6 +119,28 @@ def lasting(asked: int | None, options: ManifestOptions) -> tuple[int, bool]:
     """The TTL in force, and whether less was asked for."""
     ttl = max(options.default_ttl if asked is None else asked, options.min_ttl)
     return ttl, asked is not None and asked < ttl
+
+
+def gpus_of(job_spec: Manifest, resource: str) -> int:
+    """GPUs that all its pods take which run at a time."""
+    containers = job_spec["template"]["spec"]["containers"]
+    limits = [(one.get("resources") or {}).get("limits") or {} for one in containers]
+    return sum(_whole(one.get(resource)) for one in limits) * int(job_spec.get("parallelism", 1))
+
+
+def _whole(amount: object) -> int:
+    """0 for what is no quantity: the API server refuses such a Job."""
+    try:
+        return int(parse(str(amount or 0)))
+    except ValueError:
+        return 0
+
+
+def queue_place(queueing: Queueing, *, governed: bool) -> dict[str, str]:
+    """Annotations: what is asked of the queue, and that it is in it."""
+    asked = queueing.to_annotation()
+    stored: dict[str, str] = {} if asked is None else {Annotation.QUEUEING: asked}
+    return {**stored, Annotation.QUEUED: QUEUED_AT_CREATION} if governed else stored
 
 
 def secret_for(rendered: Rendered, job_uid: str) -> Manifest:
@@ -179,7 +226,6 @@ def _job_spec(request: Request, options: ManifestOptions, *, labels: Mapping[str
         "parallelism": asked.parallelism,
         "completions": _completions(asked),
         "activeDeadlineSeconds": deadline,
-        "suspend": True if inline is None else None,
         **_batch(asked),
     }
     return {

@@ -11,6 +11,7 @@ from adapters.base import BrokerError
 from events.cloudevent import build
 from events.functions import Call, Function, InvalidFunctions
 from events.identity import Identity
+from events.request_queue import Queueable
 from handler.commands.connection import broker_of
 from handler.commands.errors import FAILED, OK, Failed, Misuse
 from handler.commands.output import clean, table, write
@@ -109,7 +110,7 @@ async def _try(cluster: Cluster, settings: Settings, function: Function) -> tupl
     """What the server says to its Job, without making it."""
     event = build({"specversion": "1.0", "id": "check", "source": "/jobrelay/check", "type": "dev.jobrelay.check"})
     identity = Identity(event.get_source(), event.get_id(), function.name)
-    call = Call(function, identity, dict.fromkeys(function.env, ""), event)
+    call = Call(function, identity, dict.fromkeys(function.env, ""), Queueable(), event)
     options = options_of(settings, namespace=namespaces_of(settings, cluster)[0], broker="check")
     try:
         await cluster.try_job(render_call(call, options=options).job)

@@ -102,7 +102,8 @@ def test_every_mistake_in_a_file_is_told_at_once_with_its_place() -> None:
                 {"name": "Thumb_nail", "filter": [], "job": JOB},
                 {"name": "a", "filters": [{"exakt": UPLOADED}, {"exact": UPLOADED, "prefix": {}}], "job": JOB},
                 {"name": "a", "filters": [{"sql": "type = 'x'"}], "env": {"X": "{data.", "Y": "{Data}"}, "job": []},
-                {"name": "b", "filters": [{"all": []}, {"exact": {"Type": "x"}}], "queue": {"priority": 5}, "job": JOB},
+                {"name": "b", "filters": [{"all": []}, {"exact": {"Type": "x"}}], "queue": {"prio": 5}, "job": JOB},
+                {"name": "c", "filters": [], "queue": {"concurrency": {"key": "{data."}, "priority": 1001}, "job": JOB},
             ]
         }
     )
@@ -115,7 +116,9 @@ def test_every_mistake_in_a_file_is_told_at_once_with_its_place() -> None:
     assert "brace" in found["functions[2].env.X"]
     assert "no reference" in found["functions[2].env.Y"]
     assert "another function" in found["functions[2].name"]
-    assert "not supported by this version" in found["functions[3].queue"]
+    assert "did you mean priority?" in found["functions[3].queue.prio"]
+    assert "brace" in found["functions[4].queue.concurrency.key"]
+    assert "at most 1000" in found["functions[4].queue.priority"]
     assert {"functions[2].job", "functions[3].filters[0].all"} <= set(found)
     assert any(path.startswith("functions[3].filters[1].exact") for path in found)
 

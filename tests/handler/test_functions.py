@@ -294,10 +294,14 @@ def test_check_shows_the_functions_or_every_mistake(tmp_path: Path) -> None:
         one for one in yaml.safe_load_all(call("check", "-o", "yaml", environ=environ).stdout) if "functions" in one
     ]
     assert [one["name"] for one in found["functions"]] == ["thumbnail", "other"]
-    write(path, make_function("Wrong", env={"X": "{"}), make_function(queue={"priority": 1}))
+    write(path, make_function("Wrong", env={"X": "{"}), make_function(queue={"prio": 1}))
     done = call("check", environ=environ)
     assert (done.returncode, done.stdout) == (2, "")
-    for said in ("functions[0].name", "functions[0].env.X", "functions[1].queue is not supported by this version"):
+    for said in (
+        "functions[0].name",
+        "functions[0].env.X",
+        "functions[1].queue.prio is unknown, did you mean priority?",
+    ):
         assert said in done.stderr
 
 

@@ -50,7 +50,7 @@ async def test_bytes_that_are_no_event_are_kept_and_do_not_stop_the_next(
 async def test_an_invalid_request_is_answered_with_every_error(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         job = {"image": "busybox:1", "comand": ["true"], "backoffLimit": "3"}
-        await client.publish(make_request("wrong", job=job, timeout=-1, priority=5))
+        await client.publish(make_request("wrong", job=job, timeout=-1, priority=1001))
         rejected = await client.reached("wrong", "rejected")
         assert code_of(rejected) == "INVALID_REQUEST"
         fields = {one["path"]: one["message"] for one in detail(rejected)["error"]["fields"]}

@@ -1,0 +1,76 @@
+"""From a Job as it is to its place in admission: does it wait, does it run, what does it take. Pure; admits nobody."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from events.names import Payload
+from events.observed import Job
+from events.queueing import queued_since, read_outcomes, read_queueing
+from handler.admission_data import Dependency, Entry, Policy, Reason
+from handler.admission_settings import AdmissionSettings
+
+
+class Standing(StrEnum):
+    """How a Job stands towards admission."""
+
+    WAITING = "waiting"
+    """It is for us to let it go."""
+    COMING = "coming"
+    """It will be, once its payload is there."""
+    ACTIVE = "active"
+    """It takes room: it may run, or its pods still do."""
+    HELD = "held"
+    """It waits for a `resume`, or for whoever else suspended it."""
+    OVER = "over"
+
+
+def standing(job: Job) -> Standing:
+    """Of a Job with our finalizer that this version understands."""
+    if job.finished:
+        return Standing.OVER
+    if not job.suspend or job.active or job.terminating:
+        return Standing.ACTIVE
+    if job.deleted is not None or job.verdict is not None:
+        return Standing.OVER
+    if job.queued is None:
+        return Standing.HELD
+    return Standing.COMING if job.payload == Payload.PENDING else Standing.WAITING
+
+
+def entry_of(job: Job, *, known: Mapping[str, Dependency]) -> Entry:
+    """What `admit` has to know of it. `known`: what was found out about requests it depends on, by their ids."""
+    asked = read_queueing(job.queueing)
+    outcomes = read_outcomes(job.dependencies)
+    since, not_before = queued_since(job.queued or "", created=job.created), asked.not_before
+    return Entry(
+        key=(job.namespace, job.name),
+        request_id=job.request_id,
+        source=job.source,
+        service=job.service or "",
+        priority=asked.priority,
+        since=since if not_before is None else max(since, not_before),
+        gpus=asked.gpus,
+        concurrency=asked.key,
+        limit=asked.limit,
+        exclusive=asked.exclusive and asked.key is None,
+        not_before=not_before,
+        not_before_reason=Reason.RUN_AT,
+        dependencies=tuple(
+            Dependency(id=one, outcome=outcomes[one]) if one in outcomes else known.get(one, Dependency(id=one))
+            for one in asked.dependencies
+        ),
+        run_on_failure=asked.run_on_failure,
+        dependencies_until=job.created + asked.dependency_timeout,
+    )
+
+
+def policy_of(settings: AdmissionSettings) -> Policy:
+    """The limits of the installation."""
+    return Policy(
+        total=settings.max_active,
+        per_service=settings.max_active_per_service,
+        per_namespace=settings.max_active_per_namespace,
+        per_key=settings.max_active_per_key,
+        gpus=settings.max_active_gpus,
+        ageing=settings.ageing_seconds,
+    )
