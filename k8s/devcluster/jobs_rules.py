@@ -24,8 +24,12 @@ _MAX_INDEXED_PARALLELISM = 100_000
 
 
 def new_job(job: Obj) -> list[FieldError]:
-    spec = job["spec"]
-    errors = _counts(spec) + _modes(spec) + _indexed(spec) + _host_names(job) + policies(spec)
+    return job_spec(job["spec"]) + _host_names(job)
+
+
+def job_spec(spec: Obj) -> list[FieldError]:
+    """Everything wrong with a spec that has its defaults; the fields begin with `spec`."""
+    errors = _counts(spec) + _modes(spec) + _indexed(spec) + policies(spec)
     template = spec["template"]
     errors += labels((template.get("metadata") or {}).get("labels") or {}, "spec.template.labels")
     return errors + _template(template["spec"])
