@@ -223,8 +223,14 @@ async def test_a_changed_schedule_counts_from_then_on(tmp_path: Path) -> None:
 async def test_a_schedule_that_never_comes_is_told(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         running.store.create("cronjobs", make_cron_job("never", "0 0 31 2 *"))
-        told = await running.until(lambda: events(running, "InvalidSchedule", "never"))
-        assert told == ["invalid schedule: 0 0 31 2 * : time difference between two schedules is less than 1 second"]
+        running.store.create("cronjobs", make_cron_job("no-more", "0 0 29 2 *"))
+        await looked_at(running)
+        change = {"schedule": "0 0 31 2 *"}
+        running.store.mutate("cronjobs", NAMESPACE, "no-more", lambda cron_job: cron_job["spec"].update(change))
+        await running.until(lambda: events(running, "InvalidSchedule", "no-more"))
+        why = "time difference between two schedules is less than 1 second"
+        for name in ("never", "no-more"):
+            assert events(running, "InvalidSchedule", name) == [f"invalid schedule: 0 0 31 2 * : {why}"]
 
 
 async def test_two_times_of_one_minute_share_a_job(tmp_path: Path) -> None:
@@ -239,6 +245,17 @@ async def test_two_times_of_one_minute_share_a_job(tmp_path: Path) -> None:
         await running.until(several)
         minutes = {int(datetime.fromisoformat(text).timestamp()) // 60 for text in seen - {""}}
         assert {minute(job) for job in jobs(running, "often")} == minutes
+
+
+async def test_a_time_whose_job_still_runs_starts_no_other(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as running:
+        name = unmet(running, "once", script="sleep 60")
+        resume(running, "once")
+        await running.until(lambda: active(running, "once") == [name])
+        scheduled(running, "once", datetime.now(UTC) - timedelta(hours=1))
+        await looked_at(running)
+        assert active(running, "once") == [name]
+        assert events(running, "SuccessfulCreate", "once") == [f"Created job {name}"]
 
 
 async def test_a_job_of_somebody_else_is_left_alone(tmp_path: Path) -> None:

@@ -53,6 +53,13 @@ def test_what_never_comes_is_told(schedule: str) -> None:
         times(schedule, at("02T00:00")).upcoming(at("03T00:00"))
 
 
+def test_a_last_time_for_years_is_told() -> None:
+    table = times("0 0 29 2 *", datetime(2088, 1, 1, tzinfo=UTC))
+    assert table.latest(datetime(2097, 1, 1, tzinfo=UTC))[0] == datetime(2096, 2, 29, tzinfo=UTC)
+    with pytest.raises(NeverDue, match="no further time"):  # 2100 is no leap year
+        table.upcoming(datetime(2097, 1, 1, tzinfo=UTC))
+
+
 def test_a_clock_tells_real_time_unless_asked_to_run_faster() -> None:
     before = time.time()
     shown = Clock(origin=0.0).now().timestamp()
