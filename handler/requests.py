@@ -1,4 +1,4 @@
-"""From an event to the requests it makes, and from a request to its Job. Settles no delivery, publishes nothing."""
+"""From an event to the requests it makes, and from a request to its Job, or CronJob. Settles no delivery."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from k8s.base import Refused, Unavailable
 from k8s.cluster import Cluster
 from k8s.function_job import render_call
 from k8s.manifest import ManifestOptions, Rendered, render
+from k8s.schedule_manifest import render_schedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,22 +114,30 @@ class Requests:
     def _render(self, asked: Asked) -> Rendered:
         options = options_of(self._settings, namespace=self._namespaces[0], broker=self._broker)
         reply_to, trace = self._reply_to(asked.event), self._tracing.carrier()
+        scheduled = isinstance(asked, Request) and asked.request.schedule is not None
         if isinstance(asked, Call):
             rendered = render_call(asked, options=options, reply_to=reply_to, trace=trace)
         else:
-            rendered = render(asked, options=options, reply_to=reply_to, trace=trace)
-        size, most = len(rendered.event), self._settings.max_request_bytes
-        if size > most:
-            # Before anything is created: a Job whose Secret is refused would wait for ever.
-            message = f"{size} bytes as a structured event; JOBRELAY_MAX_REQUEST_BYTES allows {most}"
-            raise Refusal("TOO_LARGE", message)
-        self._may_queue(rendered.queueing)
+            make = render_schedule if scheduled else render
+            rendered = make(asked, options=options, reply_to=reply_to, trace=trace)
+        self._may_be_as_large(len(rendered.event), scheduled=scheduled)
+        self._may_queue(rendered.queueing, scheduled=scheduled)
         return rendered
 
-    def _may_queue(self, queueing: Queueing) -> None:
+    def _may_be_as_large(self, size: int, *, scheduled: bool) -> None:
+        """Raises `Refusal` before anything is created: a Job whose Secret is refused would wait for ever."""
+        bounds = {"JOBRELAY_MAX_REQUEST_BYTES": self._settings.max_request_bytes}
+        if scheduled:
+            bounds["JOBRELAY_INLINE_BYTES, of one with a schedule,"] = self._settings.inline_bytes
+        for name, most in bounds.items():
+            if size > most:
+                raise Refusal("TOO_LARGE", f"{size} bytes as a structured event; {name} allows {most}")
+
+    def _may_queue(self, queueing: Queueing, *, scheduled: bool) -> None:
         """Raises `Refusal` for what this installation admits no Jobs by, or has no more room to wait for."""
         mode = self._settings.admission
-        fields = [FieldError(field, f"needs {needed}") for field, needed in unadmitted(queueing, mode)]
+        asked = unadmitted(queueing, mode, scheduled=scheduled)
+        fields = [FieldError(field, f"needs {needed}") for field, needed in asked]
         if fields:
             raise Refusal("ADMISSION_OFF", "; ".join(map(str, fields)), fields)
         if queueing.waits and self._pressure.too_many_waiting():

@@ -13,6 +13,7 @@ from handler.controller import Controller
 from handler.link import Link
 from handler.publisher import Publisher
 from handler.queue import Queue
+from handler.schedules import Schedules
 from handler.settings import Settings
 from handler.state import State
 from handler.tracing import OFF, Tracing
@@ -81,12 +82,20 @@ class Candidate:
             namespaces=self._namespaces,
             metrics=metrics,
         )
+        schedules = Schedules(
+            cluster=self._cluster,
+            cache=cache,
+            publisher=self._publisher,
+            settings=self._settings,
+            metrics=metrics,
+        )
         controller = Controller(
             cluster=self._cluster,
             cache=cache,
             publisher=self._publisher,
             sampler=sampler,
             queue=queue,
+            schedules=schedules,
             metrics=metrics,
             tracing=self._tracing,
         )

@@ -182,8 +182,10 @@ def test_field_of_the_job_outside_of_it_is_told_where_it_belongs() -> None:
 def test_unknown_field_like_nothing_is_told_what_there_is() -> None:
     error = errors({"job": {"image": "x"}, "qqq": 1})["qqq"]
     assert error.message == "is unknown"
-    queue = "priority, exclusive, concurrency, dependencies, onDependencyFailure, dependencyTimeout, runAt"
-    assert error.allowed == f"id, service, job, retries, startTimeout, timeout, payload, tags, metadata, {queue}"
+    work = "id, service, job, retries, startTimeout, timeout, payload, tags, metadata"
+    queue = "priority, exclusive, concurrency, dependencies, onDependencyFailure, dependencyTimeout"
+    times = "schedule, timeZone, maxRuns, concurrencyPolicy, runAt"
+    assert error.allowed == f"{work}, {queue}, {times}"
 
 
 @pytest.mark.parametrize("name", sorted(LATER))
