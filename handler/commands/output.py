@@ -23,6 +23,8 @@ STYLES = {
     "failed": "red",
     "cancelled": "magenta",
     "rejected": "red",
+    "scheduled": "cyan",
+    "unscheduled": "magenta",
 }
 """Colours of phases."""
 

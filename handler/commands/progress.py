@@ -12,7 +12,7 @@ from events.names import JOB_TYPE, TERMINAL, Phase
 from handler.commands.output import amount
 from handler.commands.reading import Heard
 
-_ENDS = TERMINAL | {Phase.REJECTED}
+_ENDS = TERMINAL | {Phase.REJECTED, Phase.UNSCHEDULED}
 _RESULT_LENGTH = 200
 
 
@@ -42,7 +42,7 @@ class Progress:
     @property
     def exit_code(self) -> int:
         """What a command that waited for this request ends with: the container's code if it failed with one, else 1."""
-        if self.phase == Phase.SUCCEEDED:
+        if self.phase in (Phase.SUCCEEDED, Phase.UNSCHEDULED):
             return 0
         code = self.detail.get("exitCode")
         return code if self.phase == Phase.FAILED and isinstance(code, int) and 0 < code < 256 else 1
@@ -134,6 +134,8 @@ def sentence(phase: str, detail: Mapping[str, Any]) -> str:
         case Phase.RETRYING:
             at = detail.get("nextAttemptAt")
             return ", ".join([error_text(error, None), *([f"next attempt at {at}"] if at else [])])
+        case Phase.SCHEDULED | Phase.UNSCHEDULED:
+            return ", ".join(_recurs(detail))
         case _:
             return error_text(error, None) if error else _who(detail)
 
@@ -186,6 +188,13 @@ def _results(detail: Mapping[str, Any]) -> list[str]:
         return []
     text = value.strip() if isinstance(value, str) else orjson.dumps(value).decode()
     return [f"result {text if len(text) <= _RESULT_LENGTH else text[:_RESULT_LENGTH] + '...'}"]
+
+
+def _recurs(detail: Mapping[str, Any]) -> list[str]:
+    at, runs = detail.get("nextRun"), detail.get("runs")
+    told = [str(detail.get("schedule"))]
+    told += [f"first run at {at}"] if at else []
+    return told if runs is None else [*told, f"{runs} runs"]
 
 
 def _who(detail: Mapping[str, Any]) -> str:
