@@ -47,6 +47,10 @@ class Annotation:
     QUEUEING = f"{DOMAIN}/queueing"
     QUEUED = f"{DOMAIN}/queued"
     DEPENDENCIES = f"{DOMAIN}/dependencies"
+    RETRY = f"{DOMAIN}/retry"
+    ATTEMPT = f"{DOMAIN}/attempt"
+    ACCEPTED = f"{DOMAIN}/accepted"
+    FAILOVER = f"{DOMAIN}/failover"
     EVENT = f"{DOMAIN}/event"
 
 

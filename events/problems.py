@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from events.attributes import shown
 
 MAX_ERRORS = 50
-LATER = frozenset({"concurrencyPolicy", "failover", "maxRuns", "retryDelay", "schedule", "timeZone"})
+LATER = frozenset({"concurrencyPolicy", "maxRuns", "schedule", "timeZone"})
 """Fields of the contract that this version does not carry out: refusing them beats ignoring them."""
 NEVER = frozenset(
     {

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from handler.admission_data import Decisions, Dependency, Entry, Fail, Hold, Key, Policy, Reason, Release, Snapshot
 from handler.admission_dependencies import barred, find_loops
-from handler.admission_order import BY_AGE, OVERDUE, by_level, shared
+from handler.admission_order import OVERDUE, by_level, shared
 from handler.admission_room import Room, never_fits
 
 __all__ = [

@@ -9,6 +9,7 @@ from contextlib import suppress
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Delivery, Kind, Subscription, Topic
+from events.attempts import attempt_name, next_attempt_at, next_key
 from events.cloudevent import InvalidEvent
 from events.control import ACCEPTED, REJECTED, Command, ControlVerb, accepted, control_key, parse_control, refused
 from events.identity import request_label
@@ -160,7 +161,12 @@ class Control:
         return jobs
 
     def _known(self, command: Command) -> list[Job]:
-        return [job for job in self._cache.jobs() if job.request_id == command.subject]
+        """The last attempt of each request of this id."""
+        found: dict[tuple[str, str], Job] = {}
+        for job in sorted(self._cache.jobs(), key=lambda job: job.attempt):
+            if job.request_id == command.subject:
+                found[job.namespace, attempt_name(job, 1)] = job
+        return list(found.values())
 
     async def _ended(self, command: Command) -> list[Job]:
         """Jobs without our finalizer are done; the cache does not hold them. Empty too when nobody answers."""
@@ -189,9 +195,11 @@ class Control:
                 raise Refusal("FINISHED", f"request {command.subject!r} has ended") from error
             except Refused as error:
                 raise Refusal("FORBIDDEN", str(error)) from error
-            job = self._cache.get((job.namespace, job.name)) or job
+            job = self._cache.get((job.namespace, job.name)) or self._cache.get(next_key(job)) or job
 
     async def _write(self, command: Command, job: Job) -> None:
+        if next_attempt_at(job) is not None and self._cache.get((job.namespace, job.name)) is not None:
+            raise Conflict("its next attempt is on its way: that one is meant")
         if command.verb is ControlVerb.CANCEL and _cancelled_by(command, job):
             return  # Before the answer to that was lost, or we were killed.
         if job.finished or job.deleted is not None or job.verdict_of() is not None:

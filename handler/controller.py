@@ -5,11 +5,15 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from adapters.base import BrokerUnavailable, Kind, Topic
+from events.attempts import next_attempt_at, next_key, previous_key
 from events.identity import lifecycle_key
 from events.lifecycle import Transition, lifecycle_event, transitions
 from events.names import Phase
 from events.observed import Job, Pod
+from events.outcome import outcome
 from handler import verdicts
+from handler.attempts import prepare_next
+from handler.failover import Failover
 from handler.logcontext import about, about_job
 from handler.metrics import Metrics
 from handler.podless import Podless
@@ -48,10 +52,12 @@ class Controller:
         publisher: Publisher,
         sampler: Sampler,
         queue: Queue,
+        failover: Failover,
         metrics: Metrics,
         tracing: Tracing = OFF,
     ) -> None:
         self._waiting = queue
+        self._failover = failover
         self._cluster = cluster
         self._cache = cache
         self._publisher = publisher
@@ -141,6 +147,11 @@ class Controller:
         about_job(job)
         if job.newer:
             raise _NotOurs
+        if (before := previous_key(job)) is not None and self._cache.get(before) is not None:
+            return  # Silent until that one is let go.
+        await self._advance(key, job, writes)
+
+    async def _advance(self, key: Key, job: Job, writes: Writes) -> None:
         pods: Sequence[Pod] = self._cache.pods(job.uid)
         verdict = verdicts.due(job, pods, now=self._cluster.server_time())
         if verdict is not None:
@@ -151,14 +162,26 @@ class Controller:
             await writes.delete_pods(job)
         if job.finished and verdict is None:
             pods = await self._all_pods(job, pods)
+        again = next_attempt_at(job)
+        if again is not None:
+            job = await prepare_next(job, writes, at=again)
         if await self._publish_all(job, pods, writes):
-            await self._waiting.settle(job, writes)
-            await writes.release(job)
-            self._sampler.forget(job.uid)
+            await self._leave(job, pods, writes)
             self._forget(key)
             return
         self._appoint(key, verdicts.next_due(job, pods))
         self._appoint(key, self._podless.next_look(key))
+
+    async def _leave(self, job: Job, pods: Sequence[Pod], writes: Writes) -> None:
+        """All of it is out: whatever follows from its end is made, then it is let go."""
+        if next_attempt_at(job) is None:
+            await self._waiting.settle(job, writes)
+            await self._failover.make(job, pods, writes)
+        await writes.release(job)
+        self._sampler.forget(job.uid)
+        # The next attempt was silent until now.
+        self._tell([next_key(job)])
+        self._waiting.changed([next_key(job)])
 
     def _appoint(self, key: Key, at: float | None) -> None:
         """Look again then (epoch seconds, the API server's clock) although nothing changed."""
@@ -181,7 +204,8 @@ class Controller:
         key = (job.namespace, job.name)
         uid, done = self._published.get(key, (job.uid, frozenset()))
         shown = transitions(job, pods, self._sampler.of(job.uid))
-        if not shown[-1].terminal:
+        ended = outcome(job) is not None
+        if not ended:
             shown += self._podless.look(job, pods, now=self._cluster.server_time())
             shown += self._waiting.held(job)
         done = _without_past_progress(done, shown) if uid == job.uid else frozenset()
@@ -200,7 +224,7 @@ class Controller:
             if transition.terminal:
                 self._tracing.ended(job, shown)
         # All of it is out, now or since a look before: one whose release failed is not published again, but released.
-        return shown[-1].terminal
+        return ended
 
     def _former_leader_did(self, transition: Transition) -> bool:
         # Nobody says when a pod began to stall, or a Job to wait for this: that is told again rather than not at all.

@@ -3,15 +3,29 @@
 import contextlib
 import logging
 from enum import StrEnum
+from typing import Protocol
 
 from events.names import BY_FUNCTION, Annotation, Label, Payload
+from events.observed import Job
 from events.timestamp import format_epoch
 from k8s.base import Conflict, Manifest, NotFound
-from k8s.cluster import Cluster
+from k8s.cluster import Created
 from k8s.job import is_newer
 from k8s.manifest import Rendered, secret_for
 
 logger = logging.getLogger(__name__)
+
+
+class Maker(Protocol):
+    """What it takes of a cluster; see there."""
+
+    def server_time(self) -> float: ...
+    async def create_job(self, manifest: Manifest) -> Created: ...
+    async def read_job(self, namespace: str, name: str) -> Manifest: ...
+    async def patch_job(self, namespace: str, name: str, patch: Manifest) -> Job: ...
+    async def create_secret(self, manifest: Manifest) -> Created: ...
+    async def read_secret(self, namespace: str, name: str) -> Manifest: ...
+    async def delete_secret(self, namespace: str, name: str, *, uid: str | None = None) -> None: ...
 
 
 class Outcome(StrEnum):
@@ -33,7 +47,7 @@ class Newer(Exception):
     """The Job of this name was written by a newer version, and only that can tell what becomes of this request."""
 
 
-async def launch(cluster: Cluster, rendered: Rendered) -> Outcome:
+async def launch(cluster: Maker, rendered: Rendered) -> Outcome:
     """Create the Job, and its payload Secret where it has one. A repeat finishes what a crash left and is a duplicate.
 
     Raises `Taken`, `Newer`, and what `Cluster.create_job` raises.
@@ -85,7 +99,7 @@ def _compare(existing: Manifest, wanted: Manifest) -> None:
         raise Taken("ID_REUSED", message)
 
 
-async def _finish_payload(cluster: Cluster, rendered: Rendered, metadata: Manifest) -> None:
+async def _finish_payload(cluster: Maker, rendered: Rendered, metadata: Manifest) -> None:
     """Make the Secret, then let the Job go, unless it waits for admission or its function's manifest holds it.
 
     Nothing to do for a Job whose payload is there already.
@@ -104,7 +118,7 @@ async def _finish_payload(cluster: Cluster, rendered: Rendered, metadata: Manife
         await cluster.patch_job(metadata["namespace"], metadata["name"], patch)
 
 
-async def _ensure_secret(cluster: Cluster, secret: Manifest) -> None:
+async def _ensure_secret(cluster: Maker, secret: Manifest) -> None:
     namespace, name = _key(secret)
     wanted = secret["metadata"]["ownerReferences"][0]["uid"]
     while True:
@@ -124,14 +138,14 @@ async def _ensure_secret(cluster: Cluster, secret: Manifest) -> None:
             return
 
 
-async def _read_secret(cluster: Cluster, namespace: str, name: str) -> Manifest | None:
+async def _read_secret(cluster: Maker, namespace: str, name: str) -> Manifest | None:
     try:
         return await cluster.read_secret(namespace, name)
     except NotFound:
         return None
 
 
-async def _delete_secret(cluster: Cluster, secret: Manifest) -> None:
+async def _delete_secret(cluster: Maker, secret: Manifest) -> None:
     with contextlib.suppress(NotFound, Conflict):
         await cluster.delete_secret(*_key(secret), uid=secret["metadata"]["uid"])
 

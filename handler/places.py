@@ -54,7 +54,7 @@ def entry_of(job: Job, *, known: Mapping[str, Dependency]) -> Entry:
         limit=asked.limit,
         exclusive=asked.exclusive and asked.key is None,
         not_before=not_before,
-        not_before_reason=Reason.RUN_AT,
+        not_before_reason=Reason.RUN_AT if job.attempt == 1 else Reason.RETRY_DELAY,
         dependencies=tuple(
             Dependency(id=one, outcome=outcomes[one]) if one in outcomes else known.get(one, Dependency(id=one))
             for one in asked.dependencies

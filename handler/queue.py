@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import orjson
 
+from events.attempts import previous_key
 from events.names import Phase
 from events.observed import Job, Verdict
 from events.outcome import outcome
@@ -69,7 +70,9 @@ class Queue:
         hold = self._holds.get((job.namespace, job.name))
         if hold is None or job.queued is None:
             return []
-        detail = {"attempt": 1, "reason": str(hold.reason)} | ({"position": hold.position} if hold.position else {})
+        detail = {"attempt": job.attempt, "reason": str(hold.reason)} | (
+            {"position": hold.position} if hold.position else {}
+        )
         return [Transition(phase=Phase.QUEUED, suffix=str(hold.reason), time=job.created, detail=detail)]
 
     def counts(self) -> str | None:
@@ -102,8 +105,7 @@ class Queue:
         self._news.clear()
         dirty, self._dirty = self._dirty, set()
         for key in dirty:
-            job = self._cache.get(key)
-            place = standing(job) if job is not None and job.held and not job.newer else Standing.OVER
+            job, place = self._find(key)
             self._standing.pop(key, None)
             self._waiting.pop(key, None)
             self._active.pop(key, None)
@@ -117,6 +119,15 @@ class Queue:
             elif place is Standing.ACTIVE:
                 self._dependencies.forget(key)
                 self._active[key] = entry_of(job, known={})
+
+    def _find(self, key: Key) -> tuple[Job | None, Standing]:
+        job = self._cache.get(key)
+        if job is None or not job.held or job.newer:
+            return None, Standing.OVER
+        place, before = standing(job), previous_key(job)
+        if place is Standing.WAITING and before is not None and self._cache.get(before) is not None:
+            return job, Standing.COMING  # The attempt before is not done with yet.
+        return job, place
 
     def _decide(self) -> Decisions:
         snapshot = Snapshot(active=list(self._active.values()), waiting=list(self._waiting.values()))

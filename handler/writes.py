@@ -2,19 +2,25 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from events.names import FINALIZER, Annotation
 from events.observed import Job, Verdict
 from events.queueing import queued_at, write_outcomes
 from events.timestamp import format_epoch
 from k8s.base import Manifest, Unavailable
-from k8s.cluster import Cluster
+from k8s.cluster import Cluster, Created
 from k8s.informer import JobCache, Key
 from k8s.job import job_of
 from k8s.lease import Leadership
 
 T = TypeVar("T")
+
+
+class Call(Protocol):
+    """Carries out one call if the Lease outlives it."""
+
+    async def __call__(self, call: Callable[[], Awaitable[T]]) -> T: ...
 
 
 class Writes:
@@ -27,6 +33,16 @@ class Writes:
         self._cluster = cluster
         self._cache = cache
         self._leadership = leadership
+
+        self.maker = _Guarded(cluster, self._call)
+
+    def now(self) -> float:
+        """The API server's clock, epoch seconds."""
+        return self._cluster.server_time()
+
+    async def note_verdict(self, job: Job, verdict: Verdict) -> Job:
+        """Write the outcome on a Job that Kubernetes is done with."""
+        return await self._patch(job, _annotated(job, {Annotation.VERDICT: verdict.to_annotation()}))
 
     async def give_verdict(self, job: Job, verdict: Verdict) -> Job:
         """Write the outcome on the Job, and make Kubernetes end it: within about a second it fails, no pod starts."""
@@ -89,6 +105,35 @@ class Writes:
                 return await call()
         except TimeoutError as error:
             raise Unavailable(f"no answer to a write within {timeout} s") from error
+
+
+class _Guarded:
+    """A cluster for making Jobs and their Secrets; each call first makes sure that the Lease outlives it."""
+
+    def __init__(self, cluster: Cluster, call: Call) -> None:
+        self._cluster = cluster
+        self._call = call
+
+    def server_time(self) -> float:
+        return self._cluster.server_time()
+
+    async def create_job(self, manifest: Manifest) -> Created:
+        return await self._call(lambda: self._cluster.create_job(manifest))
+
+    async def read_job(self, namespace: str, name: str) -> Manifest:
+        return await self._call(lambda: self._cluster.read_job(namespace, name))
+
+    async def patch_job(self, namespace: str, name: str, patch: Manifest) -> Job:
+        return await self._call(lambda: self._cluster.patch_job(namespace, name, patch))
+
+    async def create_secret(self, manifest: Manifest) -> Created:
+        return await self._call(lambda: self._cluster.create_secret(manifest))
+
+    async def read_secret(self, namespace: str, name: str) -> Manifest:
+        return await self._call(lambda: self._cluster.read_secret(namespace, name))
+
+    async def delete_secret(self, namespace: str, name: str, *, uid: str | None = None) -> None:
+        await self._call(lambda: self._cluster.delete_secret(namespace, name, uid=uid))
 
 
 def _annotated(job: Job, annotations: Mapping[str, str | None]) -> Manifest:

@@ -9,6 +9,7 @@ from msgspec import Raw, Struct
 
 from events import observed
 from events.names import FINALIZER, FORMAT_VERSION, Annotation, Label
+from events.timestamp import parse_epoch
 from k8s.base import Malformed
 
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
@@ -179,6 +180,10 @@ def _job(wire: WireJob) -> observed.Job:
         queueing=_shared(notes.get(Annotation.QUEUEING)),
         queued=_shared(notes.get(Annotation.QUEUED)),
         dependencies=notes.get(Annotation.DEPENDENCIES),
+        retry=_shared(notes.get(Annotation.RETRY)),
+        attempt=max(1, _integer(notes.get(Annotation.ATTEMPT)) or 1),
+        accepted=_moment(notes.get(Annotation.ACCEPTED)),
+        failover=Annotation.FAILOVER in notes,
         suspend=spec.suspend,
         parallelism=spec.parallelism,
         completions=spec.completions,
@@ -253,6 +258,14 @@ def _main(statuses: list[ContainerStatus], name: str) -> ContainerStatus | None:
 
 def _epoch(time: datetime | None) -> float | None:
     return time.timestamp() if time else None
+
+
+def _moment(text: str | None) -> float | None:
+    """As `_integer`, of RFC 3339."""
+    try:
+        return None if text is None else parse_epoch(text)
+    except ValueError:
+        return None
 
 
 def _integer(text: str | None) -> int | None:

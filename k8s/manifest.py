@@ -207,6 +207,10 @@ def _annotations(request: Request, options: ManifestOptions) -> dict[str, str]:
     }
     if asked.timeout is not None:
         annotations[Annotation.TIMEOUT] = str(asked.timeout)
+    if asked.retry is not None:
+        annotations[Annotation.RETRY] = asked.retry.to_annotation()
+    if asked.failover is not None:
+        annotations[Annotation.FAILOVER] = asked.failover.job.model_dump_json(by_alias=True, exclude_unset=True)
     for name, value in ((Annotation.TAGS, asked.tags), (Annotation.METADATA, asked.metadata)):
         if value is not None:
             annotations[name] = orjson.dumps(value).decode()

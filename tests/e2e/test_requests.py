@@ -136,6 +136,27 @@ async def test_a_secret_left_under_the_name_of_a_large_request_is_replaced(stage
     assert [owner["uid"] for owner in secret["metadata"]["ownerReferences"]] == [job["metadata"]["uid"]]
 
 
+async def test_attempts_have_their_event_whatever_was_left_under_their_name_and_then_it_fails_over(
+    stage: Stage,
+) -> None:
+    name = f"{made_name('e2e', Identity(stage.observer.source, 'tried'))}-2"
+    metadata = {"name": name, "namespace": stage.site.namespace}
+    await stage.site.cluster.create_secret({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})
+    script = 'grep -q the-end "$JOBRELAY_EVENT_PATH" || exit 9; echo whole >&2; exit 3'
+    other = {"job": {"image": stage.site.image, "command": ["sh", "-c", 'cp "$JOBRELAY_EVENT_PATH" /dev/null']}}
+    job = {"args": ["x" * (100 * KIB), "the-end"]}
+    event = request("tried", script, image=stage.site.image, job=job, retries=1, retryDelay=1, failover=other)
+    await stage.observer.publish(event)
+    end = await stage.observer.ended("tried", seconds=max(90, stage.seconds()))
+    told = [one for one in stage.observer.phases("tried") if one != "queued"]
+    assert told == [*STARTED, "retrying", "started", "failed"]
+    assert (detail(end)["attempt"], detail(end)["exitCode"]) == (2, 3)
+    assert detail(end)["failover"] == {"id": "tried/failover"}
+    other_end = await ended(stage, "tried/failover")
+    assert (phase(other_end), other_end.get_extension("causationid")) == ("succeeded", end.get_id())
+    assert len(await jobs_of(stage, "tried")) == 2
+
+
 @each_broker
 async def test_cancel_ends_a_running_job_and_is_answered(stage: Stage) -> None:
     await stage.observer.reached("cancelled", "started", seconds=stage.seconds())

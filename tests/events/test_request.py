@@ -182,7 +182,8 @@ def test_field_of_the_job_outside_of_it_is_told_where_it_belongs() -> None:
 def test_unknown_field_like_nothing_is_told_what_there_is() -> None:
     error = errors({"job": {"image": "x"}, "qqq": 1})["qqq"]
     assert error.message == "is unknown"
-    queue = "priority, exclusive, concurrency, dependencies, onDependencyFailure, dependencyTimeout, runAt"
+    queue = "priority, exclusive, concurrency, dependencies, onDependencyFailure, dependencyTimeout, runAt, "
+    queue += "retryDelay, failover"
     assert error.allowed == f"id, service, job, retries, startTimeout, timeout, payload, tags, metadata, {queue}"
 
 
