@@ -83,7 +83,7 @@ def _phase(job: Job) -> str:
     if job.finished or job.deleted is not None:
         return "finishing"
     if job.suspend:
-        return "suspended"
+        return "suspended" if job.queued is None else "queued"
     return "running" if job.ready else "pending"
 
 

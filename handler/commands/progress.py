@@ -122,6 +122,8 @@ def sentence(phase: str, detail: Mapping[str, Any]) -> str:
     match phase:
         case Phase.CREATED:
             return f"Job {detail.get('namespace')}/{detail.get('jobName')}"
+        case Phase.QUEUED:
+            return ", ".join(_queued(detail))
         case Phase.STARTED:
             node = f" on {detail['node']}" if detail.get("node") else ""
             return f"pod {detail.get('podName')}{node}"
@@ -136,6 +138,26 @@ def sentence(phase: str, detail: Mapping[str, Any]) -> str:
             return ", ".join([error_text(error, None), *([f"next attempt at {at}"] if at else [])])
         case _:
             return error_text(error, None) if error else _who(detail)
+
+
+_REASONS = {
+    "limit": "too many run",
+    "priority": "others go first",
+    "exclusive": "something runs that it must not run beside",
+    "dependencies": "other requests come first",
+    "runAt": "its time has not come",
+    "retryDelay": "the time of its next attempt has not come",
+    "kueue": "Kueue has not admitted it",
+}
+"""For people, by `reason` of a `queued` event."""
+
+
+def _queued(detail: Mapping[str, Any]) -> list[str]:
+    reason, place = str(detail.get("reason", "")), detail.get("position")
+    # Of the cluster alone more is known of times and requests, and less of the others in the queue.
+    more = [f"until {detail['until']}"] if detail.get("until") else []
+    more += [f"waits for {', '.join(map(str, detail['requests']))}"] if detail.get("requests") else []
+    return [_REASONS.get(reason, reason), *([f"place {place}"] if place else []), *more]
 
 
 def _failure(detail: Mapping[str, Any]) -> str:
