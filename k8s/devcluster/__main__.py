@@ -11,6 +11,12 @@ from pathlib import Path
 from k8s.devcluster import controllers
 from k8s.devcluster.server import ServerOptions, serve
 
+CRON_MINUTE = (
+    "for tests: in which a minute passes for CronJobs. Their clock then runs ahead of all others, ever since this "
+    "directory was first used; scheduled times (Jobs' names and annotations, lastScheduleTime) and starting deadlines "
+    "are by that clock. Keep to one value for a directory"
+)
+
 
 def _arguments() -> argparse.Namespace:
     defaults, running = ServerOptions(), controllers.Options()
@@ -20,6 +26,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="0: the one it had before, else a free one")
     parser.add_argument("--backoff", type=float, default=running.backoff, help="first delay of a pod's retry, seconds")
     parser.add_argument("--gpus", type=int, default=running.gpus, help="nvidia.com/gpu the node claims to have")
+    parser.add_argument("--cron-minute", type=float, default=running.cron_minute, metavar="SECONDS", help=CRON_MINUTE)
     parser.add_argument("--history", type=int, default=defaults.history, help="changes kept per kind for watches")
     parser.add_argument("--history-age", type=float, default=defaults.history_age, help="seconds they are kept")
     parser.add_argument("--bookmark-interval", type=float, default=defaults.bookmark_interval, help="seconds")
@@ -34,7 +41,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         history_age=arguments.history_age,
         bookmark_interval=arguments.bookmark_interval,
         metrics=not arguments.no_metrics,
-        running=controllers.Options(backoff=arguments.backoff, gpus=arguments.gpus),
+        running=controllers.Options(backoff=arguments.backoff, gpus=arguments.gpus, cron_minute=arguments.cron_minute),
         audit=arguments.audit,
     )
     stop = asyncio.Event()

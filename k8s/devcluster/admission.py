@@ -6,8 +6,9 @@ from base64 import b64encode
 from collections.abc import Callable
 
 from k8s.devcluster.claims_rules import changed_claim, new_claim
+from k8s.devcluster.cronjobs_rules import changed_cron_job, new_cron_job
 from k8s.devcluster.data_rules import data_rules
-from k8s.devcluster.defaults import default_claim, default_job, default_pod
+from k8s.devcluster.defaults import default_claim, default_cron_job, default_job, default_pod
 from k8s.devcluster.deletion import now, timestamp
 from k8s.devcluster.errors import FieldError, bad_request, unprocessable
 from k8s.devcluster.jobs_rules import changed_job, new_job
@@ -23,9 +24,15 @@ _DELETION = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSecon
 _Rule = Callable[[Obj], list[FieldError]]
 _Comparison = Callable[[Obj, Obj], list[FieldError]]
 _NEW: dict[str, _Rule] = {
-    "Job": new_job, "Pod": new_pod, "Secret": data_rules, "ConfigMap": data_rules, "PersistentVolumeClaim": new_claim,
+    "Job": new_job, "CronJob": new_cron_job, "Pod": new_pod, "Secret": data_rules, "ConfigMap": data_rules,
+    "PersistentVolumeClaim": new_claim,
 }  # fmt: skip
-_CHANGED: dict[str, _Comparison] = {"Job": changed_job, "Pod": changed_pod, "PersistentVolumeClaim": changed_claim}
+_CHANGED: dict[str, _Comparison] = {
+    "Job": changed_job, "CronJob": changed_cron_job, "Pod": changed_pod, "PersistentVolumeClaim": changed_claim,
+}  # fmt: skip
+_DEFAULTS = {
+    "Job": default_job, "CronJob": default_cron_job, "Pod": default_pod, "PersistentVolumeClaim": default_claim,
+}  # fmt: skip
 
 
 def generated_name(prefix: str) -> str:
@@ -99,10 +106,8 @@ def _counted_spec(obj: Obj) -> Obj:
 
 
 def _default(kind: Resource, obj: Obj, *, new: bool) -> None:
-    if kind.kind == "Job":
-        default_job(obj, new=new)
-    elif kind.kind == "Pod":
-        default_pod(obj, new=new)
+    if kind.kind in _DEFAULTS:
+        _DEFAULTS[kind.kind](obj, new=new)
     elif new and kind.kind == "Namespace":
         obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"].get("name", "")
         obj["spec"] = {"finalizers": ["kubernetes"]}
@@ -111,8 +116,6 @@ def _default(kind: Resource, obj: Obj, *, new: bool) -> None:
         obj["status"] = {}
     elif kind.kind == "Secret":
         _default_secret(obj)
-    elif kind.kind == "PersistentVolumeClaim":
-        default_claim(obj, new=new)
     elif kind.kind == "Node":
         obj.setdefault("spec", {})
 

@@ -118,7 +118,9 @@ class Collector:
         for resource, dependent in self._owners.dependents(uid):
             metadata = dependent["metadata"]
             if "deletionTimestamp" not in metadata:
-                self._delete((resource, metadata["namespace"], metadata["name"]), "Background")
+                # What waits for its dependents waits for theirs too.
+                policy = "Foreground" if self._owners.dependents(metadata["uid"]) else "Background"
+                self._delete((resource, metadata["namespace"], metadata["name"]), policy)
         return any(
             owner["uid"] == uid and owner.get("blockOwnerDeletion")
             for _, dependent in self._owners.dependents(uid)

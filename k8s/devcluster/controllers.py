@@ -8,21 +8,29 @@ from typing import Protocol
 from k8s.devcluster import node
 from k8s.devcluster.claims import Claims
 from k8s.devcluster.collector import OBSERVED, Collector
+from k8s.devcluster.cronjobs import CronJobController
+from k8s.devcluster.crontimes import MINUTE, Clock
 from k8s.devcluster.jobs import JobController
 from k8s.devcluster.kubelet import Kubelet
 from k8s.devcluster.owners import Owners, current
 from k8s.devcluster.resources import Obj
 from k8s.devcluster.store import Store
+from k8s.devcluster.times import parse_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Durations in seconds; the defaults are Kubernetes' own."""
+    """Durations in seconds; the defaults are Kubernetes' own. ValueError: a minute that takes no time."""
 
     backoff: float = 10.0  # a failed pod's first replacement, a container's second restart; doubled each time
     ready_lag: float = 1.0  # between a pod's change and the Job controller's look at it
     capacity: int = 250  # pods that run at once; the others wait
     gpus: int = 0  # that the node claims to have; containers see none
+    cron_minute: float = MINUTE  # in which a minute passes for CronJobs, from the directory's first start on; for tests
+
+    def __post_init__(self) -> None:
+        if not self.cron_minute > 0:
+            raise ValueError("cron_minute must be above 0 seconds")
 
 
 class _Observer(Protocol):
@@ -34,11 +42,12 @@ async def run(store: Store, directory: Path, options: Options) -> None:
     async with store.subscribe(*OBSERVED) as changes, asyncio.TaskGroup() as group:
         owners = Owners(store)
         jobs = JobController(store, owners, backoff=options.backoff, lag=options.ready_lag)
+        cron_jobs = CronJobController(store, owners, clock=_clock(store, options))
         collector = Collector(store, owners)
         node.register(store, pods=options.capacity, gpus=options.gpus)
         claims = Claims(store, directory / "claims")
         kubelet = Kubelet(store, directory=directory, capacity=options.capacity, backoff=options.backoff)
-        observers: tuple[_Observer, ...] = (jobs, collector, claims, kubelet)
+        observers: tuple[_Observer, ...] = (jobs, cron_jobs, collector, claims, kubelet)
         started = asyncio.Event()
         group.create_task(kubelet.run(started))
         await started.wait()
@@ -47,10 +56,17 @@ async def run(store: Store, directory: Path, options: Options) -> None:
                 for observer in observers:
                     observer.observe(resource, obj)
         group.create_task(jobs.run())
+        group.create_task(cron_jobs.run())
         group.create_task(collector.run())
         group.create_task(claims.run())
         async for resource, change, obj in changes:
             _tell(store, owners, observers, resource=resource, obj=obj, gone=change == "DELETED")
+
+
+def _clock(store: Store, options: Options) -> Clock:
+    """It began when this directory's cluster did: a restart neither stops nor resets it."""
+    began = store.get("namespaces", "", "default")["metadata"]["creationTimestamp"]
+    return Clock(origin=parse_time(began), minute=options.cron_minute)
 
 
 def _tell(

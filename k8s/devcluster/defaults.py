@@ -1,4 +1,4 @@
-"""The defaults of Jobs and Pods, as the API server fills them in. Changes objects in place; judges nothing."""
+"""The defaults of Jobs, CronJobs and Pods, as the API server fills them in, in place. Judges nothing."""
 
 from typing import Any
 
@@ -16,6 +16,11 @@ def default_job(job: Obj, *, new: bool) -> None:
     if new:
         _select_own_pods(job, spec, template)
         job["status"] = {}
+    default_job_spec(spec)
+
+
+def default_job_spec(spec: Obj) -> None:
+    """But for the selector, which a template for Jobs must not have."""
     if spec.get("parallelism") is None and spec.get("completions") is None:
         spec["completions"] = 1
     _fill(spec, "parallelism", 1)
@@ -24,11 +29,30 @@ def default_job(job: Obj, *, new: bool) -> None:
     _fill(spec, "suspend", False)
     replaced = "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed"
     _fill(spec, "podReplacementPolicy", replaced)
+    _default_pod_template(spec)
+
+
+def default_cron_job(cron_job: Obj, *, new: bool) -> None:
+    """Its Jobs get the defaults of Jobs when they are created, the template has those of pods only."""
+    if new:
+        cron_job["status"] = {}
+    spec = _section(cron_job, "spec")
+    spec["concurrencyPolicy"] = spec.get("concurrencyPolicy") or "Allow"
+    _fill(spec, "suspend", False)
+    _fill(spec, "successfulJobsHistoryLimit", 3)
+    _fill(spec, "failedJobsHistoryLimit", 1)
+    template = _section(spec, "jobTemplate")
+    _section(template, "metadata").pop("creationTimestamp", None)
+    _default_pod_template(_section(template, "spec"))
+
+
+def _default_pod_template(spec: Obj) -> None:
+    """The pod template of a Job's `spec`, and what its failure policy says of pods."""
     for rule in (spec.get("podFailurePolicy") or {}).get("rules") or []:
         for pattern in rule.get("onPodConditions") or []:
             _fill(pattern, "status", "True")
-    metadata = template.setdefault("metadata", {})
-    metadata.pop("creationTimestamp", None)
+    template = _section(spec, "template")
+    _section(template, "metadata").pop("creationTimestamp", None)
     default_pod_spec(_section(template, "spec"))
 
 

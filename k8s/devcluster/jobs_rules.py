@@ -18,14 +18,18 @@ _REPLACEMENT = ("Failed", "TerminatingOrFailed")
 _IMMUTABLE = (
     "selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy",
 )  # fmt: skip
-# What may still be decided about the pods of a Job that never started.
-_SCHEDULING = ("nodeSelector", "affinity", "tolerations", "schedulingGates")
+# What may still be decided about the pods of a Job that never started, besides labels, annotations and node affinity.
+_SCHEDULING = ("nodeSelector", "tolerations", "schedulingGates")
 _MAX_INDEXED_PARALLELISM = 100_000
 
 
 def new_job(job: Obj) -> list[FieldError]:
-    spec = job["spec"]
-    errors = _counts(spec) + _modes(spec) + _indexed(spec) + _host_names(job) + policies(spec)
+    return job_spec(job["spec"]) + _selector(job["spec"]) + _host_names(job)
+
+
+def job_spec(spec: Obj) -> list[FieldError]:
+    """Everything wrong with a spec that has its defaults; the fields begin with `spec`."""
+    errors = _counts(spec) + _modes(spec) + _indexed(spec) + policies(spec)
     template = spec["template"]
     errors += labels((template.get("metadata") or {}).get("labels") or {}, "spec.template.labels")
     return errors + _template(template["spec"])
@@ -41,8 +45,18 @@ def changed_job(new: Obj, old: Obj) -> list[FieldError]:
     if template != before["template"]:
         if _without_scheduling(template, old) != _without_scheduling(before["template"], old):
             errors.append(_immutable("template", template))
-        errors += _template(template["spec"])
+        errors += _template(template["spec"]) + _selector(spec)
     return errors
+
+
+def _selector(spec: Obj) -> list[FieldError]:
+    if spec.get("selector") is None:
+        return [required("spec.selector")]
+    wanted = spec["selector"].get("matchLabels") or {}
+    labelled = (spec["template"].get("metadata") or {}).get("labels") or {}
+    if wanted.items() <= labelled.items():
+        return []
+    return [invalid("spec.template.metadata.labels", labelled, "`selector` does not match template `labels`")]
 
 
 def _immutable(name: str, value: Any) -> FieldError:
@@ -110,11 +124,12 @@ def _elastic(spec: Obj) -> bool:
 
 
 def _without_scheduling(template: Obj, old: Obj) -> Obj:
-    started = not old["spec"].get("suspend") or (old.get("status") or {}).get("startTime")
-    if started:
+    status = old.get("status") or {}
+    if not old["spec"].get("suspend") or status.get("startTime") or status.get("active"):
         return template
     metadata = {
         name: value for name, value in (template.get("metadata") or {}).items() if name not in ("labels", "annotations")
     }
     spec = {name: value for name, value in template["spec"].items() if name not in _SCHEDULING}
-    return {"metadata": metadata, "spec": spec}
+    affinity = {name: value for name, value in (spec.pop("affinity", None) or {}).items() if name != "nodeAffinity"}
+    return {"metadata": metadata, "spec": spec | {"affinity": affinity}}

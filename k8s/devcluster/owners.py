@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from k8s.devcluster.resources import Obj
 from k8s.devcluster.store import Store
 
-OWNED = ("jobs", "pods", "secrets", "configmaps", "persistentvolumeclaims")
+OWNED = ("cronjobs", "jobs", "pods", "secrets", "configmaps", "persistentvolumeclaims")
 KINDS = {
+    "CronJob": "cronjobs",
     "Job": "jobs",
     "Pod": "pods",
     "Secret": "secrets",
@@ -56,10 +57,17 @@ class Owners:
 
     def pods(self, uid: str) -> list[Obj]:
         """The pods that the owner controls."""
+        return self._controlled("pods", uid)
+
+    def jobs(self, uid: str) -> list[Obj]:
+        """The Jobs that the owner controls."""
+        return self._controlled("jobs", uid)
+
+    def _controlled(self, resource: str, uid: str) -> list[Obj]:
         return [
             obj
-            for resource, obj in self.dependents(uid)
-            if resource == "pods" and (controller_of(obj) or {}).get("uid") == uid
+            for found, obj in self.dependents(uid)
+            if found == resource and (controller_of(obj) or {}).get("uid") == uid
         ]
 
     def _file(self, ref: Ref, owners: Iterable[str]) -> None:

@@ -45,10 +45,14 @@ def enforce(pod: Obj, namespace: Obj) -> None:
 
 
 def warnings(obj: Obj, namespace: Obj | None) -> list[str]:
-    """What is told to whoever creates or changes a Job whose pods will be refused, or a pod that `warn` is about."""
-    if namespace is None or obj.get("kind") not in ("Job", "Pod"):
+    """What is told to whoever writes a pod that `warn` is about, or what makes pods that will be refused."""
+    if namespace is None or obj.get("kind") not in ("CronJob", "Job", "Pod"):
         return []
     level, version = podsecurity.level(namespace, "warn")
-    spec = obj["spec"] if obj["kind"] == "Pod" else obj["spec"]["template"]["spec"]
+    spec = obj["spec"]
+    if obj["kind"] == "CronJob":
+        spec = spec["jobTemplate"]["spec"]
+    if obj["kind"] != "Pod":
+        spec = spec["template"]["spec"]
     why = podsecurity.violations(spec, level)
     return [f'would violate PodSecurity "{level}:{version}": {why}'] if why else []

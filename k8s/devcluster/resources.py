@@ -142,6 +142,10 @@ RESOURCES: dict[str, Resource] = {
             subresources=("status",), categories=("all",), fields=_job_fields,
         ),
         Resource(
+            plural="cronjobs", singular="cronjob", kind="CronJob", group="batch", model="V1CronJob", generation=True,
+            subresources=("status",), short_names=("cj",), categories=("all",),
+        ),
+        Resource(
             plural="leases", singular="lease", kind="Lease", group="coordination.k8s.io",
             model="V1Lease",
         ),

@@ -135,6 +135,24 @@ def _job_status(job: Obj) -> str:
     return "SuccessCriteriaMet" if "SuccessCriteriaMet" in true else "Running"
 
 
+def _cron_job(cron_job: Obj) -> Cells:
+    spec, status = cron_job["spec"], cron_job.get("status") or {}
+    last = status.get("lastScheduleTime")
+    containers = spec["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    return [
+        _name(cron_job),
+        spec["schedule"],
+        spec.get("timeZone") or "<none>",
+        str(spec["suspend"]),
+        len(status.get("active") or []),
+        _age(last) if last else "<none>",
+        _created(cron_job),
+        ",".join(container["name"] for container in containers),
+        ",".join(container["image"] for container in containers),
+        "<none>",
+    ]
+
+
 def _pod(pod: Obj) -> Cells:
     status = pod.get("status") or {}
     containers = status.get("containerStatuses") or []
@@ -212,6 +230,14 @@ _LAYOUTS = {
             ("Containers", "string", 1), ("Images", "string", 1), ("Selector", "string", 1),
         ),
         _job,
+    ),
+    "CronJob": Layout(
+        (
+            _NAME, ("Schedule", "string", 0), ("Timezone", "string", 0), ("Suspend", "boolean", 0),
+            ("Active", "integer", 0), ("Last Schedule", "string", 0), _AGE,
+            ("Containers", "string", 1), ("Images", "string", 1), ("Selector", "string", 1),
+        ),
+        _cron_job,
     ),
     "Pod": Layout(
         (

@@ -20,7 +20,7 @@ SETTINGS = "JOBRELAY_"
 
 def words() -> Iterator[str]:
     """Every text in capitals where requests, Jobs and control events are judged."""
-    files = [file for file in (ROOT / "events").glob("*.py") if file.stem not in ("codes", "grammar", "schema")]
+    files = [file for file in (ROOT / "events").glob("*.py") if file.stem not in ("codes", "cron", "grammar", "schema")]
     files += [file for file in (ROOT / "handler").glob("*.py") if not file.stem.startswith(SILENT)]
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):

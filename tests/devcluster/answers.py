@@ -1,14 +1,15 @@
 """Comparing one answer with the recorded one: the parts that do not differ from cluster to cluster."""
 
+from datetime import UTC, datetime
 from typing import Any
 
-from tests.devcluster.states import conditions
+from tests.devcluster.states import conditions, without_minute
 
 Obj = dict[str, Any]
 
 _COUNTERS = ("active", "ready", "succeeded", "failed", "terminating", "completedIndexes", "phase", "qosClass")
+_SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 _GROUPS_NOT_RECORDED = {"scheduling.k8s.io"}  # the list was cut to what Jobs need
-_OURS_ALONE_LACKS = {"cronjobs", "cronjobs/status"}
 
 
 def differences(real: Any, ours: Any, *, path: str) -> list[str]:
@@ -78,7 +79,6 @@ def _resources(body: Obj) -> Obj:
     return {
         resource["name"]: {name: value for name, value in resource.items() if name != "storageVersionHash"}
         for resource in body["resources"]
-        if resource["name"] not in _OURS_ALONE_LACKS
     }
 
 
@@ -98,7 +98,8 @@ def _object(obj: Obj) -> Obj:
         return {"annotations": metadata.get("annotations")}
     return {
         "labels": _labels(metadata.get("labels")),
-        "annotations": metadata.get("annotations"),
+        "annotations": _annotations(metadata),
+        "owners": [{**owner, "name": "", "uid": ""} for owner in metadata.get("ownerReferences") or []],
         "finalizers": metadata.get("finalizers"),
         "generation": metadata.get("generation"),
         "deleting": "deletionTimestamp" in metadata,
@@ -109,8 +110,20 @@ def _object(obj: Obj) -> Obj:
 
 
 def _labels(labels: Any) -> Any:
-    """Uids stand in labels too."""
-    return labels and {name: "" if name.endswith("controller-uid") else value for name, value in labels.items()}
+    """Uids and names of Jobs stand in labels too."""
+    return labels and {
+        name: "" if name.endswith("controller-uid") else without_minute(value) for name, value in labels.items()
+    }
+
+
+def _annotations(metadata: Obj) -> Any:
+    """The scheduled time of a CronJob's Job is that of its name."""
+    annotations = metadata.get("annotations")
+    if not annotations or _SCHEDULED not in annotations:
+        return annotations
+    minute = datetime.fromtimestamp(60 * int(metadata["name"].rpartition("-")[2]), UTC)
+    told = annotations[_SCHEDULED] == minute.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return annotations | {_SCHEDULED: "the minute in the name" if told else annotations[_SCHEDULED]}
 
 
 def _spec(spec: Obj) -> Obj:
@@ -143,5 +156,6 @@ def _counters(status: Obj) -> Obj:
     counted = {name: status.get(name) for name in _COUNTERS}
     if "phase" not in status:
         counted["conditions"] = conditions(status)
-        counted["started"], counted["completed"] = "startTime" in status, "completionTime" in status
+        for name in ("startTime", "completionTime", "lastScheduleTime", "lastSuccessfulTime"):
+            counted[name] = name in status
     return counted

@@ -19,7 +19,7 @@ DEADLINE = 20.0
 
 @dataclass
 class Cluster:
-    """`history`: (resource, type, object) of every change of Jobs and pods since the start."""
+    """`history`: (resource, type, object) of every change of what the controllers make, since the start."""
 
     store: Store
     directory: Path
@@ -116,7 +116,7 @@ async def cluster(directory: Path, options: Options = QUICK) -> AsyncIterator[Cl
     running = Cluster(store, directory)
     try:
         async with (
-            store.subscribe("jobs", "pods", "events", "namespaces") as changes,
+            store.subscribe("cronjobs", "jobs", "pods", "events", "namespaces") as changes,
             asyncio.TaskGroup() as group,
         ):
             tasks = [group.create_task(run(store, directory, options))]
@@ -141,6 +141,15 @@ def make_job(name: str, script: str = "true", *, template: Obj | None = None, **
     return {
         "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {"backoffLimit": 0, "template": {"spec": pod}} | spec,
+    }
+
+
+def make_cron_job(name: str, schedule: str, script: str = "true", *, template: Obj | None = None, **spec: Any) -> Obj:
+    """A CronJob whose Jobs are those of `make_job`; `template`: the metadata of its jobTemplate."""
+    jobs = {"metadata": template or {}, "spec": make_job(name, script)["spec"]}
+    return {
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"schedule": schedule, "jobTemplate": jobs} | spec,
     }
 
 

@@ -15,7 +15,7 @@ from tests.devcluster.states import Story
 from tests.devcluster.traces import ANSWERS_NOT_COMPARED, MAY_BE_GONE, USERS, Trace
 
 PATIENCE = 30.0  # seconds until the cluster has got as far as the recorded one, or the test fails
-ANSWER_PATIENCE = 10.0  # seconds until a GET is answered as the recorded one was
+ANSWER_PATIENCE = 15.0  # seconds until a GET is answered as the recorded one was
 
 
 @dataclass

@@ -1,9 +1,18 @@
 """The states of a Job or a Pod that a watch shows, and when two sequences of them tell the same story."""
 
+import re
 from typing import Any
 
 State = dict[str, Any]
 Obj = dict[str, Any]
+
+
+_MINUTE = re.compile(r"-[0-9]{8}$")
+
+
+def without_minute(name: str) -> str:
+    """The name of a CronJob's Job ends with the minute it was for."""
+    return _MINUTE.sub("-<minute>", name)
 
 
 def job_state(job: Obj, *, gone: bool = False) -> State:
@@ -45,7 +54,8 @@ def _container(status: Obj) -> tuple[Any, ...]:
 class Story:
     """The distinct states of every Job and Pod of a namespace, in the order in which a watch showed them.
 
-    Jobs are told apart by name, pods by their Job, completion index and order of creation: their names are random.
+    Jobs are told apart by name (a CronJob's by the name of that), pods by their Job, completion index and order of
+    creation: their names are random.
     """
 
     def __init__(self) -> None:
@@ -71,9 +81,9 @@ class Story:
     def _subject(self, resource: str, obj: Obj) -> tuple[Any, ...]:
         metadata = obj["metadata"]
         if resource == "jobs":
-            return ("job", metadata["name"])
+            return ("job", without_minute(metadata["name"]))
         if metadata["uid"] not in self._pods:
-            job = metadata["ownerReferences"][0]["name"]
+            job = without_minute(metadata["ownerReferences"][0]["name"])
             index = (metadata.get("annotations") or {}).get("batch.kubernetes.io/job-completion-index")
             count = sum(1 for subject in self._pods.values() if subject[1:3] == (job, index))
             self._pods[metadata["uid"]] = ("pod", job, index, count)

@@ -77,6 +77,7 @@ def test_a_config_map_in_protobuf_is_read() -> None:
         (b"not protobuf", 400),
         (b"k8s\0\xff", 400),
         (envelope(b"ConfigMap", b"\x0a\x09x"), 400),
+        (envelope(b"ConfigMap", b"\x08\x01"), 400),
         (envelope(b"ConfigMap", b"\x7a\x01x"), 415),
         (envelope(b"ConfigMap", b"\x0d\0\0\0\0"), 415),
         (envelope(b"Widget", b""), 415),

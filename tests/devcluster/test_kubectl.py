@@ -11,6 +11,7 @@ import yaml
 from tests.devcluster.served import CONFIGMAPS, JOBS, Client, make_config, make_job, served
 
 KUBECTL = shutil.which("kubectl")
+EVERYTHING = Path(__file__).parents[1] / "data" / "job-spec.yaml"
 pytestmark = [
     pytest.mark.kubectl,
     pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed: its use of the cluster is not tested"),
@@ -199,3 +200,45 @@ async def test_describe_says_why_a_job_has_no_pod(client: Client) -> None:
                 break
     described = await kubectl(client, "describe", "job", "unsafe")
     assert 'violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false' in described
+
+
+async def test_a_cron_job_is_created_shown_run_by_hand_and_deleted(client: Client) -> None:
+    command = ("--image=busybox:1", "--", "sh", "-c", "echo hello")
+    created = await kubectl(client, "create", "cronjob", "leap", "--schedule=0 0 29 2 *", "--restart=Never", *command)
+    assert created == "cronjob.batch/leap created\n"
+    shown = (await kubectl(client, "get", "cj")).splitlines()
+    assert shown[0].split() == ["NAME", "SCHEDULE", "TIMEZONE", "SUSPEND", "ACTIVE", "LAST", "SCHEDULE", "AGE"]
+    assert shown[1].split()[:9] == ["leap", "0", "0", "29", "2", "*", "<none>", "False", "0"]
+    assert "job.batch/now created" in await kubectl(client, "create", "job", "now", "--from=cronjob/leap")
+    await kubectl(client, "wait", "--for=condition=complete", "job/now", "--timeout=20s")
+    assert await kubectl(client, "logs", "job/now") == "hello\n"
+    described = await kubectl(client, "describe", "cronjob", "leap")
+    assert "Last Schedule Time:  <unset>" in described
+    assert "Saw a job that the controller did not create or forgot: now" in described
+    assert "cronjob.batch/leap patched" in await kubectl(
+        client, "patch", "cj", "leap", "-p", '{"spec":{"suspend":true}}'
+    )
+    assert "cronjob.batch/leap" in await kubectl(client, "get", "all")
+    assert 'cronjob.batch "leap" deleted' in await kubectl(client, "delete", "cronjob", "leap", "--cascade=foreground")
+    assert "not found" in await kubectl(client, "get", "job", "now", code=1)
+    wrong = await kubectl(client, "create", "cronjob", "bad", "--schedule=every day", *command, code=1)
+    assert 'Invalid value: "every day": expected exactly 5 fields, found 2: [every day]' in wrong
+
+
+async def test_a_job_made_by_hand_of_a_cron_job_is_the_one_the_template_describes(client: Client) -> None:
+    """kubectl sends it in protobuf: no field may be lost, and none may be another."""
+    jobs = {"spec": yaml.safe_load(EVERYTHING.read_text())}
+    cron_job = {"metadata": {"name": "full"}, "spec": {"schedule": "0 0 29 2 *", "jobTemplate": jobs}}
+    await client.made(JOBS.removesuffix("jobs") + "cronjobs", cron_job)
+    plain = await client.made(JOBS, {"metadata": {"name": "plain"}, **jobs})
+    await kubectl(client, "create", "job", "made", "--from=cronjob/full")
+    made = (await client("GET", f"{JOBS}/made")).body
+    assert made["metadata"]["annotations"] == {"cronjob.kubernetes.io/instantiate": "manual"}
+    assert [(owner["kind"], owner["name"]) for owner in made["metadata"]["ownerReferences"]] == [("CronJob", "full")]
+    for job in (plain, made):
+        labels = job["spec"]["template"]["metadata"]["labels"]
+        assert labels.pop("batch.kubernetes.io/job-name") == job["metadata"]["name"]
+        assert labels.keys() == {"a", "batch.kubernetes.io/controller-uid", "controller-uid", "job-name"}
+        job["spec"]["template"]["metadata"]["labels"] = {"a": labels["a"]}
+        del job["spec"]["selector"]
+    assert made["spec"] == plain["spec"]

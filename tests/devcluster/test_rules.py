@@ -6,11 +6,17 @@ from typing import Any
 
 import pytest
 
+from k8s.devcluster.patch import strategic_patch
 from k8s.devcluster.store import ApiError, Store
 from k8s.quantity import parse
 from tests.devcluster.served import make_job
 
 Obj = dict[str, Any]
+NODE_AFFINITY = {
+    "requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]
+    }
+}
 
 
 @pytest.fixture
@@ -179,6 +185,66 @@ def test_the_pods_of_a_job_are_fixed_once_it_started(store: Store) -> None:
     with pytest.raises(ApiError) as caught:
         store.mutate("jobs", "default", "a", place)
     assert causes(caught.value) == {"spec.template"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metadata": {"labels": {"tier": "gpu"}, "annotations": {"example.com/from": "queue"}}},
+        {"spec": {"nodeSelector": {"zone": "a"}}},
+        {"spec": {"tolerations": [{"key": "spot", "operator": "Exists"}]}},
+        {"spec": {"schedulingGates": [{"name": "example.com/gate"}]}},
+        {"spec": {"affinity": {"nodeAffinity": NODE_AFFINITY}}},
+    ],
+)
+def test_where_the_pods_of_a_job_that_never_started_go_may_be_changed(store: Store, change: Obj) -> None:
+    made = store.create("jobs", make_job("a"))
+    wanted = strategic_patch(made["spec"]["template"], change)
+    changed = store.mutate("jobs", "default", "a", lambda job: job["spec"].update(template=wanted))
+    assert changed is not None
+    assert changed["spec"]["template"] == wanted
+    assert changed["metadata"]["generation"] == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metadata": {"finalizers": ["example.com/held"]}},
+        {"spec": {"containers": [{"name": "main", "image": "other:1"}]}},
+        {"spec": {"containers": [{"name": "main", "env": [{"name": "A", "value": "b"}]}]}},
+        {"spec": {"serviceAccountName": "other"}},
+        {"spec": {"affinity": {"podAffinity": {}}}},
+    ],
+)
+def test_what_the_pods_of_a_job_are_is_fixed_before_it_starts(store: Store, change: Obj) -> None:
+    made = store.create("jobs", make_job("a"))
+    wanted = strategic_patch(made["spec"]["template"], change)
+    with pytest.raises(ApiError) as caught:
+        store.mutate("jobs", "default", "a", lambda job: job["spec"].update(template=wanted))
+    assert causes(caught.value) == {"spec.template"}
+    assert caught.value.message.endswith(": field is immutable")
+
+
+def test_the_pods_of_a_job_that_runs_are_fixed_though_it_is_being_suspended(store: Store) -> None:
+    store.create("jobs", make_job("a"))
+    store.mutate("jobs", "default", "a", lambda job: job["status"].update(active=1), subresource="status")
+    with pytest.raises(ApiError) as caught:
+        store.mutate(
+            "jobs", "default", "a", lambda job: job["spec"]["template"]["spec"].update(nodeSelector={"a": "b"})
+        )
+    assert causes(caught.value) == {"spec.template"}
+
+
+def test_the_pods_of_a_job_keep_the_labels_it_knows_them_by(store: Store) -> None:
+    store.create("jobs", make_job("a"))
+    with pytest.raises(ApiError) as caught:
+        store.mutate("jobs", "default", "a", lambda job: job["spec"]["template"]["metadata"].update(labels={"a": "b"}))
+    assert causes(caught.value) == {"spec.template.metadata.labels"}
+    manual = job_with(manualSelector=True)
+    manual["metadata"]["name"] = "b"
+    with pytest.raises(ApiError) as caught:
+        store.create("jobs", manual)
+    assert causes(caught.value) == {"spec.selector"}
 
 
 def test_an_indexed_job_can_grow_with_its_parallelism(store: Store) -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from k8s.devcluster.server import DevCluster, serve
+from tests.devcluster.in_process import make_cron_job
 from tests.devcluster.served import CONFIGMAPS, JOBS, Client, connected, make_config, make_job, served
 
 ROOT = Path(__file__).parents[2]
@@ -138,3 +139,26 @@ async def test_an_error_in_the_block_comes_out_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         async with served(tmp_path):
             raise KeyError("mine")
+
+
+async def test_the_minutes_of_cron_jobs_can_be_shortened(tmp_path: Path) -> None:
+    async with process(tmp_path, "--cron-minute", "0.5") as (_, cluster), connected(cluster) as client:
+        path = "/apis/batch/v1/namespaces/default/"
+        async with client.watching(f"{path}jobs") as events:
+            await client.made(f"{path}cronjobs", make_cron_job("tick", "* * * * *"))
+            names = []
+            async for kind, job in events:
+                names += [job["metadata"]["name"]] if kind == "ADDED" else []
+                if len(names) == 3:
+                    break
+    minutes = [int(name.removeprefix("tick-")) for name in names]
+    assert minutes == [*range(minutes[0], minutes[0] + 3)]
+
+
+async def test_a_minute_without_length_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "k8s.devcluster", "--directory", str(tmp_path), "--cron-minute", "0"]
+    running = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(30):
+        _, said = await running.communicate()
+    assert running.returncode == 1
+    assert said.decode() == "cron_minute must be above 0 seconds\n"
