@@ -229,6 +229,10 @@ class Journal:
             f"quiet: {len(load.jobs)} Jobs, {load.runs().total()} containers ran, {len(told)} events heard, "
             f"{len(distinct(told))} different, {dict(Counter(one.phase for one in distinct(told)))}"
         )
+        self.tell()
+
+    def tell(self) -> None:
+        """Print it."""
         print(f"\n{self._title}", *self._lines, sep="\n")
 
 
