@@ -33,7 +33,7 @@ def test_a_whole_path_has_no_problems(path: tuple[str, ...]) -> None:
         (("created", "started"), "has 0 terminal events"),
         (("created", "failed", "succeeded"), "has 2 terminal events"),
         (("created", "succeeded", "started"), "goes on after its terminal event"),
-        (("created", "started", "started/2", "succeeded"), "started twice"),
+        (("created", "started", "started/2", "succeeded"), "started more often than it was tried"),
         (("created", "created/2", "succeeded"), "created twice"),
         (("created", "rejected", "succeeded"), "rejected is no phase of a Job"),
         (("created", "retrying/1", "started", "succeeded"), "retries before it started"),
