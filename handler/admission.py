@@ -6,6 +6,7 @@ from all that come after it, so that none starves.
 
 import math
 from collections.abc import Mapping
+from operator import attrgetter
 
 from handler.admission_data import Decisions, Dependency, Entry, Fail, Hold, Key, Policy, Reason, Release, Snapshot
 from handler.admission_dependencies import barred, find_loops
@@ -45,8 +46,8 @@ def admit(snapshot: Snapshot, policy: Policy, now: float) -> Decisions:
     released, held = _let_in(ready, policy, Room(policy, snapshot.active), now)
     return Decisions(
         released=released,
-        held=held + early,
-        failed=failed,
+        held=held + sorted(early, key=attrgetter("key")),
+        failed=sorted(failed, key=attrgetter("key")),
         look_again=min((time for time in times if time < math.inf), default=None),
     )
 
@@ -72,9 +73,9 @@ def _until(entry: Entry, now: float) -> float:
 def _let_in(ready: list[Entry], policy: Policy, room: Room, now: float) -> tuple[list[Release], list[Hold]]:
     released: list[Release] = []
     held: list[Hold] = []
-    for level, services in by_level(ready, ageing=policy.ageing, now=now):
+    for level, entries in by_level(ready, ageing=policy.ageing, now=now):
         overdue = level >= OVERDUE
-        for entry in shared(services, room.services):
+        for entry in shared(entries, room.services):
             reason = room.ask(entry, overdue)
             if reason is None:
                 released.append(Release(key=entry.key))
