@@ -68,8 +68,9 @@ CODES: Mapping[str, Code] = {
     ),
     "ADMISSION_OFF": Code(
         (Phase.REJECTED,),
-        "The request asks to wait for others or for a time, and this installation lets no Job wait so.",
-        "Leave the fields in `fields` out, or have the operator change JOBRELAY_ADMISSION.",
+        "The request asks to wait for others or for a time, and this installation lets no Job wait so, "
+        "or leaves it to Kueue when Jobs run.",
+        "Leave the fields in `fields` out, or have the operator change JOBRELAY_ADMISSION or JOBRELAY_KUEUE_QUEUE.",
     ),
     "TOO_MANY_WAITING": Code(
         (Phase.REJECTED,),
