@@ -33,7 +33,7 @@ CODES: Mapping[str, Code] = {
     ),
     "FORBIDDEN": Code(
         (Phase.REJECTED, Phase.STALLED, CONTROL),
-        "The policy of this installation, or the cluster (admission, Pod Security), does not allow it.",
+        "The policy of this installation, or the cluster (admission, Pod Security, Kueue), does not allow it.",
         "The message names the rule: change the request, or have the operator change the setting and replay it.",
     ),
     "NO_FUNCTION": Code(

@@ -1,7 +1,10 @@
-"""Jobs that Kueue admits: what their requests cannot ask of us."""
+"""Jobs that Kueue admits: what their requests cannot ask of us, and what the leader does to them before it looks on."""
 
+from events.kueue import unnoted
 from events.names import BY_FUNCTION, Annotation
+from events.observed import Job
 from events.problems import FieldError
+from handler.writes import Writes
 from k8s.manifest import Rendered
 
 
@@ -19,3 +22,18 @@ def refusals(rendered: Rendered) -> list[FieldError]:
     return [
         FieldError(field, "is not to be had: Kueue decides when the Job runs") for field, one in asked.items() if one
     ]
+
+
+async def attend(job: Job, writes: Writes) -> Job:
+    """Carry out its verdict, and remember that it has started. Answers how it then is. Raises as `Writes`.
+
+    A verdict cannot end it as it ends other Jobs: Kueue would stop what it has not let go. It is deleted instead; until
+    that is seen, again at every look: a leader may have ended between verdict and deletion.
+    """
+    if not job.kueue or job.finished or job.deleted is not None:
+        return job
+    if job.verdict_of() is not None:
+        await writes.delete(job)
+    elif unnoted(job):
+        return await writes.note_start(job)
+    return job
