@@ -109,7 +109,7 @@ class Queued(Attempted):
     phase: Literal["queued"] = Field(description="Last word of the type.")
     reason: str = Field(
         description="`limit`: too many run; `priority`: others go first; `exclusive`: something runs that it must not "
-        "run beside; `dependencies`, `runAt`, `retryDelay`: as the request says."
+        "run beside; `dependencies`, `runAt`, `retryDelay`: as the request says; `kueue`: Kueue has not admitted it."
     )
     position: int | None = Field(default=None, description="How many go first, and one more, when this was told.")
 
@@ -156,7 +156,8 @@ class Suspended(Attempted):
 
     phase: Literal["suspended"] = Field(description="Last word of the type.")
     by: str = Field(
-        description="`request`: by a control event; `function`: by its manifest; `external`: by somebody else."
+        description="`request`: by a control event; `function`: by its manifest; `kueue`: by Kueue, which gives its "
+        "room to others; `external`: by somebody else."
     )
 
 
@@ -164,7 +165,7 @@ class Resumed(Attempted):
     """The Job goes on."""
 
     phase: Literal["resumed"] = Field(description="Last word of the type.")
-    by: str = Field(description="Who had suspended it: `request`, `function` or `external`.")
+    by: str = Field(description="Who had suspended it: `request`, `function`, `kueue` or `external`.")
 
 
 class Ended(Attempted):

@@ -57,6 +57,9 @@ class Annotation:
 BY_FUNCTION = "function"
 """Value of annotation `suspended-by` where a function's manifest says `suspend: true`: it waits for a `resume`."""
 
+BY_KUEUE = "kueue"
+"""Value of annotation `suspended-by` where Kueue has stopped a Job that ran, and why it is `queued` before that."""
+
 QUEUED_AT_CREATION = "created"
 """Value of annotation `queued`: it waits for admission since it was created. Else a time: since it was resumed."""
 

@@ -61,8 +61,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `held`: our finalizer is on it. `format`: the annotation `version`, 0 when it is absent or no number. `context`,
     `tags`, `metadata`, `verdict`, `queueing`, `dependencies` and `retry` are raw JSON, as in their annotations.
     `broker` names the adapter. `attempt` counts from 1; `accepted` is when the first one was created, on all others.
-    `failover`: the request names a Job to run when it has failed. `failed_indexes` are those of an Indexed Job, as
-    Kubernetes writes them: `1,3-5`.
+    `failover`: the request names a Job to run when it has failed. `kueue`: that decides when the Job runs.
+    `failed_indexes` are those of an Indexed Job, as Kubernetes writes them: `1,3-5`.
     """
 
     namespace: str
@@ -95,6 +95,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     attempt: int = 1
     accepted: float | None = None
     failover: bool = False
+    kueue: bool = False
     suspend: bool = False
     parallelism: int = 1
     completions: int | None = None

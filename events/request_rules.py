@@ -57,6 +57,8 @@ def _queue(data: Raw) -> Iterator[FieldError]:
     limit = _object(data, "concurrency").get("limit")
     if data.get("exclusive") and limit not in (None, 1):
         yield FieldError("concurrency.limit", "does not go with exclusive, which means 1", allowed="1")
+    if data.get("exclusive") and data.get("concurrency") is None and data.get("service") is None:
+        yield FieldError("exclusive", "needs a concurrency.key, or a service to be alone in")
     dependencies = data.get("dependencies")
     if dependencies is None:
         for name in ("onDependencyFailure", "dependencyTimeout"):

@@ -7,14 +7,15 @@ from typing import Any
 
 from events.advance import counted_at, counts, is_ending
 from events.attempts import next_attempt_at, written_time
-from events.names import TERMINAL, Payload, Phase
+from events.kueue import waits
+from events.names import BY_KUEUE, TERMINAL, Payload, Phase
 from events.observed import Condition, Job, Pod
 from events.outcome import ENDED, ended_at, failed_pods, outcome, outcome_detail, pod_error
 from events.timestamp import format_epoch
 from events.usage import Usage, usage_now, usage_summary
 
 EXTERNAL = "external"
-"""Who suspended a Job that carries no `suspended-by`."""
+"""Who suspended a Job that carries no `suspended-by` and is not Kueue's."""
 _STALLS = {
     **dict.fromkeys(
         ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"),
@@ -58,7 +59,7 @@ def transitions(job: Job, pods: Sequence[Pod], usage: Usage | None = None) -> li
     The end of an attempt that another one follows is `retrying`. Empty for a further attempt that has nothing to tell.
     """
     start = _started(job, pods)
-    between = [*_suspended(job, pods), *_stalled(job, pods), *_retrying(job, pods)]
+    between = [*_queued(job), *_suspended(job, pods), *_stalled(job, pods), *_retrying(job, pods)]
     if start is not None:
         between += [start, *_progress(job, pods, usage)]
     between.sort(key=lambda one: _moment(one, start))
@@ -84,20 +85,29 @@ def _created(job: Job) -> Iterator[Transition]:
     yield Transition(phase=Phase.CREATED, time=job.created, detail=detail)
 
 
+def _queued(job: Job) -> Iterator[Transition]:
+    """By Kueue: in a queue of ours only its leader knows why a Job waits."""
+    if waits(job):
+        detail = {"attempt": job.attempt, "reason": BY_KUEUE}
+        yield Transition(phase=Phase.QUEUED, suffix=BY_KUEUE, time=job.created, detail=detail)
+
+
 def _suspended(job: Job, pods: Sequence[Pod]) -> Iterator[Transition]:
     condition = next((one for one in job.conditions if one.type == "Suspended"), None)
     if condition is None or not _told(job, condition):
         return
+    by = job.suspended_by or (BY_KUEUE if job.kueue else EXTERNAL)
     yield Transition(
         phase=Phase.SUSPENDED if condition.status else Phase.RESUMED,
         suffix=format_epoch(condition.at),
         time=condition.at,
-        detail={"attempt": _attempt(job, pods, condition.at), "by": job.suspended_by or EXTERNAL},
+        detail={"attempt": _attempt(job, pods, condition.at), "by": by},
     )
 
 
 def _told(job: Job, suspended: Condition) -> bool:
-    if job.queued is not None and job.suspended_by is None:
+    admitted = job.queued is None and (job.released is not None or not job.kueue)
+    if not admitted and job.suspended_by is None:
         return False  # It waits for admission: nobody has stopped it.
     if suspended.status:
         # Held by us until its payload is there: nobody asked for that. Nor once it is: the condition lags the release.

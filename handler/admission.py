@@ -53,14 +53,13 @@ def admit(snapshot: Snapshot, policy: Policy, now: float) -> Decisions:
 
 
 def _barred(entry: Entry, policy: Policy, loops: Mapping[Key, str], now: float) -> Hold | Fail | None:
-    """What keeps it from even asking for room: its time, then its dependencies, then a limit that can never be kept."""
+    """What keeps it from even asking for room: a limit that can never be kept, its time, its dependencies."""
+    message = never_fits(entry, policy)
+    if message is not None:
+        return Fail(key=entry.key, code="NEVER_ADMISSIBLE", message=message)
     if entry.not_before is not None and entry.not_before > now:
         return Hold(key=entry.key, reason=entry.not_before_reason)
-    verdict = barred(entry, loops, now) if entry.dependencies else None
-    if verdict is not None:
-        return verdict
-    message = never_fits(entry, policy)
-    return None if message is None else Fail(key=entry.key, code="NEVER_ADMISSIBLE", message=message)
+    return barred(entry, loops, now) if entry.dependencies else None
 
 
 def _until(entry: Entry, now: float) -> float:

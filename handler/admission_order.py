@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace
 from operator import attrgetter, itemgetter
 
+from events.request_queue import MAX_PRIORITY
 from handler.admission_data import Entry
 
-OVERDUE = 1001
+OVERDUE = MAX_PRIORITY + 1
 """The level from which on no newcomer, of priority 1000 at most, can come before it."""
 
 _BY_AGE = attrgetter("since", "key")

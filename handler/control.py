@@ -204,6 +204,8 @@ class Control:
             return  # Before the answer to that was lost, or we were killed.
         if job.finished or job.deleted is not None or job.verdict_of() is not None:
             raise Refusal("FINISHED", f"request {command.subject!r} has ended")
+        if job.kueue and command.verb is not ControlVerb.CANCEL:
+            raise Refusal("FORBIDDEN", f"Kueue decides when request {command.subject!r} runs: it can only be cancelled")
         if job.payload == Payload.PENDING and command.verb is not ControlVerb.CANCEL:
             raise Conflict("its payload is on the way: whoever brings it lets the Job go")
         await self._do(command, job)

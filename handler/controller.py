@@ -14,6 +14,7 @@ from events.outcome import outcome
 from handler import verdicts
 from handler.attempts import prepare_next
 from handler.failover import Failover
+from handler.kueue import attend
 from handler.logcontext import about, about_job
 from handler.metrics import Metrics
 from handler.podless import Podless
@@ -34,7 +35,6 @@ WORKERS = 64
 """Jobs that are looked at concurrently; a look is a few calls that wait for the broker or the API server."""
 REPEAT_SECONDS = 10.0
 """A new leader repeats what happened this long before the former one's `published-to`: clocks and watches lag."""
-EXTERNAL = "external"
 
 
 class _NotOurs(Exception):
@@ -158,6 +158,7 @@ class Controller:
             job = await writes.give_verdict(job, verdict)
             self._metrics.verdicts.labels(verdict.error_code).inc()
             logger.info("verdict: %s", verdict.message, extra={"code": verdict.error_code})
+        job = await attend(job, writes)
         if job.deleted is not None and not job.finished:
             await writes.delete_pods(job)
         if job.finished and verdict is None:
@@ -213,7 +214,7 @@ class Controller:
             if transition.key in done or self._former_leader_did(transition):
                 continue
             if transition.phase is Phase.SUSPENDED and job.released is not None and job.suspended_by is None:
-                job = await writes.mark_suspended(job, by=EXTERNAL)
+                job = await writes.mark_suspended(job, by=transition.detail["by"])
             topic = Topic(Kind.LIFECYCLE, lifecycle_key(job.service, job.request_id, transition.phase))
             event = lifecycle_event(job, transition)
             await self._publisher.publish(topic, event, broker=job.broker, reply_to=job.reply_to)

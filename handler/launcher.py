@@ -11,6 +11,7 @@ from events.timestamp import format_epoch
 from k8s.base import Conflict, Manifest, NotFound
 from k8s.cluster import Created
 from k8s.job import is_newer
+from k8s.kueue import in_kueue, ungated
 from k8s.manifest import Rendered, secret_for
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def _compare(existing: Manifest, wanted: Manifest) -> None:
 async def _finish_payload(cluster: Maker, rendered: Rendered, metadata: Manifest) -> None:
     """Make the Secret, then let the Job go, unless it waits for admission or its function's manifest holds it.
 
-    Nothing to do for a Job whose payload is there already.
+    Kueue lets its own Jobs go itself. Nothing to do for a Job whose payload is there already.
     """
     annotations = metadata["annotations"]
     if annotations.get(Annotation.PAYLOAD) != Payload.PENDING:
@@ -110,12 +111,19 @@ async def _finish_payload(cluster: Maker, rendered: Rendered, metadata: Manifest
     await _ensure_secret(cluster, secret_for(rendered, metadata["uid"]))
     # Without a resourceVersion: the Job controller has changed the status by now, and until the payload is there nobody
     # else decides about this Job but by a verdict, which ends it whether it is suspended or not.
-    patch: Manifest = {"metadata": {"annotations": {Annotation.PAYLOAD: None}}}
-    if annotations.get(Annotation.SUSPENDED_BY) != BY_FUNCTION and Annotation.QUEUED not in annotations:
+    patch: Manifest = {"metadata": {"annotations": {Annotation.PAYLOAD: None, **ungated(metadata)}}}
+    if not _waits(metadata):
         patch["metadata"]["annotations"][Annotation.RELEASED] = format_epoch(cluster.server_time())
         patch["spec"] = {"suspend": False}
     with contextlib.suppress(NotFound):  # Deleted meanwhile.
         await cluster.patch_job(metadata["namespace"], metadata["name"], patch)
+
+
+def _waits(metadata: Manifest) -> bool:
+    """Whether somebody else is to let it go."""
+    annotations = metadata["annotations"]
+    held = annotations.get(Annotation.SUSPENDED_BY) == BY_FUNCTION or Annotation.QUEUED in annotations
+    return held or in_kueue(metadata["labels"])
 
 
 async def _ensure_secret(cluster: Maker, secret: Manifest) -> None:

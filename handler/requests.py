@@ -9,12 +9,12 @@ from cloudevents.core.v1.event import CloudEvent
 from events.cloudevent import expired
 from events.functions import Asked, Call, Function, matching, subject_of
 from events.names import REQUESTED_TYPE, Annotation
-from events.queueing import Queueing
 from events.request import FieldError, InvalidRequest, Request
 from handler.admission_settings import unadmitted
 from handler.connections import namespaces_of
 from handler.functions import Functions
 from handler.gate import Gate
+from handler.kueue import refusals as kueue_refusals
 from handler.launcher import Outcome, Taken, launch
 from handler.logcontext import also
 from handler.metrics import Metrics
@@ -122,13 +122,16 @@ class Requests:
             # Before anything is created: a Job whose Secret is refused would wait for ever.
             message = f"{size} bytes as a structured event; JOBRELAY_MAX_REQUEST_BYTES allows {most}"
             raise Refusal("TOO_LARGE", message)
-        self._may_queue(rendered.queueing)
+        self._may_queue(rendered)
         return rendered
 
-    def _may_queue(self, queueing: Queueing) -> None:
+    def _may_queue(self, rendered: Rendered) -> None:
         """Raises `Refusal` for what this installation admits no Jobs by, or has no more room to wait for."""
-        mode = self._settings.admission
-        fields = [FieldError(field, f"needs {needed}") for field, needed in unadmitted(queueing, mode)]
+        queueing, mode = rendered.queueing, self._settings.admission
+        if rendered.kueue:
+            fields = kueue_refusals(rendered)
+        else:
+            fields = [FieldError(field, f"needs {needed}") for field, needed in unadmitted(queueing, mode)]
         if fields:
             raise Refusal("ADMISSION_OFF", "; ".join(map(str, fields)), fields)
         if queueing.waits and self._pressure.too_many_waiting():
@@ -177,6 +180,7 @@ def options_of(settings: Settings, *, namespace: str, broker: str) -> ManifestOp
         default_start_timeout=settings.start_timeout,
         default_deadline=settings.default_deadline,
         governs=settings.governs,
+        kueue=settings.kueue,
         limits=settings.limits,
         gpu_resource=settings.gpu_resource,
         run_as_user=settings.run_as_user if settings.pod_security == "restricted" else None,

@@ -45,9 +45,12 @@ class Writes:
         return await self._patch(job, _annotated(job, {Annotation.VERDICT: verdict.to_annotation()}))
 
     async def give_verdict(self, job: Job, verdict: Verdict) -> Job:
-        """Write the outcome on the Job, and make Kubernetes end it: within about a second it fails, no pod starts."""
+        """Write the outcome on the Job, and make Kubernetes end it: within about a second it fails, no pod starts.
+
+        One of Kueue's is not touched but for that; it has to be deleted.
+        """
         patch = _annotated(job, {Annotation.VERDICT: verdict.to_annotation()})
-        if job.deleted is None:
+        if job.deleted is None and not job.kueue:
             patch["spec"] = {"suspend": False, "parallelism": 0, "activeDeadlineSeconds": 1}
         return await self._patch(job, patch)
 
@@ -80,6 +83,15 @@ class Writes:
     async def mark_suspended(self, job: Job, *, by: str) -> Job:
         """Remember that somebody else suspended it, so that its resumption is told from its first release."""
         return await self._patch(job, _annotated(job, {Annotation.SUSPENDED_BY: by}))
+
+    async def note_start(self, job: Job) -> Job:
+        """Remember that Kueue has let it start once, so that what comes after is told as suspension and resumption."""
+        notes = {Annotation.QUEUED: None, Annotation.RELEASED: format_epoch(self._cluster.server_time())}
+        return await self._patch(job, _annotated(job, notes))
+
+    async def delete(self, job: Job) -> None:
+        """Delete this very Job; its pods go first."""
+        await self._call(lambda: self._cluster.delete_job(job.namespace, job.name, uid=job.uid))
 
     async def release(self, job: Job) -> Job:
         """Its terminal event is out: take our finalizer off (nobody else's) and let the TTL begin."""

@@ -11,6 +11,7 @@ from events import observed
 from events.names import FINALIZER, FORMAT_VERSION, Annotation, Label
 from events.timestamp import parse_epoch
 from k8s.base import Malformed
+from k8s.kueue import in_kueue
 
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 """Label of every Pod of a Job: the Job's uid."""
@@ -184,6 +185,7 @@ def _job(wire: WireJob) -> observed.Job:
         attempt=max(1, _integer(notes.get(Annotation.ATTEMPT)) or 1),
         accepted=_moment(notes.get(Annotation.ACCEPTED)),
         failover=Annotation.FAILOVER in notes,
+        kueue=in_kueue(meta.labels or {}),
         suspend=spec.suspend,
         parallelism=spec.parallelism,
         completions=spec.completions,

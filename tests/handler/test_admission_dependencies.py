@@ -63,10 +63,10 @@ def test_of_several_the_one_that_never_came_is_told() -> None:
     assert "'c'" in decisions.failed[0].message
 
 
-def test_time_comes_before_dependencies_and_these_before_what_is_never_admissible() -> None:
-    hopeless = make_entry(not_before=NOW + 1, dependencies=wait_for("b", outcome="failed"), gpus=9)
-    assert held(decide(hopeless, gpus=1)) == {"a": Reason.RUN_AT}
-    assert held(decide(waiting_for("a", "b", gpus=9), gpus=1)) == {"a": Reason.DEPENDENCIES}
+def test_what_is_never_admissible_is_told_at_once_and_time_comes_before_dependencies() -> None:
+    later = make_entry(not_before=NOW + 1, dependencies=wait_for("b", outcome="failed"), gpus=9)
+    assert held(decide(later)) == {"a": Reason.RUN_AT}
+    assert failed(decide(later, gpus=1)) == {"a": "NEVER_ADMISSIBLE"}
 
 
 def test_a_job_that_depends_on_itself_is_a_cycle() -> None:
