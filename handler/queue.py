@@ -163,7 +163,7 @@ class Queue:
 
     async def _release(self, key: Key, writes: Writes) -> None:
         about(namespace=key[0], job=key[1])
-        job = self._cache.get(key)
+        job = self._waits_still(key)
         if job is None:
             return
         about_job(job)
@@ -181,7 +181,7 @@ class Queue:
 
     async def _fail(self, fail: Fail, writes: Writes) -> None:
         about(namespace=fail.key[0], job=fail.key[1])
-        job = self._cache.get(fail.key)
+        job = self._waits_still(fail.key)
         if job is None:
             return
         about_job(job)
@@ -195,6 +195,11 @@ class Queue:
         except (Conflict, NotFound, Unavailable):
             await self._look_again(fail.key, writes)
         self._dirty.add(fail.key)
+
+    def _waits_still(self, key: Key) -> Job | None:
+        """The Job as it is now. None where a command, say, was faster than the many writes of one decision."""
+        job, place = self._find(key)
+        return job if place is Standing.WAITING else None
 
     async def _look_again(self, key: Key, writes: Writes) -> None:
         """Read it until the API server says what it is now: no decision may be made without knowing that."""
