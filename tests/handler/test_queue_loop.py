@@ -1,6 +1,9 @@
 """The loop around the decisions: Jobs that change while one is carried out, and changes that ask for none."""
 
+import itertools
+import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +11,12 @@ import pytest
 
 from adapters.memory import MemoryBroker
 from events.observed import Job
+from handler.admission import Decisions
+from handler.queue import DECIDING, Queue
 from k8s.base import Manifest
 from k8s.cluster import Cluster
-from tests.handler.relay import detail, running
-from tests.handler.samples import make_command, make_request, waits_for
+from tests.handler.relay import Client, detail, running
+from tests.handler.samples import make_command, make_request, until, waits_for
 from tests.handler.test_controller import name_of
 from tests.handler.test_queue import suspended
 
@@ -85,3 +90,57 @@ async def test_what_is_cancelled_after_the_decision_to_fail_it_is_cancelled(
         await client.publish(make_request("b", dependencies=["a"]))
         codes = {name: detail(await client.ended(name))["error"]["errorCode"] for name in other}
         assert codes == {failed[0]: "DEPENDENCY_CYCLE", other[failed[0]]: "CANCELLED"}
+
+
+def decisions(client: Client) -> int:
+    """How many there were so far."""
+    return int(client.state.metrics.registry.get_sample_value("jobrelay_admission_seconds_count") or 0)
+
+
+async def test_what_changes_nothing_for_admission_leads_to_no_decision(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    async with running(broker, cluster, max_active=1) as client:
+        await client.publish(make_request("busy", script=waits_for(tmp_path / "go")))
+        await client.reached("busy", "started")
+        await client.publish(make_request("waits"))
+        await client.reached("waits", "queued")
+        before = decisions(client)
+        for name, number in itertools.product(("busy", "waits"), range(20)):
+            await cluster.patch_job("default", name_of(name), {"metadata": {"annotations": {"seen": str(number)}}})
+            await until(partial(_is_seen, client, cluster, name))
+        # By the time that this is told, all that was before it is taken in.
+        await client.publish(make_request("last"))
+        await client.reached("last", "queued")
+        assert before < decisions(client) < before + 10
+        (tmp_path / "go").touch()
+        await client.ended("last")
+
+
+async def _is_seen(client: Client, cluster: Cluster, request_id: str) -> bool:
+    assert client.state.cache is not None
+    job = client.state.cache.get(("default", name_of(request_id)))
+    stored = await cluster.read_job("default", name_of(request_id))
+    return job is not None and job.version == stored["metadata"]["resourceVersion"]
+
+
+async def test_long_decisions_leave_time_for_all_else(
+    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide, seconds = Queue._decide, 0.05
+
+    def long(self: Queue) -> Decisions:
+        time.sleep(seconds)
+        return decide(self)
+
+    async with running(broker, cluster, admission="always") as client:
+        await client.publish(make_request("first"))
+        await client.ended("first")
+        monkeypatch.setattr(Queue, "_decide", long)
+        begun, before = time.monotonic(), decisions(client)
+        for number in range(40):
+            await client.publish(make_request(f"r-{number}"))
+        for number in range(40):
+            await client.ended(f"r-{number}", seconds=60)
+        took, made = time.monotonic() - begun, decisions(client) - before
+        assert 2 <= made <= 1 + DECIDING * took / seconds
