@@ -23,7 +23,7 @@ from handler.metrics import Metrics
 from handler.places import Standing, entry_of, policy_of, standing
 from handler.settings import Settings
 from handler.writes import Writes
-from k8s.base import Conflict, NotFound, Unavailable
+from k8s.base import Conflict, Malformed, NotFound, Refused, Unavailable
 from k8s.clock import backoff
 from k8s.cluster import Cluster
 from k8s.informer import JobCache, Key
@@ -61,6 +61,7 @@ class Queue:
         self._waiting: dict[Key, Entry] = {}
         self._active: dict[Key, Entry] = {}
         self._holds: dict[Key, Hold] = {}
+        self._refused: dict[Key, str] = {}
         self._dirty: set[Key] = set()
         self._news = asyncio.Event()
         self._decided = False
@@ -132,6 +133,7 @@ class Queue:
         job, place = self._find(key)
         if job is None or place is Standing.OVER:
             self._dependencies.forget(key)
+            self._refused.pop(key, None)
             return
         self._standing[key] = place
         self._dirty |= self._dependencies.appeared(job)
@@ -145,6 +147,8 @@ class Queue:
         job = self._cache.get(key)
         if job is None or not job.held or job.newer:
             return None, Standing.OVER
+        if self._refused.get(key) == job.version:
+            return job, Standing.HELD  # The API server said no to what we wanted of it, and nobody has changed it.
         place, before = standing(job), previous_key(job)
         if place is Standing.WAITING and before is not None and self._cache.get(before) is not None:
             return job, Standing.COMING  # The attempt before is not done with yet.
@@ -202,6 +206,8 @@ class Queue:
             # It may have been let go all the same: it takes room until that is known.
             logger.warning("letting a Job go came to no answer: %s", error)
             await self._look_again(key, writes)
+        except (Refused, Malformed) as error:
+            self._refuse(job, error)
         self._dirty.add(key)
 
     async def _fail(self, fail: Fail, writes: Writes) -> None:
@@ -219,7 +225,14 @@ class Queue:
             logger.info("verdict: %s", fail.message, extra={"code": fail.code})
         except (Conflict, NotFound, Unavailable):
             await self._look_again(fail.key, writes)
+        except (Refused, Malformed) as error:
+            self._refuse(job, error)
         self._dirty.add(fail.key)
+
+    def _refuse(self, job: Job, error: Exception) -> None:
+        """Not again until somebody changes it: one that an admission webhook refuses must not hold up the others."""
+        logger.error("the API server refuses what admission decided: %s", error)
+        self._refused[job.namespace, job.name] = job.version
 
     def _waits_still(self, key: Key) -> Job | None:
         """The Job as it is now. None where a command, say, was faster than the many writes of one decision."""

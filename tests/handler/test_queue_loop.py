@@ -13,7 +13,7 @@ from adapters.memory import MemoryBroker
 from events.observed import Job
 from handler.admission import Decisions
 from handler.queue import DECIDING, Queue
-from k8s.base import Manifest
+from k8s.base import Manifest, Refused
 from k8s.cluster import Cluster
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import make_command, make_request, until, waits_for
@@ -144,3 +144,25 @@ async def test_long_decisions_leave_time_for_all_else(
             await client.ended(f"r-{number}", seconds=60)
         took, made = time.monotonic() - begun, decisions(client) - before
         assert 2 <= made <= 1 + DECIDING * took / seconds
+
+
+async def test_one_that_the_api_server_refuses_to_let_go_does_not_hold_up_the_others(
+    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch_job, refused = cluster.patch_job, []
+
+    async def patched(namespace: str, name: str, patch: Manifest, **options: Any) -> Job:
+        if name == name_of("denied") and patch.get("spec") == {"suspend": False}:
+            refused.append(name)
+            raise Refused("admission webhook denied the request", status=403)
+        return await patch_job(namespace, name, patch, **options)
+
+    monkeypatch.setattr(cluster, "patch_job", patched)
+    async with running(broker, cluster, max_active=5) as client:
+        await client.publish(make_request("denied", priority=9), make_request("other"))
+        await client.ended("other")
+        assert await suspended(cluster, "denied")
+        await client.command(make_command("cancel", "denied"))
+        assert detail(await client.ended("denied"))["error"]["errorCode"] == "CANCELLED"
+    # Nobody had changed it: a controller that tries again and again would only burden the API server.
+    assert len(refused) <= 3
