@@ -43,7 +43,8 @@ CODES: Mapping[str, Code] = {
     ),
     "TOO_LARGE": Code(
         (Phase.REJECTED,),
-        "The event is larger than JOBRELAY_MAX_REQUEST_BYTES, or than Kubernetes can store.",
+        "The event is larger than JOBRELAY_MAX_REQUEST_BYTES, or than Kubernetes can store; "
+        "or it has a `schedule` and is larger than JOBRELAY_INLINE_BYTES.",
         "Send a reference to the data instead of the data.",
     ),
     "ID_REUSED": Code(
@@ -53,8 +54,8 @@ CODES: Mapping[str, Code] = {
     ),
     "NAME_TAKEN": Code(
         (Phase.REJECTED,),
-        "A Job of this name exists that is not jobrelay's, or another installation's.",
-        "Let the owner of that Job remove it, or use another `prefixName`.",
+        "A Job (CronJob) of this name exists that is not jobrelay's, or another installation's.",
+        "Let its owner remove it, or use another `prefixName`.",
     ),
     "EXPIRED": Code(
         (Phase.REJECTED,),
@@ -68,8 +69,8 @@ CODES: Mapping[str, Code] = {
     ),
     "ADMISSION_OFF": Code(
         (Phase.REJECTED,),
-        "The request asks to wait for others or for a time, and this installation lets no Job wait so, "
-        "or leaves it to Kueue when Jobs run.",
+        "The request asks to wait for others, for a time or for the times of a schedule, and this installation lets no "
+        "Job wait so, or leaves it to Kueue when Jobs run.",
         "Leave the fields in `fields` out, or have the operator change JOBRELAY_ADMISSION or JOBRELAY_KUEUE_QUEUE.",
     ),
     "TOO_MANY_WAITING": Code(
@@ -174,12 +175,12 @@ CODES: Mapping[str, Code] = {
     ),
     "DELETED": Code(
         (Phase.CANCELLED,),
-        "Somebody deleted the Job before it was over.",
+        "Somebody deleted the Job before it was over; or it was a run, and the next one came with `Replace`.",
         "Send the request with a new id if it is still wanted.",
     ),
     "UNKNOWN": Code(
         (CONTROL,),
-        "No Job of this request appeared within JOBRELAY_CONTROL_WAIT.",
+        "No Job of this request, nor a schedule, appeared within JOBRELAY_CONTROL_WAIT.",
         "Check the `subject`. A request that is still in the broker cannot be cancelled.",
     ),
     "AMBIGUOUS": Code(
@@ -189,7 +190,7 @@ CODES: Mapping[str, Code] = {
     ),
     "FINISHED": Code(
         (CONTROL,),
-        "The request is over.",
+        "The request, or the schedule, is over.",
         "Nothing to do: its terminal event says how.",
     ),
     "NEWER_FORMAT": Code(

@@ -10,7 +10,7 @@ from events.cloudevent import from_parts
 from events.context import echoes, followed, read_context
 from events.identity import base32_sha256, netstrings
 from events.names import JOB_TYPE, Phase
-from events.observed import Job
+from events.observed import Job, Schedule
 from events.problems import FieldError
 from events.timestamp import from_epoch
 from events.transitions import Transition as Transition, transitions as transitions
@@ -34,19 +34,13 @@ def lifecycle_event(job: Job, transition: Transition) -> CloudEvent:
 
     So is its data but for `usage`, which only the leader that took the samples knows.
     """
-    detail = {
-        **({"service": job.service} if job.service else {}),
-        "phase": transition.phase,
-        **transition.detail,
-        **echoes(job),
-    }
-    attributes = {
-        "id": transition.id(job),
-        "source": f"/namespaces/{job.namespace}/jobs/{job.name}",
-        "time": from_epoch(transition.time),
-        **followed(read_context(job.context), request_id=job.request_id),
-    }
-    return _event(transition.phase, attributes, request_id=job.request_id, detail=detail)
+    planned = {} if job.run is None else {"scheduledFor": job.run}
+    return _observed(job, transition, resource="jobs", detail={**transition.detail, **planned})
+
+
+def schedule_event(schedule: Schedule, transition: Transition) -> CloudEvent:
+    """The same about a schedule, whose source is its CronJob."""
+    return _observed(schedule, transition, resource="cronjobs", detail=transition.detail)
 
 
 def rejected_event(
@@ -103,6 +97,22 @@ def shortened(event: CloudEvent) -> CloudEvent:
         dropped += [name for name in _BULKY if name in error]
         kept["error"] = {name: str(value)[:_SHORT] for name, value in error.items() if name not in _BULKY}
     return _with_detail(event, {**kept, "shortened": dropped})
+
+
+def _observed(about: Job | Schedule, transition: Transition, *, resource: str, detail: Mapping[str, Any]) -> CloudEvent:
+    whole = {
+        **({"service": about.service} if about.service else {}),
+        "phase": transition.phase,
+        **detail,
+        **echoes(about),
+    }
+    attributes = {
+        "id": transition.id(about),
+        "source": f"/namespaces/{about.namespace}/{resource}/{about.name}",
+        "time": from_epoch(transition.time),
+        **followed(read_context(about.context), request_id=about.request_id),
+    }
+    return _event(transition.phase, attributes, request_id=about.request_id, detail=whole)
 
 
 def _event(phase: Phase, attributes: Mapping[str, object], *, request_id: str | None, detail: object) -> CloudEvent:

@@ -91,6 +91,7 @@ class Attempted(Detail):
     """In the detail of every event about a Job."""
 
     attempt: int = Field(description="From 1: how often pods of the Job had failed by then, and one more.")
+    scheduled_for: Moment | None = Field(default=None, description="Scheduled time of a schedule's run.")
 
 
 class Created(Attempted):
@@ -221,12 +222,30 @@ class Rejected(Detail):
     error: RejectedError = Field(description="Why.")
 
 
+class Scheduled(Detail):
+    """The schedule is in force: its CronJob exists."""
+
+    phase: Literal["scheduled"] = Field(description="Last word of the type.")
+    schedule: str = Field(description="When it runs, in cron's words.")
+    time_zone: str | None = Field(default=None, description="By whose clocks; absent: the cluster's, mostly UTC.")
+    next_run: Moment | None = Field(default=None, description="The first time it names.")
+    max_runs: int | None = Field(default=None, description="How often it runs; absent: without end.")
+
+
+class Unscheduled(Detail):
+    """The schedule is over: it has run as often as it may, was cancelled, or its CronJob was deleted."""
+
+    phase: Literal["unscheduled"] = Field(description="Last word of the type.")
+    schedule: str = Field(description="When it ran, in cron's words.")
+    runs: int = Field(description="How often. Those that have not ended go on, unless its CronJob was deleted.")
+
+
 class ControlAccepted(Part):
     """The control event was carried out."""
 
     verb: Literal["cancel", "suspend", "resume"] = Field(description="What was asked for.")
     subject: str = Field(description="The request's id.")
-    jobs: list[str] = Field(description="Names of its Jobs.")
+    jobs: list[str] = Field(description="Names of its Jobs, or of a schedule's CronJob.")
 
 
 class ControlRejected(Part):
@@ -250,6 +269,8 @@ DETAILS: dict[Phase, type[Detail]] = {
     Phase.FAILED: Failed,
     Phase.CANCELLED: Cancelled,
     Phase.REJECTED: Rejected,
+    Phase.SCHEDULED: Scheduled,
+    Phase.UNSCHEDULED: Unscheduled,
 }
 ANSWERS: dict[str, type[Part]] = {"accepted": ControlAccepted, "rejected": ControlRejected}
 

@@ -16,17 +16,25 @@ DEFAULT_INSTANCE = "jobrelay"
 
 
 class Label:
-    """Labels of Jobs and of their Pods. Plain strings, not an enum: they are keys of what is sent as JSON."""
+    """Labels of Jobs, their Pods, and CronJobs. Plain strings, not an enum: they are keys of what is sent as JSON.
+
+    `SCHEDULE` is on the runs of a schedule: what `REQUEST` is on its CronJob.
+    """
 
     MANAGED_BY = "app.kubernetes.io/managed-by"
     NAME = "app.kubernetes.io/name"
     APP = "app"
     INSTANCE = f"{DOMAIN}/instance"
     REQUEST = f"{DOMAIN}/request"
+    SCHEDULE = f"{DOMAIN}/schedule"
 
 
 class Annotation:
-    """Annotations of Jobs. `EVENT` stands on the pod template and holds the structured event."""
+    """Annotations of Jobs and CronJobs.
+
+    `EVENT` stands on the pod template and holds the structured event. `MAX_RUNS` and `RUNS` are a CronJob's, `RUN` is
+    on each Job that it makes.
+    """
 
     VERSION = f"{DOMAIN}/version"
     ID = f"{DOMAIN}/id"
@@ -51,6 +59,9 @@ class Annotation:
     ATTEMPT = f"{DOMAIN}/attempt"
     ACCEPTED = f"{DOMAIN}/accepted"
     FAILOVER = f"{DOMAIN}/failover"
+    MAX_RUNS = f"{DOMAIN}/max-runs"
+    RUNS = f"{DOMAIN}/runs"
+    RUN = f"{DOMAIN}/run"
     EVENT = f"{DOMAIN}/event"
 
 
@@ -62,6 +73,11 @@ BY_KUEUE = "kueue"
 
 QUEUED_AT_CREATION = "created"
 """Value of annotation `queued`: it waits for admission since it was created. Else a time: since it was resumed."""
+
+NEW_RUN = "new"
+"""Value of annotation `run` of a Job that Kubernetes has made for a schedule, before it is ours: it has no finalizer
+and no request id of its own yet. Afterwards its scheduled time.
+"""
 
 
 class Payload(StrEnum):
@@ -85,6 +101,8 @@ class Phase(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     REJECTED = "rejected"
+    SCHEDULED = "scheduled"
+    UNSCHEDULED = "unscheduled"
 
 
 TERMINAL = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})

@@ -1,4 +1,4 @@
-"""What Kubernetes shows of a Job and of its Pods, flat and small: thousands of these are held. No parsing here."""
+"""What Kubernetes shows of Jobs, Pods and CronJobs, flat and small: thousands of these are held. No parsing here."""
 
 import sys
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from events.names import FORMAT_VERSION, Phase
+from events.names import FORMAT_VERSION, NEW_RUN, Phase
 from events.timestamp import format_epoch, parse_epoch
 
 
@@ -63,6 +63,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `broker` names the adapter. `attempt` counts from 1; `accepted` is when the first one was created, on all others.
     `failover`: the request names a Job to run when it has failed. `kueue`: that decides when the Job runs.
     `failed_indexes` are those of an Indexed Job, as Kubernetes writes them: `1,3-5`.
+    Of a schedule's run: `run` is its scheduled time (RFC 3339), or `NEW_RUN`; `scheduled_at` what Kubernetes says of
+    it, in epoch seconds; `schedule` and `schedule_uid` name the CronJob that owns it, None once none does.
     """
 
     namespace: str
@@ -96,6 +98,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     accepted: float | None = None
     failover: bool = False
     kueue: bool = False
+    run: str | None = None
+    scheduled_at: float | None = None
+    schedule: str | None = None
+    schedule_uid: str | None = None
     suspend: bool = False
     parallelism: int = 1
     completions: int | None = None
@@ -125,6 +131,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.format > FORMAT_VERSION
 
     @property
+    def new_run(self) -> bool:
+        """Kubernetes has made it for a schedule, and it is not ours yet."""
+        return self.run == NEW_RUN and not self.held and self.deleted is None
+
+    @property
     def several(self) -> bool:
         """More than one pod may succeed."""
         return self.parallelism > 1 or (self.completions or 1) > 1
@@ -142,6 +153,43 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             return Verdict.from_annotation(self.verdict)
         except ValueError:
             return None
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A CronJob of ours. Fields of the same name are a Job's; `runs` is raw JSON, see `schedules.Runs`.
+
+    `cron`: its schedule. `max_runs`: None is no bound. `last_schedule_time`: the scheduled time of the last Job that
+    Kubernetes made for it, epoch seconds.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    version: str
+    created: float
+    deleted: float | None = None
+    held: bool = True
+    format: int = 0
+    request_id: str
+    source: str
+    service: str | None = None
+    context: str = ""
+    tags: str | None = None
+    metadata: str | None = None
+    reply_to: str | None = None
+    broker: str | None = None
+    cron: str
+    time_zone: str | None = None
+    concurrency_policy: str = "Allow"
+    suspend: bool = False
+    max_runs: int | None = None
+    runs: str | None = None
+    last_schedule_time: float | None = None
+
+    @property
+    def newer(self) -> bool:
+        """As of a Job."""
+        return self.format > FORMAT_VERSION
 
 
 class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):

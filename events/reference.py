@@ -67,7 +67,8 @@ def _lifecycle() -> Iterator[str]:
     yield _attributes(lifecycle_envelope("", {}))
     shared = _shared(models)
     yield "### In every detail\n"
-    yield "Not in answers to control events; `attempt` not in `rejected`.\n"
+    others = "`rejected`, `scheduled` and `unscheduled`"
+    yield f"Not in answers to control events; `attempt` and `scheduledFor` not in {others}.\n"
     yield _fields({"properties": shared})
     details = [model.__name__ for model in (*DETAILS.values(), *ANSWERS.values())]
     parts = [name for name in models if name not in details and not name.endswith("Data")]

@@ -17,6 +17,7 @@ from events.request_model import Model
 from events.request_queue import Moment, Queueable
 from events.request_retry import Failover, RetryDelay
 from events.request_rules import across
+from events.request_schedule import Schedulable
 
 MAX_TIMEOUT = 31_536_000
 """Seconds, a year: of `timeout`, which includes the queue."""
@@ -38,7 +39,9 @@ class _Work(Model):
         description="Seconds from the Job's start (or resumption) to a running pod. By default JOBRELAY_START_TIMEOUT.",
     )
     timeout: Annotated[int, Field(ge=1, le=MAX_TIMEOUT)] | None = Field(
-        default=None, description="Seconds from acceptance to the end, waiting included. By default none."
+        default=None,
+        description="Seconds from acceptance to the end, waiting included; of a schedule's run since its Job was made. "
+        "By default none.",
     )
     payload: Literal["secret"] | None = Field(
         default=None,
@@ -53,8 +56,8 @@ class _Work(Model):
     )
 
 
-class JobRequest(Queueable, _Work):
-    """The data of a job request: what is to run as one Kubernetes Job, and when."""
+class JobRequest(Schedulable, Queueable, _Work):
+    """The data of a job request: what is to run as one Kubernetes Job, or as one for each time of a schedule."""
 
     run_at: Moment | None = Field(default=None, description="Not before this time. By default at once.")
     retry_delay: RetryDelay | None = Field(

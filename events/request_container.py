@@ -16,6 +16,7 @@ OUR_ENV = frozenset(
         "JOBRELAY_EVENT_PATH",
         "JOBRELAY_JOB_ID",
         "JOBRELAY_RESULT_PATH",
+        "JOBRELAY_SCHEDULED_FOR",
         "TRACEPARENT",
     }
 )

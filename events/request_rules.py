@@ -22,7 +22,7 @@ Raw = dict[str, Any]
 def across(data: Raw) -> list[FieldError]:
     """Everything that does not go together. Fields of a wrong type are passed over: they have errors of their own."""
     job = _object(data, "job")
-    return [*_retries(data, job), *_queue(data), *_echo(data), *_within(job), *_failover(data)]
+    return [*_retries(data, job), *_queue(data), *_schedule(data), *_echo(data), *_within(job), *_failover(data)]
 
 
 def _within(job: Raw) -> Iterator[FieldError]:
@@ -66,6 +66,19 @@ def _queue(data: Raw) -> Iterator[FieldError]:
                 yield FieldError(name, "needs dependencies")
     elif isinstance(dependencies, list) and data.get("id") is not None and data["id"] in dependencies:
         yield FieldError("dependencies", "name the request itself")
+
+
+def _schedule(data: Raw) -> Iterator[FieldError]:
+    if data.get("schedule") is None:
+        for name in ("timeZone", "maxRuns", "concurrencyPolicy"):
+            if data.get(name) is not None:
+                yield FieldError(name, "needs schedule")
+        return
+    for name in ("runAt", "dependencies"):
+        if data.get(name) is not None:
+            yield FieldError("schedule", f"does not go with {name}")
+    if data.get("payload") is not None:
+        yield FieldError("payload", "does not go with schedule: its event is on each of its Jobs")
 
 
 def _echo(data: Raw) -> Iterator[FieldError]:

@@ -41,8 +41,9 @@ _COMMANDING: Mapping[str, str] = {
 }
 _ANSWERING: Mapping[str, str] = {
     "id": "A repeat after a crash has the same: drop what you have seen.",
-    "source": "`/namespaces/<namespace>/jobs/<name>`; of `rejected` and of answers `/jobrelay/<installation>`.",
-    "subject": "The request's id; of an answer the control event's.",
+    "source": "`/namespaces/<namespace>/jobs/<name>`, of a schedule `…/cronjobs/<name>`; of `rejected` and of answers "
+    "`/jobrelay/<installation>`.",
+    "subject": "The request's id, of a schedule's run `<id>@<scheduled time>`; of an answer the control event's.",
     "time": "When it happened, by Kubernetes, in whole seconds. Absent from `rejected` and from answers.",
     "causationid": "The `id` of the event that asked for it.",
     "correlationid": "That of the event that asked for it, else the request's id.",
@@ -59,8 +60,8 @@ _CLOSED: Schema = {
 _TITLES = {
     "request": (
         "Job request",
-        "An event that asks for one Kubernetes Job. Some rules about several fields together are checked by jobrelay "
-        "alone, as is the policy of the installation.",
+        "An event that asks for one Kubernetes Job, or for one at each time of a schedule. Some rules about several "
+        "fields together are checked by jobrelay alone, as is the policy of the installation.",
     ),
     "lifecycle": (
         "Lifecycle event",

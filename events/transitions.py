@@ -9,7 +9,7 @@ from events.advance import counted_at, counts, is_ending
 from events.attempts import next_attempt_at, written_time
 from events.kueue import waits
 from events.names import BY_KUEUE, TERMINAL, Payload, Phase
-from events.observed import Condition, Job, Pod
+from events.observed import Condition, Job, Pod, Schedule
 from events.outcome import ENDED, ended_at, failed_pods, outcome, outcome_detail, pod_error
 from events.timestamp import format_epoch
 from events.usage import Usage, usage_now, usage_summary
@@ -48,9 +48,9 @@ class Transition:
     def terminal(self) -> bool:
         return self.phase in TERMINAL
 
-    def id(self, job: Job) -> str:
+    def id(self, about: Job | Schedule) -> str:
         """The CloudEvent's id."""
-        return f"{job.uid}/{self.key}"
+        return f"{about.uid}/{self.key}"
 
 
 def transitions(job: Job, pods: Sequence[Pod], usage: Usage | None = None) -> list[Transition]:

@@ -126,8 +126,8 @@ class AdmissionSettings(BaseModel):
         )
 
 
-def unadmitted(queueing: Queueing, admission: str) -> list[tuple[str, str]]:
-    """Fields of a request that need another setting of JOBRELAY_ADMISSION, with that one."""
+def unadmitted(queueing: Queueing, admission: str, *, scheduled: bool = False) -> list[tuple[str, str]]:
+    """Fields of a request that need another setting of JOBRELAY_ADMISSION, with that one. `scheduled`: it recurs."""
     alone = queueing.exclusive and queueing.key is None
     needs_always = [("exclusive", "JOBRELAY_ADMISSION=always, or a concurrency.key")] if alone else []
     if admission != "off":
@@ -136,6 +136,7 @@ def unadmitted(queueing: Queueing, admission: str) -> list[tuple[str, str]]:
         "concurrency": queueing.key is not None,
         "dependencies": bool(queueing.dependencies),
         "runAt": queueing.run_at is not None,
+        "schedule": scheduled,
     }
     on = "JOBRELAY_ADMISSION=auto, or always"
     return [*needs_always, *((field, on) for field, given in asked.items() if given)]

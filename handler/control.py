@@ -14,9 +14,10 @@ from events.cloudevent import InvalidEvent
 from events.control import ACCEPTED, REJECTED, Command, ControlVerb, accepted, control_key, parse_control, refused
 from events.identity import request_label
 from events.names import Label, Payload, Phase
-from events.observed import Job, Verdict
+from events.observed import Job, Schedule, Verdict
 from events.queueing import read_queueing
 from events.request import InvalidRequest
+from events.schedules import is_exhausted
 from handler.logcontext import about, also, also_event
 from handler.metrics import Metrics
 from handler.publisher import Publisher, until_taken
@@ -35,6 +36,8 @@ BUG_DELAY = 5.0
 """Seconds until a command that met an error of ours is tried again; it counts as an attempt."""
 LOOK_SECONDS = 0.2
 """Time between looks for a request that has no Job yet."""
+Target = Job | Schedule
+"""What a command is carried out on."""
 
 
 class Refusal(Exception):
@@ -135,15 +138,15 @@ class Control:
         instance = self._settings.instance
         try:
             jobs = await self._jobs_of(command)
-            for job in jobs:
-                await self._carry_out(command, job)
+            for one in jobs:
+                await self._carry_out(command, one)
         except Refusal as refusal:
             logger.info("%s refused: %s", command.verb, refusal)
             return refused(command, instance=instance, code=refusal.code, message=str(refusal)), REJECTED
         logger.info("%s accepted", command.verb)
         return accepted(command, instance=instance, jobs=[job.name for job in jobs]), ACCEPTED
 
-    async def _jobs_of(self, command: Command) -> list[Job]:
+    async def _jobs_of(self, command: Command) -> list[Target]:
         """The Jobs meant; waits for one to appear, because a command may overtake its request. Raises `Refusal`."""
         deadline = time.monotonic() + self._settings.control_wait
         while not (jobs := self._known(command) or await self._ended(command)) or _is_newer(command, jobs):
@@ -160,15 +163,16 @@ class Control:
             raise Refusal("AMBIGUOUS", f"several sources use this id; name one as requestsource: {sources}")
         return jobs
 
-    def _known(self, command: Command) -> list[Job]:
-        """The last attempt of each request of this id."""
+    def _known(self, command: Command) -> list[Target]:
+        """The last attempt of each request of this id, or schedules of it."""
         found: dict[tuple[str, str], Job] = {}
         for job in sorted(self._cache.jobs(), key=lambda job: job.attempt):
             if job.request_id == command.subject:
                 found[job.namespace, attempt_name(job, 1)] = job
-        return list(found.values())
+        schedules = (one for one in self._cache.schedules.all() if one.request_id == command.subject)
+        return [*found.values(), *schedules]
 
-    async def _ended(self, command: Command) -> list[Job]:
+    async def _ended(self, command: Command) -> list[Target]:
         """Jobs without our finalizer are done; the cache does not hold them. Empty too when nobody answers."""
         labels = {Label.INSTANCE: self._settings.instance, Label.REQUEST: request_label(command.subject)}
         selector = ",".join(f"{name}={value}" for name, value in labels.items())
@@ -180,11 +184,13 @@ class Control:
                 return []
         return [job for job in _readable(found) if not job.held]
 
-    async def _carry_out(self, command: Command, job: Job) -> None:
+    async def _carry_out(self, command: Command, seen: Target) -> None:
         attempt = 0
         while True:
             try:
-                return await self._write(command, job)
+                if isinstance(seen, Schedule):
+                    return await self._write_schedule(command, seen)
+                return await self._write(command, seen)
             except Unavailable as error:
                 attempt += 1
                 logger.warning("%s waits: %s", command.verb, error)
@@ -195,7 +201,24 @@ class Control:
                 raise Refusal("FINISHED", f"request {command.subject!r} has ended") from error
             except Refused as error:
                 raise Refusal("FORBIDDEN", str(error)) from error
-            job = self._cache.get((job.namespace, job.name)) or self._cache.get(next_key(job)) or job
+            seen = self._now(seen)
+
+    def _now(self, seen: Target) -> Target:
+        """As it is by now; a Job that was let go may have another attempt behind it."""
+        key = (seen.namespace, seen.name)
+        if isinstance(seen, Schedule):
+            return self._cache.schedules.get(key) or seen
+        return self._cache.get(key) or self._cache.get(next_key(seen)) or seen
+
+    async def _write_schedule(self, command: Command, schedule: Schedule) -> None:
+        if command.verb is ControlVerb.CANCEL and schedule.deleted is not None:
+            return  # Perhaps by this very command, before we were killed.
+        if schedule.deleted is not None or is_exhausted(schedule):
+            raise Refusal("FINISHED", f"schedule {command.subject!r} is over")
+        if command.verb is ControlVerb.CANCEL:
+            await self._writes.delete_schedule(schedule)
+        elif schedule.suspend is not (command.verb is ControlVerb.SUSPEND):
+            await self._writes.suspend_schedule(schedule, suspend=not schedule.suspend)
 
     async def _write(self, command: Command, job: Job) -> None:
         if next_attempt_at(job) is not None and self._cache.get((job.namespace, job.name)) is not None:
@@ -227,11 +250,11 @@ class Control:
                 await self._writes.resume(job)
 
 
-def _is_newer(command: Command, jobs: list[Job]) -> bool:
+def _is_newer(command: Command, jobs: list[Target]) -> bool:
     return any(job.newer and command.request_source in (None, job.source) for job in jobs)
 
 
-def _nobody_to_command(command: Command, jobs: list[Job]) -> Refusal:
+def _nobody_to_command(command: Command, jobs: list[Target]) -> Refusal:
     if not jobs:
         return Refusal("UNKNOWN", f"no Job of request {command.subject!r}")
     return Refusal("NEWER_FORMAT", f"request {command.subject!r} belongs to a newer version of jobrelay")

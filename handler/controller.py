@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from functools import partial
 
-from adapters.base import BrokerUnavailable, Kind, Topic
+from adapters.base import Kind, Topic
 from events.attempts import next_attempt_at, next_key, previous_key
 from events.identity import lifecycle_key
 from events.lifecycle import Transition, lifecycle_event, transitions
@@ -16,16 +17,16 @@ from handler.attempts import prepare_next
 from handler.failover import Failover
 from handler.kueue import attend
 from handler.logcontext import about, about_job
+from handler.looks import Looks, NotOurs
 from handler.metrics import Metrics
 from handler.podless import Podless
 from handler.publisher import Publisher
 from handler.queue import Queue
+from handler.schedules import Schedules
 from handler.tracing import OFF, Tracing
 from handler.usage import Sampler
 from handler.workqueue import Key, WorkQueue
 from handler.writes import Writes
-from k8s.base import Conflict, KubernetesError, LeadershipLost, NotFound, Unavailable
-from k8s.clock import backoff
 from k8s.cluster import Cluster
 from k8s.informer import JobCache
 
@@ -35,10 +36,6 @@ WORKERS = 64
 """Jobs that are looked at concurrently; a look is a few calls that wait for the broker or the API server."""
 REPEAT_SECONDS = 10.0
 """A new leader repeats what happened this long before the former one's `published-to`: clocks and watches lag."""
-
-
-class _NotOurs(Exception):
-    """The Job was written by a newer version: it is left alone."""
 
 
 class Controller:
@@ -53,11 +50,13 @@ class Controller:
         sampler: Sampler,
         queue: Queue,
         failover: Failover,
+        schedules: Schedules,
         metrics: Metrics,
         tracing: Tracing = OFF,
     ) -> None:
         self._waiting = queue
         self._failover = failover
+        self._schedules = schedules
         self._cluster = cluster
         self._cache = cache
         self._publisher = publisher
@@ -74,9 +73,11 @@ class Controller:
     def published_to(self) -> float:
         """Every transition before this time (epoch seconds, the API server's clock) is at the broker.
 
-        0 until every Job has been looked at once: the former leader's word stands.
+        0 until every Job and schedule has been looked at once: the former leader's word stands.
         """
-        return min(self._cache.fresh(), self._queue.oldest()) if self._running else 0.0
+        if not self._running:
+            return 0.0
+        return min(self._cache.fresh(), self._queue.oldest(), self._schedules.oldest())
 
     async def run(self, writes: Writes, *, previous: float | None) -> None:
         """Act until cancelled. `previous`: the former leader's `published-to`. Raises `LeadershipLost` (in a group)."""
@@ -88,12 +89,8 @@ class Controller:
             group.create_task(self._sampler.run(self._tell))
             group.create_task(self._podless.run(self._tell))
             group.create_task(self._waiting.run(writes, self._tell))
-            free = asyncio.Semaphore(WORKERS)
-            while True:
-                # One waits for the queue: with each look waiting there itself, every change would wake all of them.
-                await free.acquire()
-                key = await self._queue.get()
-                group.create_task(self._work(key, writes)).add_done_callback(lambda _: free.release())
+            group.create_task(self._schedules.run(writes, previous=previous))
+            await Looks(self._queue, metrics=self._metrics, at_once=WORKERS).run(partial(self._look, writes=writes))
 
     async def _feed(self) -> None:
         while True:
@@ -102,51 +99,21 @@ class Controller:
             changed = await self._cache.changed()
             self._queue.add(changed, since=fresh)
             self._waiting.changed(changed)
+            self._schedules.changed(changed)
 
     def _tell(self, keys: Iterable[Key]) -> None:
         # What was asked for is no transition that a new leader would have to repeat: what the leader vouches for stays.
         self._queue.add(keys, since=float("inf"))
 
-    async def _work(self, key: Key, writes: Writes) -> None:
-        about(namespace=key[0], job=key[1])
-        try:
-            await self._look(key, writes)
-        except LeadershipLost:
-            raise
-        except _NotOurs:
-            # Counted by a metric. Whoever understands it begins where we stopped vouching for everything.
-            self._queue.leave(key)
-        except NotFound:
-            self._queue.done(key)  # It went meanwhile; the watch will say so.
-        except Conflict:
-            # Somebody was faster: the watch brings what they made of it.
-            self._queue.failed(key)
-            self._queue.add_later(key, 0.1)
-        except (BrokerUnavailable, KubernetesError) as error:
-            attempts = self._look_again(key, error)
-            logger.warning("looking again: %s", error, extra={"attempt": attempts})
-        except Exception as error:
-            # A Job that we cannot handle must not stop the others.
-            self._look_again(key, error)
-            logger.exception("look failed")
-        else:
-            self._queue.done(key)
-
-    def _look_again(self, key: Key, error: Exception) -> int:
-        self._metrics.sync_failures.inc()
-        attempts = self._queue.failed(key)
-        retry_after = error.retry_after if isinstance(error, Unavailable) else None
-        self._queue.add_later(key, backoff(attempts, retry_after=retry_after))
-        return attempts
-
     async def _look(self, key: Key, writes: Writes) -> None:
+        about(namespace=key[0], job=key[1])
         job = self._cache.get(key)
         if job is None or not job.held:
             self._forget(key)
             return
         about_job(job)
         if job.newer:
-            raise _NotOurs
+            raise NotOurs
         if (before := previous_key(job)) is not None and self._cache.get(before) is not None:
             return  # Silent until that one is let go.
         await self._advance(key, job, writes)
@@ -177,6 +144,7 @@ class Controller:
         """All of it is out: whatever follows from its end is made, then it is let go."""
         if next_attempt_at(job) is None:
             await self._waiting.settle(job, writes)
+            await self._schedules.settle(job, writes)
             await self._failover.make(job, pods, writes)
         await writes.release(job)
         self._sampler.forget(job.uid)

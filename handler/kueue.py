@@ -17,6 +17,7 @@ def refusals(rendered: Rendered) -> list[FieldError]:
         "dependencies": bool(queueing.dependencies),
         "runAt": queueing.run_at is not None,
         "retryDelay": Annotation.RETRY in notes,
+        "schedule": rendered.job["kind"] == "CronJob",
         "job.spec.suspend": notes.get(Annotation.SUSPENDED_BY) == BY_FUNCTION,
     }
     return [

@@ -1,7 +1,8 @@
-"""From a rendered request to its Job: idempotent, crash-safe at every call. Knows Kubernetes, no broker."""
+"""From a rendered request to its Job or CronJob: idempotent, crash-safe at every call. Knows Kubernetes, no broker."""
 
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Protocol
 
@@ -9,7 +10,7 @@ from events.names import BY_FUNCTION, Annotation, Label, Payload
 from events.observed import Job
 from events.timestamp import format_epoch
 from k8s.base import Conflict, Manifest, NotFound
-from k8s.cluster import Created
+from k8s.cluster import Cluster, Created
 from k8s.job import is_newer
 from k8s.kueue import in_kueue, ungated
 from k8s.manifest import Rendered, secret_for
@@ -37,7 +38,7 @@ class Outcome(StrEnum):
 
 
 class Taken(Exception):
-    """The Job's name belongs to another request (`code` ID_REUSED) or to somebody else (NAME_TAKEN)."""
+    """The name belongs to another request (`code` ID_REUSED) or to somebody else (NAME_TAKEN)."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -45,7 +46,7 @@ class Taken(Exception):
 
 
 class Newer(Exception):
-    """The Job of this name was written by a newer version, and only that can tell what becomes of this request."""
+    """What has this name was written by a newer version, and only that can tell what becomes of this request."""
 
 
 async def launch(cluster: Maker, rendered: Rendered) -> Outcome:
@@ -53,12 +54,27 @@ async def launch(cluster: Maker, rendered: Rendered) -> Outcome:
 
     Raises `Taken`, `Newer`, and what `Cluster.create_job` raises.
     """
+    return await _launch(cluster, rendered, create=cluster.create_job, read=cluster.read_job)
+
+
+async def launch_schedule(cluster: Cluster, rendered: Rendered) -> Outcome:
+    """The same of a CronJob."""
+    return await _launch(cluster, rendered, create=cluster.create_cron_job, read=cluster.read_cron_job)
+
+
+async def _launch(
+    cluster: Maker,
+    rendered: Rendered,
+    *,
+    create: Callable[[Manifest], Awaitable[Created]],
+    read: Callable[[str, str], Awaitable[Manifest]],
+) -> Outcome:
     while True:
         try:
-            created = await cluster.create_job(rendered.job)
+            created = await create(rendered.job)
         except Conflict:
             try:
-                existing = await cluster.read_job(*_key(rendered.job))
+                existing = await read(*_key(rendered.job))
             except NotFound:
                 continue  # It went between the two calls: its name is free.
             if _is_ours(existing, rendered.job) and is_newer(existing):
@@ -86,7 +102,7 @@ def _compare_newer(existing: Manifest, wanted: Manifest) -> None:
     except Taken as error:
         raise Newer(f"written by a newer version: {error}") from error
     if metadata["annotations"].get(Annotation.PAYLOAD) is not None:
-        raise Newer(f"Job {metadata['namespace']}/{metadata['name']} gets its payload from a newer version")
+        raise Newer(f"{_named(existing, wanted)} gets its payload from a newer version")
 
 
 def _compare(existing: Manifest, wanted: Manifest) -> None:
@@ -94,10 +110,15 @@ def _compare(existing: Manifest, wanted: Manifest) -> None:
     mine, found = ours["annotations"], theirs.get("annotations", {})
     identity = (Annotation.ID, Annotation.SOURCE)
     if not _is_ours(existing, wanted) or any(found.get(name) != mine[name] for name in identity):
-        raise Taken("NAME_TAKEN", f"Job {theirs['namespace']}/{theirs['name']} exists and is not of this request")
+        raise Taken("NAME_TAKEN", f"{_named(existing, wanted)} exists and is not of this request")
     if found.get(Annotation.REQUEST_SHA) != mine[Annotation.REQUEST_SHA]:
-        message = f"id {mine[Annotation.ID]!r} was used before, with other data, and its Job still exists"
+        message = f"id {mine[Annotation.ID]!r} was used before, with other data, and its {wanted['kind']} still exists"
         raise Taken("ID_REUSED", message)
+
+
+def _named(existing: Manifest, wanted: Manifest) -> str:
+    metadata = existing["metadata"]
+    return f"{wanted['kind']} {metadata['namespace']}/{metadata['name']}"
 
 
 async def _finish_payload(cluster: Maker, rendered: Rendered, metadata: Manifest) -> None:

@@ -1,4 +1,4 @@
-"""From an event to the requests it makes, and from a request to its Job. Settles no delivery, publishes nothing."""
+"""From an event to the requests it makes, and from a request to its Job, or CronJob. Settles no delivery."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from handler.connections import namespaces_of
 from handler.functions import Functions
 from handler.gate import Gate
 from handler.kueue import refusals as kueue_refusals
-from handler.launcher import Outcome, Taken, launch
+from handler.launcher import Outcome, Taken, launch, launch_schedule
 from handler.logcontext import also
 from handler.metrics import Metrics
 from handler.policy import refusals
@@ -26,6 +26,7 @@ from k8s.base import Refused, Unavailable
 from k8s.cluster import Cluster
 from k8s.function_job import render_call
 from k8s.manifest import ManifestOptions, Rendered, render
+from k8s.schedule_manifest import render_schedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,25 +114,33 @@ class Requests:
     def _render(self, asked: Asked) -> Rendered:
         options = options_of(self._settings, namespace=self._namespaces[0], broker=self._broker)
         reply_to, trace = self._reply_to(asked.event), self._tracing.carrier()
+        scheduled = isinstance(asked, Request) and asked.request.schedule is not None
         if isinstance(asked, Call):
             rendered = render_call(asked, options=options, reply_to=reply_to, trace=trace)
         else:
-            rendered = render(asked, options=options, reply_to=reply_to, trace=trace)
-        size, most = len(rendered.event), self._settings.max_request_bytes
-        if size > most:
-            # Before anything is created: a Job whose Secret is refused would wait for ever.
-            message = f"{size} bytes as a structured event; JOBRELAY_MAX_REQUEST_BYTES allows {most}"
-            raise Refusal("TOO_LARGE", message)
-        self._may_queue(rendered)
+            make = render_schedule if scheduled else render
+            rendered = make(asked, options=options, reply_to=reply_to, trace=trace)
+        self._may_be_as_large(len(rendered.event), scheduled=scheduled)
+        self._may_queue(rendered, scheduled=scheduled)
         return rendered
 
-    def _may_queue(self, rendered: Rendered) -> None:
+    def _may_be_as_large(self, size: int, *, scheduled: bool) -> None:
+        """Raises `Refusal` before anything is created: a Job whose Secret is refused would wait for ever."""
+        bounds = {"JOBRELAY_MAX_REQUEST_BYTES": self._settings.max_request_bytes}
+        if scheduled:
+            bounds["JOBRELAY_INLINE_BYTES, of one with a schedule,"] = self._settings.inline_bytes
+        for name, most in bounds.items():
+            if size > most:
+                raise Refusal("TOO_LARGE", f"{size} bytes as a structured event; {name} allows {most}")
+
+    def _may_queue(self, rendered: Rendered, *, scheduled: bool) -> None:
         """Raises `Refusal` for what this installation admits no Jobs by, or has no more room to wait for."""
         queueing, mode = rendered.queueing, self._settings.admission
         if rendered.kueue:
             fields = kueue_refusals(rendered)
         else:
-            fields = [FieldError(field, f"needs {needed}") for field, needed in unadmitted(queueing, mode)]
+            asked = unadmitted(queueing, mode, scheduled=scheduled)
+            fields = [FieldError(field, f"needs {needed}") for field, needed in asked]
         if fields:
             raise Refusal("ADMISSION_OFF", "; ".join(map(str, fields)), fields)
         if queueing.waits and self._pressure.too_many_waiting():
@@ -154,7 +163,8 @@ class Requests:
             await self._gate.wait()
             try:
                 with self._metrics.create_seconds.time():
-                    outcome = await launch(self._cluster, rendered)
+                    make = launch_schedule if rendered.job["kind"] == "CronJob" else launch
+                    outcome = await make(self._cluster, rendered)
             except Unavailable as error:
                 self._tracing.noticed("paused", error)
                 self._gate.close(error)

@@ -14,6 +14,7 @@ from handler.failover import Failover
 from handler.link import Link
 from handler.publisher import Publisher
 from handler.queue import Queue
+from handler.schedules import Schedules
 from handler.settings import Settings
 from handler.state import State
 from handler.tracing import OFF, Tracing
@@ -82,6 +83,13 @@ class Candidate:
             namespaces=self._namespaces,
             metrics=metrics,
         )
+        schedules = Schedules(
+            cluster=self._cluster,
+            cache=cache,
+            publisher=self._publisher,
+            settings=self._settings,
+            metrics=metrics,
+        )
         controller = Controller(
             cluster=self._cluster,
             cache=cache,
@@ -89,6 +97,7 @@ class Candidate:
             sampler=sampler,
             queue=queue,
             failover=Failover(settings=self._settings, publisher=self._publisher),
+            schedules=schedules,
             metrics=metrics,
             tracing=self._tracing,
         )

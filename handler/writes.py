@@ -1,18 +1,20 @@
-"""What the leader writes to Jobs. Each write first makes sure that the Lease outlives it."""
+"""What the leader writes to Jobs and CronJobs. Each write first makes sure that the Lease outlives it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
 
 from events.names import FINALIZER, Annotation
-from events.observed import Job, Verdict
+from events.observed import Job, Schedule, Verdict
 from events.queueing import queued_at, write_outcomes
+from events.schedules import Runs
 from events.timestamp import format_epoch
 from k8s.base import Manifest, Unavailable
 from k8s.cluster import Cluster, Created
 from k8s.informer import JobCache, Key
 from k8s.job import job_of
 from k8s.lease import Leadership
+from k8s.schedule_manifest import adoption
 
 T = TypeVar("T")
 
@@ -26,7 +28,8 @@ class Call(Protocol):
 class Writes:
     """The leader's hands. Every answer enters the cache before anything is decided anew.
 
-    All raise `LeadershipLost`, `Unavailable`, `NotFound`; with a `Job` also `Conflict` when it has changed since.
+    All raise `LeadershipLost`, `Unavailable`, `NotFound`; with a `Job` or a `Schedule` also `Conflict` when it has
+    changed since.
     """
 
     def __init__(self, *, cluster: Cluster, cache: JobCache, leadership: Leadership) -> None:
@@ -104,6 +107,41 @@ class Writes:
         """End the pods of a Job that is being deleted: its finalizer keeps Kubernetes from doing it."""
         await self._call(lambda: self._cluster.delete_pods(job.namespace, job.uid))
 
+    async def adopt(self, run: Job, *, request_id: str, time: str, governed: bool) -> Job:
+        """Make a new run, of this scheduled time, a request of this id. It may run, unless admission is to say so."""
+        released = None if governed else format_epoch(self._cluster.server_time())
+        return await self._patch(run, adoption(run, request_id=request_id, time=time, released=released))
+
+    async def delete_run(self, run: Job) -> None:
+        """Delete a Job that has never run."""
+        await self._call(lambda: self._cluster.delete_job(run.namespace, run.name, uid=run.uid))
+
+    async def note_runs(self, schedule: Schedule, runs: Runs) -> Schedule:
+        """Write on a CronJob what became of its runs. If it may have no more, Kubernetes is to make no more."""
+        patch = _annotated(schedule, {Annotation.RUNS: runs.to_annotation()})
+        if schedule.max_runs is not None and runs.count >= schedule.max_runs:
+            # With `Replace`, one more would also end the last one.
+            patch["spec"] = {"suspend": True}
+        return await self._patch_schedule(schedule, patch)
+
+    async def suspend_schedule(self, schedule: Schedule, *, suspend: bool) -> Schedule:
+        """Have Kubernetes make no Jobs for it, or go on."""
+        return await self._patch_schedule(schedule, {**_annotated(schedule, {}), "spec": {"suspend": suspend}})
+
+    async def delete_schedule(self, schedule: Schedule) -> None:
+        """Its runs go on."""
+        await self._call(lambda: self._cluster.delete_cron_job(schedule.namespace, schedule.name, uid=schedule.uid))
+
+    async def release_schedule(self, schedule: Schedule) -> None:
+        """Its end is told: take our finalizer off."""
+        patch: Manifest = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
+        await self._call(lambda: self._cluster.patch_cron_job(schedule.namespace, schedule.name, patch))
+
+    async def _patch_schedule(self, schedule: Schedule, patch: Manifest) -> Schedule:
+        patched = await self._call(lambda: self._cluster.patch_cron_job(schedule.namespace, schedule.name, patch))
+        self._cache.schedules.assume(patched)
+        return patched
+
     async def _patch(self, job: Job, patch: Manifest) -> Job:
         patched = await self._call(lambda: self._cluster.patch_job(job.namespace, job.name, patch))
         self._cache.assume(patched)
@@ -148,6 +186,6 @@ class _Guarded:
         await self._call(lambda: self._cluster.delete_secret(namespace, name, uid=uid))
 
 
-def _annotated(job: Job, annotations: Mapping[str, str | None]) -> Manifest:
-    """A patch that holds only if nobody has changed the Job since we saw it."""
-    return {"metadata": {"resourceVersion": job.version, "annotations": annotations}}
+def _annotated(seen: Job | Schedule, annotations: Mapping[str, str | None]) -> Manifest:
+    """A patch that holds only if nobody has changed it since we saw it."""
+    return {"metadata": {"resourceVersion": seen.version, "annotations": annotations}}

@@ -49,6 +49,8 @@ def next_attempt(manifest: Manifest, job: Job, *, at: float) -> Manifest:
         notes[Annotation.PAYLOAD] = Payload.PENDING
     labels = {key: value for key, value in given["labels"].items() if key not in _OF_ONE_JOB}
     metadata = {"name": name, "namespace": given["namespace"], "labels": labels, "annotations": notes}
+    if owners := [_not_controlled(one) for one in given.get("ownerReferences") or () if one["kind"] == "CronJob"]:
+        metadata["ownerReferences"] = owners
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -61,6 +63,11 @@ def payload_secret(manifest: Manifest) -> str | None:
     """Name of the Secret with its event; None where that is on the Job itself."""
     secret = _payload(manifest["spec"]["template"]["spec"])
     return None if secret is None else str(secret["secretName"])
+
+
+def _not_controlled(owner: Manifest) -> Manifest:
+    """It goes with its schedule, whose controller would take it for a run that it has not made."""
+    return {name: value for name, value in owner.items() if name != "blockOwnerDeletion"} | {"controller": False}
 
 
 def _payload(pod: Manifest) -> Manifest | None:

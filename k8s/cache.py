@@ -19,11 +19,11 @@ DELETED_KEPT = 20
 class Contents:
     """What the cache holds, and the rules for it.
 
-    Only Jobs with our finalizer, and only their Pods: those that ran stay as last seen when they are deleted, for they
-    are how the Job started and ended (a deadline deletes its Pods before it fails the Job). The two watches are not in
-    step: a Pod may come before its Job, so one of an unknown Job waits in `early` until the Job watch has passed the
-    Pod's version. By then the Job is known, or it is none of ours any more. Nor is the Job watch in step with the
-    answers to our own PATCHes.
+    Only Jobs with our finalizer, or runs of schedules that are still to get it, and only their Pods: those that ran
+    stay as last seen when they are deleted, for they are how the Job started and ended (a deadline deletes its Pods
+    before it fails the Job). The two watches are not in step: a Pod may come before its Job, so one of an unknown Job
+    waits in `early` until the Job watch has passed the Pod's version. By then the Job is known, or it is none of ours
+    any more. Nor is the Job watch in step with the answers to our own PATCHes.
     """
 
     def __init__(self) -> None:
@@ -46,9 +46,10 @@ class Contents:
         newest = number(known.version) if known else self._released[job.namespace].get(key, -1)
         if number(job.version) <= newest:
             return
-        if known and (known.uid != job.uid or not job.held):
+        kept = job.held or job.new_run
+        if known and (known.uid != job.uid or not kept):
             self.drop_job(key)
-        if job.held:
+        if kept:
             self._keep_job(key, job)
 
     def assume(self, job: Job) -> None:

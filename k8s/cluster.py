@@ -10,12 +10,13 @@ from typing import Any
 
 import orjson
 
-from events.observed import Job, Pod
+from events.observed import Job, Pod, Schedule
 from events.podless import Notice
 from events.usage import PodUsage
 from k8s.base import Expired, Malformed, Manifest, Unavailable
 from k8s.client import JSON, STRATEGIC_MERGE, Client, open_client, segment
 from k8s.config import load
+from k8s.cronjob import parse_cron_job
 from k8s.job import CONTROLLER_UID, parse_job, parse_pod
 from k8s.notice import parse_notice
 from k8s.podmetrics import parse_pod_metrics
@@ -63,15 +64,7 @@ class Cluster:
 
     async def patch_job(self, namespace: str, name: str, patch: Manifest, *, timeout: float | None = None) -> Job:
         """Strategic merge; answers the Job as it then is. A `resourceVersion` in it: that version or `Conflict`."""
-        answer = await self.client.request(
-            "PATCH",
-            _jobs(namespace, name),
-            params=_STRICT,
-            body=patch,
-            content_type=STRATEGIC_MERGE,
-            timeout=timeout,
-        )
-        return parse_job(answer)
+        return parse_job(await self._patch(_jobs(namespace, name), patch, timeout=timeout))
 
     async def delete_job(self, namespace: str, name: str, *, uid: str | None = None) -> None:
         """Foreground: its Pods go first. With `uid`: only that Job (`Conflict`)."""
@@ -80,6 +73,26 @@ class Cluster:
     async def list_jobs(self, namespace: str, selector: str) -> list[Manifest]:
         """All Jobs that the label selector matches, one consistent state."""
         return await self._list(_jobs(namespace), {"labelSelector": selector})
+
+    async def create_cron_job(self, manifest: Manifest) -> Created:
+        """Raises `Conflict` when the name is taken."""
+        return await self._create(_cron_jobs(manifest["metadata"]["namespace"]), manifest)
+
+    async def read_cron_job(self, namespace: str, name: str) -> Manifest:
+        """The whole CronJob as it is now."""
+        return _object(await self.client.request("GET", _cron_jobs(namespace, name)))
+
+    async def patch_cron_job(self, namespace: str, name: str, patch: Manifest) -> Schedule:
+        """As `patch_job`."""
+        return parse_cron_job(await self._patch(_cron_jobs(namespace, name), patch))
+
+    async def delete_cron_job(self, namespace: str, name: str, *, uid: str | None = None) -> None:
+        """Its Jobs stay, and are nobody's afterwards. With `uid`: only that CronJob (`Conflict`)."""
+        await self._delete(_cron_jobs(namespace, name), uid=uid, propagation="Orphan")
+
+    async def list_cron_jobs(self, namespace: str, selector: str) -> list[Manifest]:
+        """As `list_jobs`."""
+        return await self._list(_cron_jobs(namespace), {"labelSelector": selector})
 
     async def pods_of(self, namespace: str, job_uid: str) -> list[Pod]:
         """All Pods of a Job as they are now."""
@@ -136,6 +149,11 @@ class Cluster:
         metadata = _object(answer)["metadata"]
         return Created(uid=metadata.get("uid", ""), version=metadata.get("resourceVersion", ""))
 
+    async def _patch(self, path: str, patch: Manifest, *, timeout: float | None = None) -> bytes:
+        return await self.client.request(
+            "PATCH", path, params=_STRICT, body=patch, content_type=STRATEGIC_MERGE, timeout=timeout
+        )
+
     async def _delete(self, path: str, *, uid: str | None, propagation: str) -> None:
         options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         if uid is not None:
@@ -185,6 +203,10 @@ async def connect(
 
 def _jobs(namespace: str, name: str | None = None) -> str:
     return _path("/apis/batch/v1", namespace, "jobs", name)
+
+
+def _cron_jobs(namespace: str, name: str | None = None) -> str:
+    return _path("/apis/batch/v1", namespace, "cronjobs", name)
 
 
 def _pods(namespace: str, name: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Follows the Jobs of one selector in some namespaces, and their Pods. Decides nothing about them."""
+"""Follows Jobs, their Pods, and CronJobs of one selector in some namespaces. Decides nothing about them."""
 
 import asyncio
 import random
@@ -6,29 +6,47 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from events.observed import Job, Pod
+from events.observed import Job, Pod, Schedule
 from k8s.background import beside
 from k8s.cache import Contents, JobFeed, Key, PodFeed
 from k8s.client import segment
 from k8s.cluster import Cluster
+from k8s.cronjob import parse_cron_job
 from k8s.job import parse_job, parse_pod
 from k8s.reflector import Reflector, WatchTiming
+from k8s.schedule_cache import ScheduleCache, ScheduleFeed
 
 __all__ = ["JobCache", "Key", "follow"]
 
+BATCH = "/apis/batch/v1/namespaces/{}"
+
 
 class JobCache:
-    """Jobs that carry our finalizer and their Pods, as last seen. Reading never waits; the objects never change."""
+    """Jobs that carry our finalizer and their Pods, as last seen. Reading never waits; the objects never change.
 
-    def __init__(self, contents: Contents, watches: Sequence[Reflector[Any]]) -> None:
+    `schedules`: the same of CronJobs.
+    """
+
+    def __init__(self, contents: Contents, schedules: ScheduleCache, watches: Sequence[Reflector[Any]]) -> None:
+        self.schedules = schedules
         self._contents = contents
         self._watches = watches
 
     def jobs(self) -> Sequence[Job]:
-        return list(self._contents.jobs.values())
+        return [job for job in self._contents.jobs.values() if job.held]
 
     def get(self, key: Key) -> Job | None:
-        return self._contents.jobs.get(key)
+        job = self._contents.jobs.get(key)
+        return job if job is not None and job.held else None
+
+    def new_runs(self) -> Sequence[Job]:
+        """Jobs that Kubernetes has made for schedules, and that are still to get our finalizer."""
+        return [job for job in self._contents.jobs.values() if not job.held]
+
+    def new_run(self, key: Key) -> Job | None:
+        """The one of this name."""
+        job = self._contents.jobs.get(key)
+        return None if job is None or job.held else job
 
     def pods(self, job_uid: str) -> list[Pod]:
         return self._contents.pods(job_uid)
@@ -87,39 +105,46 @@ async def follow(
     idle: float = 120.0,
     rng: random.Random | None = None,
 ) -> AsyncIterator[JobCache]:
-    """A cache that has seen every Job and Pod on entry and is kept so. Entering waits for a server that is not there.
+    """A cache that has seen every Job, Pod and CronJob on entry and is kept so. Entering waits for an absent server.
 
     `idle`: seconds of silence after which a watch is taken for dead; bookmarks come about once a minute. Nothing the
     server does ends it: see `JobCache.problem`.
     """
 
-    def watch(feed: Any, namespace: str, *, api: str, parse: Callable[[Any], Any]) -> Reflector[Any]:
+    def watch(sink: Any, namespace: str, *, api: str, parse: Callable[[Any], Any]) -> Reflector[Any]:
         path = api.format(segment(namespace))
         return Reflector(
             cluster.client,
             path=path,
             selector=selector,
             parse=parse,
-            sink=feed(contents, namespace),
+            sink=sink,
             timing=WatchTiming(silence=idle),
             rng=rng or random.Random(),  # noqa: S311 - jitter
         )
 
-    contents = Contents()
+    contents, schedules = Contents(), ScheduleCache()
     homes = dict.fromkeys(namespaces)
-    jobs = [watch(JobFeed, home, api="/apis/batch/v1/namespaces/{}/jobs", parse=parse_job) for home in homes]
-    pods = [watch(PodFeed, home, api="/api/v1/namespaces/{}/pods", parse=parse_pod) for home in homes]
-    async with beside(_run(jobs, pods)):
-        for one in (*jobs, *pods):
+    jobs = [watch(JobFeed(contents, home), home, api=f"{BATCH}/jobs", parse=parse_job) for home in homes]
+    pods = [watch(PodFeed(contents, home), home, api="/api/v1/namespaces/{}/pods", parse=parse_pod) for home in homes]
+    cron_jobs = [
+        watch(ScheduleFeed(schedules, home), home, api=f"{BATCH}/cronjobs", parse=parse_cron_job) for home in homes
+    ]
+    async with beside(_run(jobs, pods, cron_jobs)):
+        for one in (*jobs, *pods, *cron_jobs):
             await one.synced()
-        yield JobCache(contents, (*jobs, *pods))
+        yield JobCache(contents, schedules, (*jobs, *pods, *cron_jobs))
 
 
-async def _run(jobs: Sequence[Reflector[Job]], pods: Sequence[Reflector[Pod]]) -> None:
+async def _run(
+    jobs: Sequence[Reflector[Job]], pods: Sequence[Reflector[Pod]], cron_jobs: Sequence[Reflector[Schedule]]
+) -> None:
     async with asyncio.TaskGroup() as group:
         for of_jobs, of_pods in zip(jobs, pods, strict=True):
             group.create_task(of_jobs.run())
             group.create_task(_after(of_jobs, of_pods))
+        for of_cron_jobs in cron_jobs:
+            group.create_task(of_cron_jobs.run())
 
 
 async def _after(jobs: Reflector[Job], pods: Reflector[Pod]) -> None:

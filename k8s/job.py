@@ -1,17 +1,17 @@
 """From a Job's or Pod's JSON to what we hold of it: a partial decode that skips what we do not use. Judges nothing."""
 
-import sys
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from events import observed
 from events.names import FINALIZER, FORMAT_VERSION, Annotation, Label
 from events.timestamp import parse_epoch
 from k8s.base import Malformed
 from k8s.kueue import in_kueue
+from k8s.metadata import Metadata, Wire, epoch, integer, shared
 
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 """Label of every Pod of a Job: the Job's uid."""
@@ -20,22 +20,18 @@ MAIN = "main"
 """Our one container. A function's Pods may have others: then the one in `DEFAULT_CONTAINER` counts, else the first."""
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 """Annotation of Pods, known to kubectl too."""
+SCHEDULED_TIMESTAMP = "batch.kubernetes.io/cronjob-scheduled-timestamp"
+"""Annotation of Jobs that Kubernetes made for a CronJob; one that somebody made from it by hand has none."""
 
 
-class Wire(Struct, gc=False, rename="camel"):
-    """Base of the shapes on the wire. Unknown fields are skipped without being built."""
-
-
-class Metadata(Wire):
+class Owner(Wire):
+    kind: str
     name: str
-    uid: str = ""
-    namespace: str = ""
-    resource_version: str = ""
-    creation_timestamp: datetime | None = None
-    deletion_timestamp: datetime | None = None
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-    finalizers: list[str] | None = None
+    uid: str
+
+
+class JobMetadata(Metadata):
+    owner_references: list[Owner] | None = None
 
 
 class JobSpec(Wire):
@@ -68,7 +64,7 @@ class JobStatus(Wire):
 
 
 class WireJob(Wire):
-    metadata: Metadata
+    metadata: JobMetadata
     spec: JobSpec
     status: JobStatus = msgspec.field(default_factory=JobStatus)
 
@@ -148,44 +144,49 @@ def job_of(manifest: dict[str, Any]) -> observed.Job:
 def is_newer(manifest: dict[str, Any]) -> bool:
     """Whether a newer version of jobrelay wrote this Job, whatever else it may be: as `observed.Job.newer`."""
     notes = manifest["metadata"].get("annotations") or {}
-    return (_integer(notes.get(Annotation.VERSION)) or 0) > FORMAT_VERSION
+    return (integer(notes.get(Annotation.VERSION)) or 0) > FORMAT_VERSION
 
 
 def _job(wire: WireJob) -> observed.Job:
     meta, spec, status = wire.metadata, wire.spec, wire.status
     notes = meta.annotations or {}
+    owner = next((one for one in meta.owner_references or () if one.kind == "CronJob"), None)
     return observed.Job(
         namespace=meta.namespace,
         name=meta.name,
         uid=meta.uid,
         version=meta.resource_version,
-        created=_epoch(meta.creation_timestamp) or 0.0,
-        deleted=_epoch(meta.deletion_timestamp),
+        created=epoch(meta.creation_timestamp) or 0.0,
+        deleted=epoch(meta.deletion_timestamp),
         held=FINALIZER in (meta.finalizers or ()),
-        format=_integer(notes.get(Annotation.VERSION)) or 0,
+        format=integer(notes.get(Annotation.VERSION)) or 0,
         request_id=notes.get(Annotation.ID, ""),
         source=notes.get(Annotation.SOURCE, ""),
-        service=_shared((meta.labels or {}).get(Label.NAME)),
+        service=shared((meta.labels or {}).get(Label.NAME)),
         context=notes.get(Annotation.CONTEXT, ""),
         tags=notes.get(Annotation.TAGS),
         metadata=notes.get(Annotation.METADATA),
-        reply_to=_shared(notes.get(Annotation.REPLY_TO)),
-        broker=_shared(notes.get(Annotation.BROKER)),
-        ttl=_integer(notes.get(Annotation.TTL)),
-        start_timeout=_integer(notes.get(Annotation.START_TIMEOUT)),
-        timeout=_integer(notes.get(Annotation.TIMEOUT)),
-        payload=_shared(notes.get(Annotation.PAYLOAD)),
+        reply_to=shared(notes.get(Annotation.REPLY_TO)),
+        broker=shared(notes.get(Annotation.BROKER)),
+        ttl=integer(notes.get(Annotation.TTL)),
+        start_timeout=integer(notes.get(Annotation.START_TIMEOUT)),
+        timeout=integer(notes.get(Annotation.TIMEOUT)),
+        payload=shared(notes.get(Annotation.PAYLOAD)),
         released=notes.get(Annotation.RELEASED),
         suspended_by=notes.get(Annotation.SUSPENDED_BY),
         verdict=notes.get(Annotation.VERDICT),
-        queueing=_shared(notes.get(Annotation.QUEUEING)),
-        queued=_shared(notes.get(Annotation.QUEUED)),
+        queueing=shared(notes.get(Annotation.QUEUEING)),
+        queued=shared(notes.get(Annotation.QUEUED)),
         dependencies=notes.get(Annotation.DEPENDENCIES),
-        retry=_shared(notes.get(Annotation.RETRY)),
-        attempt=max(1, _integer(notes.get(Annotation.ATTEMPT)) or 1),
+        retry=shared(notes.get(Annotation.RETRY)),
+        attempt=max(1, integer(notes.get(Annotation.ATTEMPT)) or 1),
         accepted=_moment(notes.get(Annotation.ACCEPTED)),
         failover=Annotation.FAILOVER in notes,
         kueue=in_kueue(meta.labels or {}),
+        run=notes.get(Annotation.RUN),
+        scheduled_at=_moment(notes.get(SCHEDULED_TIMESTAMP)),
+        schedule=shared(owner.name) if owner else None,
+        schedule_uid=shared(owner.uid) if owner else None,
         suspend=spec.suspend,
         parallelism=spec.parallelism,
         completions=spec.completions,
@@ -198,10 +199,17 @@ def _job(wire: WireJob) -> observed.Job:
         failed=status.failed,
         terminating=status.terminating or 0,
         failed_indexes=status.failed_indexes or None,
-        start_time=_epoch(status.start_time),
-        completion_time=_epoch(status.completion_time),
+        start_time=epoch(status.start_time),
+        completion_time=epoch(status.completion_time),
         conditions=tuple(_condition(one) for one in status.conditions or ()),
     )
+
+
+def _moment(text: str | None) -> float | None:
+    try:
+        return None if text is None else parse_epoch(text)
+    except ValueError:
+        return None
 
 
 def _condition(wire: JobCondition) -> observed.Condition:
@@ -210,7 +218,7 @@ def _condition(wire: JobCondition) -> observed.Condition:
         status=wire.status == "True",
         reason=wire.reason,
         message=wire.message,
-        at=_epoch(wire.last_transition_time) or 0.0,
+        at=epoch(wire.last_transition_time) or 0.0,
     )
 
 
@@ -227,22 +235,22 @@ def _pod(wire: WirePod) -> observed.Pod:
         name=meta.name,
         uid=meta.uid,
         job_uid=(meta.labels or {}).get(CONTROLLER_UID, ""),
-        node=_shared(wire.spec.node_name),
-        created=_epoch(meta.creation_timestamp) or 0.0,
-        deleted=_epoch(meta.deletion_timestamp),
+        node=shared(wire.spec.node_name),
+        created=epoch(meta.creation_timestamp) or 0.0,
+        deleted=epoch(meta.deletion_timestamp),
         phase=status.phase,
-        container=_shared(main.name) if main and len(statuses) > 1 else None,
-        index=_integer((meta.annotations or {}).get(COMPLETION_INDEX)),
-        scheduled_reason=_shared(unscheduled.reason) if unscheduled else None,
+        container=shared(main.name) if main and len(statuses) > 1 else None,
+        index=integer((meta.annotations or {}).get(COMPLETION_INDEX)),
+        scheduled_reason=shared(unscheduled.reason) if unscheduled else None,
         scheduled_message=unscheduled.message if unscheduled else None,
-        waiting_reason=_shared(waiting.reason),
+        waiting_reason=shared(waiting.reason),
         waiting_message=waiting.message,
-        started=_epoch(ended.started_at if ended else running_since),
-        finished=_epoch(ended.finished_at) if ended else None,
+        started=epoch(ended.started_at if ended else running_since),
+        finished=epoch(ended.finished_at) if ended else None,
         exit_code=ended.exit_code if ended else None,
         signal=ended.signal if ended else None,
         # The Pod's own reason (Evicted, DeadlineExceeded) says more than the container's Error that it led to.
-        reason=_shared(status.reason or (ended.reason if ended else None)),
+        reason=shared(status.reason or (ended.reason if ended else None)),
         message=(ended.message if ended else None) or status.message,
     )
 
@@ -256,27 +264,3 @@ def _main(statuses: list[ContainerStatus], name: str) -> ContainerStatus | None:
         if one.name == name:
             return one
     return statuses[0] if statuses else None
-
-
-def _epoch(time: datetime | None) -> float | None:
-    return time.timestamp() if time else None
-
-
-def _moment(text: str | None) -> float | None:
-    """As `_integer`, of RFC 3339."""
-    try:
-        return None if text is None else parse_epoch(text)
-    except ValueError:
-        return None
-
-
-def _integer(text: str | None) -> int | None:
-    """Annotations are anybody's to write: what is no plain number counts as absent."""
-    if text is None or len(text) > 18 or not text.isascii() or not text.isdigit():
-        return None
-    return int(text)
-
-
-def _shared(text: str | None) -> str | None:
-    """One string for all equal ones: a few values stand on thousands of Jobs."""
-    return sys.intern(text) if text is not None else None

@@ -32,7 +32,7 @@ MAX_EVENT_BYTES = 1 << 20
 """What a Secret holds (Kubernetes' `MaxSecretSize`)."""
 
 
-def _free(queueing: Queueing, service: str | None) -> bool:
+def ungoverned(queueing: Queueing, service: str | None) -> bool:
     """Nothing waits for admission."""
     return False
 
@@ -54,13 +54,15 @@ class ManifestOptions(PodOptions):
     default_ttl: int = 3600
     default_start_timeout: int = 600
     default_deadline: int | None = None
-    governs: Callable[[Queueing, str | None], bool] = _free
+    governs: Callable[[Queueing, str | None], bool] = ungoverned
     kueue: KueueOptions = field(default_factory=KueueOptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
     """A Job, and its event as the container gets it: `inline` on the Job, else in a Secret, see `secret_for`.
+
+    Of a request with a schedule, `job` is a CronJob.
 
     A Job whose event is not on it is suspended and pending until the Secret is there; one that waits for admission, of
     ours or of Kueue, is suspended too. `ttl` is the wanted one, `ttl_raised` when the request asked for less.
@@ -91,7 +93,10 @@ def render(
     if trace is not None:
         request = replace(request, event=in_trace(request.event, trace))
     spec = request.request.job
-    inline = fits(event, options, pods=spec.parallelism, payload=request.request.payload)
+    # A schedule's event goes with each of its Jobs: there is nobody to bring every one a Secret.
+    inline = request.request.schedule is not None or fits(
+        event, options, pods=spec.parallelism, payload=request.request.payload
+    )
     ttl, raised = lasting(spec.ttl_seconds_after_finished, options)
     labels = _labels(request, options.instance)
     job_spec = _job_spec(request, options, labels=labels, inline=event.decode() if inline else None)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from events.request_container import OUR_ENV
 from handler.metrics import Metrics
 from handler.settings import PREFIX, Settings
 from tests.contract.samples import EXAMPLES
@@ -79,7 +80,7 @@ def test_every_metric_that_readme_names_exists() -> None:
 
 
 def test_every_variable_that_readme_names_exists() -> None:
-    of_containers = {"JOBRELAY_EVENT_PATH", "JOBRELAY_RESULT_PATH", "JOBRELAY_JOB_ID"}
+    of_containers = {name for name in OUR_ENV if name.startswith(PREFIX)}
     streams = {"JOBRELAY_REQUESTS", "JOBRELAY_CONTROL", "JOBRELAY_LIFECYCLE", "JOBRELAY_DEAD", "JOBRELAY_CHAOS"}
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | of_containers | streams
     assert set(re.findall(r"JOBRELAY_[A-Z_]+[A-Z]", README.read_text())) <= known

@@ -78,7 +78,7 @@ def _told(answer: CloudEvent, *, verb: str, request_id: str, form: str) -> int:
     elif accepted:
         jobs = detail.get("jobs")
         names = ", ".join(str(job) for job in jobs) if isinstance(jobs, list) else ""
-        click.echo(clean(f"{request_id}: {verb} accepted, Job {names}"))
+        click.echo(clean(f"{request_id}: {verb} accepted, {names}"))
     if not accepted:
         raise Failed(clean(f"{request_id}: {verb} refused, {error_text(detail.get('error'), None)}"))
     return OK

@@ -6,24 +6,24 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 import msgspec
-import orjson
 from rich.text import Text
 
 from events.identity import request_label
 from events.lifecycle import Transition, transitions
 from events.names import MANAGED_BY, Label, Phase
-from events.observed import Job, Pod
+from events.observed import Job, Pod, Schedule
 from events.outcome import outcome
 from events.queueing import read_outcomes, read_queueing
 from events.usage import PodUsage, Usage, sampled, usage_now
 from handler.commands.errors import OK, Failed
+from handler.commands.facts import facts_of
 from handler.commands.output import amount, clean, duration, phase_text, table, write
 from handler.commands.progress import sentence
+from handler.commands.schedules import find_schedules, schedule_facts, show_schedules
 from handler.connections import cluster_of, namespaces_of
 from handler.settings import Settings
 from k8s.base import KubernetesError, Malformed, NotFound, Refused
@@ -31,7 +31,6 @@ from k8s.cluster import Cluster
 from k8s.job import job_of, parse_pod
 
 _LOOK_SECONDS = 0.5
-_TIMES = frozenset({"created", "deleted", "start_time", "completion_time", "started", "finished", "at"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,26 +63,42 @@ def _waiting(job: Job) -> dict[str, Any]:
 
 
 async def get(settings: Settings, *, request_id: str | None, form: str) -> int:
-    """All Jobs of the installation, or those of one request with all details. Raises `Failed` when there is none."""
+    """All Jobs and schedules of the installation, or those of one request. Raises `Failed` when there is none."""
     async with cluster_of(settings) as cluster:
-        found = await with_usage(cluster, settings, await find(cluster, settings, request_id=request_id))
+        namespaces = namespaces_of(settings, cluster)
+        jobs = await find(cluster, settings, request_id=request_id)
+        plans = await find_schedules(cluster, namespaces, selector=_selector(settings, request_id))
+        if request_id is not None:
+            jobs += await find(cluster, settings, request_id=request_id, label=Label.SCHEDULE)
+        found = await with_usage(cluster, settings, jobs)
         now = cluster.server_time()
-    if request_id is not None and not found:
+    if request_id is not None and not found and not plans:
         raise Failed(f"no Job of request {request_id}")
     if form != "table":
-        for one in found:
-            write(form, facts(one))
-    elif found:
-        columns = ("ID", "SERVICE", "JOB", "PHASE", "AGE", "DURATION", "EXIT", "DETAIL")
-        table(columns, [_row(one, now) for one in found], wide="DETAIL")
+        for document in (*(schedule_facts(one, now=now) for one in plans), *map(facts, found)):
+            write(form, document)
     else:
-        click.echo("no Jobs", err=True)
+        _show(plans, found, now)
     return OK
 
 
-async def find(cluster: Cluster, settings: Settings, *, request_id: str | None = None) -> list[Found]:
-    """Jobs of the installation with their Pods, oldest first."""
-    selector = _selector(settings, request_id)
+def _show(plans: Sequence[Schedule], found: Sequence[Found], now: float) -> None:
+    if plans:
+        show_schedules(plans, now=now)
+    if plans and found:
+        click.echo()
+    if found:
+        columns = ("ID", "SERVICE", "JOB", "PHASE", "AGE", "DURATION", "EXIT", "DETAIL")
+        table(columns, [_row(one, now) for one in found], wide="DETAIL")
+    elif not plans:
+        click.echo("no Jobs", err=True)
+
+
+async def find(
+    cluster: Cluster, settings: Settings, *, request_id: str | None = None, label: str = Label.REQUEST
+) -> list[Found]:
+    """Jobs of the installation with their Pods, oldest first; with label `SCHEDULE`, the runs of that schedule."""
+    selector = _selector(settings, request_id, label)
     found = []
     for namespace in namespaces_of(settings, cluster):
         jobs = await cluster.list_jobs(namespace, selector)
@@ -94,7 +109,7 @@ async def find(cluster: Cluster, settings: Settings, *, request_id: str | None =
             except Malformed as error:
                 click.echo(f"left out: {clean(error)}", err=True)
                 continue
-            if request_id in (None, job.request_id):
+            if not job.new_run and (label == Label.SCHEDULE or request_id in (None, job.request_id)):
                 found.append(Found(job=job, pods=[pod for pod in pods if pod.job_uid == job.uid]))
     return sorted(found, key=lambda one: (one.job.created, one.job.name))
 
@@ -125,10 +140,10 @@ class _PodList(msgspec.Struct):
     items: list[msgspec.Raw]
 
 
-def _selector(settings: Settings, request_id: str | None) -> str:
+def _selector(settings: Settings, request_id: str | None, label: str = Label.REQUEST) -> str:
     labels = {Label.MANAGED_BY: MANAGED_BY, Label.INSTANCE: settings.instance}
     if request_id is not None:
-        labels[Label.REQUEST] = request_label(request_id)
+        labels[label] = request_label(request_id)
     return ",".join(f"{name}={value}" for name, value in labels.items())
 
 
@@ -159,44 +174,17 @@ def facts(found: Found) -> dict[str, Any]:
     job, last = found.job, found.last
     verdict = job.verdict_of()
     return {
+        "kind": "job",
         "id": job.request_id,
         "source": job.source,
         "service": job.service,
         "phase": last.phase,
         "detail": last.detail,
-        "verdict": _facts(verdict) if verdict is not None else None,
+        "verdict": facts_of(verdict) if verdict is not None else None,
         "usage": usage_now(found.usage) if found.usage is not None else None,
-        "job": _facts(job, without=("request_id", "source", "service", "verdict")),
-        "pods": [_facts(pod, without=("namespace", "job_uid")) for pod in found.pods],
+        "job": facts_of(job, without=("request_id", "source", "service", "verdict")),
+        "pods": [facts_of(pod, without=("namespace", "job_uid")) for pod in found.pods],
     }
-
-
-def _facts(struct: msgspec.Struct, *, without: Sequence[str] = ()) -> dict[str, Any]:
-    return {
-        _camel(name): _fact(name, getattr(struct, name)) for name in struct.__struct_fields__ if name not in without
-    }
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(word.capitalize() for word in rest)
-
-
-def _fact(name: str, value: Any) -> Any:
-    if name in _TIMES and isinstance(value, float):
-        return datetime.fromtimestamp(value, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    if name in ("context", "tags", "metadata") and isinstance(value, str):
-        return _json(value)
-    if isinstance(value, tuple):
-        return [_facts(one) for one in value]
-    return value
-
-
-def _json(text: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
 
 
 async def logs(settings: Settings, *, request_id: str, follow: bool, tail: int | None) -> int:

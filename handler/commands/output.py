@@ -24,6 +24,8 @@ STYLES = {
     "failed": "red",
     "cancelled": "magenta",
     "rejected": "red",
+    "scheduled": "cyan",
+    "unscheduled": "magenta",
 }
 """Colours of phases."""
 

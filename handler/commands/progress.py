@@ -1,6 +1,6 @@
 """What lifecycle events tell about requests, folded into one state each. Pure: reads no broker, draws nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from events.names import JOB_TYPE, TERMINAL, Phase
 from handler.commands.output import amount
 from handler.commands.reading import Heard
 
-_ENDS = TERMINAL | {Phase.REJECTED}
+_ENDS = TERMINAL | {Phase.REJECTED, Phase.UNSCHEDULED}
 _RESULT_LENGTH = 200
 
 
@@ -42,7 +42,7 @@ class Progress:
     @property
     def exit_code(self) -> int:
         """What a command that waited for this request ends with: the container's code if it failed with one, else 1."""
-        if self.phase == Phase.SUCCEEDED:
+        if self.phase in (Phase.SUCCEEDED, Phase.UNSCHEDULED):
             return 0
         code = self.detail.get("exitCode")
         return code if self.phase == Phase.FAILED and isinstance(code, int) and 0 < code < 256 else 1
@@ -119,11 +119,11 @@ def detail_of(event: CloudEvent) -> Mapping[str, Any]:
 def sentence(phase: str, detail: Mapping[str, Any]) -> str:
     """What a phase's detail says, on one line."""
     error = detail.get("error")
+    if phase in _WAITS:
+        return ", ".join(_WAITS[phase](detail))
     match phase:
         case Phase.CREATED:
             return f"Job {detail.get('namespace')}/{detail.get('jobName')}"
-        case Phase.QUEUED:
-            return ", ".join(_queued(detail))
         case Phase.STARTED:
             node = f" on {detail['node']}" if detail.get("node") else ""
             return f"pod {detail.get('podName')}{node}"
@@ -210,5 +210,20 @@ def _results(detail: Mapping[str, Any]) -> list[str]:
     return [f"result {text if len(text) <= _RESULT_LENGTH else text[:_RESULT_LENGTH] + '...'}"]
 
 
+def _recurs(detail: Mapping[str, Any]) -> list[str]:
+    at, runs = detail.get("nextRun"), detail.get("runs")
+    told = [str(detail.get("schedule"))]
+    told += [f"first run at {at}"] if at else []
+    return told if runs is None else [*told, f"{runs} runs"]
+
+
 def _who(detail: Mapping[str, Any]) -> str:
     return f"by {detail['by']}" if detail.get("by") else ""
+
+
+_WAITS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
+    Phase.QUEUED: _queued,
+    Phase.SCHEDULED: _recurs,
+    Phase.UNSCHEDULED: _recurs,
+}
+"""The phases in which nothing has happened yet."""

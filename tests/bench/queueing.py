@@ -20,6 +20,7 @@ from k8s.base import Manifest
 from k8s.cache import Contents
 from k8s.informer import JobCache
 from k8s.job import job_of
+from k8s.schedule_cache import ScheduleCache
 from tests.bench.apiserver import complete
 from tests.bench.feed import LIFECYCLE, feeding, holds
 from tests.bench.load import IDLE, IN_FLIGHT, Bare, Fields, cpu_seconds, make_events, many, no_pods, rendered
@@ -48,7 +49,7 @@ def deciding(site: Site, *, count: int) -> Deciding:
     contents = Contents()
     for job in _jobs(site, count=count):
         contents.put_job(job_of(job))
-    cache, metrics = JobCache(contents, []), Metrics()
+    cache, metrics = JobCache(contents, ScheduleCache(), []), Metrics()
     queue = Queue(cluster=site.cluster, cache=cache, settings=LIMITS, namespaces=[site.namespace], metrics=metrics)
     keys = list(contents.jobs)
     queue.changed(keys)

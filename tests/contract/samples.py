@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 EXAMPLES = Path(__file__).parents[2] / "events" / "examples"
-REQUESTS = ("webhook-worker", "single", "parallel", "indexed", "work-queue", "data-migration", "gpu")
+REQUESTS = ("webhook-worker", "single", "parallel", "indexed", "work-queue", "data-migration", "gpu", "schedule")
 
 
 def example(name: str) -> Any:

@@ -15,6 +15,7 @@ from events.schema import schema_of
 from k8s.cluster import Cluster
 from tests.contract.samples import EXAMPLES, REQUESTS, example
 from tests.handler.relay import Client, detail, running
+from tests.handler.samples import by_hand
 
 POLICY: dict[str, Any] = {"secrets": ("migration-*",), "claims": ("billing-data",)}
 RESULTS = {
@@ -60,6 +61,7 @@ async def test_each_request_ends_with_the_result_that_it_is_an_example_of(
             assert (name, ended.get_type().rpartition(".")[2]) == (name, "succeeded"), detail(ended)
             assert result_of(detail(ended)) == expected, name
         await gpus_are_asked_for(client, cluster)
+        await report_is_made(client, cluster)
 
 
 async def test_function_makes_a_thumbnail_of_the_uploaded_image(broker: MemoryBroker, cluster: Cluster) -> None:
@@ -86,6 +88,19 @@ async def gpus_are_asked_for(client: Client, cluster: Cluster) -> None:
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "2"
     stalled = detail(await client.reached("gpu", "stalled", seconds=40))
     assert stalled["error"]["errorCode"] == "UNSCHEDULABLE"
+
+
+async def report_is_made(client: Client, cluster: Cluster) -> None:
+    """Its time is in the night: it is run by hand."""
+    told = detail(await client.reached("nightly-report", "scheduled"))
+    assert told["nextRun"][11:] in ("01:00:00Z", "02:00:00Z")
+    (cron_job,) = await cluster.list_cron_jobs("default", "")
+    await cluster.create_job(by_hand(cron_job))
+    (job,) = [one for one in await cluster.list_jobs("default", "") if one["metadata"]["name"] == "by-hand"]
+    time = job["metadata"]["creationTimestamp"]
+    ended = detail(await client.ended(f"nightly-report@{time}", seconds=40))
+    assert ended["result"] == {"reported": time[:10]}
+    assert ended["scheduledFor"] == time
 
 
 async def provide(cluster: Cluster) -> None:

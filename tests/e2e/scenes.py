@@ -14,6 +14,7 @@ from tests.e2e.confined import confined
 from tests.e2e.functions import functions
 from tests.e2e.kueue import kueue
 from tests.e2e.observer import Observer, request
+from tests.e2e.schedules import schedules
 from tests.e2e.site import Relay, Site, until
 
 BUSY = "trap 'exit 0' TERM; while :; do :; done"
@@ -166,6 +167,7 @@ SCENES = {
     "confined": confined,
     "functions": functions,
     "kueue": kueue,
+    "schedules": schedules,
 }
 
 

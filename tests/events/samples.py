@@ -1,4 +1,4 @@
-"""Makers of events, Jobs and Pods for tests: complete by themselves, a test names only what it is about."""
+"""Makers of events, Jobs, Pods and CronJobs for tests: complete by themselves, a test names only what it is about."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from events.cloudevent import build
 from events.names import REQUESTED_TYPE
-from events.observed import Condition, Job, Pod
+from events.observed import Condition, Job, Pod, Schedule
 
 NOON = 1_795_262_400.0
 """2026-11-21T12:00:00Z."""
@@ -36,6 +36,21 @@ def make_job(**fields: Any) -> Job:
         "backoff_limit": 0,
     }
     return Job(**(fixed | fields))
+
+
+def make_schedule(**fields: Any) -> Schedule:
+    fixed: dict[str, Any] = {
+        "namespace": "default",
+        "name": "mail-abc",
+        "uid": "uid-s",
+        "version": "7",
+        "created": NOON,
+        "request_id": "s",
+        "source": "/tests",
+        "context": '{"id":"e1","type":"dev.jobrelay.job.requested"}',
+        "cron": "0 3 * * *",
+    }
+    return Schedule(**(fixed | fields))
 
 
 def make_pod(name: str = "p1", **fields: Any) -> Pod:

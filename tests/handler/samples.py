@@ -9,6 +9,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from events.cloudevent import build
 from events.names import CONTROL_TYPE, REQUESTED_TYPE
+from k8s.base import Manifest
 
 T = TypeVar("T")
 SOURCE = "/tests"
@@ -36,6 +37,24 @@ def make_command(verb: str, subject: str, *, event_id: str = "command-1", **attr
         "subject": subject,
     }
     return build(fixed | attributes, None)
+
+
+def by_hand(cron_job: Manifest) -> Manifest:
+    """A Job of this CronJob, as `kubectl create job by-hand --from=cronjob/…` makes it."""
+    template, owner = cron_job["spec"]["jobTemplate"], cron_job["metadata"]
+    reference = {"apiVersion": "batch/v1", "kind": "CronJob", "name": owner["name"], "uid": owner["uid"]}
+    metadata = {
+        "name": "by-hand",
+        "namespace": owner["namespace"],
+        "ownerReferences": [{**reference, "controller": True}],
+    }
+    notes = {**template["metadata"]["annotations"], "cronjob.kubernetes.io/instantiate": "manual"}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {**template["metadata"], **metadata, "annotations": notes},
+        "spec": template["spec"],
+    }
 
 
 def waits_for(file: Path) -> str:

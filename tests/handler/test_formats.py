@@ -27,7 +27,9 @@ from tests.handler.relay import Client, detail, relaying
 from tests.handler.samples import make_command, make_request, until
 from tests.handler.test_sources import connected
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "formats").glob("*.json"))
+ALL = sorted((Path(__file__).parents[1] / "formats").glob("*.json"))
+EXAMPLES = [path for path in ALL if not path.stem.endswith("-schedule")]
+"""Those of Jobs; for the others see test_schedule_formats.py."""
 KINDS: dict[str, dict[str, Any]] = {
     "inline": {},
     "secret": {"inline_bytes": 0},
@@ -63,8 +65,8 @@ def of_format(version: int) -> list[Path]:
 
 
 def test_each_format_has_its_examples() -> None:
-    assert {path.stem for path in EXAMPLES} == {
-        f"{version}-{kind}" for version in range(1, FORMAT_VERSION + 1) for kind in KINDS
+    assert {path.stem for path in ALL} == {
+        f"{version}-{kind}" for version in range(1, FORMAT_VERSION + 1) for kind in (*KINDS, "schedule")
     }
 
 

@@ -182,6 +182,7 @@ async def test_nobody_else_says_when_a_job_of_kueue_s_runs(broker: MemoryBroker,
         ("dependencies", {"dependencies": ["other"]}),
         ("runAt", {"runAt": "2026-01-01T00:00:00Z"}),
         ("retryDelay", {"retries": 1, "retryDelay": 1}),
+        ("schedule", {"schedule": "@hourly"}),
     ],
 )
 async def test_what_would_have_us_say_when_it_runs_is_refused(

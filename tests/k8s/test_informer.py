@@ -39,9 +39,9 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def cache(cluster: Cluster, server: Server) -> AsyncIterator[JobCache]:
-    """Synced, and both watches open."""
+    """Synced, and all watches open."""
     async with following(cluster) as cache:
-        await eventually(lambda: len(server.watchers) == 2)
+        await eventually(lambda: len(server.watchers) == 3)
         yield cache
 
 
@@ -197,7 +197,7 @@ async def test_versions_that_are_always_too_old_are_not_listed_for_faster_and_fa
     server.answer(410, status(410, "Expired"), part="/jobs?watch=1", times=4)
     server.cut()
     await eventually(lambda: len(lists(server)) == 5)
-    await eventually(lambda: len(server.watchers) == 2)
+    await eventually(lambda: len(server.watchers) == 3)
     server.put(JOBS, make_job("back"))
     await eventually(lambda: names(cache) == ["back"])
     assert waits == [1, 2, 3], "the first list is made at once"
@@ -427,7 +427,7 @@ async def test_reopening_a_watch_is_no_sign_of_life(cache: JobCache, server: Ser
     before = cache.fresh()
     server.cut()
     await eventually(lambda: len(watches(server)) >= 2)
-    await eventually(lambda: len(server.watchers) == 2)
+    await eventually(lambda: len(server.watchers) == 3)
     assert cache.fresh() == before
 
 
@@ -440,7 +440,7 @@ async def test_watch_that_was_away_is_in_step_only_after_a_while(
     await eventually(lambda: cache.age() > lag + 1)
     before = cache.fresh()
     server.cut()
-    await eventually(lambda: len(watches(server)) >= 2 and len(server.watchers) == 2)
+    await eventually(lambda: len(watches(server)) >= 2 and len(server.watchers) == 3)
     server.bookmark(PODS)
     server.put(JOBS, make_job("a"))
     await eventually(lambda: names(cache) == ["a"])

@@ -1,0 +1,97 @@
+"""Schedules as `jobrelay get` shows them: when they run, how often they have, how that ended. Needs no broker."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.text import Text
+
+from events.names import Phase
+from events.observed import Schedule
+from events.schedules import is_exhausted, next_run, read_runs
+from handler.commands.facts import facts_of
+from handler.commands.output import clean, phase_text, table
+from k8s.base import KubernetesError, Malformed
+from k8s.cluster import Cluster
+from k8s.cronjob import schedule_of
+
+_COLUMNS = (
+    *("SCHEDULE", "SERVICE", "CRONJOB", "CRON", "LAST RUN", "OUTCOME", "NEXT RUN", "RUNS"),
+    *("SUCCEEDED", "FAILED", "CANCELLED"),
+)
+
+
+async def find_schedules(cluster: Cluster, namespaces: Sequence[str], *, selector: str) -> list[Schedule]:
+    """Those that the label selector matches, oldest first. That this user may not see them is said, and no error."""
+    found = []
+    for namespace in namespaces:
+        try:
+            listed = await cluster.list_cron_jobs(namespace, selector)
+        except KubernetesError as error:
+            click.echo(f"schedules in {namespace} are left out: {clean(error)}", err=True)
+            continue
+        for manifest in listed:
+            try:
+                found.append(schedule_of(manifest))
+            except Malformed as error:
+                click.echo(f"left out: {clean(error)}", err=True)
+    return sorted(found, key=lambda one: (one.created, one.name))
+
+
+def show_schedules(found: Sequence[Schedule], *, now: float) -> None:
+    """As a table. `now`: epoch seconds."""
+    table(_COLUMNS, [_row(one, now) for one in found])
+
+
+def schedule_facts(schedule: Schedule, *, now: float) -> dict[str, Any]:
+    """One with all that is known of it; times as RFC 3339."""
+    runs = read_runs(schedule.runs)
+    ours = ("request_id", "source", "service", "cron", "time_zone", "concurrency_policy", "suspend", "max_runs", "runs")
+    return {
+        "kind": "schedule",
+        "id": schedule.request_id,
+        "source": schedule.source,
+        "service": schedule.service,
+        "phase": Phase.UNSCHEDULED if _is_over(schedule) else Phase.SCHEDULED,
+        "schedule": schedule.cron,
+        "timeZone": schedule.time_zone,
+        "concurrencyPolicy": schedule.concurrency_policy,
+        "suspended": schedule.suspend,
+        "lastRun": runs.last,
+        "lastOutcome": _outcome(schedule),
+        "nextRun": _next(schedule, now),
+        "maxRuns": schedule.max_runs,
+        "runs": facts_of(runs, without=("last", "job")),
+        "cronJob": facts_of(schedule, without=ours),
+    }
+
+
+def _row(schedule: Schedule, now: float) -> list[str | Text]:
+    runs = read_runs(schedule.runs)
+    held = "over" if _is_over(schedule) else "suspended" if schedule.suspend else ""
+    return [
+        schedule.request_id,
+        schedule.service or "",
+        f"{schedule.namespace}/{schedule.name}",
+        " ".join(filter(None, (schedule.cron, schedule.time_zone))),
+        runs.last or "",
+        phase_text(_outcome(schedule) or ""),
+        held or _next(schedule, now) or "",
+        f"{runs.count}" if schedule.max_runs is None else f"{runs.count}/{schedule.max_runs}",
+        *(str(count) for count in (runs.succeeded, runs.failed, runs.cancelled)),
+    ]
+
+
+def _is_over(schedule: Schedule) -> bool:
+    """No further run will begin."""
+    return schedule.deleted is not None or is_exhausted(schedule)
+
+
+def _outcome(schedule: Schedule) -> str | None:
+    """How its last run ended; None before the first one, and while it goes on."""
+    runs = read_runs(schedule.runs)
+    return runs.recent.get(runs.last) if runs.last is not None else None
+
+
+def _next(schedule: Schedule, now: float) -> str | None:
+    return None if schedule.suspend or _is_over(schedule) else next_run(schedule, after=now)
