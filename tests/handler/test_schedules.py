@@ -340,6 +340,8 @@ class Dying:
         return counted
 
 
+PATIENCE = 100.0
+"""Seconds: many of them live at the same time."""
 CALLS = 9
 """The CronJob is made; each of two runs is counted, let go, counted as ended, and released."""
 
@@ -354,9 +356,9 @@ async def survived(cluster: Cluster, directory: Path, *, at: int, carried_out: b
         await broker.declare()
         async with running(broker, dying, instance=name) as client:
             await client.publish(request)
-            await asyncio.wait_for(dying.dead.wait(), 60)
+            await asyncio.wait_for(dying.dead.wait(), PATIENCE)
         async with running(broker, cluster, instance=name) as client:
-            assert detail(await client.reached(name, "unscheduled", seconds=60))["runs"] == 2
+            assert detail(await client.reached(name, "unscheduled", seconds=PATIENCE))["runs"] == 2
             assert list((await runs(client, name)).values()) == [WHOLE, WHOLE], dying.calls
             assert mark.read_text() == "x\n" * 2, dying.calls
             (cron_job,) = await cluster.list_cron_jobs("default", f"{Label.INSTANCE}={name}")
@@ -365,11 +367,14 @@ async def survived(cluster: Cluster, directory: Path, *, at: int, carried_out: b
 
 
 @pytest.mark.slow
-async def test_it_runs_as_often_as_it_may_wherever_jobrelay_is_stopped(cluster: Cluster, tmp_path: Path) -> None:
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("carried_out", [False, True], ids=["before a call", "after a call"])
+async def test_it_runs_as_often_as_it_may_wherever_jobrelay_is_stopped(
+    cluster: Cluster, tmp_path: Path, carried_out: bool
+) -> None:
     async with asyncio.TaskGroup() as group:
         for at in range(1, CALLS + 1):
-            for carried_out in (False, True):
-                group.create_task(survived(cluster, tmp_path, at=at, carried_out=carried_out))
+            group.create_task(survived(cluster, tmp_path, at=at, carried_out=carried_out))
 
 
 async def test_one_deleted_before_it_was_let_go_is_no_run(broker: MemoryBroker, cluster: Cluster) -> None:
@@ -552,3 +557,17 @@ async def test_one_of_a_newer_version_is_left_alone(broker: MemoryBroker, cluste
         (job, *_) = await jobs(cluster)
         assert job["metadata"]["annotations"][Annotation.RUN] == "new"
         assert await client.events("s") == []
+
+
+async def test_attempts_of_a_run_are_of_that_run_and_the_next_run_counts_as_one(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    async with running(broker, cluster) as client:
+        await client.publish(make_schedule(script="exit 1", maxRuns=2, retries=1, retryDelay=1))
+        assert detail(await client.reached("s", "unscheduled", seconds=60))["runs"] == 2
+        told = await runs(client)
+        tried = ["created", "started", "retrying", "started", "failed"]
+        assert [[one for one in phases if one != "queued"] for phases in told.values()] == [tried, tried]
+        found = noted((await cron_jobs(cluster))[0])
+        assert (found.count, found.failed, found.succeeded) == (2, 2, 0)
+        assert len(await jobs(cluster)) == 4
