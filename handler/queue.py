@@ -173,10 +173,15 @@ class Queue:
         ]
 
     def _counted(self) -> dict[str, int]:
-        room = sum(hold.reason in FOR_ROOM for hold in self._holds.values())
+        # Those not decided about yet are taken to wait for room: handlers rely on it that nobody is left out.
+        holds = (self._holds.get(key) for key in self._waiting)
+        otherwise = sum(hold is not None and hold.reason not in FOR_ROOM for hold in holds)
         standing = Counter(self._standing.values())
-        waiting = standing[Standing.HELD] + standing[Standing.WAITING] - room
-        return {"queued": room + standing[Standing.COMING], "waiting": waiting, "active": standing[Standing.ACTIVE]}
+        return {
+            "queued": standing[Standing.WAITING] - otherwise + standing[Standing.COMING],
+            "waiting": standing[Standing.HELD] + otherwise,
+            "active": standing[Standing.ACTIVE],
+        }
 
     async def _act(self, decisions: Decisions, writes: Writes) -> bool:
         """Carry it out, so many at a time; on return all of it is known to be so, or known not to be."""

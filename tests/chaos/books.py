@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -42,50 +42,57 @@ class Books:
         self.key_peak = 0
         self._wanted = wanted
         self._limits = limits
-        self._jobs: dict[str, Manifest] = {}
-        self._uids: dict[str, str] = {}
-        self._active: set[str] = set()
+        self._jobs: dict[str, dict[str, Manifest]] = {}
+        self._active: dict[str, str] = {}
         self._came: dict[str, float] = {}
         self._went: dict[str, float] = {}
 
     def note(self, job: Manifest, *, at: float, gone: bool = False) -> None:
         """A Job is so now. `at`: seconds of any clock."""
-        request_id = str(job["metadata"]["annotations"][Annotation.ID])
-        uid = job["metadata"]["uid"]
-        if self._uids.setdefault(request_id, uid) != uid:
-            self.problems.append(f"{request_id}: a second Job")
-        self._jobs[request_id] = job
+        metadata = job["metadata"]
+        request_id, uid = str(metadata["annotations"][Annotation.ID]), metadata["uid"]
+        attempts = self._jobs.setdefault(request_id, {})
+        attempts[uid] = job
+        if len(attempts) > self._wanted[request_id].attempts:
+            self.problems.append(f"{request_id}: {len(attempts)} Jobs")
         self._came.setdefault(request_id, at)
-        before = request_id in self._active
         if gone or not _is_active(job):
-            self._active.discard(request_id)
+            self._active.pop(uid, None)
             return
-        self._active.add(request_id)
-        if not before:
+        if uid not in self._active:
+            self._active[uid] = request_id
             self._went.setdefault(request_id, at)
-            self._check_dependencies(request_id)
-        self._check_limits(job["metadata"]["resourceVersion"])
+            self._check_order(request_id, uid)
+        self._check_limits(metadata["resourceVersion"])
 
-    def _check_dependencies(self, request_id: str) -> None:
+    def _check_order(self, request_id: str, uid: str) -> None:
+        *before, last = self._jobs[request_id]
+        if uid != last or any(_end(self._jobs[request_id][one]) is None for one in before):
+            self.problems.append(f"{request_id}: runs though another attempt is not over")
         turn = self._wanted[request_id]
         allowed = ("Complete", "Failed") if turn.run_on_failure else ("Complete",)
         for one in turn.dependencies:
-            if one not in self._jobs or _end(self._jobs[one]) not in allowed:
+            if self._ended(one) not in allowed:
                 self.problems.append(f"{request_id}: ran before {one} had ended as it must")
 
+    def _ended(self, request_id: str) -> str | None:
+        """How the last of its attempts has ended, if it has."""
+        attempts = list(self._jobs.get(request_id, {}).values())
+        return _end(attempts[-1]) if len(attempts) == self._wanted[request_id].attempts else None
+
     def _check_limits(self, version: str) -> None:
-        keys = Counter(key for name in self._active if (key := self._wanted[name].key) is not None)
+        keys: dict[str, list[Turn]] = defaultdict(list)
+        for turn in (self._wanted[name] for name in self._active.values()):
+            if turn.key is not None:
+                keys[turn.key].append(turn)
         self.peak = max(self.peak, len(self._active))
-        self.key_peak = max(self.key_peak, *keys.values(), 0)
+        self.key_peak = max(self.key_peak, *map(len, keys.values()), 0)
         if len(self._active) > self._limits.total:
             self.problems.append(f"{len(self._active)} active at version {version}")
-        for key, count in keys.items():
-            most = min(self._limits.per_key, *(self._wanted[one].most for one in self._active_on(key)))
-            if count > most:
-                self.problems.append(f"{count} active on {key} at version {version}, which allows {most}")
-
-    def _active_on(self, key: str) -> list[str]:
-        return [name for name in self._active if self._wanted[name].key == key]
+        for key, turns in keys.items():
+            most = min(self._limits.per_key, *(turn.most for turn in turns))
+            if len(turns) > most:
+                self.problems.append(f"{len(turns)} active on {key} at version {version}, which allows {most}")
 
     # At the end
 
@@ -95,30 +102,30 @@ class Books:
         return len(self._jobs)
 
     def waiting(self) -> list[str]:
-        """Requests whose Jobs may not run now."""
-        return [name for name, job in self._jobs.items() if job["spec"].get("suspend") and _end(job) is None]
+        """Requests that have a Job which may not run now."""
+        return [name for name, attempts in self._jobs.items() if any(map(_waits, attempts.values()))]
 
     def open(self) -> dict[str, str]:
-        """Requests that have no Job, or one that is not over and let go, with what is missing."""
+        """Requests that are not over and let go, with what is missing."""
         return {name: why for name in self._wanted if (why := self._missing(name))}
 
     def _missing(self, name: str) -> str:
-        job = self._jobs.get(name)
-        if job is None:
-            return "has no Job"
-        if _end(job) is None:
+        attempts = list(self._jobs.get(name, {}).values())
+        if len(attempts) < self._wanted[name].attempts:
+            return f"has {len(attempts)} Jobs"
+        if any(_end(job) is None for job in attempts):
             return "is not over"
-        return "is held" if FINALIZER in job["metadata"].get("finalizers", ()) else ""
+        return "is held" if any(FINALIZER in job["metadata"].get("finalizers", ()) for job in attempts) else ""
 
-    def pods(self, name: str) -> tuple[int, int]:
-        """How many of its pods succeeded, how many failed."""
-        status = self._jobs[name].get("status", {})
-        return status.get("succeeded", 0), status.get("failed", 0)
+    def pods(self, name: str) -> int:
+        """How many of its pods have ended by themselves, or were made to."""
+        found = [job.get("status", {}) for job in self._jobs[name].values()]
+        return sum(status.get("succeeded", 0) + status.get("failed", 0) for status in found)
 
     def waits(self) -> list[float]:
         """Median seconds from the first sight of a Job until it was let go, by priority, the lowest band first.
 
-        Of those that wait for nothing but room.
+        Of those that wait for nothing but room, and of first attempts.
         """
         bands: list[list[float]] = [[] for _ in range(BANDS)]
         for name, went in self._went.items():
@@ -133,6 +140,10 @@ def _is_active(job: Manifest) -> bool:
     spec, status = job["spec"], job.get("status", {})
     may_run = not spec.get("suspend") and spec.get("parallelism", 1) > 0 and _end(job) is None
     return bool(may_run or status.get("active") or status.get("terminating"))
+
+
+def _waits(job: Manifest) -> bool:
+    return bool(job["spec"].get("suspend")) and _end(job) is None
 
 
 def _end(job: Manifest) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from handler.pressure import LAG_SECONDS, LOOK_SECONDS
 from k8s.background import beside
 from tests.bench.soak import Usage, grown
 from tests.chaos.admission import Scene, scene
@@ -25,13 +26,17 @@ REQUESTS = 5000 if LONG else 600
 MAX_QUEUED = 50
 DEPENDENTS = MAX_QUEUED + 10
 IN_FLIGHT = 16
-OVER = IN_FLIGHT + 2
-"""What a handler may have been given when it met the bound: of each further lane one more."""
-STILL = 30.0 if LONG else 4.0
-"""Seconds at the bound."""
+HELD = IN_FLIGHT + 2
+"""Requests that a handler may have in hand: of each further lane one more."""
+OVER = 3 * HELD
+"""How many more than may wait: those in hand when the bound is met, and those that come until the broker is told."""
+STEADY = LOOK_SECONDS + LAG_SECONDS + 0.5
+"""Seconds without a new Job after which the handler knows exactly how many wait."""
+STILL = 30.0 if LONG else 0.0
+"""Seconds at the bound, besides."""
 PATIENCE = 1500.0 if LONG else 110.0
 LIMITS = Limits(total=40, per_key=10_000)
-GATE, BEHIND, HELD, ENDED = "gate", "behind", "held", "ended"
+GATE, BEHIND, STOPPED, ENDED = "gate", "behind", "stopped", "ended"
 
 
 def make_turns() -> dict[str, Turn]:
@@ -40,7 +45,7 @@ def make_turns() -> dict[str, Turn]:
     More than may wait for room depend on one that is behind all others in the broker.
     """
     made = {GATE: Turn(key=GATE, exclusive=True, script=FOREVER, end="cancelled")}
-    made |= {HELD: Turn(key=GATE), ENDED: Turn(key=GATE, end="cancelled")}
+    made |= {STOPPED: Turn(key=GATE), ENDED: Turn(key=GATE, end="cancelled")}
     made |= {f"after-{number}": Turn(key=GATE, dependencies=(BEHIND,)) for number in range(DEPENDENTS)}
     made |= {f"r-{number}": Turn(key=GATE, service=f"service-{number % 5}") for number in range(REQUESTS)}
     return made | {BEHIND: Turn(key=GATE)}
@@ -64,25 +69,27 @@ async def test_at_the_bound_the_rest_stays_in_the_broker_and_commands_work_and_t
         await on.publish(list(turns)[1:])
         queued = await at_the_bound(on)
         journal.note(f"full: {queued} wait for room, {await on.observer.waiting()} requests are in the broker")
-        async with sampled(on) as held:
+        async with sampled(on) as still:
             await asyncio.sleep(STILL)
-        assert await at_the_bound(on) == queued
-        assert await on.observer.repeated() == 0, "nothing went back"
+            assert await at_the_bound(on) == queued
+        # RabbitMQ takes back what is on its way to a consumer that has just ended.
+        repeats = HELD if broker == RABBITMQ else 0
+        assert await on.observer.repeated() <= repeats
         answered = await commanded(on)
         journal.note(f"suspend, resume and cancel took {answered:.1f} s; {await at_the_bound(on)} wait for room")
         begun = time.monotonic()
         async with sampled(on) as busy:
             await on.observer.command("cancel", GATE)
             await on.quiet(seconds=PATIENCE)
-        journal.note(f"all over {time.monotonic() - begun:.1f} s after there was room; {memory(held)}; {memory(busy)}")
+        journal.note(f"all over {time.monotonic() - begun:.1f} s after there was room; {memory(still)}; {memory(busy)}")
         journal.tell()
         on.account()
         assert on.books.peak == LIMITS.total, "there was room for many"
         assert [await duplicates(relay, broker) for relay in on.crew.members.values()] == [0, 0]
-        assert await on.observer.repeated() == 0, "each was delivered once"
-        assert growth(held) + growth(busy) == []
+        assert await on.observer.repeated() <= repeats
+        assert growth(still) + growth(busy) == []
     done = f"{len(turns)} requests, MAX_QUEUED {MAX_QUEUED}; suspend, resume and cancel at the bound, then room"
-    outcome = f"{queued} waited for room and the rest in the broker, each delivered once; {memory(busy)}"
+    outcome = f"{queued} waited for room and the rest in the broker; {memory(busy)}"
     rows.add("more than may wait", broker, done=done, outcome=outcome)
 
 
@@ -91,7 +98,7 @@ async def at_the_bound(on: Scene) -> int:
 
     async def look() -> bool:
         before = on.books.seen
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(STEADY)
         return await is_full(on.crew.members["handler"]) and on.books.seen == before
 
     await until(look, seconds=60 * on.site.patience)
@@ -112,10 +119,10 @@ async def duplicates(relay: Relay, broker: str) -> float:
 async def commanded(on: Scene) -> float:
     """Seconds until the answers were there."""
     begun, seconds = time.monotonic(), 30 * on.site.patience
-    await on.observer.command("suspend", HELD)
-    await on.observer.reached(HELD, "suspended", seconds=seconds)
-    await on.observer.command("resume", HELD)
-    await on.observer.reached(f"resume-{HELD}", "accepted", seconds=seconds)
+    await on.observer.command("suspend", STOPPED)
+    await on.observer.reached(STOPPED, "suspended", seconds=seconds)
+    await on.observer.command("resume", STOPPED)
+    await on.observer.reached(f"resume-{STOPPED}", "accepted", seconds=seconds)
     await on.observer.command("cancel", ENDED)
     await on.observer.ended(ENDED, seconds=seconds)
     return time.monotonic() - begun

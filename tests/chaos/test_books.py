@@ -43,6 +43,7 @@ ALONE = {"a": Turn(key="k", exclusive=True), "b": Turn(key="k"), "c": Turn(key="
 NARROW = {"a": Turn(key="k", limit=1), "b": Turn(key="k")}
 AFTER = {"a": Turn(), "b": Turn(dependencies=("a",))}
 WHATEVER = {"a": Turn(), "b": Turn(dependencies=("a",), run_on_failure=True)}
+TRIED = {"a": Turn(attempts=2), "b": Turn(dependencies=("a",), run_on_failure=True)}
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,7 @@ WHATEVER = {"a": Turn(), "b": Turn(dependencies=("a",), run_on_failure=True)}
         (ALONE, [("b", RUNS), ("c", RUNS), ("b", ENDS), ("a", RUNS)]),
         (AFTER, [("b", WAITS), ("a", RUNS), ("a", ENDS), ("b", RUNS)]),
         (WHATEVER, [("a", RUNS), ("a", FAILS), ("b", RUNS)]),
+        (TRIED, [("a", FAILS), ("a", {**WAITS, "uid": "2"}), ("a", {**FAILS, "uid": "2"}), ("b", RUNS)]),
     ],
 )
 def test_what_is_allowed_is_no_problem(wanted: dict[str, Turn], states: list[tuple[str, dict[str, Any]]]) -> None:
@@ -75,7 +77,10 @@ def test_what_is_allowed_is_no_problem(wanted: dict[str, Turn], states: list[tup
         (AFTER, [("a", RUNS), ("b", RUNS)], "b: ran before a had ended as it must"),
         (AFTER, [("a", FAILS), ("b", RUNS)], "b: ran before a had ended as it must"),
         (WHATEVER, [("a", RUNS), ("b", RUNS)], "b: ran before a had ended as it must"),
-        (FREE, [("a", ENDS), ("a", {**RUNS, "uid": "another"})], "a: a second Job"),
+        (FREE, [("a", ENDS), ("a", {**RUNS, "uid": "another"})], "a: 2 Jobs"),
+        (TRIED, [("a", RUNS), ("a", {**RUNS, "uid": "2"})], "a: runs though another attempt is not over"),
+        (TRIED, [("a", FAILS), ("a", {**WAITS, "uid": "2"}), ("b", RUNS)], "b: ran before a had ended as it must"),
+        (TRIED, [("a", FAILS), ("b", RUNS)], "b: ran before a had ended as it must"),
     ],
 )
 def test_what_must_not_be_is_found(
@@ -88,7 +93,7 @@ def test_what_is_not_over_or_not_let_go_is_open() -> None:
     books = Books(FREE, LIMITS)
     for name, state in (("a", RUNS), ("b", ENDS), ("c", {**ENDS, "held": False})):
         books.note(job(name, **state), at=0.0)
-    assert books.open() == {"a": "is not over", "b": "is held", "d": "has no Job"}
+    assert books.open() == {"a": "is not over", "b": "is held", "d": "has 0 Jobs"}
 
 
 def test_waits_are_told_by_priority_of_those_that_wait_for_room_alone() -> None:
@@ -114,4 +119,5 @@ def test_a_mixed_load_has_all_that_the_claims_are_about() -> None:
     assert max(len(turn.dependencies) for turn in turns.values()) == 2
     assert len({turn.service for turn in turns.values()}) == 5
     assert {"succeeded", "failed"} == {turn.end for turn in turns.values()}
+    assert {turn.attempts for turn in turns.values()} == {1, 2, 3}
     assert all(one in turns for turn in turns.values() for one in turn.dependencies)

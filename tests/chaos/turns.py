@@ -22,7 +22,7 @@ class Turn:
     """What one request asks of the queue, what its container does, and with which terminal event it ends.
 
     `limit`: of its key while it runs, beside that of the installation. `run_on_failure`: what it depends on only has to
-    end. `padded`: its event is large.
+    end. `attempts`: so many Jobs, of which all but the last fail. `padded`: its event is large.
     """
 
     service: str = SERVICES[0]
@@ -33,6 +33,7 @@ class Turn:
     dependencies: tuple[str, ...] = ()
     run_on_failure: bool = False
     script: str = "true"
+    attempts: int = 1
     padded: bool = False
     end: str = "succeeded"
 
@@ -44,7 +45,7 @@ class Turn:
     @property
     def runs(self) -> int:
         """How often its container runs, if nobody cancels it."""
-        return 0 if self.dependencies and self.end == "failed" else 1
+        return 0 if self.dependencies and self.end == "failed" else self.attempts
 
     def request(self, name: str, *, image: str) -> dict[str, Any]:
         """The event."""
@@ -57,16 +58,19 @@ class Turn:
             fields["dependencies"] = list(self.dependencies)
         if self.run_on_failure:
             fields["onDependencyFailure"] = "run"
+        if self.attempts > 1:
+            fields |= {"retries": self.attempts - 1, "retryDelay": 1}
         if self.padded:
             fields["metadata"] = {"padding": PADDING}
         return request(name, self.script, image=image, **fields)
 
 
 def mixed(count: int, *, chain: int) -> dict[str, Turn]:
-    """So many by name, in random order: a chain of `chain`, a diamond, one that fails with two that wait for it; of the
-    rest a tenth is exclusive on a key, and half shares keys.
+    """So many by name, in random order: a chain of `chain`, a diamond, two that fail, one of them again and again, each
+    with two that wait for it; of the rest a tenth is exclusive on a key, some share those keys, half share others, and
+    some are tried twice.
     """
-    made = dict(_chain(chain)) | _diamond() | _broken()
+    made = dict(_chain(chain)) | _diamond() | _failing("broken", attempts=1) | _failing("tried", attempts=3)
     rest = count - len(made)
     made |= {f"free-{number}": _any(number) for number in range(rest)}
     names = random.sample(list(made), len(made))
@@ -88,23 +92,26 @@ def _diamond() -> dict[str, Turn]:
     }
 
 
-def _broken() -> dict[str, Turn]:
+def _failing(name: str, *, attempts: int) -> dict[str, Turn]:
     return {
-        "broken": Turn(script="exit 3", end="failed"),
-        "broken-needed": Turn(dependencies=("broken",), end="failed"),
-        "broken-minded-not": Turn(dependencies=("broken",), run_on_failure=True),
+        name: Turn(script="exit 3", attempts=attempts, end="failed"),
+        f"{name}-needed": Turn(dependencies=(name,), end="failed"),
+        f"{name}-minded-not": Turn(dependencies=(name,), run_on_failure=True),
     }
 
 
 def _any(number: int) -> Turn:
     kind = number % 10
     key = random.choice(LEDGERS) if kind < 2 else KEYS[kind] or None
+    tried = number % 20 in (0, 9, 13)
     return Turn(
         service=SERVICES[number % len(SERVICES)],
         priority=random.randint(0, 1000),
         key=key,
         limit=3 if kind == 2 else None,
         exclusive=kind == 0,
-        script=("true", "sleep 0.1", "sleep 0.3")[number % 3],
+        script="exit 3" if tried else ("true", "sleep 0.1", "sleep 0.3")[number % 3],
+        attempts=2 if tried else 1,
         padded=kind == 9,
+        end="failed" if tried else "succeeded",
     )

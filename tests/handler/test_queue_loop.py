@@ -1,6 +1,7 @@
 """The loop around the decisions: Jobs that change while one is carried out, and changes that ask for none."""
 
 import itertools
+import json
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -11,10 +12,15 @@ import pytest
 
 from adapters.memory import MemoryBroker
 from events.observed import Job
+from events.queueing import Queueing
 from handler.admission import Decisions
+from handler.metrics import Metrics
 from handler.queue import DECIDING, Queue
+from handler.settings import Settings
 from k8s.base import Manifest, Refused
+from k8s.cache import Contents
 from k8s.cluster import Cluster
+from k8s.informer import JobCache
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import make_command, make_request, until, waits_for
 from tests.handler.test_controller import name_of
@@ -89,7 +95,9 @@ async def test_what_is_cancelled_after_the_decision_to_fail_it_is_cancelled(
         await client.reached("a", "queued")
         await client.publish(make_request("b", dependencies=["a"]))
         codes = {name: detail(await client.ended(name))["error"]["errorCode"] for name in other}
-        assert codes == {failed[0]: "DEPENDENCY_CYCLE", other[failed[0]]: "CANCELLED"}
+        assert codes.pop(other[failed[0]]) == "CANCELLED"
+        # Where the Job controller was faster than its patch, there is no loop any more when it is decided about again.
+        assert set(codes.values()) <= {"DEPENDENCY_CYCLE", "DEPENDENCY_FAILED"}
 
 
 def decisions(client: Client) -> int:
@@ -166,3 +174,33 @@ async def test_one_that_the_api_server_refuses_to_let_go_does_not_hold_up_the_ot
         assert detail(await client.ended("denied"))["error"]["errorCode"] == "CANCELLED"
     # Nobody had changed it: a controller that tries again and again would only burden the API server.
     assert len(refused) <= 3
+
+
+async def test_what_is_not_decided_about_yet_counts_as_waiting_for_room(cluster: Cluster) -> None:
+    contents = Contents()
+    settings = Settings.model_validate({"max_active": 1})
+    queue = Queue(
+        cluster=cluster, cache=JobCache(contents, []), settings=settings, namespaces=["default"], metrics=Metrics()
+    )
+
+    def comes(name: str, **queueing: Any) -> None:
+        asked = Queueing(**queueing).to_annotation()
+        contents.put_job(make_observed(name, suspend=True, queued="created", queueing=asked))
+        queue.changed([("default", name)])
+        queue._refresh()
+
+    assert queue.counts() is None
+    contents.put_job(make_observed("runs"))
+    queue.changed([("default", "runs")])
+    comes("later", run_at="2999-01-01T00:00:00Z")
+    comes("next")
+    queue._note(queue._decide())
+    assert json.loads(queue.counts() or "") == {"queued": 1, "waiting": 1, "active": 1}
+    comes("new")
+    assert json.loads(queue.counts() or "") == {"queued": 2, "waiting": 1, "active": 1}
+
+
+def make_observed(name: str, **fields: Any) -> Job:
+    return Job(
+        namespace="default", name=name, uid=name, version="1", created=0.0, request_id=name, source="/s", **fields
+    )
