@@ -87,6 +87,13 @@ class Site:
     @asynccontextmanager
     async def relay(self, instance: str, **settings: object) -> AsyncIterator["Relay"]:
         """A ready `jobrelay run` of its own process. `settings` as in `Settings`."""
+        async with self.starting(instance, **settings) as relay:
+            await relay.process.ready(relay.is_ready, within=30 * self.patience)
+            yield relay
+
+    @asynccontextmanager
+    async def starting(self, instance: str, **settings: object) -> AsyncIterator["Relay"]:
+        """The same, not waited for."""
         http = f"127.0.0.1:{free_port()}"
         given = {
             "sources": self.source,
@@ -103,9 +110,7 @@ class Site:
         environ = clean_environ() | {f"JOBRELAY_{name.upper()}": str(value) for name, value in given.items()}
         log = self.directory / "logs" / f"{instance}-{http.rpartition(':')[2]}.log"
         async with running("jobrelay", jobrelay("run"), log=log, environ=environ) as process:
-            relay = Relay(process, f"http://{http}")
-            await process.ready(relay.is_ready, within=30 * self.patience)
-            yield relay
+            yield Relay(process, f"http://{http}")
 
     @asynccontextmanager
     async def relays(self, instance: str, *roles: str, **settings: object) -> AsyncIterator[list["Relay"]]:

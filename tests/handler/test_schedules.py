@@ -255,3 +255,17 @@ async def test_a_cron_job_that_takes_no_outcome_holds_up_no_run(
             return not job["metadata"].get("finalizers")
 
         await until(released)
+
+
+async def test_attempts_of_a_run_are_of_that_run_and_the_next_run_counts_as_one(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    async with running(broker, cluster) as client:
+        await client.publish(make_schedule(script="exit 1", maxRuns=2, retries=1, retryDelay=1))
+        assert detail(await client.reached("s", "unscheduled", seconds=60))["runs"] == 2
+        told = await runs(client)
+        tried = ["created", "started", "retrying", "started", "failed"]
+        assert [[one for one in phases if one != "queued"] for phases in told.values()] == [tried, tried]
+        found = noted((await cron_jobs(cluster))[0])
+        assert (found.count, found.failed, found.succeeded) == (2, 2, 0)
+        assert len(await jobs(cluster)) == 4
