@@ -33,7 +33,7 @@ CODES: Mapping[str, Code] = {
     ),
     "FORBIDDEN": Code(
         (Phase.REJECTED, Phase.STALLED, CONTROL),
-        "The policy of this installation, or the cluster (admission, Pod Security), does not allow it.",
+        "The policy of this installation, or the cluster (admission, Pod Security, Kueue), does not allow it.",
         "The message names the rule: change the request, or have the operator change the setting and replay it.",
     ),
     "NO_FUNCTION": Code(
@@ -69,9 +69,9 @@ CODES: Mapping[str, Code] = {
     ),
     "ADMISSION_OFF": Code(
         (Phase.REJECTED,),
-        "The request asks to wait for others, for a time or for the times of a schedule, "
-        "and this installation lets no Job wait so.",
-        "Leave the fields in `fields` out, or have the operator change JOBRELAY_ADMISSION.",
+        "The request asks to wait for others, for a time or for the times of a schedule, and this installation lets no "
+        "Job wait so, or leaves it to Kueue when Jobs run.",
+        "Leave the fields in `fields` out, or have the operator change JOBRELAY_ADMISSION or JOBRELAY_KUEUE_QUEUE.",
     ),
     "TOO_MANY_WAITING": Code(
         (Phase.REJECTED,),

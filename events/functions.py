@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from cloudevents.core.v1.event import CloudEvent
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from events.function_filters import Filter, shallow
 from events.function_queue import FunctionQueue
 from events.function_templates import Missing, Values, fill, valid
-from events.grammar import EnvName, FunctionName, Identifier, Text
+from events.grammar import EnvName, FunctionName, Identifier, LabelName, Text, wrong
 from events.identity import Identity, job_name
 from events.names import Label
 from events.problems import FieldError, InvalidRequest, explain
@@ -53,7 +53,25 @@ class Function(Model):
         "By default only what is over JOBRELAY_INLINE_BYTES, or for several pods.",
     )
     queue: FunctionQueue | None = Field(default=None, description="When its Jobs may run. By default at once.")
+    queue_name: LabelName | None = Field(
+        default=None,
+        description="LocalQueue of Kueue that its Jobs are put into: Kueue then decides when they run, and `queue` may "
+        "say nothing but `priority`. By default JOBRELAY_KUEUE_QUEUE.",
+    )
     job: dict[str, Any] = Field(description="The Job to run: a whole manifest of batch/v1, without a name.")
+
+    @model_validator(mode="after")
+    def _kueue_decides(self) -> "Function":
+        if self.queue_name is None:
+            return self
+        queue = self.queue.model_dump(by_alias=True, exclude_none=True).keys() if self.queue else ()
+        given = [f"queue.{name}" for name in queue if name != "priority"]
+        spec = self.job.get("spec")
+        if isinstance(spec, dict) and spec.get("suspend"):
+            given.append("job.spec.suspend")
+        if given:
+            raise wrong(f"has {', '.join(given)} beside queueName: Kueue decides when its Jobs run", "queue.priority")
+        return self
 
     def takes(self, event: CloudEvent) -> bool:
         """Whether the event passes all filters."""

@@ -29,6 +29,11 @@ def is_dns_label(text: str) -> bool:
     return len(text) <= 63 and _DNS_LABEL.fullmatch(text) is not None
 
 
+def is_label_name(text: str) -> bool:
+    """The name of a Kubernetes object that can stand in a label."""
+    return len(text) <= 63 and _DNS_SUBDOMAIN.fullmatch(text) is not None
+
+
 def _matches(pattern: re.Pattern[str], longest: int, message: str, allowed: str) -> Callable[[str], str]:
     def check(value: str) -> str:
         if len(value) > longest or not pattern.fullmatch(value):
@@ -151,6 +156,11 @@ ObjectName = Annotated[
     str,
     AfterValidator(_matches(_DNS_SUBDOMAIN, 253, "is no name of a Kubernetes object", "a-z, 0-9, - and . inside")),
     _like(_DNS_SUBDOMAIN.pattern, 253, "a-z, 0-9, - and . inside"),
+]
+LabelName = Annotated[
+    str,
+    AfterValidator(_matches(_DNS_SUBDOMAIN, 63, "is no name that can stand in a label", "a-z, 0-9, - and . inside")),
+    _like(_DNS_SUBDOMAIN.pattern, 63, "a-z, 0-9, - and . inside"),
 ]
 LabelValue = Annotated[
     str,

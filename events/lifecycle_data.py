@@ -110,7 +110,7 @@ class Queued(Attempted):
     phase: Literal["queued"] = Field(description="Last word of the type.")
     reason: str = Field(
         description="`limit`: too many run; `priority`: others go first; `exclusive`: something runs that it must not "
-        "run beside; `dependencies`, `runAt`: as the request says."
+        "run beside; `dependencies`, `runAt`, `retryDelay`: as the request says; `kueue`: Kueue has not admitted it."
     )
     position: int | None = Field(default=None, description="How many go first, and one more, when this was told.")
 
@@ -144,11 +144,12 @@ class Stalled(Attempted):
 
 
 class Retrying(Attempted):
-    """A pod failed and is replaced."""
+    """A pod failed and is replaced, or an attempt failed and another one follows."""
 
     phase: Literal["retrying"] = Field(description="Last word of the type.")
     index: int | None = Field(default=None, description="Of the pod, with `backoffLimitPerIndex`.")
-    error: Error = Field(description="Why the pod failed.")
+    error: Error = Field(description="Why the pod, or the attempt, failed.")
+    next_attempt_at: Moment | None = Field(default=None, description="With `retryDelay`: not before then.")
 
 
 class Suspended(Attempted):
@@ -156,7 +157,8 @@ class Suspended(Attempted):
 
     phase: Literal["suspended"] = Field(description="Last word of the type.")
     by: str = Field(
-        description="`request`: by a control event; `function`: by its manifest; `external`: by somebody else."
+        description="`request`: by a control event; `function`: by its manifest; `kueue`: by Kueue, which gives its "
+        "room to others; `external`: by somebody else."
     )
 
 
@@ -164,7 +166,7 @@ class Resumed(Attempted):
     """The Job goes on."""
 
     phase: Literal["resumed"] = Field(description="Last word of the type.")
-    by: str = Field(description="Who had suspended it: `request`, `function` or `external`.")
+    by: str = Field(description="Who had suspended it: `request`, `function`, `kueue` or `external`.")
 
 
 class Ended(Attempted):
@@ -194,10 +196,17 @@ class Broken(Ended):
     failed_indexes: str | None = Field(default=None, description="Of an Indexed Job, such as `1,3-5`.")
 
 
+class NextRequest(Part):
+    """The request that was made instead."""
+
+    id: str = Field(description="Its id: `subject` of its own lifecycle events.")
+
+
 class Failed(Broken):
     """The Job failed, or ran into a timeout."""
 
     phase: Literal["failed"] = Field(description="Last word of the type.")
+    failover: NextRequest | None = Field(default=None, description="What runs instead, where the request named it.")
 
 
 class Cancelled(Broken):

@@ -55,6 +55,10 @@ class Annotation:
     QUEUEING = f"{DOMAIN}/queueing"
     QUEUED = f"{DOMAIN}/queued"
     DEPENDENCIES = f"{DOMAIN}/dependencies"
+    RETRY = f"{DOMAIN}/retry"
+    ATTEMPT = f"{DOMAIN}/attempt"
+    ACCEPTED = f"{DOMAIN}/accepted"
+    FAILOVER = f"{DOMAIN}/failover"
     MAX_RUNS = f"{DOMAIN}/max-runs"
     RUNS = f"{DOMAIN}/runs"
     RUN = f"{DOMAIN}/run"
@@ -63,6 +67,9 @@ class Annotation:
 
 BY_FUNCTION = "function"
 """Value of annotation `suspended-by` where a function's manifest says `suspend: true`: it waits for a `resume`."""
+
+BY_KUEUE = "kueue"
+"""Value of annotation `suspended-by` where Kueue has stopped a Job that ran, and why it is `queued` before that."""
 
 QUEUED_AT_CREATION = "created"
 """Value of annotation `queued`: it waits for admission since it was created. Else a time: since it was resumed."""

@@ -59,8 +59,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A Job of ours. Times are epoch seconds; fields from annotations are None when the annotation is absent.
 
     `held`: our finalizer is on it. `format`: the annotation `version`, 0 when it is absent or no number. `context`,
-    `tags`, `metadata`, `verdict`, `queueing` and `dependencies` are raw JSON, as they stand in their annotations.
-    `broker` names the adapter.
+    `tags`, `metadata`, `verdict`, `queueing`, `dependencies` and `retry` are raw JSON, as in their annotations.
+    `broker` names the adapter. `attempt` counts from 1; `accepted` is when the first one was created, on all others.
+    `failover`: the request names a Job to run when it has failed. `kueue`: that decides when the Job runs.
     `failed_indexes` are those of an Indexed Job, as Kubernetes writes them: `1,3-5`.
     Of a schedule's run: `run` is its scheduled time (RFC 3339), or `NEW_RUN`; `scheduled_at` what Kubernetes says of
     it, in epoch seconds; `schedule` and `schedule_uid` name the CronJob that owns it, None once none does.
@@ -92,6 +93,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     queueing: str | None = None
     queued: str | None = None
     dependencies: str | None = None
+    retry: str | None = None
+    attempt: int = 1
+    accepted: float | None = None
+    failover: bool = False
+    kueue: bool = False
     run: str | None = None
     scheduled_at: float | None = None
     schedule: str | None = None

@@ -7,12 +7,15 @@ from typing import Any
 import orjson
 
 from events.cloudevent import InvalidEvent, parse_json
+from events.identity import base32_sha256
 from events.names import Phase
 from events.observed import Job, Pod
 from events.timestamp import format_epoch
 
 ENDED = frozenset({"Succeeded", "Failed"})
 """Phases of pods that run no more."""
+MAX_ID = 256
+"""Characters of a request's id."""
 MAX_RESULTS = 16_384
 """Bytes of `results` as JSON: one of them may be 4 KiB, a Job may have thousands."""
 _POD_CODES = {"Evicted": "EVICTED", "OOMKilled": "OOM_KILLED"}
@@ -64,19 +67,26 @@ def outcome_detail(job: Job, pods: Sequence[Pod], end: Outcome) -> dict[str, Any
     failures = max(len(failed_pods(pods)), job.failed)
     if end.phase is Phase.SUCCEEDED:
         last = good[-1] if good else None
-        return {"attempt": 1 + failures, **_times(job, pods, end), **_exit_code(last), **_results(job, good)}
+        return {"attempt": job.attempt + failures, **_times(job, pods, end), **_exit_code(last), **_results(job, good)}
     last = bad[-1] if bad else None
     code = end.code or _POD_CODES.get((last and last.reason) or "", _FAILED)
     return {
-        "attempt": max(1, failures),
+        "attempt": job.attempt - 1 + max(1, failures),
         **_times(job, pods, end),
         **_exit_code(last),
         "error": {"errorCode": code, "message": end.message},
+        **({"failover": {"id": failover_id(job)}} if job.failover and end.phase is Phase.FAILED else {}),
         **({"logTail": last.message} if last is not None and last.message else {}),
         **({"failedIndexes": job.failed_indexes} if job.failed_indexes else {}),
         # What some indexes achieved is not lost because others failed.
         **(_results(job, good) if job.indexed else {}),
     }
+
+
+def failover_id(job: Job) -> str:
+    """Id of the request that is made when this one has failed: `<id>/failover`, or a hash where that is too long."""
+    named = f"{job.request_id}/failover"
+    return named if len(named) <= MAX_ID else f"{base32_sha256(job.request_id.encode())}/failover"
 
 
 def failed_pods(pods: Sequence[Pod]) -> list[Pod]:

@@ -11,8 +11,6 @@ from pydantic_core import ErrorDetails
 from events.attributes import shown
 
 MAX_ERRORS = 50
-LATER = frozenset({"failover", "retryDelay"})
-"""Fields of the contract that this version does not carry out: refusing them beats ignoring them."""
 NEVER = frozenset(
     {
         *("hostPath", "hostNetwork", "hostPID", "hostIPC", "hostUsers", "hostPort", "hostAliases", "privileged"),
@@ -108,8 +106,6 @@ def _unknown(name: str, parents: Sequence[str | int], model: type[BaseModel]) ->
         return WEBHOOK, None
     if name in NEVER:
         return "cannot be set by a request", None
-    if name in LATER:
-        return "is not supported by this version", None
     inner = _inner(model, parents)
     if not parents and "job" in model.model_fields and name in _names(_inner(model, ["job"])):
         return f"is unknown here: it belongs into job (job.{name})", None

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from cloudevents.core.v1.event import CloudEvent
 from pydantic import Field, ValidationError
 
+from events.attempts import Retry
 from events.cloudevent import InvalidEvent, is_json, parse_json
 from events.grammar import Anything, Identifier, LabelValue, Text, is_dns_label
 from events.identity import PREFIX_LENGTH, Identity, job_name
@@ -14,6 +15,7 @@ from events.problems import FieldError as FieldError, InvalidRequest as InvalidR
 from events.request_job import Deadline, JobSpec, Retries
 from events.request_model import Model
 from events.request_queue import Moment, Queueable
+from events.request_retry import Failover, RetryDelay
 from events.request_rules import across
 from events.request_schedule import Schedulable
 
@@ -58,13 +60,30 @@ class JobRequest(Schedulable, Queueable, _Work):
     """The data of a job request: what is to run as one Kubernetes Job, or as one for each time of a schedule."""
 
     run_at: Moment | None = Field(default=None, description="Not before this time. By default at once.")
+    retry_delay: RetryDelay | None = Field(
+        default=None,
+        description="Makes `retries` attempts of Jobs of their own: seconds from a failure to the next one, or "
+        "`{initial, factor, max}` for delays that grow.",
+    )
+    failover: Failover | None = Field(default=None, description="What to run when the request has failed for good.")
+
+    @property
+    def retry(self) -> Retry | None:
+        """What is stored of `retries` and `retryDelay`; None where Kubernetes itself replaces failed pods."""
+        delay = self.retry_delay
+        if delay is None or not self.retries:
+            return None
+        return Retry(limit=self.retries, delay=delay.initial, factor=delay.factor or 1.0, most=delay.max)
 
     @property
     def backoff_limit(self) -> int | None:
         """How often a failed pod is replaced: `retries`, which is the same as `job.backoffLimit`; by default never.
 
-        None where each index has a limit of its own, and the Job none: Kubernetes' default then.
+        None where each index has a limit of its own, and the Job none: Kubernetes' default then. 0 where attempts are
+        Jobs of their own.
         """
+        if self.retry is not None:
+            return 0
         given = self.job.backoff_limit if self.retries is None else self.retries
         if given is None and self.job.backoff_limit_per_index is None:
             return 0
@@ -124,6 +143,11 @@ def parse_request(event: CloudEvent) -> JobRequest:
         raise InvalidRequest([*explain(error, JobRequest), *errors]) from None
     if errors:
         raise InvalidRequest(errors)
+    return named(request)
+
+
+def named(request: JobRequest) -> JobRequest:
+    """With a beginning for its Job's name, if it has none."""
     if request.job.prefix_name:
         return request
     prefix = request.service if request.service and is_dns_label(request.service) else "job"

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -10,6 +11,8 @@ from events.problems import FieldError
 
 MAX_ECHO = 8192
 """Bytes of `tags` and `metadata` together, as JSON: they are repeated in every lifecycle event."""
+MAX_FAILOVER = 16_384
+"""Bytes of `failover` as JSON: it is kept on the Job until that has ended."""
 MAX_ANNOTATIONS = 16_384
 """Bytes of `job.annotations` together: they stand on the Job and on each of its pods."""
 
@@ -19,21 +22,34 @@ Raw = dict[str, Any]
 def across(data: Raw) -> list[FieldError]:
     """Everything that does not go together. Fields of a wrong type are passed over: they have errors of their own."""
     job = _object(data, "job")
-    return [
-        *_retries(data, job),
-        *_queue(data),
-        *_schedule(data),
-        *_echo(data),
-        *_indexed(job),
-        *_policies(job),
-        *_places(job),
-        *_sizes(job),
-    ]
+    return [*_retries(data, job), *_queue(data), *_schedule(data), *_echo(data), *_within(job), *_failover(data)]
+
+
+def _within(job: Raw) -> Iterator[FieldError]:
+    yield from _indexed(job)
+    yield from _policies(job)
+    yield from _places(job)
+    yield from _sizes(job)
+
+
+def _failover(data: Raw) -> Iterator[FieldError]:
+    failover = _object(data, "failover")
+    for error in _within(_object(failover, "job")):
+        yield replace(error, path=f"failover.{error.path}")
+    size = len(orjson.dumps(failover))
+    if size > MAX_FAILOVER:
+        yield FieldError("failover", f"is {size} bytes as JSON", allowed=f"{MAX_FAILOVER} bytes")
 
 
 def _retries(data: Raw, job: Raw) -> Iterator[FieldError]:
     limit, retries = job.get("backoffLimit"), data.get("retries")
-    if limit is not None and retries is not None and limit != retries:
+    if data.get("retryDelay") is not None:
+        if not retries:
+            yield FieldError("retryDelay", "needs retries: how many attempts may follow")
+        for name in ("backoffLimit", "backoffLimitPerIndex"):
+            if job.get(name) is not None:
+                yield FieldError(f"job.{name}", "does not go with retryDelay: each attempt is a Job of its own")
+    elif limit is not None and retries is not None and limit != retries:
         yield FieldError("retries", "differs from job.backoffLimit, which means the same: give one of them")
 
 
@@ -41,6 +57,8 @@ def _queue(data: Raw) -> Iterator[FieldError]:
     limit = _object(data, "concurrency").get("limit")
     if data.get("exclusive") and limit not in (None, 1):
         yield FieldError("concurrency.limit", "does not go with exclusive, which means 1", allowed="1")
+    if data.get("exclusive") and data.get("concurrency") is None and data.get("service") is None:
+        yield FieldError("exclusive", "needs a concurrency.key, or a service to be alone in")
     dependencies = data.get("dependencies")
     if dependencies is None:
         for name in ("onDependencyFailure", "dependencyTimeout"):

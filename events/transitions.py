@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from events.advance import counted_at, counts, is_ending
-from events.names import TERMINAL, Payload, Phase
+from events.attempts import next_attempt_at, written_time
+from events.kueue import waits
+from events.names import BY_KUEUE, TERMINAL, Payload, Phase
 from events.observed import Condition, Job, Pod, Schedule
 from events.outcome import ENDED, ended_at, failed_pods, outcome, outcome_detail, pod_error
 from events.timestamp import format_epoch
 from events.usage import Usage, usage_now, usage_summary
 
 EXTERNAL = "external"
-"""Who suspended a Job that carries no `suspended-by`."""
+"""Who suspended a Job that carries no `suspended-by` and is not Kueue's."""
 _STALLS = {
     **dict.fromkeys(
         ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"),
@@ -52,13 +54,16 @@ class Transition:
 
 
 def transitions(job: Job, pods: Sequence[Pod], usage: Usage | None = None) -> list[Transition]:
-    """All that the state shows, in the order to publish it: `created`, the rest by time, the terminal one last."""
-    start = _started(pods)
-    between = [*_suspended(job, pods), *_stalled(job, pods), *_retrying(job, pods)]
+    """All that the state shows, in the order to publish it: `created`, the rest by time, the end last.
+
+    The end of an attempt that another one follows is `retrying`. Empty for a further attempt that has nothing to tell.
+    """
+    start = _started(job, pods)
+    between = [*_queued(job), *_suspended(job, pods), *_stalled(job, pods), *_retrying(job, pods)]
     if start is not None:
         between += [start, *_progress(job, pods, usage)]
     between.sort(key=lambda one: _moment(one, start))
-    return [_created(job), *between, *_terminal(job, pods, usage)]
+    return [*_created(job), *between, *_end(job, pods, usage)]
 
 
 def _moment(one: Transition, start: Transition | None) -> tuple[float, int]:
@@ -70,28 +75,39 @@ def _moment(one: Transition, start: Transition | None) -> tuple[float, int]:
     return time, _ORDER.index(one.phase)
 
 
-def _created(job: Job) -> Transition:
+def _created(job: Job) -> Iterator[Transition]:
+    if job.attempt > 1:
+        return  # It was told of the first one.
     detail: dict[str, Any] = {"attempt": 1, "jobId": job.uid, "jobName": job.name, "namespace": job.namespace}
     if job.ttl is not None:
         # The one in force: a request's own may have been too short to recognize repeats.
         detail["ttlSecondsAfterFinished"] = job.ttl
-    return Transition(phase=Phase.CREATED, time=job.created, detail=detail)
+    yield Transition(phase=Phase.CREATED, time=job.created, detail=detail)
+
+
+def _queued(job: Job) -> Iterator[Transition]:
+    """By Kueue: in a queue of ours only its leader knows why a Job waits."""
+    if waits(job):
+        detail = {"attempt": job.attempt, "reason": BY_KUEUE}
+        yield Transition(phase=Phase.QUEUED, suffix=BY_KUEUE, time=job.created, detail=detail)
 
 
 def _suspended(job: Job, pods: Sequence[Pod]) -> Iterator[Transition]:
     condition = next((one for one in job.conditions if one.type == "Suspended"), None)
     if condition is None or not _told(job, condition):
         return
+    by = job.suspended_by or (BY_KUEUE if job.kueue else EXTERNAL)
     yield Transition(
         phase=Phase.SUSPENDED if condition.status else Phase.RESUMED,
         suffix=format_epoch(condition.at),
         time=condition.at,
-        detail={"attempt": _attempt(pods, condition.at), "by": job.suspended_by or EXTERNAL},
+        detail={"attempt": _attempt(job, pods, condition.at), "by": by},
     )
 
 
 def _told(job: Job, suspended: Condition) -> bool:
-    if job.queued is not None and job.suspended_by is None:
+    admitted = job.queued is None and (job.released is not None or not job.kueue)
+    if not admitted and job.suspended_by is None:
         return False  # It waits for admission: nobody has stopped it.
     if suspended.status:
         # Held by us until its payload is there: nobody asked for that. Nor once it is: the condition lags the release.
@@ -103,12 +119,12 @@ def _told(job: Job, suspended: Condition) -> bool:
     return verdict is None or suspended.at < int(verdict.at)
 
 
-def _started(pods: Sequence[Pod]) -> Transition | None:
+def _started(job: Job, pods: Sequence[Pod]) -> Transition | None:
     ran = [(pod.started, pod.name, pod) for pod in pods if pod.started is not None]
     if not ran:
         return None
     time, _, pod = min(ran)
-    detail = {"attempt": _attempt(pods, time), "podId": pod.uid, "podName": pod.name, "node": pod.node}
+    detail = {"attempt": _attempt(job, pods, time), "podId": pod.uid, "podName": pod.name, "node": pod.node}
     return Transition(phase=Phase.STARTED, time=time, detail=detail)
 
 
@@ -121,7 +137,7 @@ def _stalled(job: Job, pods: Sequence[Pod]) -> Iterator[Transition]:
         if cause is None or cause in told:
             continue
         told.add(cause)
-        detail = {"attempt": _attempt(pods, pod.created), "error": {"errorCode": cause, "message": message}}
+        detail = {"attempt": _attempt(job, pods, pod.created), "error": {"errorCode": cause, "message": message}}
         # Kubernetes does not say when a pod began to wait for this.
         yield Transition(phase=Phase.STALLED, suffix=cause, time=pod.created, detail=detail)
 
@@ -170,20 +186,28 @@ def _progress(job: Job, pods: Sequence[Pod], usage: Usage | None) -> Iterator[Tr
     found = counts(job)
     if found is not None:
         time, suffix = counted_at(job, pods), f"{job.succeeded}.{job.failed}"
-        detail = {"attempt": _attempt(pods, time), **found}
+        detail = {"attempt": _attempt(job, pods, time), **found}
         yield Transition(phase=Phase.PROGRESS, suffix=suffix, time=time, detail=detail)
     if usage is not None:
-        detail = {"attempt": _attempt(pods, usage.at), **usage_now(usage)}
+        detail = {"attempt": _attempt(job, pods, usage.at), **usage_now(usage)}
         yield Transition(phase=Phase.PROGRESS, suffix=format_epoch(usage.at), time=usage.at, detail=detail)
 
 
-def _terminal(job: Job, pods: Sequence[Pod], usage: Usage | None) -> Iterator[Transition]:
-    end = outcome(job)
-    if end is not None:
+def _end(job: Job, pods: Sequence[Pod], usage: Usage | None) -> Iterator[Transition]:
+    end, again = outcome(job), next_attempt_at(job)
+    if end is None:
+        return
+    if again is not None:
+        failed = failed_pods(pods)
+        # Where Kubernetes only says that it failed, the pod says why.
+        error = pod_error(failed[-1]) if failed and end.code is None else outcome_detail(job, pods, end)["error"]
+        detail = {"attempt": job.attempt, "error": error, "nextAttemptAt": written_time(again)}
+        yield Transition(phase=Phase.RETRYING, suffix=str(job.attempt), time=end.time, detail=detail)
+    else:
         used = {} if usage is None else {"usage": usage_summary(usage)}
         yield Transition(phase=end.phase, time=end.time, detail=outcome_detail(job, pods, end) | used)
 
 
-def _attempt(pods: Sequence[Pod], time: float) -> int:
+def _attempt(job: Job, pods: Sequence[Pod], time: float) -> int:
     """The attempt that was on at this time, from 1."""
-    return 1 + sum(ended_at(pod) < time for pod in failed_pods(pods))
+    return job.attempt + sum(ended_at(pod) < time for pod in failed_pods(pods))

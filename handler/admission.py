@@ -6,6 +6,7 @@ from all that come after it, so that none starves.
 
 import math
 from collections.abc import Mapping
+from operator import attrgetter
 
 from handler.admission_data import Decisions, Dependency, Entry, Fail, Hold, Key, Policy, Reason, Release, Snapshot
 from handler.admission_dependencies import barred, find_loops
@@ -45,21 +46,20 @@ def admit(snapshot: Snapshot, policy: Policy, now: float) -> Decisions:
     released, held = _let_in(ready, policy, Room(policy, snapshot.active), now)
     return Decisions(
         released=released,
-        held=held + early,
-        failed=failed,
+        held=held + sorted(early, key=attrgetter("key")),
+        failed=sorted(failed, key=attrgetter("key")),
         look_again=min((time for time in times if time < math.inf), default=None),
     )
 
 
 def _barred(entry: Entry, policy: Policy, loops: Mapping[Key, str], now: float) -> Hold | Fail | None:
-    """What keeps it from even asking for room: its time, then its dependencies, then a limit that can never be kept."""
+    """What keeps it from even asking for room: a limit that can never be kept, its time, its dependencies."""
+    message = never_fits(entry, policy)
+    if message is not None:
+        return Fail(key=entry.key, code="NEVER_ADMISSIBLE", message=message)
     if entry.not_before is not None and entry.not_before > now:
         return Hold(key=entry.key, reason=entry.not_before_reason)
-    verdict = barred(entry, loops, now) if entry.dependencies else None
-    if verdict is not None:
-        return verdict
-    message = never_fits(entry, policy)
-    return None if message is None else Fail(key=entry.key, code="NEVER_ADMISSIBLE", message=message)
+    return barred(entry, loops, now) if entry.dependencies else None
 
 
 def _until(entry: Entry, now: float) -> float:
@@ -72,9 +72,9 @@ def _until(entry: Entry, now: float) -> float:
 def _let_in(ready: list[Entry], policy: Policy, room: Room, now: float) -> tuple[list[Release], list[Hold]]:
     released: list[Release] = []
     held: list[Hold] = []
-    for level, services in by_level(ready, ageing=policy.ageing, now=now):
+    for level, entries in by_level(ready, ageing=policy.ageing, now=now):
         overdue = level >= OVERDUE
-        for entry in shared(services, room.services):
+        for entry in shared(entries, room.services):
             reason = room.ask(entry, overdue)
             if reason is None:
                 released.append(Release(key=entry.key))

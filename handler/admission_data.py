@@ -121,8 +121,8 @@ class Fail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Decisions:
     """One for each waiting Job.
 
-    `released` is in the order of admission. `held` are those that wait for room, by position, then the others by age;
-    so are `failed`.
+    `released` is in the order of admission; `held` are those that wait for room by position, then the others by key;
+    `failed` is by key.
 
     `look_again`: the earliest time (epoch seconds) at which a `not_before` or a `dependencies_until` passes; None when
     there is none ahead. What waits for room gets it only by a change of the snapshot, or by ageing past another.

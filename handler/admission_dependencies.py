@@ -1,11 +1,11 @@
 """What a waiting Job's dependencies say about it: it goes on, it waits, it can never run. Finds no outcomes itself."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from events.names import Phase
-from handler.admission_data import Dependency, Entry, Fail, Hold, Key, Reason, Snapshot
+from handler.admission_data import Entry, Fail, Hold, Key, Reason, Snapshot
 
 _ENDED: Mapping[str, str] = {Phase.FAILED: "failed", Phase.CANCELLED: "was cancelled"}
 _Request = tuple[str | None, str]
@@ -24,23 +24,22 @@ def barred(entry: Entry, loops: Mapping[Key, str], now: float) -> Hold | Fail | 
         looping = loops[entry.key]
         what = "is itself" if looping == entry.request_id else "waits for it in turn"
         return _fail(entry, looping, "DEPENDENCY_CYCLE", what)
-    unresolved = _unresolved(entry)
-    if not unresolved:
+    if not _unresolved(entry):
         return None
-    if now < entry.dependencies_until:
-        return Hold(key=entry.key, reason=Reason.DEPENDENCIES)
-    return _overdue(entry, unresolved)
+    return Hold(key=entry.key, reason=Reason.DEPENDENCIES) if now < entry.dependencies_until else _out_of_time(entry)
 
 
-def _unresolved(entry: Entry) -> list[Dependency]:
-    return [one for one in entry.dependencies if one.outcome is None]
-
-
-def _overdue(entry: Entry, unresolved: Sequence[Dependency]) -> Fail:
+def _out_of_time(entry: Entry) -> Fail:
+    unresolved = [one for one in entry.dependencies if one.outcome is None]
     for one in unresolved:
         if not one.seen:
             return _fail(entry, one.id, "DEPENDENCY_UNKNOWN", "never came, or its Job is gone already")
     return _fail(entry, unresolved[0].id, "DEPENDENCY_TIMEOUT", "had not ended when dependencyTimeout was over")
+
+
+def _unresolved(entry: Entry) -> list[str]:
+    """The ids of the requests whose outcome it waits for."""
+    return [one.id for one in entry.dependencies if one.outcome is None]
 
 
 def _fail(entry: Entry, request_id: str, code: str, what: str) -> Fail:
@@ -48,50 +47,53 @@ def _fail(entry: Entry, request_id: str, code: str, what: str) -> Fail:
 
 
 def find_loops(snapshot: Snapshot) -> dict[Key, str]:
-    """The waiting Jobs that wait for themselves by way of their dependencies, each with the one that leads back to it.
+    """The waiting Jobs that wait for themselves by way of their dependencies, each with one that leads back to it.
 
     A dependency means the Jobs of that id and of the same source where there are any, else those of every source.
     """
-    blocked = [entry for entry in snapshot.waiting if entry.dependencies and _unresolved(entry)]
-    wanted = {one.id for entry in blocked for one in entry.dependencies}
-    # Hardly ever is one left: whom nobody waits for is in no loop.
-    blocked = [entry for entry in blocked if entry.request_id in wanted]
-    if not blocked:
-        return {}
-    known = _known(snapshot, wanted)
+    blocked = [(entry, ids) for entry in snapshot.waiting if entry.dependencies and (ids := _unresolved(entry))]
+    meant = _meant(_entangled(blocked), snapshot)
     jobs: defaultdict[_Request, list[int]] = defaultdict(list)
-    for node, entry in enumerate(blocked):
+    for node, (entry, _) in enumerate(meant):
         jobs[entry.source, entry.request_id].append(node)
         jobs[None, entry.request_id].append(node)
     # What a dependency means is a node too: there are as many edges as dependencies, not as pairs of Jobs.
-    graph: list[list[int]] = [[] for _ in blocked]
-    requests: dict[_Request, int] = {}
-    for node, entry in enumerate(blocked):
-        for request in _meant(entry, known):
-            if request in jobs and request not in requests:
-                requests[request] = len(graph)
-                graph.append(jobs[request])
-            if request in jobs:
-                graph[node].append(requests[request])
-    component = _components(graph)
+    nodes = {request: node for node, request in enumerate(jobs, len(meant))}
+    graph = [[nodes[request] for request in requests if request in nodes] for _, requests in meant]
+    component = _components([*graph, *jobs.values()])
     return {
         entry.key: request[1]
-        for node, entry in enumerate(blocked)
-        for request in reversed(_meant(entry, known))
-        if request in requests and component[requests[request]] == component[node]
+        for node, (entry, requests) in enumerate(meant)
+        for request in requests
+        if request in nodes and component[nodes[request]] == component[node]
     }
 
 
-def _known(snapshot: Snapshot, ids: Set[str]) -> set[_Request]:
-    """Those of the requests with these ids that have a Job that waits or runs."""
+def _entangled(blocked: list[tuple[Entry, list[str]]]) -> list[tuple[Entry, list[str]]]:
+    """Without most of those that wait for no blocked one, or for which none waits: they are in no loop.
+
+    Nearly always that is all of them. It is repeated only as long as it halves them: a long chain gives way too slowly.
+    """
+    while True:
+        wanted = {one for _, ids in blocked for one in ids}
+        wanted &= {entry.request_id for entry, _ in blocked}
+        rest = [(entry, ids) for entry, ids in blocked if entry.request_id in wanted and not wanted.isdisjoint(ids)]
+        if not rest or 2 * len(rest) > len(blocked):
+            return rest
+        blocked = rest
+
+
+def _meant(blocked: Sequence[tuple[Entry, list[str]]], snapshot: Snapshot) -> list[tuple[Entry, list[_Request]]]:
+    """Whom the ids that each of them waits for mean."""
+    if not blocked:
+        return []
+    ids = {one for _, wanted in blocked for one in wanted}
     jobs = chain(snapshot.active, snapshot.waiting)
-    return {(entry.source, entry.request_id) for entry in jobs if entry.request_id in ids}
-
-
-def _meant(entry: Entry, known: Set[_Request]) -> list[_Request]:
-    """What its unresolved dependencies mean."""
-    ids = [one.id for one in _unresolved(entry)]
-    return [(entry.source, one) if (entry.source, one) in known else (None, one) for one in ids]
+    known = {(entry.source, entry.request_id) for entry in jobs if entry.request_id in ids}
+    return [
+        (entry, [(entry.source, one) if (entry.source, one) in known else (None, one) for one in wanted])
+        for entry, wanted in blocked
+    ]
 
 
 def _components(graph: _Graph) -> Sequence[int]:

@@ -1,40 +1,54 @@
 """In which order waiting Jobs are asked for: priority and waiting, then fair shares, then age. Admits nobody."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace
 from operator import attrgetter, itemgetter
 
+from events.request_queue import MAX_PRIORITY
 from handler.admission_data import Entry
 
-OVERDUE = 1001
+OVERDUE = MAX_PRIORITY + 1
 """The level from which on no newcomer, of priority 1000 at most, can come before it."""
 
-
-BY_AGE = attrgetter("since", "key")
+_BY_AGE = attrgetter("since", "key")
 """No two Jobs have the same key: it settles every tie."""
 
 
-def by_level(entries: Iterable[Entry], *, ageing: float, now: float) -> list[tuple[float, Mapping[str, list[Entry]]]]:
-    """The levels, whole numbers, the highest first; and the Jobs of each by their services."""
-    levels: defaultdict[float, defaultdict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
+def by_level(entries: Iterable[Entry], *, ageing: float, now: float) -> list[tuple[float, list[Entry]]]:
+    """The levels, whole numbers, the highest first; and the Jobs of each."""
+    levels: defaultdict[float, list[Entry]] = defaultdict(list)
     for entry in entries:
         waited = now - entry.since
-        level = entry.priority + waited // ageing if waited > 0 else entry.priority
-        levels[level][entry.service].append(entry)
+        levels[entry.priority + waited // ageing if waited > 0 else entry.priority].append(entry)
     return sorted(levels.items(), key=itemgetter(0), reverse=True)
 
 
-def shared(services: Mapping[str, list[Entry]], active: Mapping[str, int]) -> Iterator[Entry]:
-    """Of the Jobs of one level, each time the oldest of the service with the fewest active.
+def shared(entries: Iterable[Entry], active: Mapping[str, int]) -> Iterator[Entry]:
+    """The Jobs of one level in their order: each time the oldest one of the service with the fewest active.
 
-    `active`: how many are in each service. It is read again after each Job, which may have become one of them.
+    `active`: how many are in any service. It is read again after each Job, which may have become one of them.
     """
+    places = sorted(entries, key=_BY_AGE)
+    places.sort(key=lambda entry: active[entry.service])
+    for index, entry in enumerate(places):
+        before = active[entry.service]
+        yield entry
+        if active[entry.service] != before:
+            # Not before: sorting takes much less time, and hardly any level of a long queue has one that is let in.
+            yield from _merged(places[index + 1 :], active)
+            return
+
+
+def _merged(entries: Sequence[Entry], active: Mapping[str, int]) -> Iterator[Entry]:
+    """The same of Jobs that come sorted by age within each service, while more and more are let in."""
+    services: defaultdict[str, list[Entry]] = defaultdict(list)
+    for entry in reversed(entries):
+        services[entry.service].append(entry)
     heads = []
     for service, queue in services.items():
-        queue.sort(key=BY_AGE, reverse=True)
         first = queue.pop()
-        heads.append((active.get(service, 0), first.since, first.key, first, queue))
+        heads.append((active[service], first.since, first.key, first, queue))
     heapify(heads)
     while heads:
         _, _, _, entry, queue = heads[0]
@@ -42,6 +56,6 @@ def shared(services: Mapping[str, list[Entry]], active: Mapping[str, int]) -> It
         # Whether it was let in or not, only the number of its own service can have changed.
         if queue:
             then = queue.pop()
-            heapreplace(heads, (active.get(then.service, 0), then.since, then.key, then, queue))
+            heapreplace(heads, (active[then.service], then.since, then.key, then, queue))
         else:
             heappop(heads)

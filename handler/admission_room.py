@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from handler.admission_data import Entry, Policy, Reason
 
 _LIMIT = Reason.LIMIT
+"""The answer to nearly all of a long queue. To look it up in its class takes longer than all else about it."""
 
 
 def never_fits(entry: Entry, policy: Policy) -> str | None:
@@ -55,7 +56,7 @@ class Room:
 
     @property
     def services(self) -> Mapping[str, int]:
-        """How many are active in each service by now. One with none may be missing."""
+        """How many are active in each service by now; 0 in any other."""
         return self._services
 
     def ask(self, entry: Entry, overdue: bool) -> Reason | None:
@@ -63,7 +64,8 @@ class Room:
 
         For an `overdue` one all that it uses is kept: its key and its GPUs could else be free in turns, never together.
         """
-        # Nothing ends during a decision: where total or namespace is full it stays so, there is nothing to keep.
+        # Nothing ends during a decision. So total, namespace and share, once full, are full for all that come later,
+        # and need not be kept from them.
         if self._active >= self._most:
             return _LIMIT
         service, key, gpus = entry.service, entry.concurrency, entry.gpus
@@ -80,7 +82,7 @@ class Room:
             return None
         if overdue:
             self._keep_all(entry)
-        if no_share or not_alone:
+        if not_alone:
             self._kept_services.add(service)
         if no_gpus:
             self._kept_gpus = True

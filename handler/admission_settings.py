@@ -1,11 +1,18 @@
 """The settings of admission: how much may run at a time, how much may wait. The decision is in admission.py."""
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from events.grammar import is_label_name
 from events.queueing import Queueing
+from events.request_queue import MAX_PRIORITY
+from handler.policy_settings import Names
+from k8s.kueue import KueueOptions
 
+_CLASS = re.compile(r"(\d{1,4})=(.+)", re.ASCII)
+_LABEL_NAME = "a-z, 0-9, - and . inside, at most 63"
 _Limit = Annotated[int, Field(ge=1, le=1_000_000)]
 LIMITS = (
     "max_active",
@@ -14,6 +21,27 @@ LIMITS = (
     "max_active_per_key",
     "max_active_gpus",
 )
+
+
+def priority_class(text: str) -> tuple[int, str]:
+    """The least priority and the name of `500=high`. Raises `ValueError`."""
+    found = _CLASS.fullmatch(text)
+    if found is None or int(found[1]) > MAX_PRIORITY or not is_label_name(found[2]):
+        raise ValueError(f"<least priority, 0-{MAX_PRIORITY}>=<name> expected, the name of {_LABEL_NAME}")
+    return int(found[1]), found[2]
+
+
+def _classes(values: tuple[str, ...]) -> tuple[str, ...]:
+    numbers = [priority_class(value)[0] for value in values]
+    if len(set(numbers)) < len(numbers):
+        raise ValueError("one class for each least priority expected")
+    return values
+
+
+def _queue(value: str) -> str:
+    if not is_label_name(value):
+        raise ValueError(f"the name of a LocalQueue expected: {_LABEL_NAME}")
+    return value
 
 
 class AdmissionSettings(BaseModel):
@@ -51,12 +79,33 @@ class AdmissionSettings(BaseModel):
         "refused.",
     )
 
+    kueue_queue: Annotated[str, AfterValidator(_queue)] | None = Field(
+        None,
+        description="LocalQueue of Kueue that every Job is put into: Kueue, not jobrelay, then decides when Jobs run. "
+        "Empty: none, but for functions with a `queueName`.",
+    )
+    kueue_priority_classes: Annotated[Names, AfterValidator(_classes)] = Field(
+        (),
+        description="Kueue's priority classes, each with the least `priority` that means it, such as `0=low,500=high`. "
+        "Empty: none.",
+    )
+
     @model_validator(mode="after")
     def _limits_are_kept(self) -> Self:
         given = [f"JOBRELAY_{name.upper()}" for name in LIMITS if getattr(self, name) is not None]
         if self.admission == "off" and given:
             raise ValueError(f"JOBRELAY_ADMISSION=off does not go with limits: {', '.join(given)}")
+        if self.admission == "always":
+            given.append("JOBRELAY_ADMISSION=always")
+        if self.kueue_queue is not None and given:
+            raise ValueError(f"JOBRELAY_KUEUE_QUEUE does not go with {', '.join(given)}: Kueue decides when Jobs run")
         return self
+
+    @property
+    def kueue(self) -> KueueOptions:
+        """What Kueue is told of Jobs."""
+        classes = sorted(priority_class(one) for one in self.kueue_priority_classes)
+        return KueueOptions(queue=self.kueue_queue, classes=tuple(classes))
 
     @property
     def admits(self) -> bool:

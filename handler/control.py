@@ -9,6 +9,7 @@ from contextlib import suppress
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Delivery, Kind, Subscription, Topic
+from events.attempts import attempt_name, next_attempt_at, next_key
 from events.cloudevent import InvalidEvent
 from events.control import ACCEPTED, REJECTED, Command, ControlVerb, accepted, control_key, parse_control, refused
 from events.identity import request_label
@@ -163,8 +164,13 @@ class Control:
         return jobs
 
     def _known(self, command: Command) -> list[Target]:
-        known: tuple[Target, ...] = (*self._cache.jobs(), *self._cache.schedules.all())
-        return [one for one in known if one.request_id == command.subject]
+        """The last attempt of each request of this id, or schedules of it."""
+        found: dict[tuple[str, str], Job] = {}
+        for job in sorted(self._cache.jobs(), key=lambda job: job.attempt):
+            if job.request_id == command.subject:
+                found[job.namespace, attempt_name(job, 1)] = job
+        schedules = (one for one in self._cache.schedules.all() if one.request_id == command.subject)
+        return [*found.values(), *schedules]
 
     async def _ended(self, command: Command) -> list[Target]:
         """Jobs without our finalizer are done; the cache does not hold them. Empty too when nobody answers."""
@@ -180,7 +186,6 @@ class Control:
 
     async def _carry_out(self, command: Command, seen: Target) -> None:
         attempt = 0
-        key = (seen.namespace, seen.name)
         while True:
             try:
                 if isinstance(seen, Schedule):
@@ -196,7 +201,14 @@ class Control:
                 raise Refusal("FINISHED", f"request {command.subject!r} has ended") from error
             except Refused as error:
                 raise Refusal("FORBIDDEN", str(error)) from error
-            seen = (self._cache.schedules.get(key) if isinstance(seen, Schedule) else self._cache.get(key)) or seen
+            seen = self._now(seen)
+
+    def _now(self, seen: Target) -> Target:
+        """As it is by now; a Job that was let go may have another attempt behind it."""
+        key = (seen.namespace, seen.name)
+        if isinstance(seen, Schedule):
+            return self._cache.schedules.get(key) or seen
+        return self._cache.get(key) or self._cache.get(next_key(seen)) or seen
 
     async def _write_schedule(self, command: Command, schedule: Schedule) -> None:
         if command.verb is ControlVerb.CANCEL and schedule.deleted is not None:
@@ -209,10 +221,14 @@ class Control:
             await self._writes.suspend_schedule(schedule, suspend=not schedule.suspend)
 
     async def _write(self, command: Command, job: Job) -> None:
+        if next_attempt_at(job) is not None and self._cache.get((job.namespace, job.name)) is not None:
+            raise Conflict("its next attempt is on its way: that one is meant")
         if command.verb is ControlVerb.CANCEL and _cancelled_by(command, job):
             return  # Before the answer to that was lost, or we were killed.
         if job.finished or job.deleted is not None or job.verdict_of() is not None:
             raise Refusal("FINISHED", f"request {command.subject!r} has ended")
+        if job.kueue and command.verb is not ControlVerb.CANCEL:
+            raise Refusal("FORBIDDEN", f"Kueue decides when request {command.subject!r} runs: it can only be cancelled")
         if job.payload == Payload.PENDING and command.verb is not ControlVerb.CANCEL:
             raise Conflict("its payload is on the way: whoever brings it lets the Job go")
         await self._do(command, job)

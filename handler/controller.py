@@ -6,11 +6,16 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from adapters.base import Kind, Topic
+from events.attempts import next_attempt_at, next_key, previous_key
 from events.identity import lifecycle_key
 from events.lifecycle import Transition, lifecycle_event, transitions
 from events.names import Phase
 from events.observed import Job, Pod
+from events.outcome import outcome
 from handler import verdicts
+from handler.attempts import prepare_next
+from handler.failover import Failover
+from handler.kueue import attend
 from handler.logcontext import about, about_job
 from handler.looks import Looks, NotOurs
 from handler.metrics import Metrics
@@ -31,7 +36,6 @@ WORKERS = 64
 """Jobs that are looked at concurrently; a look is a few calls that wait for the broker or the API server."""
 REPEAT_SECONDS = 10.0
 """A new leader repeats what happened this long before the former one's `published-to`: clocks and watches lag."""
-EXTERNAL = "external"
 
 
 class Controller:
@@ -45,11 +49,13 @@ class Controller:
         publisher: Publisher,
         sampler: Sampler,
         queue: Queue,
+        failover: Failover,
         schedules: Schedules,
         metrics: Metrics,
         tracing: Tracing = OFF,
     ) -> None:
         self._waiting = queue
+        self._failover = failover
         self._schedules = schedules
         self._cluster = cluster
         self._cache = cache
@@ -108,25 +114,43 @@ class Controller:
         about_job(job)
         if job.newer:
             raise NotOurs
+        if (before := previous_key(job)) is not None and self._cache.get(before) is not None:
+            return  # Silent until that one is let go.
+        await self._advance(key, job, writes)
+
+    async def _advance(self, key: Key, job: Job, writes: Writes) -> None:
         pods: Sequence[Pod] = self._cache.pods(job.uid)
         verdict = verdicts.due(job, pods, now=self._cluster.server_time())
         if verdict is not None:
             job = await writes.give_verdict(job, verdict)
             self._metrics.verdicts.labels(verdict.error_code).inc()
             logger.info("verdict: %s", verdict.message, extra={"code": verdict.error_code})
+        job = await attend(job, writes)
         if job.deleted is not None and not job.finished:
             await writes.delete_pods(job)
         if job.finished and verdict is None:
             pods = await self._all_pods(job, pods)
+        again = next_attempt_at(job)
+        if again is not None:
+            job = await prepare_next(job, writes, at=again)
         if await self._publish_all(job, pods, writes):
-            await self._waiting.settle(job, writes)
-            await self._schedules.settle(job, writes)
-            await writes.release(job)
-            self._sampler.forget(job.uid)
+            await self._leave(job, pods, writes)
             self._forget(key)
             return
         self._appoint(key, verdicts.next_due(job, pods))
         self._appoint(key, self._podless.next_look(key))
+
+    async def _leave(self, job: Job, pods: Sequence[Pod], writes: Writes) -> None:
+        """All of it is out: whatever follows from its end is made, then it is let go."""
+        if next_attempt_at(job) is None:
+            await self._waiting.settle(job, writes)
+            await self._schedules.settle(job, writes)
+            await self._failover.make(job, pods, writes)
+        await writes.release(job)
+        self._sampler.forget(job.uid)
+        # The next attempt was silent until now.
+        self._tell([next_key(job)])
+        self._waiting.changed([next_key(job)])
 
     def _appoint(self, key: Key, at: float | None) -> None:
         """Look again then (epoch seconds, the API server's clock) although nothing changed."""
@@ -149,7 +173,8 @@ class Controller:
         key = (job.namespace, job.name)
         uid, done = self._published.get(key, (job.uid, frozenset()))
         shown = transitions(job, pods, self._sampler.of(job.uid))
-        if not shown[-1].terminal:
+        ended = outcome(job) is not None
+        if not ended:
             shown += self._podless.look(job, pods, now=self._cluster.server_time())
             shown += self._waiting.held(job)
         done = _without_past_progress(done, shown) if uid == job.uid else frozenset()
@@ -157,7 +182,7 @@ class Controller:
             if transition.key in done or self._former_leader_did(transition):
                 continue
             if transition.phase is Phase.SUSPENDED and job.released is not None and job.suspended_by is None:
-                job = await writes.mark_suspended(job, by=EXTERNAL)
+                job = await writes.mark_suspended(job, by=transition.detail["by"])
             topic = Topic(Kind.LIFECYCLE, lifecycle_key(job.service, job.request_id, transition.phase))
             event = lifecycle_event(job, transition)
             await self._publisher.publish(topic, event, broker=job.broker, reply_to=job.reply_to)
@@ -168,7 +193,7 @@ class Controller:
             if transition.terminal:
                 self._tracing.ended(job, shown)
         # All of it is out, now or since a look before: one whose release failed is not published again, but released.
-        return shown[-1].terminal
+        return ended
 
     def _former_leader_did(self, transition: Transition) -> bool:
         # Nobody says when a pod began to stall, or a Job to wait for this: that is told again rather than not at all.

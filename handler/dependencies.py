@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
+from events.attempts import next_attempt_at
 from events.identity import request_label
 from events.names import Label
 from events.observed import Job
@@ -111,7 +112,7 @@ class Dependencies:
             job = _meant(await self._jobs_of(one), dependent.source)
             if job is None:
                 continue
-            end = outcome(job)
+            end = outcome(job) if next_attempt_at(job) is None else None
             found[one] = Dependency(id=one, outcome=None, seen=True)
             if end is not None:
                 ended[one] = str(end.phase)

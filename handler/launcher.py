@@ -2,16 +2,32 @@
 
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from typing import Protocol
 
 from events.names import BY_FUNCTION, Annotation, Label, Payload
+from events.observed import Job
 from events.timestamp import format_epoch
 from k8s.base import Conflict, Manifest, NotFound
-from k8s.cluster import Cluster
+from k8s.cluster import Cluster, Created
 from k8s.job import is_newer
+from k8s.kueue import in_kueue, ungated
 from k8s.manifest import Rendered, secret_for
 
 logger = logging.getLogger(__name__)
+
+
+class Maker(Protocol):
+    """What it takes of a cluster; see there."""
+
+    def server_time(self) -> float: ...
+    async def create_job(self, manifest: Manifest) -> Created: ...
+    async def read_job(self, namespace: str, name: str) -> Manifest: ...
+    async def patch_job(self, namespace: str, name: str, patch: Manifest) -> Job: ...
+    async def create_secret(self, manifest: Manifest) -> Created: ...
+    async def read_secret(self, namespace: str, name: str) -> Manifest: ...
+    async def delete_secret(self, namespace: str, name: str, *, uid: str | None = None) -> None: ...
 
 
 class Outcome(StrEnum):
@@ -33,14 +49,26 @@ class Newer(Exception):
     """What has this name was written by a newer version, and only that can tell what becomes of this request."""
 
 
-async def launch(cluster: Cluster, rendered: Rendered) -> Outcome:
+async def launch(cluster: Maker, rendered: Rendered) -> Outcome:
     """Create the Job, and its payload Secret where it has one. A repeat finishes what a crash left and is a duplicate.
 
     Raises `Taken`, `Newer`, and what `Cluster.create_job` raises.
     """
-    create, read = cluster.create_job, cluster.read_job
-    if rendered.job["kind"] == "CronJob":
-        create, read = cluster.create_cron_job, cluster.read_cron_job
+    return await _launch(cluster, rendered, create=cluster.create_job, read=cluster.read_job)
+
+
+async def launch_schedule(cluster: Cluster, rendered: Rendered) -> Outcome:
+    """The same of a CronJob."""
+    return await _launch(cluster, rendered, create=cluster.create_cron_job, read=cluster.read_cron_job)
+
+
+async def _launch(
+    cluster: Maker,
+    rendered: Rendered,
+    *,
+    create: Callable[[Manifest], Awaitable[Created]],
+    read: Callable[[str, str], Awaitable[Manifest]],
+) -> Outcome:
     while True:
         try:
             created = await create(rendered.job)
@@ -93,10 +121,10 @@ def _named(existing: Manifest, wanted: Manifest) -> str:
     return f"{wanted['kind']} {metadata['namespace']}/{metadata['name']}"
 
 
-async def _finish_payload(cluster: Cluster, rendered: Rendered, metadata: Manifest) -> None:
+async def _finish_payload(cluster: Maker, rendered: Rendered, metadata: Manifest) -> None:
     """Make the Secret, then let the Job go, unless it waits for admission or its function's manifest holds it.
 
-    Nothing to do for a Job whose payload is there already.
+    Kueue lets its own Jobs go itself. Nothing to do for a Job whose payload is there already.
     """
     annotations = metadata["annotations"]
     if annotations.get(Annotation.PAYLOAD) != Payload.PENDING:
@@ -104,15 +132,22 @@ async def _finish_payload(cluster: Cluster, rendered: Rendered, metadata: Manife
     await _ensure_secret(cluster, secret_for(rendered, metadata["uid"]))
     # Without a resourceVersion: the Job controller has changed the status by now, and until the payload is there nobody
     # else decides about this Job but by a verdict, which ends it whether it is suspended or not.
-    patch: Manifest = {"metadata": {"annotations": {Annotation.PAYLOAD: None}}}
-    if annotations.get(Annotation.SUSPENDED_BY) != BY_FUNCTION and Annotation.QUEUED not in annotations:
+    patch: Manifest = {"metadata": {"annotations": {Annotation.PAYLOAD: None, **ungated(metadata)}}}
+    if not _waits(metadata):
         patch["metadata"]["annotations"][Annotation.RELEASED] = format_epoch(cluster.server_time())
         patch["spec"] = {"suspend": False}
     with contextlib.suppress(NotFound):  # Deleted meanwhile.
         await cluster.patch_job(metadata["namespace"], metadata["name"], patch)
 
 
-async def _ensure_secret(cluster: Cluster, secret: Manifest) -> None:
+def _waits(metadata: Manifest) -> bool:
+    """Whether somebody else is to let it go."""
+    annotations = metadata["annotations"]
+    held = annotations.get(Annotation.SUSPENDED_BY) == BY_FUNCTION or Annotation.QUEUED in annotations
+    return held or in_kueue(metadata["labels"])
+
+
+async def _ensure_secret(cluster: Maker, secret: Manifest) -> None:
     namespace, name = _key(secret)
     wanted = secret["metadata"]["ownerReferences"][0]["uid"]
     while True:
@@ -132,14 +167,14 @@ async def _ensure_secret(cluster: Cluster, secret: Manifest) -> None:
             return
 
 
-async def _read_secret(cluster: Cluster, namespace: str, name: str) -> Manifest | None:
+async def _read_secret(cluster: Maker, namespace: str, name: str) -> Manifest | None:
     try:
         return await cluster.read_secret(namespace, name)
     except NotFound:
         return None
 
 
-async def _delete_secret(cluster: Cluster, secret: Manifest) -> None:
+async def _delete_secret(cluster: Maker, secret: Manifest) -> None:
     with contextlib.suppress(NotFound, Conflict):
         await cluster.delete_secret(*_key(secret), uid=secret["metadata"]["uid"])
 

@@ -39,7 +39,7 @@ VERDICTS = (
 )
 QUEUED_FOR = ("limit", "priority", "exclusive", "dependencies", "runAt", "retryDelay")
 """Why a Job waits for admission."""
-PHASES = ("pending", "running", "suspended", "finishing")
+PHASES = ("pending", "running", "queued", "suspended", "finishing")
 """Of a Job that is followed."""
 _CALL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _WAIT = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0)

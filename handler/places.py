@@ -21,6 +21,8 @@ class Standing(StrEnum):
     """It takes room: it may run, or its pods still do."""
     HELD = "held"
     """It waits for a `resume`, or for whoever else suspended it."""
+    KUEUE = "kueue"
+    """When it runs is Kueue's to say: it waits for no leave of ours, and takes no room."""
     OVER = "over"
 
 
@@ -28,6 +30,8 @@ def standing(job: Job) -> Standing:
     """Of a Job with our finalizer that this version understands."""
     if job.finished:
         return Standing.OVER
+    if job.kueue:
+        return Standing.KUEUE
     if not job.suspend or job.active or job.terminating:
         return Standing.ACTIVE
     if job.deleted is not None or job.verdict is not None:
@@ -54,7 +58,7 @@ def entry_of(job: Job, *, known: Mapping[str, Dependency]) -> Entry:
         limit=asked.limit,
         exclusive=asked.exclusive and asked.key is None,
         not_before=not_before,
-        not_before_reason=Reason.RUN_AT,
+        not_before_reason=Reason.RUN_AT if job.attempt == 1 else Reason.RETRY_DELAY,
         dependencies=tuple(
             Dependency(id=one, outcome=outcomes[one]) if one in outcomes else known.get(one, Dependency(id=one))
             for one in asked.dependencies

@@ -1,6 +1,7 @@
 """What the operator lets requests ask for (settings). Pure: a request and the settings in, refusals out."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from events.names import DOMAIN
@@ -23,7 +24,14 @@ def refusals(request: JobRequest, settings: PolicySettings, *, namespaces: tuple
 
     `namespaces` are the allowed ones.
     """
-    job = request.job
+    found = _of_job(request.job, settings, namespaces)
+    if request.failover is not None:
+        other = _of_job(request.failover.job, settings, namespaces)
+        found += [replace(error, path=f"failover.{error.path}") for error in other]
+    return found
+
+
+def _of_job(job: JobSpec, settings: PolicySettings, namespaces: tuple[str, ...]) -> list[FieldError]:
     return [
         *_names(job, settings, namespaces),
         *_secrets(job, settings),

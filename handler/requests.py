@@ -9,13 +9,13 @@ from cloudevents.core.v1.event import CloudEvent
 from events.cloudevent import expired
 from events.functions import Asked, Call, Function, matching, subject_of
 from events.names import REQUESTED_TYPE, Annotation
-from events.queueing import Queueing
 from events.request import FieldError, InvalidRequest, Request
 from handler.admission_settings import unadmitted
 from handler.connections import namespaces_of
 from handler.functions import Functions
 from handler.gate import Gate
-from handler.launcher import Outcome, Taken, launch
+from handler.kueue import refusals as kueue_refusals
+from handler.launcher import Outcome, Taken, launch, launch_schedule
 from handler.logcontext import also
 from handler.metrics import Metrics
 from handler.policy import refusals
@@ -121,7 +121,7 @@ class Requests:
             make = render_schedule if scheduled else render
             rendered = make(asked, options=options, reply_to=reply_to, trace=trace)
         self._may_be_as_large(len(rendered.event), scheduled=scheduled)
-        self._may_queue(rendered.queueing, scheduled=scheduled)
+        self._may_queue(rendered, scheduled=scheduled)
         return rendered
 
     def _may_be_as_large(self, size: int, *, scheduled: bool) -> None:
@@ -133,11 +133,14 @@ class Requests:
             if size > most:
                 raise Refusal("TOO_LARGE", f"{size} bytes as a structured event; {name} allows {most}")
 
-    def _may_queue(self, queueing: Queueing, *, scheduled: bool) -> None:
+    def _may_queue(self, rendered: Rendered, *, scheduled: bool) -> None:
         """Raises `Refusal` for what this installation admits no Jobs by, or has no more room to wait for."""
-        mode = self._settings.admission
-        asked = unadmitted(queueing, mode, scheduled=scheduled)
-        fields = [FieldError(field, f"needs {needed}") for field, needed in asked]
+        queueing, mode = rendered.queueing, self._settings.admission
+        if rendered.kueue:
+            fields = kueue_refusals(rendered)
+        else:
+            asked = unadmitted(queueing, mode, scheduled=scheduled)
+            fields = [FieldError(field, f"needs {needed}") for field, needed in asked]
         if fields:
             raise Refusal("ADMISSION_OFF", "; ".join(map(str, fields)), fields)
         if queueing.waits and self._pressure.too_many_waiting():
@@ -160,7 +163,8 @@ class Requests:
             await self._gate.wait()
             try:
                 with self._metrics.create_seconds.time():
-                    outcome = await launch(self._cluster, rendered)
+                    make = launch_schedule if rendered.job["kind"] == "CronJob" else launch
+                    outcome = await make(self._cluster, rendered)
             except Unavailable as error:
                 self._tracing.noticed("paused", error)
                 self._gate.close(error)
@@ -186,6 +190,7 @@ def options_of(settings: Settings, *, namespace: str, broker: str) -> ManifestOp
         default_start_timeout=settings.start_timeout,
         default_deadline=settings.default_deadline,
         governs=settings.governs,
+        kueue=settings.kueue,
         limits=settings.limits,
         gpu_resource=settings.gpu_resource,
         run_as_user=settings.run_as_user if settings.pod_security == "restricted" else None,

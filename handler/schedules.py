@@ -180,7 +180,8 @@ class Schedules:
         """Whether the run counted last was deleted before it was let go: of any other the end would be known."""
         if runs.job is None or runs.last in runs.recent:
             return False
-        return all(run.uid != runs.job for run in self._of(schedule))
+        # Its first attempt may be gone, and another one here.
+        return all(run.uid != runs.job and run.run != runs.last for run in self._of(schedule))
 
     def _is_over(self, schedule: Schedule) -> bool:
         """All runs that it may have were told to their ends."""

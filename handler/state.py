@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 
 from adapters.base import Broker
+from events.kueue import waits
 from events.observed import Job
 from handler.metrics import PHASES, Metrics
 from k8s.cluster import Cluster
@@ -83,7 +84,7 @@ def _phase(job: Job) -> str:
     if job.finished or job.deleted is not None:
         return "finishing"
     if job.suspend:
-        return "suspended"
+        return "queued" if job.queued is not None or waits(job) else "suspended"
     return "running" if job.ready else "pending"
 
 

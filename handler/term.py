@@ -10,6 +10,7 @@ from adapters.base import BrokerUnavailable, Kind
 from handler.connections import namespaces_of, selector_of
 from handler.control import Control
 from handler.controller import Controller
+from handler.failover import Failover
 from handler.link import Link
 from handler.publisher import Publisher
 from handler.queue import Queue
@@ -95,6 +96,7 @@ class Candidate:
             publisher=self._publisher,
             sampler=sampler,
             queue=queue,
+            failover=Failover(settings=self._settings, publisher=self._publisher),
             schedules=schedules,
             metrics=metrics,
             tracing=self._tracing,

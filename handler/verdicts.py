@@ -12,7 +12,7 @@ def due(job: Job, pods: Sequence[Pod], *, now: float) -> Verdict | None:
         return None
     if job.deleted is not None:
         return _verdict(Phase.CANCELLED, "DELETED", "the Job was deleted", at=now)
-    if job.timeout is not None and now >= job.created + job.timeout:
+    if job.timeout is not None and now >= _accepted(job) + job.timeout:
         return _verdict(Phase.FAILED, "TIMEOUT", f"not finished {job.timeout} s after it was accepted", at=now)
     start_by = _start_by(job, pods)
     if start_by is not None and now >= start_by:
@@ -25,8 +25,13 @@ def next_due(job: Job, pods: Sequence[Pod]) -> float | None:
     """When `due` has to be asked again although nothing changed (epoch seconds)."""
     if job.finished or job.verdict_of() is not None:
         return None
-    times = [_start_by(job, pods), None if job.timeout is None else job.created + job.timeout]
+    times = [_start_by(job, pods), None if job.timeout is None else _accepted(job) + job.timeout]
     return min((time for time in times if time is not None), default=None)
+
+
+def _accepted(job: Job) -> float:
+    """When the request got its first Job."""
+    return job.created if job.accepted is None else job.accepted
 
 
 def _start_by(job: Job, pods: Sequence[Pod]) -> float | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from events.names import FINALIZER, Annotation
 from events.observed import Job, Schedule, Verdict
@@ -10,13 +10,19 @@ from events.queueing import queued_at, write_outcomes
 from events.schedules import Runs
 from events.timestamp import format_epoch
 from k8s.base import Manifest, Unavailable
-from k8s.cluster import Cluster
+from k8s.cluster import Cluster, Created
 from k8s.informer import JobCache, Key
 from k8s.job import job_of
 from k8s.lease import Leadership
 from k8s.schedule_manifest import adoption
 
 T = TypeVar("T")
+
+
+class Call(Protocol):
+    """Carries out one call if the Lease outlives it."""
+
+    async def __call__(self, call: Callable[[], Awaitable[T]]) -> T: ...
 
 
 class Writes:
@@ -31,10 +37,23 @@ class Writes:
         self._cache = cache
         self._leadership = leadership
 
+        self.maker = _Guarded(cluster, self._call)
+
+    def now(self) -> float:
+        """The API server's clock, epoch seconds."""
+        return self._cluster.server_time()
+
+    async def note_verdict(self, job: Job, verdict: Verdict) -> Job:
+        """Write the outcome on a Job that Kubernetes is done with."""
+        return await self._patch(job, _annotated(job, {Annotation.VERDICT: verdict.to_annotation()}))
+
     async def give_verdict(self, job: Job, verdict: Verdict) -> Job:
-        """Write the outcome on the Job, and make Kubernetes end it: within about a second it fails, no pod starts."""
+        """Write the outcome on the Job, and make Kubernetes end it: within about a second it fails, no pod starts.
+
+        One of Kueue's is not touched but for that; it has to be deleted.
+        """
         patch = _annotated(job, {Annotation.VERDICT: verdict.to_annotation()})
-        if job.deleted is None:
+        if job.deleted is None and not job.kueue:
             patch["spec"] = {"suspend": False, "parallelism": 0, "activeDeadlineSeconds": 1}
         return await self._patch(job, patch)
 
@@ -67,6 +86,15 @@ class Writes:
     async def mark_suspended(self, job: Job, *, by: str) -> Job:
         """Remember that somebody else suspended it, so that its resumption is told from its first release."""
         return await self._patch(job, _annotated(job, {Annotation.SUSPENDED_BY: by}))
+
+    async def note_start(self, job: Job) -> Job:
+        """Remember that Kueue has let it start once, so that what comes after is told as suspension and resumption."""
+        notes = {Annotation.QUEUED: None, Annotation.RELEASED: format_epoch(self._cluster.server_time())}
+        return await self._patch(job, _annotated(job, notes))
+
+    async def delete(self, job: Job) -> None:
+        """Delete this very Job; its pods go first."""
+        await self._call(lambda: self._cluster.delete_job(job.namespace, job.name, uid=job.uid))
 
     async def release(self, job: Job) -> Job:
         """Its terminal event is out: take our finalizer off (nobody else's) and let the TTL begin."""
@@ -127,6 +155,35 @@ class Writes:
                 return await call()
         except TimeoutError as error:
             raise Unavailable(f"no answer to a write within {timeout} s") from error
+
+
+class _Guarded:
+    """A cluster for making Jobs and their Secrets; each call first makes sure that the Lease outlives it."""
+
+    def __init__(self, cluster: Cluster, call: Call) -> None:
+        self._cluster = cluster
+        self._call = call
+
+    def server_time(self) -> float:
+        return self._cluster.server_time()
+
+    async def create_job(self, manifest: Manifest) -> Created:
+        return await self._call(lambda: self._cluster.create_job(manifest))
+
+    async def read_job(self, namespace: str, name: str) -> Manifest:
+        return await self._call(lambda: self._cluster.read_job(namespace, name))
+
+    async def patch_job(self, namespace: str, name: str, patch: Manifest) -> Job:
+        return await self._call(lambda: self._cluster.patch_job(namespace, name, patch))
+
+    async def create_secret(self, manifest: Manifest) -> Created:
+        return await self._call(lambda: self._cluster.create_secret(manifest))
+
+    async def read_secret(self, namespace: str, name: str) -> Manifest:
+        return await self._call(lambda: self._cluster.read_secret(namespace, name))
+
+    async def delete_secret(self, namespace: str, name: str, *, uid: str | None = None) -> None:
+        await self._call(lambda: self._cluster.delete_secret(namespace, name, uid=uid))
 
 
 def _annotated(seen: Job | Schedule, annotations: Mapping[str, str | None]) -> Manifest:

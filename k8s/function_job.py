@@ -13,12 +13,14 @@ from events.functions import Call
 from events.names import BY_FUNCTION, FINALIZER, Annotation, Label
 from k8s.base import Manifest
 from k8s.job import DEFAULT_CONTAINER, MAIN
+from k8s.kueue import gate, in_kueue
 from k8s.manifest import (
     ManifestOptions,
     Rendered,
     fate,
     fits,
     gpus_of,
+    is_held,
     lasting,
     origin,
     our_labels,
@@ -51,13 +53,17 @@ def render_call(
     held = bool(spec.get("suspend"))
     if held:
         annotations[Annotation.SUSPENDED_BY] = BY_FUNCTION
-    annotations |= queue_place(queueing, governed=not held and options.governs(queueing, call.service))
-    if not inline or Annotation.QUEUED in annotations:
+    labels = options.kueue.labels(
+        {**named, **given.get("labels", {}), **ours}, priority=queueing.priority, queue=call.function.queue_name
+    )
+    governed = not held and not in_kueue(labels) and options.governs(queueing, call.service)
+    annotations |= queue_place(queueing, governed=governed) | gate(labels, inline=inline)
+    if is_held(labels, annotations, inline=inline):
         spec["suspend"] = True
     metadata = {
         "name": call.job_name,
         "namespace": given.get("namespace") or options.namespace,
-        "labels": {**named, **given.get("labels", {}), **ours},
+        "labels": labels,
         "annotations": annotations,
         "finalizers": [FINALIZER],
     }

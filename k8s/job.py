@@ -10,6 +10,7 @@ from events import observed
 from events.names import FINALIZER, FORMAT_VERSION, Annotation, Label
 from events.timestamp import parse_epoch
 from k8s.base import Malformed
+from k8s.kueue import in_kueue
 from k8s.metadata import Metadata, Wire, epoch, integer, shared
 
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
@@ -177,6 +178,11 @@ def _job(wire: WireJob) -> observed.Job:
         queueing=shared(notes.get(Annotation.QUEUEING)),
         queued=shared(notes.get(Annotation.QUEUED)),
         dependencies=notes.get(Annotation.DEPENDENCIES),
+        retry=shared(notes.get(Annotation.RETRY)),
+        attempt=max(1, integer(notes.get(Annotation.ATTEMPT)) or 1),
+        accepted=_moment(notes.get(Annotation.ACCEPTED)),
+        failover=Annotation.FAILOVER in notes,
+        kueue=in_kueue(meta.labels or {}),
         run=notes.get(Annotation.RUN),
         scheduled_at=_moment(notes.get(SCHEDULED_TIMESTAMP)),
         schedule=shared(owner.name) if owner else None,

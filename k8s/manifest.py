@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import orjson
 
@@ -24,6 +24,7 @@ from events.queueing import Queueing
 from events.request import Request
 from events.request_job import JobSpec
 from k8s.base import Manifest
+from k8s.kueue import KueueOptions, gate, in_kueue
 from k8s.pod import EVENT_FILE, PodOptions, as_json, pod_spec
 from k8s.quantity import parse
 
@@ -42,7 +43,7 @@ class ManifestOptions(PodOptions):
 
     `namespace`: of requests that name none. `inline_bytes`: the largest event on the Job itself. `min_ttl`: a smaller
     TTL is raised to it, so that a repeat still meets its Job. `default_deadline`: None is none. `governs`: whether a
-    Job of this queueing and service waits for admission.
+    Job of this queueing and service waits for admission, unless it is Kueue's.
     """
 
     instance: str = DEFAULT_INSTANCE
@@ -54,6 +55,7 @@ class ManifestOptions(PodOptions):
     default_start_timeout: int = 600
     default_deadline: int | None = None
     governs: Callable[[Queueing, str | None], bool] = ungoverned
+    kueue: KueueOptions = field(default_factory=KueueOptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +64,8 @@ class Rendered:
 
     Of a request with a schedule, `job` is a CronJob.
 
-    A Job whose event is not on it is suspended and pending until the Secret is there; one that waits for admission is
-    suspended too. `ttl` is the wanted one, `ttl_raised` when the request asked for less.
+    A Job whose event is not on it is suspended and pending until the Secret is there; one that waits for admission, of
+    ours or of Kueue, is suspended too. `ttl` is the wanted one, `ttl_raised` when the request asked for less.
     """
 
     job: Manifest
@@ -72,6 +74,11 @@ class Rendered:
     ttl: int
     ttl_raised: bool
     queueing: Queueing
+
+    @property
+    def kueue(self) -> bool:
+        """Kueue decides when it runs."""
+        return in_kueue(self.job["metadata"]["labels"])
 
 
 def render(
@@ -94,9 +101,11 @@ def render(
     labels = _labels(request, options.instance)
     job_spec = _job_spec(request, options, labels=labels, inline=event.decode() if inline else None)
     queueing = request.request.queueing(gpus=gpus_of(job_spec, options.gpu_resource), run_at=request.request.run_at)
-    place = queue_place(queueing, governed=options.governs(queueing, request.service))
+    labels = options.kueue.labels(labels, priority=queueing.priority)
+    place = queue_place(queueing, governed=not in_kueue(labels) and options.governs(queueing, request.service))
     annotations = _annotations(request, options) | fate(ttl=ttl, reply_to=reply_to, inline=inline) | place
-    if not inline or Annotation.QUEUED in place:
+    annotations |= gate(labels, inline=inline)
+    if is_held(labels, annotations, inline=inline):
         job_spec["suspend"] = True
     metadata = {"name": request.job_name, "namespace": spec.namespace or options.namespace, "labels": labels}
     job = {
@@ -146,6 +155,11 @@ def queue_place(queueing: Queueing, *, governed: bool) -> dict[str, str]:
     asked = queueing.to_annotation()
     stored: dict[str, str] = {} if asked is None else {Annotation.QUEUEING: asked}
     return {**stored, Annotation.QUEUED: QUEUED_AT_CREATION} if governed else stored
+
+
+def is_held(labels: Mapping[str, str], annotations: Mapping[str, str], *, inline: bool) -> bool:
+    """Whether it is created suspended: until its payload is there, or until it is admitted."""
+    return not inline or Annotation.QUEUED in annotations or in_kueue(labels)
 
 
 def secret_for(rendered: Rendered, job_uid: str) -> Manifest:
@@ -212,6 +226,10 @@ def _annotations(request: Request, options: ManifestOptions) -> dict[str, str]:
     }
     if asked.timeout is not None:
         annotations[Annotation.TIMEOUT] = str(asked.timeout)
+    if asked.retry is not None:
+        annotations[Annotation.RETRY] = asked.retry.to_annotation()
+    if asked.failover is not None:
+        annotations[Annotation.FAILOVER] = asked.failover.job.model_dump_json(by_alias=True, exclude_unset=True)
     for name, value in ((Annotation.TAGS, asked.tags), (Annotation.METADATA, asked.metadata)):
         if value is not None:
             annotations[name] = orjson.dumps(value).decode()

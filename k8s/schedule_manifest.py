@@ -57,8 +57,10 @@ def adoption(run: Job, *, request_id: str, time: str, released: str | None) -> M
     labels = {Label.REQUEST: request_label(request_id)}
     named = {Annotation.ID: request_id, Annotation.RUN: time}
     place = {Annotation.QUEUED: QUEUED_AT_CREATION} if released is None else {Annotation.RELEASED: released}
-    # Of a Job that has never run, labels and annotations of the template may still change.
-    spec: Manifest = {"template": {"metadata": {"labels": labels, "annotations": named}}}
+    spec: Manifest = {}
+    if run.suspend and run.start_time is None:
+        # Only as long as it has never run may labels and annotations of its pods still change.
+        spec["template"] = {"metadata": {"labels": labels, "annotations": named}}
     if released is not None:
         spec["suspend"] = False
     return {

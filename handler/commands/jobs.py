@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,6 +16,8 @@ from events.identity import request_label
 from events.lifecycle import Transition, transitions
 from events.names import MANAGED_BY, Label, Phase
 from events.observed import Job, Pod, Schedule
+from events.outcome import outcome
+from events.queueing import read_outcomes, read_queueing
 from events.usage import PodUsage, Usage, sampled, usage_now
 from handler.commands.errors import OK, Failed
 from handler.commands.facts import facts_of
@@ -40,8 +43,23 @@ class Found:
 
     @property
     def last(self) -> Transition:
-        """Its latest transition."""
-        return transitions(self.job, self.pods)[-1]
+        """Its latest transition, or that it waits for its turn."""
+        job = self.job
+        if job.queued is not None and job.suspend and outcome(job) is None:
+            return Transition(phase=Phase.QUEUED, time=job.created, detail=_waiting(job))
+        shown = transitions(job, self.pods)
+        return shown[-1] if shown else Transition(phase=Phase.CREATED, time=job.created, detail={})
+
+
+def _waiting(job: Job) -> dict[str, Any]:
+    """What the Job itself says of why it waits; how many go first is known to the leader alone."""
+    asked = read_queueing(job.queueing)
+    ended = read_outcomes(job.dependencies)
+    if missing := [one for one in asked.dependencies if one not in ended]:
+        return {"reason": "dependencies", "requests": missing}
+    if asked.run_at is not None and (asked.not_before or 0.0) > time.time():
+        return {"reason": "runAt" if job.attempt == 1 else "retryDelay", "until": asked.run_at}
+    return {"reason": "waits for room"}
 
 
 async def get(settings: Settings, *, request_id: str | None, form: str) -> int:

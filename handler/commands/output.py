@@ -13,6 +13,7 @@ from rich.text import Text
 FORMATS = ("table", "json", "yaml")
 STYLES = {
     "created": "cyan",
+    "queued": "cyan",
     "started": "blue",
     "progress": "blue",
     "stalled": "yellow",

@@ -1,6 +1,6 @@
 """What lifecycle events tell about requests, folded into one state each. Pure: reads no broker, draws nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -119,6 +119,8 @@ def detail_of(event: CloudEvent) -> Mapping[str, Any]:
 def sentence(phase: str, detail: Mapping[str, Any]) -> str:
     """What a phase's detail says, on one line."""
     error = detail.get("error")
+    if phase in _WAITS:
+        return ", ".join(_WAITS[phase](detail))
     match phase:
         case Phase.CREATED:
             return f"Job {detail.get('namespace')}/{detail.get('jobName')}"
@@ -134,10 +136,28 @@ def sentence(phase: str, detail: Mapping[str, Any]) -> str:
         case Phase.RETRYING:
             at = detail.get("nextAttemptAt")
             return ", ".join([error_text(error, None), *([f"next attempt at {at}"] if at else [])])
-        case Phase.SCHEDULED | Phase.UNSCHEDULED:
-            return ", ".join(_recurs(detail))
         case _:
             return error_text(error, None) if error else _who(detail)
+
+
+_REASONS = {
+    "limit": "too many run",
+    "priority": "others go first",
+    "exclusive": "something runs that it must not run beside",
+    "dependencies": "other requests come first",
+    "runAt": "its time has not come",
+    "retryDelay": "the time of its next attempt has not come",
+    "kueue": "Kueue has not admitted it",
+}
+"""For people, by `reason` of a `queued` event."""
+
+
+def _queued(detail: Mapping[str, Any]) -> list[str]:
+    reason, place = str(detail.get("reason", "")), detail.get("position")
+    # Of the cluster alone more is known of times and requests, and less of the others in the queue.
+    more = [f"until {detail['until']}"] if detail.get("until") else []
+    more += [f"waits for {', '.join(map(str, detail['requests']))}"] if detail.get("requests") else []
+    return [_REASONS.get(reason, reason), *([f"place {place}"] if place else []), *more]
 
 
 def _failure(detail: Mapping[str, Any]) -> str:
@@ -199,3 +219,11 @@ def _recurs(detail: Mapping[str, Any]) -> list[str]:
 
 def _who(detail: Mapping[str, Any]) -> str:
     return f"by {detail['by']}" if detail.get("by") else ""
+
+
+_WAITS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
+    Phase.QUEUED: _queued,
+    Phase.SCHEDULED: _recurs,
+    Phase.UNSCHEDULED: _recurs,
+}
+"""The phases in which nothing has happened yet."""

@@ -18,6 +18,7 @@ from adapters.rabbitmqserver import RabbitServerFailed, executable
 from tests.bench.adapters import Alone, alone
 from tests.bench.load import IN_FLIGHT
 from tests.bench.measures import Rates, creating, living
+from tests.bench.queueing import Deciding, deciding, releasing
 from tests.bench.report import Row, broker_of, machine, markdown, write
 from tests.bench.watching import Takeover, Tracking, holding, reporting, taking_over, tracking
 from tests.e2e.site import NATS, RABBITMQ, VARIABLES, Site, on_broker, site
@@ -26,7 +27,8 @@ README = Path(__file__).parents[2] / "README.md"
 API_SERVER = ("tests.bench.apiserver",)
 LEVELS = (1, 16, IN_FLIGHT)
 TITLES = {NATS: "NATS", RABBITMQ: "RabbitMQ"}
-CREATED_AIM, LIFE_AIM = "≥ 90 %", "≥ 80 %"
+CREATED_AIM, LIFE_AIM, RELEASE_AIM = "≥ 90 %", "≥ 80 %", "≥ 90 %"
+DECISION_AIM = "≤ 20 ms"
 CPU_AIM = {NATS: "≤ 1.0 ms", RABBITMQ: "≤ 1.3 ms"}
 
 
@@ -40,11 +42,12 @@ class Size:
     rounds: int = 3
     samples: int = 200
     tracked: int = 10_000
+    queued: int = 10_000
     held: int = 100_000
     lease: float = 10.0
 
 
-QUICK = Size(events=300, rounds=1, samples=100, tracked=1000, held=3000)
+QUICK = Size(events=300, rounds=1, samples=100, tracked=1000, queued=1000, held=3000)
 
 
 def arguments(given: list[str]) -> argparse.Namespace:
@@ -71,10 +74,10 @@ async def measure(found: Site, size: Size) -> AsyncIterator[Row]:
             yield row
     async for row in _life(found, size):
         yield row
-    yield _latency(await reporting(found, samples=size.samples))
-    for row in _tracking(await tracking(found, count=size.tracked)):
+    async for row in _following(found, size):
         yield row
-    for row in _takeover(await taking_over(found)):
+    yield _deciding(size.queued, deciding(found, count=size.queued))
+    for row in _releasing(size.queued, await releasing(found, count=size.queued, rounds=size.rounds)):
         yield row
     for row in _alone(found, await alone(found, count=size.events, rounds=size.rounds)):
         yield row
@@ -106,6 +109,14 @@ async def _life(found: Site, size: Size) -> AsyncIterator[Row]:
     yield _rates(f"{what} (create, 3 events, final PATCH), against bare POST + PATCH", rates, aim=LIFE_AIM)
     yield _cpu(f"{what}, CPU per event in the handler", rates.cpu, rates, aim=CPU_AIM[found.broker])
     yield _cpu(f"{what}, CPU per event in the controller", rates.controller_cpu, rates)
+
+
+async def _following(found: Site, size: Size) -> AsyncIterator[Row]:
+    yield _latency(await reporting(found, samples=size.samples))
+    for row in _tracking(await tracking(found, count=size.tracked)):
+        yield row
+    for row in _takeover(await taking_over(found)):
+        yield row
 
 
 def _alone(found: Site, took: Alone) -> list[Row]:
@@ -145,6 +156,23 @@ def _takeover(took: Takeover) -> list[Row]:
     return [
         Row(what="takeover after kill -9 of the leader", result=f"{took.crash:.1f} s", aim="≤ 15 s"),
         Row(what="takeover after SIGTERM to the leader", result=f"{took.exit:.1f} s", aim="≤ 2 s"),
+    ]
+
+
+def _deciding(jobs: int, took: Deciding) -> Row:
+    alone, whole = took.alone * 1000, took.whole * 1000
+    return Row(
+        what=f"one decision about {jobs:,} waiting Jobs, CPU",
+        result=f"{whole:.1f} ms with all that the leader does for it, {alone:.1f} ms alone",
+        aim=DECISION_AIM,
+    )
+
+
+def _releasing(jobs: int, rates: Rates) -> list[Row]:
+    what = f"{jobs:,} waiting Jobs let go by the leader"
+    return [
+        _rates(f"{what}, against bare PATCHes", rates, aim=RELEASE_AIM),
+        _cpu(f"{what}, CPU per Job in the controller", rates.controller_cpu, rates),
     ]
 
 

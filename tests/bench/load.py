@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,17 @@ from typing import Any
 import orjson
 
 from events.cloudevent import decode_structured
-from events.names import FINALIZER, Label
+from events.names import FINALIZER, Annotation, Label
 from events.request import Request
+from k8s.background import beside
 from k8s.base import Manifest, NotFound
 from k8s.client import STRATEGIC_MERGE
 from k8s.cluster import METADATA_ONLY
 from k8s.manifest import ManifestOptions, render
 from tests.e2e.observer import request
 from tests.e2e.site import Relay, Site
+
+Fields = Mapping[str, Any]
 
 IN_FLIGHT = 64
 IDLE = "idle"
@@ -28,19 +31,27 @@ RELEASE: Manifest = {
     "metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]},
     "spec": {"ttlSecondsAfterFinished": 3600},
 }
+ADMIT: Manifest = {
+    "metadata": {"annotations": {Annotation.QUEUED: None, Annotation.RELEASED: "2026-01-01T00:00:00Z"}},
+    "spec": {"suspend": False},
+}
 
 
-def make_events(count: int, *, command: str, image: str, name: str = "bench") -> list[bytes]:
-    """Structured events of about 1 kB, each another request: `<name>-<number>`."""
+def make_events(
+    count: int, *, command: str, image: str, name: str = "bench", fields: Callable[[int], Fields] = lambda _: {}
+) -> list[bytes]:
+    """Structured events of about 1 kB, each another request: `<name>-<number>`. `fields`: what it asks for besides."""
     wanted = {"command": [command], "env": [{"name": "TEXT", "value": "x" * 400}]}
-    metadata = {"customer": "c" * 100, "order": 4711}
-    made = (request(f"{name}-{number}", image=image, job=wanted, metadata=metadata) for number in range(count))
+    usual: Fields = {"image": image, "job": wanted, "metadata": {"customer": "c" * 100, "order": 4711}}
+    made = (request(f"{name}-{number}", **{**usual, **fields(number)}) for number in range(count))
     return [json.dumps(event).encode() for event in made]
 
 
-def rendered(events: Iterable[bytes], *, instance: str, site: Site) -> list[Manifest]:
-    """The Jobs that jobrelay makes of these events."""
-    options = ManifestOptions(instance=instance, namespace=site.namespace, broker=site.broker)
+def rendered(events: Iterable[bytes], *, instance: str, site: Site, governed: bool = False) -> list[Manifest]:
+    """The Jobs that jobrelay makes of these events. `governed`: they wait for admission."""
+    options = ManifestOptions(
+        instance=instance, namespace=site.namespace, broker=site.broker, governs=lambda *_: governed
+    )
     return [render(Request.of(decode_structured(body)), options=options).job for body in events]
 
 
@@ -71,8 +82,24 @@ class Bare:
     async def release(self, job: Manifest) -> None:
         await self._patch(f"{self._jobs}/{job['metadata']['name']}", RELEASE)
 
+    async def admit(self, job: Manifest) -> None:
+        await self._patch(f"{self._jobs}/{job['metadata']['name']}", ADMIT)
+
     async def set_status(self, name: str, status: Manifest) -> None:
         await self._patch(f"{self._jobs}/{name}/status", {"status": status})
+
+    @asynccontextmanager
+    async def watched(self, instance: str) -> AsyncIterator[None]:
+        """A watch on the Jobs of this installation is read, and thrown away, until the block ends."""
+        params = {"labelSelector": f"{Label.INSTANCE}={instance}", "watch": "1"}
+
+        async def read() -> None:
+            async with self._client.stream(self._jobs, params=params) as pieces:
+                async for _ in pieces:
+                    pass
+
+        async with beside(read()):
+            yield
 
     async def completed(self, name: str) -> bool:
         job = orjson.loads(await self._client.request("GET", f"{self._jobs}/{name}"))

@@ -147,7 +147,7 @@ def problems(seen: Soak, *, requests: int) -> list[str]:
     found = []
     for role in ("handler", "controller"):
         first, last = ([getattr(one, role) for one in part] for part in (seen.load[:third], seen.load[-third:]))
-        found += [f"{role}: {text}" for text in _grown(first, last)]
+        found += [f"{role}: {text}" for text in grown(first, last)]
         before, after = (getattr(one, role).tasks for one in (seen.idle, seen.over))
         if after > before + SLACK:
             found.append(f"{role}: {after} tasks are left, before the load there were {before}")
@@ -158,7 +158,8 @@ def problems(seen: Soak, *, requests: int) -> list[str]:
     return found
 
 
-def _grown(first: Sequence[Usage], last: Sequence[Usage]) -> Iterator[str]:
+def grown(first: Sequence[Usage], last: Sequence[Usage]) -> Iterator[str]:
+    """What of a process is more in the later samples than what still counts as flat, in words."""
     for what, unit in (("memory", " MB"), ("descriptors", ""), ("threads", ""), ("tasks", "")):
         before, after = (_median(part, what) for part in (first, last))
         opened = max(0.0, _median(last, "descriptors") - _median(first, "descriptors"))

@@ -12,7 +12,7 @@ from tests.bench.load import many
 from tests.bench.report import BEGIN, END, Row, markdown, write
 from tests.processes import COVERAGE
 
-TINY = Size(events=12, rounds=1, samples=3, tracked=20, held=20, lease=1.0)
+TINY = Size(events=12, rounds=1, samples=3, tracked=20, queued=20, held=20, lease=1.0)
 
 
 @pytest.mark.timeout(240)
@@ -25,7 +25,7 @@ async def test_every_row_is_produced_with_the_facts_of_the_machine(
     given = {name: value for name, value in os.environ.items() if name not in elsewhere}
     lines = (await run(TINY, given, directory=tmp_path)).splitlines()
     rows = [line for line in lines if line.startswith("| ")]
-    assert len(rows) == 1 + 2 * len(LEVELS) + 3 + 1 + 2 + 2 + 2 + 1 + 2 + 3 + 2
+    assert len(rows) == 1 + 2 * len(LEVELS) + 3 + 1 + 2 + 2 + 1 + 2 + 2 + 1 + 2 + 3 + 2
     for wanted in (
         "1 in flight",
         "16 in flight",
@@ -38,6 +38,8 @@ async def test_every_row_is_produced_with_the_facts_of_the_machine(
         "in the controller",
         "kill -9",
         "SIGTERM",
+        "one decision",
+        "let go by the leader, against",
         "memory of a controller",
         "NATS: adapter",
         "RabbitMQ: adapter",

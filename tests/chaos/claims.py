@@ -7,7 +7,12 @@ from cloudevents.core.v1.event import CloudEvent
 
 from events.names import TERMINAL, Phase
 
-BETWEEN = frozenset({Phase.STARTED, Phase.PROGRESS, Phase.STALLED, Phase.RETRYING, Phase.SUSPENDED, Phase.RESUMED})
+BETWEEN = frozenset(
+    {
+        *(Phase.QUEUED, Phase.STARTED, Phase.PROGRESS, Phase.STALLED),
+        *(Phase.RETRYING, Phase.SUSPENDED, Phase.RESUMED),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +44,23 @@ def path_problems(told: Sequence[Told]) -> list[str]:
         problems.append(f"has {len(ends)} terminal events")
     elif phases[-1] not in TERMINAL:
         problems.append("goes on after its terminal event")
-    problems += [f"{phase} twice" for phase in (Phase.CREATED, Phase.STARTED) if phases.count(phase) > 1]
+    if phases.count(Phase.CREATED) > 1:
+        problems.append("created twice")
+    if phases.count(Phase.STARTED) > 1 + phases.count(Phase.RETRYING):
+        problems.append("started more often than it was tried")
     problems += [f"{phase} is no phase of a Job" for phase in phases if phase not in BETWEEN | TERMINAL | {"created"}]
     if Phase.PROGRESS in phases and Phase.STARTED not in phases[: phases.index(Phase.PROGRESS)]:
         problems.append("progresses before it started")
+    if _is_queued_late(phases):
+        problems.append("is queued after it started")
     problems += _retry_problems(told)
     return problems
+
+
+def _is_queued_late(phases: Sequence[str]) -> bool:
+    """Only one that was stopped, or is tried again, may have to wait for its turn again."""
+    after = phases[phases.index(Phase.STARTED) :] if Phase.STARTED in phases else []
+    return Phase.QUEUED in after and not {Phase.SUSPENDED, Phase.RETRYING} & {*after[: after.index(Phase.QUEUED)]}
 
 
 def _retry_problems(told: Sequence[Told]) -> list[str]:

@@ -29,6 +29,10 @@ INLINE = {"JOBRELAY_INLINE_BYTES": "1024"}
 """So that a tenth of the requests takes the way over a Secret, in three steps between which a crash may fall."""
 
 
+TRIED_TWICE = 90_000
+"""A kind of request, beyond those of any load by `count`: it fails, is tried again after a delay, and fails over."""
+
+
 class Load:
     """`count` requests, or one of each of `kinds`; each container appends its request's id to a file when it runs.
 
@@ -38,6 +42,7 @@ class Load:
     def __init__(self, directory: Path, *, count: int = 0, kinds: Sequence[int] = (), prefix: str = "r") -> None:
         self.runs_file = directory / f"{prefix}.runs"
         self.expected_runs: Counter[str] = Counter()
+        self.expected_jobs: Counter[str] = Counter()
         self.expected_end: dict[str, str] = {}
         self._prefix = f"{prefix}-"
         self.requests = [self._request(f"{self._prefix}{kind}", kind, directory) for kind in kinds or range(count)]
@@ -45,6 +50,8 @@ class Load:
     def _request(self, name: str, number: int, directory: Path) -> CloudEvent:
         mark = f'echo {name} >> "{self.runs_file}"'
         fields: dict[str, Any] = {}
+        if number == TRIED_TWICE:
+            return self._tried_twice(name, mark)
         script, runs, end = f"{mark}; sleep {number % 4 * 0.4}", 1, "succeeded"
         match number % 10:
             case 0:
@@ -59,9 +66,25 @@ class Load:
                 fields, runs = {"job": {"parallelism": 2, "completions": 2}}, 2
             case 4:
                 fields, runs, end = {"webhook": "https://example.com"}, 0, "rejected"
+        self._expect(name, runs=runs, end=end)
+        return make_request(name, script=script, **fields)
+
+    def _tried_twice(self, name: str, mark: str) -> CloudEvent:
+        """With its event in Secrets, and another request in its wake."""
+        other = f"{name}/failover"
+        self._expect(name, runs=2, end="failed", jobs=2)
+        self._expect(other, runs=1, end="succeeded")
+        failover = {"job": {"image": "busybox:1", "command": ["sh", "-c", mark.replace(name, other, 1)]}}
+        padding = {"padding": "x" * 2000}
+        return make_request(
+            name, script=f"{mark}; exit 3", retries=1, retryDelay=1, failover=failover, metadata=padding
+        )
+
+    def _expect(self, name: str, *, runs: int, end: str, jobs: int = 1) -> None:
         self.expected_runs += Counter({name: runs})
         self.expected_end[name] = end
-        return make_request(name, script=script, **fields)
+        if end in TERMINAL:
+            self.expected_jobs[name] = jobs
 
     @property
     def jobs(self) -> set[str]:
@@ -155,7 +178,7 @@ async def quiet(on: Stage, load: Load, *, seconds: float) -> None:
                     held = sum("finalizers" in job["metadata"] for job in jobs)
                     waiting = await on.waiting()
                     state = f"{len(jobs)} Jobs, {held} held, {waiting}"
-                    if len(jobs) == len(load.jobs) and not held and not any(waiting.values()):
+                    if len(jobs) == load.expected_jobs.total() and not held and not any(waiting.values()):
                         return
                 except (KubernetesError, BrokerUnavailable) as error:
                     state = str(error)
@@ -167,7 +190,7 @@ async def quiet(on: Stage, load: Load, *, seconds: float) -> None:
 async def account(on: Stage, load: Load, seen: Sequence[Sequence[Told]]) -> None:
     """Every claim about this load, after all is quiet. `seen` are views of the lifecycle, each complete in itself."""
     jobs = await on.jobs(load)
-    assert Counter(_id(job) for job in jobs) == Counter(load.jobs)
+    assert Counter(_id(job) for job in jobs) == load.expected_jobs
     assert load.runs() == load.expected_runs
     assert [job["metadata"]["name"] for job in jobs if job["metadata"].get("finalizers")] == []
     waiting = await on.waiting()
@@ -229,6 +252,10 @@ class Journal:
             f"quiet: {len(load.jobs)} Jobs, {load.runs().total()} containers ran, {len(told)} events heard, "
             f"{len(distinct(told))} different, {dict(Counter(one.phase for one in distinct(told)))}"
         )
+        self.tell()
+
+    def tell(self) -> None:
+        """Print it."""
         print(f"\n{self._title}", *self._lines, sep="\n")
 
 

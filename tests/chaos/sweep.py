@@ -16,12 +16,14 @@ from handler.processes import Process
 from k8s.base import KubernetesError
 from tests.chaos.calls import Call, Ledger, When
 from tests.chaos.gateway import gateway
-from tests.chaos.load import INLINE, LONG, Load, Stage, account, problems, publish, stored
+from tests.chaos.load import INLINE, LONG, TRIED_TWICE, Load, Stage, account, problems, publish, stored
 from tests.chaos.tunnel import tunnel
 from tests.processes import Installation
 
 SCENE = (16, 12, 4)
 """A plain request, one whose event goes into a Secret, one that is rejected; see `Load`."""
+TRIES = (TRIED_TWICE,)
+"""One that is tried again after a delay, and then fails over."""
 LAYOUTS = {"one process": ("both",), "two processes": ("handler", "controller")}
 ACK_SECONDS = 2.0
 IMPATIENT = f"""
@@ -67,15 +69,18 @@ class Step:
 class Lane:
     """One installation's processes, each behind proxies of its own. Use `lane()`."""
 
-    def __init__(self, stage: Stage, environs: dict[str, dict[str, str]], calls: Ledger) -> None:
+    def __init__(
+        self, stage: Stage, environs: dict[str, dict[str, str]], calls: Ledger, scene: Sequence[int] = SCENE
+    ) -> None:
         self.calls = calls
+        self._scene = scene
         self._stage = stage
         self._environs = environs
         self._processes: dict[str, Process] = {}
 
     async def play(self, step: Step) -> Call | None:
         """The whole step, and every claim about it. What was struck; None if that call never came."""
-        load = Load(self._stage.here.directory, kinds=SCENE, prefix=f"{self._stage.instance}-{step.tag}")
+        load = Load(self._stage.here.directory, kinds=self._scene, prefix=f"{self._stage.instance}-{step.tag}")
         if step.begin is Begin.COLD:
             await self.stop()
         elif step.begin is Begin.WARM:
@@ -168,7 +173,7 @@ class Lane:
         """What is missing until all is done, and nobody is dead."""
         jobs = await self._stage.jobs(load)
         held = [job["metadata"]["name"] for job in jobs if job["metadata"].get("finalizers")]
-        if len(jobs) != len(load.jobs) or held:
+        if len(jobs) != load.expected_jobs.total() or held:
             return f"{len(jobs)} Jobs, held: {held}"
         waiting = await self._stage.waiting()
         if any(waiting.values()):
@@ -191,7 +196,9 @@ async def _heard(over: Look) -> str:
 
 
 @asynccontextmanager
-async def lane(here: Installation, *, broker: str, layout: Sequence[str], instance: str) -> AsyncIterator[Lane]:
+async def lane(
+    here: Installation, *, broker: str, layout: Sequence[str], instance: str, scene: Sequence[int] = SCENE
+) -> AsyncIterator[Lane]:
     """Proxies and connections of one more installation on the same servers; nothing of it runs or is declared yet."""
     calls = Ledger()
     async with AsyncExitStack() as stack:
@@ -214,7 +221,7 @@ async def lane(here: Installation, *, broker: str, layout: Sequence[str], instan
         )
         cluster = await stack.enter_async_context(here.cluster())
         on = Stage(here=here, broker=connected, cluster=cluster, instance=instance, exact=False)
-        made = Lane(on, environs, calls)
+        made = Lane(on, environs, calls, scene)
         try:
             yield made
         finally:

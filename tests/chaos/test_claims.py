@@ -16,6 +16,8 @@ def told(*keys: str) -> list[Told]:
         ("created", "started", "failed"),
         ("created", "started", "progress/1.0", "progress/2.0", "succeeded"),
         ("created", "started", "retrying/1", "retrying/2", "succeeded"),
+        ("created", "queued/limit", "queued/priority", "started", "succeeded"),
+        ("created", "started", "suspended/a", "resumed/b", "queued/limit", "succeeded"),
         ("created", "stalled/IMAGE_PULL", "started", "suspended/a", "resumed/b", "cancelled"),
     ],
 )
@@ -31,11 +33,12 @@ def test_a_whole_path_has_no_problems(path: tuple[str, ...]) -> None:
         (("created", "started"), "has 0 terminal events"),
         (("created", "failed", "succeeded"), "has 2 terminal events"),
         (("created", "succeeded", "started"), "goes on after its terminal event"),
-        (("created", "started", "started/2", "succeeded"), "started twice"),
+        (("created", "started", "started/2", "succeeded"), "started more often than it was tried"),
         (("created", "created/2", "succeeded"), "created twice"),
         (("created", "rejected", "succeeded"), "rejected is no phase of a Job"),
         (("created", "retrying/1", "started", "succeeded"), "retries before it started"),
         (("created", "progress/1.0", "started", "succeeded"), "progresses before it started"),
+        (("created", "started", "queued/limit", "succeeded"), "is queued after it started"),
         (("created", "started", "retrying/2", "succeeded"), "retries are counted [2]"),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 
 from tests.chaos.calls import Call, When
 from tests.chaos.load import LONG
-from tests.chaos.sweep import LAYOUTS, Begin, Lane, Step, lane
+from tests.chaos.sweep import LAYOUTS, SCENE, TRIES, Begin, Lane, Step, lane
 from tests.chaos.table import Rows
 from tests.processes import NATS, RABBITMQ, Installation, installation
 
@@ -29,12 +29,13 @@ BEGINS = (Begin.COLD, Begin.WARM)
 PLACES = [(name, layout) for name in (NATS, RABBITMQ) for layout in LAYOUTS] if LONG else [(NATS, ONE)]
 
 
+@pytest.mark.parametrize("scene", [SCENE, TRIES], ids=["a life", "attempts"])
 @pytest.mark.parametrize(("broker", "layout"), PLACES, indirect=["broker"])
 async def test_jobrelay_killed_at_any_of_its_calls_loses_nothing(
-    tmp_path: Path, broker: str, layout: str, rows: Rows
+    tmp_path: Path, broker: str, layout: str, scene: Sequence[int], rows: Rows
 ) -> None:
-    async with installation(tmp_path, brokers=[broker]) as here, _lanes(here, broker, layout) as lanes:
-        where = f"{broker}, {layout}"
+    async with installation(tmp_path, brokers=[broker]) as here, _lanes(here, broker, layout, scene) as lanes:
+        where = f"{broker}, {layout}" + (", attempts and failover" if scene == TRIES else "")
         steps = [step for begin in BEGINS for step in _chosen(begin, await _recorded(lanes[0], begin, where))]
         random.shuffle(steps)
         found: Counter[tuple[Begin, str]] = Counter()
@@ -84,10 +85,12 @@ async def test_jobrelay_killed_while_it_declares_the_topology_begins_again(
 
 
 @asynccontextmanager
-async def _lanes(here: Installation, broker: str, layout: str) -> AsyncIterator[list[Lane]]:
+async def _lanes(here: Installation, broker: str, layout: str, scene: Sequence[int]) -> AsyncIterator[list[Lane]]:
     async with AsyncExitStack() as stack:
         lanes = [
-            await stack.enter_async_context(lane(here, broker=broker, layout=LAYOUTS[layout], instance=f"lane{number}"))
+            await stack.enter_async_context(
+                lane(here, broker=broker, layout=LAYOUTS[layout], instance=f"lane{number}", scene=scene)
+            )
             for number in range(LANES)
         ]
         async with asyncio.TaskGroup() as group:

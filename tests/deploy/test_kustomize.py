@@ -38,7 +38,9 @@ def test_an_overlay_of_somebody_else_chooses_namespace_image_and_settings(tmp_pa
     mine = {
         "namespace": "mine",
         "resources": ["../deploy/overlays/nats"],
-        "components": [f"../deploy/components/{name}" for name in ("keda/nats", "network-policy", "nats-creds")],
+        "components": [
+            f"../deploy/components/{name}" for name in ("keda/nats", "network-policy", "nats-creds", "kueue")
+        ],
         "images": [{"name": "jobrelay", "newName": "registry.example/relay", "newTag": "1.2.3"}],
         "configMapGenerator": [{**settings, "literals": ["JOBRELAY_IMAGES=registry.example/*"]}],
     }

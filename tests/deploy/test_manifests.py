@@ -24,7 +24,7 @@ COMPONENTS = sorted(
 PLAIN = [(f"overlays/{overlay}",) for overlay in OVERLAYS]
 EVERYTHING = [*PLAIN, *(("overlays/nats", component) for component in COMPONENTS), ("namespace",)]
 GIVEN_BY_THE_OPERATOR = {"Secret/jobrelay-broker", "Secret/jobrelay-nats-creds", "Secret/jobrelay-broker-tls"}
-FOREIGN = ("keda.sh/", "monitoring.coreos.com/")
+FOREIGN = ("keda.sh/", "kueue.x-k8s.io/", "monitoring.coreos.com/")
 """Kinds that are no part of Kubernetes."""
 MODELS = {
     "Namespace": "V1Namespace",

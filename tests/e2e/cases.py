@@ -1,6 +1,7 @@
 """The requests that are under way at the same time, so that their waits overlap. The tests know what comes of them."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.e2e.observer import request
@@ -12,6 +13,7 @@ MEASURE = """size=$(wc -c < "$JOBRELAY_EVENT_PATH"); marks=$(grep -c the-end "$J
 echo "{\\"size\\": $((size)), \\"marks\\": $((marks))}" > "$JOBRELAY_RESULT_PATH\""""
 INDEX = 'echo "$JOB_COMPLETION_INDEX" > "$JOBRELAY_RESULT_PATH"'
 FOREVER = "exec sleep 600"
+TURNS = ("turn-1", "turn-2", "turn-3")
 KIB = 1024
 
 
@@ -33,12 +35,25 @@ def at_once(site: Site) -> dict[str, dict[str, Any]]:
         "cancelled": request("cancelled", FOREVER, image=image),
         "deleted": request("deleted", FOREVER, image=image),
     }
-    made |= several(image)
+    made |= several(image) | turns(site)
     for size in (200, 700):
         # No single argument of a command may be over 128 KiB.
         chunks = ["x" * (100 * KIB)] * (size // 100)
         made[f"large-{size}"] = request(f"large-{size}", MEASURE, image=image, job={"args": [*chunks, "the-end"]})
     return made
+
+
+def turns(site: Site) -> dict[str, dict[str, Any]]:
+    """What must wait: for each other, for another one that comes later, for a time."""
+    image = site.image
+    at = (datetime.now(UTC) + timedelta(seconds=6 if site.own_cluster else 90)).replace(microsecond=0).isoformat()
+    on_key = {"key": "turns", "limit": 1}
+    made = {name: request(name, "sleep 2", image=image, concurrency=on_key) for name in TURNS}
+    return made | {
+        "after": request("after", image=image, dependencies=["before"]),
+        "before": request("before", "sleep 2", image=image),
+        "later": request("later", image=image, runAt=at, metadata={"at": at}),
+    }
 
 
 def several(image: str) -> dict[str, dict[str, Any]]:

@@ -112,6 +112,10 @@ class Observer:
         """Requests in the broker that nobody has taken."""
         return await self.wire.waiting()
 
+    async def repeated(self) -> int:
+        """Deliveries of requests after their first, as far as the broker tells."""
+        return await self.wire.repeated()
+
 
 def phase(event: BaseCloudEvent) -> str:
     return str(event.get_type()).rpartition(".")[2]

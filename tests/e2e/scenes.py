@@ -12,7 +12,9 @@ from k8s.base import KubernetesError, NotFound
 from tests.e2e.cases import FOREVER
 from tests.e2e.confined import confined
 from tests.e2e.functions import functions
+from tests.e2e.kueue import kueue
 from tests.e2e.observer import Observer, request
+from tests.e2e.schedules import schedules
 from tests.e2e.site import Relay, Site, until
 
 BUSY = "trap 'exit 0' TERM; while :; do :; done"
@@ -164,6 +166,8 @@ SCENES = {
     "measured": measured,
     "confined": confined,
     "functions": functions,
+    "kueue": kueue,
+    "schedules": schedules,
 }
 
 

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 NATS, RABBITMQ = "nats", "rabbitmq"
 VARIABLES = {NATS: "NATS_URL", RABBITMQ: "RABBITMQ_URL"}
-DEVCLUSTER = ("k8s.devcluster", "--backoff", "1")
+DEVCLUSTER = ("k8s.devcluster", "--backoff", "1", "--cron-minute", "3")
 CLEAN_SECONDS = 180.0
 """Time that what is deleted gets to go: pods have a grace period."""
 NATS_MAX_BYTES = 64 << 20
@@ -87,6 +87,13 @@ class Site:
     @asynccontextmanager
     async def relay(self, instance: str, **settings: object) -> AsyncIterator["Relay"]:
         """A ready `jobrelay run` of its own process. `settings` as in `Settings`."""
+        async with self.starting(instance, **settings) as relay:
+            await relay.process.ready(relay.is_ready, within=30 * self.patience)
+            yield relay
+
+    @asynccontextmanager
+    async def starting(self, instance: str, **settings: object) -> AsyncIterator["Relay"]:
+        """The same, not waited for."""
         http = f"127.0.0.1:{free_port()}"
         given = {
             "sources": self.source,
@@ -103,9 +110,7 @@ class Site:
         environ = clean_environ() | {f"JOBRELAY_{name.upper()}": str(value) for name, value in given.items()}
         log = self.directory / "logs" / f"{instance}-{http.rpartition(':')[2]}.log"
         async with running("jobrelay", jobrelay("run"), log=log, environ=environ) as process:
-            relay = Relay(process, f"http://{http}")
-            await process.ready(relay.is_ready, within=30 * self.patience)
-            yield relay
+            yield Relay(process, f"http://{http}")
 
     @asynccontextmanager
     async def relays(self, instance: str, *roles: str, **settings: object) -> AsyncIterator[list["Relay"]]:
@@ -271,22 +276,26 @@ async def _remove(site: Site, instance: str) -> None:
         await _remove_jobs(site, instance)
 
 
-async def _remove_finalizers(site: Site, namespace: str) -> None:
-    for job in await site.cluster.list_jobs(namespace, ""):
+async def _remove_finalizers(site: Site, namespace: str, selector: str = "") -> None:
+    patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
+    for job in await site.cluster.list_jobs(namespace, selector):
         with suppress(NotFound):
-            patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
             await site.cluster.patch_job(namespace, job["metadata"]["name"], patch)
+    for cron_job in await site.cluster.list_cron_jobs(namespace, selector):
+        with suppress(NotFound):
+            await site.cluster.patch_cron_job(namespace, cron_job["metadata"]["name"], patch)
 
 
 async def _remove_jobs(site: Site, instance: str) -> None:
     selector = f"{Label.INSTANCE}={instance}"
+    # CronJobs first: they would make more.
+    for cron_job in await site.cluster.list_cron_jobs(site.namespace, selector):
+        with suppress(NotFound):
+            await site.cluster.delete_cron_job(site.namespace, cron_job["metadata"]["name"])
+    await _remove_finalizers(site, site.namespace, selector)
     for job in await site.cluster.list_jobs(site.namespace, selector):
-        name = job["metadata"]["name"]
         with suppress(NotFound):
-            patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
-            await site.cluster.patch_job(site.namespace, name, patch)
-        with suppress(NotFound):
-            await site.cluster.delete_job(site.namespace, name)
+            await site.cluster.delete_job(site.namespace, job["metadata"]["name"])
 
     async def none_left() -> bool:
         return not await site.cluster.list_jobs(site.namespace, selector)

@@ -4,6 +4,8 @@ import asyncio
 import json
 import shutil
 from collections.abc import Mapping
+from datetime import datetime
+from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,7 +19,7 @@ from events.names import FINALIZER, Label
 from events.schema import schema_of
 from tests.contract.told import undeclared
 from tests.deploy.audit import ROLES, differences
-from tests.e2e.cases import KIB, MEASURE
+from tests.e2e.cases import KIB, MEASURE, TURNS
 from tests.e2e.conftest import AUDIT, Stage, each_broker
 from tests.e2e.observer import STRUCTURED, TERMINAL, data, detail, phase, request
 from tests.e2e.scenes import gone, job_name
@@ -134,6 +136,53 @@ async def test_a_secret_left_under_the_name_of_a_large_request_is_replaced(stage
     (job,) = await jobs_of(stage, "again")
     secret = await stage.site.cluster.read_secret(stage.site.namespace, name)
     assert [owner["uid"] for owner in secret["metadata"]["ownerReferences"]] == [job["metadata"]["uid"]]
+
+
+async def test_attempts_have_their_event_whatever_was_left_under_their_name_and_then_it_fails_over(
+    stage: Stage,
+) -> None:
+    name = f"{made_name('e2e', Identity(stage.observer.source, 'tried'))}-2"
+    metadata = {"name": name, "namespace": stage.site.namespace}
+    await stage.site.cluster.create_secret({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})
+    script = 'grep -q the-end "$JOBRELAY_EVENT_PATH" || exit 9; echo whole >&2; exit 3'
+    other = {"job": {"image": stage.site.image, "command": ["sh", "-c", 'cp "$JOBRELAY_EVENT_PATH" /dev/null']}}
+    job = {"args": ["x" * (100 * KIB), "the-end"]}
+    event = request("tried", script, image=stage.site.image, job=job, retries=1, retryDelay=1, failover=other)
+    await stage.observer.publish(event)
+    end = await stage.observer.ended("tried", seconds=max(90, stage.seconds()))
+    told = [one for one in stage.observer.phases("tried") if one != "queued"]
+    assert told == [*STARTED, "retrying", "started", "failed"]
+    assert (detail(end)["attempt"], detail(end)["exitCode"]) == (2, 3)
+    assert detail(end)["failover"] == {"id": "tried/failover"}
+    other_end = await ended(stage, "tried/failover")
+    assert (phase(other_end), other_end.get_extension("causationid")) == ("succeeded", end.get_id())
+    assert len(await jobs_of(stage, "tried")) == 2
+
+
+async def test_a_concurrency_limit_of_one_is_kept(stage: Stage) -> None:
+    ran = [detail(await stage.observer.ended(name, seconds=stage.seconds(90))) for name in TURNS]
+    times = sorted((one["startedAt"], one["finishedAt"]) for one in ran)
+    assert all(before[1] <= after[0] for before, after in pairwise(times)), times
+    queued = [one for name in TURNS for one in stage.observer.of(name) if phase(one) == "queued"]
+    assert {detail(one)["reason"] for one in queued} <= {"limit", "exclusive"}
+    assert len({one.get_subject() for one in queued}) >= len(TURNS) - 1
+
+
+async def test_a_dependent_runs_after_its_dependency_though_it_came_first(stage: Stage) -> None:
+    before, after = [
+        detail(await stage.observer.ended(name, seconds=stage.seconds(90))) for name in ("before", "after")
+    ]
+    assert before["finishedAt"] <= after["startedAt"]
+    assert stage.observer.phases("after") == ["created", "queued", "started", "succeeded"]
+    assert detail(await stage.observer.reached("after", "queued"))["reason"] == "dependencies"
+
+
+async def test_a_request_runs_at_its_time_and_not_before(stage: Stage) -> None:
+    end = detail(await stage.observer.ended("later", seconds=stage.seconds(90)))
+    assert stage.observer.phases("later") == ["created", "queued", "started", "succeeded"]
+    assert detail(await stage.observer.reached("later", "queued"))["reason"] == "runAt"
+    at, started = (datetime.fromisoformat(text) for text in (end["metadata"]["at"], end["startedAt"]))
+    assert at <= started
 
 
 @each_broker

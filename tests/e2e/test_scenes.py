@@ -5,6 +5,7 @@ import pytest
 from events.names import FINALIZER
 from tests.e2e.confined import Confined
 from tests.e2e.conftest import Stage, each_broker
+from tests.e2e.kueue import Kueue
 from tests.e2e.observer import TERMINAL, Observer, detail, phase
 from tests.e2e.scenes import Downtime, Drain, Measured, Takeover
 
@@ -97,6 +98,31 @@ async def test_a_job_whose_pods_a_quota_forbids_stalls_and_says_why(stage: Stage
     error = detail(await observer.reached("blocked", "stalled"))["error"]
     assert error["errorCode"] == "QUOTA"
     assert "exceeded quota: none" in error["message"]
+
+
+async def test_a_job_that_kueue_stops_for_others_goes_on_and_ends_well(stage: Stage) -> None:
+    found = await kueue(stage)
+    assert found.queue == "e2e"
+    told = {phase(event): event for event in found.observer.of("moved")}
+    assert list(told) == ["created", "queued", "started", "suspended", "resumed", "succeeded"]
+    assert detail(told["queued"])["reason"] == "kueue"
+    assert [detail(told[one])["by"] for one in ("suspended", "resumed")] == ["kueue", "kueue"]
+    assert told_once(found.observer, "moved")
+
+
+async def test_cancel_of_a_job_of_kueue_s_deletes_it(stage: Stage) -> None:
+    observer = (await kueue(stage)).observer
+    assert observer.phases("dropped") == ["created", "queued", "started", "cancelled"]
+    assert detail(await observer.ended("dropped"))["error"]["errorCode"] == "CANCELLED"
+    (answer,) = observer.of("cancel-dropped")
+    assert answer.get_type() == "dev.jobrelay.control.accepted"
+
+
+async def kueue(stage: Stage) -> Kueue:
+    found: Kueue | str = await stage.scene("kueue")
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
 
 
 async def confined(stage: Stage) -> Confined:

@@ -1,5 +1,6 @@
 """What plain clients do on each broker to talk to one installation: nats-py and aiormq, nothing of jobrelay's."""
 
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from adapters.rabbitmq_topology import Names, exchanges, queues
 from tests import amqp
 
 LANES = ("", "high", "low")
+NEXT = 100
+"""Messages at the front of a queue that are looked at: more than a handler takes at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,10 @@ class Wire(Protocol):
 
     async def waiting(self) -> int:
         """Requests in the broker. RabbitMQ does not count what it has delivered."""
+        ...
+
+    async def repeated(self) -> int:
+        """Deliveries of requests after their first; on RabbitMQ, which counts none, of those next in turn only."""
         ...
 
     async def remove(self) -> None:
@@ -71,6 +78,14 @@ class _Nats:
     async def waiting(self) -> int:
         return int((await self._stream.stream_info(f"{self._instance.upper()}_REQUESTS")).state.messages)
 
+    async def repeated(self) -> int:
+        stream = f"{self._instance.upper()}_REQUESTS"
+        stored = (await self._stream.stream_info(stream)).state.last_seq
+        lanes = [f"{self._instance}-{lane or 'normal'}" for lane in LANES]
+        consumers = [await self._stream.consumer_info(stream, name) for name in lanes]
+        never = sum(one.num_pending or 0 for one in consumers)
+        return sum(one.delivered.consumer_seq if one.delivered else 0 for one in consumers) - (stored - never)
+
     async def remove(self) -> None:
         for kind in ("REQUESTS", "CONTROL", "LIFECYCLE", "DEAD"):
             with suppress(NotFoundError):
@@ -103,20 +118,28 @@ class _RabbitMQ:
         await self._client.publish(exchange, "", body, headers=others, content_type=content_type, message_id=message_id)
 
     async def dead_letters(self) -> list[Letter]:
-        found = []
-        while True:
-            message = await self._client.channel.basic_get(f"{self._instance}.dead")
+        return [Letter(_headers(one), one.body) for one in await self._first("dead")]
+
+    async def _first(self, queue: str, *, most: int = sys.maxsize) -> list[DeliveredMessage]:
+        """The first ones of a queue, which go back there."""
+        found: list[DeliveredMessage] = []
+        while len(found) < most:
+            message = await self._client.channel.basic_get(f"{self._instance}.{queue}")
             if message.delivery_tag is None:
                 break
-            headers = {name: str(value) for name, value in (message.header.properties.headers or {}).items()}
-            found.append((message.delivery_tag, Letter(headers, message.body)))
-        for tag, _ in found:
-            await self._client.channel.basic_nack(tag, requeue=True)
-        return [letter for _, letter in found]
+            found.append(message)
+        for message in found:
+            await self._client.channel.basic_nack(message.delivery_tag or 0, requeue=True)
+        return found
 
     async def waiting(self) -> int:
         names = (".".join(filter(None, (self._instance, "requests", lane))) for lane in LANES)
         return sum([await self._client.ready(name) for name in names])
+
+    async def repeated(self) -> int:
+        # What goes back goes to the front. Looking at it counts as well: a second look would find these.
+        found = [_headers(one) for one in await self._first("requests", most=NEXT)]
+        return sum(int(headers.get("x-delivery-count", 0)) for headers in found)
 
     async def remove(self) -> None:
         names = Names(self._instance)
@@ -136,6 +159,10 @@ async def _rabbitmq(url: str, instance: str, take: Callable[[bytes], None]) -> A
         amqp.subscribed(url, f"{instance}.lifecycle", on_message, queue=_mine(instance)),
     ):
         yield _RabbitMQ(client, instance)
+
+
+def _headers(message: DeliveredMessage) -> dict[str, str]:
+    return {name: str(value) for name, value in (message.header.properties.headers or {}).items()}
 
 
 def _mine(instance: str) -> str:

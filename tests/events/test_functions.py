@@ -123,6 +123,27 @@ def test_every_mistake_in_a_file_is_told_at_once_with_its_place() -> None:
     assert any(path.startswith("functions[3].filters[1].exact") for path in found)
 
 
+def test_what_kueue_decides_is_for_no_function_to_ask_of_us() -> None:
+    suspended = {**JOB, "spec": {"suspend": True}}
+    found = errors_of(
+        {
+            "functions": [
+                {"name": "a", "filters": [], "queueName": "Team_A", "job": JOB},
+                {"name": "b", "filters": [], "queueName": "a", "queue": {"exclusive": True, "priority": 5}, "job": JOB},
+                {"name": "c", "filters": [], "queueName": "a", "job": suspended},
+            ]
+        }
+    )
+    assert set(found) == {"functions[0].queueName", "functions[1]", "functions[2]"}
+    assert "a-z" in found["functions[0].queueName"]
+    assert "queue.exclusive beside queueName: Kueue decides" in found["functions[1]"]
+    assert "job.spec.suspend" in found["functions[2]"]
+
+
+def test_a_queue_of_kueue_s_and_a_priority_in_it_are_a_function_s_to_name() -> None:
+    assert make_function(queueName="team.a", queue={"priority": 5}).queue_name == "team.a"
+
+
 @pytest.mark.parametrize("document", [None, [], "functions", {"functions": {}}, {}, {1: 2}, {"functions": [], "x": 1}])
 def test_what_is_no_functions_file_is_refused(document: object) -> None:
     assert errors_of(document)

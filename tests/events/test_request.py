@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 
 from events.cloudevent import InvalidEvent
 from events.names import REQUESTED_TYPE
-from events.problems import LATER, MAX_ERRORS
+from events.problems import MAX_ERRORS
 from events.request import MAX_TIMEOUT, FieldError, InvalidRequest, JobRequest, Request, parse_request
 from events.request_container import OUR_ENV
 from events.request_job import MAX_DEADLINE, MAX_PARALLELISM, MAX_RETRIES
@@ -184,14 +184,8 @@ def test_unknown_field_like_nothing_is_told_what_there_is() -> None:
     assert error.message == "is unknown"
     work = "id, service, job, retries, startTimeout, timeout, payload, tags, metadata"
     queue = "priority, exclusive, concurrency, dependencies, onDependencyFailure, dependencyTimeout"
-    times = "schedule, timeZone, maxRuns, concurrencyPolicy, runAt"
+    times = "schedule, timeZone, maxRuns, concurrencyPolicy, runAt, retryDelay, failover"
     assert error.allowed == f"{work}, {queue}, {times}"
-
-
-@pytest.mark.parametrize("name", sorted(LATER))
-def test_field_of_a_later_version_is_refused_by_name(name: str) -> None:
-    assert errors({"job": {"image": "x"}, name: 1})[name].message == "is not supported by this version"
-    assert job_errors(**{name: 1})[f"job.{name}"].message == "is not supported by this version"
 
 
 def test_webhook_is_told_the_reply_topic() -> None:
@@ -417,7 +411,7 @@ anything = st.recursive(
 names = [field.alias or name for name, field in JobRequest.model_fields.items()]
 
 
-@given(st.dictionaries(st.sampled_from([*names, *LATER]) | st.text(max_size=5), anything), st.booleans())
+@given(st.dictionaries(st.sampled_from(names) | st.text(max_size=5), anything), st.booleans())
 def test_any_object_is_a_request_or_refused_with_its_errors(data: dict[str, Any], complete: bool) -> None:
     try:
         event = make_request_event(json.loads(json.dumps(data)) | ({"job": {"image": "x"}} if complete else {}))

@@ -15,8 +15,14 @@ from tests.contract.told import undeclared
 
 
 @pytest.fixture
-async def devcluster(tmp_path: Path) -> AsyncIterator[DevCluster]:
-    options = ServerOptions(bookmark_interval=1.0, running=Options(backoff=0.5))
+def running_options() -> Options:
+    """How the development cluster runs Jobs; modules that need it otherwise have a fixture of this name."""
+    return Options(backoff=0.5)
+
+
+@pytest.fixture
+async def devcluster(tmp_path: Path, running_options: Options) -> AsyncIterator[DevCluster]:
+    options = ServerOptions(bookmark_interval=1.0, running=running_options)
     async with serve(tmp_path / "cluster", options=options) as cluster:
         yield cluster
 

@@ -30,7 +30,12 @@ from tests.handler.test_sources import connected
 ALL = sorted((Path(__file__).parents[1] / "formats").glob("*.json"))
 EXAMPLES = [path for path in ALL if not path.stem.endswith("-schedule")]
 """Those of Jobs; for the others see test_schedule_formats.py."""
-INLINE_BYTES = {"inline": 16384, "secret": 0}
+KINDS: dict[str, dict[str, Any]] = {
+    "inline": {},
+    "secret": {"inline_bytes": 0},
+    "queued": {"governs": lambda queueing, service: True},
+}
+"""What the installation that stored it had set."""
 WHOLE = ["created", "started", "succeeded"]
 NEWER = str(FORMAT_VERSION + 1)
 
@@ -61,16 +66,14 @@ def of_format(version: int) -> list[Path]:
 
 def test_each_format_has_its_examples() -> None:
     assert {path.stem for path in ALL} == {
-        f"{version}-{kind}" for version in range(1, FORMAT_VERSION + 1) for kind in (*INLINE_BYTES, "schedule")
+        f"{version}-{kind}" for version in range(1, FORMAT_VERSION + 1) for kind in (*KINDS, "schedule")
     }
 
 
 @pytest.mark.parametrize("path", of_format(FORMAT_VERSION), ids=lambda path: path.stem)
 def test_what_is_stored_does_not_change_without_a_new_format(path: Path) -> None:
     event, job = stored(path)
-    options = ManifestOptions(
-        namespace="default", broker="memory", inline_bytes=INLINE_BYTES[path.stem.partition("-")[2]]
-    )
+    options = ManifestOptions(namespace="default", broker="memory", **KINDS[path.stem.partition("-")[2]])
     rendered = render(Request.of(decode_structured(json.dumps(event).encode())), options=options)
     assert rendered.job["metadata"] == job["metadata"]
 
@@ -202,13 +205,16 @@ async def test_nobody_commands_a_newer_job(broker: MemoryBroker, cluster: Cluste
 async def test_uninstall_leaves_newer_jobs_to_a_newer_uninstall(
     cluster: Cluster, devcluster: DevCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for path, version in zip(EXAMPLES, (str(FORMAT_VERSION), NEWER), strict=True):
+    versions = {path.stem: NEWER if path.stem == "1-secret" else str(FORMAT_VERSION) for path in EXAMPLES}
+    for path in EXAMPLES:
+        version = versions[path.stem]
         await cluster.create_job(rewritten(stored(path)[1], VERSION=version))
     environ = {"JOBRELAY_KUBECONFIG": str(devcluster.kubeconfig), "JOBRELAY_NAMESPACES": "default"}
     settings = Settings.from_env(environ)
     assert await uninstall(settings, confirmed=True) == 1
     held = {path.stem: (await read(cluster, stored(path)[1]))["metadata"].get("finalizers", []) for path in EXAMPLES}
-    assert held == {"1-inline": [], "1-secret": [FINALIZER]}
+    assert held == {name: [FINALIZER] if version == NEWER else [] for name, version in versions.items()}
     shown = capsys.readouterr()
-    assert "removed from 1 Jobs" in shown.out
-    assert f"default/{stored(EXAMPLES[1])[1]['metadata']['name']}" in shown.err
+    assert "removed from 2 Jobs" in shown.out
+    newer = next(path for path in EXAMPLES if versions[path.stem] == NEWER)
+    assert f"default/{stored(newer)[1]['metadata']['name']}" in shown.err

@@ -12,14 +12,19 @@ from events.request import Request
 from handler.launcher import Outcome, Taken, launch
 from k8s.base import Manifest
 from k8s.cluster import Cluster
+from k8s.kueue import GATED_BY, KueueOptions
 from k8s.manifest import ManifestOptions, Rendered, render, secret_for
 from tests.handler.samples import make_request, until
 
 INLINE, SECRET = 16384, 0
 
 
-def make_rendered(*, inline_bytes: int = INLINE, script: str = "true", request_id: str = "r-1") -> Rendered:
-    options = ManifestOptions(namespace="default", broker="memory", inline_bytes=inline_bytes)
+def make_rendered(
+    *, inline_bytes: int = INLINE, script: str = "true", request_id: str = "r-1", queue: str | None = None
+) -> Rendered:
+    options = ManifestOptions(
+        namespace="default", broker="memory", inline_bytes=inline_bytes, kueue=KueueOptions(queue=queue)
+    )
     return render(Request.of(make_request(request_id, script=script)), options=options)
 
 
@@ -112,6 +117,30 @@ async def test_a_crash_at_any_call_is_finished_by_the_redelivery(cluster: Cluste
     assert Annotation.PAYLOAD not in job["metadata"]["annotations"]
     owner = (await secret_of(cluster, job))["metadata"]["ownerReferences"][0]
     assert owner["uid"] == job["metadata"]["uid"]
+
+
+@pytest.mark.parametrize("carried_out", [False, True])
+@pytest.mark.parametrize("at", [1, 2, 3])
+async def test_a_job_of_kueue_s_gets_its_payload_and_is_left_to_kueue(
+    cluster: Cluster, at: int, carried_out: bool
+) -> None:
+    rendered = make_rendered(inline_bytes=SECRET, queue="team")
+    crashing: Any = Crashing(cluster, at=at, carried_out=carried_out)
+    with pytest.raises(Crash):
+        await launch(crashing, rendered)
+    await launch(cluster, rendered)
+    (job,) = await jobs(cluster)
+    assert job["spec"]["suspend"] is True
+    assert not {Annotation.PAYLOAD, Annotation.RELEASED, GATED_BY} & job["metadata"]["annotations"].keys()
+    assert (await secret_of(cluster, job))["data"]
+
+
+async def test_a_gate_that_somebody_else_has_put_before_kueue_stays(cluster: Cluster) -> None:
+    rendered = make_rendered(inline_bytes=SECRET, queue="team")
+    rendered.job["metadata"]["annotations"][GATED_BY] = "example.com/estimate"
+    await launch(cluster, rendered)
+    (job,) = await jobs(cluster)
+    assert job["metadata"]["annotations"][GATED_BY] == "example.com/estimate"
 
 
 async def test_a_launch_with_a_secret_takes_three_calls(cluster: Cluster) -> None:

@@ -9,6 +9,9 @@ import pytest
 
 from adapters.memory import MemoryBroker
 from events.names import Annotation
+from handler.commands.jobs import find
+from handler.commands.progress import sentence
+from handler.settings import Settings
 from k8s.cluster import Cluster
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import make_command, make_request, until, waits_for
@@ -43,6 +46,17 @@ async def test_no_more_run_than_the_limit_and_the_next_is_let_go_when_one_ends(
         job = await released(cluster, "second")
         assert Annotation.QUEUED not in job["metadata"]["annotations"]
         assert Annotation.RELEASED in job["metadata"]["annotations"]
+
+
+async def test_get_says_what_a_request_waits_for(broker: MemoryBroker, cluster: Cluster) -> None:
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    async with running(broker, cluster, max_active=1) as client:
+        await client.publish(make_request("timed", runAt=later), make_request("after", dependencies=["timed"]))
+        for name in ("timed", "after"):
+            await client.reached(name, "queued")
+        rows = {one.job.request_id: one.last for one in await find(cluster, Settings.from_env({}))}
+        assert sentence(rows["timed"].phase, rows["timed"].detail) == f"its time has not come, until {later}"
+        assert "waits for timed" in sentence(rows["after"].phase, rows["after"].detail)
 
 
 async def test_what_no_limit_concerns_runs_at_once_and_is_not_told_as_queued(

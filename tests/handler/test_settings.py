@@ -56,12 +56,35 @@ def test_all_mistakes_are_named_at_once() -> None:
         ("JOBRELAY_KUBECONFIG", "/nowhere/config", "JOBRELAY_KUBECONFIG: no such file: /nowhere/config"),
         ("JOBRELAY_HTTP_ADDRESS", "8080", "JOBRELAY_HTTP_ADDRESS"),
         ("JOBRELAY_INSTANCE", "Team A", "JOBRELAY_INSTANCE"),
+        ("JOBRELAY_KUEUE_QUEUE", "Team_A", "JOBRELAY_KUEUE_QUEUE: the name of a LocalQueue expected: a-z, 0-9"),
+        ("JOBRELAY_KUEUE_QUEUE", "a" * 64, "at most 63"),
+        ("JOBRELAY_KUEUE_PRIORITY_CLASSES", "high", "<least priority, 0-1000>=<name> expected"),
+        ("JOBRELAY_KUEUE_PRIORITY_CLASSES", "1001=high", "<least priority, 0-1000>=<name> expected"),
+        ("JOBRELAY_KUEUE_PRIORITY_CLASSES", "0=High", "a-z, 0-9, - and . inside"),
+        ("JOBRELAY_KUEUE_PRIORITY_CLASSES", "5=low,5=high", "one class for each least priority"),
     ],
 )
 def test_values_that_cannot_work_are_refused(name: str, value: str, said: str) -> None:
     with pytest.raises(InvalidSettings, match="invalid settings") as caught:
         Settings.from_env({name: value})
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("JOBRELAY_MAX_ACTIVE", "5"), ("JOBRELAY_MAX_ACTIVE_GPUS", "1"), ("JOBRELAY_ADMISSION", "always")],
+)
+def test_where_kueue_decides_there_is_nothing_for_us_to_limit(name: str, value: str) -> None:
+    said = f"JOBRELAY_KUEUE_QUEUE does not go with {name}"
+    with pytest.raises(InvalidSettings, match=said):
+        Settings.from_env({"JOBRELAY_KUEUE_QUEUE": "team", name: value})
+
+
+def test_kueue_s_classes_are_in_order_of_their_priorities() -> None:
+    environ = {"JOBRELAY_KUEUE_QUEUE": "team.a", "JOBRELAY_KUEUE_PRIORITY_CLASSES": "500=high, 0=low"}
+    kueue = Settings.from_env(environ).kueue
+    assert (kueue.queue, kueue.classes) == ("team.a", ((0, "low"), (500, "high")))
+    assert Settings.from_env({}).kueue.queue is None
 
 
 @pytest.mark.parametrize(

@@ -129,8 +129,16 @@ async def test_server_takes_it_and_lets_what_it_makes_be_adopted(real: Cluster) 
     await real.delete_job("default", name)
 
 
+def test_of_one_that_somebody_let_run_before_the_pods_stay_as_they_are() -> None:
+    """Kubernetes would refuse to change them."""
+    started = {"startTime": "2026-11-21T22:17:11Z"}
+    for spec, status in (({"suspend": False}, {}), ({"suspend": True}, started)):
+        run = job_of({"metadata": {"name": "a"}, "spec": spec, "status": status})
+        assert adoption(run, request_id="r1", time="t", released="now")["spec"] == {"suspend": False}
+
+
 def test_what_is_to_wait_for_admission_stays_suspended() -> None:
-    run = job_of({"metadata": {"name": "a", "resourceVersion": "7"}, "spec": {}})
+    run = job_of({"metadata": {"name": "a", "resourceVersion": "7"}, "spec": {"suspend": True}})
     patch = adoption(run, request_id="r1", time="t", released=None)
     assert "suspend" not in patch["spec"]
     assert patch["metadata"]["annotations"][Annotation.QUEUED] == "created"

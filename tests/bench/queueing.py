@@ -1,0 +1,183 @@
+"""Admission: how long a decision about all waiting Jobs takes, and how fast a leader lets them go. Prints nothing."""
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from events.names import Annotation, Label
+from events.timestamp import format_epoch
+from handler.admission import admit
+from handler.admission_data import Snapshot
+from handler.metrics import Metrics
+from handler.places import policy_of
+from handler.queue import Queue
+from handler.settings import Settings
+from k8s.base import Manifest
+from k8s.cache import Contents
+from k8s.informer import JobCache
+from k8s.job import job_of
+from k8s.schedule_cache import ScheduleCache
+from tests.bench.apiserver import complete
+from tests.bench.feed import LIFECYCLE, feeding, holds
+from tests.bench.load import IDLE, IN_FLIGHT, Bare, Fields, cpu_seconds, make_events, many, no_pods, rendered
+from tests.bench.measures import Rates
+from tests.bench.watching import LONG, leading
+from tests.e2e.site import Relay, Site, until
+
+ACTIVE = 100
+LIMITS = Settings.model_validate({"max_active": ACTIVE, "max_active_per_key": 5})
+LOOKS = 21
+SERVICES, KEYS = 20, 50
+WAITED = 600.0
+"""Seconds that the oldest has waited: waiting has changed the order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deciding:
+    """CPU seconds, medians: of the decision alone, and of all that the leader does about one Job that has changed."""
+
+    alone: float
+    whole: float
+
+
+def deciding(site: Site, *, count: int) -> Deciding:
+    """About so many waiting Jobs, with as many active as may be."""
+    contents = Contents()
+    for job in _jobs(site, count=count):
+        contents.put_job(job_of(job))
+    cache, metrics = JobCache(contents, ScheduleCache(), []), Metrics()
+    queue = Queue(cluster=site.cluster, cache=cache, settings=LIMITS, namespaces=[site.namespace], metrics=metrics)
+    keys = list(contents.jobs)
+    queue.changed(keys)
+
+    def look() -> None:
+        queue._refresh()
+        queue._note(queue._decide())
+
+    def change_and_look() -> None:
+        queue.changed([random.choice(keys)])
+        look()
+
+    look()
+    snapshot, policy = Snapshot(active=[*queue._active.values()], waiting=[*queue._waiting.values()]), policy_of(LIMITS)
+    assert (len(snapshot.waiting), len(snapshot.active)) == (count, ACTIVE)
+    alone = _cpu_of(lambda: admit(snapshot, policy, site.cluster.server_time()))
+    return Deciding(alone=alone, whole=_cpu_of(change_and_look))
+
+
+def _jobs(site: Site, *, count: int) -> Iterator[Manifest]:
+    """As the API server would show them: those that wait, then those that are active."""
+    events = make_events(count + ACTIVE, command=IDLE, image=site.image, fields=_wishes)
+    now = site.cluster.server_time()
+    for number, job in enumerate(rendered(events, instance="bench", site=site, governed=True)):
+        created = format_epoch(now - random.uniform(0, WAITED))
+        job["metadata"] |= {"uid": f"{number:036d}", "resourceVersion": f"{number}", "creationTimestamp": created}
+        if number >= count:
+            del job["metadata"]["annotations"][Annotation.QUEUED]
+            job["spec"]["suspend"] = False
+        yield job
+
+
+def _wishes(number: int) -> Fields:
+    """Every second one is on a key, some alone; a few depend on another one."""
+    fields: dict[str, Any] = {"service": f"service-{number % SERVICES}", "priority": random.randint(0, 1000)}
+    if number % 2:
+        fields["concurrency"] = {"key": f"key-{number % KEYS}"}
+        fields["exclusive"] = number % 10 == 1
+    if number % 50 == 4:
+        fields["dependencies"] = [f"bench-{number - 1}"]
+    return fields
+
+
+def _cpu_of(call: Callable[[], object]) -> float:
+    """Of this thread: others use the machine too."""
+    took = []
+    for _ in range(LOOKS):
+        begun = time.thread_time()
+        call()
+        took.append(time.thread_time() - begun)
+    return statistics.median(took)
+
+
+async def releasing(site: Site, *, count: int, rounds: int) -> Rates:
+    """So many Jobs that wait for one to end, let go by the leader, against bare PATCHes of the same Jobs."""
+    events = make_events(count, command=IDLE, image=site.image)
+    rates = Rates()
+    async with no_pods(site):
+        for _ in range(rounds):
+            await _bare_round(site, events, rates)
+            await _released_round(site, events, rates)
+    return rates
+
+
+async def _bare_round(site: Site, events: list[bytes], rates: Rates) -> None:
+    bare, instance = Bare(site), site.new_instance()
+    jobs = rendered(events, instance=instance, site=site, governed=True)
+    await many(bare.post, jobs, in_flight=IN_FLIGHT)
+    # Whoever lets Jobs go has to see them end: the API server tells it of each PATCH.
+    async with bare.watched(instance):
+        begun, cpu = time.perf_counter(), time.process_time()
+        await many(bare.admit, jobs, in_flight=IN_FLIGHT)
+        rates.bare_cpu.append((time.process_time() - cpu) / len(jobs))
+        rates.bare.append(len(jobs) / (time.perf_counter() - begun))
+    await bare.remove(instance, [job["metadata"]["name"] for job in jobs])
+
+
+async def _released_round(site: Site, events: list[bytes], rates: Rates) -> None:
+    bare, instance = Bare(site), site.new_instance()
+    # The bare client has its connections to the API server from the rounds before: with these, ours has them too.
+    first = make_events(IN_FLIGHT, command=IDLE, image=site.image, name="first", fields=lambda _: {"service": "first"})
+    async with (
+        leading(site, instance, role="controller", admission="always") as controller,
+        feeding(site, instance) as feed,
+    ):
+        held = [await _held(bare, bodies, instance=instance, site=site) for bodies in (first, events)]
+        told = sum(1 + 2 * len(jobs) for _, jobs in held)  # of each that it is there, and that it waits
+        await holds(feed, LIFECYCLE, told, seconds=2 * LONG)
+        (_, spent) = [await _let_go(bare, controller, gate, len(jobs)) for gate, jobs in held]
+        rates.ours.append(len(events) / spent.seconds)
+        rates.controller_cpu.append(spent.cpu / len(events))
+        assert (await controller.metrics())["jobrelay_jobs_admitted_total"] == len(first) + len(events)
+    await bare.remove(instance, [name for gate, jobs in held for name in (gate, *jobs)])
+
+
+async def _held(bare: Bare, bodies: list[bytes], *, instance: str, site: Site) -> tuple[str, list[str]]:
+    """Names of a Job that is alone in its service, and of those that wait for that."""
+    jobs = rendered(bodies, instance=instance, site=site, governed=True)
+    service = jobs[0]["metadata"]["labels"][Label.NAME]
+    fields: Fields = {"service": service, "exclusive": True}
+    alone = make_events(1, command=IDLE, image=site.image, name=f"alone-{service}", fields=lambda _: fields)
+    gates = rendered(alone, instance=instance, site=site)
+    await many(bare.post, gates, in_flight=1)
+    await many(bare.post, jobs, in_flight=IN_FLIGHT)
+    return gates[0]["metadata"]["name"], [job["metadata"]["name"] for job in jobs]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Spent:
+    """Seconds on the clock, and of the controller's CPU."""
+
+    seconds: float
+    cpu: float
+
+
+async def _let_go(bare: Bare, controller: Relay, gate: str, count: int) -> _Spent:
+    """From the end of `gate` until so many more are let go."""
+    pid, before = controller.process.pid, _admitted(controller)
+    begun, cpu = time.perf_counter(), cpu_seconds(pid)
+    await bare.set_status(gate, complete())
+    await until(partial(_has_admitted, controller, before + count), seconds=LONG, every=0.05)
+    return _Spent(seconds=time.perf_counter() - begun, cpu=cpu_seconds(pid) - cpu)
+
+
+async def _has_admitted(controller: Relay, count: int) -> bool:
+    return _admitted(controller) == count
+
+
+def _admitted(controller: Relay) -> int:
+    """By its log: reading the metrics would take its time."""
+    return controller.process.output().count(": admitted ")

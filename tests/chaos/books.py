@@ -1,0 +1,185 @@
+"""Every state of an installation's Jobs, as a watch tells them, held against what was asked. Decides nothing."""
+
+import asyncio
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from events.names import FINALIZER, Annotation, Label
+from k8s.background import beside
+from k8s.base import Manifest, Unavailable
+from tests.chaos.turns import Turn
+from tests.e2e.site import Site
+
+BANDS = 4
+"""Of the priorities 0 to 1000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many may be active at a time: of all, of each key."""
+
+    total: int
+    per_key: int
+
+
+class Books:
+    """Kept by `note`, in the order in which the API server stored the states. `wanted`: by request id.
+
+    `problems` is what was wrong at some moment; `peak` and `key_peak` are the most that were active at a time, of all
+    and on one key.
+    """
+
+    def __init__(self, wanted: Mapping[str, Turn], limits: Limits) -> None:
+        self.problems: list[str] = []
+        self.peak = 0
+        self.key_peak = 0
+        self._wanted = wanted
+        self._limits = limits
+        self._jobs: dict[str, dict[str, Manifest]] = {}
+        self._active: dict[str, str] = {}
+        self._came: dict[str, float] = {}
+        self._went: dict[str, float] = {}
+
+    def note(self, job: Manifest, *, at: float, gone: bool = False) -> None:
+        """A Job is so now. `at`: seconds of any clock."""
+        metadata = job["metadata"]
+        request_id, uid = str(metadata["annotations"][Annotation.ID]), metadata["uid"]
+        attempts = self._jobs.setdefault(request_id, {})
+        attempts[uid] = job
+        if len(attempts) > self._wanted[request_id].attempts:
+            self.problems.append(f"{request_id}: {len(attempts)} Jobs")
+        self._came.setdefault(request_id, at)
+        if gone or not _is_active(job):
+            self._active.pop(uid, None)
+            return
+        if uid not in self._active:
+            self._active[uid] = request_id
+            self._went.setdefault(request_id, at)
+            self._check_order(request_id, uid)
+        self._check_limits(metadata["resourceVersion"])
+
+    def _check_order(self, request_id: str, uid: str) -> None:
+        *before, last = self._jobs[request_id]
+        if uid != last or any(_end(self._jobs[request_id][one]) is None for one in before):
+            self.problems.append(f"{request_id}: runs though another attempt is not over")
+        turn = self._wanted[request_id]
+        allowed = ("Complete", "Failed") if turn.run_on_failure else ("Complete",)
+        for one in turn.dependencies:
+            if self._ended(one) not in allowed:
+                self.problems.append(f"{request_id}: ran before {one} had ended as it must")
+
+    def _ended(self, request_id: str) -> str | None:
+        """How the last of its attempts has ended, if it has."""
+        attempts = list(self._jobs.get(request_id, {}).values())
+        return _end(attempts[-1]) if len(attempts) == self._wanted[request_id].attempts else None
+
+    def _check_limits(self, version: str) -> None:
+        keys: dict[str, list[Turn]] = defaultdict(list)
+        for turn in (self._wanted[name] for name in self._active.values()):
+            if turn.key is not None:
+                keys[turn.key].append(turn)
+        self.peak = max(self.peak, len(self._active))
+        self.key_peak = max(self.key_peak, *map(len, keys.values()), 0)
+        if len(self._active) > self._limits.total:
+            self.problems.append(f"{len(self._active)} active at version {version}")
+        for key, turns in keys.items():
+            most = min(self._limits.per_key, *(turn.most for turn in turns))
+            if len(turns) > most:
+                self.problems.append(f"{len(turns)} active on {key} at version {version}, which allows {most}")
+
+    # At the end
+
+    @property
+    def seen(self) -> int:
+        """Requests that have, or had, a Job."""
+        return len(self._jobs)
+
+    def waiting(self) -> list[str]:
+        """Requests that have a Job which may not run now."""
+        return [name for name, attempts in self._jobs.items() if any(map(_waits, attempts.values()))]
+
+    def open(self) -> dict[str, str]:
+        """Requests that are not over and let go, with what is missing."""
+        return {name: why for name in self._wanted if (why := self._missing(name))}
+
+    def _missing(self, name: str) -> str:
+        attempts = list(self._jobs.get(name, {}).values())
+        if len(attempts) < self._wanted[name].attempts:
+            return f"has {len(attempts)} Jobs"
+        if any(_end(job) is None for job in attempts):
+            return "is not over"
+        return "is held" if any(FINALIZER in job["metadata"].get("finalizers", ()) for job in attempts) else ""
+
+    def pods(self, name: str) -> int:
+        """How many of its pods have ended by themselves, or were made to."""
+        found = [job.get("status", {}) for job in self._jobs[name].values()]
+        return sum(status.get("succeeded", 0) + status.get("failed", 0) for status in found)
+
+    def waits(self) -> list[float]:
+        """Median seconds from the first sight of a Job until it was let go, by priority, the lowest band first.
+
+        Of those that wait for nothing but room, and of first attempts.
+        """
+        bands: list[list[float]] = [[] for _ in range(BANDS)]
+        for name, went in self._went.items():
+            turn = self._wanted[name]
+            if not turn.dependencies and not turn.exclusive:
+                bands[min(turn.priority * BANDS // 1000, BANDS - 1)].append(went - self._came[name])
+        return [statistics.median(band) if band else 0.0 for band in bands]
+
+
+def _is_active(job: Manifest) -> bool:
+    """It may run, or its pods still do. One that a verdict ends is let go so that it fails, and may have no pods."""
+    spec, status = job["spec"], job.get("status", {})
+    may_run = not spec.get("suspend") and spec.get("parallelism", 1) > 0 and _end(job) is None
+    return bool(may_run or status.get("active") or status.get("terminating"))
+
+
+def _waits(job: Manifest) -> bool:
+    return bool(job["spec"].get("suspend")) and _end(job) is None
+
+
+def _end(job: Manifest) -> str | None:
+    """`Complete` or `Failed`, once it is."""
+    conditions: list[dict[str, Any]] = job.get("status", {}).get("conditions", [])
+    ends = (one["type"] for one in conditions if one["status"] == "True" and one["type"] in ("Complete", "Failed"))
+    return next(ends, None)
+
+
+@asynccontextmanager
+async def watching(site: Site, instance: str, books: Books) -> AsyncIterator[None]:
+    """`books` are kept from now on until the block ends."""
+    path = f"/apis/batch/v1/namespaces/{site.namespace}/jobs"
+    selector = {"labelSelector": f"{Label.INSTANCE}={instance}"}
+    listed = orjson.loads(await site.cluster.client.request("GET", path, params=selector))
+    assert listed["items"] == []
+    async with beside(_follow(site, path, selector, listed["metadata"]["resourceVersion"], books)):
+        yield
+
+
+async def _follow(site: Site, path: str, selector: Mapping[str, str], version: str, books: Books) -> None:
+    while True:
+        # A server ends its watches from time to time. What is missed then would not be proved: 410 fails the test.
+        params = {**selector, "watch": "1", "resourceVersion": version}
+        with suppress(Unavailable):
+            async with site.cluster.client.stream(path, params=params) as pieces:
+                rest = b""
+                async for piece in pieces:
+                    *lines, rest = (rest + piece).split(b"\n")
+                    for line in lines:
+                        version = _take(orjson.loads(line), books)
+        await asyncio.sleep(0.1)
+
+
+def _take(event: dict[str, Any], books: Books) -> str:
+    job, kind = event["object"], event["type"]
+    assert kind in ("ADDED", "MODIFIED", "DELETED"), event
+    books.note(job, at=time.monotonic(), gone=kind == "DELETED")
+    return str(job["metadata"]["resourceVersion"])

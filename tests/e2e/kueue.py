@@ -1,0 +1,61 @@
+"""Jobs in a queue of Kueue's, whose part is played here: judged elsewhere. Not for a cluster that has Kueue itself."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import orjson
+
+from k8s.kueue import QUEUE_NAME
+from tests.e2e.cases import FOREVER
+from tests.e2e.observer import Observer, request
+from tests.e2e.site import Site, until
+from tests.kueue import admit, evict
+
+GROUP = "kueue.x-k8s.io"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kueue:
+    """`queue`: what the Job's label says."""
+
+    observer: Observer
+    queue: str
+
+
+async def kueue(site: Site) -> Kueue | str:
+    """One Job is stopped for others and runs again, one is cancelled while it runs. The reason where that cannot be."""
+    groups = orjson.loads(await site.cluster.client.request("GET", "/apis"))["groups"]
+    if any(one["name"] == GROUP for one in groups):
+        return "Kueue itself is there: it would undo what is played"
+    instance, patience = site.new_instance(), 60 * site.patience
+    async with (
+        site.observer(instance) as observer,
+        site.relays(instance, "controller", "handler", kueue_queue="e2e"),
+    ):
+        moved = await _started(site, observer, request("moved", f"sleep {5 * site.patience:g}", image=site.image))
+        await evict(site.cluster, site.namespace, moved)
+        await observer.reached("moved", "suspended", seconds=patience)
+        await admit(site.cluster, site.namespace, moved)
+        job = await site.cluster.read_job(site.namespace, moved)
+        dropped = await _started(site, observer, request("dropped", FOREVER, image=site.image))
+        await observer.command("cancel", "dropped")
+        for request_id in ("dropped", "moved"):
+            await observer.ended(request_id, seconds=patience)
+        await until(partial(_gone, site, dropped), seconds=patience)
+    return Kueue(observer=observer, queue=job["metadata"]["labels"][QUEUE_NAME])
+
+
+async def _started(site: Site, observer: Observer, event: dict[str, Any]) -> str:
+    """Let its Job start once it waits for Kueue. The Job's name."""
+    request_id, patience = event["data"]["id"], 60 * site.patience
+    await observer.publish(event)
+    queued = await observer.reached(request_id, "queued", seconds=patience)
+    name = str(queued.get_source()).rpartition("/")[2]
+    await admit(site.cluster, site.namespace, name)
+    await observer.reached(request_id, "started", seconds=patience)
+    return name
+
+
+async def _gone(site: Site, name: str) -> bool:
+    return all(job["metadata"]["name"] != name for job in await site.cluster.list_jobs(site.namespace, QUEUE_NAME))

@@ -1,0 +1,67 @@
+"""Schedules: one that may run once, of which Kubernetes makes two Jobs while no controller runs, and one to cancel."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from events.identity import request_label
+from events.names import Label
+from tests.e2e.observer import Observer, request
+from tests.e2e.site import Site, until
+
+ONCE, YEARLY = "once", "yearly"
+SCRIPT = 'printf %s "$JOBRELAY_SCHEDULED_FOR" > "$JOBRELAY_RESULT_PATH"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedules:
+    """How many Jobs of the first there were `before` a controller came, and were `left` afterwards.
+
+    `cron_jobs`: labels `request` of those that are left.
+    """
+
+    observer: Observer
+    before: int
+    left: int
+    cron_jobs: list[str]
+
+
+async def schedules(site: Site) -> Schedules:
+    """The controller comes when there is a Job too many; then the other one is held, let go on, and cancelled."""
+    instance, patience = site.new_instance(), 60 * site.patience
+    async with site.observer(instance) as observer:
+        async with site.relay(instance, role="controller"):
+            pass  # The broker has its topology now.
+        async with site.relay(instance, role="handler"):
+            once = request(ONCE, SCRIPT, image=site.image, schedule="* * * * *", maxRuns=1)
+            for message_id in ("one", "two"):
+                await observer.publish(once, message_id=message_id)
+            await observer.publish(request(YEARLY, image=site.image, schedule="0 0 1 1 *", timeZone="Etc/UTC"))
+            await until(lambda: _several(site, instance), seconds=max(180, patience))
+            before = len(await _jobs(site, instance))
+            async with site.relay(instance, role="controller"):
+                await observer.reached(ONCE, "unscheduled", seconds=patience)
+                for verb in ("suspend", "resume", "cancel"):
+                    await observer.command(verb, YEARLY)
+                    await observer.reached(f"{verb}-{YEARLY}", "accepted", seconds=patience)
+                await observer.reached(YEARLY, "unscheduled", seconds=patience)
+                await until(lambda: _one(site, instance), seconds=patience)
+        found = await site.cluster.list_cron_jobs(site.namespace, f"{Label.INSTANCE}={instance}")
+    return Schedules(
+        observer=observer,
+        before=before,
+        left=len(await _jobs(site, instance)),
+        cron_jobs=[one["metadata"]["labels"][Label.REQUEST] for one in found],
+    )
+
+
+async def _jobs(site: Site, instance: str) -> list[dict[str, Any]]:
+    selector = f"{Label.INSTANCE}={instance},{Label.SCHEDULE}={request_label(ONCE)}"
+    return await site.cluster.list_jobs(site.namespace, selector)
+
+
+async def _several(site: Site, instance: str) -> bool:
+    return len(await _jobs(site, instance)) > 1
+
+
+async def _one(site: Site, instance: str) -> bool:
+    return len(await _jobs(site, instance)) == 1

@@ -1,0 +1,82 @@
+"""What a client and the cluster show of schedules and their runs. A minute of the cluster's CronJobs is two seconds."""
+
+from typing import Any
+
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters.base import Kind
+from events.cloudevent import decode_structured
+from events.identity import request_label
+from events.names import TERMINAL, Annotation, Label
+from events.schedules import Runs, read_runs
+from k8s.base import Manifest
+from k8s.cluster import Cluster
+from k8s.devcluster.controllers import Options
+from tests.handler.relay import Client
+from tests.handler.samples import make_request, until
+
+EACH_MINUTE = "* * * * *"
+FAST = Options(backoff=0.5, cron_minute=2.0)
+"""Scheduled times are by a clock that runs ahead."""
+WHOLE = ["created", "started", "succeeded"]
+
+
+def make_schedule(request_id: str = "s", *, cron: str = EACH_MINUTE, **data: Any) -> CloudEvent:
+    return make_request(request_id, schedule=cron, **data)
+
+
+async def cron_jobs(cluster: Cluster) -> list[Manifest]:
+    return await cluster.list_cron_jobs("default", f"{Label.MANAGED_BY}=jobrelay")
+
+
+async def jobs(cluster: Cluster, schedule: str = "s") -> list[Manifest]:
+    """All that were made for it, adopted or not, in the order of their times."""
+    return await cluster.list_jobs("default", f"{Label.SCHEDULE}={request_label(schedule)}")
+
+
+async def told(client: Client) -> list[CloudEvent]:
+    async with client.broker.history(Kind.LIFECYCLE) as records:
+        return [decode_structured(record.body) async for record in records]
+
+
+async def runs(client: Client, schedule: str = "s") -> dict[str, list[str]]:
+    """Phases of each run that was told of, by its scheduled time; repeats are dropped."""
+    found: dict[str, dict[str, str]] = {}
+    for event in await told(client):
+        name, _, time = (event.get_subject() or "").partition("@")
+        if name == schedule and time:
+            found.setdefault(time, {})[event.get_id()] = event.get_type().rpartition(".")[2]
+    return {time: list(phases.values()) for time, phases in found.items()}
+
+
+async def ended(client: Client, count: int, schedule: str = "s") -> list[str]:
+    """The scheduled times of the first runs, once so many have ended."""
+
+    async def look() -> list[str] | None:
+        over = [time for time, phases in (await runs(client, schedule)).items() if phases[-1] in TERMINAL]
+        return over if len(over) >= count else None
+
+    return await until(look)
+
+
+def noted(cron_job: Manifest) -> Runs:
+    return read_runs(cron_job["metadata"]["annotations"].get(Annotation.RUNS))
+
+
+async def gone(cluster: Cluster) -> bool:
+    return await cron_jobs(cluster) == []
+
+
+async def minutes_pass(cluster: Cluster) -> None:
+    """Until each CronJob of the cluster has met a time of its, and a minute more has passed."""
+    container = {"name": "main", "image": "busybox:1", "command": ["true"]}
+    pods = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+    template = {"metadata": {"labels": {"app": "clock"}}, "spec": {"template": pods}}
+    clock = {"metadata": {"name": "clock"}, "spec": {"schedule": EACH_MINUTE, "jobTemplate": template}}
+    await cluster.client.request("POST", "/apis/batch/v1/namespaces/default/cronjobs", body=clock)
+
+    async def look() -> bool:
+        # The first of them may be of a time before it was made.
+        return len(await cluster.list_jobs("default", "app=clock")) == 3
+
+    await until(look)

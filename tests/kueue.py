@@ -1,0 +1,22 @@
+"""Kueue's part, played on a cluster that has no Kueue: the writes by which it lets a Job start and stops it again."""
+
+from typing import Any
+
+from k8s.base import Manifest
+from k8s.client import STRATEGIC_MERGE
+from k8s.cluster import Cluster
+
+
+async def admit(cluster: Cluster, namespace: str, name: str) -> None:
+    """It has room: the Job starts."""
+    await cluster.patch_job(namespace, name, {"spec": {"suspend": False}})
+
+
+async def evict(cluster: Cluster, namespace: str, name: str) -> None:
+    """Its room goes to others: the Job stops, and counts as one that never started."""
+    stopping: dict[str, Any] = {"metadata": {"annotations": {"kueue.x-k8s.io/stopping": "true"}}}
+    await cluster.patch_job(namespace, name, stopping | {"spec": {"suspend": True}})
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}/status"
+    await cluster.client.request("PATCH", path, body={"status": {"startTime": None}}, content_type=STRATEGIC_MERGE)
+    stopped: Manifest = {"metadata": {"annotations": {"kueue.x-k8s.io/stopping": None}}}
+    await cluster.patch_job(namespace, name, stopped)
