@@ -13,6 +13,7 @@ import yaml
 from cloudevents.core.v1.event import CloudEvent
 from pydantic import ValidationError
 
+from events.attributes import is_text
 from events.cloudevent import MAX_DEPTH, InvalidEvent, build, check_json
 from events.names import REQUESTED_TYPE
 from events.problems import FieldError, InvalidRequest, explain, path_of
@@ -193,9 +194,10 @@ def _at(place: int, error: FieldError) -> FieldError:
 
 
 def _event(data: Document | None, source: str) -> CloudEvent:
+    unique, name = str(uuid.uuid4()), str((data or {}).get("id") or "")
     attributes = {
         "specversion": "1.0",
-        "id": str(uuid.uuid4()),
+        "id": f"{name[:256]}/{unique}" if is_text(name) else unique,
         "source": source,
         "type": REQUESTED_TYPE,
         "time": datetime.now(UTC),

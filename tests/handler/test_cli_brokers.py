@@ -82,6 +82,8 @@ def test_definitions_are_imported_changed_and_refused(stack: Stack) -> None:
     refused = run(stack, "import", "-", text=text("@weekly", "forbidden/image"))
     assert refused.returncode == 1
     assert refused.stderr.splitlines()[0] == "nightly rejected: FORBIDDEN"
+    (letter,) = [one for one in letters(stack) if one["id"].startswith("nightly/")]
+    assert run(stack, "dead", "drop", str(letter["number"])).returncode == 0
     again = run(stack, "import", "-", text=text("@weekly", "busybox"))
     assert again.stderr == "nothing to change: 1 definition is as in the file\n"
 

@@ -49,7 +49,13 @@ def test_each_event_of_a_definition_has_an_id_of_its_own() -> None:
     (definition,) = read(f"jobs: [{GOOD}]").definitions
     first, second = definition.event("/set"), definition.event("/set")
     assert first.get_id() != second.get_id()
+    assert first.get_id().startswith("a/")
     assert first.get_data() == second.get_data() == definition.data
+
+
+def test_an_id_that_is_far_too_long_is_a_mistake_like_any_other() -> None:
+    (found,) = mistakes(f"jobs: [{{id: {'x' * 10_000}, schedule: '@daily', job: {{image: busybox}}}}]")
+    assert found.startswith("jobs[0].id is no identifier")
 
 
 def test_every_mistake_is_told_with_its_place() -> None:
