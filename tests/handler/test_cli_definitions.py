@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from handler.commands.definitions import DefinitionSet, InvalidDefinitions, default_source, read_definitions
+from tests.contract.samples import EXAMPLES
 
 GOOD = "{id: a, schedule: '@daily', job: {image: busybox}}"
 JSON_ONLY = "cannot be written as JSON (allowed: keys of text, numbers of 64 bits, at most 100 levels)"
@@ -19,6 +20,12 @@ def mistakes(text: str, **options: Any) -> list[str]:
     with pytest.raises(InvalidDefinitions) as refused:
         read(text, **options)
     return list(refused.value.mistakes)
+
+
+def test_the_example_is_a_set_of_three() -> None:
+    found = read((EXAMPLES / "jobs.yaml").read_text())
+    assert found.source == "/jobs/reports"
+    assert [one.id for one in found.definitions] == ["nightly-report", "exchange-rates", "migration-check"]
 
 
 def test_json_is_taken_as_well() -> None:

@@ -11,6 +11,7 @@ import pytest_asyncio
 import yaml
 
 from handler.local import Stack, start
+from tests.contract.samples import EXAMPLES
 from tests.handler.commandline import Done, call, end, started, wait_for
 from tests.handler.samples import waits_for
 
@@ -50,6 +51,59 @@ def schedules(stack: Stack, source: str) -> dict[str, dict[str, Any]]:
     """What is in force, by ids."""
     found = [json.loads(line) for line in run(stack, "get", "-o", "json").stdout.splitlines()]
     return {one["id"]: one for one in found if one["kind"] == "schedule" and one["source"] == source}
+
+
+def uids(found: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Of their CronJobs: one that stayed is the same object."""
+    return {name: one["cronJob"]["uid"] for name, one in found.items()}
+
+
+def test_the_example_is_imported_kept_changed_and_pruned(stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "jobs.yaml"
+    text = (EXAMPLES / "jobs.yaml").read_text()
+    names = [job["id"] for job in yaml.safe_load(text)["jobs"]]
+    file.write_text(text)
+
+    first = run(stack, "import", str(file))
+    assert first.returncode == 0, first.stderr
+    assert actions(first) == dict.fromkeys(names, "create")
+    assert sorted(first.stdout.splitlines()[-3:]) == sorted(f"created {name}" for name in names)
+    assert first.stderr == "3 created\n"
+    before = schedules(stack, "/jobs/reports")
+    assert sorted(before) == sorted(names)
+    assert before["nightly-report"]["timeZone"] == "Europe/Berlin"
+    assert before["exchange-rates"]["concurrencyPolicy"] == "Forbid"
+    assert before["migration-check"]["maxRuns"] == 4
+
+    second = run(stack, "import", str(file), "--prune")
+    assert (second.returncode, actions(second)) == (0, dict.fromkeys(names, "unchanged"))
+    assert second.stderr == "nothing to change: 3 definitions are as in the file\n"
+    assert uids(schedules(stack, "/jobs/reports")) == uids(before)
+
+    file.write_text(text.replace("30 2 * * *", "45 3 * * *").replace("value: full", "value: hidden-text"))
+    third = run(stack, "import", str(file))
+    assert third.returncode == 0, third.stderr
+    assert [line.split() for line in third.stdout.splitlines() if line.startswith("update ")] == [
+        ["update", "nightly-report", *["45", "3", "*", "*", "*"], "Europe/Berlin", "schedule,", "job.env.KIND"]
+    ]
+    assert "hidden-text" not in third.stdout + third.stderr
+    assert third.stderr == "1 updated, 2 as in the file\n"
+    after = schedules(stack, "/jobs/reports")
+    assert after["nightly-report"]["schedule"] == "45 3 * * *"
+    assert [name for name in names if uids(after)[name] != uids(before)[name]] == ["nightly-report"]
+
+    document = yaml.safe_load(file.read_text())
+    document["jobs"] = [job for job in document["jobs"] if job["id"] != "exchange-rates"]
+    file.write_text(yaml.safe_dump(document))
+    kept = run(stack, "import", str(file))
+    assert kept.returncode == 0
+    assert actions(kept)["exchange-rates"] == "keep"
+    assert "nothing to change: 2 definitions are as in the file, 1 not in it left alone" in kept.stderr
+    pruned = run(stack, "import", str(file), "--prune")
+    assert pruned.returncode == 0, pruned.stderr
+    assert actions(pruned)["exchange-rates"] == "remove"
+    assert pruned.stdout.endswith("\n\nremoved exchange-rates\n")
+    assert sorted(schedules(stack, "/jobs/reports")) == ["migration-check", "nightly-report"]
 
 
 def test_a_dry_run_changes_nothing(stack: Stack) -> None:
