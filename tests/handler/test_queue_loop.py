@@ -21,6 +21,7 @@ from k8s.base import Manifest, Refused
 from k8s.cache import Contents
 from k8s.cluster import Cluster
 from k8s.informer import JobCache
+from k8s.schedule_cache import ScheduleCache
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import make_command, make_request, until, waits_for
 from tests.handler.test_controller import name_of
@@ -180,7 +181,11 @@ async def test_what_is_not_decided_about_yet_counts_as_waiting_for_room(cluster:
     contents = Contents()
     settings = Settings.model_validate({"max_active": 1})
     queue = Queue(
-        cluster=cluster, cache=JobCache(contents, []), settings=settings, namespaces=["default"], metrics=Metrics()
+        cluster=cluster,
+        cache=JobCache(contents, ScheduleCache(), []),
+        settings=settings,
+        namespaces=["default"],
+        metrics=Metrics(),
     )
 
     def comes(name: str, **queueing: Any) -> None:

@@ -18,7 +18,18 @@ from k8s.cluster import Cluster
 from k8s.devcluster.controllers import Options
 from tests.handler.relay import detail, running
 from tests.handler.samples import by_hand, make_request, until, waits_for
-from tests.handler.schedules import EACH_MINUTE, FAST, WHOLE, cron_jobs, ended, jobs, make_schedule, minutes_pass, runs
+from tests.handler.schedules import (
+    EACH_MINUTE,
+    FAST,
+    WHOLE,
+    cron_jobs,
+    ended,
+    jobs,
+    make_schedule,
+    minutes_pass,
+    noted,
+    runs,
+)
 from tests.handler.test_controller import name_of
 
 
