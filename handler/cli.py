@@ -10,6 +10,7 @@ import click
 
 from handler.cli_contract import contract
 from handler.cli_dead import dead
+from handler.cli_import import import_command
 from handler.cli_options import connects, prints, settings_from, starts
 from handler.commands.errors import FAILED, INTERRUPTED, Misuse, run as run_work
 
@@ -210,6 +211,7 @@ _controls("suspend", "Suspend a request.\n\nIts pods end, and none start until i
 _controls("resume", "Resume a suspended request.")
 
 
+cli.add_command(import_command)
 cli.add_command(dead)
 for _command in contract.commands.values():
     cli.add_command(_command)

@@ -34,7 +34,7 @@ def event_of(name: str) -> CloudEvent:
 
 
 def test_every_file_is_known_to_these_tests() -> None:
-    others = {"cancel", "image-uploaded", "functions"}
+    others = {"cancel", "image-uploaded", "functions", "jobs"}
     assert {file.stem for file in EXAMPLES.glob("*.yaml")} == {*REQUESTS, *others}
 
 
@@ -43,6 +43,13 @@ def test_request_is_what_schema_and_handler_take(name: str) -> None:
     Draft202012Validator(schema_of("request")).validate(example(name))
     Draft202012Validator(schema_of("request", data=True)).validate(example(name)["data"])
     Request.of(event_of(name))
+
+
+def test_definitions_are_what_schema_and_handler_take() -> None:
+    for data in example("jobs")["jobs"]:
+        Draft202012Validator(schema_of("request", data=True)).validate(data)
+        event = {**example("single"), "id": data["id"]} | {"data": data}
+        assert Request.of(build(event, event.pop("data"))).id == data["id"]
 
 
 def test_control_event_is_what_schema_and_controller_take() -> None:

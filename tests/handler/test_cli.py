@@ -57,8 +57,8 @@ def test_help_comes_fast_and_imports_nothing_heavy() -> None:
 
 
 def test_the_commands_are_these() -> None:
-    names = "asyncapi cancel check dead demo dev get logs reference resume run schema submit suspend uninstall watch"
-    assert sorted(cli.commands) == names.split()
+    names = "asyncapi cancel check dead demo dev get import logs reference resume run schema submit suspend uninstall"
+    assert sorted(cli.commands) == [*names.split(), "watch"]
 
 
 @pytest.mark.parametrize("command", sorted(cli.commands))
@@ -80,6 +80,10 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         (["submit", "--image", "a", "--retries", "-1"], "--retries"),
         (["submit", "--image", "not an image"], "job.image"),
         (["submit", "missing.yaml"], "missing.yaml: No such file"),
+        (["import"], "Missing argument"),
+        (["import", "missing.yaml"], "missing.yaml: No such file"),
+        (["import", "-", "--lane", "normal"], "not one of 'high', 'low'"),
+        (["import", "-", "--timeout", "0"], "--timeout"),
         (["watch", "--new", "--no-follow"], "nothing to show"),
         (["dead", "show", "x"], "not a valid integer"),
         (["dead", "replay"], "--all"),
@@ -103,6 +107,31 @@ def test_misuse_exits_with_2_and_one_message(
     assert captured.err.startswith("jobrelay: ")
     assert "Traceback" not in captured.err
     assert not captured.out
+
+
+@pytest.mark.parametrize("options", [[], ["--no-check"], ["--dry-run"]])
+def test_all_mistakes_in_a_file_of_definitions_come_at_once_before_anything_is_connected_to(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "jobs.yaml").write_text("{jobs: [{id: a, job: {image: a}}, {schedule: '@daily', job: {image: a}}]}")
+    assert main(["import", "jobs.yaml", *options]) == 2
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert lines[0] == "jobrelay: jobs.yaml: nothing was changed:"
+    assert [line.split()[0] for line in lines[1:]] == ["jobs[0].schedule", "jobs[1].id"]
+    assert not captured.out
+
+
+def test_a_set_that_is_pruned_has_a_name_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "jobs.yaml").write_text("jobs: []")
+    assert main(["import", "jobs.yaml", "--prune"]) == 2
+    assert "source is missing" in capsys.readouterr().err
+
+
+def test_definitions_in_another_encoding_are_misuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "jobs.yaml").write_bytes("jobs: [] # é".encode("latin-1"))
+    assert main(["import", "jobs.yaml"]) == 2
+    assert "not UTF-8" in capsys.readouterr().err
 
 
 def test_without_a_command_the_help_is_shown_and_the_code_is_2(capsys: pytest.CaptureFixture[str]) -> None:

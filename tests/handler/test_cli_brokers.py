@@ -71,6 +71,23 @@ def test_a_request_is_submitted_watched_listed_and_its_logs_are_read(stack: Stac
     assert run(stack, "logs", "one").stdout == "hi\n"
 
 
+def test_definitions_are_imported_changed_and_refused(stack: Stack) -> None:
+    def text(schedule: str, image: str) -> str:
+        job = {"image": image, "command": ["true"]}
+        return json.dumps({"source": "/set", "jobs": [{"id": "nightly", "schedule": schedule, "job": job}]})
+
+    for schedule, told in (("@daily", "1 created\n"), ("@weekly", "1 updated\n")):
+        done = run(stack, "import", "-", text=text(schedule, "busybox"))
+        assert (done.returncode, done.stderr) == (0, told)
+    refused = run(stack, "import", "-", text=text("@weekly", "forbidden/image"))
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[0] == "nightly rejected: FORBIDDEN"
+    (letter,) = [one for one in letters(stack) if one["id"].startswith("nightly/")]
+    assert run(stack, "dead", "drop", str(letter["number"])).returncode == 0
+    again = run(stack, "import", "-", text=text("@weekly", "busybox"))
+    assert again.stderr == "nothing to change: 1 definition is as in the file\n"
+
+
 def test_a_request_is_cancelled_and_a_command_for_nobody_is_refused(stack: Stack) -> None:
     assert run(stack, "submit", "--id", "stopped", *shell("sleep 600")).returncode == 0
     wait_for(lambda: " started " in run(stack, "watch", "stopped", "--no-follow").stdout)
