@@ -50,10 +50,14 @@ class Pressure:
         self._queued: deque[float] = deque()
         self._waiting: deque[float] = deque()
         self._counted_at = float("-inf")
+        self._matters = asyncio.Event()
+        if settings.admits:
+            self._matters.set()
         self._judge()
 
     def too_many_waiting(self) -> bool:
         """Whether no more Jobs may be made that wait for something else than room."""
+        self._matters.set()
         return self._counts.waiting + len(self._waiting) >= self._settings.max_waiting
 
     def created(self, *, waits: bool) -> None:
@@ -62,7 +66,8 @@ class Pressure:
         self._judge()
 
     async def run(self) -> None:
-        """Follow the Lease until cancelled."""
+        """Follow the Lease until cancelled, from the moment on when it matters: most installations let nothing wait."""
+        await self._matters.wait()
         name, timeout = self._settings.instance, self._settings.kube_timeout
         while True:
             try:

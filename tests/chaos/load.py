@@ -66,21 +66,22 @@ class Load:
                 fields, runs = {"job": {"parallelism": 2, "completions": 2}}, 2
             case 4:
                 fields, runs, end = {"webhook": "https://example.com"}, 0, "rejected"
-        self._expect(name, runs=runs, end=end)
+        self.expect(name, runs=runs, end=end)
         return make_request(name, script=script, **fields)
 
     def _tried_twice(self, name: str, mark: str) -> CloudEvent:
         """With its event in Secrets, and another request in its wake."""
         other = f"{name}/failover"
-        self._expect(name, runs=2, end="failed", jobs=2)
-        self._expect(other, runs=1, end="succeeded")
+        self.expect(name, runs=2, end="failed", jobs=2)
+        self.expect(other, runs=1, end="succeeded")
         failover = {"job": {"image": "busybox:1", "command": ["sh", "-c", mark.replace(name, other, 1)]}}
         padding = {"padding": "x" * 2000}
         return make_request(
             name, script=f"{mark}; exit 3", retries=1, retryDelay=1, failover=failover, metadata=padding
         )
 
-    def _expect(self, name: str, *, runs: int, end: str, jobs: int = 1) -> None:
+    def expect(self, name: str, *, runs: int, end: str, jobs: int = 1) -> None:
+        """A request of this id: how often its container runs, how it ends, how many Jobs it gets if it gets any."""
         self.expected_runs += Counter({name: runs})
         self.expected_end[name] = end
         if end in TERMINAL:

@@ -140,8 +140,7 @@ class Lasting:
             wait = f'until test -e "{self._go}"; do sleep 0.1; done'
             script = f'echo {name} >> "{load.runs_file}"; {wait}; date +%s.%N > "{self._directory}/{name}.end"'
             load.requests.append(make_request(name, script=script))
-            load.expected_runs[name] = 1
-            load.expected_end[name] = "succeeded"
+            load.expect(name, runs=1, end="succeeded")
 
     async def run_on(self, on: Stage) -> bool:
         """Whether the start of each was told, and no end."""
