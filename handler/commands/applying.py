@@ -22,8 +22,6 @@ from k8s.base import Unavailable
 LOOK_SECONDS = 0.5
 _REFUSALS = f"*.*.{Phase.REJECTED}"
 _ANSWERS = "_control.*.*"
-_GONE_ANYWAY = frozenset({"FINISHED", "UNKNOWN"})
-"""Codes of a `cancel` that came too late: its CronJob goes by itself, or has gone."""
 
 Look = Callable[[], Awaitable[Mapping[str, Sequence[Held]]]]
 """The CronJobs of the set as they are now, by the ids of their definitions."""
@@ -115,26 +113,28 @@ class _Applying:
         waiting = list(changes)
         while waiting:
             with suppress(Unavailable):  # Half a change is worse than a late one.
+                answers = dict(self._answers)  # Before the look: what they say is to be seen in it.
                 held = await look()
                 for change in waiting:
-                    await self._advance(change, held.get(change.id, ()))
+                    await self._advance(change, held.get(change.id, ()), answers)
                     if change.over:
                         tell(change)
                 waiting = [change for change in waiting if not change.over]
             if waiting:
                 await asyncio.sleep(LOOK_SECONDS)
 
-    async def _advance(self, change: Change, held: Sequence[Held]) -> None:
-        self._take_answers(change)
-        goal = change.goal
-        if change.over or self._is_reached(goal, held):
+    async def _advance(self, change: Change, held: Sequence[Held], answers: Mapping[str, CloudEvent]) -> None:
+        request, cancel = answers.get(change.request or ""), answers.get(change.cancel or "")
+        if self._is_reached(change.goal, held):
             change.over = True
+        elif request is not None:
+            self._refuse(change, detail_of(request))
         elif change.request is not None:
             change.awaited = "its CronJob is not there yet: is jobrelay running?"
         elif held:
-            await self._clear(change, held)
-        elif goal is not None and (change.cancel is None or change.cancel in self._answers):
-            await self._publish(change, goal)
+            await self._clear(change, cancel, here=not all(one.going for one in held))
+        elif change.goal is not None and (change.cancel is None or cancel is not None):
+            await self._publish(change, change.goal)
         else:
             # A command that is not answered may be on its way still: it would hit the new one.
             change.awaited = "its former CronJob is gone, but cancelling it was not answered"
@@ -144,17 +144,6 @@ class _Applying:
             return not held
         return bool(held) and not any(one.going or one.difference(goal, self._source) for one in held)
 
-    def _take_answers(self, change: Change) -> None:
-        request, cancel = self._answers.get(change.request or ""), self._answers.get(change.cancel or "")
-        if request is not None:
-            self._refuse(change, detail_of(request))
-        elif cancel is not None and (error := detail_of(cancel).get("error")):
-            code = error.get("errorCode")
-            change.awaited = f"its former CronJob is still there, and cancelling it was refused: {code}"
-            if code not in _GONE_ANYWAY:
-                change.refusals.append(Progress(id=change.id, phases=["not cancelled"], detail=detail_of(cancel)))
-                change.over = True
-
     def _refuse(self, change: Change, detail: Mapping[str, Any]) -> None:
         """What was there before is better than nothing."""
         change.refusals.append(Progress(id=change.id, phases=[Phase.REJECTED], detail=detail))
@@ -162,13 +151,16 @@ class _Applying:
         change.goal, change.request = former, None
         change.restoring, change.over = former is not None, former is None
 
-    async def _clear(self, change: Change, held: Sequence[Held]) -> None:
-        if change.cancel is not None or all(one.going for one in held):
-            return
-        event = control_event(ControlVerb.CANCEL, change.id, self._source)
-        change.cancel = event.get_id()
+    async def _clear(self, change: Change, answer: CloudEvent | None, *, here: bool) -> None:
+        """Have it cancelled. `here`: it is not being deleted."""
+        if here and change.cancel is None:
+            event = control_event(ControlVerb.CANCEL, change.id, self._source)
+            change.cancel = event.get_id()
+            await self._broker.publish(Topic(Kind.CONTROL), event)
+        elif here and answer is not None and "error" in detail_of(answer):
+            change.refusals.append(Progress(id=change.id, phases=["not cancelled"], detail=detail_of(answer)))
+            change.over = True
         change.awaited = "its former CronJob is still there: is jobrelay running?"
-        await self._broker.publish(Topic(Kind.CONTROL), event)
 
     async def _publish(self, change: Change, goal: Definition) -> None:
         event = goal.event(self._source)

@@ -108,7 +108,9 @@ def _sum_up(steps: Sequence[Step], changes: Sequence[Change], *, seconds: float)
     refused = sum(bool(change.refusals) for change in changes)
     late = [change for change in changes if not change.over]
     told = _counted([*(step for step in steps if step.action not in CHANGES), *done], _DONE)
-    click.echo(", ".join(filter(None, (told, f"{refused} refused" if refused else ""))), err=True)
+    told = ", ".join(filter(None, (told, f"{refused} refused" if refused else "")))
+    if told:
+        click.echo(told, err=True)
     for change in late:
         _tell_refusals(change)
     if late:

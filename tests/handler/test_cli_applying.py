@@ -246,23 +246,23 @@ async def test_a_refused_new_definition_leaves_everything_as_it_was(broker: Memo
     assert (len(change.refusals), change.left) == (1, None)
 
 
-async def test_a_definition_that_may_not_be_cancelled_stays(broker: MemoryBroker) -> None:
+@pytest.mark.parametrize("code", ["NEWER_FORMAT", "FINISHED", "UNKNOWN"])
+async def test_a_definition_that_may_not_be_cancelled_stays(broker: MemoryBroker, code: str) -> None:
     scene = Scene(broker, held(OLD))
     async with carrying_out(scene, step(Action.UPDATE, held(OLD))) as outcome:
-        await scene.refuse(await scene.order(0), "NEWER_FORMAT")
+        await scene.refuse(await scene.order(0), code)
         change = await outcome.end()
     assert [refusal.phase for refusal in change.refusals] == ["not cancelled"]
     assert change.left is None
 
 
-async def test_one_that_is_over_is_awaited_although_nobody_can_cancel_it(broker: MemoryBroker) -> None:
+async def test_a_refusal_of_what_is_gone_counts_as_an_answer(broker: MemoryBroker) -> None:
     scene = Scene(broker, held(OLD))
     async with carrying_out(scene, step(Action.UPDATE, held(OLD))) as outcome:
-        await scene.refuse(await scene.order(0), "FINISHED")
-        await scene.looked()
-        assert "FINISHED" in outcome.changes[0].awaited
+        command = await scene.order(0)
         del scene.there["a"]
-        await scene.order(1)
+        await scene.refuse(command, "FINISHED")
+        assert data_of(await scene.order(1)) == NEW.data
         scene.there["a"] = [held(NEW)]
         change = await outcome.end()
     assert change.refusals == []

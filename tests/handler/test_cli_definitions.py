@@ -103,6 +103,7 @@ def test_every_mistake_is_told_with_its_place() -> None:
         ("jobs: [{1: 7, id: a, schedule: '@daily', job: {image: a}}]", f"jobs[0].'1' {JSON_ONLY}"),
         ("jobs: [{id: a, schedule: '@daily', job: &job {image: *job}}]", f"jobs[0].job {JSON_ONLY}"),
         ("jobs: [}", "it is neither YAML nor JSON: "),
+        ("jobs: \x00", "it is neither YAML nor JSON: unacceptable character"),
         ("jobs: []\njobs: []", "it is neither YAML nor JSON: found the key jobs again in line 2, column 1"),
     ],
 )
