@@ -58,7 +58,7 @@ CODES: Mapping[str, Code] = {
         "Let its owner remove it, or use another `prefixName`.",
     ),
     "EXPIRED": Code(
-        (Phase.REJECTED,),
+        (Phase.REJECTED, CONTROL),
         "The event came later than its `expirytime`.",
         "Send it again if it is still wanted.",
     ),

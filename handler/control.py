@@ -10,7 +10,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Delivery, Kind, Subscription, Topic
 from events.attempts import attempt_name, next_attempt_at, next_key
-from events.cloudevent import InvalidEvent
+from events.cloudevent import InvalidEvent, expired
 from events.control import ACCEPTED, REJECTED, Command, ControlVerb, accepted, control_key, parse_control, refused
 from events.identity import request_label
 from events.names import Label, Payload, Phase
@@ -137,6 +137,8 @@ class Control:
     async def _answer(self, command: Command) -> tuple[CloudEvent, str]:
         instance = self._settings.instance
         try:
+            if expired(command.event, self._cluster.server_time()):
+                raise Refusal("EXPIRED", f"its expirytime {command.event.get_extension('expirytime')} is past")
             jobs = await self._jobs_of(command)
             for one in jobs:
                 await self._carry_out(command, one)

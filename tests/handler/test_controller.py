@@ -112,6 +112,15 @@ async def test_cancel_ends_a_running_job_and_is_answered(broker: MemoryBroker, c
         await released(cluster, "stop")
 
 
+async def test_a_command_that_comes_too_late_is_not_carried_out(broker: MemoryBroker, cluster: Cluster) -> None:
+    async with running(broker, cluster) as client:
+        await client.publish(make_request("stays", script="sleep 1"))
+        await client.reached("stays", "started")
+        await client.command(make_command("cancel", "stays", expirytime="2026-01-01T00:00:00Z"))
+        assert detail(await client.reached("command-1", "rejected"))["error"]["errorCode"] == "EXPIRED"
+        assert (await client.ended("stays")).get_type().endswith("succeeded")
+
+
 async def test_suspend_and_resume_are_told_with_who_did_it(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_request("hold", script="sleep 1"))
