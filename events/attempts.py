@@ -3,6 +3,7 @@
 import msgspec
 
 from events.observed import Job
+from events.stored import read_stored
 from events.timestamp import format_epoch
 
 _NO_MORE = frozenset({"PodFailurePolicy"})
@@ -32,17 +33,9 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return most
 
 
-_DECODER = msgspec.json.Decoder(Retry)
-
-
 def read_retry(annotation: str | None) -> Retry | None:
     """What `to_annotation` wrote; whatever somebody has made unreadable counts as absent."""
-    if annotation is None:
-        return None
-    try:
-        return _DECODER.decode(annotation)
-    except msgspec.DecodeError:
-        return None
+    return read_stored(annotation, Retry)
 
 
 def next_attempt_at(job: Job) -> float | None:

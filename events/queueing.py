@@ -2,6 +2,7 @@
 
 import msgspec
 
+from events.stored import read_stored
 from events.timestamp import format_epoch, parse_epoch
 
 DEFAULT_DEPENDENCY_TIMEOUT = 3600
@@ -44,17 +45,11 @@ class Queueing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
 
 
 NONE = Queueing()
-_DECODER = msgspec.json.Decoder(Queueing)
 
 
 def read_queueing(annotation: str | None) -> Queueing:
     """What `to_annotation` wrote; whatever somebody has made unreadable counts as absent."""
-    if annotation is None:
-        return NONE
-    try:
-        return _DECODER.decode(annotation)
-    except msgspec.DecodeError:
-        return NONE
+    return read_stored(annotation, Queueing) or NONE
 
 
 def queued_since(queued: str, *, created: float) -> float:
@@ -72,12 +67,7 @@ def queued_at(seconds: float) -> str:
 
 def read_outcomes(annotation: str | None) -> dict[str, str]:
     """Annotation `dependencies`: how requests that this one waits for have ended, by id, as terminal phases."""
-    if annotation is None:
-        return {}
-    try:
-        return msgspec.json.decode(annotation, type=dict[str, str])
-    except msgspec.DecodeError:
-        return {}
+    return read_stored(annotation, dict[str, str]) or {}
 
 
 def write_outcomes(outcomes: dict[str, str]) -> str:

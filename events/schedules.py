@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from events.cron import InvalidSchedule, parse_schedule, zone
 from events.names import Phase
 from events.observed import Job, Schedule
+from events.stored import read_stored
 from events.timestamp import format_epoch, format_time, parse_epoch
 from events.transitions import Transition
 
@@ -63,17 +64,11 @@ class Runs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
 
 
 NONE = Runs()
-_DECODER = msgspec.json.Decoder(Runs)
 
 
 def read_runs(annotation: str | None) -> Runs:
     """What `to_annotation` wrote; whatever somebody has made unreadable counts as absent."""
-    if annotation is None:
-        return NONE
-    try:
-        return _DECODER.decode(annotation)
-    except msgspec.DecodeError:
-        return NONE
+    return read_stored(annotation, Runs) or NONE
 
 
 def is_exhausted(schedule: Schedule) -> bool:

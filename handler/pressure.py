@@ -6,6 +6,7 @@ from collections import deque
 
 import msgspec
 
+from events.stored import read_stored
 from handler.metrics import Metrics
 from handler.settings import Settings
 from k8s.base import KubernetesError
@@ -82,7 +83,7 @@ class Pressure:
     def _take(self, lease: Record) -> None:
         if lease.renewed is None or lease.counts is None:
             return
-        self._counts, self._counted_at = _read(lease.counts), lease.renewed
+        self._counts, self._counted_at = read_stored(lease.counts, Counts) or Counts(), lease.renewed
         for ours in (self._queued, self._waiting):
             while ours and ours[0] < lease.renewed - LAG_SECONDS:
                 ours.popleft()
@@ -98,10 +99,3 @@ class Pressure:
         (self.full if full else self.room).set()
         (self.room if full else self.full).clear()
         self._metrics.intake_full.set(full)
-
-
-def _read(counts: str) -> Counts:
-    try:
-        return msgspec.json.decode(counts, type=Counts)
-    except msgspec.DecodeError:
-        return Counts()
