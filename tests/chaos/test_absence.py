@@ -36,12 +36,12 @@ async def job_of(cluster: Cluster, request_id: str) -> Manifest:
 
 
 async def ended(on: Stage, request_id: str) -> list[CloudEvent]:
-    """The terminal events in the stream, once there is one."""
+    """The terminal events in the stream by their ids, once there is one: where a confirmation was lost it comes twice."""
 
     async def look() -> list[CloudEvent]:
         async with on.broker.history(Kind.LIFECYCLE, key=f"tests.{request_id}.*") as records:
             events = [decode_structured(record.body) async for record in records]
-        return [one for one in events if Told.of(one).phase in TERMINAL]
+        return list({one.get_id(): one for one in events if Told.of(one).phase in TERMINAL}.values())
 
     return await until(look)
 

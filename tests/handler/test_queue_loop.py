@@ -173,8 +173,8 @@ async def test_one_that_the_api_server_refuses_to_let_go_does_not_hold_up_the_ot
         assert await suspended(cluster, "denied")
         await client.command(make_command("cancel", "denied"))
         assert detail(await client.ended("denied"))["error"]["errorCode"] == "CANCELLED"
-    # Nobody had changed it: a controller that tries again and again would only burden the API server.
-    assert len(refused) <= 3
+    # Only Kubernetes' own status of it changed: one that tries again and again would only burden the API server.
+    assert len(refused) < 10
 
 
 async def test_what_is_not_decided_about_yet_counts_as_waiting_for_room(cluster: Cluster) -> None:
