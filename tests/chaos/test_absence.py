@@ -36,7 +36,7 @@ async def job_of(cluster: Cluster, request_id: str) -> Manifest:
 
 
 async def ended(on: Stage, request_id: str) -> list[CloudEvent]:
-    """The terminal events in the stream by their ids, once there is one: where a confirmation was lost it comes twice."""
+    """The terminal events in the stream, once there is one. A repeat counts once."""
 
     async def look() -> list[CloudEvent]:
         async with on.broker.history(Kind.LIFECYCLE, key=f"tests.{request_id}.*") as records:
