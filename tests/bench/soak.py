@@ -10,7 +10,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,8 @@ API_SERVER = ("tests.bench.apiserver",)
 FLOOR = {"dedup_seconds": 300, "ttl_seconds": 300}
 GROWTH, SLACK_MB, SLACK = 0.05, 2.0, 8
 """What still counts as flat: of memory this share and so many megabytes, of everything else so many."""
+LOOKS_AT_REST = 20
+"""A second apart, until what ended last is cleared away."""
 BUSY = 150
 """Descriptors and tasks that a busy process may have: 64 requests or looks under way, each on a connection."""
 CONNECTION_MB = 0.5
@@ -107,7 +109,18 @@ async def soak(
                 await asyncio.wait({publishing}, timeout=every)
                 load.append(await sample())
         await _over(feed, controller, BURST + requests)
-        return Soak(idle=idle, load=load, over=await sample())
+        return Soak(idle=idle, load=load, over=await _at_rest(sample, idle))
+
+
+async def _at_rest(sample: Callable[[], Awaitable[Sample]], idle: Sample) -> Sample:
+    """The first sample with no more tasks than before the load; the last one where there is none for a while."""
+    taken = await sample()
+    for _ in range(LOOKS_AT_REST):
+        if all(getattr(taken, role).tasks <= getattr(idle, role).tasks + SLACK for role in ("handler", "controller")):
+            break
+        await asyncio.sleep(1)
+        taken = await sample()
+    return taken
 
 
 async def _over(feed: Feed, controller: Relay, count: int) -> None:

@@ -25,7 +25,7 @@ from tests.processes import COVERAGE, NATS, RABBITMQ
 PATIENT = LONG or "KUBECONFIG" in os.environ
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(3000 if PATIENT else 170)]
 
-REQUESTS = 5000 if LONG else 600
+REQUESTS = 5000 if LONG else 300
 MAX_QUEUED = 50
 DEPENDENTS = MAX_QUEUED + 10
 IN_FLIGHT = 16

@@ -88,7 +88,7 @@ class Site:
     async def relay(self, instance: str, **settings: object) -> AsyncIterator["Relay"]:
         """A ready `jobrelay run` of its own process. `settings` as in `Settings`."""
         async with self.starting(instance, **settings) as relay:
-            await relay.process.ready(relay.is_ready, within=30 * self.patience)
+            await relay.process.ready(relay.is_ready, within=60 * self.patience)
             yield relay
 
     @asynccontextmanager
