@@ -14,7 +14,7 @@ from events.cloudevent import build
 from events.names import REQUESTED_TYPE
 
 T = TypeVar("T")
-DEADLINE = 10.0
+DEADLINE = 30.0
 REQUESTS = Topic(Kind.REQUESTS)
 HIGH = Topic(Kind.REQUESTS, "high")
 LOW = Topic(Kind.REQUESTS, "low")

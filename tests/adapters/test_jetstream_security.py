@@ -14,7 +14,7 @@ from adapters import jetstream, natsserver
 from adapters.base import BrokerUnavailable, Kind, Topic, TopicRefused
 from adapters.connect import connect
 from adapters.jetstream_client import Message
-from adapters.jetstream_connection import connection
+from adapters.jetstream_connection import Connection, connection
 from adapters.natsserver import NatsServer
 from adapters.options import JetStreamOptions
 from tests.adapters.harness import REQUESTS, make_event, publish
@@ -63,13 +63,17 @@ async def test_topic_that_only_an_ordinary_subscriber_hears_is_refused(server: N
             heard.set()
 
         await link.interest("plain", hear)
-        async with asyncio.timeout(20):
-            # On a busy machine the server may get to know of it later than `flush` waits.
-            while not heard.is_set():
-                await link.send("plain.probe", b"")
-                await link.flush()
+        await probed(link, "plain.probe", heard)
         with pytest.raises(TopicRefused, match="no stream"):
             await broker.publish(Topic(Kind.REPLY, "plain.topic"), make_event())
+
+
+async def probed(link: Connection, subject: str, heard: asyncio.Event) -> None:
+    """Until a subscriber is heard of: the server may get to know of it later than `flush` waits."""
+    async with asyncio.timeout(20):
+        while not heard.is_set():
+            await link.send(subject, b"")
+            await link.flush()
 
 
 async def test_topic_that_something_else_answers_is_refused(server: NatsServer) -> None:
@@ -77,12 +81,15 @@ async def test_topic_that_something_else_answers_is_refused(server: NatsServer) 
     options = JetStreamOptions(publish_timeout=30)
     async with jetstream.connect(server.url, options=options) as broker, connection(server.url, options) as link:
         for answer in (b"ok", b"[]", b'{"error":"no"}', b""):
+            heard = asyncio.Event()
 
-            async def reply(message: Message, answer: bytes = answer) -> None:
-                await link.send(message.reply, answer)
+            async def reply(message: Message, answer: bytes = answer, heard: asyncio.Event = heard) -> None:
+                heard.set()
+                if message.reply:
+                    await link.send(message.reply, answer)
 
             interest = await link.interest("chatty", reply)
-            await link.flush()
+            await probed(link, "chatty.probe", heard)
             with pytest.raises(TopicRefused, match="not by a stream"):
                 await broker.publish(Topic(Kind.REPLY, "chatty.topic"), make_event())
             await link.end(interest)

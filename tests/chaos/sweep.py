@@ -35,7 +35,7 @@ connections._nats = lambda settings: replace(nats(settings), ack_wait={ACK_SECON
 sys.exit(cli.main())
 """
 """jobrelay whose deliveries NATS takes back from the dead after two seconds instead of thirty."""
-STEP_SECONDS = 180.0 if LONG else 60.0
+STEP_SECONDS = 180.0 if LONG else 120.0
 LISTEN_SECONDS = 0.3
 Look = Callable[[], Awaitable[str]]
 """What is still missing; empty when nothing is."""

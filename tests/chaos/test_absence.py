@@ -24,7 +24,7 @@ TTL = {"JOBRELAY_DEDUP_SECONDS": "300", "JOBRELAY_TTL_SECONDS": "300"}
 
 POLICIES = ("Background", "Foreground", "Orphan")
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(500 if LONG else 110)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(500 if LONG else 300)]
 
 
 def name_of(request_id: str) -> str:

@@ -21,7 +21,7 @@ from tests.e2e.site import until
 from tests.processes import COVERAGE
 
 PATIENT = LONG or "KUBECONFIG" in os.environ
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(1800 if PATIENT else 150)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(1800 if PATIENT else 300)]
 
 REQUESTS = 500 if LONG else 100
 CHAIN = 20 if LONG else 6

@@ -23,7 +23,7 @@ from tests.e2e.site import Relay, until
 from tests.processes import COVERAGE, NATS, RABBITMQ
 
 PATIENT = LONG or "KUBECONFIG" in os.environ
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(3000 if PATIENT else 170)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(3000 if PATIENT else 400)]
 
 REQUESTS = 5000 if LONG else 300
 MAX_QUEUED = 50

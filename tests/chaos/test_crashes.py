@@ -11,14 +11,14 @@ from tests.chaos.load import INLINE, LONG, Journal, Load, Stage, account, feed, 
 from tests.chaos.table import Rows
 from tests.processes import NATS, RABBITMQ
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(600 if LONG else 110)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(600 if LONG else 300)]
 
 REQUESTS = 200 if LONG else 40
 KILLS = 10 if LONG else 3
 ANY_KILLS = 15 if LONG else 1
 OUTAGE = 20.0 if LONG else 2.0
 LISTEN_ON = 60.0 if LONG else 1.0
-PATIENCE = 180.0 if LONG else 60.0
+PATIENCE = 180.0 if LONG else 150.0
 # What does not depend on the broker is done on each only in the long form.
 EITHER = (NATS, RABBITMQ) if LONG else (NATS,)
 

@@ -16,13 +16,13 @@ from tests.chaos.table import Rows
 from tests.handler.samples import until
 from tests.processes import NATS, RABBITMQ
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(900 if LONG else 110)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(900 if LONG else 300)]
 
 REQUESTS = 2000 if LONG else 120
 ROUNDS = 5 if LONG else 1
 PAUSE = 8.0 if LONG else 1.2
 """Seconds between two kills or replacements, on average."""
-PATIENCE = 400.0 if LONG else 60.0
+PATIENCE = 400.0 if LONG else 150.0
 # On each broker only in the long form.
 KILLED_ON = (NATS, RABBITMQ) if LONG else (NATS,)
 ROLLED_ON = (NATS, RABBITMQ) if LONG else (RABBITMQ,)

@@ -19,11 +19,11 @@ from tests.chaos.load import INLINE, LONG, Journal, Load, Stage, account, feed, 
 from tests.chaos.table import Rows
 from tests.handler.samples import until
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(600 if LONG else 110)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(600 if LONG else 300)]
 
 REQUESTS = 200 if LONG else 40
 DISTURBED = 30.0 if LONG else 3.5
-PATIENCE = 180.0 if LONG else 60.0
+PATIENCE = 180.0 if LONG else 150.0
 DEFAULT_LEASE = {f"JOBRELAY_LEASE_{name}SECONDS": "" for name in ("", "RENEW_", "RETRY_", "CALL_")}
 """The usual times, 10, 7, 2 and 3 s, instead of the short ones of these tests."""
 # A killed leader is waited for: that takes as long as it says. The e2e suite does it each time.

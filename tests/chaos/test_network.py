@@ -17,14 +17,14 @@ from tests.chaos.table import Rows
 from tests.chaos.tunnel import Tunnel, tunnel
 from tests.processes import NATS, RABBITMQ
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300 if LONG else 110)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300 if LONG else 300)]
 
 REQUESTS = 60 if LONG else 20
 DISTURBED = 10.0 if LONG else 2.0
 SILENT = 20.0 if LONG else 2.0
 DELAY = 2.0 if LONG else 0.5
 RATE = 20_000
-PATIENCE = 180.0 if LONG else 60.0
+PATIENCE = 180.0 if LONG else 150.0
 WATCH = {"JOBRELAY_WATCH_IDLE_SECONDS": "5"}
 """Bookmarks come each second here: a watch that is silent for longer is dead."""
 

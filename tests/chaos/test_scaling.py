@@ -22,10 +22,10 @@ from tests.processes import NATS, RABBITMQ
 
 # On each only in the long form.
 BROKERS = (NATS, RABBITMQ) if LONG else (NATS,)
-MARKS = [pytest.mark.broker, pytest.mark.timeout(600 if LONG else 110)]
+MARKS = [pytest.mark.broker, pytest.mark.timeout(600 if LONG else 300)]
 
 REQUESTS = 200 if LONG else 40
-PATIENCE = 240.0 if LONG else 60.0
+PATIENCE = 240.0 if LONG else 150.0
 MESSAGES = 700
 """More than two handlers' share of what is shipped."""
 PACE = 120.0

@@ -17,7 +17,7 @@ from tests.chaos.sweep import LAYOUTS, SCENE, TRIES, Begin, Lane, Step, lane
 from tests.chaos.table import Rows
 from tests.processes import NATS, RABBITMQ, Installation, installation
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(7200 if LONG else 170)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(7200 if LONG else 400)]
 
 LANES = 6 if LONG else 4
 """Installations that are swept at the same time: most of a step is waiting."""

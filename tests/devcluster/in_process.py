@@ -14,7 +14,7 @@ from k8s.devcluster.store import Store, Subscription
 
 NAMESPACE = "default"
 QUICK = Options(backoff=0.05, ready_lag=0.05)
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @dataclass

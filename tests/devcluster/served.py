@@ -14,7 +14,7 @@ import aiohttp
 
 from k8s.devcluster.server import DevCluster, ServerOptions, serve
 
-DEADLINE = 15.0
+DEADLINE = 45.0
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
 PODS = "/api/v1/namespaces/default/pods"
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"

@@ -46,7 +46,7 @@ class Client:
     async def phases(self, request_id: str) -> list[str]:
         return [event.get_type().rpartition(".")[2] for event in await self.events(request_id)]
 
-    async def ended(self, request_id: str, *, seconds: float = 20) -> CloudEvent:
+    async def ended(self, request_id: str, *, seconds: float = 60) -> CloudEvent:
         """The terminal event, once it is there."""
 
         async def look() -> CloudEvent | None:
@@ -55,7 +55,7 @@ class Client:
 
         return await until(look, seconds=seconds)
 
-    async def reached(self, request_id: str, phase: str, *, seconds: float = 20) -> CloudEvent:
+    async def reached(self, request_id: str, phase: str, *, seconds: float = 60) -> CloudEvent:
         """The first event of this phase, once it is there."""
 
         async def look() -> CloudEvent | None:

@@ -62,7 +62,7 @@ def waits_for(file: Path) -> str:
     return f'until test -e "{file}"; do sleep 0.05; done'
 
 
-async def until(look: Callable[[], Awaitable[T | None]], *, seconds: float = 20) -> T:
+async def until(look: Callable[[], Awaitable[T | None]], *, seconds: float = 60) -> T:
     """What `look` answers as soon as it is something; fails after `seconds`."""
     async with asyncio.timeout(seconds):
         while not (found := await look()):

@@ -169,7 +169,7 @@ async def survived(cluster: Cluster, directory: Path, *, at: int, carried_out: b
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("carried_out", [False, True], ids=["before a call", "after a call"])
 async def test_it_runs_as_often_as_it_may_wherever_jobrelay_is_stopped(
     cluster: Cluster, tmp_path: Path, carried_out: bool

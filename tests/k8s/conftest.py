@@ -50,7 +50,7 @@ def write_kubeconfig(
     return path
 
 
-async def eventually(claim: Callable[[], object], *, within: float = 10.0) -> None:
+async def eventually(claim: Callable[[], object], *, within: float = 30.0) -> None:
     """Wait until the claim holds."""
     async with asyncio.timeout(within):
         while not claim():
