@@ -13,7 +13,7 @@ from tests.chaos.table import Rows
 from tests.handler.samples import until
 from tests.processes import NATS, RABBITMQ
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300 if LONG else 300)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 
 HOUR = 3600.0
 STEPS = (HOUR, 0.0, -HOUR, 0.0, HOUR, -HOUR, 0.0) if LONG else (HOUR, -HOUR, 0.0)

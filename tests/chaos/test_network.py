@@ -17,7 +17,7 @@ from tests.chaos.table import Rows
 from tests.chaos.tunnel import Tunnel, tunnel
 from tests.processes import NATS, RABBITMQ
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300 if LONG else 300)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 
 REQUESTS = 60 if LONG else 20
 DISTURBED = 10.0 if LONG else 2.0

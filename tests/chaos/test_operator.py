@@ -22,7 +22,7 @@ from tests.chaos.test_absence import ended, job_of, let_go, reached
 from tests.handler.samples import make_request, until, waits_for
 from tests.processes import NATS, RABBITMQ, installation
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(300 if LONG else 300)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
 REQUESTS = 200 if LONG else 30
 FILLER = "jobrelay.lifecycle._filler._.x"
