@@ -115,7 +115,7 @@ async def _following(found: Site, size: Size) -> AsyncIterator[Row]:
     yield _latency(await reporting(found, samples=size.samples))
     for row in _tracking(await tracking(found, count=size.tracked)):
         yield row
-    for row in _takeover(await taking_over(found)):
+    for row in _takeover(await taking_over(replace(found, settings=_lease(size.lease)))):
         yield row
 
 
@@ -190,7 +190,7 @@ async def run(size: Size, environ: Mapping[str, str], *, directory: Path) -> str
                 continue
             async with on_broker(cluster, environ, broker) as found:
                 brokers.append(await broker_of(found))
-                async for row in measured(replace(found, settings=_lease(size.lease)), size):
+                async for row in measured(found, size):
                     print(f"{row.what}: {row.result}", file=sys.stderr, flush=True)
                     rows.append(row)
         return markdown(rows, await machine(cluster, brokers))
