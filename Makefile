@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BROKER ?= nats
 # Most tests wait for servers most of the time.
-WORKERS ?= 3
+WORKERS ?= 5
 # SERVICES=containers: the suites run on brokers and a cluster in containers, where Docker answers.
 SERVICES ?=
 VENV := .venv
@@ -21,7 +21,7 @@ demo: $(READY) $(filter rabbitmq,$(BROKER))
 # Never against a developer's own cluster: that is what e2e is for.
 test: check
 	@[ -n "$$RABBITMQ_URL$(SERVICES)" ] || $(MAKE) --no-print-directory rabbitmq || [ -z "$$CI" ]
-	env -u KUBECONFIG $(IN) $(BIN)/pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term --cov-report=html:.jobrelay/coverage --cov-fail-under=90
+	env -u KUBECONFIG $(IN) $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-report=html:.jobrelay/coverage --cov-fail-under=90
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -26,7 +26,7 @@ CLOSE_SECONDS = 5.0
 
 
 class SafeClient(Client):
-    """nats-py's client without three of its dangers."""
+    """nats-py's client without four of its dangers."""
 
     tls_wanted = False
 
@@ -80,10 +80,21 @@ class SafeClient(Client):
         with suppress(Exception):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.close()
+        await self._stop_reconnecting()
         if self._transport is not None:
             with suppress(Exception):
                 self._transport.close()  # type: ignore[no-untyped-call]
                 await asyncio.sleep(0)
+
+    async def _stop_reconnecting(self) -> None:
+        # The task that reconnects is cancelled once. Where that comes just as an attempt fails, wait_for loses it, and
+        # the task goes on for ever.
+        task = self._reconnection_task
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                while task is not None and not task.done():
+                    task.cancel()
+                    await asyncio.wait({task}, timeout=0.1)
 
 
 def servers(url: str) -> list[str]:

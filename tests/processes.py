@@ -28,13 +28,11 @@ FAST = {
 """A leader that was killed is followed after three seconds, so that tests with many kills see many leaders."""
 GO_SECONDS = 3.0
 COVERAGE = "COVERAGE_PROCESS_CONFIG"
-"""Set where processes are to measure coverage. These are mostly killed and write none; without it they are quicker."""
+"""Set where processes measure coverage."""
+MEASURING: dict[str, str] = {}
+"""What a process gets that is to measure it. Others do not: servers under load are quicker without, and those that are
+killed write nothing down."""
 NATS, RABBITMQ = "nats", "rabbitmq"
-
-
-def uncovered() -> dict[str, str]:
-    """What a process gets that measures no coverage and has no settings of jobrelay."""
-    return {name: value for name, value in local.clean_environ().items() if name != COVERAGE}
 
 
 class Installation:
@@ -81,7 +79,7 @@ class Installation:
         if not self.kubeconfig.exists():
             command += ["--port", str(free_port())]
         log = self.directory / "cluster.log"
-        process = self._cluster = await spawn("devcluster", command, log=log, environ=uncovered())
+        process = self._cluster = await spawn("devcluster", command, log=log, environ=local.clean_environ())
 
         async def announced() -> bool:
             return "kubeconfig: " in process.output()
@@ -103,7 +101,7 @@ class Installation:
             "JOBRELAY_KUBECONFIG": str(self.kubeconfig),
             "JOBRELAY_HTTP_ADDRESS": f"{local.LOOPBACK}:{free_port()}",
         }
-        return {**uncovered(), **ours, **FAST, **(settings or {})}
+        return {**local.clean_environ(), **ours, **FAST, **(settings or {})}
 
     async def start_relay(
         self,

@@ -13,6 +13,7 @@ import pytest
 from adapters import jetstream
 from adapters.base import BrokerUnavailable, Delivery, Kind, Topic, TopicRefused
 from adapters.jetstream import JetStreamBroker
+from adapters.jetstream_client import SafeClient
 from adapters.jetstream_connection import connection
 from adapters.natsserver import NatsServer
 from adapters.options import JetStreamOptions
@@ -315,3 +316,31 @@ async def test_nothing_is_published_after_the_block(server: NatsServer) -> None:
     assert not broker.connected
     with pytest.raises(BrokerUnavailable):
         await broker.publish(REQUESTS, make_event())
+
+
+async def test_a_connection_given_up_does_not_try_again_though_its_cancellation_was_lost(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trying, lost = asyncio.Event(), asyncio.Event()
+
+    async def losing(*_: object) -> None:
+        # As wait_for does where the attempt fails in the same moment.
+        try:
+            trying.set()
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            if lost.is_set():
+                raise
+            lost.set()
+        raise ConnectionRefusedError
+
+    client = SafeClient()
+    await client.begin([server.url], OPTIONS, {})
+    monkeypatch.setattr(SafeClient, "_connect_to_server", losing)
+    await server.kill()
+
+    await asyncio.wait_for(trying.wait(), 10)
+    await client.abandon()
+    assert lost.is_set()
+    assert client._reconnection_task is not None
+    assert client._reconnection_task.done()

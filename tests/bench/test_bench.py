@@ -10,17 +10,15 @@ from tests.adapters.conftest import need_rabbit
 from tests.bench.__main__ import LEVELS, Size, arguments, run, size_of
 from tests.bench.load import many
 from tests.bench.report import BEGIN, END, Row, markdown, write
-from tests.processes import COVERAGE
 
 TINY = Size(events=12, rounds=1, samples=3, tracked=20, queued=20, held=20, lease=1.0)
 
 
 @pytest.mark.timeout(600)
 async def test_every_row_is_produced_with_the_facts_of_the_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     need_rabbit()
-    monkeypatch.delenv(COVERAGE, raising=False)
     elsewhere = ("KUBECONFIG", "NATS_URL", "RABBITMQ_URL")
     given = {name: value for name, value in os.environ.items() if name not in elsewhere}
     lines = (await run(TINY, given, directory=tmp_path)).splitlines()

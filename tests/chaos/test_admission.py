@@ -18,7 +18,6 @@ from tests.chaos.table import Rows
 from tests.chaos.turns import INLINE_BYTES, mixed
 from tests.e2e.observer import phase
 from tests.e2e.site import until
-from tests.processes import COVERAGE
 
 PATIENT = LONG or "KUBECONFIG" in os.environ
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(1800 if PATIENT else 300)]
@@ -28,7 +27,9 @@ CHAIN = 20 if LONG else 6
 KILLS = 20 if LONG else 3
 LIMITS = Limits(total=20, per_key=5)
 PATIENCE = 300.0 if LONG else 90.0
-LAYOUTS = {"one process": ("both",), "handler and 2 controllers": ("controller-1", "controller-2", "handler")}
+LAYOUTS = {"handler and 2 controllers": ("controller-1", "controller-2", "handler")} | (
+    {"one process": ("both",)} if LONG else {}
+)
 
 
 @asynccontextmanager
@@ -42,11 +43,6 @@ def account(on: Scene) -> None:
     on.account()
     assert on.books.peak == LIMITS.total, "there was something to limit"
     assert on.books.key_peak == LIMITS.per_key
-
-
-@pytest.fixture(autouse=True)
-def uncovered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(COVERAGE, raising=False)
 
 
 async def test_no_limit_is_exceeded_at_any_moment_and_everything_ends(tmp_path: Path, rows: Rows) -> None:

@@ -21,6 +21,7 @@ LISTEN_ON = 60.0 if LONG else 1.0
 PATIENCE = 180.0 if LONG else 150.0
 # What does not depend on the broker is done on each only in the long form.
 EITHER = (NATS, RABBITMQ) if LONG else (NATS,)
+OUTAGES = [(NATS, "killed"), (RABBITMQ, "killed"), *([(RABBITMQ, "stopped")] if LONG else [])]
 
 
 @pytest.mark.parametrize("broker", [NATS, RABBITMQ], indirect=True)
@@ -46,9 +47,7 @@ async def test_jobrelay_killed_again_and_again_loses_nothing(tmp_path: Path, bro
     rows.add("kill -9 of jobrelay", broker, done=done, outcome=on.observer.repeats())
 
 
-@pytest.mark.parametrize(
-    ("broker", "how"), [(NATS, "killed"), (RABBITMQ, "killed"), (RABBITMQ, "stopped")], indirect=["broker"]
-)
+@pytest.mark.parametrize(("broker", "how"), OUTAGES, indirect=["broker"])
 async def test_a_broker_that_dies_under_load_comes_back_with_everything(
     tmp_path: Path, broker: str, how: str, rows: Rows
 ) -> None:

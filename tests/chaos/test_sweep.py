@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(7200 if 
 LANES = 6 if LONG else 4
 """Installations that are swept at the same time: most of a step is waiting."""
 EVERY = 5
-SECONDS = 15.0
+SECONDS = 10.0
 FIRST_STEPS = 24 if LONG else 2
 ONE, TWO = LAYOUTS
 BEGINS = (Begin.COLD, Begin.WARM)

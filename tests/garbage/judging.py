@@ -58,7 +58,7 @@ async def each_is_judged(stack: Judged[Garbage], garbage: SearchStrategy[Garbage
     outcomes: Counter[str] = Counter()
 
     @given(message=garbage)
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), database=None)
     def one(message: Garbage) -> None:
         outcomes[asyncio.run_coroutine_threadsafe(_sent(stack, message), loop).result()] += 1
 

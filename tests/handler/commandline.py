@@ -15,6 +15,7 @@ from unittest import mock
 
 from handler.cli import main
 from handler.local import clean_environ, jobrelay
+from tests.processes import MEASURING
 
 SECONDS = 60.0
 
@@ -49,7 +50,12 @@ def _written(file: io.TextIOWrapper) -> str:
 async def call_beside(*arguments: str, environ: Mapping[str, str], cwd: Path | None = None, text: str = "") -> Done:
     """The same as a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        *jobrelay(*arguments), env={**clean_environ(), **environ}, cwd=cwd, stdin=PIPE, stdout=PIPE, stderr=PIPE
+        *jobrelay(*arguments),
+        env={**clean_environ(), **MEASURING, **environ},
+        cwd=cwd,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
     )
     out, err = await process.communicate(text.encode())
     return Done(returncode=process.returncode or 0, stdout=out.decode(), stderr=err.decode())
@@ -62,7 +68,7 @@ def started(
     """Run it meanwhile, everything it says in a file; killed at the end if it runs still."""
     with output.open("wb") as file:
         process = subprocess.Popen(
-            jobrelay(*arguments), env={**clean_environ(), **environ}, cwd=cwd, stdout=file, stderr=file
+            jobrelay(*arguments), env={**clean_environ(), **MEASURING, **environ}, cwd=cwd, stdout=file, stderr=file
         )
         try:
             yield process

@@ -107,7 +107,7 @@ names = st.sampled_from("abcdef")
 requests = st.lists(st.tuples(names, st.sampled_from(["/s", "/t"]), st.sets(names, max_size=3)), max_size=9)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(waiting=requests, active=requests)
 def test_exactly_those_that_wait_for_themselves_are_a_cycle(
     waiting: list[tuple[str, str, set[str]]], active: list[tuple[str, str, set[str]]]

@@ -10,7 +10,7 @@ from tests.handler.admission_rules import in_conflict, in_turn, key_limit, lacks
 from tests.handler.entries import AGEING, NOW, policies, snapshots
 
 FOR_ROOM = {Reason.LIMIT, Reason.PRIORITY, Reason.EXCLUSIVE}
-many = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=210, suppress_health_check=[HealthCheck.too_slow])
 
 
 def by_key(snapshot: Snapshot) -> dict[tuple[str, str], Entry]:

@@ -12,7 +12,7 @@ from handler.admission import Entry, Policy, Snapshot, admit
 from tests.handler.admission_rules import in_conflict
 from tests.handler.entries import make_entry
 
-several = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+several = settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
