@@ -27,11 +27,6 @@ FAST = {
 }
 """A leader that was killed is followed after three seconds, so that tests with many kills see many leaders."""
 GO_SECONDS = 3.0
-COVERAGE = "COVERAGE_PROCESS_CONFIG"
-"""Set where processes measure coverage."""
-MEASURING: dict[str, str] = {}
-"""What a process gets that is to measure it. Others do not: servers under load are quicker without, and those that are
-killed write nothing down."""
 NATS, RABBITMQ = "nats", "rabbitmq"
 
 

@@ -19,12 +19,13 @@ ANY_KILLS = 15 if LONG else 1
 OUTAGE = 20.0 if LONG else 2.0
 LISTEN_ON = 60.0 if LONG else 1.0
 PATIENCE = 180.0 if LONG else 150.0
-# What does not depend on the broker is done on each only in the long form.
+# What does not depend on the broker is done on each only in the long form. In the short one what is done on RabbitMQ
+# only is for NATS a part of whatever dies whenever.
 EITHER = (NATS, RABBITMQ) if LONG else (NATS,)
-OUTAGES = [(NATS, "killed"), (RABBITMQ, "killed"), *([(RABBITMQ, "stopped")] if LONG else [])]
+OUTAGES = [(RABBITMQ, "killed"), *([(NATS, "killed"), (RABBITMQ, "stopped")] if LONG else [])]
 
 
-@pytest.mark.parametrize("broker", [NATS, RABBITMQ], indirect=True)
+@pytest.mark.parametrize("broker", (NATS, RABBITMQ) if LONG else (RABBITMQ,), indirect=True)
 async def test_jobrelay_killed_again_and_again_loses_nothing(tmp_path: Path, broker: str, rows: Rows) -> None:
     journal = Journal(f"{broker}: kill -9 of jobrelay, {KILLS} times, {REQUESTS} requests")
     load = Load(tmp_path, count=REQUESTS)

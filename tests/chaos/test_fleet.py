@@ -25,7 +25,7 @@ PAUSE = 8.0 if LONG else 1.2
 PATIENCE = 400.0 if LONG else 150.0
 # On each broker only in the long form.
 KILLED_ON = (NATS, RABBITMQ) if LONG else (NATS,)
-ROLLED_ON = (NATS, RABBITMQ) if LONG else (RABBITMQ,)
+ROLLED_ON = (NATS, RABBITMQ) if LONG else (NATS,)
 HELD_ON = (NATS, RABBITMQ) if LONG else (NATS,)
 HANDED_OVER = 2.0
 """Seconds from SIGTERM. A handler that was killed is waited for by NATS for 30 s."""

@@ -13,7 +13,7 @@ import pytest_asyncio
 from tests.adapters.conftest import need_rabbit
 from tests.e2e import cases
 from tests.e2e.observer import Observer
-from tests.e2e.scenes import SCENES
+from tests.e2e.scenes import SCENES, WITH_BROKER
 from tests.e2e.site import DEVCLUSTER, NATS, RABBITMQ, VARIABLES, Relay, Site, on_broker, site as open_site
 
 AUDIT = "audit.log"
@@ -97,7 +97,11 @@ async def staged(on: Site) -> AsyncIterator[Stage]:
         # Once there is an image on the node: what counts the seconds must not wait for a pull.
         await observer.reached("double", "started", seconds=60 * site.patience)
         await observer.publish(cases.retried(site))
-        scenes = {name: asyncio.create_task(play(site)) for name, play in SCENES.items()}
+        scenes = {
+            name: asyncio.create_task(play(site))
+            for name, play in SCENES.items()
+            if site.broker in (GIVEN or (NATS,)) or name in WITH_BROKER
+        }
         try:
             yield Stage(site=site, relays=relays, observer=observer, scenes=scenes)
         finally:

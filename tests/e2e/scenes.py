@@ -169,6 +169,8 @@ SCENES = {
     "kueue": kueue,
     "schedules": schedules,
 }
+WITH_BROKER = frozenset({"downtime", "drain", "functions", "schedules"})
+"""Those in which the broker has a part."""
 
 
 def job_name(observer: Observer, request_id: str) -> str:

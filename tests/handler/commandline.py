@@ -15,7 +15,6 @@ from unittest import mock
 
 from handler.cli import main
 from handler.local import clean_environ, jobrelay
-from tests.processes import MEASURING
 
 SECONDS = 60.0
 
@@ -51,7 +50,7 @@ async def call_beside(*arguments: str, environ: Mapping[str, str], cwd: Path | N
     """The same as a process of its own."""
     process = await asyncio.create_subprocess_exec(
         *jobrelay(*arguments),
-        env={**clean_environ(), **MEASURING, **environ},
+        env={**clean_environ(), **environ},
         cwd=cwd,
         stdin=PIPE,
         stdout=PIPE,
@@ -68,7 +67,7 @@ def started(
     """Run it meanwhile, everything it says in a file; killed at the end if it runs still."""
     with output.open("wb") as file:
         process = subprocess.Popen(
-            jobrelay(*arguments), env={**clean_environ(), **MEASURING, **environ}, cwd=cwd, stdout=file, stderr=file
+            jobrelay(*arguments), env={**clean_environ(), **environ}, cwd=cwd, stdout=file, stderr=file
         )
         try:
             yield process

@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from handler.admission import Entry, Policy, Reason, Snapshot, admit
@@ -10,6 +11,8 @@ from tests.handler.admission_rules import in_conflict, in_turn, key_limit, lacks
 from tests.handler.entries import AGEING, NOW, policies, snapshots
 
 FOR_ROOM = {Reason.LIMIT, Reason.PRIORITY, Reason.EXCLUSIVE}
+# Other tests cover all of it; measured, this many examples would take several times as long.
+pytestmark = pytest.mark.no_cover
 many = settings(max_examples=210, suppress_health_check=[HealthCheck.too_slow])
 
 

@@ -12,6 +12,7 @@ from handler.admission import Entry, Policy, Snapshot, admit
 from tests.handler.admission_rules import in_conflict
 from tests.handler.entries import make_entry
 
+pytestmark = pytest.mark.no_cover
 several = settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 
 
