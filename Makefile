@@ -8,6 +8,8 @@ BROKER ?= nats
 WORKERS ?= 5
 # SERVICES=containers: the suites run on brokers and a cluster in containers, where Docker answers.
 SERVICES ?=
+# Where the environment says so, Python keeps nothing of what it compiles: hundreds of processes would do it anew.
+export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready

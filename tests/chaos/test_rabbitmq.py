@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiormq.abc import DeliveredMessage
 from cloudevents.core.base import BaseCloudEvent
 from cloudevents.core.bindings.rabbitmq import RabbitMQMessage, from_rabbitmq_event
@@ -32,6 +33,7 @@ from tests.processes import RABBITMQ, Installation, installation
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(110)]
 
+together = pytest.mark.asyncio(loop_scope="module")
 STARTED = ["created", "started"]
 POISON = """
 import os, sys
@@ -124,18 +126,26 @@ async def unheard(directory: Path, *, rabbit: str = "") -> AsyncIterator[Stage]:
         yield Stage(here=here, broker=broker, cluster=cluster)
 
 
-async def test_jobs_finish_though_nobody_listens_and_a_later_watch_shows_everything(tmp_path: Path) -> None:
-    async with unheard(tmp_path) as on:
-        await on.here.start_relay()
-        names = {"good": "true", "bad": "exit 3"}
-        for name, script in names.items():
-            await publish(on.broker, make_request(name, script=script))
-        for name in names:
-            await until(partial(_made, on, name))
-            await let_go(on, name)
-        shown = await _watched(on.here)
-        assert [phase for name, phase in shown if name == "good"] == [*STARTED, "succeeded"]
-        assert [phase for name, phase in shown if name == "bad"] == ["created", "started", "failed"]
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """One on which jobrelay runs, for tests that break nothing."""
+    need_rabbit()
+    async with unheard(tmp_path_factory.mktemp("served")) as on:
+        await on.here.start_relay({"JOBRELAY_REPLY_TOPICS": "*"})
+        yield on
+
+
+@together
+async def test_jobs_finish_though_nobody_listens_and_a_later_watch_shows_everything(served: Stage) -> None:
+    names = {"good": "true", "bad": "exit 3"}
+    for name, script in names.items():
+        await publish(served.broker, make_request(name, script=script))
+    for name in names:
+        await until(partial(_made, served, name))
+        await let_go(served, name)
+    shown = await _watched(served.here)
+    assert [phase for name, phase in shown if name == "good"] == [*STARTED, "succeeded"]
+    assert [phase for name, phase in shown if name == "bad"] == ["created", "started", "failed"]
 
 
 async def _made(on: Stage, request_id: str) -> bool:
@@ -155,16 +165,16 @@ async def _watched(here: Installation) -> list[tuple[str, str]]:
 # Clients
 
 
-async def test_a_client_that_only_knows_amqp_is_served_and_reads_the_answer_with_the_sdk(tmp_path: Path) -> None:
+@together
+async def test_a_client_that_only_knows_amqp_is_served_and_reads_the_answer_with_the_sdk(served: Stage) -> None:
     heard: list[BaseCloudEvent] = []
 
     def take(message: DeliveredMessage) -> None:
         properties = message.header.properties
         heard.append(from_rabbitmq_event(RabbitMQMessage({}, properties.content_type, message.body)))
 
-    async with unheard(tmp_path) as on, AsyncExitStack() as stack:
-        await on.here.start_relay()
-        url = on.here.rabbit.url
+    async with AsyncExitStack() as stack:
+        url = served.here.rabbit.url
         await stack.enter_async_context(subscribed(url, "jobrelay.lifecycle", take, queue="mine", key="shop.*.*"))
         amqp = await stack.enter_async_context(client(url))
         spellings = [
@@ -207,19 +217,18 @@ def _data(event: BaseCloudEvent) -> dict[str, Any]:
 # Refused for good
 
 
-async def test_a_reply_key_that_is_too_long_is_told_on_the_default_topic_and_the_job_is_let_go(tmp_path: Path) -> None:
-    async with stage(tmp_path, broker=RABBITMQ) as on:
-        await on.here.start_relay({"JOBRELAY_REPLY_TOPICS": "*"})
-        key = "k" * 256
-        await publish(on.broker, make_request("long", attributes={"replyto": key}))
-        await publish(on.broker, make_request("fits", attributes={"replyto": "answers." + "k" * 200}))
-        (end,) = await ended(on, "long")
-        assert detail(end)["undelivered"] == {"topic": key, "reason": "longer than 255 bytes"}
-        await let_go(on, "long")
-        await let_go(on, "fits")
-        assert await stored(on.broker, key="tests.fits.*") == []
-        answers = await stored(on.broker, key="answers.*")
-        assert [one.phase for one in answers] == [*STARTED, "succeeded"]
+@together
+async def test_a_reply_key_that_is_too_long_is_told_on_the_default_topic_and_the_job_is_let_go(served: Stage) -> None:
+    key = "k" * 256
+    await publish(served.broker, make_request("long", attributes={"replyto": key}))
+    await publish(served.broker, make_request("fits", attributes={"replyto": "answers." + "k" * 200}))
+    (end,) = await ended(served, "long")
+    assert detail(end)["undelivered"] == {"topic": key, "reason": "longer than 255 bytes"}
+    await let_go(served, "long")
+    await let_go(served, "fits")
+    assert await stored(served.broker, key="tests.fits.*") == []
+    answers = await stored(served.broker, key="answers.*")
+    assert [one.phase for one in answers] == [*STARTED, "succeeded"]
 
 
 async def test_an_event_that_is_too_large_for_the_broker_is_shortened_and_the_job_is_let_go(tmp_path: Path) -> None:

@@ -26,10 +26,11 @@ SECONDS = 10.0
 FIRST_STEPS = 24 if LONG else 2
 ONE, TWO = LAYOUTS
 BEGINS = (Begin.COLD, Begin.WARM)
+SCENES = {"a life": SCENE} | ({"attempts": TRIES} if LONG else {})
 PLACES = [(name, layout) for name in (NATS, RABBITMQ) for layout in LAYOUTS] if LONG else [(NATS, ONE)]
 
 
-@pytest.mark.parametrize("scene", [SCENE, TRIES], ids=["a life", "attempts"])
+@pytest.mark.parametrize("scene", SCENES.values(), ids=list(SCENES))
 @pytest.mark.parametrize(("broker", "layout"), PLACES, indirect=["broker"])
 async def test_jobrelay_killed_at_any_of_its_calls_loses_nothing(
     tmp_path: Path, broker: str, layout: str, scene: Sequence[int], rows: Rows
