@@ -9,8 +9,6 @@ from xdist.scheduler import LoadFileScheduling
 
 TOGETHER = ("tests/e2e/", "tests/adapters/test_contract", "tests/adapters/test_rabbitmq")
 """Files that share what takes long to start; those of the first one a site, whose scenes are played without a pause."""
-FIRST = ("tests/e2e/", "tests/chaos/", "tests/adapters/", "tests/bench/", "tests/garbage/")
-"""What takes longest, so that no process is left alone with it in the end."""
 UNMEASURED = ("e2e", "chaos", "bench", "garbage")
 """Where other processes do the work: measuring coverage would only take time."""
 
@@ -30,8 +28,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Spread:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def turn(item: pytest.Item) -> int:
-        return next((number for number, path in enumerate(FIRST) if item.nodeid.startswith(path)), len(FIRST))
+    """First what is together: it takes longest. Then a file of each directory in turn: some load the machine, others
+    mostly wait.
+    """
+    files: dict[str, list[str]] = {}
+    for item in items:
+        path = item.nodeid.partition("::")[0]
+        known = files.setdefault(path.rpartition("/")[0], [])
+        if path not in known:
+            known.append(path)
+
+    def turn(item: pytest.Item) -> tuple[int, float]:
+        path = item.nodeid.partition("::")[0]
+        known = files[path.rpartition("/")[0]]
+        group = next((number for number, start in enumerate(TOGETHER) if path.startswith(start)), len(TOGETHER))
+        return group, known.index(path) / len(known)
 
     items.sort(key=turn)
     for item in items:
