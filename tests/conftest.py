@@ -23,8 +23,8 @@ class Spread(LoadFileScheduling):
         return next((path for path in TOGETHER if nodeid.startswith(path)), str(super()._split_scope(nodeid)))
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Spread:
-    return Spread(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Spread | None:
+    return Spread(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
