@@ -1,6 +1,5 @@
 """How the tests are spread over processes: `make test` runs several. What tests share is made once in each of them."""
 
-from pathlib import PurePath
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from xdist.scheduler import LoadFileScheduling
 
 TOGETHER = ("tests/e2e/", "tests/adapters/test_contract", "tests/adapters/test_rabbitmq")
 """Files that share what takes long to start; those of the first one a site, whose scenes are played without a pause."""
-UNMEASURED = ("e2e", "chaos", "bench", "garbage")
+UNMEASURED = ("tests/e2e/", "tests/chaos/", "tests/bench/", "tests/garbage/")
 """Where other processes do the work: measuring coverage would only take time."""
 
 settings.register_profile("busy", deadline=None)  # How long an example takes says what else the machine does.
@@ -31,20 +30,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """First what is together: it takes longest. Then a file of each directory in turn: some load the machine, others
     mostly wait.
     """
-    files: dict[str, list[str]] = {}
+    files: dict[str, dict[str, int]] = {}
     for item in items:
-        path = item.nodeid.partition("::")[0]
-        known = files.setdefault(path.rpartition("/")[0], [])
-        if path not in known:
-            known.append(path)
+        path = _file_of(item)
+        known = files.setdefault(path.rpartition("/")[0], {})
+        known.setdefault(path, len(known))
 
     def turn(item: pytest.Item) -> tuple[int, float]:
-        path = item.nodeid.partition("::")[0]
+        path = _file_of(item)
         known = files[path.rpartition("/")[0]]
         group = next((number for number, start in enumerate(TOGETHER) if path.startswith(start)), len(TOGETHER))
-        return group, known.index(path) / len(known)
+        return group, known[path] / len(known)
 
     items.sort(key=turn)
     for item in items:
-        if not set(UNMEASURED).isdisjoint(PurePath(item.nodeid.partition("::")[0]).parts):
+        if item.nodeid.startswith(UNMEASURED):
             item.add_marker("no_cover")
+
+
+def _file_of(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]

@@ -15,9 +15,7 @@ TINY = Size(events=12, rounds=1, samples=3, tracked=20, queued=20, held=20, leas
 
 
 @pytest.mark.timeout(600)
-async def test_every_row_is_produced_with_the_facts_of_the_machine(
-    tmp_path: Path,
-) -> None:
+async def test_every_row_is_produced_with_the_facts_of_the_machine(tmp_path: Path) -> None:
     need_rabbit()
     elsewhere = ("KUBECONFIG", "NATS_URL", "RABBITMQ_URL")
     given = {name: value for name, value in os.environ.items() if name not in elsewhere}

@@ -49,12 +49,7 @@ def _written(file: io.TextIOWrapper) -> str:
 async def call_beside(*arguments: str, environ: Mapping[str, str], cwd: Path | None = None, text: str = "") -> Done:
     """The same as a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        *jobrelay(*arguments),
-        env={**clean_environ(), **environ},
-        cwd=cwd,
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=PIPE,
+        *jobrelay(*arguments), env={**clean_environ(), **environ}, cwd=cwd, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
     out, err = await process.communicate(text.encode())
     return Done(returncode=process.returncode or 0, stdout=out.decode(), stderr=err.decode())
