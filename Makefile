@@ -56,12 +56,14 @@ rabbitmq:
 	      "put it on PATH, or name a server for the tests in RABBITMQ_URL" >&2; exit 1; \
 	  fi
 
-# Debian keeps venv in a package of its own. --no-deps: the file names all there is to install, and older pips, asked
-# to resolve as well, take a newer release than the one pinned for what some package wants with extras.
-$(READY): .ci/requirements.txt pyproject.toml
+# Debian keeps venv in a package of its own. --no-deps: the file names all there is to install. The pip that comes with
+# Python takes three times as long; what of it all is imported is compiled then.
+PIP := $(BIN)/pip --quiet --disable-pip-version-check install --no-compile --no-deps
+$(READY): .ci/requirements.txt .ci/requirements-pip.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV) || { apt-get update -qq && apt-get install -qq -y python3-venv && $(PYTHON) -m venv $(VENV); }
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .ci/requirements.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) --require-hashes -r .ci/requirements-pip.txt
+	$(PIP) --require-hashes -r .ci/requirements.txt
+	$(PIP) --no-build-isolation -e .
 	touch $@
 
 # Resolve the pinned requirements anew, and with them what the image gets: the same versions. uv is only needed here.
@@ -69,6 +71,7 @@ COMPILE := uv pip compile --universal --generate-hashes --quiet --no-emit-index-
 requirements:
 	$(COMPILE) --all-extras --upgrade pyproject.toml -o .ci/requirements.txt
 	$(COMPILE) --extra nats --extra otlp --extra rabbitmq -c .ci/requirements.txt pyproject.toml -o .ci/requirements-runtime.txt
+	echo pip | $(COMPILE) --upgrade - -o .ci/requirements-pip.txt
 	printf 'hatchling>=1.27\nsetuptools>=68\n' | $(COMPILE) -c .ci/requirements.txt - -o .ci/requirements-build.txt
 
 clean:
