@@ -42,7 +42,7 @@ class Transition:
     @property
     def key(self) -> str:
         """`<phase>[/<suffix>]`: names it among those of its Job, the same however often it is seen."""
-        return f"{self.phase}/{self.suffix}" if self.suffix else str(self.phase)
+        return f"{self.phase}/{self.suffix}" if self.suffix else self.phase.value
 
     @property
     def terminal(self) -> bool:

@@ -68,7 +68,7 @@ class Controller:
         metrics.work_queue_length.set_function(self._queue.__len__)
         self._running = False
         self._repeat_from = 0.0
-        self._published: dict[Key, tuple[str, frozenset[str]]] = {}
+        self._published: dict[Key, tuple[str, tuple[str, ...]]] = {}
 
     def published_to(self) -> float:
         """Every transition before this time (epoch seconds, the API server's clock) is at the broker.
@@ -133,7 +133,7 @@ class Controller:
         again = next_attempt_at(job)
         if again is not None:
             job = await prepare_next(job, writes, at=again)
-        if await self._publish_all(job, pods, writes):
+        if await self._publish_all(key, job, pods, writes):
             await self._leave(job, pods, writes)
             self._forget(key)
             return
@@ -168,26 +168,26 @@ class Controller:
             return pods
         return await self._cluster.pods_of(job.namespace, job.uid) or pods
 
-    async def _publish_all(self, job: Job, pods: Sequence[Pod], writes: Writes) -> bool:
+    async def _publish_all(self, key: Key, job: Job, pods: Sequence[Pod], writes: Writes) -> bool:
         """Publish what is not out yet, in order. True when the terminal event is out."""
-        key = (job.namespace, job.name)
-        uid, done = self._published.get(key, (job.uid, frozenset()))
+        uid, done = self._published.get(key, (job.uid, ()))
         shown = transitions(job, pods, self._sampler.of(job.uid))
         ended = outcome(job) is not None
         if not ended:
             shown += self._podless.look(job, pods, now=self._cluster.server_time())
             shown += self._waiting.held(job)
-        done = _without_past_progress(done, shown) if uid == job.uid else frozenset()
+        known = _without_past_progress(done, shown) if uid == job.uid else set()
         for transition in shown:
-            if transition.key in done or self._former_leader_did(transition):
+            if transition.key in known or self._former_leader_did(transition):
                 continue
             if transition.phase is Phase.SUSPENDED and job.released is not None and job.suspended_by is None:
                 job = await writes.mark_suspended(job, by=transition.detail["by"])
             topic = Topic(Kind.LIFECYCLE, lifecycle_key(job.service, job.request_id, transition.phase))
             event = lifecycle_event(job, transition)
             await self._publisher.publish(topic, event, broker=job.broker, reply_to=job.reply_to)
-            done |= {transition.key}
-            self._published[key] = (job.uid, done)
+            known.add(transition.key)
+            # A set of one takes four times as much as a tuple, and thousands of Jobs have told one thing.
+            self._published[key] = (job.uid, tuple(known))
             self._metrics.lifecycle_delay.observe(max(0.0, self._cluster.server_time() - transition.time))
             logger.info("%s", transition.phase)
             if transition.terminal:
@@ -202,7 +202,7 @@ class Controller:
         return transition.time < self._repeat_from
 
 
-def _without_past_progress(done: frozenset[str], shown: Sequence[Transition]) -> frozenset[str]:
+def _without_past_progress(done: Iterable[str], shown: Sequence[Transition]) -> set[str]:
     """Progress that is no longer shown never comes again: a Job that runs for weeks must not remember all of it."""
     now = {one.key for one in shown}
-    return frozenset(key for key in done if key in now or not key.startswith(f"{Phase.PROGRESS}/"))
+    return {key for key in done if key in now or not key.startswith(f"{Phase.PROGRESS}/")}

@@ -6,7 +6,7 @@ from enum import StrEnum
 from events.names import Payload
 from events.observed import Job
 from events.queueing import queued_since, read_outcomes, read_queueing
-from handler.admission_data import Dependency, Entry, Policy, Reason
+from handler.admission_data import Dependency, Entry, Key, Policy, Reason
 from handler.admission_settings import AdmissionSettings
 
 
@@ -41,13 +41,13 @@ def standing(job: Job) -> Standing:
     return Standing.COMING if job.payload == Payload.PENDING else Standing.WAITING
 
 
-def entry_of(job: Job, *, known: Mapping[str, Dependency]) -> Entry:
-    """What `admit` has to know of it. `known`: what was found out about requests it depends on, by their ids."""
+def entry_of(key: Key, job: Job, *, known: Mapping[str, Dependency]) -> Entry:
+    """What `admit` has to know of a Job. `known`: what was found out about requests it depends on, by their ids."""
     asked = read_queueing(job.queueing)
     outcomes = read_outcomes(job.dependencies)
     since, not_before = queued_since(job.queued or "", created=job.created), asked.not_before
     return Entry(
-        key=(job.namespace, job.name),
+        key=key,
         request_id=job.request_id,
         source=job.source,
         service=job.service or "",

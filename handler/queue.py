@@ -138,10 +138,10 @@ class Queue:
         self._standing[key] = place
         self._dirty |= self._dependencies.appeared(job)
         if place is Standing.WAITING:
-            self._waiting[key] = entry_of(job, known=self._dependencies.known(job))
+            self._waiting[key] = entry_of(key, job, known=self._dependencies.known(job))
         elif place is Standing.ACTIVE:
             self._dependencies.forget(key)
-            self._active[key] = entry_of(job, known={})
+            self._active[key] = entry_of(key, job, known={})
 
     def _find(self, key: Key) -> tuple[Job | None, Standing]:
         job = self._cache.get(key)

@@ -105,8 +105,9 @@ class Contents:
             del released[next(iter(released))]
 
     def _keep_job(self, key: Key, job: Job) -> None:
+        # One tuple for all who keep something of this Job.
+        key = self._keys.setdefault(job.uid, key)
         self.jobs[key] = job
-        self._keys[job.uid] = key
         if early := self._early[job.namespace].pop(job.uid, None):
             self._pods[job.uid] = tuple(pod for pod, _ in early.values())
         self._tell(key)

@@ -161,7 +161,7 @@ def _job(wire: WireJob) -> observed.Job:
         held=FINALIZER in (meta.finalizers or ()),
         format=integer(notes.get(Annotation.VERSION)) or 0,
         request_id=notes.get(Annotation.ID, ""),
-        source=notes.get(Annotation.SOURCE, ""),
+        source=shared(notes.get(Annotation.SOURCE)) or "",
         service=shared((meta.labels or {}).get(Label.NAME)),
         context=notes.get(Annotation.CONTEXT, ""),
         tags=notes.get(Annotation.TAGS),
