@@ -32,9 +32,9 @@ def runs(pid: int | None) -> bool:
     return True
 
 
-async def test_node_keeps_its_data_and_its_port_when_it_is_started_again(tmp_path: Path) -> None:
-    server = RabbitServer(tmp_path / "deep" / "er")
-    await server.start()
+@pytest.mark.asyncio(loop_scope="session")
+async def test_node_keeps_its_data_and_its_port_when_it_is_started_again(breakable: RabbitServer) -> None:
+    server = breakable
     port, pid = server.port, server.pid
     async with connect(server.url) as broker:
         await broker.declare()
@@ -47,8 +47,6 @@ async def test_node_keeps_its_data_and_its_port_when_it_is_started_again(tmp_pat
         await server.ctl("no_such_command")
     async with connect(server.url) as broker, broker.subscribe(Kind.REQUESTS, prefetch=1) as subscription:
         await one(subscription)
-    await server.kill()
-    await server.stop()
 
 
 async def test_node_that_does_not_start_says_why_and_leaves_nothing_behind(tmp_path: Path) -> None:

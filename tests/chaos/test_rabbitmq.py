@@ -35,6 +35,8 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(110)]
 
 together = pytest.mark.asyncio(loop_scope="module")
 STARTED = ["created", "started"]
+LARGEST = 3000
+"""Bytes of a message that the shared node takes."""
 POISON = """
 import os, sys
 from handler.cli import main
@@ -55,22 +57,42 @@ def installed() -> None:
     need_rabbit()
 
 
+@asynccontextmanager
+async def unheard(directory: Path) -> AsyncIterator[Stage]:
+    """A stage on whose lifecycle exchange nobody listens; it has no observer."""
+    async with AsyncExitStack() as stack:
+        here = await stack.enter_async_context(
+            installation(directory, brokers=[RABBITMQ], rabbit=f"max_message_size = {LARGEST}")
+        )
+        broker = await stack.enter_async_context(here.broker())
+        cluster = await stack.enter_async_context(here.cluster())
+        yield Stage(here=here, broker=broker, cluster=cluster)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """One on which jobrelay runs, for tests that leave it as it was."""
+    need_rabbit()
+    async with unheard(tmp_path_factory.mktemp("served")) as on:
+        await on.here.start_relay({"JOBRELAY_REPLY_TOPICS": "*"})
+        yield on
+
+
 # What an operator has to mend holds the Jobs, and nothing else does.
 
 
-async def test_a_full_disk_holds_jobs_until_there_is_room(tmp_path: Path, rows: Rows) -> None:
-    async with stage(tmp_path, broker=RABBITMQ) as on:
-        await on.here.start_relay()
-        await publish(on.broker, make_request("full", script=waits_for(tmp_path / "go")))
-        await reached(on, "full", "started")
-        await on.here.rabbit.ctl("set_disk_free_limit", "100000GB")
-        (tmp_path / "go").touch()
-        await until(lambda: _done(on, "full"))
-        await _is_held(on, "full")
-        await on.here.rabbit.ctl("set_disk_free_limit", "50MB")
-        (end,) = await ended(on, "full")
-        assert end.get_type().endswith(".succeeded")
-        await let_go(on, "full")
+@together
+async def test_a_full_disk_holds_jobs_until_there_is_room(served: Stage, tmp_path: Path, rows: Rows) -> None:
+    await publish(served.broker, make_request("full", script=waits_for(tmp_path / "go")))
+    await until(partial(_started, served, "full"))
+    await served.here.rabbit.ctl("set_disk_free_limit", "100000GB")
+    (tmp_path / "go").touch()
+    await until(lambda: _done(served, "full"))
+    await _is_held(served, "full")
+    await served.here.rabbit.ctl("set_disk_free_limit", "50MB")
+    (end,) = await ended(served, "full")
+    assert end.get_type().endswith(".succeeded")
+    await let_go(served, "full")
     done = "disk alarm while a Job ran"
     rows.add("store full", "rabbitmq", done=done, outcome="held by its finalizer, told once there was room")
 
@@ -111,28 +133,13 @@ async def _is_held(on: Stage, request_id: str) -> None:
     assert "jobrelay.dev/lifecycle" in (await job_of(on.cluster, request_id))["metadata"]["finalizers"]
 
 
+async def _started(on: Stage, request_id: str) -> bool:
+    return [one.phase for one in await stored(on.broker, key=f"tests.{request_id}.*")] == STARTED
+
+
 async def _done(on: Stage, request_id: str) -> bool:
     job: Manifest = await job_of(on.cluster, request_id)
     return bool(job["status"].get("completionTime"))
-
-
-@asynccontextmanager
-async def unheard(directory: Path, *, rabbit: str = "") -> AsyncIterator[Stage]:
-    """A stage on whose lifecycle exchange nobody listens; it has no observer."""
-    async with AsyncExitStack() as stack:
-        here = await stack.enter_async_context(installation(directory, brokers=[RABBITMQ], rabbit=rabbit))
-        broker = await stack.enter_async_context(here.broker())
-        cluster = await stack.enter_async_context(here.cluster())
-        yield Stage(here=here, broker=broker, cluster=cluster)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    """One on which jobrelay runs, for tests that break nothing."""
-    need_rabbit()
-    async with unheard(tmp_path_factory.mktemp("served")) as on:
-        await on.here.start_relay({"JOBRELAY_REPLY_TOPICS": "*"})
-        yield on
 
 
 @together
@@ -231,20 +238,18 @@ async def test_a_reply_key_that_is_too_long_is_told_on_the_default_topic_and_the
     assert [one.phase for one in answers] == [*STARTED, "succeeded"]
 
 
-async def test_an_event_that_is_too_large_for_the_broker_is_shortened_and_the_job_is_let_go(tmp_path: Path) -> None:
-    script = 'head -c 4000 /dev/zero | tr "\\0" x > "$JOBRELAY_RESULT_PATH"'
-    large = make_request("large", script=script, attributes={"replyto": "answers.here"})
-    assert len(encode_structured(large)) < 3000
-    async with stage(tmp_path, broker=RABBITMQ, rabbit="max_message_size = 3000") as on:
-        await on.here.start_relay({"JOBRELAY_REPLY_TOPICS": "*"})
-        await publish(on.broker, large)
-        (end,) = await ended(on, "large")
-        assert end.get_type().endswith(".succeeded")
-        assert detail(end)["undelivered"]["topic"] == "answers.here"
-        assert detail(end)["shortened"] == ["result"]
-        await let_go(on, "large")
-        answers = await stored(on.broker, key="answers.*")
-        assert [one.phase for one in answers] == STARTED
+@together
+async def test_an_event_that_is_too_large_for_the_broker_is_shortened_and_the_job_is_let_go(served: Stage) -> None:
+    script = f'head -c {LARGEST + 1000} /dev/zero | tr "\\0" x > "$JOBRELAY_RESULT_PATH"'
+    large = make_request("large", script=script, attributes={"replyto": "replies.here"})
+    assert len(encode_structured(large)) < LARGEST
+    await publish(served.broker, large)
+    (end,) = await ended(served, "large")
+    assert end.get_type().endswith(".succeeded")
+    assert detail(end)["undelivered"]["topic"] == "replies.here"
+    assert detail(end)["shortened"] == ["result"]
+    await let_go(served, "large")
+    assert [one.phase for one in await stored(served.broker, key="replies.*")] == STARTED
 
 
 # Poison
