@@ -13,7 +13,7 @@ from handler import leash
 
 STOP_SECONDS = 25.0
 """Time a process gets to end after SIGTERM; jobrelay drains for 20."""
-_LOOK_SECONDS = 0.02
+_LOOK_SECONDS = 0.05
 
 
 class StartFailed(Exception):

@@ -91,7 +91,7 @@ async def nothing_comes(subscription: Subscription, *, within: float = 0.3) -> b
 async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = DEADLINE) -> None:
     async with asyncio.timeout(seconds):
         while not await condition():
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
 
 async def emptied(broker: Broker, topic: Topic = REQUESTS) -> None:

@@ -21,9 +21,14 @@ class Observer:
 
     def __init__(self) -> None:
         self.events: list[CloudEvent] = []
+        self._told: list[Told] = []
+
+    def take(self, event: CloudEvent) -> None:
+        self.events.append(event)
+        self._told.append(Told.of(event))
 
     def told(self) -> list[Told]:
-        return [Told.of(event) for event in self.events]
+        return list(self._told)
 
     def repeats(self) -> str:
         """How many of them came again, in words."""
@@ -45,7 +50,7 @@ async def _on_rabbitmq(url: str) -> AsyncIterator[Observer]:
     observer = Observer()
 
     def take(message: DeliveredMessage) -> None:
-        observer.events.append(decode_structured(message.body))
+        observer.take(decode_structured(message.body))
 
     async with subscribed(url, "jobrelay.lifecycle", take, queue=OBSERVER_QUEUE):
         yield observer
@@ -57,7 +62,7 @@ async def _on_nats(url: str) -> AsyncIterator[Observer]:
     observer = Observer()
 
     async def on_message(message: Msg) -> None:
-        observer.events.append(decode_structured(message.data))
+        observer.take(decode_structured(message.data))
 
     async def ignore(_: Exception) -> None:
         """The server is killed on purpose."""

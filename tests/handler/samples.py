@@ -63,8 +63,10 @@ def waits_for(file: Path) -> str:
 
 
 async def until(look: Callable[[], Awaitable[T | None]], *, seconds: float = 60) -> T:
-    """What `look` answers as soon as it is something; fails after `seconds`."""
+    """What `look` answers as soon as it is something; fails after `seconds`. Looks less often the longer it takes."""
+    pause = 0.01
     async with asyncio.timeout(seconds):
         while not (found := await look()):
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(pause)
+            pause = min(0.2, pause * 1.3)
     return found
