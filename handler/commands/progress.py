@@ -144,7 +144,7 @@ _REASONS = {
     "limit": "too many run",
     "priority": "others go first",
     "exclusive": "something runs that it must not run beside",
-    "dependencies": "other requests come first",
+    "dependencies": "requests that it depends on have not ended",
     "runAt": "its time has not come",
     "retryDelay": "the time of its next attempt has not come",
     "kueue": "Kueue has not admitted it",
