@@ -4,8 +4,9 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from operator import attrgetter
 
 import orjson
@@ -30,6 +31,7 @@ from k8s.informer import JobCache, Key
 
 logger = logging.getLogger(__name__)
 
+Deed = Callable[[Job], Awaitable[None]]
 WRITES_AT_ONCE = 64
 DECIDING = 0.25
 """The share of its time that a leader decides in. About 10,000 Jobs that takes 20 ms, for which all else waits."""
@@ -186,63 +188,48 @@ class Queue:
     async def _act(self, decisions: Decisions, writes: Writes) -> bool:
         """Carry it out, so many at a time; on return all of it is known to be so, or known not to be."""
         free = asyncio.Semaphore(WRITES_AT_ONCE)
+        deeds: list[tuple[Key, Deed]] = [(one.key, partial(self._admit, writes=writes)) for one in decisions.released]
+        deeds += [(one.key, partial(self._give_up, why=one, writes=writes)) for one in decisions.failed]
         async with asyncio.TaskGroup() as group:
-            for release in decisions.released:
+            for key, deed in deeds:
                 await free.acquire()
-                group.create_task(self._release(release.key, writes)).add_done_callback(lambda _: free.release())
-            for fail in decisions.failed:
-                await free.acquire()
-                group.create_task(self._fail(fail, writes)).add_done_callback(lambda _: free.release())
-        return bool(decisions.released or decisions.failed)
+                group.create_task(self._carry_out(key, deed, writes)).add_done_callback(lambda _: free.release())
+        return bool(deeds)
 
-    async def _release(self, key: Key, writes: Writes) -> None:
+    async def _carry_out(self, key: Key, deed: Deed, writes: Writes) -> None:
+        """Unless a command, say, was faster than the many writes of one decision."""
         about(namespace=key[0], job=key[1])
-        job = self._waits_still(key)
-        if job is None:
+        job, place = self._find(key)
+        if job is None or place is not Standing.WAITING:
             return
         about_job(job)
         try:
-            await writes.admit(job)
-            self._metrics.admitted.inc()
-            logger.info("admitted")
+            await deed(job)
         except (Conflict, NotFound):
             await self._look_again(key, writes)
         except Unavailable as error:
-            # It may have been let go all the same: it takes room until that is known.
-            logger.warning("letting a Job go came to no answer: %s", error)
+            # It may have been done all the same: one that was let go takes room until that is known.
+            logger.warning("what admission decided came to no answer: %s", error)
             await self._look_again(key, writes)
         except (Refused, Malformed) as error:
             self._refuse(job, error)
         self._dirty.add(key)
 
-    async def _fail(self, fail: Fail, writes: Writes) -> None:
-        about(namespace=fail.key[0], job=fail.key[1])
-        job = self._waits_still(fail.key)
-        if job is None:
-            return
-        about_job(job)
-        verdict = Verdict(
-            phase=Phase.FAILED, error_code=fail.code, message=fail.message, at=self._cluster.server_time()
-        )
-        try:
-            await writes.give_verdict(job, verdict)
-            self._metrics.verdicts.labels(fail.code).inc()
-            logger.info("verdict: %s", fail.message, extra={"code": fail.code})
-        except (Conflict, NotFound, Unavailable):
-            await self._look_again(fail.key, writes)
-        except (Refused, Malformed) as error:
-            self._refuse(job, error)
-        self._dirty.add(fail.key)
+    async def _admit(self, job: Job, *, writes: Writes) -> None:
+        await writes.admit(job)
+        self._metrics.admitted.inc()
+        logger.info("admitted")
+
+    async def _give_up(self, job: Job, *, why: Fail, writes: Writes) -> None:
+        at = self._cluster.server_time()
+        await writes.give_verdict(job, Verdict(phase=Phase.FAILED, error_code=why.code, message=why.message, at=at))
+        self._metrics.verdicts.labels(why.code).inc()
+        logger.info("verdict: %s", why.message, extra={"code": why.code})
 
     def _refuse(self, job: Job, error: Exception) -> None:
         """Not again until somebody changes it: one that an admission webhook refuses must not hold up the others."""
         logger.error("the API server refuses what admission decided: %s", error)
         self._refused[job.namespace, job.name] = job.version
-
-    def _waits_still(self, key: Key) -> Job | None:
-        """The Job as it is now. None where a command, say, was faster than the many writes of one decision."""
-        job, place = self._find(key)
-        return job if place is Standing.WAITING else None
 
     async def _look_again(self, key: Key, writes: Writes) -> None:
         """Read it until the API server says what it is now: no decision may be made without knowing that."""
