@@ -9,7 +9,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from events.attributes import is_text
 from events.cloudevent import InvalidEvent, from_parts, parse_json
-from events.observed import Job, Schedule
+from events.observed import Ours
 from events.timestamp import format_time
 
 _KEPT = ("id", "type", "subject", "time", "correlationid", "traceparent", "tracestate")
@@ -55,7 +55,7 @@ def in_trace(event: CloudEvent, trace: Mapping[str, str]) -> CloudEvent:
     return from_parts({**kept, **trace}, event.get_data())
 
 
-def echoes(about: Job | Schedule) -> dict[str, Any]:
+def echoes(about: Ours) -> dict[str, Any]:
     """`tags` and `metadata` as the request gave them; absent when it gave none."""
     tags = _parsed(about.tags) if about.tags else None
     metadata = _parsed(about.metadata) if about.metadata else None

@@ -10,7 +10,7 @@ from events.cloudevent import from_parts
 from events.context import echoes, followed, read_context
 from events.identity import base32_sha256, netstrings
 from events.names import JOB_TYPE, Phase
-from events.observed import Job, Schedule
+from events.observed import Job, Ours, Schedule
 from events.problems import FieldError
 from events.timestamp import from_epoch
 from events.transitions import Transition as Transition, transitions as transitions
@@ -99,7 +99,7 @@ def shortened(event: CloudEvent) -> CloudEvent:
     return _with_detail(event, {**kept, "shortened": dropped})
 
 
-def _observed(about: Job | Schedule, transition: Transition, *, resource: str, detail: Mapping[str, Any]) -> CloudEvent:
+def _observed(about: Ours, transition: Transition, *, resource: str, detail: Mapping[str, Any]) -> CloudEvent:
     whole = {
         **({"service": about.service} if about.service else {}),
         "phase": transition.phase,

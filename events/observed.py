@@ -55,16 +55,12 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         msgspec.structs.force_setattr(self, "reason", sys.intern(self.reason))
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A Job of ours. Times are epoch seconds; fields from annotations are None when the annotation is absent.
+class Ours(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What Jobs and CronJobs of ours have in common. Times are epoch seconds; fields from annotations are None when the
+    annotation is absent.
 
     `held`: our finalizer is on it. `format`: the annotation `version`, 0 when it is absent or no number. `context`,
-    `tags`, `metadata`, `verdict`, `queueing`, `dependencies` and `retry` are raw JSON, as in their annotations.
-    `broker` names the adapter. `attempt` counts from 1; `accepted` is when the first one was created, on all others.
-    `failover`: the request names a Job to run when it has failed. `kueue`: that decides when the Job runs.
-    `failed_indexes` are those of an Indexed Job, as Kubernetes writes them: `1,3-5`.
-    Of a schedule's run: `run` is its scheduled time (RFC 3339), or `NEW_RUN`; `scheduled_at` what Kubernetes says of
-    it, in epoch seconds; `schedule` and `schedule_uid` name the CronJob that owns it, None once none does.
+    `tags` and `metadata` are raw JSON, as in their annotations. `broker` names the adapter.
     """
 
     namespace: str
@@ -83,6 +79,27 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     metadata: str | None = None
     reply_to: str | None = None
     broker: str | None = None
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "namespace", sys.intern(self.namespace))
+
+    @property
+    def newer(self) -> bool:
+        """Written by a version of jobrelay that knows more than this one: what it means is not for us to say."""
+        return self.format > FORMAT_VERSION
+
+
+class Job(Ours, frozen=True, kw_only=True, gc=False):
+    """A Job of ours.
+
+    `verdict`, `queueing`, `dependencies` and `retry` are raw JSON, as in their annotations. `attempt` counts from 1;
+    `accepted` is when the first one was created, on all others. `failover`: the request names a Job to run when it has
+    failed. `kueue`: that decides when the Job runs.
+    `failed_indexes` are those of an Indexed Job, as Kubernetes writes them: `1,3-5`.
+    Of a schedule's run: `run` is its scheduled time (RFC 3339), or `NEW_RUN`; `scheduled_at` what Kubernetes says of
+    it, in epoch seconds; `schedule` and `schedule_uid` name the CronJob that owns it, None once none does.
+    """
+
     ttl: int | None = None
     start_timeout: int | None = None
     timeout: int | None = None
@@ -118,17 +135,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     completion_time: float | None = None
     conditions: tuple[Condition, ...] = ()
 
-    def __post_init__(self) -> None:
-        msgspec.structs.force_setattr(self, "namespace", sys.intern(self.namespace))
-
     def condition(self, type_: str) -> Condition | None:
         """The condition of this type, if its status is True."""
         return next((one for one in self.conditions if one.type == type_ and one.status), None)
-
-    @property
-    def newer(self) -> bool:
-        """Written by a version of jobrelay that knows more than this one: what it means is not for us to say."""
-        return self.format > FORMAT_VERSION
 
     @property
     def new_run(self) -> bool:
@@ -155,29 +164,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             return None
 
 
-class Schedule(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A CronJob of ours. Fields of the same name are a Job's; `runs` is raw JSON, see `schedules.Runs`.
+class Schedule(Ours, frozen=True, kw_only=True, gc=False):
+    """A CronJob of ours. `runs` is raw JSON, see `schedules.Runs`.
 
     `cron`: its schedule. `max_runs`: None is no bound. `last_schedule_time`: the scheduled time of the last Job that
     Kubernetes made for it, epoch seconds.
     """
 
-    namespace: str
-    name: str
-    uid: str
-    version: str
-    created: float
-    deleted: float | None = None
-    held: bool = True
-    format: int = 0
-    request_id: str
-    source: str
-    service: str | None = None
-    context: str = ""
-    tags: str | None = None
-    metadata: str | None = None
-    reply_to: str | None = None
-    broker: str | None = None
     cron: str
     time_zone: str | None = None
     concurrency_policy: str = "Allow"
@@ -185,11 +178,6 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     max_runs: int | None = None
     runs: str | None = None
     last_schedule_time: float | None = None
-
-    @property
-    def newer(self) -> bool:
-        """As of a Job."""
-        return self.format > FORMAT_VERSION
 
 
 class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -9,7 +9,7 @@ from events.advance import counted_at, counts, is_ending
 from events.attempts import next_attempt_at, written_time
 from events.kueue import waits
 from events.names import BY_KUEUE, TERMINAL, Payload, Phase
-from events.observed import Condition, Job, Pod, Schedule
+from events.observed import Condition, Job, Ours, Pod
 from events.outcome import ENDED, ended_at, failed_pods, outcome, outcome_detail, pod_error
 from events.timestamp import format_epoch
 from events.usage import Usage, usage_now, usage_summary
@@ -48,7 +48,7 @@ class Transition:
     def terminal(self) -> bool:
         return self.phase in TERMINAL
 
-    def id(self, about: Job | Schedule) -> str:
+    def id(self, about: Ours) -> str:
         """The CloudEvent's id."""
         return f"{about.uid}/{self.key}"
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
 
 from events.names import FINALIZER, Annotation
-from events.observed import Job, Schedule, Verdict
+from events.observed import Job, Ours, Schedule, Verdict
 from events.queueing import queued_at, write_outcomes
 from events.schedules import Runs
 from events.timestamp import format_epoch
@@ -186,6 +186,6 @@ class _Guarded:
         await self._call(lambda: self._cluster.delete_secret(namespace, name, uid=uid))
 
 
-def _annotated(seen: Job | Schedule, annotations: Mapping[str, str | None]) -> Manifest:
+def _annotated(seen: Ours, annotations: Mapping[str, str | None]) -> Manifest:
     """A patch that holds only if nobody has changed it since we saw it."""
     return {"metadata": {"resourceVersion": seen.version, "annotations": annotations}}
