@@ -18,6 +18,7 @@ from adapters.jetstream_connection import connection
 from adapters.natsserver import NatsServer
 from adapters.options import JetStreamOptions
 from tests.adapters.harness import HIGH, REQUESTS, emptied, ids, make_event, one, publish, records, take, until
+from tests.adapters.loads import broken_under_load, publish_surely
 
 pytestmark = pytest.mark.broker
 OPTIONS = JetStreamOptions(ack_wait=2.0, requests_max_bytes=64 << 20, connect_timeout=3, publish_timeout=3)
@@ -30,48 +31,13 @@ async def connected(server: NatsServer, options: JetStreamOptions = OPTIONS) -> 
         yield broker
 
 
-async def publish_surely(broker: JetStreamBroker, topic: Topic, name: str) -> None:
-    event = make_event(id=name)
-    while True:
-        try:
-            await broker.publish(topic, event)
-        except BrokerUnavailable:
-            await asyncio.sleep(0.05)
-        else:
-            return
-
-
 async def test_server_killed_under_load_loses_nothing_and_everything_resumes(server: NatsServer) -> None:
-    wanted = {f"n{number}" for number in range(1500)}
-    seen: set[str] = set()
-    async with connected(server) as broker, asyncio.timeout(60), asyncio.TaskGroup() as group:
-        group.create_task(consume(broker, wanted, seen))
-        for start in range(10):
-            group.create_task(produce(broker, sorted(wanted)[start::10]))
-        for share in (0.2, 0.5):
+    async def again() -> None:
+        await server.kill()
+        await server.start()
 
-            async def reached(share: float = share) -> bool:
-                return len(seen) > share * len(wanted)
-
-            await until(reached, seconds=30)
-            await server.kill()
-            await server.start()
-    assert seen == wanted
-
-
-async def consume(broker: JetStreamBroker, wanted: set[str], seen: set[str]) -> None:
-    async with broker.subscribe(Kind.REQUESTS, prefetch=50) as subscription:
-        async for delivery in subscription:
-            seen.add(str(delivery.event().get_id()))
-            await delivery.ack()
-            await asyncio.sleep(0.001)
-            if seen == wanted:
-                return
-
-
-async def produce(broker: JetStreamBroker, names: list[str]) -> None:
-    for name in names:
-        await publish_surely(broker, REQUESTS, name)
+    async with connected(server) as broker:
+        assert len(await broken_under_load(broker, again, count=1500)) == 1500
 
 
 async def test_publish_fails_at_once_while_the_server_is_away_and_works_when_it_is_back(server: NatsServer) -> None:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
@@ -30,6 +31,7 @@ from tests.adapters.harness import (
     take,
     until,
 )
+from tests.adapters.loads import broken_under_load, publish_surely
 
 pytestmark = [pytest.mark.broker, pytest.mark.asyncio(loop_scope="session")]
 OPTIONS = RabbitMQOptions(connect_timeout=5, publish_timeout=3)
@@ -41,17 +43,6 @@ async def connected(site: Site, options: RabbitMQOptions = OPTIONS) -> AsyncIter
     async with rabbitmq.connect(site.server.url, instance=site.instance, options=options) as broker:
         await broker.declare()
         yield broker
-
-
-async def publish_surely(broker: RabbitMQBroker, topic: Topic, name: str) -> None:
-    event = make_event(id=name)
-    while True:
-        try:
-            await broker.publish(topic, event)
-        except BrokerUnavailable:
-            await asyncio.sleep(0.05)
-        else:
-            return
 
 
 async def restart(server: RabbitServer) -> None:
@@ -74,35 +65,8 @@ async def close_connections(server: RabbitServer) -> None:
 async def test_broken_under_load_loses_nothing_and_everything_resumes(
     rabbit: Site, breaking: Callable[[RabbitServer], Awaitable[None]]
 ) -> None:
-    wanted = {f"n{number}" for number in range(900)}
-    seen: set[str] = set()
-    async with connected(rabbit) as broker, asyncio.timeout(60), asyncio.TaskGroup() as group:
-        group.create_task(consume(broker, wanted, seen))
-        for start in range(10):
-            group.create_task(produce(broker, sorted(wanted)[start::10]))
-        for share in (0.2, 0.5):
-
-            async def reached(share: float = share) -> bool:
-                return len(seen) > share * len(wanted)
-
-            await until(reached, seconds=30)
-            await breaking(rabbit.server)
-    assert seen == wanted
-
-
-async def consume(broker: RabbitMQBroker, wanted: set[str], seen: set[str]) -> None:
-    async with broker.subscribe(Kind.REQUESTS, prefetch=50) as subscription:
-        async for delivery in subscription:
-            seen.add(str(delivery.event().get_id()))
-            await delivery.ack()
-            await asyncio.sleep(0.001)
-            if seen == wanted:
-                return
-
-
-async def produce(broker: RabbitMQBroker, names: list[str]) -> None:
-    for name in names:
-        await publish_surely(broker, REQUESTS, name)
+    async with connected(rabbit) as broker:
+        assert len(await broken_under_load(broker, partial(breaking, rabbit.server), count=900)) == 900
 
 
 async def test_publish_fails_at_once_while_the_node_is_away_and_works_when_it_is_back(rabbit: Site) -> None:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from cloudevents.core.v1.event import CloudEvent
@@ -20,7 +21,7 @@ from handler.settings import Settings
 from handler.state import State
 from handler.tracing import OFF, Tracing
 from k8s.cluster import Cluster
-from tests.handler.samples import until
+from tests.handler.samples import make_request, until, waits_for
 
 FAST = {"lease_seconds": 3, "lease_renew_seconds": 2, "lease_retry_seconds": 0.2, "lease_call_seconds": 1}
 
@@ -42,6 +43,17 @@ class Client:
 
     async def command(self, event: CloudEvent) -> None:
         await self.broker.publish(Topic(Kind.CONTROL), event)
+
+    async def occupied(self, until_there: Path, **fields: Any) -> None:
+        """Publish a request `busy` that runs until there is this file, and wait for its start."""
+        await self.publish(make_request("busy", script=waits_for(until_there), **fields))
+        await self.reached("busy", "started")
+
+    async def queued(self, request: CloudEvent) -> None:
+        """Publish it, and wait until it is held."""
+        data: Any = request.get_data()
+        await self.publish(request)
+        await self.reached(data["id"], "queued")
 
     async def events(self, request_id: str) -> list[CloudEvent]:
         """Every lifecycle event of this request so far, in order of arrival."""

@@ -108,8 +108,7 @@ async def test_alone_in_its_service_no_other_runs_beside_it(
 ) -> None:
     gate = tmp_path / "go"
     async with running(broker, cluster, admission="always") as client:
-        await client.publish(make_request("busy", script=waits_for(gate)))
-        await client.reached("busy", "started")
+        await client.occupied(gate)
         await client.publish(make_request("alone", exclusive=True, priority=5))
         assert detail(await client.reached("alone", "queued"))["reason"] == "exclusive"
         gate.touch()
@@ -119,11 +118,9 @@ async def test_alone_in_its_service_no_other_runs_beside_it(
 async def test_the_higher_priority_goes_first(broker: MemoryBroker, cluster: Cluster, tmp_path: Path) -> None:
     gate, order = tmp_path / "go", tmp_path / "order"
     async with running(broker, cluster, max_active=1) as client:
-        await client.publish(make_request("busy", script=waits_for(gate)))
-        await client.reached("busy", "started")
+        await client.occupied(gate)
         for name, priority in (("low", 0), ("high", 500), ("middle", 100)):
-            await client.publish(make_request(name, script=f'echo {name} >> "{order}"', priority=priority))
-            await client.reached(name, "queued")
+            await client.queued(make_request(name, script=f'echo {name} >> "{order}"', priority=priority))
         gate.touch()
         await client.ended("low")
         assert order.read_text().split() == ["high", "middle", "low"]
@@ -213,10 +210,8 @@ async def test_a_queued_request_is_cancelled_without_having_run(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     async with running(broker, cluster, max_active=1) as client:
-        await client.publish(make_request("busy", script=waits_for(tmp_path / "go")))
-        await client.reached("busy", "started")
-        await client.publish(make_request("waits"))
-        await client.reached("waits", "queued")
+        await client.occupied(tmp_path / "go")
+        await client.queued(make_request("waits"))
         await client.command(make_command("cancel", "waits"))
         assert detail(await client.ended("waits"))["error"]["errorCode"] == "CANCELLED"
         assert "started" not in await client.phases("waits")
@@ -228,10 +223,8 @@ async def test_a_queued_request_is_held_and_put_back_into_the_queue(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     async with running(broker, cluster, max_active=1) as client:
-        await client.publish(make_request("busy", script=waits_for(tmp_path / "go")))
-        await client.reached("busy", "started")
-        await client.publish(make_request("waits"))
-        await client.reached("waits", "queued")
+        await client.occupied(tmp_path / "go")
+        await client.queued(make_request("waits"))
         await client.command(make_command("suspend", "waits", event_id="c1"))
         assert detail(await client.reached("waits", "suspended"))["by"] == "request"
         await client.command(make_command("resume", "waits", event_id="c2"))
@@ -246,8 +239,7 @@ async def test_a_resumed_job_waits_for_room_again(broker: MemoryBroker, cluster:
     async with running(broker, cluster, max_active=1) as client:
         await client.publish(make_request("first", script=waits_for(tmp_path / "first")))
         await client.reached("first", "started")
-        await client.publish(make_request("second", script=waits_for(tmp_path / "second")))
-        await client.reached("second", "queued")
+        await client.queued(make_request("second", script=waits_for(tmp_path / "second")))
         await client.command(make_command("suspend", "first", event_id="c1"))
         await client.reached("second", "started")
         await client.command(make_command("resume", "first", event_id="c2"))
@@ -262,10 +254,8 @@ async def test_a_large_event_waits_for_its_payload_and_for_room(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     async with running(broker, cluster, max_active=1, inline_bytes=0) as client:
-        await client.publish(make_request("busy", script=waits_for(tmp_path / "go")))
-        await client.reached("busy", "started")
-        await client.publish(make_request("large", script='test -s "$JOBRELAY_EVENT_PATH"'))
-        await client.reached("large", "queued")
+        await client.occupied(tmp_path / "go")
+        await client.queued(make_request("large", script='test -s "$JOBRELAY_EVENT_PATH"'))
         assert await suspended(cluster, "large")
         (tmp_path / "go").touch()
         assert (await client.ended("large")).get_type().endswith("succeeded")
@@ -300,8 +290,7 @@ async def test_more_than_may_wait_for_something_else_than_room_are_refused(
     async with running(broker, cluster, max_waiting=2) as client:
         at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
         for name in ("one", "two"):
-            await client.publish(make_request(name, runAt=at))
-            await client.reached(name, "queued")
+            await client.queued(make_request(name, runAt=at))
         await client.publish(make_request("three", runAt=at), make_request("plain"))
         assert detail(await client.reached("three", "rejected"))["error"]["errorCode"] == "TOO_MANY_WAITING"
         await client.ended("plain")

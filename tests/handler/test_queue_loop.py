@@ -23,7 +23,7 @@ from k8s.cluster import Cluster
 from k8s.informer import JobCache
 from k8s.schedule_cache import ScheduleCache
 from tests.handler.relay import Client, detail, running
-from tests.handler.samples import make_command, make_request, until, waits_for
+from tests.handler.samples import make_command, make_request, until
 from tests.handler.test_controller import name_of
 from tests.handler.test_queue import suspended
 
@@ -59,11 +59,9 @@ async def test_what_is_suspended_after_the_decision_to_let_it_go_stays_so(
 ) -> None:
     fields: dict[str, Any] = {"concurrency": {"key": "k"}}
     async with running(broker, cluster) as client:
-        await client.publish(make_request("busy", script=waits_for(tmp_path / "go"), exclusive=True, **fields))
-        await client.reached("busy", "started")
+        await client.occupied(tmp_path / "go", exclusive=True, **fields)
         for name in ("first", "second"):
-            await client.publish(make_request(name, **fields))
-            await client.reached(name, "queued")
+            await client.queued(make_request(name, **fields))
 
         async def suspend(_: str) -> None:
             await client.command(make_command("suspend", "second"))
@@ -92,8 +90,7 @@ async def test_what_is_cancelled_after_the_decision_to_fail_it_is_cancelled(
             await client.reached("command-1", "accepted")
 
         before_patch(cluster, monkeypatch, cancel, *other)
-        await client.publish(make_request("a", dependencies=["b"]))
-        await client.reached("a", "queued")
+        await client.queued(make_request("a", dependencies=["b"]))
         await client.publish(make_request("b", dependencies=["a"]))
         codes = {name: detail(await client.ended(name))["error"]["errorCode"] for name in other}
         assert codes.pop(other[failed[0]]) == "CANCELLED"
@@ -110,17 +107,14 @@ async def test_what_changes_nothing_for_admission_leads_to_no_decision(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     async with running(broker, cluster, max_active=1) as client:
-        await client.publish(make_request("busy", script=waits_for(tmp_path / "go")))
-        await client.reached("busy", "started")
-        await client.publish(make_request("waits"))
-        await client.reached("waits", "queued")
+        await client.occupied(tmp_path / "go")
+        await client.queued(make_request("waits"))
         before = decisions(client)
         for name, number in itertools.product(("busy", "waits"), range(20)):
             await cluster.patch_job("default", name_of(name), {"metadata": {"annotations": {"seen": str(number)}}})
             await until(partial(_is_seen, client, cluster, name))
         # By the time that this is told, all that was before it is taken in.
-        await client.publish(make_request("last"))
-        await client.reached("last", "queued")
+        await client.queued(make_request("last"))
         assert before < decisions(client) < before + 10
         (tmp_path / "go").touch()
         await client.ended("last")

@@ -172,8 +172,7 @@ async def test_switched_off_admission_refuses_schedules(broker: MemoryBroker, cl
 
 async def test_runs_wait_for_room_as_all_jobs_do(broker: MemoryBroker, cluster: Cluster, tmp_path: Path) -> None:
     async with running(broker, cluster, max_active=1) as client:
-        await client.publish(make_request("busy", script=waits_for(tmp_path / "go")))
-        await client.reached("busy", "started")
+        await client.occupied(tmp_path / "go")
         await client.publish(make_schedule(maxRuns=1))
 
         async def held() -> bool:
