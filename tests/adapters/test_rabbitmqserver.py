@@ -51,7 +51,7 @@ async def test_node_keeps_its_data_and_its_port_when_it_is_started_again(breakab
 
 async def test_node_that_does_not_start_says_why_and_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(RabbitServerFailed, match="nonsense"):
-        async with rabbitmqserver.run(tmp_path, extra="nonsense = 1"):
+        async with rabbitmqserver.run(tmp_path / "deep" / "er", extra="nonsense = 1"):
             pass
 
 
