@@ -92,8 +92,8 @@ async def test_at_the_bound_the_rest_stays_in_the_broker_and_commands_work_and_t
         journal.tell()
         on.account()
         assert on.books.peak == LIMITS.total, "there was room for many"
-        # What is on its way when the handler stops once more comes again; nobody has worked on it before.
         assert [await duplicates(relay, broker) for relay in on.crew.members.values()] == [0, 0]
+        assert await on.observer.repeated() <= repeats
         assert growth(still) == []
         assert growth({"handler": busy["handler"]}) == [], "the controller has more to do than before"
     done = f"{len(turns)} requests, MAX_QUEUED {MAX_QUEUED}; suspend, resume and cancel at the bound, then room"

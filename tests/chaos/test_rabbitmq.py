@@ -129,12 +129,16 @@ async def _readable(on: Stage) -> bool:
 
 async def _is_held(on: Stage, request_id: str) -> None:
     await asyncio.sleep(1.0)
-    assert [one.phase for one in await stored(on.broker, key=f"tests.{request_id}.*")] == STARTED
+    assert await _phases(on, request_id) == STARTED
     assert "jobrelay.dev/lifecycle" in (await job_of(on.cluster, request_id))["metadata"]["finalizers"]
 
 
 async def _started(on: Stage, request_id: str) -> bool:
-    return [one.phase for one in await stored(on.broker, key=f"tests.{request_id}.*")] == STARTED
+    return await _phases(on, request_id) == STARTED
+
+
+async def _phases(on: Stage, request_id: str) -> list[str]:
+    return [one.phase for one in await stored(on.broker, key=f"tests.{request_id}.*")]
 
 
 async def _done(on: Stage, request_id: str) -> bool:
