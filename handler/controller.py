@@ -82,7 +82,7 @@ class Controller:
     async def run(self, writes: Writes, *, previous: float | None) -> None:
         """Act until cancelled. `previous`: the former leader's `published-to`. Raises `LeadershipLost` (in a group)."""
         self._repeat_from = (previous or 0.0) - REPEAT_SECONDS
-        self._queue.add(((job.namespace, job.name) for job in self._cache.jobs()), since=previous or 0.0)
+        self._queue.add(self._cache.keys(), since=previous or 0.0)
         self._running = True
         async with asyncio.TaskGroup() as group:
             group.create_task(self._feed())

@@ -100,7 +100,7 @@ class Queue:
 
         `tell` gets the keys of Jobs held for another reason. Raises `LeadershipLost` (in a group).
         """
-        self.changed((job.namespace, job.name) for job in self._cache.jobs())
+        self.changed(self._cache.keys())
         async with asyncio.TaskGroup() as group:
             group.create_task(self._dependencies.run(writes, self.changed))
             while True:

@@ -35,6 +35,10 @@ class JobCache:
     def jobs(self) -> Sequence[Job]:
         return [job for job in self._contents.jobs.values() if job.held]
 
+    def keys(self) -> Sequence[Key]:
+        """Theirs."""
+        return [key for key, job in self._contents.jobs.items() if job.held]
+
     def get(self, key: Key) -> Job | None:
         job = self._contents.jobs.get(key)
         return job if job is not None and job.held else None
