@@ -68,5 +68,5 @@ async def until(look: Callable[[], Awaitable[T | None]], *, seconds: float = 60)
     async with asyncio.timeout(seconds):
         while not (found := await look()):
             await asyncio.sleep(pause)
-            pause = min(0.2, pause * 1.3)
+            pause = min(0.1, pause * 1.3)
     return found

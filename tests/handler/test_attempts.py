@@ -114,7 +114,7 @@ async def test_cancel_between_attempts_ends_the_request(broker: MemoryBroker, cl
 
 async def test_suspend_and_resume_between_attempts(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
-        await client.publish(make_request("hold", script=FAILS, retries=1, retryDelay=1))
+        await client.publish(make_request("hold", script=FAILS, retries=1, retryDelay=4))
         await client.reached("hold", "retrying")
         await client.command(make_command("suspend", "hold", event_id="c1"))
         await client.reached("c1", "accepted")
