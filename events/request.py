@@ -1,6 +1,6 @@
 """The job request: the data of an event of type `dev.jobrelay.job.requested`. Policy is not decided here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from cloudevents.core.v1.event import CloudEvent
@@ -68,6 +68,14 @@ class JobRequest(Schedulable, Queueable, _Work):
     failover: Failover | None = Field(default=None, description="What to run when the request has failed for good.")
 
     @property
+    def name_prefix(self) -> str:
+        """What its Job's name begins with: `job.prefixName`, else its `service` where names allow that, else `job`."""
+        if self.job.prefix_name:
+            return self.job.prefix_name
+        usual = self.service if self.service and is_dns_label(self.service) else "job"
+        return usual[:PREFIX_LENGTH].rstrip("-")
+
+    @property
     def retry(self) -> Retry | None:
         """What is stored of `retries` and `retryDelay`; None where Kubernetes itself replaces failed pods."""
         delay = self.retry_delay
@@ -92,11 +100,15 @@ class JobRequest(Schedulable, Queueable, _Work):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One identity and what it asks for."""
+    """One identity and what it asks for. `job_name`: of its Job, the same for every delivery of this request."""
 
     identity: Identity
     request: JobRequest
     event: CloudEvent
+    job_name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "job_name", job_name(self.request.name_prefix, self.identity))
 
     @classmethod
     def of(cls, event: CloudEvent) -> "Request":
@@ -123,14 +135,9 @@ class Request:
         """What every event about this request has as `subject`, and control events name it by."""
         return self.identity.id
 
-    @property
-    def job_name(self) -> str:
-        """The name of the Job, the same for every delivery of this request."""
-        return job_name(self.request.job.prefix_name, self.identity)
-
 
 def parse_request(event: CloudEvent) -> JobRequest:
-    """The request in an event, defaults that need other fields filled in. Raises `InvalidRequest` with every error."""
+    """The request in an event. Raises `InvalidRequest` with every error."""
     if event.get_type() != REQUESTED_TYPE:
         raise InvalidRequest([FieldError("type", "is no job request", allowed=REQUESTED_TYPE)])
     data = _json_object(event)
@@ -143,16 +150,7 @@ def parse_request(event: CloudEvent) -> JobRequest:
         raise InvalidRequest([*explain(error, JobRequest), *errors]) from None
     if errors:
         raise InvalidRequest(errors)
-    return named(request)
-
-
-def named(request: JobRequest) -> JobRequest:
-    """With a beginning for its Job's name, if it has none."""
-    if request.job.prefix_name:
-        return request
-    prefix = request.service if request.service and is_dns_label(request.service) else "job"
-    job = request.job.model_copy(update={"prefix_name": prefix[:PREFIX_LENGTH].rstrip("-")})
-    return request.model_copy(update={"job": job})
+    return request
 
 
 def _json_object(event: CloudEvent) -> dict[str, Any]:

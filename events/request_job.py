@@ -42,8 +42,6 @@ _Some = Field(max_length=50)
 class JobSpec(Model):
     """What to run, and how often."""
 
-    # Never empty after `parse_request`.
-
     prefix_name: Prefix = Field(
         default="", description="Beginning of the Job's name. By default `service`, else `job`."
     )

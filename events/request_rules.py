@@ -22,7 +22,8 @@ Raw = dict[str, Any]
 def across(data: Raw) -> list[FieldError]:
     """Everything that does not go together. Fields of a wrong type are passed over: they have errors of their own."""
     job = _object(data, "job")
-    return [*_retries(data, job), *_queue(data), *_schedule(data), *_echo(data), *_within(job), *_failover(data)]
+    found = [*_retries(data, job), *_queue(data), *_schedule(data), *_echo(data), *_within(job)]
+    return [*found, *_failover(data)] if "failover" in data else found
 
 
 def _within(job: Raw) -> Iterator[FieldError]:
@@ -128,6 +129,8 @@ def _places(job: Raw) -> Iterator[FieldError]:
     mounts = [(f"job.volumes[{number}].mountPath", volume) for number, volume in _items(job, "volumes")]
     if isinstance(job.get("volume"), dict):
         mounts.append(("job.volume.mountPath", job["volume"]))
+    if len(mounts) < 2:
+        return
     places = [(where, volume["mountPath"]) for where, volume in mounts if isinstance(volume.get("mountPath"), str)]
     used = Counter(place for _, place in places)
     for where, place in places:

@@ -15,7 +15,7 @@ from events.lifecycle import lifecycle_event, rejected_event, transitions
 from events.names import Annotation, Phase
 from events.observed import Job, Pod
 from events.outcome import failover_id
-from events.request import JobRequest, Request, named
+from events.request import JobRequest, Request
 from handler.launcher import Newer, Taken, launch
 from handler.publisher import Publisher
 from handler.requests import options_of
@@ -42,7 +42,7 @@ class Failover:
         failed = lifecycle_event(job, end)
         asked = await self._asked(job, writes)
         try:
-            request = Request(Identity(failed.get_source(), failover_id(job)), named(_request(job, asked)), failed)
+            request = Request(Identity(failed.get_source(), failover_id(job)), _request(job, asked), failed)
             options = options_of(self._settings, namespace=job.namespace, broker=job.broker or "")
             await launch(writes.maker, render(request, options=options, reply_to=job.reply_to))
             logger.info("failover", extra={"request": request.id})

@@ -54,6 +54,11 @@ class Intake:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._broker = broker
+        self._in_flight = metrics.messages_in_flight.labels(broker.name)
+        self._processed = {
+            Outcome.CREATED: metrics.messages_processed.labels(broker.name),
+            Outcome.DUPLICATE: metrics.messages_duplicate.labels(broker.name),
+        }
         self._publisher = publisher
         self._settings = settings
         self._metrics = metrics
@@ -80,7 +85,7 @@ class Intake:
 
     async def _handle(self, delivery: Delivery) -> None:
         about(message_id=delivery.message_id)
-        with self._metrics.messages_in_flight.labels(self._broker.name).track_inprogress():
+        with self._in_flight.track_inprogress():
             try:
                 await self._judge(delivery)
             except Leaving:
@@ -138,9 +143,8 @@ class Intake:
             await delivery.ack()
 
     def _note(self, outcome: Outcome, event: CloudEvent) -> None:
-        name, created = self._broker.name, outcome is Outcome.CREATED
-        (self._metrics.messages_processed if created else self._metrics.messages_duplicate).labels(name).inc()
-        if created and (sent := event.get_time()) is not None:
+        self._processed[outcome].inc()
+        if outcome is Outcome.CREATED and (sent := event.get_time()) is not None:
             self._metrics.event_age.observe(max(0.0, self._clock() - sent.timestamp()))
         self._tracing.came_to(outcome)
         logger.info("%s", outcome)

@@ -37,7 +37,7 @@ class TextFormatter(logging.Formatter):
         if "job_id" in fields:
             fields = {key: value for key, value in fields.items() if key not in _FOR_COLLECTORS}
         extra = "".join(f" {key}={value}" for key, value in fields.items())
-        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        time = datetime.fromtimestamp(record.created).time().isoformat("milliseconds")
         line = f"{time} {record.levelname:<7} {record.name}: {record.getMessage()}{extra}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
@@ -46,6 +46,8 @@ def configure(*, form: str, level: str) -> None:
     """Send every record to standard error in `form` (`text` or `json`)."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    # No line shows them, so they are not looked up for each.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 

@@ -69,7 +69,6 @@ class Requests:
         tracing: Tracing,
         clock: Callable[[], float],
     ) -> None:
-        self._broker = broker
         self._cluster = cluster
         self._settings = settings
         self._functions = functions
@@ -79,6 +78,7 @@ class Requests:
         self._tracing = tracing
         self._clock = clock
         self._namespaces = namespaces_of(settings, cluster)
+        self._options = options_of(settings, namespace=self._namespaces[0], broker=broker)
 
     def of(self, event: CloudEvent) -> list[Asked | Refusal]:
         """Every request that the event makes, and a refusal in place of each that cannot be. Never empty."""
@@ -112,7 +112,7 @@ class Requests:
             raise
 
     def _render(self, asked: Asked) -> Rendered:
-        options = options_of(self._settings, namespace=self._namespaces[0], broker=self._broker)
+        options = self._options
         reply_to, trace = self._reply_to(asked.event), self._tracing.carrier()
         scheduled = isinstance(asked, Request) and asked.request.schedule is not None
         if isinstance(asked, Call):

@@ -20,6 +20,7 @@ from k8s.cronjob import parse_cron_job
 from k8s.job import CONTROLLER_UID, parse_job, parse_pod
 from k8s.notice import parse_notice
 from k8s.podmetrics import parse_pod_metrics
+from k8s.wire import read_names
 
 logger = logging.getLogger(__name__)
 
@@ -146,8 +147,11 @@ class Cluster:
 
     async def _create(self, path: str, manifest: Manifest) -> Created:
         answer = await self.client.request("POST", path, params=_STRICT, body=manifest, accept=METADATA_ONLY)
-        metadata = _object(answer)["metadata"]
-        return Created(uid=metadata.get("uid", ""), version=metadata.get("resourceVersion", ""))
+        try:
+            made = read_names(answer)
+        except Malformed as error:
+            raise Unavailable(str(error)) from error
+        return Created(uid=made.uid, version=made.resource_version)
 
     async def _patch(self, path: str, patch: Manifest, *, timeout: float | None = None) -> bytes:
         return await self.client.request(

@@ -139,7 +139,7 @@ def gpus_of(job_spec: Manifest, resource: str) -> int:
     """GPUs that all its pods take which run at a time."""
     containers = job_spec["template"]["spec"]["containers"]
     limits = [(one.get("resources") or {}).get("limits") or {} for one in containers]
-    return sum(_whole(one.get(resource)) for one in limits) * int(job_spec.get("parallelism", 1))
+    return sum(_whole(one[resource]) for one in limits if resource in one) * int(job_spec.get("parallelism", 1))
 
 
 def _whole(amount: object) -> int:

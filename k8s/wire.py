@@ -66,11 +66,19 @@ def decode_event(line: bytes) -> WatchEvent:
     return event
 
 
-def decode_names(raw: Raw) -> Names:
-    """All empty for what has no readable metadata."""
+def read_names(answer: bytes | Raw) -> Names:
+    """Raises `Malformed` for what has no readable metadata."""
     try:
-        return _NAMED.decode(raw).metadata
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _NAMED.decode(answer).metadata
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"the answer is no Kubernetes object: {error}"[:256]) from error
+
+
+def decode_names(raw: Raw) -> Names:
+    """As `read_names`, but all empty for what cannot be read."""
+    try:
+        return read_names(raw)
+    except Malformed:
         return Names()
 
 

@@ -106,8 +106,8 @@ def test_same_identity_has_the_same_job_name_whatever_the_event() -> None:
     ],
 )
 def test_prefix_defaults_to_a_service_that_can_begin_a_name(service: str | None, prefix: str) -> None:
-    assert parsed(service=service).job.prefix_name == prefix
-    assert parsed(service=service, job={"image": "x", "prefixName": "own"}).job.prefix_name == "own"
+    assert parsed(service=service).name_prefix == prefix
+    assert parsed(service=service, job={"image": "x", "prefixName": "own"}).name_prefix == "own"
 
 
 def test_every_error_is_told_at_once() -> None:
