@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from events.timestamp import format_time, parse_time
@@ -84,12 +84,14 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _typed(name: str, value: object) -> str | bool | int:
+def _typed(name: str, value: object) -> str | bool | int | datetime:
     if not is_name(name):
         raise ValueError(f"attribute name {shown(name)}: only a-z and 0-9, at most {MAX_NAME}")
     if name in RESERVED:
         raise ValueError(f"{name} cannot be the name of an attribute")
     if isinstance(value, datetime):
+        if name == "time" and value.tzinfo is UTC:
+            return value  # Written and read again, as others are, it would be the same.
         value = _time_text(name, value)
     if isinstance(value, str):
         return _text(name, value)
@@ -144,6 +146,8 @@ def _media_type(name: str, value: object) -> str:
 
 
 def _datetime(name: str, value: object) -> datetime:
+    if isinstance(value, datetime):
+        return value
     try:
         return parse_time(_non_empty(name, value))
     except ValueError as error:

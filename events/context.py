@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -29,12 +31,14 @@ def attribute_text(event: CloudEvent, name: str) -> str | None:
     return None if value is None else _as_text(value)
 
 
-def read_context(annotation: str) -> dict[str, str]:
+# Each event about a Job needs it, and each line that is logged about it.
+@lru_cache(maxsize=1024)
+def read_context(annotation: str) -> Mapping[str, str]:
     """What `context_annotation` wrote; whatever somebody has made unreadable is left out."""
     stored = _parsed(annotation)
     if not isinstance(stored, dict):
-        return {}
-    return {name: stored[name] for name in _KEPT if is_text(stored.get(name))}
+        return MappingProxyType({})
+    return MappingProxyType({name: stored[name] for name in _KEPT if is_text(stored.get(name))})
 
 
 def followed(context: Mapping[str, object], *, request_id: str | None) -> dict[str, str]:

@@ -36,8 +36,10 @@ class Failover:
 
     async def make(self, job: Job, pods: Sequence[Pod], writes: Writes) -> None:
         """After its terminal event, before its finalizer goes. Raises as `launch` does, `LeadershipLost` too."""
+        if not job.failover:
+            return
         end = transitions(job, pods)[-1]
-        if not job.failover or end.phase is not Phase.FAILED:
+        if end.phase is not Phase.FAILED:
             return
         failed = lifecycle_event(job, end)
         asked = await self._asked(job, writes)
