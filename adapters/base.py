@@ -152,7 +152,10 @@ class Subscription(Protocol):
     def __aiter__(self) -> AsyncIterator[Delivery]: ...
 
     def pause(self) -> None:
-        """Ask the broker for no more. What it has delivered by then still comes out, and nothing goes back."""
+        """Ask the broker for no more. What it was asked for by then still comes out, and nothing goes back.
+
+        That is at most the prefetch, and where a lane was empty one message that arrives on it later.
+        """
         ...
 
     def resume(self) -> None:

@@ -88,12 +88,11 @@ class PullSubscription:
         return lane.buffer.popleft()
 
     def pause(self) -> None:
-        """The pump takes back what it has asked for."""
+        """The pump asks no more. What it has asked for still comes: taken back, it could be lost on its way."""
         self._paused = True
-        self._wake.set()
 
     def resume(self) -> None:
-        """The pump asks anew."""
+        """The pump goes on asking."""
         self._paused = False
         self._wake.set()
 
@@ -124,9 +123,7 @@ class PullSubscription:
         """Ask for messages until closed, then hand back what was not handed out."""
         while not self._closed:
             self._wake.clear()
-            if self._paused:
-                await self._detach()
-            elif self.connection.connected:
+            if not self._paused and self.connection.connected:
                 await self._round()
             with suppress(TimeoutError):
                 async with asyncio.timeout(TICK_SECONDS):
@@ -148,7 +145,6 @@ class PullSubscription:
 
     async def _detach(self) -> None:
         """The broker brings no more: it has nobody to send to. What it sent before is still taken in."""
-        self._attach = True
         while self._interests:
             key, interest = self._interests.popitem()
             await self.connection.end(interest, wait=True)

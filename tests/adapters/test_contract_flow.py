@@ -84,6 +84,38 @@ async def test_paused_it_takes_no_more_finishes_what_it_has_and_goes_on_when_res
         assert await nothing_comes(subscription)
 
 
+async def test_paused_it_takes_at_most_one_message_that_comes_to_an_empty_lane(broker: Broker) -> None:
+    async with broker.subscribe(Kind.REQUESTS, prefetch=10) as subscription:
+        subscription.pause()
+        assert await nothing_comes(subscription)
+        await publish(broker, 5, HIGH)
+        early = [] if (delivery := await soon(subscription)) is None else [delivery]
+        assert await nothing_comes(subscription)
+        subscription.resume()
+        came = [*early, *await take(subscription, 5 - len(early), ack=True)]
+    assert Counter(ids(came)) == Counter(f"m{number}" for number in range(5))
+    assert {delivery.attempt for delivery in came} == {1}
+
+
+async def test_paused_again_and_again_it_is_brought_everything_once(broker: Broker) -> None:
+    published = await publish(broker, 300)
+    came: list[Delivery] = []
+    async with broker.subscribe(Kind.REQUESTS, prefetch=10) as subscription:
+        while len(came) < len(published):
+            delivery = await one_acked(subscription)
+            came.append(delivery)
+            if len(came) % 10 == 0:
+                subscription.pause()
+                while (delivery := await soon(subscription, within=0.02)) is not None:
+                    await delivery.ack()
+                    came.append(delivery)
+                subscription.resume()
+        assert await nothing_comes(subscription)
+    assert sorted(ids(came)) == sorted(published)
+    # RabbitMQ takes back what is on its way to a consumer that is ended, and counts that.
+    assert broker.name == "rabbitmq" or {delivery.attempt for delivery in came} == {1}
+
+
 async def test_who_does_not_iterate_takes_no_more_than_the_prefetch_from_the_others(harness: Harness) -> None:
     await publish(harness.broker, 50)
     async with harness.broker.subscribe(Kind.REQUESTS, prefetch=10) as busy:
