@@ -106,9 +106,9 @@ async def test_paused_again_and_again_it_is_brought_everything_once(broker: Brok
             came.append(delivery)
             if len(came) % 10 == 0:
                 subscription.pause()
-                while (delivery := await soon(subscription, within=0.02)) is not None:
-                    await delivery.ack()
-                    came.append(delivery)
+                while (late := await soon(subscription, within=0.02)) is not None:
+                    await late.ack()
+                    came.append(late)
                 subscription.resume()
         assert await nothing_comes(subscription)
     assert sorted(ids(came)) == sorted(published)
