@@ -31,8 +31,8 @@ def attribute_text(event: CloudEvent, name: str) -> str | None:
     return None if value is None else _as_text(value)
 
 
-# Each event about a Job needs it, and each line that is logged about it.
-@lru_cache(maxsize=1024)
+# Each event about a Job needs it, and each line that is logged about it. Few: what requests say may be long.
+@lru_cache(maxsize=128)
 def read_context(annotation: str) -> Mapping[str, str]:
     """What `context_annotation` wrote; whatever somebody has made unreadable is left out."""
     stored = _parsed(annotation)
