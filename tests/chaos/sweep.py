@@ -37,6 +37,8 @@ sys.exit(cli.main())
 """jobrelay whose deliveries NATS takes back from the dead after two seconds instead of thirty."""
 STEP_SECONDS = 180.0 if LONG else 120.0
 LISTEN_SECONDS = 0.3
+LOOK_SECONDS = 0.2
+"""Each look reads all that was ever told: with many lanes, more often would cost more than what is looked at."""
 Look = Callable[[], Awaitable[str]]
 """What is still missing; empty when nothing is."""
 
@@ -135,7 +137,7 @@ class Lane:
             async with asyncio.timeout(STEP_SECONDS):
                 while state := await _heard(over):
                     await self._revive()
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(LOOK_SECONDS)
         except TimeoutError:
             tails = "\n".join(process.tail() for process in self._processes.values())
             raise AssertionError(f"{what}: {state}; struck: {self.calls.struck}\n{tails}") from None
