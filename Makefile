@@ -35,7 +35,7 @@ check: $(READY)
 e2e: $(READY)
 	$(IN) $(BIN)/pytest tests/e2e
 
-# Everything that can break, broken; the table of it goes to .jobrelay/chaos.md. Takes an hour or two.
+# Everything that can break, broken; the table of it goes to .jobrelay/chaos.md. Takes three to four hours.
 chaos: $(READY)
 	JOBRELAY_CHAOS=long $(BIN)/pytest tests/chaos tests/garbage -s
 

@@ -84,7 +84,7 @@ class Subscription:
         raise StopAsyncIteration
 
     def pause(self) -> None:
-        """The pump ends its consumers."""
+        """The pump ends its consumers. What is on its way to them the broker takes back, and counts as delivered."""
         self._paused = True
         self._wake.set()
 
