@@ -35,6 +35,7 @@ connections._nats = lambda settings: replace(nats(settings), ack_wait={ACK_SECON
 sys.exit(cli.main())
 """
 """jobrelay whose deliveries NATS takes back from the dead after two seconds instead of thirty."""
+MAX_BYTES = 16 << 20
 STEP_SECONDS = 180.0 if LONG else 120.0
 LISTEN_SECONDS = 0.3
 LOOK_SECONDS = 0.2
@@ -216,6 +217,8 @@ async def lane(
                 "JOBRELAY_INSTANCE": instance,
                 "JOBRELAY_SOURCES": source,
                 "JOBRELAY_KUBECONFIG": str(kubeconfig),
+                # Reserved by each installation there ever was on the server.
+                "JOBRELAY_NATS_MAX_BYTES": str(MAX_BYTES),
             }
             environs[role] = here.environ(settings)
         connected = await stack.enter_async_context(
