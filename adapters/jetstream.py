@@ -163,9 +163,10 @@ class JetStreamBroker:
             created = await self._link.api(f"STREAM.CREATE.{stream.name}", stream.config)
         except ApiError as error:
             if error.err_code in _NO_SPACE:
+                size = f" of {stream.config['max_bytes']} bytes" if "max_bytes" in stream.config else ""
                 raise BrokerUnavailable(
-                    f"{stream.name} wants max_bytes={stream.config.get('max_bytes')}, more than JetStream has left: "
-                    f"raise the server's max_file_store, or lower requests_max_bytes ({error.description})"
+                    f"JetStream has no room for {stream.name}{size}: raise the server's max_file_store, "
+                    f"or lower JOBRELAY_NATS_MAX_BYTES ({error.description})"
                 ) from error
             # Somebody else was quicker, with other arguments.
             found = await self._info(f"STREAM.INFO.{stream.name}")
