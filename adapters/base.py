@@ -154,7 +154,8 @@ class Subscription(Protocol):
     def pause(self) -> None:
         """Ask the broker for no more. What it was asked for by then still comes out, and nothing goes back.
 
-        That is at most the prefetch, and where a lane was empty one message that arrives on it later.
+        That is at most the prefetch, and where a lane was empty one message that arrives on it later. Only
+        RabbitMQ takes back what is on its way, and counts it as delivered.
         """
         ...
 

@@ -143,13 +143,6 @@ class PullSubscription:
             logger.debug("not pulling: %s", error)
             self._attach = True
 
-    async def _detach(self) -> None:
-        """The broker brings no more: it has nobody to send to. What it sent before is still taken in."""
-        while self._interests:
-            key, interest = self._interests.popitem()
-            await self.connection.end(interest, wait=True)
-            self._lanes[key].forget_requests()
-
     async def _interest(self, lane: Lane, now: float) -> None:
         # A new inbox each time: requests of before, if the broker still has them, must not bring more than there is
         # room for.
@@ -237,7 +230,9 @@ class PullSubscription:
         """End all requests and give back what was not handed out."""
         self._closed = True
         # What the broker sent before it read this still arrives, and is given back on arrival.
-        await self._detach()
+        while self._interests:
+            _, interest = self._interests.popitem()
+            await self.connection.end(interest, wait=True)
         for lane in self._lanes.values():
             while lane.buffer:
                 self._handed_out += 1

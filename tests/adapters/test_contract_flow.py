@@ -86,6 +86,7 @@ async def test_paused_it_takes_no_more_finishes_what_it_has_and_goes_on_when_res
 
 async def test_paused_it_takes_at_most_one_message_that_comes_to_an_empty_lane(broker: Broker) -> None:
     async with broker.subscribe(Kind.REQUESTS, prefetch=10) as subscription:
+        assert await nothing_comes(subscription)  # It has asked.
         subscription.pause()
         assert await nothing_comes(subscription)
         await publish(broker, 5, HIGH)
