@@ -1,5 +1,6 @@
 """Ports for servers of ours on this machine."""
 
+import os
 import random
 import socket
 from contextlib import suppress
@@ -8,13 +9,18 @@ from pathlib import Path
 LOWEST = 20_000
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _TRIES = 1000
+_KEPT = 64
+"""Ports that stay ours at a time: each takes a descriptor, and a server listens after seconds."""
+_CLAIMS: dict[int, int] = {}
+"""Descriptor by port."""
 
 
 def free_port(preferred: int = 0) -> int:
     """`preferred` if nobody listens there, else another one on 127.0.0.1. Raises `OSError` when there is none.
 
     Not one of those that outgoing connections get: a server that is started again would find it taken by a client, and
-    clients that wait for the server can end up connected to themselves.
+    clients that wait for the server can end up connected to themselves. Nor one that another process got from here:
+    until its server listens, nobody else can see that.
     """
     chosen = random.sample(range(LOWEST, _first_ephemeral()), _TRIES)
     for port in [preferred, *chosen] if preferred else chosen:
@@ -22,8 +28,20 @@ def free_port(preferred: int = 0) -> int:
             # As servers do: a port whose last connections are only fading away counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
+            _claim(port)
             return port
     raise OSError("there is no free port")
+
+
+def _claim(port: int) -> None:
+    """Raises `OSError` while another process has it. By a name that goes with the process, which only Linux has."""
+    if port in _CLAIMS or not _EPHEMERAL.exists():
+        return
+    with socket.socket(socket.AF_UNIX) as claim:
+        claim.bind(f"\0jobrelay-port-{port}")
+        _CLAIMS[port] = claim.detach()
+    if len(_CLAIMS) > _KEPT:
+        os.close(_CLAIMS.pop(next(iter(_CLAIMS))))
 
 
 def _first_ephemeral() -> int:

@@ -4,10 +4,9 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 from adapters import natsserver, rabbitmqserver
@@ -47,7 +46,7 @@ class Stack:
     directory: Path
     source: str
     kubeconfig: Path
-    http: str = ""
+    http: str
     instance: str
     processes: tuple[Process, ...]
 
@@ -92,14 +91,28 @@ async def start(
         if broker == "rabbitmq":
             server, source = await _rabbitmq(stack, directory, free_port(ports.rabbitmq))
         else:
-            server, source = await _placed(ports.nats, partial(_nats, stack, directory))
+            server, source = await _nats(stack, directory, free_port(ports.nats))
         cluster, kubeconfig = await _cluster(stack, directory, ports.cluster)
+        http = f"{LOOPBACK}:{free_port(ports.http)}"
         found = Stack(
-            directory=directory, source=source, kubeconfig=kubeconfig, instance=instance, processes=(server, cluster)
+            directory=directory,
+            source=source,
+            kubeconfig=kubeconfig,
+            http=f"http://{http}",
+            instance=instance,
+            processes=(server, cluster),
         )
-        environ = {**clean_environ(), **found.environ, "JOBRELAY_LEASE_RETRY_SECONDS": _LEASE_RETRY_SECONDS}
-        relay, http = await _placed(ports.http, partial(_relay, stack, directory, environ | dict(settings or {})))
-        yield replace(found, http=f"http://{http}", processes=(*found.processes, relay))
+        ours = {"JOBRELAY_HTTP_ADDRESS": http, "JOBRELAY_LEASE_RETRY_SECONDS": _LEASE_RETRY_SECONDS}
+        environ = {**clean_environ(), **found.environ, **ours, **(settings or {})}
+        relay = await _relay(stack, directory, http, environ)
+        yield Stack(
+            directory=directory,
+            source=source,
+            kubeconfig=kubeconfig,
+            http=f"http://{http}",
+            instance=instance,
+            processes=(server, cluster, relay),
+        )
 
 
 def _made(directory: Path) -> Path:
@@ -193,23 +206,11 @@ async def _stop_cluster(process: Process, command: list[str], log: Path) -> None
         await again.stop(grace=_GRACE)
 
 
-async def _relay(stack: AsyncExitStack, directory: Path, environ: Mapping[str, str], port: int) -> tuple[Process, str]:
-    http = f"{LOOPBACK}:{port}"
-    environ = {"JOBRELAY_HTTP_ADDRESS": http, **environ}
+async def _relay(stack: AsyncExitStack, directory: Path, http: str, environ: Mapping[str, str]) -> Process:
     log = directory / "logs" / "jobrelay.log"
     process = await stack.enter_async_context(running("jobrelay", jobrelay("run"), log=log, environ=environ))
     await process.ready(lambda: _leads(http), within=START_SECONDS)
-    return process, http
-
-
-async def _placed(preferred: int, begin: Callable[[int], Awaitable[tuple[Process, str]]]) -> tuple[Process, str]:
-    """Begun on a free port, and on another one if somebody took it before it was listened on."""
-    try:
-        return await begin(free_port(preferred))
-    except StartFailed as error:
-        if "address already in use" not in str(error):
-            raise
-        return await begin(free_port())
+    return process
 
 
 async def _greets(port: int) -> bool:

@@ -1,7 +1,10 @@
 """Claims about the ports that servers of ours get."""
 
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 from adapters.ports import free_port
@@ -19,6 +22,21 @@ async def test_port_in_use_is_avoided() -> None:
     taken = server.sockets[0].getsockname()[1]
     async with server:
         assert free_port(taken) != taken
+
+
+def test_what_another_process_got_is_avoided_until_that_ends() -> None:
+    asks = "from adapters.ports import free_port; print(free_port({}))"
+    port = free_port()
+    other = int(subprocess.check_output([sys.executable, "-c", asks.format(port)]))
+    assert other != port
+    assert free_port(other) == other
+
+
+def test_only_so_many_ports_are_kept() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(200):
+        free_port()
+    assert len(os.listdir("/proc/self/fd")) <= before + 64
 
 
 def test_outgoing_connections_get_other_ports() -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from adapters import rabbitmqserver
-from adapters.ports import free_port
-from handler import leash, local
+from handler import leash
 from handler.local import LOOPBACK, Ports, Stack, start
 from handler.processes import StartFailed, running, spawn
 from tests.adapters.conftest import need_rabbit
@@ -94,17 +93,6 @@ async def test_ports_that_are_in_use_are_avoided(tmp_path: Path) -> None:
     taken = server.sockets[0].getsockname()[1]
     async with server, start(tmp_path, ports=Ports(nats=taken)) as stack:
         assert not stack.source.endswith(f":{taken}")
-
-
-async def test_a_port_that_somebody_takes_after_it_was_found_free_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = await asyncio.start_server(lambda reader, writer: writer.close(), LOOPBACK, 0)
-    taken = other.sockets[0].getsockname()[1]
-    monkeypatch.setattr(local, "free_port", lambda preferred=0: preferred or free_port())
-    async with other, start(tmp_path, ports=Ports(nats=taken, http=taken)) as stack:
-        assert str(taken) not in stack.source + stack.http
-        await submit(stack, "--id", "e1", "--image", "busybox:1", "--", "true")
 
 
 async def test_a_wrong_setting_stops_everything_and_says_which(tmp_path: Path) -> None:
