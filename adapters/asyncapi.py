@@ -5,9 +5,9 @@ from typing import Any
 
 from adapters.base import Kind, Topic
 from adapters.headers import ATTEMPTS, CODE, ORIGIN, REASON
-from adapters.jetstream_topology import Names as NatsNames, lanes_of
+from adapters.jetstream.topology import Names as NatsNames, lanes_of
 from adapters.lanes import HIGH, LOW, NORMAL
-from adapters.rabbitmq_topology import Exchange, Names as RabbitNames, Queue, exchanges, queues
+from adapters.rabbitmq.topology import Exchange, Names as RabbitNames, Queue, exchanges, queues
 from events.cloudevent import STRUCTURED
 from events.names import DEFAULT_INSTANCE
 from events.schema import control_envelope, lifecycle_envelope, request_envelope, told_types

@@ -5,7 +5,8 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 
 from adapters import memory
 from adapters.base import Broker
-from adapters.options import JetStreamOptions, RabbitMQOptions
+from adapters.jetstream.options import JetStreamOptions
+from adapters.rabbitmq.options import RabbitMQOptions
 from events.names import DEFAULT_INSTANCE
 
 _LIBRARIES = {"nats": ("nats",), "rabbitmq": ("aio_pika", "aiormq", "pamqp", "yarl")}
@@ -31,11 +32,11 @@ def connect(
         return memory.connect()
     if scheme in ("nats", "tls"):
         with _extra("nats", "NATS"):
-            from adapters import jetstream
+            from adapters.jetstream import broker as jetstream
         return jetstream.connect(url, instance=instance, options=options or JetStreamOptions())
     if scheme in ("amqp", "amqps"):
         with _extra("rabbitmq", "RabbitMQ"):
-            from adapters import rabbitmq as amqp
+            from adapters.rabbitmq import broker as amqp
         return amqp.connect(url, instance=instance, options=rabbitmq or RabbitMQOptions())
     raise ValueError(f"not a broker URL: {scheme}:// (nats://, tls://, amqp://, amqps:// or memory://)")
 

@@ -5,8 +5,9 @@ from urllib.parse import urlsplit
 
 from adapters.base import Broker
 from adapters.connect import connect as connect_broker
+from adapters.jetstream.options import JetStreamOptions
 from adapters.lanes import HIGH, LOW, NORMAL
-from adapters.options import JetStreamOptions, RabbitMQOptions
+from adapters.rabbitmq.options import RabbitMQOptions
 from events.names import MANAGED_BY, Label
 from handler.settings import SCHEMES, Settings
 from handler.version import version

@@ -9,10 +9,10 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters import natsserver, rabbitmqserver
-from adapters.natsserver import NatsServerFailed
-from adapters.ports import free_port
-from adapters.rabbitmqserver import RabbitServer, RabbitServerFailed
+from adapters.servers import nats as natsserver, rabbitmq as rabbitmqserver
+from adapters.servers.free_port import free_port
+from adapters.servers.nats import NatsServerFailed
+from adapters.servers.rabbitmq import RabbitServer, RabbitServerFailed
 from events.names import DEFAULT_INSTANCE
 from handler.processes import Process, StartFailed, running, spawn
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from adapters.base import Broker
 from adapters.connect import connect as connect_broker
-from adapters.natsserver import NatsServer
-from adapters.ports import free_port
-from adapters.rabbitmqserver import RabbitServer
+from adapters.servers.free_port import free_port
+from adapters.servers.nats import NatsServer
+from adapters.servers.rabbitmq import RabbitServer
 from handler import local
 from handler.processes import Process, spawn
 from k8s.cluster import Cluster, connect as connect_cluster

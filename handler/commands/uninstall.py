@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import click
 
-from adapters.rabbitmq_topology import queue_names
+from adapters.rabbitmq.topology import queue_names
 from events.names import FINALIZER
 from handler.commands.errors import FAILED, OK, Failed
 from handler.connections import broker_name, cluster_of, namespaces_of, selector_of

@@ -7,15 +7,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters import jetstream, memory, natsserver, rabbitmq, rabbitmq_topology as amqp
+from adapters import memory
 from adapters.base import Kind, Topic
 from adapters.headers import RESERVE
-from adapters.jetstream_connection import Connection, connection
-from adapters.jetstream_topology import Names
-from adapters.options import JetStreamOptions, RabbitMQOptions
-from adapters.rabbitmq_client import Properties
-from adapters.rabbitmq_connection import Connection as Link, connection as link_to
-from adapters.rabbitmqserver import RabbitServer
+from adapters.jetstream import broker as jetstream
+from adapters.jetstream.connection import Connection, connection
+from adapters.jetstream.options import JetStreamOptions
+from adapters.jetstream.topology import Names
+from adapters.rabbitmq import broker as rabbitmq, topology as amqp
+from adapters.rabbitmq.client import Properties
+from adapters.rabbitmq.connection import Connection as Link, connection as link_to
+from adapters.rabbitmq.options import RabbitMQOptions
+from adapters.servers import nats as natsserver
+from adapters.servers.rabbitmq import RabbitServer
 from tests.adapters.harness import Harness, same
 
 ACK_WAIT = 1.0

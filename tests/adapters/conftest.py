@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from adapters import natsserver, rabbitmqserver
 from adapters.base import Broker
-from adapters.natsserver import NatsServer
-from adapters.rabbitmqserver import RabbitServer, RabbitServerFailed
+from adapters.servers import nats as natsserver, rabbitmq as rabbitmqserver
+from adapters.servers.nats import NatsServer
+from adapters.servers.rabbitmq import RabbitServer, RabbitServerFailed
 from tests.adapters.brokers import (
     MAX_MESSAGE,
     Site,

@@ -8,8 +8,8 @@ from hypothesis import given, strategies as st
 
 from adapters.background import running
 from adapters.base import Kind, Topic
-from adapters.jetstream_delivery import Receipt
-from adapters.jetstream_lane import LONGEST_PAUSE, Lane, plan
+from adapters.jetstream.delivery import Receipt
+from adapters.jetstream.lane import LONGEST_PAUSE, Lane, plan
 from adapters.lanes import HIGH, LANES, LOW, NORMAL, WEIGHTS, Turns
 
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from adapters.rabbitmqserver import RabbitServerFailed, executable
+from adapters.servers.rabbitmq import RabbitServerFailed, executable
 from tests.bench.adapters import Alone, alone
 from tests.bench.load import IN_FLIGHT
 from tests.bench.measures import Rates, creating, living

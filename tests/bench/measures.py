@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from adapters.connect import connect
-from adapters.options import JetStreamOptions
+from adapters.jetstream.options import JetStreamOptions
 from k8s.base import Manifest
 from tests.bench.apiserver import TRUE
 from tests.bench.feed import LIFECYCLE, REQUESTS, Feed, feeding, holds

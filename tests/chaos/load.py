@@ -14,7 +14,7 @@ from typing import Any
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Broker, BrokerUnavailable, Kind, Topic
-from adapters.rabbitmqserver import RabbitServerFailed
+from adapters.servers.rabbitmq import RabbitServerFailed
 from events.cloudevent import decode_structured
 from events.names import DEFAULT_INSTANCE, TERMINAL, Label, Phase
 from k8s.base import KubernetesError, Manifest

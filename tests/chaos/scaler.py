@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import aiohttp
 import yaml
 
-from adapters.natsserver import NatsServer
+from adapters.servers.nats import NatsServer
 from tests.amqp import Client
 
 SHIPPED = Path(__file__).parents[2] / "k8s" / "deploy" / "components" / "keda"

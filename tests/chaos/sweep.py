@@ -10,7 +10,7 @@ from functools import partial
 
 from adapters.base import BrokerUnavailable
 from adapters.connect import connect as connect_broker
-from adapters.options import JetStreamOptions
+from adapters.jetstream.options import JetStreamOptions
 from handler import local
 from handler.processes import Process
 from k8s.base import KubernetesError

@@ -11,7 +11,7 @@ import yaml
 
 from adapters.base import Kind, Topic
 from adapters.connect import connect as connect_broker
-from adapters.options import JetStreamOptions
+from adapters.jetstream.options import JetStreamOptions
 from events.cloudevent import build
 from events.names import Annotation
 from handler.processes import Process

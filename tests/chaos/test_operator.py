@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from adapters.base import Broker, BrokerError, Kind, Topic
-from adapters.jetstream_connection import Connection, connection
-from adapters.options import JetStreamOptions
+from adapters.jetstream.connection import Connection, connection
+from adapters.jetstream.options import JetStreamOptions
 from handler.processes import Process
 from k8s.base import Manifest
 from tests.chaos.gateway import gateway

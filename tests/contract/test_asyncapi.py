@@ -11,9 +11,9 @@ from jsonschema import Draft7Validator, Draft202012Validator
 
 from adapters.asyncapi import asyncapi
 from adapters.base import Kind, Topic
-from adapters.jetstream_topology import Names, lanes_of, streams
-from adapters.options import JetStreamOptions
-from adapters.rabbitmq_topology import Names as RabbitNames, exchanges
+from adapters.jetstream.options import JetStreamOptions
+from adapters.jetstream.topology import Names, lanes_of, streams
+from adapters.rabbitmq.topology import Names as RabbitNames, exchanges
 from events.names import Phase
 from handler.cli import main
 from tests.contract.node import node_modules

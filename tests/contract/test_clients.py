@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from adapters import natsserver, rabbitmqserver
 from adapters.base import Broker
 from adapters.connect import connect
+from adapters.servers import nats as natsserver, rabbitmq as rabbitmqserver
 from k8s.cluster import Cluster
 from tests.adapters.conftest import need_rabbit
 from tests.contract.node import PACKAGE, node_modules

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from adapters import jetstream_topology, rabbitmq_topology
 from adapters.base import Kind
+from adapters.jetstream import topology as jetstream_topology
+from adapters.rabbitmq import topology as rabbitmq_topology
 from handler.settings import Settings
 from tests.deploy.manifests import NAMESPACE, Object, rendered
 

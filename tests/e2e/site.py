@@ -15,8 +15,8 @@ from typing import TypeVar
 import aiohttp
 import orjson
 
-from adapters import natsserver, rabbitmqserver
-from adapters.ports import free_port
+from adapters.servers import nats as natsserver, rabbitmq as rabbitmqserver
+from adapters.servers.free_port import free_port
 from events.names import FINALIZER, Label
 from handler.local import clean_environ, jobrelay
 from handler.processes import Process, running

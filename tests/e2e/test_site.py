@@ -6,9 +6,9 @@ import nats
 import orjson
 import pytest
 
-from adapters import natsserver, rabbitmqserver
-from adapters.natsserver import NatsServer
-from adapters.rabbitmqserver import RabbitServer
+from adapters.servers import nats as natsserver, rabbitmq as rabbitmqserver
+from adapters.servers.nats import NatsServer
+from adapters.servers.rabbitmq import RabbitServer
 from tests.adapters.conftest import need_rabbit
 from tests.e2e.observer import request
 from tests.e2e.site import NATS, RABBITMQ, VARIABLES, Site, site

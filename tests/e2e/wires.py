@@ -12,7 +12,7 @@ from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
 
-from adapters.rabbitmq_topology import Names, exchanges, queues
+from adapters.rabbitmq.topology import Names, exchanges, queues
 from tests import amqp
 
 LANES = ("", "high", "low")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters import natsserver as nats
-from adapters.ports import free_port
+from adapters.servers import nats
+from adapters.servers.free_port import free_port
 from handler.local import LOOPBACK
 from tests.handler.commandline import call_beside, end, started, wait_for
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters import rabbitmqserver
+from adapters.servers import rabbitmq as rabbitmqserver
 from handler import leash
 from handler.local import LOOPBACK, Ports, Stack, start
 from handler.processes import StartFailed, running, spawn

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from adapters import jetstream, natsserver
 from adapters.base import Kind, Topic
+from adapters.jetstream import broker as jetstream
 from adapters.memory import MemoryBroker
+from adapters.servers import nats as natsserver
 from events.names import FINALIZER
 from handler.link import Connect
 from handler.state import State

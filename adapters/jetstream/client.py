@@ -1,0 +1,111 @@
+"""nats-py's client (2.16) without its dangers, and how it is configured. It asks no questions.
+
+The only importer of nats.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from adapters.jetstream.options import JetStreamOptions
+
+Message: TypeAlias = Msg
+Interest: TypeAlias = Subscription
+NatsError: TypeAlias = nats.errors.Error
+
+RECONNECT_SECONDS = 0.5
+PING_SECONDS = 10
+CLOSE_SECONDS = 5.0
+
+
+class SafeClient(Client):
+    """nats-py's client without four of its dangers."""
+
+    tls_wanted = False
+
+    async def begin(self, seeds: list[str], options: JetStreamOptions, callbacks: Mapping[str, Any]) -> None:
+        """Connect; tries for ever."""
+        self.tls_wanted = seeds[0].startswith("tls://") or options.tls_ca is not None
+        settings: dict[str, Any] = {
+            "name": "jobrelay",
+            "connect_timeout": options.connect_timeout,
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": RECONNECT_SECONDS,
+            "ping_interval": PING_SECONDS,
+            "max_outstanding_pings": 2,
+            # No buffering while disconnected: who publishes has to know. With a buffer the client also swallows
+            # cancellations that hit it while it flushes a full one.
+            "pending_size": 0,
+            "skip_subject_validation": True,
+            **callbacks,
+        }
+        if options.creds is not None:
+            settings["user_credentials"] = str(options.creds)
+        if options.nkey is not None:
+            settings["nkeys_seed"] = str(options.nkey)
+        if self.tls_wanted or options.tls_cert is not None:
+            settings["tls"] = _tls(options)
+        await self.connect(seeds, **settings)
+
+    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        # A message whose header block is malformed raises in the reading task, which ends without reconnecting; the
+        # same message would come again for ever. Anybody who may publish can store one.
+        try:
+            return await super()._process_headers(headers)
+        except (IndexError, ValueError):
+            return {}
+
+    async def _process_pong(self) -> None:
+        # A flush that was cancelled, or gave up before its answer came, raises in the reading task, and ends it too.
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        # Else `tls://` to a server without TLS sends the password in clear.
+        if initial_connection and self.tls_wanted and not info.get("tls_required"):
+            raise nats.errors.SecureConnWantedError
+        await super()._process_info(info, initial_connection)
+
+    async def abandon(self) -> None:
+        """Close, in whatever state it is. Never raises."""
+        # close() raises what the broken socket raises, and does nothing after a close that was cut short.
+        with suppress(Exception):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.close()
+        await self._stop_reconnecting()
+        if self._transport is not None:
+            with suppress(Exception):
+                self._transport.close()  # type: ignore[no-untyped-call]
+                await asyncio.sleep(0)
+
+    async def _stop_reconnecting(self) -> None:
+        # The task that reconnects is cancelled once. Where that comes just as an attempt fails, wait_for loses it, and
+        # the task goes on for ever.
+        task = self._reconnection_task
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                while task is not None and not task.done():
+                    task.cancel()
+                    await asyncio.wait({task}, timeout=0.1)
+
+
+def servers(url: str) -> list[str]:
+    """`nats://user:pw@a:4222,b:4222` names the seeds of a cluster."""
+    scheme, _, rest = url.partition("://")
+    credentials, at, hosts = rest.rpartition("@")
+    return [f"{scheme}://{credentials}{at}{host.strip()}" for host in hosts.split(",") if host.strip()]
+
+
+def _tls(options: JetStreamOptions) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(options.tls_ca) if options.tls_ca else None)
+    if options.tls_cert is not None:
+        context.load_cert_chain(options.tls_cert, options.tls_key)
+    return context

@@ -1,0 +1,322 @@
+"""One connection to NATS that comes back by itself, questions with answers on it, and the JetStream API. No topics.
+
+What of nats-py is worked around is in `client`.
+"""
+
+import asyncio
+import itertools
+import logging
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from adapters import headers as stamps
+from adapters.background import running
+from adapters.base import BrokerUnavailable
+from adapters.jetstream.client import Interest, Message, NatsError, SafeClient, servers
+from adapters.jetstream.options import JetStreamOptions
+
+logger = logging.getLogger(__name__)
+
+
+STUCK_SECONDS = 30.0
+"""Without a connection for so long, the client is replaced."""
+FLUSH_SECONDS = 2
+UNSENT_LIMIT = 100_000
+_TOO_LARGE = 10054
+_BODY_ERROR = b'"error"'
+
+
+class NoResponders(BrokerUnavailable):
+    """Nobody listens on the subject: no stream has it."""
+
+
+class Forbidden(BrokerUnavailable):
+    """The user may not publish on the subject."""
+
+
+class TooLarge(BrokerUnavailable):
+    """Over the server's max_payload or the stream's max_msg_size."""
+
+
+class NotStored(BrokerUnavailable):
+    """Something answered that is no stream."""
+
+
+class ApiError(BrokerUnavailable):
+    """The server's own words. `code` is like HTTP's; `err_code` is the server's number of the error."""
+
+    def __init__(self, what: str, error: Mapping[str, Any]) -> None:
+        self.code = int(error.get("code", 500))
+        self.err_code = int(error.get("err_code", 0))
+        self.description = str(error.get("description", ""))
+        super().__init__(f"{what}: {self.description} (error {self.err_code})")
+
+
+class Connection:
+    """A client, replaced when it closed for good. Use `connection()`."""
+
+    def __init__(self, url: str, options: JetStreamOptions) -> None:
+        self._servers = servers(url)
+        self._options = options
+        self._client = SafeClient()
+        self._replies: Interest | None = None
+        self._inbox = ""
+        self._tokens = itertools.count()
+        self._waiting: dict[str, tuple[asyncio.Future[Message], str]] = {}
+        self._listeners: set[Callable[[], None]] = set()
+        self._unsent: deque[tuple[str, bytes]] = deque(maxlen=UNSENT_LIMIT)
+        self._closed = asyncio.Event()
+        self._complained = False
+        self._last_error: Exception | None = None
+        self._opening: asyncio.Timeout | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether something sent now would go out."""
+        return bool(self._client.is_connected)
+
+    @property
+    def max_payload(self) -> int:
+        """The server's limit of one message, headers included."""
+        return int(self._client.max_payload)
+
+    # Life
+
+    async def open(self) -> None:
+        """Raises `BrokerUnavailable` when there is no connection in time, naming what was tried."""
+        client = self._client = SafeClient()
+
+        async def on_closed() -> None:
+            if client is self._client:
+                self._closed.set()
+
+        callbacks = {
+            "error_cb": self._on_error,
+            "disconnected_cb": self._on_disconnected,
+            "reconnected_cb": self._restored,
+            "closed_cb": on_closed,
+        }
+        try:
+            # The client's own first connect tries for ever.
+            async with asyncio.timeout(self._options.connect_timeout) as self._opening:
+                await client.begin(self._servers, self._options, callbacks)
+                self._inbox = client.new_inbox()
+                self._replies = await client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
+        except Exception as error:
+            # Bad credential files raise whatever the parsers of keys raise.
+            await client.abandon()
+            where = ", ".join(urlsplit(server).netloc.rpartition("@")[2] for server in self._servers)
+            raise BrokerUnavailable(f"no connection to NATS at {where}: {self._last_error or error!r}") from error
+        except BaseException:
+            await client.abandon()
+            raise
+        finally:
+            self._opening = None
+
+    async def supervise(self) -> None:
+        """Replace a client that closed for good (an authorization revoked, a protocol error) or is stuck."""
+        unconnected = 0.0
+        tick = 1.0
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(tick):
+                    await self._closed.wait()
+            unconnected = 0.0 if self.connected else unconnected + tick
+            if self._client.is_closed or unconnected >= STUCK_SECONDS:
+                unconnected = 0.0
+                await self._replace()
+
+    async def _replace(self) -> None:
+        logger.warning("replacing the connection to NATS: %r", self._last_error)
+        old = self._client
+        self._on_lost()
+        await old.abandon()
+        self._closed.clear()
+        try:
+            await self.open()
+        except BrokerUnavailable as error:
+            logger.warning("%s", error)
+        else:
+            await self._restored()
+
+    async def close(self) -> None:
+        """Flush what is left and close. Never raises."""
+        client = self._client
+        if client.is_connected:
+            with suppress(Exception):
+                await client.flush(timeout=FLUSH_SECONDS)
+        if self._replies is not None:
+            with suppress(Exception):
+                await self._replies.unsubscribe()
+        await client.abandon()
+        self._on_lost()
+
+    async def _on_error(self, error: Exception) -> None:
+        self._last_error = error
+        text = str(error)
+        if self._opening is not None and (isinstance(error, ssl.SSLError) or "authorization" in text.lower()):
+            # No repetition helps.
+            self._opening.reschedule(asyncio.get_running_loop().time())
+        if not isinstance(error, OSError | TimeoutError | NatsError):
+            logger.error("a callback failed", exc_info=error)
+        elif "permissions violation" in text:
+            logger.warning("%s", text)
+            self._forbid(text)
+        elif self._complained:
+            logger.debug("nats: %r", error)
+        else:
+            self._complained = True
+            logger.warning("nats: %r", error)
+
+    def _forbid(self, text: str) -> None:
+        # The server answers a forbidden publish with an error that names the subject, and the client lower-cases it.
+        for future, subject in list(self._waiting.values()):
+            if f'publish to "{subject.lower()}"' in text and not future.done():
+                future.set_exception(Forbidden(text))
+
+    async def _on_disconnected(self) -> None:
+        self._on_lost()
+
+    def _on_lost(self) -> None:
+        # Their answers will not come on another connection.
+        for future, _ in list(self._waiting.values()):
+            if not future.done():
+                future.set_exception(BrokerUnavailable("the connection was lost before the answer"))
+
+    async def _restored(self) -> None:
+        logger.info("connected to NATS again")
+        self._complained = False
+        self._last_error = None
+        unsent, self._unsent = self._unsent, deque(maxlen=UNSENT_LIMIT)
+        for subject, payload in unsent:
+            await self.send(subject, payload)
+        for listener in list(self._listeners):
+            listener()
+
+    @asynccontextmanager
+    async def listening(self, listener: Callable[[], None]) -> AsyncIterator[None]:
+        """Call it after each reconnect. Pull requests and interests may be gone then."""
+        self._listeners.add(listener)
+        try:
+            yield
+        finally:
+            self._listeners.discard(listener)
+
+    # Talk
+
+    async def interest(self, prefix: str, callback: Callable[[Message], Awaitable[None]]) -> Interest:
+        """Subscribe to everything below `prefix`. Nothing is dropped: who pulls knows how much it asked for."""
+        try:
+            return await self._client.subscribe(f"{prefix}.*", cb=callback, pending_msgs_limit=0, pending_bytes_limit=0)
+        except (OSError, NatsError) as error:
+            raise BrokerUnavailable(f"cannot subscribe: {error!r}") from error
+
+    def new_inbox(self) -> str:
+        """A subject of our own."""
+        return str(self._client.new_inbox())
+
+    async def end(self, interest: Interest | None, *, wait: bool = False) -> None:
+        """Unsubscribe; with `wait`, only once everything the server sent before was handled. Never raises."""
+        if interest is not None:
+            with suppress(OSError, TimeoutError, NatsError):
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await (interest.drain() if wait and self.connected else interest.unsubscribe())  # type: ignore[no-untyped-call]
+
+    async def flush(self) -> None:
+        """Return once the server has read what was sent. Never raises."""
+        if self.connected:
+            with suppress(OSError, TimeoutError, NatsError):
+                await self._client.flush(timeout=FLUSH_SECONDS)
+
+    async def send(self, subject: str, payload: bytes, *, reply: str = "", keep: bool = True) -> bool:
+        """Without an answer. While disconnected it is kept and sent after the reconnect (`keep`), or lost."""
+        try:
+            if self._client.is_connected:
+                await self._client.publish(subject, payload, reply=reply)
+                return True
+        except (OSError, NatsError) as error:
+            logger.debug("not sent: %r", error)
+        if keep:
+            self._unsent.append((subject, payload))
+        return False
+
+    async def ask(
+        self, subject: str, payload: bytes = b"", *, headers: dict[str, str] | None = None, timeout: float | None = None
+    ) -> bytes:
+        """The answer. Raises `BrokerUnavailable`: lost, late, or (`NoResponders`, `Forbidden`) none possible."""
+        client = self._client
+        if not client.is_connected:
+            raise BrokerUnavailable("not connected to NATS")
+        token = str(next(self._tokens))
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._waiting[token] = (future, subject)
+        try:
+            await client.publish(subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
+            async with asyncio.timeout(timeout or self._options.publish_timeout):
+                answer = await future
+        except TimeoutError as error:
+            raise BrokerUnavailable(f"no answer on {subject} in time") from error
+        except (OSError, NatsError) as error:
+            raise BrokerUnavailable(f"not sent: {error!r}") from error
+        finally:
+            del self._waiting[token]
+        if answer.headers and answer.headers.get("Status") == "503":
+            raise NoResponders(f"nothing stores {subject}")
+        return bytes(answer.data)
+
+    async def _on_reply(self, message: Message) -> None:
+        question = self._waiting.get(message.subject[len(self._inbox) + 1 :])
+        if question is not None and not question[0].done():
+            question[0].set_result(message)
+
+    async def store(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+        """Return once a stream has it. Raises `BrokerUnavailable`, or where it is known one of the errors above."""
+        # The client compares the body alone; the server counts headers too, and closes the connection.
+        if len(body) + stamps.size(headers) > self.max_payload:
+            raise TooLarge(f"{len(body)} bytes and headers; the server takes {self.max_payload}")
+        answer = await self.ask(subject, body, headers=headers)
+        if _BODY_ERROR not in answer and b'"seq"' in answer:
+            return
+        problem = _error_in(answer)
+        if problem is None:
+            raise NotStored(f"{subject} was answered, but not by a stream")
+        if problem.get("err_code") == _TOO_LARGE:
+            raise TooLarge(f"{len(body)} bytes and headers: {problem.get('description')}")
+        raise ApiError(subject, problem)
+
+    async def api(self, call: str, request: Mapping[str, object] | None = None) -> dict[str, Any]:
+        """`STREAM.INFO.<name>` and the like. Raises `ApiError`, `BrokerUnavailable`."""
+        payload = b"" if request is None else orjson.dumps(request)
+        try:
+            answer: dict[str, Any] = orjson.loads(await self.ask(f"$JS.API.{call}", payload))
+        except NoResponders as error:
+            raise BrokerUnavailable("JetStream is not enabled on this NATS server") from error
+        if problem := answer.get("error"):
+            raise ApiError(call, problem)
+        return answer
+
+
+@asynccontextmanager
+async def connection(url: str, options: JetStreamOptions) -> AsyncIterator[Connection]:
+    """An open connection, closed afterwards."""
+    link = Connection(url, options)
+    await link.open()
+    try:
+        async with running(link.supervise()):
+            yield link
+    finally:
+        await link.close()
+
+
+def _error_in(answer: bytes) -> Mapping[str, Any] | None:
+    try:
+        problem = orjson.loads(answer).get("error")
+    except (ValueError, AttributeError):
+        return None
+    return problem if isinstance(problem, dict) else None

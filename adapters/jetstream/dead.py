@@ -1,0 +1,69 @@
+"""Works with the dead letters on NATS JetStream: they are read as any stream is, and removed by their sequence."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from adapters import headers as stamps
+from adapters.base import DeadLetter, Kind, Record, TopicRefused
+from adapters.jetstream.connection import ApiError, Connection, Forbidden, TooLarge
+from adapters.jetstream.history import history
+from adapters.jetstream.topology import Names
+from adapters.topics import origin
+
+_NOT_FOUND = (10037, 10043, 10057)
+"""No such message, as the server says it of sequences behind, between and before those it has."""
+
+
+class Letter:
+    """See the port's `DeadLetter`."""
+
+    def __init__(self, connection: Connection, names: Names, record: Record) -> None:
+        self.record = record
+        self._connection = connection
+        self._names = names
+        self._gone = False
+
+    async def replay(self) -> None:
+        """See the port."""
+        if self._gone:
+            return
+        topic = origin(self.record.topic)
+        headers = stamps.replayed(self.record.headers)
+        # Other than the original's, or it would be dropped as its duplicate. The same at every try: a replay whose
+        # confirmation or removal was lost is not stored twice, for as long as the server remembers. The time, because a
+        # stream that was deleted and made anew counts from 1 again.
+        headers["Nats-Msg-Id"] = (
+            f"replay/{self._names.stream(Kind.DEAD)}/{self.record.sequence}/{self.record.time.timestamp():.6f}"
+        )
+        try:
+            await self._connection.store(self._names.subject(topic), self.record.body, headers)
+        except TooLarge as error:
+            raise TopicRefused(topic, str(error), too_large=True) from error
+        except Forbidden as error:
+            raise TopicRefused(topic, str(error)) from error
+        await self.drop()
+
+    async def drop(self) -> None:
+        """See the port."""
+        if self._gone:
+            return
+        try:
+            await self._connection.api(
+                f"STREAM.MSG.DELETE.{self._names.stream(Kind.DEAD)}", {"seq": self.record.sequence}
+            )
+        except ApiError as error:
+            if error.err_code not in _NOT_FOUND:
+                raise
+        self._gone = True
+
+
+@asynccontextmanager
+async def dead_letters(connection: Connection, names: Names) -> AsyncIterator[AsyncIterator[DeadLetter]]:
+    """See the port's `DeadLetters`."""
+    async with history(connection, names, Kind.DEAD, key=None, follow=False, new_only=False) as records:
+        yield _letters(connection, names, records)
+
+
+async def _letters(connection: Connection, names: Names, records: AsyncIterator[Record]) -> AsyncIterator[DeadLetter]:
+    async for record in records:
+        yield Letter(connection, names, record)

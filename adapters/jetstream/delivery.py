@@ -1,0 +1,166 @@
+"""One message that a pull loop got from JetStream, and what settling it means there."""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+import orjson
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters import headers as stamps
+from adapters.base import BrokerUnavailable, Kind, Topic
+from adapters.jetstream.connection import Connection, TooLarge
+from adapters.jetstream.topology import NANOSECONDS, Names
+from events.binding import from_nats
+
+logger = logging.getLogger(__name__)
+
+ACK = b"+ACK"
+EXTEND = b"+WPI"
+LONGEST_NAK = 86_400.0
+_NO_HEADERS: Mapping[str, str] = {}
+
+
+def nak(delay: float = 0.0) -> bytes:
+    """Give it back, to be delivered again after `delay` seconds."""
+    if delay <= 0:
+        return b"-NAK"
+    return b"-NAK " + orjson.dumps({"delay": int(min(delay, LONGEST_NAK) * NANOSECONDS)})
+
+
+class Receipt:
+    """What the reply subject of a delivery says.
+
+    `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`, or with a domain and an
+    account before the stream and possibly a random token behind.
+    """
+
+    __slots__ = ("delivered", "number", "pending", "sequence", "stream", "time_ns")
+
+    def __init__(self, reply: str) -> None:
+        parts = reply.split(".")
+        at = 2 if len(parts) == 9 else 4
+        self.stream = parts[at]
+        self.delivered = int(parts[at + 2])
+        self.sequence = int(parts[at + 3])
+        self.number = int(parts[at + 4])
+        self.time_ns = int(parts[at + 5])
+        self.pending = int(parts[at + 6])
+
+
+class Owner(Protocol):
+    """Who holds a delivery until it is settled: the subscription."""
+
+    @property
+    def connection(self) -> Connection: ...
+
+    @property
+    def names(self) -> Names: ...
+
+    def forget(self, delivery: "Delivery") -> None:
+        """It was settled."""
+        ...
+
+
+class Delivery:
+    """See the port. Settling twice, or after the subscription ended, does nothing."""
+
+    __slots__ = ("_headers", "_owner", "_reply", "attempt", "body", "message_id", "settled", "topic")
+
+    def __init__(
+        self,
+        owner: Owner,
+        topic: Topic,
+        *,
+        reply: str,
+        receipt: Receipt,
+        headers: Mapping[str, str] | None,
+        body: bytes,
+    ) -> None:
+        self._owner = owner
+        self._reply = reply
+        self._headers = headers or _NO_HEADERS
+        self.topic = topic
+        self.body = body
+        self.settled = False
+        self.message_id = f"{receipt.stream}/{receipt.sequence}"
+        self.attempt = receipt.delivered if not headers else _attempt(headers, receipt.delivered)
+
+    @property
+    def replays(self) -> int:
+        """See the port."""
+        return stamps.replays(self._headers)
+
+    def event(self) -> CloudEvent:
+        """Raises `InvalidEvent`."""
+        return from_nats(self._headers, self.body)
+
+    async def ack(self) -> None:
+        """Not confirmed: an ack that is lost only brings the message again, and its effect is idempotent."""
+        await self._settle(ACK)
+
+    async def retry(self, delay: float) -> None:
+        """Raises `BrokerUnavailable` when the copy was not stored; it is still unsettled then."""
+        await self._again(delay, attempts=self.attempt)
+
+    async def defer(self, delay: float) -> None:
+        """As `retry`; the attempt that was begun does not count."""
+        await self._again(delay, attempts=self.attempt - 1)
+
+    async def _again(self, delay: float, *, attempts: int) -> None:
+        if self.settled:
+            return
+        until = time.time() + delay if delay > 0 else None
+        headers = stamps.again(self._headers, attempts=attempts, until=until)
+        # New, or the copy would be dropped as a duplicate of the original; the same at every try, so that a copy whose
+        # confirmation was lost is not stored twice.
+        headers["Nats-Msg-Id"] = f"again/{self.message_id}"
+        try:
+            await self._owner.connection.store(self._owner.names.subject(self.topic), self.body, headers)
+        except TooLarge:
+            # At the very limit our headers no longer fit. The original comes again instead; that counts as an attempt.
+            await self._settle(nak(delay))
+        else:
+            await self._settle(ACK)
+
+    async def reject(self, code: str, reason: str) -> None:
+        """Raises `BrokerUnavailable` when the dead letter was not stored; it is still unsettled then."""
+        if self.settled:
+            return
+        headers = stamps.dead(self._headers, code=code, reason=reason, origin=self.message_id, attempts=self.attempt)
+        headers["Nats-Msg-Id"] = f"dead/{self.message_id}"
+        subject = self._owner.names.subject(Topic(Kind.DEAD, str(self.topic)))
+        await self._owner.connection.store(subject, self.body, headers)
+        try:
+            await self._owner.connection.ask(self._reply, ACK)
+        except BrokerUnavailable as error:
+            # Sent or kept for the reconnect below. At worst it comes again, and its dead letter is a duplicate.
+            logger.debug("ack of dead letter %s not confirmed: %s", self.message_id, error)
+            await self._settle(ACK)
+        else:
+            self._done()
+
+    async def give_back(self) -> None:
+        """To be delivered again at once."""
+        await self._settle(nak())
+
+    async def extend(self) -> None:
+        """Another ack_wait, from now."""
+        if not self.settled:
+            await self._owner.connection.send(self._reply, EXTEND, keep=False)
+
+    async def _settle(self, verb: bytes) -> None:
+        if not self.settled:
+            self._done()
+            await self._owner.connection.send(self._reply, verb)
+
+    def _done(self) -> None:
+        self.settled = True
+        self._owner.forget(self)
+
+
+def _attempt(headers: Mapping[str, str], delivered: int) -> int:
+    # The first arrival of a message that has to wait was given back at once and is no attempt.
+    waited = stamps.NOT_BEFORE in headers and delivered > 1
+    return stamps.attempts_before(headers) + (delivered - 1 if waited else delivered)

@@ -1,0 +1,212 @@
+"""Reads a stream on NATS JetStream without consuming it: an ephemeral consumer that acknowledges nothing.
+
+It notices by itself when messages are missing, the connection was lost or the consumer is gone, and goes on with a new
+consumer behind the last record it gave.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from adapters.base import BrokerUnavailable, Kind, Record, Topic
+from adapters.jetstream.client import Interest, Message
+from adapters.jetstream.connection import Connection
+from adapters.jetstream.delivery import Receipt
+from adapters.jetstream.topology import NANOSECONDS, Names
+
+logger = logging.getLogger(__name__)
+
+BATCH = 200
+EXPIRES_SECONDS = 30
+HEARTBEAT_SECONDS = 5
+SILENT_SECONDS = 2.5 * HEARTBEAT_SECONDS
+IDLE_SECONDS = 60
+"""The server removes the consumer of a reader that asked for nothing for so long."""
+RETRY_SECONDS = 0.5
+_BATCH_BYTES = 4 << 20
+
+
+class History:
+    """Iterates records. Use `history()`."""
+
+    def __init__(self, connection: Connection, names: Names, kind: Kind, *, key: str | None, follow: bool) -> None:
+        self._connection = connection
+        self._names = names
+        self._kind = kind
+        self._stream = names.stream(kind)
+        self._filter = _filter(names, kind, key)
+        self._follow = follow
+        self._buffer: deque[Record] = deque()
+        self._next = 1
+        self._last: int | None = None
+        self._created = ""
+        self._interest: Interest | None = None
+        self._inbox = ""
+        self._asked = 0
+        self._number = 0
+        self._lost = True
+        self._ended = False
+        self._heard = asyncio.Event()
+
+    async def open(self, *, new_only: bool) -> None:
+        """Look where the stream ends. Raises `BrokerUnavailable` when there is none."""
+        info = await self._connection.api(f"STREAM.INFO.{self._stream}")
+        last = int(info["state"]["last_seq"])
+        self._created = str(info["created"])
+        self._next = last + 1 if new_only else 1
+        self._last = None if self._follow else last
+        self._ended = self._last is not None and self._next > self._last
+
+    def __aiter__(self) -> AsyncIterator[Record]:
+        return self
+
+    async def __anext__(self) -> Record:
+        while not self._buffer:
+            if self._ended:
+                raise StopAsyncIteration
+            await self._more()
+        record = self._buffer.popleft()
+        self._next = record.sequence + 1
+        if self._last is not None and record.sequence >= self._last:
+            self._ended = True
+            self._buffer.clear()
+            if record.sequence > self._last:
+                raise StopAsyncIteration
+        return record
+
+    def lose(self) -> None:
+        """Begin again behind the last record: the connection is another."""
+        self._lost = True
+        self._heard.set()
+
+    async def close(self) -> None:
+        """The server removes the consumer after a while; sooner when it can be told."""
+        await self._connection.end(self._interest)
+        if self._interest is not None:
+            await self._connection.send(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._consumer}", b"", keep=False)
+
+    @property
+    def _consumer(self) -> str:
+        return self._inbox.rpartition(".")[2]
+
+    async def _more(self) -> None:
+        self._heard.clear()
+        try:
+            if self._lost:
+                await self._attach()
+            if not self._asked:
+                await self._pull()
+        except BrokerUnavailable as error:
+            if not self._follow:
+                raise
+            logger.debug("history of %s: %s", self._stream, error)
+            self._lost = True
+            await asyncio.sleep(RETRY_SECONDS)
+            return
+        try:
+            async with asyncio.timeout(SILENT_SECONDS):
+                await self._heard.wait()
+        except TimeoutError:
+            self._lost = True
+
+    async def _attach(self) -> None:
+        await self.close()
+        self._interest = None
+        self._buffer.clear()
+        self._asked = 0
+        self._number = 0
+        info = await self._connection.api(f"STREAM.INFO.{self._stream}")
+        if str(info["created"]) != self._created:
+            # Deleted and created anew: its sequences began again.
+            self._created = str(info["created"])
+            self._next = 1
+        self._inbox = self._connection.new_inbox()
+        name = self._consumer
+        self._interest = await self._connection.interest(self._inbox, self._on_message)
+        config: dict[str, Any] = {
+            "name": name,
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": self._next,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "filter_subject": self._filter,
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": IDLE_SECONDS * NANOSECONDS,
+        }
+        request = {"stream_name": self._stream, "action": "create", "config": config}
+        await self._connection.api(f"CONSUMER.CREATE.{self._stream}.{name}.{self._filter}", request)
+        self._lost = False
+
+    async def _pull(self) -> None:
+        wait = b'"expires":%d,"idle_heartbeat":%d' % (EXPIRES_SECONDS * NANOSECONDS, HEARTBEAT_SECONDS * NANOSECONDS)
+        size = max(_BATCH_BYTES, 2 * self._connection.max_payload)
+        request = b'{"batch":%d,"max_bytes":%d,%s}' % (BATCH, size, wait if self._follow else b'"no_wait":true')
+        self._asked = BATCH
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
+        if not await self._connection.send(subject, request, reply=f"{self._inbox}.0", keep=False):
+            raise BrokerUnavailable("not connected to NATS")
+
+    async def _on_message(self, message: Message) -> None:
+        if self._lost:
+            return
+        if message.reply:
+            self._on_record(message)
+        else:
+            self._on_status(message)
+        self._heard.set()
+
+    def _on_record(self, message: Message) -> None:
+        receipt = Receipt(message.reply)
+        self._asked -= 1
+        self._number += 1
+        if receipt.number != self._number:
+            self._lost = True
+            return
+        self._buffer.append(
+            Record(
+                topic=Topic(self._kind, self._names.key(self._kind, message.subject)),
+                sequence=receipt.sequence,
+                time=datetime.fromtimestamp(receipt.time_ns / NANOSECONDS, UTC),
+                headers=message.headers or {},
+                body=message.data,
+            )
+        )
+
+    def _on_status(self, message: Message) -> None:
+        headers = message.headers or {}
+        status = headers.get("Status", "")
+        if status == "100":
+            return
+        if status == "404" and not self._follow:
+            self._ended = True
+        elif status in ("404", "408") or "MaxBytes" in headers.get("Description", ""):
+            self._asked = 0
+        else:
+            self._lost = True
+
+
+@asynccontextmanager
+async def history(
+    connection: Connection, names: Names, kind: Kind, *, key: str | None, follow: bool, new_only: bool
+) -> AsyncIterator[AsyncIterator[Record]]:
+    """See the port's `Log`."""
+    if kind not in (Kind.LIFECYCLE, Kind.DEAD):
+        raise ValueError(f"{kind} has no history")
+    reader = History(connection, names, kind, key=key, follow=follow)
+    await reader.open(new_only=new_only)
+    async with connection.listening(reader.lose):
+        try:
+            yield reader
+        finally:
+            await reader.close()
+
+
+def _filter(names: Names, kind: Kind, key: str | None) -> str:
+    """`jobrelay.lifecycle.*.42.>` for the key pattern `*.42.#`."""
+    pattern = "#" if key is None else key
+    return names.subject(Topic(kind, ".".join(">" if part == "#" else part for part in pattern.split("."))))

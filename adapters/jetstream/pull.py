@@ -1,0 +1,266 @@
+"""Our own pull loop on NATS JetStream: several lanes within one prefetch, extension, drain. It publishes nothing.
+
+nats-py's `fetch` stalls (issue 986), waits out its timeout after a reconnect and takes a deleted consumer for an empty
+one. Here each lane has either one *watch* (a long pull request of one message, with heartbeats, so that a message on an
+idle lane arrives at once) or *grabs* (requests for messages that are known to wait, answered at once). Never more than
+the prefetch is handed out; what was asked for and what waits here counts in it, but for one message of each other lane.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from adapters import headers as stamps
+from adapters.background import running
+from adapters.base import BrokerUnavailable, Kind
+from adapters.jetstream.client import Interest, Message
+from adapters.jetstream.connection import Connection
+from adapters.jetstream.delivery import Delivery, Receipt, nak
+from adapters.jetstream.lane import Lane, plan
+from adapters.jetstream.options import JetStreamOptions
+from adapters.jetstream.topology import NANOSECONDS, Names, lanes_of
+from adapters.lanes import Turns
+
+logger = logging.getLogger(__name__)
+
+EXPIRES_SECONDS = 30
+HEARTBEAT_SECONDS = 5
+SILENT_SECONDS = 2.5 * HEARTBEAT_SECONDS
+TICK_SECONDS = 0.25
+_WATCH = b'{"batch":1,"expires":%d,"idle_heartbeat":%d}' % (
+    EXPIRES_SECONDS * NANOSECONDS,
+    HEARTBEAT_SECONDS * NANOSECONDS,
+)
+_GRAB = b'{"batch":%d,"no_wait":true}'
+
+
+class PullSubscription:
+    """See the port's `Subscription`. Use `subscription()`."""
+
+    def __init__(
+        self, connection: Connection, names: Names, kind: Kind, *, prefetch: int, options: JetStreamOptions
+    ) -> None:
+        self.connection = connection
+        self.names = names
+        weights = options.lane_weights if kind is Kind.REQUESTS else {"": 1}
+        self._next = f"$JS.API.CONSUMER.MSG.NEXT.{names.stream(kind)}"
+        self._lanes = {
+            topic.key: Lane(topic=topic, consumer=names.consumer(topic), weight=weights[topic.key])
+            for topic in lanes_of(kind)
+        }
+        self._turns = Turns(weights)
+        self._prefetch = prefetch
+        # While one lane uses the whole prefetch, each other one can still bring a message.
+        self._capacity = prefetch + len(self._lanes) - 1
+        self._ack_wait = options.ack_wait
+        self._unsettled: set[Delivery] = set()
+        self._handed_out = 0
+        self._interests: dict[str, Interest] = {}
+        self._inboxes: dict[str, str] = {}
+        self._attach = True
+        self._paused = False
+        self._closed = False
+        self._wake = asyncio.Event()
+        self._ready = asyncio.Event()
+
+    # The port
+
+    def __aiter__(self) -> AsyncIterator[Delivery]:
+        return self
+
+    async def __anext__(self) -> Delivery:
+        while not self._closed:
+            if self._handed_out < self._prefetch:
+                waiting = [key for key, lane in self._lanes.items() if lane.buffer]
+                if waiting:
+                    key = waiting[0] if len(waiting) == 1 else self._turns.take(waiting)
+                    return self._hand_out(self._lanes[key])
+            self._ready.clear()
+            await self._ready.wait()
+        raise StopAsyncIteration
+
+    def _hand_out(self, lane: Lane) -> Delivery:
+        self._handed_out += 1
+        if len(lane.buffer) == 1:
+            self._wake.set()
+        return lane.buffer.popleft()
+
+    def pause(self) -> None:
+        """The pump asks no more. What it has asked for still comes: taken back, it could be lost on its way."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """The pump goes on asking."""
+        self._paused = False
+        self._wake.set()
+
+    def close(self) -> None:
+        """The pump gives back what was not handed out."""
+        self._closed = True
+        self._wake.set()
+        self._ready.set()
+
+    # The owner of deliveries
+
+    def forget(self, delivery: Delivery) -> None:
+        """It was settled: its place is free."""
+        self._unsettled.discard(delivery)
+        self._lanes[delivery.topic.key].held -= 1
+        self._handed_out -= 1
+        self._wake.set()
+        self._ready.set()
+
+    # The pump
+
+    def reattach(self) -> None:
+        """After a reconnect: what was asked for is forgotten, and asked for again."""
+        self._attach = True
+        self._wake.set()
+
+    async def pump(self) -> None:
+        """Ask for messages until closed, then hand back what was not handed out."""
+        while not self._closed:
+            self._wake.clear()
+            if not self._paused and self.connection.connected:
+                await self._round()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._wake.wait()
+        await self.stop()
+
+    async def _round(self) -> None:
+        now = asyncio.get_running_loop().time()
+        attach, self._attach = self._attach, False
+        try:
+            for lane in self._lanes.values():
+                if attach or (lane.asked and now - lane.seen > SILENT_SECONDS):
+                    await self._interest(lane, now)
+            for lane, batch in plan(tuple(self._lanes.values()), capacity=self._capacity, now=now):
+                await self._pull(lane, batch, now)
+        except BrokerUnavailable as error:
+            logger.debug("not pulling: %s", error)
+            self._attach = True
+
+    async def _interest(self, lane: Lane, now: float) -> None:
+        # A new inbox each time: requests of before, if the broker still has them, must not bring more than there is
+        # room for.
+        key = lane.topic.key
+        await self.connection.end(self._interests.pop(key, None))
+        lane.forget_requests()
+        lane.seen = now
+        inbox = self._inboxes[key] = self.connection.new_inbox()
+
+        async def on_message(message: Message) -> None:
+            await self._on_message(lane, message)
+
+        self._interests[key] = await self.connection.interest(inbox, on_message)
+
+    async def _pull(self, lane: Lane, batch: int, now: float) -> None:
+        if not lane.asked:
+            lane.seen = now
+        request = lane.ask(batch)
+        sent = await self.connection.send(
+            f"{self._next}.{lane.consumer}",
+            _GRAB % batch if batch else _WATCH,
+            reply=f"{self._inboxes[lane.topic.key]}.{request}",
+            keep=False,
+        )
+        if not sent:
+            raise BrokerUnavailable("not connected to NATS")
+
+    # What comes
+
+    async def _on_message(self, lane: Lane, message: Message) -> None:
+        lane.seen = asyncio.get_running_loop().time()
+        if not message.reply:
+            # Only the broker's own status messages have no reply subject; a publisher can forge the rest.
+            self._on_status(lane, message)
+            return
+        receipt = Receipt(message.reply)
+        if lane.failing:
+            self._works(lane)
+        lane.arrived(receipt.pending, again=receipt.delivered > 1, capacity=self._capacity)
+        rest = _rest(message) if message.headers else 0.0
+        if self._closed or rest > 0:
+            await self.connection.send(message.reply, nak(rest))
+            self._wake.set()
+            return
+        delivery = Delivery(
+            self, lane.topic, reply=message.reply, receipt=receipt, headers=message.headers, body=message.data
+        )
+        lane.held += 1
+        lane.buffer.append(delivery)
+        self._unsettled.add(delivery)
+        if lane.idle:
+            self._wake.set()
+        self._ready.set()
+
+    def _on_status(self, lane: Lane, message: Message) -> None:
+        headers = message.headers or {}
+        status = headers.get("Status", "")
+        if status != "100":
+            lane.ended(message.subject.rpartition(".")[2])
+            self._wake.set()
+        if status in ("100", "404", "408"):
+            if status == "404":
+                lane.backlog = 0
+            self._works(lane)
+            return
+        reason = "no such stream or consumer" if status == "503" else headers.get("Description", "").strip()
+        if not lane.failing:
+            logger.warning("%s: %s %s; trying until it is back", lane.consumer, status, reason)
+        lane.failed(lane.seen)
+
+    def _works(self, lane: Lane) -> None:
+        if lane.works():
+            logger.info("%s: back", lane.consumer)
+
+    # Extension and the end
+
+    async def extend(self) -> None:
+        """For as long as this process lives and holds them, nobody else gets them."""
+        while True:
+            await asyncio.sleep(self._ack_wait / 3)
+            for delivery in tuple(self._unsettled):
+                await delivery.extend()
+
+    async def stop(self) -> None:
+        """End all requests and give back what was not handed out."""
+        self._closed = True
+        # What the broker sent before it read this still arrives, and is given back on arrival.
+        while self._interests:
+            _, interest = self._interests.popitem()
+            await self.connection.end(interest, wait=True)
+        for lane in self._lanes.values():
+            while lane.buffer:
+                self._handed_out += 1
+                await lane.buffer.popleft().give_back()
+
+    async def give_back(self) -> None:
+        """Everything unsettled: the block that could settle it is over."""
+        for delivery in tuple(self._unsettled):
+            await delivery.give_back()
+        await self.connection.flush()
+
+
+@asynccontextmanager
+async def subscription(
+    connection: Connection, names: Names, kind: Kind, *, prefetch: int, options: JetStreamOptions
+) -> AsyncIterator[PullSubscription]:
+    """Pulls while it is iterated. On exit everything unsettled goes back at once."""
+    pull = PullSubscription(connection, names, kind, prefetch=prefetch, options=options)
+    try:
+        async with connection.listening(pull.reattach), running(pull.extend()), running(pull.pump()):
+            yield pull
+    finally:
+        await pull.stop()
+        await pull.give_back()
+
+
+def _rest(message: Message) -> float:
+    """Seconds until the message may be handed out."""
+    until = stamps.not_before(message.headers or {})
+    # A little more, so that it is not early by a rounding and has to wait again.
+    return 0.0 if until is None or (rest := until - time.time()) <= 0 else rest + 0.005

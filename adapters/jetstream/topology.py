@@ -1,0 +1,147 @@
+"""The streams and consumers of one installation on NATS JetStream, and how existing ones may differ. Pure data.
+
+Field names and values are the server's own JSON API's (durations in nanoseconds), so what is wanted can be compared
+with what `STREAM.INFO` and `CONSUMER.INFO` answer.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from adapters.base import Kind, Topic
+from adapters.headers import RESERVE
+from adapters.jetstream.options import JetStreamOptions
+from adapters.lanes import LANES
+
+NANOSECONDS = 1_000_000_000
+_DAY = 86_400 * NANOSECONDS
+_INSTANCE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_LANE_NAMES = {lane: lane or "normal" for lane in LANES}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consumer:
+    """A durable pull consumer: one lane, or control."""
+
+    name: str
+    topic: Topic
+    config: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """`config` is what it is created with; of an existing one only the fields in `compared` must be so."""
+
+    name: str
+    config: Mapping[str, object]
+    compared: frozenset[str]
+    consumers: tuple[Consumer, ...] = ()
+
+
+class Names:
+    """Streams, subjects and consumers of an installation. Raises ValueError for a name that cannot be one."""
+
+    def __init__(self, instance: str) -> None:
+        if not _INSTANCE.fullmatch(instance):
+            raise ValueError(f"instance {instance!r}: lower-case letters, digits and inner hyphens only")
+        self.instance = instance
+
+    def stream(self, kind: Kind) -> str:
+        """`JOBRELAY_REQUESTS`."""
+        return f"{self.instance.upper()}_{kind.upper()}"
+
+    def subject(self, topic: Topic) -> str:
+        """`jobrelay.requests.high`; of a REPLY topic its key."""
+        return topic.key if topic.kind is Kind.REPLY else f"{self.instance}.{topic}"
+
+    def key(self, kind: Kind, subject: str) -> str:
+        """The reverse: the key of the topic that has this subject."""
+        return subject.removeprefix(f"{self.instance}.{kind}").removeprefix(".")
+
+    def consumer(self, topic: Topic) -> str:
+        """`jobrelay-high`, `jobrelay-control`."""
+        return f"{self.instance}-{_LANE_NAMES[topic.key] if topic.kind is Kind.REQUESTS else topic.kind}"
+
+
+def lanes_of(kind: Kind) -> tuple[Topic, ...]:
+    """What a subscription to `kind` consumes."""
+    return tuple(Topic(kind, lane) for lane in LANES) if kind is Kind.REQUESTS else (Topic(kind),)
+
+
+def streams(names: Names, *, max_payload: int, options: JetStreamOptions) -> tuple[Stream, ...]:
+    """What one installation needs, for a server that takes messages of `max_payload` bytes."""
+    # A dead letter is the message with a reason beside it, and has to fit as well.
+    queue: Mapping[str, object] = {"retention": "workqueue", "max_msg_size": max(max_payload - RESERVE, 1024)}
+    max_bytes = 1 << 30 if options.requests_max_bytes is None else options.requests_max_bytes
+    bounded = {"discard": "new", "max_bytes": max_bytes, "duplicate_window": 600 * NANOSECONDS}
+    lifecycle = {"retention": "limits", "max_age": 7 * _DAY, "duplicate_window": 600 * NANOSECONDS}
+    dead = {"retention": "limits", "max_age": 30 * _DAY}
+    return (
+        _stream(names, Kind.REQUESTS, {**queue, **bounded}, options),
+        _stream(names, Kind.CONTROL, queue, options),
+        _stream(names, Kind.LIFECYCLE, lifecycle, options),
+        _stream(names, Kind.DEAD, dead, options),
+    )
+
+
+def _stream(names: Names, kind: Kind, fields: Mapping[str, object], options: JetStreamOptions) -> Stream:
+    queue = fields["retention"] == "workqueue"
+    topics = lanes_of(kind) if queue else ()
+    subjects = sorted(names.subject(topic) for topic in topics) or [f"{names.subject(Topic(kind))}.>"]
+    config = {
+        "name": names.stream(kind),
+        "subjects": subjects,
+        "storage": "file",
+        "num_replicas": options.replicas or 1,
+        **fields,
+    }
+    free = {"num_replicas": options.replicas, "max_bytes": options.requests_max_bytes}
+    return Stream(
+        name=names.stream(kind),
+        config=config,
+        compared=frozenset(field for field in config if field not in free or free[field] is not None),
+        consumers=tuple(_consumer(names, topic, options) for topic in topics),
+    )
+
+
+def _consumer(names: Names, topic: Topic, options: JetStreamOptions) -> Consumer:
+    name = names.consumer(topic)
+    config = {
+        "name": name,
+        "durable_name": name,
+        "filter_subject": names.subject(topic),
+        "deliver_policy": "all",
+        "ack_policy": "explicit",
+        "ack_wait": int(options.ack_wait * NANOSECONDS),
+        # Without end: at its limit a work queue keeps the message for ever and delivers it to nobody.
+        "max_deliver": -1,
+        "max_ack_pending": -1,
+        "replay_policy": "instant",
+    }
+    return Consumer(name=name, topic=topic, config=config)
+
+
+def stream_drift(stream: Stream, found: Mapping[str, object]) -> Iterator[str]:
+    """One sentence for each field of an existing stream that breaks what we promise."""
+    for field in sorted(stream.compared):
+        wanted, is_now = stream.config[field], found.get(field)
+        if not _suits(field, wanted, is_now):
+            yield f"stream {stream.name}: {field} is {is_now!r}, not {wanted!r}"
+
+
+def consumer_drift(stream: Stream, consumer: Consumer, found: Mapping[str, object]) -> Iterator[str]:
+    """One sentence for each field of an existing consumer that differs."""
+    for field, wanted in sorted(consumer.config.items()):
+        if found.get(field) != wanted:
+            yield f"consumer {consumer.name} of {stream.name}: {field} is {found.get(field)!r}, not {wanted!r}"
+    if found.get("backoff"):
+        yield f"consumer {consumer.name} of {stream.name}: backoff replaces ack_wait, and has to go"
+
+
+def _suits(field: str, wanted: object, found: object) -> bool:
+    if field == "subjects":
+        return isinstance(found, list) and sorted(found) == wanted
+    if field == "max_msg_size":
+        # A lower limit keeps the promise too: the server's max_payload may have been raised since.
+        return isinstance(found, int) and isinstance(wanted, int) and 0 < found <= wanted
+    return found == wanted

@@ -1,0 +1,136 @@
+"""The broker port on RabbitMQ, over AMQP 0.9.1. What each part does is in the modules it imports.
+
+RabbitMQ drops no repeats: a message published twice is stored twice, and who consumes it recognises it by its event.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters import headers as stamps
+from adapters.base import DeadLetter, Depth, Kind, Record, Topic, TopicRefused
+from adapters.rabbitmq.client import Refused
+from adapters.rabbitmq.connection import Connection, connection
+from adapters.rabbitmq.consume import Subscription, subscription
+from adapters.rabbitmq.dead import dead_letters
+from adapters.rabbitmq.declare import Declarer
+from adapters.rabbitmq.history import history
+from adapters.rabbitmq.message import properties_of
+from adapters.rabbitmq.options import RabbitMQOptions
+from adapters.rabbitmq.publisher import Publisher, forbidden, too_large
+from adapters.rabbitmq.topology import KEY_LIMIT, Names
+from adapters.topics import refusal
+from events.binding import to_amqp
+from events.names import DEFAULT_INSTANCE
+
+
+class RabbitMQBroker:
+    """One installation on one RabbitMQ server or cluster. Use `connect()`."""
+
+    name = "rabbitmq"
+
+    def __init__(self, publishing: Connection, consuming: Connection, names: Names) -> None:
+        # Two: on an alarm the server stops reading from connections that publish, and acks have to go on.
+        self._publishing = publishing
+        self._consuming = consuming
+        self._names = names
+        self._publisher = Publisher(publishing)
+        self._declarer = Declarer(consuming, names)
+        self._subscriptions: set[Subscription] = set()
+
+    @property
+    def connected(self) -> bool:
+        """False while one of its two connections is being made anew."""
+        return self._publishing.connected and self._consuming.connected
+
+    # Publisher
+
+    async def publish(self, topic: Topic, event: CloudEvent, *, message_id: str | None = None) -> None:
+        """See the port. `BrokerUnavailable` at once while disconnected or blocked by an alarm: nothing is buffered."""
+        if reason := refusal(topic) or _too_long(topic):
+            raise TopicRefused(topic, reason)
+        content_type, body = to_amqp(event)
+        limit = self._publishing.options.max_message_bytes
+        if len(body) > limit:
+            raise TopicRefused(topic, f"{len(body)} bytes; {limit} are allowed", too_large=True)
+        name = stamps.sendable(message_id) if message_id else stamps.message_id(topic.kind, event)
+        properties = properties_of(message_id=name[:KEY_LIMIT], content_type=content_type)
+        # Subscribers bind queues of their own beside the log.
+        log = self._names.queue(topic) if topic.kind in (Kind.LIFECYCLE, Kind.REPLY) else None
+        try:
+            await self._publisher.store(self._names.exchange(topic.kind), topic.key, body, properties, needs=log)
+        except Refused as error:
+            if too_large(error):
+                raise TopicRefused(topic, str(error), too_large=True) from error
+            if forbidden(error):
+                raise TopicRefused(topic, str(error)) from error
+            raise
+
+    # Subscription and log
+
+    @asynccontextmanager
+    async def subscribe(self, kind: Kind, *, prefetch: int) -> AsyncIterator[Subscription]:
+        """See the port. Raises ValueError for a kind that is not consumed."""
+        if kind not in (Kind.REQUESTS, Kind.CONTROL):
+            raise ValueError(f"{kind} is read, not consumed")
+        async with subscription(self._consuming, self._publisher, self._names, kind, prefetch=prefetch) as consumer:
+            self._subscriptions.add(consumer)
+            try:
+                yield consumer
+            finally:
+                self._subscriptions.discard(consumer)
+
+    def history(
+        self, kind: Kind, *, key: str | None = None, follow: bool = False, new_only: bool = False
+    ) -> AbstractAsyncContextManager[AsyncIterator[Record]]:
+        """See the port. With `follow` it survives lost connections; without, it raises `BrokerUnavailable`."""
+        return history(self._consuming, self._names, kind, key=key, follow=follow, new_only=new_only)
+
+    def dead_letters(self) -> AbstractAsyncContextManager[AsyncIterator[DeadLetter]]:
+        """See the port. Raises `BrokerUnavailable` on entry when somebody else works with them."""
+        return dead_letters(self._consuming, self._publisher, self._names)
+
+    # Topology
+
+    async def declare(self) -> None:
+        """See the port."""
+        await self._declarer.declare()
+
+    async def check(self) -> None:
+        """See the port."""
+        await self._declarer.check()
+
+    async def depth(self) -> Mapping[Topic, Depth]:
+        """See the port. What waits in the delay queues is in none of them."""
+        unsettled: Counter[Topic] = Counter()
+        for consumer in self._subscriptions:
+            unsettled.update(consumer.unsettled)
+        return await self._declarer.depth(unsettled)
+
+    async def close(self) -> None:
+        """Never raises."""
+        await self._publisher.close()
+
+
+@asynccontextmanager
+async def connect(
+    url: str, *, instance: str = DEFAULT_INSTANCE, options: RabbitMQOptions | None = None
+) -> AsyncIterator[RabbitMQBroker]:
+    """A connected broker that reconnects by itself. Raises `BrokerUnavailable` when it cannot be reached in time."""
+    options = options or RabbitMQOptions()
+    names = Names(instance)
+    async with (
+        connection(url, options, purpose="publish") as publishing,
+        connection(url, options, purpose="consume") as consuming,
+    ):
+        broker = RabbitMQBroker(publishing, consuming, names)
+        try:
+            yield broker
+        finally:
+            await broker.close()
+
+
+def _too_long(topic: Topic) -> str | None:
+    return f"longer than {KEY_LIMIT} bytes" if len(topic.key.encode()) > KEY_LIMIT else None

@@ -1,0 +1,316 @@
+"""aio-pika (10.2) without its dangers: how it is connected, what its errors mean. It knows no queues of ours.
+
+The only importer of aio-pika and of what it is made of. Its plain connection, not the robust one: that restores queues
+as it knew them, and one that was deleted or declared anew keeps all of it from coming back. On its channels the AMQP
+methods themselves are called (`get_underlay_channel`): what is settled and when is ours to say.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, TypeAlias
+
+import aio_pika
+import aiormq
+import aiormq.exceptions as failures
+import pamqp.common
+import pamqp.encode
+import pamqp.frame
+from aio_pika.abc import UnderlayConnection
+from aiormq.abc import DeliveredMessage
+from aiormq.connection import TransportFactory
+from pamqp.commands import Basic
+from yarl import URL
+
+from adapters.base import BrokerUnavailable
+from adapters.rabbitmq.options import RabbitMQOptions
+
+Channel: TypeAlias = aiormq.Channel
+Message: TypeAlias = DeliveredMessage
+Properties: TypeAlias = Basic.Properties
+Cancelled: TypeAlias = Basic.Cancel
+Headers: TypeAlias = Mapping[str, Any]
+
+CLOSE_SECONDS = 5.0
+_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (failures.ChannelAccessRefused, 403),
+    (failures.ChannelNotFoundEntity, 404),
+    (failures.ChannelLockedResource, 405),
+    (failures.ChannelPreconditionFailed, 406),
+)
+_METHOD, _HEADER = b"\x01", b"\x02"
+_CLOSE = b"\x00\x0a\x00\x32"
+_WITH_ROUTING_KEY = (b"\x00\x3c\x00\x32", b"\x00\x3c\x00\x3c", b"\x00\x3c\x00\x47")
+
+
+class Refused(BrokerUnavailable):
+    """The server closed the channel because of what was asked: `code` 403, 404, 405, 406 or another."""
+
+    def __init__(self, what: str, code: int, text: str) -> None:
+        super().__init__(f"{what}: {text} ({code})")
+        self.code = code
+        self.text = text
+
+
+class Unroutable(BrokerUnavailable):
+    """No queue is bound for it."""
+
+
+class NotTaken(BrokerUnavailable):
+    """The queue did not take it: full, or without a leader."""
+
+
+class _Wire(aiormq.Connection):
+    # With a bound, publishes wait for room while the server closes their channel, and are sent after that was
+    # acknowledged: for which the server closes the connection. Who publishes waits for confirmations anyway.
+    FRAME_BUFFER_SIZE = 0
+
+
+class _Underlay(UnderlayConnection):
+    @classmethod
+    async def make_connection(cls, url: URL, timeout: Any = None, **options: Any) -> aiormq.abc.AbstractConnection:
+        properties = options.pop("client_properties")
+        wire = _Wire(url, context=options["context"], transport_factory=options["transport_factory"])
+        try:
+            await wire.connect(client_properties=properties)
+        except BaseException:
+            await _abandon(wire)
+            raise
+        return wire
+
+
+class Client(aio_pika.Connection):
+    """aio-pika's connection on a wire that survives what anybody may send. Use `open_client`."""
+
+    def __init__(self, url: URL, *, tls: ssl.SSLContext | None, name: str) -> None:
+        super().__init__(url, ssl_context=tls, client_properties={"connection_name": name})
+        self.factory = _Transport()
+
+    def __del__(self) -> None:
+        # aio-pika's own begins to close, in whatever loop there is then. Who opens a client abandons it.
+        pass
+
+    async def connect(self, timeout: Any = None) -> None:
+        self.transport = await _Underlay.connect(
+            self.url, self._on_connection_close, timeout, transport_factory=self.factory, **self.kwargs
+        )
+
+    @property
+    def wire(self) -> aiormq.Connection | None:
+        """The connection itself, while there is one."""
+        found = None if self.transport is None else self.transport.connection
+        return found if isinstance(found, aiormq.Connection) else None
+
+    @property
+    def opened(self) -> bool:
+        """Whether something sent now would go out."""
+        return self.wire is not None and self.wire.is_opened
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the server said that it reads no more publishes, for want of memory or disk."""
+        if self.wire is None:
+            return False
+        ready = self.wire.ready()
+        try:
+            ready.send(None)
+        except StopIteration:
+            return False
+        ready.close()
+        return True
+
+    async def open_channel(self, *, confirms: bool) -> Channel:
+        """Raises what `translated` turns into `BrokerUnavailable`."""
+        channel = self.channel(publisher_confirms=confirms, on_return_raises=confirms)
+        await channel.initialize()
+        return await channel.get_underlay_channel()  # type: ignore[return-value]
+
+    async def abandon(self) -> None:
+        """Close, in whatever state it is. Never raises."""
+        if self.wire is not None:
+            await _abandon(self.wire)
+        with suppress(Exception):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.close()
+
+
+async def open_client(url: str, options: RabbitMQOptions, *, purpose: str) -> Client:
+    """A connection named `jobrelay-<purpose>`. Raises what `translated` turns into `BrokerUnavailable`."""
+    # What they have to say they raise as well; at ERROR, with tracebacks, once for every attempt to reconnect.
+    for library in ("aiormq", "aio_pika"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    where = URL(url)
+    if "heartbeat" not in where.query:
+        # The default of 60 s notices a dead peer after three minutes.
+        where = where.update_query(heartbeat=options.heartbeat)
+    client = Client(where, tls=_tls(options), name=f"jobrelay-{purpose}")
+    try:
+        await client.connect()
+    except failures.AMQPError as error:
+        await client.abandon()
+        # The library says which frame it expected, and not what the server said.
+        if client.factory.farewell:
+            raise failures.AMQPConnectionError(client.factory.farewell) from error
+        raise
+    except BaseException:
+        await client.abandon()
+        raise
+    return client
+
+
+async def _abandon(wire: aiormq.Connection) -> None:
+    if not hasattr(wire, "_writer_task"):
+        return
+    with suppress(Exception):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await wire.close()
+
+
+def closing(channel: Channel) -> bool:
+    """Whether it is closed, or will be before anything that is sent on it now arrives."""
+    return channel.is_closed or channel._close_exception is not None  # noqa: SLF001 - nothing else tells so early
+
+
+def location(url: str) -> str:
+    """Host and port, and nothing secret."""
+    parsed = URL(url)
+    return f"{parsed.host}:{parsed.port or (5671 if parsed.scheme == 'amqps' else 5672)}"
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn whatever the client raises into `BrokerUnavailable`, or the errors above. Cancelling the task stays that."""
+    task = asyncio.current_task()
+    cancelling = task.cancelling() if task else 0
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        # Who waits on a channel that is closed gets this as well, without having been cancelled.
+        if task is None or task.cancelling() > cancelling:
+            raise
+        raise BrokerUnavailable(f"{what}: the channel was closed") from error
+    except failures.PublishError as error:
+        raise Unroutable(f"{what}: no queue is bound for it") from error
+    except failures.DeliveryError as error:
+        raise NotTaken(f"{what}: the queue did not take it") from error
+    except failures.ChannelClosed as error:
+        code = next((code for kind, code in _CODES if isinstance(error, kind)), error.args[0] if error.args else 0)
+        raise Refused(what, code if isinstance(code, int) else 0, _text(error)) from error
+    except TimeoutError as error:
+        raise BrokerUnavailable(f"{what}: no answer in time") from error
+    except (failures.AMQPError, OSError, RuntimeError, EOFError) as error:
+        raise BrokerUnavailable(f"{what}: {_text(error)}") from error
+
+
+def sendable(headers: Headers, *, limit: int) -> dict[str, Any]:
+    """Those that can be sent, in at most `limit` bytes: a frame of headers is never split. The longest are left out."""
+    sizes: dict[str, int] = {}
+    for name, value in headers.items():
+        with suppress(TypeError, ValueError, OverflowError):
+            sizes[name] = len(pamqp.encode.field_table({name: value}))
+    total = sum(sizes.values())
+    for name in sorted(sizes, key=lambda name: sizes[name], reverse=True):
+        if total <= limit:
+            break
+        total -= sizes.pop(name)
+    return {name: value for name, value in headers.items() if name in sizes}
+
+
+def _text(error: BaseException) -> str:
+    return str(error.args[-1]) if error.args and error.args[-1] else repr(error)
+
+
+def _tls(options: RabbitMQOptions) -> ssl.SSLContext | None:
+    if options.tls_ca is None and options.tls_cert is None:
+        return None
+    context = ssl.create_default_context(cafile=str(options.tls_ca) if options.tls_ca else None)
+    if options.tls_cert is not None:
+        context.load_cert_chain(options.tls_cert, options.tls_key)
+    return context
+
+
+class _Transport(TransportFactory):
+    def __init__(self) -> None:
+        self._reader: _Reader | None = None
+
+    @property
+    def farewell(self) -> str:
+        """Why the server closed the connection, in its words."""
+        return self._reader.farewell if self._reader else ""
+
+    async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        provider = kwargs.pop("ssl_context_provider")
+        context = await provider.get_context() if url.scheme == "amqps" else None
+        reader, writer = await asyncio.open_connection(host=url.host, port=url.port, ssl=context, **kwargs)
+        self._reader = _Reader(reader)
+        return self._reader, writer
+
+
+class _Reader(asyncio.StreamReader):
+    """Frames that the client cannot decode, made such that it can.
+
+    Anybody who may publish can send a header, a timestamp or a routing key that raises in the reading task. That ends
+    the connection, and the same message comes again for ever.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
+        self._reader = reader
+        self._head = b""
+        self.farewell = ""
+
+    def at_eof(self) -> bool:
+        return self._reader.at_eof()
+
+    async def readexactly(self, n: int) -> bytes:
+        data = await self._reader.readexactly(n)
+        # A frame is read in three pieces: its type, channel and length, payload and end mark.
+        if len(self._head) < 7:
+            self._head += data
+            return data
+        head, self._head = self._head, b""
+        if head[:1] == _METHOD and data[:4] == _CLOSE:
+            # After a code comes the text, with its length before it.
+            self.farewell = data[7 : 7 + data[6]].decode(errors="replace")
+        return _decodable(head, data)
+
+    async def read(self, n: int = -1) -> bytes:
+        return await self._reader.read(n)
+
+
+def _decodable(head: bytes, payload: bytes) -> bytes:
+    kind = head[:1]
+    suspect = kind == _HEADER or (kind == _METHOD and payload[:4] in _WITH_ROUTING_KEY and not payload.isascii())
+    if not suspect:
+        return payload
+    try:
+        pamqp.frame.unmarshal(head + payload)
+    except Exception:  # noqa: BLE001 - whatever the decoders raise
+        return _plain(payload) if kind == _METHOD else _bare(payload)
+    return payload
+
+
+def _bare(payload: bytes) -> bytes:
+    """A content header without its properties, as long as before."""
+    return payload[:12] + bytes(len(payload) - 13) + payload[-1:]
+
+
+def _plain(payload: bytes) -> bytes:
+    """A delivery whose exchange and routing key are ASCII. Before them come our own tag or the server's own words."""
+    at = 4
+    if payload[3] == 0x3C:
+        at += 1 + payload[at] + 9
+    elif payload[3] == 0x47:
+        at += 9
+    else:
+        at += 2
+        at += 1 + payload[at]
+    end = at
+    for _ in range(2):
+        end += 1 + payload[end]
+    names = payload[at:end]
+    lengths = (0, 1 + names[0])
+    plain = bytes(byte if byte < 0x80 or index in lengths else 0x3F for index, byte in enumerate(names))
+    return payload[:at] + plain + payload[end:]

@@ -1,0 +1,148 @@
+"""One connection to RabbitMQ that comes back by itself, and channels on it, which do not: who had one opens another."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from adapters.background import running
+from adapters.base import BrokerUnavailable
+from adapters.rabbitmq.client import Channel, Client, location, open_client, translated
+from adapters.rabbitmq.options import RabbitMQOptions
+
+logger = logging.getLogger(__name__)
+
+RECONNECT_SECONDS = 0.5
+TICK_SECONDS = 0.1
+CHANNEL_CLOSE_SECONDS = 3.0
+
+
+class Connection:
+    """A client, replaced when it closed. Use `connection()`."""
+
+    def __init__(self, url: str, options: RabbitMQOptions, purpose: str) -> None:
+        self.options = options
+        self._url = url
+        self._purpose = purpose
+        self._client: Client | None = None
+        self.reading = asyncio.Lock()
+        """Who reads by taking away does it alone, among those that share this connection."""
+        self._complained = False
+        self._waits: set[asyncio.Timeout] = set()
+        self._listeners: set[Callable[[], None]] = set()
+
+    @property
+    def connected(self) -> bool:
+        """Whether something sent now would go out."""
+        return self._client is not None and self._client.opened
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the server reads nothing more from it: an alarm, for want of memory or disk."""
+        return self._client is not None and self._client.blocked
+
+    # Life
+
+    async def open(self) -> None:
+        """Raises `BrokerUnavailable` when there is no connection in time, naming what was tried."""
+        with translated(f"no connection to RabbitMQ at {location(self._url)}"):
+            async with asyncio.timeout(self.options.connect_timeout):
+                self._client = await open_client(self._url, self.options, purpose=self._purpose)
+
+    async def supervise(self) -> None:
+        """Connect again whenever the connection is lost, and let nobody wait on a server that does not read."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            if self._client is not None and not self._client.opened:
+                self._give_up()
+                await self._client.abandon()
+                self._client = None
+            if self._client is None:
+                await self._reopen()
+            elif self._waits and self.blocked:
+                self._give_up()
+
+    async def _reopen(self) -> None:
+        try:
+            await self.open()
+        except BrokerUnavailable as error:
+            logger.log(logging.DEBUG if self._complained else logging.WARNING, "%s; trying until it is back", error)
+            self._complained = True
+            await asyncio.sleep(RECONNECT_SECONDS)
+            return
+        logger.info("connected to RabbitMQ again (%s)", self._purpose)
+        self._complained = False
+        for listener in list(self._listeners):
+            listener()
+
+    def _give_up(self) -> None:
+        # Their answers will not come.
+        now = asyncio.get_running_loop().time()
+        for wait in self._waits:
+            with suppress(RuntimeError):
+                wait.reschedule(now)
+
+    async def close(self) -> None:
+        """Never raises."""
+        if self._client is not None:
+            await self._client.abandon()
+            self._client = None
+
+    # Use
+
+    @asynccontextmanager
+    async def listening(self, listener: Callable[[], None]) -> AsyncIterator[None]:
+        """Call it after each reconnect."""
+        self._listeners.add(listener)
+        try:
+            yield
+        finally:
+            self._listeners.discard(listener)
+
+    @asynccontextmanager
+    async def answered(self, what: str, *, timeout: float | None = None) -> AsyncIterator[None]:
+        """The block waits for answers: not for ever, and not when they cannot come. Raises `BrokerUnavailable`."""
+        with translated(what):
+            async with asyncio.timeout(timeout or self.options.publish_timeout) as wait:
+                self._waits.add(wait)
+                try:
+                    yield
+                finally:
+                    self._waits.discard(wait)
+
+    async def open_channel(self, *, confirms: bool = False) -> Channel:
+        """Close it with `close_channel`. Raises `BrokerUnavailable`."""
+        client = self._client
+        if client is None or not client.opened:
+            raise BrokerUnavailable("not connected to RabbitMQ")
+        async with self.answered("opening a channel"):
+            return await client.open_channel(confirms=confirms)
+
+    @asynccontextmanager
+    async def channel(self, *, confirms: bool = False) -> AsyncIterator[Channel]:
+        """A channel for the block. What goes wrong on it closes it, and no other."""
+        channel = await self.open_channel(confirms=confirms)
+        try:
+            yield channel
+        finally:
+            await close_channel(channel)
+
+
+async def close_channel(channel: Channel) -> None:
+    """What was delivered on it and not settled goes back. Never raises; nothing may be settled on it any more."""
+    if not channel.is_closed:
+        with suppress(BrokerUnavailable), translated("closing a channel"):
+            async with asyncio.timeout(CHANNEL_CLOSE_SECONDS):
+                await channel.close()
+
+
+@asynccontextmanager
+async def connection(url: str, options: RabbitMQOptions, *, purpose: str) -> AsyncIterator[Connection]:
+    """An open connection, closed afterwards."""
+    link = Connection(url, options, purpose)
+    await link.open()
+    try:
+        async with running(link.supervise()):
+            yield link
+    finally:
+        await link.close()

@@ -1,0 +1,331 @@
+"""Consumes the lanes of one kind on RabbitMQ within one prefetch, and gives back what is left. It settles nothing else.
+
+Consumers only hand over: what closes a channel cannot cancel the work on a delivery. One channel; what may close it for
+a reason of its own (looking at a queue, publishing) happens on others.
+"""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+from adapters.background import running
+from adapters.base import BrokerUnavailable, Kind, Topic
+from adapters.lanes import Turns
+from adapters.rabbitmq.client import Cancelled, Channel, Message
+from adapters.rabbitmq.connection import Connection, close_channel
+from adapters.rabbitmq.declare import Declarer
+from adapters.rabbitmq.delivery import Delivery
+from adapters.rabbitmq.lane import Lane, plan
+from adapters.rabbitmq.publisher import Publisher
+from adapters.rabbitmq.topology import Names, lanes_of
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.25
+STOP_SECONDS = 5.0
+PARKED_LIMIT = 500
+"""Commands that wait here for their time without using up the prefetch."""
+PARKED_STEP = 10
+_EARLY = 0.005
+
+
+class Subscription:
+    """See the port's `Subscription`. Use `subscription()`."""
+
+    def __init__(
+        self, connection: Connection, publisher: Publisher, names: Names, kind: Kind, *, prefetch: int
+    ) -> None:
+        self.publisher = publisher
+        self.names = names
+        self._connection = connection
+        self._declarer = Declarer(connection, names)
+        weights = connection.options.lane_weights if kind is Kind.REQUESTS else {"": 1}
+        self._lanes = {
+            topic.key: Lane(topic=topic, queue=names.queue(topic), weight=weights[topic.key])
+            for topic in lanes_of(kind)
+        }
+        self._turns = Turns(weights)
+        self._kind = kind
+        self._prefetch = prefetch
+        self._handed_out = 0
+        self._channel: Channel | None = None
+        self._unsettled: dict[Delivery, None] = {}
+        self._early: list[Delivery] = []
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._tags: dict[str, Lane] = {}
+        self._numbers = itertools.count(1)
+        self._waiting_for_room = False
+        self._paused = False
+        self._closed = False
+        self._wake = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._stopped = asyncio.Event()
+
+    # The port
+
+    def __aiter__(self) -> AsyncIterator[Delivery]:
+        return self
+
+    async def __anext__(self) -> Delivery:
+        while not self._closed:
+            waiting = [key for key, lane in self._lanes.items() if lane.buffer]
+            if waiting and self._handed_out < self._prefetch:
+                key = waiting[0] if len(waiting) == 1 else self._turns.take(waiting)
+                delivery = self._lanes[key].buffer.popleft()
+                if not delivery.settled:
+                    delivery.handed_out = True
+                    self._handed_out += 1
+                    return delivery
+                continue
+            self._ready.clear()
+            await self._ready.wait()
+        raise StopAsyncIteration
+
+    def pause(self) -> None:
+        """The pump ends its consumers. What is on its way to them the broker takes back, and counts as delivered."""
+        self._paused = True
+        self._wake.set()
+
+    def resume(self) -> None:
+        """The pump begins new ones."""
+        self._paused = False
+        self._wake.set()
+
+    def close(self) -> None:
+        """The pump gives back what was not handed out."""
+        self._closed = True
+        self._wake.set()
+        self._ready.set()
+
+    # The owner of deliveries
+
+    def forget(self, delivery: Delivery) -> None:
+        """The broker has it no longer, or has it back."""
+        self._unsettled.pop(delivery, None)
+        self._lanes[delivery.topic.key].settled(delivery.tag)
+        if self._waiting_for_room:
+            self._wake.set()
+
+    def free(self, delivery: Delivery) -> None:
+        """Its place is free."""
+        if delivery.handed_out:
+            self._handed_out -= 1
+            self._ready.set()
+
+    @property
+    def unsettled(self) -> Mapping[Topic, int]:
+        """What this process holds."""
+        return {lane.topic: lane.held.total() for lane in self._lanes.values()}
+
+    # The pump
+
+    def wake(self) -> None:
+        """Something changed: look now."""
+        self._wake.set()
+
+    async def pump(self) -> None:
+        """Consume until closed, then hand back what was not handed out."""
+        try:
+            while not self._closed:
+                self._wake.clear()
+                try:
+                    await self._round()
+                except BrokerUnavailable as error:
+                    logger.debug("not consuming: %s", error)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(TICK_SECONDS):
+                        await self._wake.wait()
+            await self._stop()
+        finally:
+            self._stopped.set()
+
+    async def _round(self) -> None:
+        if not self._connection.connected:
+            return
+        channel = self._channel
+        if channel is None or channel.is_closed:
+            channel = await self._attach()
+        now = asyncio.get_running_loop().time()
+        if self._paused:
+            await self._end_consumers(channel)
+        else:
+            await self._keep_consumers(channel, now)
+        await self._store_again(now)
+
+    async def _keep_consumers(self, channel: Channel, now: float) -> None:
+        for lane in self._lanes.values():
+            if not lane.watch and lane.resume_at <= now:
+                await self._begin(channel, lane, now)
+            elif lane.saturated and await self._declarer.ready(lane.queue):
+                lane.busy_at = now
+        await self._share(channel, now)
+
+    async def _attach(self) -> Channel:
+        channel = self._channel = await self._connection.open_channel()
+        channel.on_consumer_cancel_callbacks.add(self._on_cancelled)
+        channel.closing.add_done_callback(lambda _: self._on_lost(channel))
+        return channel
+
+    async def _begin(self, channel: Channel, lane: Lane, now: float) -> None:
+        ready = await self._declarer.ready(lane.queue)
+        if ready is None:
+            if not lane.failing:
+                logger.warning("queue %s is missing; trying until it is back", lane.queue)
+            lane.failed(now)
+            return
+        if ready:
+            lane.busy_at = now
+        lane.watch = await self._consume(channel, lane, 1)
+        if lane.failing:
+            logger.info("queue %s is back", lane.queue)
+        lane.works()
+
+    async def _share(self, channel: Channel, now: float) -> None:
+        # In steps, as each change of the number ends a consumer and begins another.
+        parked = min(-(-len(self._timers) // PARKED_STEP) * PARKED_STEP, PARKED_LIMIT)
+        change = plan(tuple(self._lanes.values()), prefetch=self._prefetch + parked, now=now)
+        for lane in change.end:
+            tag, lane.bulk, lane.size = lane.bulk, "", 0
+            await self._cancel(channel, tag)
+        for lane, size in change.begin:
+            lane.bulk = await self._consume(channel, lane, size)
+            lane.size = size if lane.bulk else 0
+        self._waiting_for_room = bool(change.end)
+        if change.end:
+            self._wake.set()
+
+    async def _consume(self, channel: Channel, lane: Lane, prefetch: int) -> str:
+        tag = f"{lane.queue}-{next(self._numbers)}"
+        self._tags[tag] = lane
+
+        async def on_message(message: Message) -> None:
+            self._on_message(channel, lane, message)
+
+        async with self._connection.answered(f"consuming {lane.queue}"):
+            # Of consumers that are begun from now on, not of the channel, which quorum queues do not know.
+            await channel.basic_qos(prefetch_count=prefetch)
+            await channel.basic_consume(lane.queue, on_message, consumer_tag=tag)
+        # It may have been cancelled right behind the answer.
+        return tag if tag in self._tags else ""
+
+    async def _cancel(self, channel: Channel, tag: str) -> None:
+        self._tags.pop(tag, None)
+        async with self._connection.answered("ending a consumer"):
+            await channel.basic_cancel(tag)
+
+    async def _end_consumers(self, channel: Channel) -> None:
+        for tag in tuple(self._tags):
+            await self._cancel(channel, tag)
+        for lane in self._lanes.values():
+            lane.lost()
+
+    async def _store_again(self, now: float) -> None:
+        """What came too early, and what is held for so long that the broker would take it away."""
+        hold = self._connection.options.hold
+        held = itertools.takewhile(lambda delivery: now - delivery.since >= hold, tuple(self._unsettled))
+        for delivery in (*self._early, *held):
+            await delivery.store_again()
+        self._early.clear()
+
+    # What comes
+
+    def _on_message(self, channel: Channel, lane: Lane, message: Message) -> None:
+        if channel is not self._channel:
+            return
+        try:
+            delivery = Delivery(self, lane.topic, channel=channel, message=message)
+        except Exception:
+            logger.exception("a message of %s cannot be read", lane.queue)
+            return
+        lane.held[delivery.tag] += 1
+        self._unsettled[delivery] = None
+        rest = delivery.rest
+        if rest <= 0:
+            self._offer(lane, delivery)
+        elif self._kind is Kind.REQUESTS:
+            self._early.append(delivery)
+            self._wake.set()
+        else:
+            self._park(lane, delivery, rest)
+
+    def _offer(self, lane: Lane, delivery: Delivery) -> None:
+        lane.buffer.append(delivery)
+        self._ready.set()
+
+    def _park(self, lane: Lane, delivery: Delivery, rest: float) -> None:
+        def due() -> None:
+            self._timers.discard(timer)
+            if not delivery.settled:
+                self._offer(lane, delivery)
+
+        timer = asyncio.get_running_loop().call_later(rest + _EARLY, due)
+        self._timers.add(timer)
+
+    def _on_cancelled(self, frame: Cancelled) -> None:
+        # The queue was deleted, or lost its leader.
+        lane = self._tags.pop(str(frame.consumer_tag), None)
+        if lane is not None:
+            lane.lost()
+            self._wake.set()
+
+    def _on_lost(self, channel: Channel) -> None:
+        if channel is not self._channel:
+            return
+        self._channel = None
+        self._tags.clear()
+        self._early.clear()
+        for lane in self._lanes.values():
+            lane.lost()
+            lane.buffer.clear()
+        for delivery in tuple(self._unsettled):
+            delivery.lose()
+        self._wake.set()
+
+    # The end
+
+    async def _stop(self) -> None:
+        channel = self._channel
+        if channel is not None:
+            with suppress(BrokerUnavailable):
+                await self._end_consumers(channel)
+        for lane in self._lanes.values():
+            lane.lost()
+            lane.buffer.clear()
+        for timer in self._timers:
+            timer.cancel()
+        for delivery in tuple(self._unsettled):
+            if not delivery.handed_out:
+                await delivery.give_back()
+
+    async def leave(self) -> None:
+        """Everything unsettled goes back: the block that could settle it is over."""
+        self.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._stopped.wait()
+
+    async def give_back(self) -> None:
+        """Cancelled consumers, then what is unsettled, then the channel: in this order the connection survives it."""
+        for delivery in tuple(self._unsettled):
+            await delivery.give_back()
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await close_channel(channel)
+
+
+@asynccontextmanager
+async def subscription(
+    connection: Connection, publisher: Publisher, names: Names, kind: Kind, *, prefetch: int
+) -> AsyncIterator[Subscription]:
+    """Consumes from now on. On exit everything unsettled goes back at once."""
+    consumer = Subscription(connection, publisher, names, kind, prefetch=prefetch)
+    try:
+        async with connection.listening(consumer.wake), running(consumer.pump()):
+            try:
+                yield consumer
+            finally:
+                await consumer.leave()
+    finally:
+        await consumer.give_back()

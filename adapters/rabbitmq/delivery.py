@@ -1,0 +1,182 @@
+"""One message that a subscription got from RabbitMQ, and what settling it means there."""
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from typing import Protocol
+
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters import headers as stamps
+from adapters.base import BrokerUnavailable, Kind, Topic
+from adapters.rabbitmq import message as messages
+from adapters.rabbitmq.client import Channel, Message, Refused, translated
+from adapters.rabbitmq.publisher import Publisher, too_large
+from adapters.rabbitmq.topology import Names, delay_for
+from events.binding import from_amqp
+
+logger = logging.getLogger(__name__)
+
+
+class Owner(Protocol):
+    """Who holds a delivery until it is settled: the subscription."""
+
+    @property
+    def publisher(self) -> Publisher: ...
+
+    @property
+    def names(self) -> Names: ...
+
+    def forget(self, delivery: "Delivery") -> None:
+        """The broker has it no longer, or has it back."""
+        ...
+
+    def free(self, delivery: "Delivery") -> None:
+        """Who it was handed out to is done with it."""
+        ...
+
+
+class Delivery:
+    """See the port. Settling twice, or after the subscription ended, does nothing.
+
+    `settled`: the broker has the word on it. `released`: the one it was handed out to has settled it. They differ for
+    what was held so long that it was stored again, or whose channel was lost: its place is free once its holder is
+    done.
+    """
+
+    __slots__ = (
+        "_channel", "_message", "_owner", "_settling", "_text", "attempt", "body", "handed_out", "message_id",
+        "released", "settled", "since", "tag", "topic",
+    )  # fmt: skip
+
+    def __init__(self, owner: Owner, topic: Topic, *, channel: Channel, message: Message) -> None:
+        self._owner = owner
+        self._channel = channel
+        self._message = message
+        self._settling = asyncio.Lock()
+        self._text = messages.text(messages.headers_of(message))
+        self.topic = topic
+        self.body = bytes(message.body)
+        self.tag = str(getattr(message.delivery, "consumer_tag", ""))
+        self.attempt = stamps.attempts_before(self._text) + messages.delivered_before(message) + 1
+        self.message_id = messages.name_of(message, owner.names.queue(topic))
+        self.since = asyncio.get_running_loop().time()
+        self.handed_out = self.released = self.settled = False
+
+    @property
+    def rest(self) -> float:
+        """Seconds until it may be handed out."""
+        until = stamps.not_before(self._text)
+        return 0.0 if until is None else max(0.0, until - time.time())
+
+    @property
+    def replays(self) -> int:
+        """See the port."""
+        return stamps.replays(self._text)
+
+    def event(self) -> CloudEvent:
+        """Raises `InvalidEvent`."""
+        return from_amqp(messages.headers_of(self._message), self._message.header.properties.content_type, self.body)
+
+    async def ack(self) -> None:
+        """Not confirmed: an ack that is lost only brings the message again, and its effect is idempotent."""
+        async with self._settling:
+            await self._ack()
+            self._release()
+
+    async def retry(self, delay: float) -> None:
+        """Raises `BrokerUnavailable` when the copy was not stored; it is still unsettled then."""
+        async with self._settling:
+            await self._again(delay, attempts=self.attempt)
+            self._release()
+
+    async def defer(self, delay: float) -> None:
+        """As `retry`; the attempt that was begun does not count."""
+        async with self._settling:
+            await self._again(delay, attempts=self.attempt - 1)
+            self._release()
+
+    async def reject(self, code: str, reason: str) -> None:
+        """Raises `BrokerUnavailable` when the dead letter was not stored; it is still unsettled then."""
+        async with self._settling:
+            if not self._over():
+                origin = str(self.topic)
+                properties = messages.dead(
+                    self._message, code=code, reason=reason, origin=self.message_id, attempts=self.attempt
+                )
+                exchange = self._owner.names.exchange(Kind.DEAD)
+                await self._owner.publisher.store(exchange, origin, self.body, properties)
+                await self._ack()
+            self._release()
+
+    async def store_again(self) -> None:
+        """Held for too long: a copy waits instead, and who holds this one may go on. Raises `BrokerUnavailable`."""
+        async with self._settling:
+            await self._again(self.rest, attempts=self.attempt - 1)
+
+    async def give_back(self) -> None:
+        """To be delivered again at once. Counts as an attempt where the broker can tell that it was handed out."""
+        if not self._over():
+            self._done()
+            with suppress(BrokerUnavailable), translated("giving back"):
+                tag = self._tag
+                if self.handed_out:
+                    await self._channel.basic_reject(tag, requeue=True, wait=False)
+                else:
+                    await self._channel.basic_nack(tag, requeue=True, wait=False)
+
+    def lose(self) -> None:
+        """Its channel is gone: the broker has it back."""
+        if not self.settled:
+            self._done()
+
+    async def _again(self, delay: float, *, attempts: int) -> None:
+        if self._over():
+            return
+        names, topic = self._owner.names, self.topic
+        key = topic.key
+        if delay <= 0:
+            exchange, until = names.exchange(topic.kind), None
+        elif topic.kind is Kind.CONTROL:
+            # The delay queues lead to the requests. Commands are few, and wait with who consumes them.
+            exchange, until = names.exchange(topic.kind), time.time() + delay
+        else:
+            step = delay_for(delay)
+            exchange, until = names.delay(step), (time.time() + delay if step < delay else None)
+        properties = messages.again(self._message, attempts=attempts, until=until)
+        try:
+            await self._owner.publisher.store(exchange, key, self.body, properties)
+        except Refused as error:
+            if not too_large(error):
+                raise
+            # The server's limit is lower than when it was published. The original comes again instead.
+            await self.give_back()
+        else:
+            await self._ack()
+
+    async def _ack(self) -> None:
+        if self._over():
+            return
+        self._done()
+        with suppress(BrokerUnavailable), translated("ack"):
+            await self._channel.basic_ack(self._tag, wait=False)
+
+    def _over(self) -> bool:
+        # On a channel that was lost nothing can be settled: the broker delivers it again.
+        if not self.settled and self._channel.is_closed:
+            self._done()
+        return self.settled
+
+    @property
+    def _tag(self) -> int:
+        return int(getattr(self._message.delivery, "delivery_tag", 0) or 0)
+
+    def _done(self) -> None:
+        self.settled = True
+        self._owner.forget(self)
+
+    def _release(self) -> None:
+        if not self.released:
+            self.released = True
+            self._owner.free(self)

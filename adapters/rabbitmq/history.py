@@ -1,0 +1,211 @@
+"""Reads the stream queue of lifecycle events on RabbitMQ from an offset on. Reading a stream consumes nothing."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from adapters.base import BrokerUnavailable, Kind, Record, Topic
+from adapters.rabbitmq import message as messages
+from adapters.rabbitmq.client import Channel, Message
+from adapters.rabbitmq.connection import Connection, close_channel
+from adapters.rabbitmq.dead import DeadLetters, NewDeadLetters, none
+from adapters.rabbitmq.message import record_of
+from adapters.rabbitmq.topology import Names
+from adapters.topics import selects
+
+logger = logging.getLogger(__name__)
+
+PREFETCH = 200
+RETRY_SECONDS = 0.5
+QUIET_SECONDS = 0.1
+EMPTY_SECONDS = 0.5
+LONGEST_SECONDS = 2.0
+SILENT_SECONDS = 2.0
+_OFFSET = "x-stream-offset"
+
+
+class StreamReader:
+    """One channel with one consumer of the stream; deliveries in order."""
+
+    def __init__(self, connection: Connection, queue: str) -> None:
+        self._connection = connection
+        self._queue = queue
+        self._channel: Channel | None = None
+        self._arrived: deque[Message] = deque()
+        self._heard = asyncio.Event()
+        self._cancelled = False
+
+    @property
+    def lost(self) -> bool:
+        """Nothing more will come."""
+        return self._channel is None or self._channel.is_closed or self._cancelled
+
+    async def attach(self, offset: str | int) -> None:
+        """Begin at `first`, `last` (the last chunk), `next` or an offset. Raises `BrokerUnavailable`."""
+        await self.close()
+        self._arrived.clear()
+        self._cancelled = False
+        channel = self._channel = await self._connection.open_channel()
+        channel.on_consumer_cancel_callbacks.add(self._on_cancelled)
+        channel.closing.add_done_callback(lambda _: self._heard.set())
+
+        async def on_message(message: Message) -> None:
+            if channel is self._channel:
+                self._arrived.append(message)
+                self._heard.set()
+
+        async with self._connection.answered(f"reading {self._queue}"):
+            await channel.basic_qos(prefetch_count=PREFETCH)
+            await channel.basic_consume(self._queue, on_message, arguments={_OFFSET: offset})
+
+    def _on_cancelled(self, frame: object) -> None:
+        self._cancelled = True
+        self._heard.set()
+
+    async def next(self, timeout: float) -> Message | None:
+        """The next message; None when none came in time, or none will come."""
+        if not self._arrived and not self.lost:
+            self._heard.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._heard.wait()
+        if not self._arrived:
+            return None
+        message = self._arrived.popleft()
+        channel = self._channel
+        if channel is not None and not channel.is_closed:
+            with suppress(BrokerUnavailable):
+                async with self._connection.answered("ack"):
+                    await channel.basic_ack(int(message.delivery.delivery_tag or 0), wait=False)  # type: ignore[union-attr]
+        return message
+
+    async def close(self) -> None:
+        """Never raises."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await close_channel(channel)
+
+
+def offset_of(message: Message) -> int:
+    """Its position in the stream."""
+    return int(messages.headers_of(message).get(_OFFSET, 0))
+
+
+async def last_offset(connection: Connection, queue: str) -> int:
+    """The offset of the last message; -1 of an empty stream. The broker only tells where its last chunk begins."""
+    reader = StreamReader(connection, queue)
+    await reader.attach("last")
+    try:
+        last = -1
+        loop = asyncio.get_running_loop()
+        until = loop.time() + LONGEST_SECONDS
+        while loop.time() < until:
+            message = await reader.next(QUIET_SECONDS if last >= 0 else EMPTY_SECONDS)
+            if message is None:
+                break
+            last = offset_of(message)
+        return last
+    finally:
+        await reader.close()
+
+
+class Lifecycle:
+    """Iterates lifecycle records. It goes on behind the last one after a lost connection, when it follows."""
+
+    def __init__(self, connection: Connection, names: Names, *, key: str | None, follow: bool) -> None:
+        self._connection = connection
+        self._queue = names.queue(Topic(Kind.LIFECYCLE))
+        self._reader = StreamReader(connection, self._queue)
+        self._selects = selects(key)
+        self._follow = follow
+        self._last: int | None = None
+        self._read = -1
+        self._seen: tuple[int, bytes] | None = None
+        self._resuming = False
+
+    async def open(self, *, new_only: bool) -> None:
+        """Raises `BrokerUnavailable` when there is no stream."""
+        if not self._follow:
+            self._last = -1 if new_only else await last_offset(self._connection, self._queue)
+        await self._reader.attach("next" if new_only else "first")
+
+    def __aiter__(self) -> AsyncIterator[Record]:
+        return self
+
+    async def __anext__(self) -> Record:
+        while self._last is None or self._read < self._last:
+            message = await self._reader.next(SILENT_SECONDS)
+            if message is None:
+                if self._last is not None and not self._reader.lost:
+                    # What was last is gone by now: it was too old.
+                    break
+                await self._resume()
+            elif self._is_new(message) and (record := self._record(message)):
+                return record
+        raise StopAsyncIteration
+
+    async def close(self) -> None:
+        """Never raises."""
+        await self._reader.close()
+
+    def _is_new(self, message: Message) -> bool:
+        offset = offset_of(message)
+        if self._resuming and self._seen is not None and offset == self._seen[0]:
+            self._resuming = False
+            if self._seen[1] == message.body:
+                return False
+        elif offset <= self._read and not self._resuming:
+            return False
+        self._resuming = False
+        self._read = offset
+        self._seen = (offset, bytes(message.body))
+        return self._last is None or offset <= self._last
+
+    def _record(self, message: Message) -> Record | None:
+        key = str(getattr(message.delivery, "routing_key", ""))
+        if not self._selects(key):
+            return None
+        return record_of(message, Topic(Kind.LIFECYCLE, key), offset_of(message))
+
+    async def _resume(self) -> None:
+        if not self._reader.lost and not self._resuming:
+            return
+        if not self._follow:
+            raise BrokerUnavailable(f"reading {self._queue}: the connection was lost")
+        try:
+            if self._resuming and not self._reader.lost:
+                # Not even the record that was read last: the stream was deleted and declared anew.
+                self._resuming, self._seen, self._read = False, None, -1
+                await self._reader.attach("first")
+            else:
+                self._resuming = self._seen is not None
+                await self._reader.attach(self._seen[0] if self._seen else "first")
+        except BrokerUnavailable as error:
+            logger.debug("history of %s: %s", self._queue, error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+@asynccontextmanager
+async def history(
+    connection: Connection, names: Names, kind: Kind, *, key: str | None, follow: bool, new_only: bool
+) -> AsyncIterator[AsyncIterator[Record]]:
+    """See the port's `Log`."""
+    reader: Lifecycle | DeadLetters | NewDeadLetters
+    if kind is Kind.LIFECYCLE:
+        reader = Lifecycle(connection, names, key=key, follow=follow)
+        opening = reader.open(new_only=new_only)
+    elif kind is not Kind.DEAD:
+        raise ValueError(f"{kind} has no history")
+    elif follow:
+        reader = NewDeadLetters(connection, names, key=key, new_only=new_only)
+        opening = reader.open()
+    else:
+        reader = DeadLetters(connection, names, key=key)
+        opening = reader.open()
+    try:
+        await opening
+        yield none() if kind is Kind.DEAD and new_only and not follow else reader
+    finally:
+        await reader.close()

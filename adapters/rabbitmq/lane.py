@@ -1,0 +1,107 @@
+"""How the request lanes share one prefetch on RabbitMQ, where each consumer has a fixed one. Pure bookkeeping.
+
+Each lane always has a *watch*, a consumer of one message, so that a message on an idle lane arrives at once. The rest
+of the prefetch goes to the lanes with a backlog, by weight, each as one *bulk* consumer; when other lanes have a
+backlog, bulk consumers are ended and begun anew with other sizes.
+"""
+
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from adapters.base import Topic
+from adapters.rabbitmq.delivery import Delivery
+
+BUSY_SECONDS = 2.0
+"""So long after its last backlog a lane keeps its share."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Lane:
+    """One queue and its consumers, which are known by their tags."""
+
+    topic: Topic
+    queue: str
+    weight: int
+    buffer: deque[Delivery] = field(default_factory=deque)
+    watch: str = ""
+    bulk: str = ""
+    size: int = 0
+    """The prefetch of the bulk consumer; 0 without one."""
+    held: Counter[str] = field(default_factory=Counter)
+    """Unsettled deliveries by the tag they came with, also those of consumers that were ended."""
+    busy_at: float = float("-inf")
+    failing: bool = False
+    pause: float = SHORTEST_PAUSE
+    resume_at: float = 0.0
+
+    @property
+    def taken(self) -> int:
+        """Places of the prefetch in use: what consumers may bring, and what ended ones have brought."""
+        ended = self.held.total() - self.held[self.watch] - self.held[self.bulk]
+        return 1 + self.size + ended
+
+    @property
+    def saturated(self) -> bool:
+        """More may wait at the broker: all that may come, came."""
+        return bool(self.watch) and self.held[self.watch] >= 1 and self.held[self.bulk] >= self.size
+
+    def settled(self, tag: str) -> None:
+        """One delivery less."""
+        self.held[tag] -= 1
+        if self.held[tag] <= 0:
+            del self.held[tag]
+
+    def lost(self) -> None:
+        """Its consumers are gone."""
+        self.watch = self.bulk = ""
+        self.size = 0
+
+    def failed(self, now: float) -> None:
+        """Try again later, and ever later."""
+        self.lost()
+        self.failing = True
+        self.resume_at = now + self.pause
+        self.pause = min(self.pause * 2, LONGEST_PAUSE)
+
+    def works(self) -> None:
+        """It has its consumer."""
+        self.failing = False
+        self.pause = SHORTEST_PAUSE
+
+
+def shares(lanes: Sequence[Lane], *, prefetch: int, now: float) -> Mapping[str, int]:
+    """Key of a lane → the size of its bulk consumer. Idle lanes get nothing, unless all are."""
+    spare = prefetch - 1
+    busy = [lane for lane in lanes if now - lane.busy_at < BUSY_SECONDS] or list(lanes)
+    weights = sum(lane.weight for lane in busy)
+    sizes = {lane.topic.key: spare * lane.weight // weights for lane in busy}
+    sizes[busy[0].topic.key] += spare - sum(sizes.values())
+    return sizes
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What to do now: bulk consumers to end, and to begin with a size."""
+
+    end: list[Lane]
+    begin: list[tuple[Lane, int]]
+
+
+def plan(lanes: Sequence[Lane], *, prefetch: int, now: float) -> Change:
+    """Never more than `prefetch` places and one of each further lane. Without any backlog all stays as it is."""
+    idle = all(now - lane.busy_at >= BUSY_SECONDS for lane in lanes)
+    if idle and any(lane.bulk for lane in lanes):
+        return Change([], [])
+    wanted = shares(lanes, prefetch=prefetch, now=now)
+    end = [lane for lane in lanes if lane.bulk and lane.size != wanted.get(lane.topic.key, 0)]
+    free = prefetch + len(lanes) - 1 - sum(lane.taken for lane in lanes)
+    begin: list[tuple[Lane, int]] = []
+    for lane in lanes:
+        size = wanted.get(lane.topic.key, 0)
+        # A bulk consumer that is ended leaves its places as its deliveries are settled.
+        if lane.watch and not lane.bulk and 0 < size <= free:
+            begin.append((lane, size))
+            free -= size
+    return Change(end, begin)

@@ -1,0 +1,173 @@
+"""What a RabbitMQ message says beside its body, and the copies of it that are stored again. It sends nothing.
+
+Headers are AMQP's: any name up to 128 bytes, values of several types. Those of ours are text.
+"""
+
+import hashlib
+import time
+import uuid
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters import headers as stamps
+from adapters.base import Record, Topic
+from adapters.rabbitmq.client import Headers, Message, Properties, sendable
+from events.binding import from_amqp
+
+NUMBER = "jobrelay-number"
+"""Microseconds since 1970 at which a dead letter was made: its number, which stays as others go."""
+
+HEADERS_LIMIT = 100_000
+"""Bytes. All headers of a message have to fit into one frame, of 128 KiB."""
+CONTENT_TYPE = "Content-Type"
+_LARGEST_NUMBER = 1 << 53
+_MOST = 10_000_000
+# What the broker writes itself: it would take a copy for something that went in a circle, or was delivered before.
+_BROKERS = (
+    "x-death",
+    "x-first-death",
+    "x-last-death",
+    "x-delivery-count",
+    "x-acquired-count",
+    "x-opt-",
+    "x-stream-offset",
+)
+
+
+def headers_of(message: Message) -> Headers:
+    """As they were sent, or nothing."""
+    return message.header.properties.headers or {}
+
+
+def text(headers: Headers, content_type: str | None = None) -> dict[str, str]:
+    """For readers of text. The content type stands among them, as it does on other brokers."""
+    shown = {name: _text(value) for name, value in headers.items()}
+    if content_type is not None and not any(name.lower() == CONTENT_TYPE.lower() for name in shown):
+        shown[CONTENT_TYPE] = content_type
+    return shown
+
+
+def delivered_before(message: Message) -> int:
+    """Deliveries of this stored message before this one. Only the broker's own word counts."""
+    if not getattr(message.delivery, "redelivered", False):
+        return 0
+    count = headers_of(message).get("x-delivery-count")
+    # A queue that is no quorum queue only says that there was one.
+    return max(1, count) if isinstance(count, int) and count < _MOST else 1
+
+
+def name_of(message: Message, queue: str) -> str:
+    """`<queue>/<message id>`; without an id, a hash of the body. The same on every redelivery."""
+    message_id = message.header.properties.message_id
+    if not message_id:
+        message_id = "sha256-" + hashlib.sha256(message.body).hexdigest()
+    return f"{queue}/{stamps.sendable(message_id)}"
+
+
+def properties_of(*, message_id: str, content_type: str) -> Properties:
+    """What a new message carries. `timestamp` is when it was published: the broker notes no time."""
+    return Properties(message_id=message_id, content_type=content_type, timestamp=datetime.now(UTC), app_id="jobrelay")
+
+
+def again(message: Message, *, attempts: int, until: float | None) -> Properties:
+    """Of the copy that `retry` and `defer` store."""
+    return _copy(message, stamps.again({}, attempts=attempts, until=until))
+
+
+def dead(message: Message, *, code: str, reason: str, origin: str, attempts: int) -> Properties:
+    """Of a dead letter."""
+    why = stamps.dead({}, code=code, reason=reason, origin=origin, attempts=attempts)
+    return _copy(message, why | {NUMBER: str(time.time_ns() // 1000)})
+
+
+def replayed(message: Message) -> Properties:
+    """Of a dead letter put back."""
+    ours = {stamps.REPLAYS: str(stamps.replays(text(headers_of(message))) + 1)}
+    return _copy(message, ours, without=(*stamps.LETTER, NUMBER))
+
+
+def _copy(message: Message, ours: Mapping[str, str], *, without: Collection[str] = ()) -> Properties:
+    original = message.header.properties
+    kept = {
+        name: value
+        for name, value in headers_of(message).items()
+        if name not in (stamps.ATTEMPTS, stamps.NOT_BEFORE, *ours, *without) and not name.startswith(_BROKERS)
+    }
+    room = HEADERS_LIMIT - len(str(ours))
+    # Not the user id, which has to be the publisher's; nor the expiration, which began with the original.
+    return Properties(
+        headers={**sendable(kept, limit=room), **ours},
+        message_id=uuid.uuid4().hex,
+        content_type=original.content_type,
+        content_encoding=original.content_encoding,
+        correlation_id=original.correlation_id,
+        reply_to=original.reply_to,
+        timestamp=original.timestamp,
+        message_type=original.message_type,
+        app_id=original.app_id,
+    )
+
+
+def number_of(message: Message) -> int:
+    """Of a dead letter, the same at every listing. One that the broker or somebody else put there has a made-up one."""
+    stamped = str(headers_of(message).get(NUMBER, ""))
+    if stamped.isascii() and stamped.isdigit() and len(stamped) < 17 and 0 < int(stamped) < _LARGEST_NUMBER:
+        return int(stamped)
+    seed = (message.header.properties.message_id or "").encode() + message.body
+    return int.from_bytes(hashlib.sha256(seed).digest()[:5])
+
+
+def stored_at(message: Message) -> datetime:
+    """When a dead letter was made, else when the publisher says that it published; 1970 when nothing says it."""
+    stamped = headers_of(message).get(NUMBER)
+    if stamped is not None:
+        return datetime.fromtimestamp(number_of(message) / 1e6, UTC)
+    timestamp = message.header.properties.timestamp
+    return timestamp if isinstance(timestamp, datetime) else datetime.fromtimestamp(0, UTC)
+
+
+def died(message: Message) -> dict[str, str]:
+    """What our headers would say of a message that the broker itself dead-lettered (its time ran out, say)."""
+    headers = headers_of(message)
+    if stamps.CODE in headers or "x-first-death-reason" not in headers:
+        return {}
+    reason = _text(headers["x-first-death-reason"])
+    queue = _text(headers.get("x-first-death-queue", ""))
+    return {stamps.CODE: reason.upper(), stamps.REASON: f"dead-lettered by the broker: {reason}", stamps.ORIGIN: queue}
+
+
+def record_of(message: Message, topic: Topic, sequence: int, extra: Mapping[str, str] | None = None) -> Record:
+    """`message` as text, with `extra` headers."""
+    content_type = message.header.properties.content_type
+
+    def decode(headers: Mapping[str, str], body: bytes) -> CloudEvent:
+        # Not from the text, which says nothing of types.
+        return from_amqp(headers_of(message), content_type, body)
+
+    return Record(
+        topic=topic,
+        sequence=sequence,
+        time=stored_at(message),
+        headers={**text(headers_of(message), content_type), **(extra or {})},
+        body=bytes(message.body),
+        decode=decode,
+    )
+
+
+def _text(value: Any) -> str:
+    match value:
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case bytes() | bytearray():
+            return bytes(value).decode(errors="replace")
+        case datetime():
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case None:
+            return ""
+        case _:
+            return str(value)

@@ -1,0 +1,115 @@
+"""Stores messages on RabbitMQ: confirmed, persistent, routed or refused. It does not know what they mean."""
+
+import asyncio
+import itertools
+
+from adapters.base import BrokerUnavailable
+from adapters.rabbitmq.client import Channel, Properties, Refused, closing
+from adapters.rabbitmq.connection import Connection, close_channel
+
+_ALARM = "RabbitMQ blocks publishers: an alarm, for want of memory or disk"
+_FORBIDDEN, _CONTENT_TOO_LARGE, _PRECONDITION = 403, 311, 406
+PERSISTENT = 2
+SEEN_SECONDS = 1.0
+"""So long a queue that was there is believed to be there still, unless the channel was lost meanwhile."""
+
+
+class Publisher:
+    """One channel that all share; what closes it is found out on a channel of its own."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._channel: Channel | None = None
+        self._opening = asyncio.Lock()
+        self._in_flight: set[str] = set()
+        self._numbers = itertools.count(1)
+        self._looking = asyncio.Lock()
+        self._seen: tuple[str, Channel, float] | None = None
+
+    async def store(
+        self, exchange: str, key: str, body: bytes, properties: Properties, *, needs: str | None = None
+    ) -> None:
+        """Return once every queue that is bound for it has it. `properties` are made persistent.
+
+        `needs` is a queue that must be one of them: while it is missing, or its node has just started and has it not
+        yet, RabbitMQ is content with any other.
+
+        Raises `BrokerUnavailable`, or where it is known `Unroutable`, `NotTaken`, `Refused`.
+        """
+        if self._connection.blocked:
+            raise BrokerUnavailable(_ALARM)
+        properties.delivery_mode = PERSISTENT
+        properties.message_id = name = self._name(properties.message_id or "")
+        self._in_flight.add(name)
+        try:
+            await self._store(exchange, key, body, properties, needs)
+        except BrokerUnavailable as error:
+            if type(error) is BrokerUnavailable and self._connection.blocked:
+                raise BrokerUnavailable(_ALARM) from error
+            raise
+        finally:
+            self._in_flight.discard(name)
+
+    def _name(self, message_id: str) -> str:
+        # The server returns what it cannot route without saying which publish it was: names in flight differ.
+        name = message_id or f"m{next(self._numbers)}"
+        while name in self._in_flight:
+            name = f"{message_id[:200]}/{next(self._numbers)}"
+        return name
+
+    async def _store(self, exchange: str, key: str, body: bytes, properties: Properties, needs: str | None) -> None:
+        await self._look_for(needs)
+        try:
+            # Nothing may come between getting the channel and sending on it.
+            await _publish(self._connection, await self._shared(), exchange, key, body, properties)
+        except Refused:
+            # It took the channel along, and with it everything in flight: whose fault it was shows one by one.
+            async with self._connection.channel(confirms=True) as channel:
+                await _publish(self._connection, channel, exchange, key, body, properties)
+
+    async def _look_for(self, queue: str | None) -> None:
+        """Raises `BrokerUnavailable` when it is missing."""
+        while queue is not None and not self._saw(queue, await self._shared()):
+            async with self._looking:
+                channel = await self._shared()
+                if not self._saw(queue, channel):
+                    async with self._connection.channel() as other, self._connection.answered(f"queue {queue}"):
+                        await other.queue_declare(queue, passive=True)
+                    # As of now: however long the answer took, it has to serve for this event.
+                    self._seen = (queue, channel, asyncio.get_running_loop().time())
+
+    def _saw(self, queue: str, channel: Channel) -> bool:
+        if self._seen is None or self._seen[:2] != (queue, channel):
+            return False
+        return asyncio.get_running_loop().time() - self._seen[2] < SEEN_SECONDS
+
+    async def _shared(self) -> Channel:
+        if self._channel is None or closing(self._channel):
+            async with self._opening:
+                if self._channel is None or closing(self._channel):
+                    self._channel = await self._connection.open_channel(confirms=True)
+        return self._channel
+
+    async def close(self) -> None:
+        """Never raises."""
+        if self._channel is not None and not self._connection.blocked:
+            await close_channel(self._channel)
+
+
+async def _publish(
+    connection: Connection, channel: Channel, exchange: str, key: str, body: bytes, properties: Properties
+) -> None:
+    async with connection.answered(f"publishing to {exchange}"):
+        await channel.basic_publish(
+            body, exchange=exchange, routing_key=key, properties=properties, mandatory=True, wait=False
+        )
+
+
+def too_large(error: Refused) -> bool:
+    """The message is over the server's max_message_size."""
+    return error.code == _CONTENT_TOO_LARGE or (error.code == _PRECONDITION and "size" in error.text)
+
+
+def forbidden(error: Refused) -> bool:
+    """The user may not publish there."""
+    return error.code == _FORBIDDEN

@@ -1,0 +1,167 @@
+"""Claims about who may do what on NATS, and about TLS."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import nkeys  # type: ignore[import-untyped]
+import pytest
+import trustme
+
+from adapters.base import BrokerUnavailable, Kind, Topic, TopicRefused
+from adapters.connect import connect
+from adapters.jetstream import broker as jetstream
+from adapters.jetstream.client import Message
+from adapters.jetstream.connection import Connection, connection
+from adapters.jetstream.options import JetStreamOptions
+from adapters.servers import nats as natsserver
+from adapters.servers.nats import NatsServer
+from tests.adapters.harness import REQUESTS, make_event, publish
+
+pytestmark = pytest.mark.broker
+QUICK = JetStreamOptions(connect_timeout=2, publish_timeout=1)
+PATIENT = JetStreamOptions(connect_timeout=20, publish_timeout=20)
+USERS = """
+authorization { users: [
+  { user: "ours", password: "pw", permissions: { publish: { deny: ["Secret.>"] } } }
+] }
+"""
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path) -> AsyncIterator[NatsServer]:
+    async with natsserver.run(tmp_path, extra=USERS) as server:
+        yield server
+
+
+async def test_forbidden_topic_is_refused_without_waiting(guarded: NatsServer) -> None:
+    url = guarded.url.replace("//", "//ours:pw@")
+    async with jetstream.connect(url, options=PATIENT) as broker:
+        await broker.declare()
+        began = time.monotonic()
+        with pytest.raises(TopicRefused, match=r"(?i)permissions"):
+            await broker.publish(Topic(Kind.REPLY, "Secret.topic"), make_event())
+        assert time.monotonic() - began < 5
+        await publish(broker, 1)
+
+
+async def test_wrong_password_is_said_soon_and_without_it(guarded: NatsServer) -> None:
+    began = time.monotonic()
+    with pytest.raises(BrokerUnavailable, match=r"(?i)authorization") as error:
+        async with jetstream.connect(guarded.url.replace("//", "//ours:hunter2@"), options=PATIENT):
+            pass
+    assert "hunter2" not in str(error.value)
+    assert time.monotonic() - began < 5
+
+
+async def test_topic_that_only_an_ordinary_subscriber_hears_is_refused(server: NatsServer) -> None:
+    async with jetstream.connect(server.url, options=QUICK) as broker, connection(server.url, QUICK) as link:
+        heard = asyncio.Event()
+
+        async def hear(message: Message) -> None:
+            heard.set()
+
+        await link.interest("plain", hear)
+        await probed(link, "plain.probe", heard)
+        with pytest.raises(TopicRefused, match="no stream"):
+            await broker.publish(Topic(Kind.REPLY, "plain.topic"), make_event())
+
+
+async def probed(link: Connection, subject: str, heard: asyncio.Event) -> None:
+    """Until a subscriber is heard of: the server may get to know of it later than `flush` waits."""
+    async with asyncio.timeout(20):
+        while not heard.is_set():
+            await link.send(subject, b"")
+            await link.flush()
+
+
+async def test_topic_that_something_else_answers_is_refused(server: NatsServer) -> None:
+    # Time enough for any answer: silence would be another reason.
+    options = JetStreamOptions(publish_timeout=30)
+    async with jetstream.connect(server.url, options=options) as broker, connection(server.url, options) as link:
+        for answer in (b"ok", b"[]", b'{"error":"no"}', b""):
+            heard = asyncio.Event()
+
+            async def reply(message: Message, answer: bytes = answer, heard: asyncio.Event = heard) -> None:
+                heard.set()
+                if message.reply:
+                    await link.send(message.reply, answer)
+
+            interest = await link.interest("chatty", reply)
+            await probed(link, "chatty.probe", heard)
+            with pytest.raises(TopicRefused, match="not by a stream"):
+                await broker.publish(Topic(Kind.REPLY, "chatty.topic"), make_event())
+            await link.end(interest)
+
+
+async def test_key_of_a_user_opens_and_another_does_not(tmp_path: Path) -> None:
+    ours, other = (nkeys.from_seed(nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)) for _ in range(2))
+    for name, key in (("ours", ours), ("other", other)):
+        (tmp_path / name).write_bytes(bytes(key.seed))
+    users = f'authorization {{ users: [ {{ nkey: "{ours.public_key.decode()}" }} ] }}'
+    (tmp_path / "garbage").write_text("garbage")
+    async with natsserver.run(tmp_path / "nats", extra=users) as server:
+        async with jetstream.connect(server.url, options=JetStreamOptions(nkey=tmp_path / "ours")) as broker:
+            await broker.declare()
+        for name in ("other", "garbage", "missing"):
+            with pytest.raises(BrokerUnavailable):
+                async with jetstream.connect(
+                    server.url, options=JetStreamOptions(nkey=tmp_path / name, connect_timeout=2)
+                ):
+                    pass
+        with pytest.raises(BrokerUnavailable):
+            async with jetstream.connect(server.url, options=JetStreamOptions(creds=tmp_path / "garbage")):
+                pass
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+async def encrypted(tmp_path: Path, authority: trustme.CA) -> AsyncIterator[NatsServer]:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    authority.issue_cert("client@example.com").private_key_and_cert_chain_pem.write_to_path(tmp_path / "client.pem")
+    tls = 'tls {{ cert_file: "{0}/server.pem", key_file: "{0}/server.pem", ca_file: "{0}/ca.pem", verify: true }}'
+    async with natsserver.run(tmp_path / "nats", extra=tls.format(tmp_path)) as server:
+        yield server
+
+
+async def test_both_sides_show_certificates(encrypted: NatsServer, tmp_path: Path) -> None:
+    options = JetStreamOptions(
+        tls_ca=tmp_path / "ca.pem", tls_cert=tmp_path / "client.pem", tls_key=tmp_path / "client.pem", connect_timeout=5
+    )
+    async with connect(encrypted.url.replace("nats://", "tls://"), options=options) as broker:
+        await broker.declare()
+        await broker.publish(REQUESTS, make_event())
+
+
+async def test_unknown_authority_is_not_trusted(encrypted: NatsServer, tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    options = JetStreamOptions(tls_ca=tmp_path / "other.pem", connect_timeout=20)
+    with pytest.raises(BrokerUnavailable, match=r"(?i)certificate"):
+        async with connect(encrypted.url.replace("nats://", "tls://"), options=options):
+            pass
+
+
+async def test_tls_that_was_asked_for_is_not_done_without() -> None:
+    heard = b""
+
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal heard
+        writer.write(b'INFO {"server_id":"x","version":"2.15.1","max_payload":1048576}\r\n')
+        heard += await reader.read(1000)
+        writer.close()
+
+    listener = await asyncio.start_server(plain, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    async with listener:
+        with pytest.raises(BrokerUnavailable):
+            async with connect(f"tls://user:secret@127.0.0.1:{port}", options=JetStreamOptions(connect_timeout=1)):
+                pass
+    assert heard == b""

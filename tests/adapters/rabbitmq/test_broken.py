@@ -1,0 +1,367 @@
+"""Claims about RabbitMQ when things break: the node dies, hangs, forgets, fills up. Nothing of ours is restarted."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+
+from adapters.base import BrokerUnavailable, Kind, Topic, TopologyDrift
+from adapters.rabbitmq import broker as rabbitmq
+from adapters.rabbitmq.broker import RabbitMQBroker
+from adapters.rabbitmq.client import Channel
+from adapters.rabbitmq.connection import connection
+from adapters.rabbitmq.options import RabbitMQOptions
+from adapters.servers.rabbitmq import RabbitServer
+from tests.adapters.brokers import Site
+from tests.adapters.harness import (
+    CONTROL,
+    HIGH,
+    REQUESTS,
+    emptied,
+    ids,
+    make_event,
+    one,
+    publish,
+    records,
+    take,
+    until,
+)
+from tests.adapters.loads import broken_under_load, publish_surely
+
+pytestmark = [pytest.mark.broker, pytest.mark.asyncio(loop_scope="session")]
+OPTIONS = RabbitMQOptions(connect_timeout=5, publish_timeout=3)
+LOG = "lifecycle.log"
+
+
+@asynccontextmanager
+async def connected(site: Site, options: RabbitMQOptions = OPTIONS) -> AsyncIterator[RabbitMQBroker]:
+    async with rabbitmq.connect(site.server.url, instance=site.instance, options=options) as broker:
+        await broker.declare()
+        yield broker
+
+
+async def restart(server: RabbitServer) -> None:
+    # A node that dies within half a second of having made its first stream does not know it any more.
+    await asyncio.sleep(1)
+    await server.kill()
+    await server.start()
+
+
+async def restart_application(server: RabbitServer) -> None:
+    await server.ctl("stop_app")
+    await server.ctl("start_app")
+
+
+async def close_connections(server: RabbitServer) -> None:
+    await server.ctl("close_all_connections", "bye")
+
+
+@pytest.mark.parametrize("breaking", [restart, restart_application, close_connections])
+async def test_broken_under_load_loses_nothing_and_everything_resumes(
+    rabbit: Site, breaking: Callable[[RabbitServer], Awaitable[None]]
+) -> None:
+    async with connected(rabbit) as broker:
+        await broken_under_load(broker, partial(breaking, rabbit.server), count=900)
+
+
+async def test_publish_fails_at_once_while_the_node_is_away_and_works_when_it_is_back(rabbit: Site) -> None:
+    async with connected(rabbit) as broker:
+        await rabbit.server.stop()
+
+        async def noticed() -> bool:
+            return not broker.connected
+
+        await until(noticed)
+        began = time.monotonic()
+        for _ in range(100):
+            with pytest.raises(BrokerUnavailable):
+                await broker.publish(REQUESTS, make_event())
+        assert time.monotonic() - began < 1
+        with pytest.raises(BrokerUnavailable):
+            await broker.check()
+        await rabbit.server.start()
+        async with asyncio.timeout(10):
+            await publish_surely(broker, REQUESTS, "back")
+        async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
+            assert ids(await take(subscription, 1)) == ["back"]
+
+
+async def test_waiting_subscription_gets_its_next_message_soon_after_a_restart(rabbit: Site) -> None:
+    async with connected(rabbit) as broker, broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
+        await publish(broker, 1, prefix="before")
+        await (await one(subscription)).ack()
+        held = None
+        for breaking in (restart, restart_application, close_connections):
+            await publish_surely(broker, HIGH, "held")
+            held = await one(subscription)
+            await breaking(rabbit.server)
+            began = time.monotonic()
+            await publish_surely(broker, HIGH, "after")
+            again = await take(subscription, 2)
+            assert set(ids(again)) == {"held", "after"}
+            assert time.monotonic() - began < 5
+            # Of a channel that is gone: it does nothing, and frees its place.
+            await held.ack()
+            assert {delivery.attempt for delivery in again} == {1, 2}
+            for delivery in again:
+                await delivery.ack()
+
+
+async def test_hanging_node_is_unavailable_and_works_when_it_goes_on(rabbit: Site) -> None:
+    async with connected(rabbit, RabbitMQOptions(publish_timeout=0.5)) as broker:
+        assert rabbit.server.pid is not None
+        os.killpg(rabbit.server.pid, signal.SIGSTOP)
+        try:
+            for topic in (REQUESTS, REQUESTS):
+                with pytest.raises(BrokerUnavailable):
+                    await broker.publish(topic, make_event(id="lost?"))
+        finally:
+            os.killpg(rabbit.server.pid, signal.SIGCONT)
+        async with asyncio.timeout(20):
+            await publish_surely(broker, REQUESTS, "lost?")
+        async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
+            assert set(ids([await one(subscription)])) == {"lost?"}
+
+
+async def test_memory_alarm_is_said_at_once_and_passes_by_itself(rabbit: Site) -> None:
+    async with connected(rabbit) as broker, broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
+        await publish(broker, 2, prefix="before")
+        await rabbit.server.ctl("set_vm_memory_high_watermark", "absolute", "1")
+        with pytest.raises(BrokerUnavailable, match="alarm"):
+            async with asyncio.timeout(10):
+                while True:
+                    await broker.publish(REQUESTS, make_event(id="into the alarm"))
+        began = time.monotonic()
+        for _ in range(100):
+            with pytest.raises(BrokerUnavailable, match="alarm"):
+                await broker.publish(Topic(Kind.LIFECYCLE, "s.1.created"), make_event())
+        assert time.monotonic() - began < 1
+        # What is consumed goes on.
+        assert broker.connected
+        held, other = await take(subscription, 2)
+        await held.ack()
+        with pytest.raises(BrokerUnavailable, match="alarm"):
+            await other.reject("X", "no room")
+        await rabbit.server.ctl("set_vm_memory_high_watermark", "0.4")
+        async with asyncio.timeout(10):
+            await publish_surely(broker, REQUESTS, "after")
+            await other.reject("X", "room again")
+            while "after" not in ids([delivery := await one(subscription)]):
+                await delivery.ack()
+            await delivery.ack()
+        await emptied(broker)
+        assert len(await records(broker, Kind.DEAD)) == 1
+
+
+async def test_connection_that_an_alarm_blocks_can_be_closed(rabbit: Site) -> None:
+    async with connected(rabbit) as broker:
+        await rabbit.server.ctl("set_vm_memory_high_watermark", "absolute", "1")
+        with pytest.raises(BrokerUnavailable, match="alarm"):
+            async with asyncio.timeout(10):
+                while True:
+                    await broker.publish(REQUESTS, make_event())
+        began = time.monotonic()
+    assert time.monotonic() - began < 10
+    await rabbit.server.ctl("set_vm_memory_high_watermark", "0.4")
+
+
+async def test_channel_that_the_server_closes_comes_back_with_its_deliveries(rabbit: Site) -> None:
+    async with connected(rabbit) as broker, broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
+        await publish(broker, 3)
+        held = await take(subscription, 3)
+        channel = subscription._channel
+        assert channel is not None
+        await channel.basic_ack(4711)
+        again = await take(subscription, 2)
+        assert {delivery.attempt for delivery in again} == {2}
+        for delivery in (*held, *again):
+            await delivery.ack()
+        await (await one(subscription)).ack()
+        await emptied(broker)
+
+
+@pytest.mark.parametrize("arguments", [None, {"x-queue-type": "classic"}])
+async def test_subscription_resumes_when_its_queue_is_declared_anew_whatever_it_is(
+    rabbit: Site, arguments: dict[str, object] | None
+) -> None:
+    async with (
+        connected(rabbit) as broker,
+        connection(rabbit.server.url, OPTIONS, purpose="test") as link,
+        broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription,
+    ):
+        await publish(broker, 2, prefix="before")
+        held, _ = await take(subscription, 2)
+        async with link.channel() as channel:
+            await channel.queue_delete(rabbit.name("requests"))
+        with pytest.raises(BrokerUnavailable, match=r"missing.*\.requests"):
+            await broker.check()
+        with pytest.raises(BrokerUnavailable):
+            await broker.publish(REQUESTS, make_event())
+        async with link.channel() as channel:
+            if arguments:
+                await channel.queue_declare(rabbit.name("requests"), durable=True, arguments=arguments)  # type: ignore[arg-type]
+                await channel.queue_bind(rabbit.name("requests"), rabbit.name("requests.other"))
+        if arguments:
+            with pytest.raises(TopologyDrift, match=r"queue \S+\.requests: .*x-"):
+                await broker.check()
+            with pytest.raises(TopologyDrift, match=r"queue \S+\.requests: "):
+                await broker.declare()
+        else:
+            await broker.declare()
+        await publish(broker, 1, prefix="after")
+        delivery = await one(subscription)
+        assert ids([delivery]) == ["after0"]
+        await held.ack()
+        await delivery.retry(0)
+        assert (await one(subscription)).attempt == 2
+
+
+async def test_queue_that_goes_right_behind_the_answer_is_consumed_again(
+    rabbit: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane, cancelled = rabbit.name("requests"), asyncio.Event()
+    original = Channel.basic_consume
+
+    async with connected(rabbit) as broker, connection(rabbit.server.url, OPTIONS, purpose="test") as link:
+
+        async def consumed(self: Channel, queue: str, *arguments: object, **options: object) -> object:
+            answer = await original(self, queue, *arguments, **options)  # type: ignore[arg-type]
+            if queue == lane and not cancelled.is_set():
+                self.on_consumer_cancel_callbacks.add(lambda _: cancelled.set())
+                async with link.channel() as channel:
+                    await channel.queue_delete(lane)
+                await cancelled.wait()
+            return answer
+
+        monkeypatch.setattr(Channel, "basic_consume", consumed)
+        async with broker.subscribe(Kind.REQUESTS, prefetch=1) as subscription:
+            await cancelled.wait()
+            await broker.declare()
+            await publish(broker, 1)
+            await (await one(subscription)).ack()
+
+
+async def test_redelivery_counts_on_a_queue_that_counts_nothing(rabbit: Site) -> None:
+    async with connected(rabbit) as broker, connection(rabbit.server.url, OPTIONS, purpose="test") as link:
+        async with link.channel() as channel:
+            await channel.queue_delete(rabbit.name("control"))
+            await channel.queue_declare(rabbit.name("control"), durable=True)
+            await channel.queue_bind(rabbit.name("control"), rabbit.name("control"))
+        await publish(broker, 1, CONTROL)
+        for attempt in (1, 2):
+            async with broker.subscribe(Kind.CONTROL, prefetch=1) as subscription:
+                assert (await one(subscription)).attempt == attempt
+
+
+@pytest.mark.parametrize("topic", [Topic(Kind.LIFECYCLE, "s.1.created"), Topic(Kind.REPLY, "answers.here")])
+async def test_missing_log_is_unavailable_not_refused(rabbit: Site, topic: Topic) -> None:
+    async with connected(rabbit) as broker, connection(rabbit.server.url, OPTIONS, purpose="test") as link:
+        async with link.channel() as channel:
+            await channel.queue_delete(rabbit.name(LOG))
+        outcomes = await asyncio.gather(
+            *(broker.publish(topic, make_event(id="same")) for _ in range(20)), return_exceptions=True
+        )
+        assert {type(outcome) for outcome in outcomes} <= {BrokerUnavailable, *BrokerUnavailable.__subclasses__()}
+        with pytest.raises(BrokerUnavailable):
+            await records(broker, Kind.LIFECYCLE)
+        async with link.channel() as channel:
+            await channel.exchange_delete(rabbit.name("lifecycle"))
+        with pytest.raises(BrokerUnavailable):
+            await broker.publish(topic, make_event())
+        await broker.declare()
+        await broker.publish(topic, make_event())
+        assert [record.topic.key for record in await records(broker, Kind.LIFECYCLE)] == [topic.key]
+
+
+async def test_missing_topology_is_unavailable_until_it_is_declared(rabbit: Site) -> None:
+    async with rabbitmq.connect(rabbit.server.url, instance=rabbit.instance, options=OPTIONS) as broker:
+        for topic in (REQUESTS, CONTROL, Topic(Kind.LIFECYCLE, "a.b.created")):
+            with pytest.raises(BrokerUnavailable):
+                await broker.publish(topic, make_event())
+        for kind in (Kind.LIFECYCLE, Kind.DEAD):
+            with pytest.raises(BrokerUnavailable):
+                await records(broker, kind)
+        async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
+            await broker.declare()
+            await publish(broker, 1)
+            assert ids(await take(subscription, 1)) == ["m0"]
+
+
+async def test_followed_history_has_no_gap_and_no_repeat_over_restarts(rabbit: Site) -> None:
+    async with connected(rabbit) as broker, broker.history(Kind.LIFECYCLE, follow=True) as history, asyncio.timeout(60):
+        seen = []
+        for number in range(60):
+            await publish_surely(broker, Topic(Kind.LIFECYCLE, f"s.{number}.created"), f"l{number}")
+            if number in (15, 40):
+                await (restart if number == 15 else restart_application)(rabbit.server)
+            if number % 3 == 0:
+                seen.append((await anext(history)).topic.key)
+        while len(seen) < 60:
+            seen.append((await anext(history)).topic.key)
+    assert seen == [f"s.{number}.created" for number in range(60)]
+
+
+async def test_followed_history_of_a_log_declared_anew_begins_with_it(rabbit: Site) -> None:
+    async with connected(rabbit) as broker, connection(rabbit.server.url, OPTIONS, purpose="test") as link:
+        await publish(broker, 3, Topic(Kind.LIFECYCLE, "s.1.created"), prefix="old")
+        async with broker.history(Kind.LIFECYCLE, follow=True) as history, asyncio.timeout(30):
+            for _ in range(3):
+                await anext(history)
+            async with link.channel() as channel:
+                await channel.queue_delete(rabbit.name(LOG))
+            await broker.declare()
+            await publish(broker, 1, Topic(Kind.LIFECYCLE, "s.2.created"), prefix="new")
+            assert (await anext(history)).topic.key == "s.2.created"
+
+
+SHORT = 15.0
+"""Seconds. By then even a slow rabbitmqctl has told that the original is acknowledged."""
+
+
+async def test_short_delay_is_kept_behind_a_long_one_and_over_a_restart(rabbit: Site) -> None:
+    async with connected(rabbit) as broker, broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
+        await publish(broker, 1, prefix="long")
+        await (await one(subscription)).retry(300)
+        await publish(broker, 1, HIGH, prefix="short")
+        delivery = await one(subscription)
+        asked_at = time.monotonic()
+        await delivery.retry(SHORT)
+
+        async def acked() -> bool:
+            return rabbit.name("requests.high\t0") in await rabbit.server.ctl("list_queues", "name", "messages")
+
+        # Else the original comes again as well.
+        await until(acked)
+        await restart(rabbit.server)
+        async with asyncio.timeout(60):
+            again = await anext(aiter(subscription))
+        assert time.monotonic() - asked_at >= SHORT
+        # It may have been on its way to us when the node died.
+        assert (ids([again]), again.topic, again.attempt >= 2) == (["short0"], HIGH, True)
+
+
+async def test_nothing_is_published_after_the_block(rabbit: Site) -> None:
+    async with connected(rabbit) as broker:
+        assert broker.connected
+    assert not broker.connected
+    with pytest.raises(BrokerUnavailable):
+        await broker.publish(REQUESTS, make_event())
+
+
+async def test_connection_survives_subscriptions_that_end_amid_deliveries(rabbit: Site) -> None:
+    async with connected(rabbit) as broker:
+        client = broker._consuming._client
+        await publish(broker, 300)
+        for _ in range(10):
+            async with broker.subscribe(Kind.REQUESTS, prefetch=40) as subscription:
+                await take(subscription, 15, ack=True)
+                for delivery in await take(subscription, 10):
+                    if delivery.attempt % 2:
+                        await delivery.ack()
+        assert broker._consuming._client is client
+        assert broker.connected

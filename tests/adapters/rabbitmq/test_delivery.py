@@ -1,0 +1,301 @@
+"""Claims about deliveries that are RabbitMQ's own: what foreign clients send, what is held, delayed, dead."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import pytest
+from pamqp.commands import Basic
+
+from adapters import headers as stamps
+from adapters.base import Kind, Record, Topic, TopicRefused
+from adapters.rabbitmq import broker as rabbitmq, message as messages
+from adapters.rabbitmq.client import Properties
+from adapters.rabbitmq.options import RabbitMQOptions
+from events.cloudevent import InvalidEvent
+from tests.adapters.brokers import MAX_MESSAGE, RABBIT, Installation, Site, installation, send
+from tests.adapters.harness import (
+    CONTROL,
+    DEAD,
+    DEADLINE,
+    HIGH,
+    LOW,
+    REQUESTS,
+    emptied,
+    ids,
+    make_event,
+    nothing_comes,
+    one,
+    publish,
+    records,
+    take,
+)
+
+pytestmark = pytest.mark.broker
+ATTRIBUTES = {"specversion": "1.0", "id": "e1", "source": "/tests", "type": "com.example.made"}
+
+
+@pytest.fixture
+async def installed(rabbit_url: str) -> AsyncIterator[Installation]:
+    async with installation(rabbit_url) as made:
+        yield made
+
+
+@pytest.mark.parametrize("prefix", ["ce-", "cloudEvents:", "cloudEvents_"])
+async def test_binary_event_of_a_foreign_client_is_understood_and_dies_whole(
+    installed: Installation, prefix: str
+) -> None:
+    noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    headers = {prefix + name: value for name, value in ATTRIBUTES.items()} | {
+        f"{prefix}time": noon, f"{prefix}number": 5, "own": {"a": [1, None, True]}, "Content-Type": "application/json"
+    }  # fmt: skip
+    exchange = installed.names.exchange(Kind.REQUESTS)
+    await send(installed.link, exchange, "some.other.key", headers, b'{"a":1}')
+    async with installed.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
+        delivery = await one(subscription)
+        event = delivery.event()
+        assert (event.get_id(), event.get_time(), event.get_extension("number")) == ("e1", noon, 5)
+        assert (event.get_data(), delivery.topic) == ({"a": 1}, REQUESTS)
+        await delivery.retry(0)
+        again = await one(subscription)
+        assert again.event().get_attributes() == event.get_attributes()
+        await again.reject("X", "to look at it")
+    (dead,) = await records(installed.broker, Kind.DEAD)
+    assert dead.event().get_attributes() == event.get_attributes()
+    assert (dead.headers["own"], dead.headers[f"{prefix}number"]) == ("{'a': [1, None, True]}", "5")
+    assert dead.headers[stamps.ATTEMPTS] == "2"
+
+
+class Raw(Basic.Properties):
+    """Properties that no well-behaved client sends."""
+
+    def __init__(self, flags: int, encoded: bytes) -> None:
+        super().__init__()
+        self.raw = flags.to_bytes(2) + encoded
+
+    def marshal(self) -> bytes:
+        return self.raw
+
+
+HEADERS, TIMESTAMP, MESSAGE_ID = 1 << 13, 1 << 6, 1 << 7
+POISON = {
+    "a header's name is not UTF-8": (HEADERS, b"\x00\x00\x00\x07\x01\xffS\x00\x00\x00\x00"),
+    "a timestamp beyond time": (TIMESTAMP, b"\x7f" * 8),
+    "a message id is not UTF-8": (MESSAGE_ID, b"\x02\xff\xfe"),
+}
+
+
+@pytest.mark.parametrize("poison", POISON)
+async def test_message_that_the_client_library_cannot_decode_ends_nothing(
+    installed: Installation, poison: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Raw, "message_id", "x", raising=False)
+    exchange = installed.names.exchange(Kind.REQUESTS)
+    async with installed.link.channel() as channel:
+        await channel.basic_publish(b"body", exchange=exchange, properties=Raw(*POISON[poison]))
+    await publish(installed.broker, 1)
+    client = installed.broker._consuming._client
+    async with installed.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
+        bad, good = await take(subscription, 2)
+        assert (bad.body, ids([good])) == (b"body", ["m0"])
+        with pytest.raises(InvalidEvent):
+            bad.event()
+        await bad.retry(0)
+        await (await one(subscription)).reject("INVALID_EVENT", "no event")
+        await good.ack()
+        await emptied(installed.broker)
+    assert installed.broker._consuming._client is client
+    assert [record.body for record in await records(installed.broker, Kind.DEAD)] == [b"body"]
+
+
+async def test_routing_key_that_is_no_text_ends_nothing(installed: Installation) -> None:
+    class Key(str):
+        def encode(self, *args: object) -> bytes:
+            return b"\xff\xfe"
+
+    async with installed.link.channel() as channel:
+        await channel.basic_publish(b"body", exchange=installed.names.exchange(Kind.REQUESTS), routing_key=Key("xx"))
+    client = installed.broker._consuming._client
+    async with installed.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
+        delivery = await one(subscription)
+        assert delivery.body == b"body"
+        await delivery.ack()
+    assert installed.broker._consuming._client is client
+
+
+async def test_headers_as_large_as_a_frame_still_die_and_retry(installed: Installation) -> None:
+    headers = {"large": "x" * 90_000, "small": "kept", **{f"h{number}": "y" * 900 for number in range(35)}}
+    await send(installed.link, installed.names.exchange(Kind.REQUESTS), "", headers, b"body")
+    async with installed.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
+        await (await one(subscription)).retry(0)
+        delivery = await one(subscription)
+        assert delivery.attempt == 2
+        await delivery.reject("X", "ä" * 100_000)
+    (dead,) = await records(installed.broker, Kind.DEAD)
+    assert (dead.headers["small"], dead.headers[stamps.CODE]) == ("kept", "X")
+    assert "large" not in dead.headers
+
+
+async def test_expiration_and_user_of_the_original_do_not_stop_a_copy(installed: Installation) -> None:
+    properties = Properties(user_id=urlsplit(installed.url).username, expiration="60000", priority=3, delivery_mode=2)
+    async with installed.link.channel(confirms=True) as channel:
+        await channel.basic_publish(b"body", exchange=installed.names.exchange(Kind.REQUESTS), properties=properties)
+    async with installed.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
+        await (await one(subscription)).retry(0)
+        assert (await one(subscription)).attempt == 2
+
+
+async def test_message_whose_time_ran_out_is_a_dead_letter_that_says_so(installed: Installation) -> None:
+    properties = Properties(expiration="50", delivery_mode=2)
+    async with installed.link.channel(confirms=True) as channel:
+        exchange = installed.names.exchange(Kind.REQUESTS)
+        await channel.basic_publish(b"late", exchange=exchange, routing_key="high", properties=properties)
+    found: list[Record] = []
+    async with asyncio.timeout(DEADLINE):
+        while not found:
+            found = await records(installed.broker, Kind.DEAD)
+    assert (found[0].topic.key, found[0].body) == ("requests.high", b"late")
+    assert found[0].headers[stamps.CODE] == "EXPIRED"
+
+
+async def test_held_too_long_is_stored_again_without_counting_and_its_place_stays_taken(rabbit_url: str) -> None:
+    options = RabbitMQOptions(hold=0.5, connect_timeout=5)
+    async with installation(rabbit_url, options) as made:
+        await publish(made.broker, 1)
+        async with made.broker.subscribe(Kind.REQUESTS, prefetch=1) as subscription:
+            held = await one(subscription)
+            assert await nothing_comes(subscription, within=1.2)
+            await held.ack()
+            copy = await one(subscription)
+            assert (copy.attempt, copy.body, copy.message_id != held.message_id) == (1, held.body, True)
+            await copy.ack()
+            await emptied(made.broker)
+
+
+@pytest.mark.parametrize("topic", [REQUESTS, CONTROL])
+async def test_message_that_has_to_wait_is_not_handed_out_before(installed: Installation, topic: Topic) -> None:
+    due = time.time() + 0.9
+    headers = {stamps.NOT_BEFORE: str(int(due * 1000)), stamps.ATTEMPTS: "4"}
+    await send(installed.link, installed.names.exchange(topic.kind), topic.key, headers, b"later")
+    async with installed.broker.subscribe(topic.kind, prefetch=1) as subscription:
+        await publish(installed.broker, 3, topic)
+        assert len(await take(subscription, 3, ack=True)) == 3
+        delivery = await one(subscription)
+        assert (delivery.body, delivery.attempt) == (b"later", 5)
+        assert time.time() >= due - 0.001
+
+
+async def test_delayed_commands_wait_without_using_up_the_prefetch(installed: Installation) -> None:
+    await publish(installed.broker, 5, CONTROL, prefix="early")
+    async with installed.broker.subscribe(Kind.CONTROL, prefetch=1) as subscription:
+        asked_at = time.monotonic()
+        for _ in range(5):
+            await (await one(subscription)).retry(2)
+        await publish(installed.broker, 1, CONTROL, prefix="new")
+        assert ids(await take(subscription, 1, ack=True)) == ["new0"]
+        assert time.monotonic() - asked_at < 2
+        assert {delivery.attempt for delivery in await take(subscription, 5, ack=True)} == {2}
+        assert time.monotonic() - asked_at >= 2
+
+
+async def test_delays_keep_the_lane(installed: Installation) -> None:
+    for topic in (HIGH, REQUESTS, LOW):
+        await publish(installed.broker, 1, topic, prefix=str(topic))
+    async with installed.broker.subscribe(Kind.REQUESTS, prefetch=3) as subscription:
+        for delivery in await take(subscription, 3):
+            await delivery.retry(1)
+        again = await take(subscription, 3, ack=True)
+    assert {(delivery.topic, ids([delivery])[0]) for delivery in again} == {
+        (topic, f"{topic}0") for topic in (HIGH, REQUESTS, LOW)
+    }
+
+
+async def test_lone_busy_lane_gets_the_whole_prefetch_and_gives_it_back(installed: Installation) -> None:
+    async with installed.broker.subscribe(Kind.REQUESTS, prefetch=40) as subscription:
+        await publish(installed.broker, 60, LOW)
+        held = await take(subscription, 40)
+        await publish(installed.broker, 60, HIGH)
+        for delivery in held:
+            await delivery.ack()
+        lanes = [delivery.topic for delivery in await take(subscription, 70, ack=True)]
+    assert lanes.count(HIGH) > lanes.count(LOW)
+
+
+async def test_dead_letters_keep_their_order_and_numbers_and_two_may_read_at_once(installed: Installation) -> None:
+    await publish(installed.broker, 20)
+    async with installed.broker.subscribe(Kind.REQUESTS, prefetch=20) as subscription:
+        for delivery in await take(subscription, 20):
+            await delivery.reject("X", "poison")
+    async with rabbitmq.connect(installed.url, instance=installed.names.instance, options=RABBIT) as other:
+        listings = [await records(installed.broker, Kind.DEAD)]
+        listings += await asyncio.gather(*(records(reader, Kind.DEAD) for reader in (installed.broker, other) * 3))
+    numbers = [[record.sequence for record in listing] for listing in listings]
+    assert len(set(numbers[0])) == 20
+    assert numbers[0] == sorted(numbers[0])
+    assert all(listing == numbers[0] for listing in numbers)
+    assert abs(listings[0][0].time.timestamp() - time.time()) < 60
+    assert (await installed.broker.depth())[DEAD].ready == 20
+
+
+async def test_reader_that_stops_early_leaves_all_dead_letters(installed: Installation) -> None:
+    for number in range(3):
+        await send(installed.link, installed.names.exchange(Kind.DEAD), "", {}, b"%d" % number)
+    async with installed.broker.history(Kind.DEAD) as history:
+        first = await anext(history)
+    assert [record.body for record in await records(installed.broker, Kind.DEAD)] == [b"0", b"1", b"2"]
+    assert first.sequence == (await records(installed.broker, Kind.DEAD))[0].sequence
+    assert await records(installed.broker, Kind.DEAD, key="requests") == []
+
+
+async def test_followed_dead_letters_go_on_with_those_that_come(installed: Installation) -> None:
+    exchange = installed.names.exchange(Kind.DEAD)
+    await send(installed.link, exchange, "requests", {}, b"before")
+    async with (
+        asyncio.timeout(DEADLINE),
+        installed.broker.history(Kind.DEAD, follow=True) as history,
+        installed.broker.history(Kind.DEAD, follow=True, new_only=True) as new,
+        installed.broker.history(Kind.DEAD, new_only=True) as nothing,
+    ):
+        assert (await anext(history)).body == b"before"
+        for number in range(3):
+            await send(installed.link, exchange, "requests", {}, b"%d" % number)
+            assert (await anext(history)).body == (await anext(new)).body == b"%d" % number
+        assert [record async for record in nothing] == []
+        assert (await installed.broker.depth())[DEAD].ready == 4
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_event_over_the_servers_limit_is_refused_alone(rabbit: Site) -> None:
+    options = RabbitMQOptions(max_message_bytes=64 << 20)
+    async with rabbitmq.connect(rabbit.server.url, instance=rabbit.instance, options=options) as broker:
+        await broker.declare()
+        topic = Topic(Kind.LIFECYCLE, "s.1.created")
+        large = [broker.publish(topic, make_event(data="x" * (2 * MAX_MESSAGE))) for _ in range(2)]
+        small = [broker.publish(topic, make_event()) for _ in range(50)]
+        outcomes = await asyncio.gather(*small[:25], *large, *small[25:], return_exceptions=True)
+        refused = [outcome for outcome in outcomes if outcome is not None]
+        assert len(refused) == 2
+        for outcome in refused:
+            assert isinstance(outcome, TopicRefused)
+            assert outcome.too_large
+        assert len(await records(broker, Kind.LIFECYCLE)) >= 50
+
+
+async def test_key_that_is_too_long_is_refused_and_the_longest_is_taken(installed: Installation) -> None:
+    for key in ("x" * 256, "ü" * 128):
+        with pytest.raises(TopicRefused, match="255"):
+            await installed.broker.publish(Topic(Kind.REPLY, key), make_event())
+    await installed.broker.publish(Topic(Kind.REPLY, "x" * 255), make_event())
+
+
+def test_number_of_a_letter_that_somebody_forged_is_made_up() -> None:
+    class Header:
+        properties = Properties(headers={messages.NUMBER: "9" * 400})
+
+    class Message:
+        header = Header()
+        body = b"body"
+
+    assert 0 < messages.number_of(Message()) < 1 << 40  # type: ignore[arg-type]

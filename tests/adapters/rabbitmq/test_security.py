@@ -1,0 +1,99 @@
+"""Claims about who may do what on RabbitMQ, and about TLS."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from adapters.base import BrokerUnavailable, Kind, Topic, TopicRefused
+from adapters.connect import connect
+from adapters.rabbitmq.options import RabbitMQOptions
+from adapters.servers import rabbitmq as rabbitmqserver
+from adapters.servers.free_port import free_port
+from tests.adapters.brokers import RABBIT, Site
+from tests.adapters.conftest import need_rabbit
+from tests.adapters.harness import REQUESTS, make_event, one, publish
+
+pytestmark = [pytest.mark.broker, pytest.mark.asyncio(loop_scope="session")]
+
+
+async def refusal(url: str, options: RabbitMQOptions = RABBIT) -> str:
+    with pytest.raises(BrokerUnavailable) as refused:
+        async with connect(url, rabbitmq=options):
+            pass
+    return str(refused.value)
+
+
+async def test_wrong_password_missing_vhost_and_nobody_there_are_said_without_the_password(rabbit: Site) -> None:
+    where = f"127.0.0.1:{rabbit.server.port}"
+    told = await refusal(f"amqp://guest:secret@{where}")
+    assert "ACCESS_REFUSED" in told
+    assert where in told
+    missing = await refusal(f"amqp://guest:guest@{where}/nowhere")
+    assert "nowhere" in missing
+    nobody = await refusal("amqp://guest:secret@127.0.0.1:1")
+    assert "127.0.0.1:1" in nobody
+    assert "secret" not in told + nobody
+
+
+async def test_who_may_only_use_can_check_publish_and_consume_and_is_refused_elsewhere(rabbit: Site) -> None:
+    name = rabbit.instance
+    url = f"amqp://{name}:pw@127.0.0.1:{rabbit.server.port}"
+    async with connect(rabbit.server.url, instance=name, rabbitmq=RABBIT) as owner:
+        await owner.declare()
+    await rabbit.server.ctl("add_user", name, "pw")
+    await rabbit.server.ctl("set_permissions", name, "^$", rf"^{name}\.requests.*", rf"^{name}\.requests.*")
+    async with connect(url, instance=name, rabbitmq=RABBIT) as user:
+        await publish(user, 1)
+        for topic in (Topic(Kind.REPLY, "answers.here"), Topic(Kind.CONTROL)):
+            with pytest.raises(TopicRefused, match="ACCESS_REFUSED"):
+                await user.publish(topic, make_event())
+        async with user.subscribe(Kind.REQUESTS, prefetch=1) as subscription:
+            await (await one(subscription)).retry(0)
+            assert (await one(subscription)).attempt == 2
+    await rabbit.server.ctl("set_permissions", name, "^$", ".*", ".*")
+    async with connect(url, instance=name, rabbitmq=RABBIT) as user:
+        await user.check()
+        with pytest.raises(BrokerUnavailable, match="ACCESS_REFUSED"):
+            await user.declare()
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+async def encrypted(tmp_path: Path, authority: trustme.CA) -> AsyncIterator[str]:
+    need_rabbit()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(tmp_path / "server.key")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "server.pem")
+    authority.issue_cert("client@example.com").private_key_and_cert_chain_pem.write_to_path(tmp_path / "client.pem")
+    port = free_port()
+    lines = (
+        f"listeners.ssl.1 = 127.0.0.1:{port}",
+        f"ssl_options.cacertfile = {tmp_path}/ca.pem",
+        f"ssl_options.certfile = {tmp_path}/server.pem",
+        f"ssl_options.keyfile = {tmp_path}/server.key",
+        "ssl_options.verify = verify_peer",
+        "ssl_options.fail_if_no_peer_cert = true",
+    )
+    async with rabbitmqserver.run(tmp_path / "rabbit", extra="\n".join(lines)):
+        yield f"amqps://guest:guest@127.0.0.1:{port}"
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_both_sides_show_certificates(encrypted: str, tmp_path: Path) -> None:
+    ca, client = tmp_path / "ca.pem", tmp_path / "client.pem"
+    async with connect(encrypted, rabbitmq=RabbitMQOptions(tls_ca=ca, tls_cert=client, tls_key=client)) as broker:
+        await broker.declare()
+        await broker.publish(REQUESTS, make_event())
+    await refusal(encrypted, RabbitMQOptions(tls_ca=ca))
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(other)
+    told = await refusal(encrypted, RabbitMQOptions(tls_ca=other, tls_cert=client, tls_key=client))
+    assert "certificate" in told.lower()
+    assert "certificate" in (await refusal(encrypted)).lower()
