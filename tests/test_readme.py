@@ -2,17 +2,16 @@
 
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import pytest
 
 from events.request_container import OUR_ENV
 from handler.metrics import Metrics
 from handler.settings import PREFIX, Settings
-from tests.contract.samples import EXAMPLES
 from tests.deploy import test_settings
+from tests.paths import EXAMPLES, ROOT
 
-README = Path(__file__).parents[1] / "README.md"
+README = ROOT / "README.md"
 PREFIX_OF_METRICS = "jobrelay_"
 
 

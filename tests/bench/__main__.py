@@ -22,8 +22,9 @@ from tests.bench.queueing import Deciding, deciding, releasing
 from tests.bench.report import Row, broker_of, machine, markdown, write
 from tests.bench.watching import Takeover, Tracking, holding, reporting, taking_over, tracking
 from tests.e2e.site import NATS, RABBITMQ, VARIABLES, Site, on_broker, site
+from tests.paths import ROOT
 
-README = Path(__file__).parents[2] / "README.md"
+README = ROOT / "README.md"
 API_SERVER = ("tests.bench.apiserver",)
 LEVELS = (1, 16, IN_FLIGHT)
 TITLES = {NATS: "NATS", RABBITMQ: "RabbitMQ"}

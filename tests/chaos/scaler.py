@@ -10,7 +10,6 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import aiohttp
@@ -18,8 +17,9 @@ import yaml
 
 from adapters.servers.nats import NatsServer
 from tests.amqp import Client
+from tests.paths import DEPLOY
 
-SHIPPED = Path(__file__).parents[2] / "k8s" / "deploy" / "components" / "keda"
+SHIPPED = DEPLOY / "components" / "keda"
 TOLERANCE = 0.1
 """The autoscaler does nothing about a smaller difference."""
 Manifest = dict[str, Any]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "events" / "examples" / "clients" / "node"
+from tests.paths import EXAMPLES, ROOT
+
+PACKAGE = EXAMPLES / "clients" / "node"
 CACHE = ROOT / ".jobrelay" / "node"
 
 

@@ -1,11 +1,11 @@
 """The example files, as their readers would read them."""
 
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-EXAMPLES = Path(__file__).parents[2] / "events" / "examples"
+from tests.paths import EXAMPLES
+
 REQUESTS = ("webhook-worker", "single", "parallel", "indexed", "work-queue", "data-migration", "gpu", "schedule")
 
 

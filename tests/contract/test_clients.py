@@ -19,8 +19,8 @@ from adapters.servers import nats as natsserver, rabbitmq as rabbitmqserver
 from k8s.cluster import Cluster
 from tests.adapters.conftest import need_rabbit
 from tests.contract.node import PACKAGE, node_modules
-from tests.contract.samples import EXAMPLES
 from tests.handler.relay import relaying
+from tests.paths import EXAMPLES
 
 CLIENTS = EXAMPLES / "clients"
 TOLD = ["created null", "started null", 'succeeded {"sum": 42}']

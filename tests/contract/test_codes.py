@@ -3,14 +3,13 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from events.codes import CODES, CONTROL
 from events.names import Phase
 from events.request_container import OUR_ENV
 from handler.metrics import REFUSALS, VERDICTS
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 WORD = re.compile(r"[A-Z]{2,}(_[A-Z]+)*")
 # Words in capitals that are no codes: of HTTP and of logging, and the names of settings without their prefix.
 SILENT = ("cli", "local", "logs", "policy", "settings", "processes", "term", "otlp")

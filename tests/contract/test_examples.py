@@ -13,9 +13,10 @@ from events.control import parse_control
 from events.request import Request
 from events.schema import schema_of
 from k8s.cluster import Cluster
-from tests.contract.samples import EXAMPLES, REQUESTS, example
+from tests.contract.samples import REQUESTS, example
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import by_hand
+from tests.paths import EXAMPLES
 
 POLICY: dict[str, Any] = {"secrets": ("migration-*",), "claims": ("billing-data",)}
 RESULTS = {

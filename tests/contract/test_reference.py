@@ -1,7 +1,6 @@
 """events/REFERENCE.md is what the models say. `python -m tests.contract.test_reference` writes it."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -9,8 +8,9 @@ from events.codes import CODES
 from events.names import Phase
 from handler.cli import main
 from handler.commands.contract import reference_page
+from tests.paths import ROOT
 
-PAGE = Path(__file__).parents[2] / "events" / "REFERENCE.md"
+PAGE = ROOT / "events" / "REFERENCE.md"
 
 
 def test_the_page_is_complete_and_true() -> None:

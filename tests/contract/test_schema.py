@@ -26,8 +26,8 @@ from handler.functions import load
 from tests.contract.told import undeclared
 from tests.events.samples import make_job
 from tests.events.test_traces import SEEN, watched
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 HOSTILE: list[dict[str, Any]] = json.loads((ROOT / "tests" / "hostile" / "requests.json").read_text())
 READABLE = [case for case in HOSTILE if case["code"] != "INVALID_EVENT"]
 ALL = [(name, data) for name in NAMES for data in (False, True) if not (data and name in BARE)]

@@ -11,12 +11,12 @@ from typing import Any
 import yaml
 
 from k8s.devcluster.patch import json_patch, strategic_patch
+from tests.paths import DEPLOY
 
 Object = dict[str, Any]
 Objects = dict[str, Object]
 """By `Kind/name`, with `@namespace` behind it outside our own."""
 
-DEPLOY = Path(__file__).parents[2] / "k8s" / "deploy"
 OVERLAYS = ("nats", "rabbitmq")
 NAMESPACE = "jobrelay"
 _CLUSTER_SCOPED = {"Namespace", "ClusterRole"}

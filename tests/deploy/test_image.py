@@ -4,7 +4,8 @@ import fnmatch
 import re
 from pathlib import Path
 
-from tests.deploy.manifests import DEPLOY, containers, rendered
+from tests.deploy.manifests import containers, rendered
+from tests.paths import DEPLOY
 
 ROOT = DEPLOY.parents[1]
 DOCKERFILE = DEPLOY / "Dockerfile"

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.manifests import DEPLOY, NAMESPACE, Objects, by_name, containers, rendered
+from tests.deploy.manifests import NAMESPACE, Objects, by_name, containers, rendered
 from tests.deploy.test_manifests import each, workloads
+from tests.paths import DEPLOY
 
 pytestmark = pytest.mark.kubectl
 

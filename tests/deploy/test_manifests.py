@@ -16,7 +16,8 @@ from handler.state import State
 from handler.web import serve
 from k8s.devcluster.fields import decode
 from k8s.devcluster.resources import Resource
-from tests.deploy.manifests import DEPLOY, NAMESPACE, OVERLAYS, Object, Objects, containers, rendered
+from tests.deploy.manifests import NAMESPACE, OVERLAYS, Object, Objects, containers, rendered
+from tests.paths import DEPLOY
 
 COMPONENTS = sorted(
     str(path.parent.relative_to(DEPLOY)) for path in (DEPLOY / "components").rglob("kustomization.yaml")

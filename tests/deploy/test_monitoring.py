@@ -14,8 +14,9 @@ import yaml
 
 from handler.metrics import Metrics
 from tests.deploy.promql import named
+from tests.paths import DEPLOY
 
-COMPONENT = Path(__file__).parents[2] / "k8s" / "deploy" / "components" / "monitoring"
+COMPONENT = DEPLOY / "components" / "monitoring"
 KUBECTL = shutil.which("kubectl")
 TARGET = {"namespace", "pod", "container", "job", "endpoint", "instance"}
 """Labels that the Prometheus Operator gives what it scrapes by a PodMonitor."""

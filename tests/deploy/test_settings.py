@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from handler.settings import PREFIX, Settings
-from tests.deploy.manifests import DEPLOY, OVERLAYS, Objects, containers, data_of, rendered
+from tests.deploy.manifests import OVERLAYS, Objects, containers, data_of, rendered
+from tests.paths import DEPLOY
 
 FILE = DEPLOY / "base" / "settings.env"
 BEGIN = "# settings: begin"

@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from tests.devcluster.served import CONFIGMAPS, JOBS, Client, make_config, make_job, served
+from tests.paths import DATA
 
 KUBECTL = shutil.which("kubectl")
-EVERYTHING = Path(__file__).parents[1] / "data" / "job-spec.yaml"
+EVERYTHING = DATA / "job-spec.yaml"
 pytestmark = [
     pytest.mark.kubectl,
     pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed: its use of the cluster is not tested"),

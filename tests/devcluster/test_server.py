@@ -14,8 +14,7 @@ import yaml
 from k8s.devcluster.server import DevCluster, serve
 from tests.devcluster.in_process import make_cron_job
 from tests.devcluster.served import CONFIGMAPS, JOBS, Client, connected, make_config, make_job, served
-
-ROOT = Path(__file__).parents[2]
+from tests.paths import ROOT
 
 
 def described(kubeconfig: Path) -> DevCluster:

@@ -2,10 +2,9 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-DATA = Path(__file__).parents[1] / "data" / "kubernetes-traces"
+from tests.paths import TRACES
 
 # Answers whose body is not compared (their status is), by scenario and step.
 ANSWERS_NOT_COMPARED = {
@@ -58,5 +57,5 @@ class Trace:
 
 def load() -> list[Trace]:
     """Every trace: all are expected of us."""
-    found = [json.loads(path.read_text()) for path in sorted(DATA.glob("*.json"))]
+    found = [json.loads(path.read_text()) for path in sorted(TRACES.glob("*.json"))]
     return [Trace(trace["scenario"], trace["steps"], trace["watch"]) for trace in found]

@@ -23,6 +23,7 @@ from handler.processes import Process, running
 from k8s.base import NotFound
 from k8s.cluster import Cluster, connect as connect_cluster
 from tests.e2e.observer import Observer
+from tests.paths import ROOT
 
 T = TypeVar("T")
 
@@ -229,7 +230,7 @@ async def _api_server(directory: Path, module: Sequence[str]) -> AsyncIterator[t
     command = [sys.executable, "-P", "-m", *module, "--directory", str(directory / "cluster")]
     log = directory / "logs" / "cluster.log"
     # -P keeps the directory we are in off the path, and with it tests/.
-    environ = clean_environ() | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environ = clean_environ() | {"PYTHONPATH": str(ROOT)}
     async with running("api server", command, log=log, environ=environ) as process:
 
         async def announced() -> bool:

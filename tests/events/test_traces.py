@@ -1,7 +1,6 @@
 """Transitions over recordings of a real Kubernetes: a look after each change of a Job or Pod, all that was seen."""
 
 import json
-from pathlib import Path
 
 import orjson
 import pytest
@@ -9,8 +8,8 @@ import pytest
 from events.observed import Job, Pod
 from events.transitions import Transition, transitions
 from k8s.job import parse_job, parse_pod
+from tests.paths import TRACES
 
-TRACES = Path(__file__).parent.parent / "data" / "kubernetes-traces"
 SEEN = {
     "job-succeeds": ["created", "started", "succeeded"],
     "job-fails-at-once": ["created", "started", "failed"],

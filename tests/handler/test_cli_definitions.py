@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from handler.commands.definitions import DefinitionSet, InvalidDefinitions, default_source, read_definitions
-from tests.contract.samples import EXAMPLES
+from tests.paths import EXAMPLES
 
 GOOD = "{id: a, schedule: '@daily', job: {image: busybox}}"
 JSON_ONLY = "cannot be written as JSON (allowed: keys of text, numbers of 64 bits, at most 100 levels)"

@@ -19,8 +19,9 @@ from handler.commands.documents import (
 )
 from handler.commands.errors import Misuse
 from handler.commands.submit import load, prepare
+from tests.paths import ROOT
 
-EXAMPLES = Path(__file__).parents[2] / "handler" / "examples"
+EXAMPLES = ROOT / "handler" / "examples"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 STRUCTURED: Document = {
     "specversion": "1.0",

@@ -11,9 +11,9 @@ import pytest_asyncio
 import yaml
 
 from handler.local import Stack, start
-from tests.contract.samples import EXAMPLES
 from tests.handler.commandline import Done, call, end, started, wait_for
 from tests.handler.samples import waits_for
+from tests.paths import EXAMPLES
 
 NEVER = "0 0 1 1 *"
 FAST = {"JOBRELAY_CONTROL_WAIT": "1"}

@@ -26,8 +26,9 @@ from k8s.manifest import ManifestOptions, render
 from tests.handler.relay import Client, detail, relaying
 from tests.handler.samples import make_command, make_request, until
 from tests.handler.test_sources import connected
+from tests.paths import ROOT
 
-ALL = sorted((Path(__file__).parents[1] / "formats").glob("*.json"))
+ALL = sorted((ROOT / "tests" / "formats").glob("*.json"))
 EXAMPLES = [path for path in ALL if not path.stem.endswith("-schedule")]
 """Those of Jobs; for the others see test_schedule_formats.py."""
 KINDS: dict[str, dict[str, Any]] = {

@@ -27,8 +27,8 @@ from tests.handler.commandline import call, call_beside, end, started, wait_for
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import SOURCE, make_command, make_request, until
 from tests.handler.test_cli_run import make_environ
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 UPLOADED = "com.example.image.uploaded"
 READS = 'cat "$JOBRELAY_EVENT_PATH" > seen; wc -c < seen > "$JOBRELAY_RESULT_PATH"'
 

@@ -1,7 +1,6 @@
 """Requests nobody should send: each gets its rule as the answer, makes nothing, and is kept as it came."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +11,9 @@ from events.names import REQUESTED_TYPE
 from k8s.cluster import Cluster
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import until
+from tests.paths import ROOT
 
-CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "hostile" / "requests.json").read_text())
+CASES: list[dict[str, Any]] = json.loads((ROOT / "tests" / "hostile" / "requests.json").read_text())
 POLICY: dict[str, Any] = {"images": ("registry.example/*",), "max_memory": "4Gi"}
 STRUCTURED = {"content-type": "application/cloudevents+json"}
 # Nothing of an event that cannot be read identifies it.

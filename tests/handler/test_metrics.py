@@ -3,7 +3,6 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from prometheus_client import generate_latest
 
@@ -15,8 +14,9 @@ from handler.settings import SCHEMES
 from k8s.cluster import Cluster
 from tests.handler.relay import Client, running
 from tests.handler.samples import make_command, make_request, until
+from tests.paths import ROOT
 
-HANDLER = Path(__file__).parents[2] / "handler"
+HANDLER = ROOT / "handler"
 COUNTS = {"queue_length", "queue_unsettled", "messages_in_flight", "jobs", "jobs_newer_format", "finalizers_pending"}
 COUNTS |= {"work_queue_length", "asyncio_tasks", "usage_jobs", "functions", "jobs_queued"}
 FLAGS = {

@@ -1,7 +1,6 @@
 """What answers of a real API server mean, from recorded ones and from what stands in front of servers."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +8,7 @@ import pytest
 from k8s.answers import failure
 from k8s.base import Conflict, Expired, KubernetesError, NotFound, QuotaExceeded, Refused, Unavailable
 from tests.k8s.server import status
-
-TRACES = Path(__file__).parents[1] / "data" / "kubernetes-traces"
+from tests.paths import TRACES
 
 
 def recorded(scenario: str) -> list[KubernetesError]:

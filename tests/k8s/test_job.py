@@ -11,8 +11,7 @@ from events.names import Annotation
 from k8s.base import Malformed
 from k8s.job import job_of, parse_job, parse_pod
 from tests.k8s.objects import make_job, make_pod
-
-TRACES = Path(__file__).parents[1] / "data" / "kubernetes-traces"
+from tests.paths import TRACES
 
 
 def seen(scenario: str, kind: str) -> list[bytes]:

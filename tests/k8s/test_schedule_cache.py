@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +17,9 @@ from tests.k8s.conftest import eventually
 from tests.k8s.objects import make_job
 from tests.k8s.server import CRON_JOBS, JOBS, Server
 from tests.k8s.test_informer import following
+from tests.paths import TRACES
 
-TRACE = Path(__file__).parents[1] / "data" / "kubernetes-traces" / "cronjob.json"
+TRACE = TRACES / "cronjob.json"
 
 Manifest = dict[str, Any]
 

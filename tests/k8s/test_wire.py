@@ -1,7 +1,6 @@
 """Whatever comes in a list or a watch is an object, or one of two errors."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +9,9 @@ from msgspec import Raw
 
 from k8s.base import Expired, Malformed
 from k8s.wire import decode_event, decode_names, decode_page, number
+from tests.paths import TRACES
 
-TRACE = Path(__file__).parents[1] / "data" / "kubernetes-traces" / "watch-resume-and-expire.json"
+TRACE = TRACES / "watch-resume-and-expire.json"
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["metadata", "code", "kind", "labels"]), inner),
