@@ -8,10 +8,10 @@ from adapters.headers import ATTEMPTS, CODE, ORIGIN, REASON
 from adapters.jetstream.topology import Names as NatsNames, lanes_of
 from adapters.lanes import HIGH, LOW, NORMAL
 from adapters.rabbitmq.topology import Exchange, Names as RabbitNames, Queue, exchanges, queues
-from events.cloudevent import STRUCTURED
+from events.cloudevent.event import STRUCTURED
+from events.contract.models import lifecycle_models, request_models
+from events.contract.schema import control_envelope, lifecycle_envelope, request_envelope, told_types
 from events.names import DEFAULT_INSTANCE
-from events.schema import control_envelope, lifecycle_envelope, request_envelope, told_types
-from events.schema_models import lifecycle_models, request_models
 
 Document = dict[str, Any]
 

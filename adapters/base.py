@@ -9,7 +9,7 @@ from typing import Protocol
 
 from cloudevents.core.v1.event import CloudEvent
 
-from events.binding import from_nats
+from events.cloudevent.binding import from_nats
 
 
 class BrokerError(Exception):
@@ -72,7 +72,7 @@ class Record:
     """How this broker binds events to messages."""
 
     def event(self) -> CloudEvent:
-        """Decode it. Raises `events.cloudevent.InvalidEvent`."""
+        """Decode it. Raises `events.cloudevent.event.InvalidEvent`."""
         return self.decode(self.headers, self.body)
 
 
@@ -123,7 +123,7 @@ class Delivery(Protocol):
         ...
 
     def event(self) -> CloudEvent:
-        """Decode it. Raises `events.cloudevent.InvalidEvent`: decoding is lazy, so poison has one owner."""
+        """Decode it. Raises `events.cloudevent.event.InvalidEvent`: decoding is lazy, so poison has one owner."""
         ...
 
     async def ack(self) -> None:

@@ -1,6 +1,7 @@
 """The headers that jobrelay adds to a message it stores again. Pure; the same on every broker.
 
-They count attempts, hold a message back, and say why a dead letter is one. The event's own are `events.binding`'s.
+They count attempts, hold a message back, and say why a dead letter is one. The event's own headers are those of
+`events.cloudevent.binding`.
 """
 
 import hashlib

@@ -18,7 +18,7 @@ from adapters import headers as stamps
 from adapters.base import BrokerUnavailable, DeadLetter, Depth, Kind, Record, Subscription, Topic, TopicRefused
 from adapters.lanes import LANES, WEIGHTS, Turns
 from adapters.topics import origin, refusal, selects
-from events.binding import from_nats, to_nats
+from events.cloudevent.binding import from_nats, to_nats
 
 DEDUP_SECONDS = 600.0
 

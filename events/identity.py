@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from cloudevents.core.v1.event import CloudEvent
 
-from events.cloudevent import data_bytes
+from events.cloudevent.event import data_bytes
 from events.names import Phase
 
 PREFIX_LENGTH = 32

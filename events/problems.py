@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from events.attributes import shown
+from events.cloudevent.attributes import shown
 
 MAX_ERRORS = 50
 NEVER = frozenset(

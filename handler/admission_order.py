@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace
 from operator import attrgetter, itemgetter
 
-from events.request_queue import MAX_PRIORITY
+from events.request.queue import MAX_PRIORITY
 from handler.admission_data import Entry
 
 OVERDUE = MAX_PRIORITY + 1

@@ -5,9 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from events.grammar import is_label_name
-from events.queueing import Queueing
-from events.request_queue import MAX_PRIORITY
+from events.jobs.queueing import Queueing
+from events.request.fields import is_label_name
+from events.request.queue import MAX_PRIORITY
 from handler.policy_settings import Names
 from k8s.kueue import KueueOptions
 

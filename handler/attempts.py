@@ -3,10 +3,10 @@
 import base64
 import logging
 
-from events.attempts import next_key
+from events.jobs.attempts import next_key
+from events.jobs.observed import Job, Verdict
+from events.jobs.queueing import NONE
 from events.names import Phase
-from events.observed import Job, Verdict
-from events.queueing import NONE
 from handler.launcher import Newer, Taken, launch
 from handler.writes import Writes
 from k8s.attempt import next_attempt, payload_secret

@@ -22,7 +22,7 @@ def schema(name: str, data: bool, form: str) -> int:
 
     Of the whole event in the structured JSON format, or of its data alone.
     """
-    from events.schema import schema_of
+    from events.contract.schema import schema_of
     from handler.commands.contract import show
 
     try:

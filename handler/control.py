@@ -9,15 +9,24 @@ from contextlib import suppress
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Delivery, Kind, Subscription, Topic
-from events.attempts import attempt_name, next_attempt_at, next_key
-from events.cloudevent import InvalidEvent, expired
-from events.control import ACCEPTED, REJECTED, Command, ControlVerb, accepted, control_key, parse_control, refused
+from events.cloudevent.event import InvalidEvent, expired
 from events.identity import request_label
+from events.jobs.attempts import attempt_name, next_attempt_at, next_key
+from events.jobs.observed import Job, Schedule, Verdict
+from events.jobs.queueing import read_queueing
+from events.lifecycle.schedules import is_exhausted
 from events.names import Label, Payload, Phase
-from events.observed import Job, Schedule, Verdict
-from events.queueing import read_queueing
-from events.request import InvalidRequest
-from events.schedules import is_exhausted
+from events.request.control import (
+    ACCEPTED,
+    REJECTED,
+    Command,
+    ControlVerb,
+    accepted,
+    control_key,
+    parse_control,
+    refused,
+)
+from events.request.request import InvalidRequest
 from handler.logcontext import about, also, also_event
 from handler.metrics import Metrics
 from handler.publisher import Publisher, until_taken

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from adapters.base import Kind, Topic
-from events.attempts import next_attempt_at, next_key, previous_key
 from events.identity import lifecycle_key
-from events.lifecycle import Transition, lifecycle_event, transitions
+from events.jobs.attempts import next_attempt_at, next_key, previous_key
+from events.jobs.observed import Job, Pod
+from events.lifecycle.events import Transition, lifecycle_event, transitions
+from events.lifecycle.outcome import outcome
 from events.names import Phase
-from events.observed import Job, Pod
-from events.outcome import outcome
 from handler import verdicts
 from handler.attempts import prepare_next
 from handler.failover import Failover

@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
-from events.attempts import next_attempt_at
 from events.identity import request_label
+from events.jobs.attempts import next_attempt_at
+from events.jobs.observed import Job
+from events.jobs.queueing import read_outcomes, read_queueing
+from events.lifecycle.outcome import outcome
 from events.names import Label
-from events.observed import Job
-from events.outcome import outcome
-from events.queueing import read_outcomes, read_queueing
 from handler.admission_data import Dependency
 from handler.writes import Writes
 from k8s.base import Conflict, Malformed, NotFound, Unavailable

@@ -9,13 +9,13 @@ from cloudevents.core.v1.event import CloudEvent
 from pydantic import ValidationError
 
 from adapters.base import Kind, Topic
-from events.context import echoes
 from events.identity import Identity, lifecycle_key
-from events.lifecycle import lifecycle_event, rejected_event, transitions
+from events.jobs.context import echoes
+from events.jobs.observed import Job, Pod
+from events.lifecycle.events import lifecycle_event, rejected_event, transitions
+from events.lifecycle.outcome import failover_id
 from events.names import Annotation, Phase
-from events.observed import Job, Pod
-from events.outcome import failover_id
-from events.request import JobRequest, Request
+from events.request.request import JobRequest, Request
 from handler.launcher import Newer, Taken, launch
 from handler.publisher import Publisher
 from handler.requests import options_of

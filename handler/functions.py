@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from events.functions import Function, InvalidFunctions, parse_functions
+from events.functions.functions import Function, InvalidFunctions, parse_functions
 from events.problems import FieldError
 from handler.core_yaml import Loader
 from handler.metrics import Metrics

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Broker, Delivery, Kind, Subscription, Topic
-from events.cloudevent import InvalidEvent
+from events.cloudevent.event import InvalidEvent
 from events.identity import lifecycle_key
-from events.lifecycle import rejected_event
+from events.lifecycle.events import rejected_event
 from events.names import Phase
 from handler.functions import Functions
 from handler.gate import Gate, Leaving

@@ -1,8 +1,8 @@
 """Jobs that Kueue admits: what their requests cannot ask of us, and what the leader does to them before it looks on."""
 
-from events.kueue import unnoted
+from events.jobs.observed import Job
+from events.lifecycle.kueue import unnoted
 from events.names import BY_FUNCTION, Annotation
-from events.observed import Job
 from events.problems import FieldError
 from handler.writes import Writes
 from k8s.manifest import Rendered

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Protocol
 
+from events.cloudevent.timestamp import format_epoch
+from events.jobs.observed import Job
 from events.names import BY_FUNCTION, Annotation, Label, Payload
-from events.observed import Job
-from events.timestamp import format_epoch
 from k8s.base import Conflict, Manifest, NotFound
 from k8s.cluster import Cluster, Created
 from k8s.job import is_newer

@@ -7,8 +7,8 @@ from functools import partial
 
 from cloudevents.core.v1.event import CloudEvent
 
-from events.context import read_context
-from events.observed import Job
+from events.jobs.context import read_context
+from events.jobs.observed import Job
 
 Fields = Mapping[str, object]
 

@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
-from events.control import ACCEPTED, REJECTED, ControlVerb
 from events.names import Phase
+from events.request.control import ACCEPTED, REJECTED, ControlVerb
 from handler.version import version
 
 BROKERS = ("nats", "rabbitmq", "memory")

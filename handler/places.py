@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
+from events.jobs.observed import Job
+from events.jobs.queueing import queued_since, read_outcomes, read_queueing
 from events.names import Payload
-from events.observed import Job
-from events.queueing import queued_since, read_outcomes, read_queueing
 from handler.admission_data import Dependency, Entry, Key, Policy, Reason
 from handler.admission_settings import AdmissionSettings
 

@@ -1,14 +1,14 @@
-"""Asks why no pod of a Job appears, seldom and one Job after the other. What the answer means: events/podless.py."""
+"""Asks why no pod of a Job appears, seldom and one Job after the other. events/lifecycle/podless.py reads the answer."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from events.observed import Job, Pod
-from events.outcome import failed_pods
-from events.podless import Notice, podless_since, stalled
-from events.transitions import Transition
+from events.jobs.observed import Job, Pod
+from events.lifecycle.outcome import failed_pods
+from events.lifecycle.podless import Notice, podless_since, stalled
+from events.lifecycle.transitions import Transition
 from handler.workqueue import Key
 from k8s.base import KubernetesError
 from k8s.cluster import Cluster

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from events.request_job import INT32_MAX, MAX_COMPLETIONS, MAX_DEADLINE, MAX_GPUS, MAX_PARALLELISM
+from events.request.job import INT32_MAX, MAX_COMPLETIONS, MAX_DEADLINE, MAX_GPUS, MAX_PARALLELISM
 from k8s.manifest import MAX_EVENT_BYTES
 from k8s.quantity import parse
 

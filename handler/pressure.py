@@ -6,7 +6,7 @@ from collections import deque
 
 import msgspec
 
-from events.stored import read_stored
+from events.jobs.annotation import read_stored
 from handler.metrics import Metrics
 from handler.settings import Settings
 from k8s.base import KubernetesError

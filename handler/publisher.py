@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Broker, BrokerUnavailable, Kind, Topic, TopicRefused
-from events.lifecycle import shortened, undelivered
+from events.lifecycle.events import shortened, undelivered
 from handler.metrics import Metrics
 from handler.tracing import OFF, Tracing
 from k8s.clock import backoff

@@ -11,11 +11,11 @@ from operator import attrgetter
 
 import orjson
 
-from events.attempts import previous_key
+from events.jobs.attempts import previous_key
+from events.jobs.observed import Job, Verdict
+from events.lifecycle.outcome import outcome
+from events.lifecycle.transitions import Transition
 from events.names import Phase
-from events.observed import Job, Verdict
-from events.outcome import outcome
-from events.transitions import Transition
 from handler.admission import admit
 from handler.admission_data import Decisions, Entry, Fail, Hold, Reason, Snapshot
 from handler.dependencies import Dependencies

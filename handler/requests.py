@@ -6,10 +6,10 @@ from fnmatch import fnmatchcase
 
 from cloudevents.core.v1.event import CloudEvent
 
-from events.cloudevent import expired
-from events.functions import Asked, Call, Function, matching, subject_of
+from events.cloudevent.event import expired
+from events.functions.functions import Asked, Call, Function, matching, subject_of
 from events.names import REQUESTED_TYPE, Annotation
-from events.request import FieldError, InvalidRequest, Request
+from events.request.request import FieldError, InvalidRequest, Request
 from handler.admission_settings import unadmitted
 from handler.connections import namespaces_of
 from handler.functions import Functions

@@ -12,12 +12,12 @@ from functools import partial
 
 from adapters.base import BrokerUnavailable, Kind, Topic
 from events.identity import lifecycle_key
-from events.lifecycle import Transition, schedule_event
+from events.jobs.observed import Job, Schedule
+from events.jobs.queueing import read_queueing
+from events.lifecycle.events import Transition, schedule_event
+from events.lifecycle.outcome import outcome
+from events.lifecycle.schedules import Runs, is_exhausted, read_runs, run_id, run_time, scheduled, unscheduled
 from events.names import Phase
-from events.observed import Job, Schedule
-from events.outcome import outcome
-from events.queueing import read_queueing
-from events.schedules import Runs, is_exhausted, read_runs, run_id, run_time, scheduled, unscheduled
 from handler.logcontext import about, also
 from handler.looks import Looks, NotOurs
 from handler.metrics import Metrics

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from events.request_container import OUR_ENV
+from events.request.container import OUR_ENV
 from handler.admission_settings import AdmissionSettings
 from handler.policy_settings import Names, PolicySettings, split
 

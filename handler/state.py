@@ -4,8 +4,8 @@ import asyncio
 from collections import Counter
 
 from adapters.base import Broker
-from events.kueue import waits
-from events.observed import Job
+from events.jobs.observed import Job
+from events.lifecycle.kueue import waits
 from handler.metrics import PHASES, Metrics
 from k8s.cluster import Cluster
 from k8s.informer import JobCache

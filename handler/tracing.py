@@ -14,10 +14,10 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from adapters.base import Delivery, Kind, Topic
-from events.context import TRACE, in_trace, read_context
-from events.lifecycle import Transition
+from events.jobs.context import TRACE, in_trace, read_context
+from events.jobs.observed import Job
+from events.lifecycle.events import Transition
 from events.names import DEFAULT_INSTANCE, Phase
-from events.observed import Job
 
 _W3C = TraceContextTextMapPropagator()
 _NOTHING = nullcontext()

@@ -4,8 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
-from events.observed import Job, Pod
-from events.usage import PodUsage, Usage, sampled
+from events.jobs.observed import Job, Pod
+from events.jobs.usage import PodUsage, Usage, sampled
 from handler.metrics import Metrics
 from handler.settings import Settings
 from k8s.base import KubernetesError

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from events.jobs.observed import Job, Pod, Verdict
 from events.names import Phase
-from events.observed import Job, Pod, Verdict
 
 
 def due(job: Job, pods: Sequence[Pod], *, now: float) -> Verdict | None:

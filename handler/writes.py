@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
 
+from events.cloudevent.timestamp import format_epoch
+from events.jobs.observed import Job, Ours, Schedule, Verdict
+from events.jobs.queueing import queued_at, write_outcomes
+from events.lifecycle.schedules import Runs
 from events.names import FINALIZER, Annotation
-from events.observed import Job, Ours, Schedule, Verdict
-from events.queueing import queued_at, write_outcomes
-from events.schedules import Runs
-from events.timestamp import format_epoch
 from k8s.base import Manifest, Unavailable
 from k8s.cluster import Cluster, Created
 from k8s.informer import JobCache, Key

@@ -4,11 +4,11 @@ import copy
 
 from msgspec.structs import replace
 
-from events.attempts import attempt_name, written_time
+from events.cloudevent.timestamp import format_epoch
+from events.jobs.attempts import attempt_name, written_time
+from events.jobs.observed import Job
+from events.jobs.queueing import read_queueing
 from events.names import FINALIZER, QUEUED_AT_CREATION, Annotation, Payload
-from events.observed import Job
-from events.queueing import read_queueing
-from events.timestamp import format_epoch
 from k8s.base import Manifest
 from k8s.pod import EVENT_VOLUME
 

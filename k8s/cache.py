@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from events.observed import Job, Pod
+from events.jobs.observed import Job, Pod
 from k8s.job import CONTROLLER_UID
 from k8s.wire import Names, number
 

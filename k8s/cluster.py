@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from events.observed import Job, Pod, Schedule
-from events.podless import Notice
-from events.usage import PodUsage
+from events.jobs.observed import Job, Pod, Schedule
+from events.jobs.usage import PodUsage
+from events.lifecycle.podless import Notice
 from k8s.base import Expired, Malformed, Manifest, Unavailable
 from k8s.client import JSON, STRATEGIC_MERGE, Client, open_client, segment
 from k8s.config import load

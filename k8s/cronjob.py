@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from events.jobs.observed import Schedule
 from events.names import FINALIZER, Annotation, Label
-from events.observed import Schedule
 from k8s.base import Malformed
 from k8s.metadata import Metadata, Wire, epoch, integer, shared
 

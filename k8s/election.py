@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from events.cloudevent.timestamp import parse_epoch
 from events.names import DOMAIN
-from events.timestamp import parse_epoch
 from k8s.base import Manifest
 
 PUBLISHED_TO = f"{DOMAIN}/published-to"

@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
-from events.grammar import is_dns_label
 from events.names import DOMAIN, Label
 from events.problems import FieldError, path_of
+from events.request.fields import is_dns_label
 from k8s.base import Manifest
 from k8s.pod import EVENT_DIRECTORY, EVENT_VOLUME
 from k8s.schema import Path, unfit

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from events.cloudevent import encode_structured
-from events.context import in_trace
-from events.functions import Call
+from events.cloudevent.event import encode_structured
+from events.functions.functions import Call
+from events.jobs.context import in_trace
 from events.names import BY_FUNCTION, FINALIZER, Annotation, Label
 from k8s.base import Manifest
 from k8s.job import DEFAULT_CONTAINER, MAIN

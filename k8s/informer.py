@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from events.observed import Job, Pod, Schedule
+from events.jobs.observed import Job, Pod, Schedule
 from k8s.background import beside
 from k8s.cache import Contents, JobFeed, Key, PodFeed
 from k8s.client import segment

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from events import observed
+from events.cloudevent.timestamp import parse_epoch
+from events.jobs import observed
 from events.names import FINALIZER, FORMAT_VERSION, Annotation, Label
-from events.timestamp import parse_epoch
 from k8s.base import Malformed
 from k8s.kueue import in_kueue
 from k8s.metadata import Metadata, Wire, epoch, integer, shared

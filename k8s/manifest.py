@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
-from events.cloudevent import encode_structured
-from events.context import context_annotation, in_trace
-from events.functions import Asked
+from events.cloudevent.event import encode_structured
+from events.functions.functions import Asked
 from events.identity import request_label, request_sha
+from events.jobs.context import context_annotation, in_trace
+from events.jobs.queueing import Queueing
 from events.names import (
     DEFAULT_INSTANCE,
     FINALIZER,
@@ -20,9 +21,8 @@ from events.names import (
     Label,
     Payload,
 )
-from events.queueing import Queueing
-from events.request import Request
-from events.request_job import JobSpec
+from events.request.job import JobSpec
+from events.request.request import Request
 from k8s.base import Manifest
 from k8s.kueue import KueueOptions, gate, in_kueue
 from k8s.pod import EVENT_FILE, PodOptions, as_json, pod_spec

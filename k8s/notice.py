@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from events.podless import Notice
-from events.timestamp import parse_epoch
+from events.cloudevent.timestamp import parse_epoch
+from events.lifecycle.podless import Notice
 
 
 def parse_notice(event: dict[str, Any]) -> Notice | None:

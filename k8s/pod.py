@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 from cloudevents.core.v1.event import CloudEvent
 
-from events.functions import Asked
+from events.functions.functions import Asked
 from events.names import Annotation, Label
-from events.request import Request
-from events.request_job import JobSpec
-from events.request_model import Model
-from events.request_volumes import Ephemeral, Volume
+from events.request.job import JobSpec
+from events.request.model import Model
+from events.request.request import Request
+from events.request.volumes import Ephemeral, Volume
 from k8s.base import Manifest
 from k8s.job import MAIN
 

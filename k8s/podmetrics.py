@@ -2,8 +2,8 @@
 
 import msgspec
 
-from events.timestamp import parse_epoch
-from events.usage import PodUsage
+from events.cloudevent.timestamp import parse_epoch
+from events.jobs.usage import PodUsage
 from k8s.base import Malformed
 from k8s.quantity import parse
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from events.observed import Schedule
+from events.jobs.observed import Schedule
 from k8s.wire import Names, number
 
 Key = tuple[str, str]

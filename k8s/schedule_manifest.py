@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from events.identity import request_label
+from events.jobs.observed import Job
 from events.names import FINALIZER, NEW_RUN, QUEUED_AT_CREATION, Annotation, Label
-from events.observed import Job
-from events.request import Request
+from events.request.request import Request
 from k8s.base import Manifest
 from k8s.manifest import ManifestOptions, Rendered, render, ungoverned
 

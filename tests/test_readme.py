@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from events.request_container import OUR_ENV
+from events.request.container import OUR_ENV
 from handler.metrics import Metrics
 from handler.settings import PREFIX, Settings
 from tests.deploy import test_settings

@@ -26,7 +26,7 @@ from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.pull import subscription
 from adapters.jetstream.topology import Consumer, Names, Stream, consumer_drift, lanes_of, stream_drift, streams
 from adapters.topics import refusal
-from events.binding import to_nats
+from events.cloudevent.binding import to_nats
 from events.names import DEFAULT_INSTANCE
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from adapters import headers as stamps
 from adapters.base import BrokerUnavailable, Kind, Topic
 from adapters.jetstream.connection import Connection, TooLarge
 from adapters.jetstream.topology import NANOSECONDS, Names
-from events.binding import from_nats
+from events.cloudevent.binding import from_nats
 
 logger = logging.getLogger(__name__)
 

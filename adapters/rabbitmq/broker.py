@@ -22,7 +22,7 @@ from adapters.rabbitmq.options import RabbitMQOptions
 from adapters.rabbitmq.publisher import Publisher, forbidden, too_large
 from adapters.rabbitmq.topology import KEY_LIMIT, Names
 from adapters.topics import refusal
-from events.binding import to_amqp
+from events.cloudevent.binding import to_amqp
 from events.names import DEFAULT_INSTANCE
 
 

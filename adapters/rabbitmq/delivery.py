@@ -14,7 +14,7 @@ from adapters.rabbitmq import message as messages
 from adapters.rabbitmq.client import Channel, Message, Refused, translated
 from adapters.rabbitmq.publisher import Publisher, too_large
 from adapters.rabbitmq.topology import Names, delay_for
-from events.binding import from_amqp
+from events.cloudevent.binding import from_amqp
 
 logger = logging.getLogger(__name__)
 

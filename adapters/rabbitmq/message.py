@@ -15,7 +15,7 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters import headers as stamps
 from adapters.base import Record, Topic
 from adapters.rabbitmq.client import Headers, Message, Properties, sendable
-from events.binding import from_amqp
+from events.cloudevent.binding import from_amqp
 
 NUMBER = "jobrelay-number"
 """Microseconds since 1970 at which a dead letter was made: its number, which stays as others go."""

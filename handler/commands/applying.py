@@ -9,8 +9,8 @@ from typing import Any
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Broker, Kind, Topic, TopicRefused
-from events.control import ControlVerb
 from events.names import Phase
+from events.request.control import ControlVerb
 from handler.commands.control import control_event
 from handler.commands.definitions import Definition
 from handler.commands.planning import Held, Step

@@ -8,10 +8,10 @@ import click
 import orjson
 
 from adapters.base import BrokerError
-from events.cloudevent import build
-from events.functions import Call, Function, InvalidFunctions
+from events.cloudevent.event import build
+from events.functions.functions import Call, Function, InvalidFunctions
 from events.identity import Identity
-from events.request_queue import Queueable
+from events.request.queue import Queueable
 from handler.commands.connection import broker_of
 from handler.commands.errors import FAILED, OK, Failed, Misuse
 from handler.commands.output import clean, table, write

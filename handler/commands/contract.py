@@ -7,7 +7,7 @@ import orjson
 import yaml
 
 from adapters.asyncapi import asyncapi, topics
-from events.reference import reference
+from events.contract.reference import reference
 from handler.commands.output import plain
 from handler.version import version
 

@@ -9,9 +9,9 @@ import click
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Kind, Topic
-from events.cloudevent import build, encode_structured, parse_json
-from events.control import ACCEPTED, control_key
+from events.cloudevent.event import build, encode_structured, parse_json
 from events.names import CONTROL_TYPE
+from events.request.control import ACCEPTED, control_key
 from handler.commands.connection import broker_of
 from handler.commands.documents import default_source
 from handler.commands.errors import OK, Failed

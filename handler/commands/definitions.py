@@ -13,12 +13,12 @@ import yaml
 from cloudevents.core.v1.event import CloudEvent
 from pydantic import ValidationError
 
-from events.attributes import is_text
-from events.cloudevent import MAX_DEPTH, InvalidEvent, build, check_json
+from events.cloudevent.attributes import is_text
+from events.cloudevent.event import MAX_DEPTH, InvalidEvent, build, check_json
 from events.names import REQUESTED_TYPE
 from events.problems import FieldError, InvalidRequest, explain, path_of
-from events.request import parse_request
-from events.request_model import Model
+from events.request.model import Model
+from events.request.request import parse_request
 from handler.commands.documents import Document
 from handler.core_yaml import Loader
 

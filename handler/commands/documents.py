@@ -13,9 +13,9 @@ import orjson
 import yaml
 from cloudevents.core.v1.event import CloudEvent
 
-from events.cloudevent import InvalidEvent, build, decode_structured
+from events.cloudevent.event import InvalidEvent, build, decode_structured
 from events.names import REQUESTED_TYPE
-from events.request import InvalidRequest, parse_request
+from events.request.request import InvalidRequest, parse_request
 from handler.core_yaml import Loader
 
 Document = dict[str, Any]

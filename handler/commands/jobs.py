@@ -13,12 +13,12 @@ import msgspec
 from rich.text import Text
 
 from events.identity import request_label
-from events.lifecycle import Transition, transitions
+from events.jobs.observed import Job, Pod, Schedule
+from events.jobs.queueing import read_outcomes, read_queueing
+from events.jobs.usage import PodUsage, Usage, sampled, usage_now
+from events.lifecycle.events import Transition, transitions
+from events.lifecycle.outcome import outcome
 from events.names import MANAGED_BY, Label, Phase
-from events.observed import Job, Pod, Schedule
-from events.outcome import outcome
-from events.queueing import read_outcomes, read_queueing
-from events.usage import PodUsage, Usage, sampled, usage_now
 from handler.commands.errors import OK, Failed
 from handler.commands.facts import facts_of
 from handler.commands.output import amount, clean, duration, phase_text, table, write

@@ -9,7 +9,7 @@ from typing import Any
 
 from adapters.base import Record
 from adapters.headers import reason_of, replays
-from events.cloudevent import InvalidEvent
+from events.cloudevent.event import InvalidEvent
 
 STAMP = "jobrelay-"
 """How the headers begin that jobrelay adds."""

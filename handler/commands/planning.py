@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from cloudevents.core.v1.event import CloudEvent
 
-from events.cloudevent import InvalidEvent, decode_structured
+from events.cloudevent.event import InvalidEvent, decode_structured
 from events.identity import request_sha
 from events.names import Annotation
 from events.problems import path_of

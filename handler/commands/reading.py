@@ -8,7 +8,7 @@ from datetime import datetime
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Broker, Kind, Record
-from events.cloudevent import InvalidEvent
+from events.cloudevent.event import InvalidEvent
 from events.identity import topic_part
 
 EVERYTHING = "#"

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 
-from events.functions import InvalidFunctions
+from events.functions.functions import InvalidFunctions
 from handler import app, logs, otlp
 from handler.commands.errors import OK, Failed, Misuse
 from handler.connections import broker_of

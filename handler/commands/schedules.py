@@ -6,9 +6,9 @@ from typing import Any
 import click
 from rich.text import Text
 
+from events.jobs.observed import Schedule
+from events.lifecycle.schedules import is_exhausted, next_run, read_runs
 from events.names import Phase
-from events.observed import Schedule
-from events.schedules import is_exhausted, next_run, read_runs
 from handler.commands.facts import facts_of
 from handler.commands.output import clean, phase_text, table
 from k8s.base import KubernetesError, Malformed

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from events.cloudevent import encode_structured, parse_json
+from events.cloudevent.event import encode_structured, parse_json
 from handler.commands.output import clean, console, duration, lines_of, phase_text, write
 from handler.commands.progress import Board, Progress, detail_of, phase_of, sentence
 

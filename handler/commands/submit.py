@@ -11,7 +11,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Broker, Kind, Topic, TopicRefused
 from adapters.lanes import NORMAL
-from events.cloudevent import InvalidEvent, encode_structured, parse_json
+from events.cloudevent.event import InvalidEvent, encode_structured, parse_json
 from events.names import REQUESTED_TYPE, Phase
 from handler.commands.connection import broker_of
 from handler.commands.documents import Changes, Document, make_event, problems, read_documents

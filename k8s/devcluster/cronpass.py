@@ -4,8 +4,8 @@ import copy
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from events.cloudevent.timestamp import format_time
 from events.cron import parse_schedule, zone
-from events.timestamp import format_time
 from k8s.devcluster.conditions import holds, job_is_finished
 from k8s.devcluster.crontimes import MANY, Clock, NeverDue, Timetable
 from k8s.devcluster.errors import ApiError

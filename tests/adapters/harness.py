@@ -10,7 +10,7 @@ from typing import TypeVar
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Broker, Delivery, Kind, Record, Subscription, Topic
-from events.cloudevent import build
+from events.cloudevent.event import build
 from events.names import REQUESTED_TYPE
 
 T = TypeVar("T")

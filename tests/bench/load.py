@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
-from events.cloudevent import decode_structured
+from events.cloudevent.event import decode_structured
 from events.names import FINALIZER, Annotation, Label
-from events.request import Request
+from events.request.request import Request
 from k8s.background import beside
 from k8s.base import Manifest, NotFound
 from k8s.client import STRATEGIC_MERGE

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from events.cloudevent.timestamp import format_epoch
 from events.names import Annotation, Label
-from events.timestamp import format_epoch
 from handler.admission import admit
 from handler.admission_data import Snapshot
 from handler.metrics import Metrics

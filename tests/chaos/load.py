@@ -15,7 +15,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Broker, BrokerUnavailable, Kind, Topic
 from adapters.servers.rabbitmq import RabbitServerFailed
-from events.cloudevent import decode_structured
+from events.cloudevent.event import decode_structured
 from events.names import DEFAULT_INSTANCE, TERMINAL, Label, Phase
 from k8s.base import KubernetesError, Manifest
 from k8s.cluster import Cluster

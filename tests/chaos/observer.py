@@ -8,7 +8,7 @@ from cloudevents.core.v1.event import CloudEvent
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from events.cloudevent import decode_structured
+from events.cloudevent.event import decode_structured
 from events.names import TERMINAL
 from tests.amqp import subscribed
 from tests.chaos.claims import Told, distinct

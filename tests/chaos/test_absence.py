@@ -8,7 +8,7 @@ import pytest
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Kind
-from events.cloudevent import decode_structured
+from events.cloudevent.event import decode_structured
 from events.identity import Identity, job_name
 from events.names import FINALIZER, TERMINAL
 from k8s.base import Manifest, NotFound

@@ -12,7 +12,7 @@ import yaml
 from adapters.base import Kind, Topic
 from adapters.connect import connect as connect_broker
 from adapters.jetstream.options import JetStreamOptions
-from events.cloudevent import build
+from events.cloudevent.event import build
 from events.names import Annotation
 from handler.processes import Process
 from k8s.base import Manifest

@@ -18,7 +18,7 @@ from cloudevents.core.bindings.rabbitmq import RabbitMQMessage, from_rabbitmq_ev
 from adapters.base import BrokerUnavailable, Kind
 from adapters.headers import CODE, attempts_before, reason_of
 from adapters.rabbitmq.publisher import SEEN_SECONDS
-from events.cloudevent import encode_structured
+from events.cloudevent.event import encode_structured
 from events.names import REQUESTED_TYPE
 from handler import local
 from handler.processes import Process, spawn

@@ -14,16 +14,16 @@ from cloudevents.core.base import BaseCloudEvent
 from cloudevents.core.formats.json import JSONFormat
 from jsonschema import Draft202012Validator
 
+from events.contract.schema import schema_of
 from events.identity import Identity, job_name as made_name, request_label
 from events.names import FINALIZER, Label
-from events.schema import schema_of
-from tests.contract.told import undeclared
 from tests.deploy.audit import ROLES, differences
 from tests.e2e.cases import KIB, MEASURE, TURNS
 from tests.e2e.conftest import AUDIT, Stage, each_broker
 from tests.e2e.observer import STRUCTURED, TERMINAL, data, detail, phase, request
 from tests.e2e.scenes import gone, job_name
 from tests.e2e.site import NATS, until
+from tests.events.contract.told import undeclared
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 

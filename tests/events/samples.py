@@ -4,9 +4,9 @@ from typing import Any
 
 from cloudevents.core.v1.event import CloudEvent
 
-from events.cloudevent import build
+from events.cloudevent.event import build
+from events.jobs.observed import Condition, Job, Pod, Schedule
 from events.names import REQUESTED_TYPE
-from events.observed import Condition, Job, Pod, Schedule
 
 NOON = 1_795_262_400.0
 """2026-11-21T12:00:00Z."""

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from adapters.headers import RESERVE, reason_of
-from events.binding import from_nats
-from events.control import parse_control
+from events.cloudevent.binding import from_nats
 from events.identity import request_label
 from events.names import Label
-from events.request import Request
+from events.request.control import parse_control
+from events.request.request import Request
 from tests.chaos.load import LONG
 from tests.garbage.judging import JUDGED_WITHIN, Judged, each_is_judged
 from tests.garbage.strategies import SUBJECTS, Message, encoded, garbage, request_json

@@ -15,11 +15,11 @@ from aiormq.exceptions import AMQPError
 from hypothesis import strategies as st
 
 from adapters.headers import CODE
-from events.binding import from_amqp
-from events.control import parse_control
+from events.cloudevent.binding import from_amqp
 from events.identity import request_label
 from events.names import Label
-from events.request import Request
+from events.request.control import parse_control
+from events.request.request import Request
 from tests.adapters.conftest import need_rabbit
 from tests.amqp import client, subscribed
 from tests.chaos.load import LONG

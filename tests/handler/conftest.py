@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from adapters.memory import MemoryBroker, connect
-from events.cloudevent import build, from_parts
+from events.cloudevent.event import build, from_parts
 from k8s.cluster import Cluster, connect as connect_cluster
 from k8s.devcluster.controllers import Options
 from k8s.devcluster.server import DevCluster, ServerOptions, serve
-from tests.contract.told import undeclared
+from tests.events.contract.told import undeclared
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
         return building
 
-    monkeypatch.setattr("events.lifecycle.from_parts", watched(from_parts))
-    monkeypatch.setattr("events.control.build", watched(build))
+    monkeypatch.setattr("events.lifecycle.events.from_parts", watched(from_parts))
+    monkeypatch.setattr("events.request.control.build", watched(build))
     yield problems
     assert problems == []

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from cloudevents.core.v1.event import CloudEvent
 
-from events.cloudevent import build
+from events.cloudevent.event import build
 from events.names import CONTROL_TYPE, REQUESTED_TYPE
 from k8s.base import Manifest
 

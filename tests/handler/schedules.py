@@ -5,10 +5,10 @@ from typing import Any
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Kind
-from events.cloudevent import decode_structured
+from events.cloudevent.event import decode_structured
 from events.identity import request_label
+from events.lifecycle.schedules import Runs, read_runs
 from events.names import TERMINAL, Annotation, Label
-from events.schedules import Runs, read_runs
 from k8s.base import Manifest
 from k8s.cluster import Cluster
 from k8s.devcluster.controllers import Options

@@ -7,8 +7,8 @@ import pytest
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.memory import MemoryBroker
+from events.cloudevent.timestamp import parse_epoch
 from events.names import Annotation
-from events.timestamp import parse_epoch
 from k8s.base import Manifest
 from k8s.cluster import Cluster
 from tests.handler.relay import detail, running

@@ -14,10 +14,10 @@ from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker, connect
-from events.control import accepted, control_key, parse_control, refused
 from events.identity import lifecycle_key
-from events.lifecycle import rejected_event
+from events.lifecycle.events import rejected_event
 from events.names import Phase
+from events.request.control import accepted, control_key, parse_control, refused
 from handler.commands import applying
 from handler.commands.applying import Change, carry_out
 from handler.commands.definitions import Definition

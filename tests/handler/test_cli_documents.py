@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from events.names import REQUESTED_TYPE
-from events.request import parse_request
+from events.request.request import parse_request
 from handler.commands.documents import (
     Changes,
     Document,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from events.names import Annotation
-from events.request import Request
+from events.request.request import Request
 from handler.commands.definitions import Definition, DefinitionSet
 from handler.commands.planning import Action, Held, difference, held_by_id, plan
 from k8s.base import Manifest

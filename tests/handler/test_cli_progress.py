@@ -7,7 +7,7 @@ import pytest
 from cloudevents.core.v1.event import CloudEvent
 from rich.console import Console
 
-from events.cloudevent import build
+from events.cloudevent.event import build
 from events.names import JOB_TYPE
 from handler.commands.output import clean, duration
 from handler.commands.progress import Board, sentence

@@ -13,10 +13,10 @@ import pytest
 
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker
-from events import observed
-from events.cloudevent import decode_structured
+from events.cloudevent.event import decode_structured
+from events.jobs import observed
 from events.names import FINALIZER, FORMAT_VERSION, Annotation
-from events.request import Request
+from events.request.request import Request
 from handler.commands.uninstall import uninstall
 from handler.settings import Settings
 from k8s.base import Manifest

@@ -12,8 +12,8 @@ import yaml
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.memory import MemoryBroker
-from events.cloudevent import build
-from events.functions import InvalidFunctions
+from events.cloudevent.event import build
+from events.functions.functions import InvalidFunctions
 from handler.commands.check import _cluster
 from handler.commands.documents import Changes, make_event as make_documented_event, problems
 from handler.commands.environment import DEV_DIRECTORY, Local

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker, connect
-from events.cloudevent import encode_structured
+from events.cloudevent.event import encode_structured
 from handler.requests import Requests
 from k8s.base import Manifest
 from k8s.cluster import Cluster, connect as connect_cluster

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from adapters.memory import MemoryBroker
+from events.cloudevent.timestamp import parse_epoch
+from events.jobs.observed import Verdict
 from events.names import Annotation, Phase
-from events.observed import Verdict
-from events.timestamp import parse_epoch
 from k8s.base import Manifest
 from k8s.cluster import Cluster
 from k8s.kueue import GATED_BY, PRIORITY_CLASS, QUEUE_NAME

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from events.names import Annotation
-from events.request import Request
+from events.request.request import Request
 from handler.launcher import Outcome, Taken, launch
 from k8s.base import Manifest
 from k8s.cluster import Cluster

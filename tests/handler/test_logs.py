@@ -13,7 +13,7 @@ import pytest
 
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker
-from events.cloudevent import decode_structured
+from events.cloudevent.event import decode_structured
 from events.names import TERMINAL
 from handler import logcontext
 from handler.logs import JsonFormatter, TextFormatter

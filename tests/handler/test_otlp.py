@@ -19,7 +19,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker
-from events.cloudevent import decode_structured
+from events.cloudevent.event import decode_structured
 from events.names import TERMINAL
 from handler.otlp import tracing_of
 from handler.settings import Settings

@@ -3,7 +3,7 @@
 import pytest
 
 from adapters.memory import MemoryBroker
-from events.podless import Notice
+from events.lifecycle.podless import Notice
 from handler import podless
 from k8s.base import Manifest, Unavailable
 from k8s.cluster import Cluster

@@ -8,7 +8,7 @@ import pytest
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import BrokerUnavailable, Kind, Topic, TopicRefused
-from events.cloudevent import build
+from events.cloudevent.event import build
 from handler.metrics import Metrics
 from handler.publisher import REPLY_TRIES, Publisher, until_taken
 from tests.handler.relay import detail

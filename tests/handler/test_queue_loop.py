@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from adapters.memory import MemoryBroker
-from events.observed import Job
-from events.queueing import Queueing
+from events.jobs.observed import Job
+from events.jobs.queueing import Queueing
 from handler.admission import Decisions
 from handler.metrics import Metrics
 from handler.queue import DECIDING, Queue

@@ -9,8 +9,8 @@ import pytest
 
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker, connect
+from events.lifecycle.schedules import Runs
 from events.names import Annotation, Label
-from events.schedules import Runs
 from handler.settings import Settings
 from k8s.base import Manifest
 from k8s.cluster import Cluster

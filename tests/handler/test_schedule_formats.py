@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from adapters.memory import MemoryBroker
-from events.cloudevent import decode_structured
+from events.cloudevent.event import decode_structured
+from events.lifecycle.schedules import read_runs
 from events.names import FORMAT_VERSION, Annotation
-from events.request import Request
-from events.schedules import read_runs
+from events.request.request import Request
 from k8s.base import Manifest
 from k8s.cluster import Cluster
 from k8s.job import SCHEDULED_TIMESTAMP, job_of

@@ -9,9 +9,9 @@ import pytest
 from adapters.base import BrokerUnavailable
 from adapters.memory import MemoryBroker
 from events.identity import request_label
+from events.jobs.observed import Schedule
+from events.lifecycle.schedules import Runs
 from events.names import FINALIZER, Annotation, Label
-from events.observed import Schedule
-from events.schedules import Runs
 from handler.writes import Writes
 from k8s.base import Refused
 from k8s.cluster import Cluster

@@ -9,8 +9,8 @@ import pytest
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.memory import MemoryBroker
-from events.observed import Job, Pod
-from events.usage import PodUsage
+from events.jobs.observed import Job, Pod
+from events.jobs.usage import PodUsage
 from handler.metrics import Metrics
 from handler.settings import Settings
 from handler.usage import Sampler

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from events.jobs.observed import Condition, Job, Pod, Verdict
 from events.names import Phase
-from events.observed import Condition, Job, Pod, Verdict
 from handler.verdicts import due, next_due
 
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from events.cloudevent import build
+from events.cloudevent.event import build
 from events.names import REQUESTED_TYPE
-from events.request import Request
+from events.request.request import Request
 from k8s.manifest import ManifestOptions
 
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from events.jobs.observed import Job
 from events.names import FINALIZER
-from events.observed import Job
 from k8s.base import Conflict, Manifest, NotFound, QuotaExceeded, Refused, Unavailable
 from k8s.cluster import Cluster
 from k8s.informer import follow

@@ -6,11 +6,11 @@ from typing import Any
 import orjson
 import pytest
 
-from events.cloudevent import build, encode_structured
-from events.functions import Call, parse_functions
+from events.cloudevent.event import build, encode_structured
+from events.functions.functions import Call, parse_functions
 from events.identity import request_label
+from events.jobs.observed import Job
 from events.names import BY_FUNCTION, FINALIZER, Annotation, Label
-from events.observed import Job
 from k8s.base import Manifest
 from k8s.cluster import Cluster
 from k8s.function_check import problems

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from events.observed import Job
+from events.jobs.observed import Job
 from k8s import reflector
 from k8s.cache import DELETED_KEPT
 from k8s.cluster import Cluster

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from events.functions import Call, parse_functions
+from events.functions.functions import Call, parse_functions
+from events.jobs.queueing import Queueing
 from events.names import Annotation
-from events.queueing import Queueing
 from k8s.function_job import render_call
 from k8s.job import job_of
 from k8s.kueue import GATED_BY, PAYLOAD_GATE, PRIORITY_CLASS, QUEUE_NAME, KueueOptions

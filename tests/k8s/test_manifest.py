@@ -7,7 +7,7 @@ import secrets
 import pytest
 from hypothesis import given, strategies as st
 
-from events.cloudevent import encode_structured
+from events.cloudevent.event import encode_structured
 from events.identity import request_label, request_sha
 from events.names import FINALIZER, Annotation, Label
 from k8s.base import Conflict, Manifest, Refused

@@ -7,7 +7,7 @@ import pytest
 
 from adapters import headers as stamps
 from adapters.base import Broker, Kind, Topic
-from events.cloudevent import InvalidEvent
+from events.cloudevent.event import InvalidEvent
 from tests.adapters.harness import (
     CONTROL,
     DEAD,

@@ -7,8 +7,8 @@ import pytest
 
 from adapters import headers as stamps
 from adapters.base import Broker, Kind, Record, Topic, TopicRefused
-from events.binding import to_nats
-from events.cloudevent import encode_structured
+from events.cloudevent.binding import to_nats
+from events.cloudevent.event import encode_structured
 from tests.adapters.harness import (
     DEADLINE,
     REQUESTS,

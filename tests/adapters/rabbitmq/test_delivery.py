@@ -14,7 +14,7 @@ from adapters.base import Kind, Record, Topic, TopicRefused
 from adapters.rabbitmq import broker as rabbitmq, message as messages
 from adapters.rabbitmq.client import Properties
 from adapters.rabbitmq.options import RabbitMQOptions
-from events.cloudevent import InvalidEvent
+from events.cloudevent.event import InvalidEvent
 from tests.adapters.brokers import MAX_MESSAGE, RABBIT, Installation, Site, installation, send
 from tests.adapters.harness import (
     CONTROL,

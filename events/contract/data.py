@@ -1,0 +1,283 @@
+"""What the data of lifecycle events and of answers to control events holds: declared, not built (that is lifecycle/).
+
+The published schema and the reference come from here, and the tests hold every event they see to it.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from events.contract.codes import CONTROL, codes_told
+from events.names import Phase
+
+OrNull = Annotated[str | None, WithJsonSchema({"type": ["string", "null"]})]
+"""Text, or null; where None means absent, the schema knows no null."""
+Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+
+
+class Part(BaseModel):
+    """camelCase, strict types. Closed for the tests; the published schema lets later versions add fields."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, frozen=True)
+
+
+class FieldProblem(Part):
+    """One thing that is wrong with a request."""
+
+    path: str = Field(description="Where in the event's data, such as `job.env[0].name`, or the attribute's name.")
+    message: str = Field(description="What is wrong. Never shows the value.")
+    allowed: str | None = Field(default=None, description="What would be accepted.")
+
+
+class Error(Part):
+    """Why."""
+
+    error_code: str = Field(description="One of the error codes; a later version may know more.")
+    message: str = Field(description="One or more sentences for people.")
+
+
+class RejectedError(Error):
+    """Why, with every field error at once."""
+
+    fields: list[FieldProblem] | None = Field(default=None, description="Each field that is wrong.")
+
+
+class Undelivered(Part):
+    """The wanted topic refused the event for good: this is the default one."""
+
+    topic: str = Field(description="The topic in `replyto`.")
+    reason: str = Field(description="What the broker said.")
+
+
+class Amounts(Part):
+    """Sums over the pods of the Job."""
+
+    cpu: float = Field(description="Cores.")
+    memory: int = Field(description="Bytes.")
+
+
+class Usage(Part):
+    """What samples of metrics.k8s.io saw while the Job ran."""
+
+    peaks: Amounts = Field(description="The highest samples.")
+    samples: int = Field(description="How many there were.")
+    first_at: Moment = Field(description="Time of the first.")
+    last_at: Moment = Field(description="Time of the last.")
+
+
+class PodResult(Part):
+    """What one of several pods left."""
+
+    index: int | None = Field(default=None, description="Of the pod, with `completionMode: Indexed`.")
+    pod_name: str | None = Field(default=None, description="Of the pod, without indexes.")
+    exit_code: int | None = Field(default=None, description="Of its container.")
+    result: Any = Field(default=None, description="What it wrote to $JOBRELAY_RESULT_PATH: JSON where it is JSON.")
+
+
+class Detail(Part):
+    """In the detail of every lifecycle event."""
+
+    service: str | None = Field(default=None, description="The request's.")
+    tags: list[str] | None = Field(default=None, description="The request's.")
+    metadata: dict[str, Any] | None = Field(default=None, description="The request's.")
+    undelivered: Undelivered | None = Field(default=None, description="Why it came on the default topic.")
+    shortened: list[str] | None = Field(
+        default=None, description="The event was too large for the broker: these fields were left out."
+    )
+
+
+class Attempted(Detail):
+    """In the detail of every event about a Job."""
+
+    attempt: int = Field(description="From 1: how often pods of the Job had failed by then, and one more.")
+    scheduled_for: Moment | None = Field(default=None, description="Scheduled time of a schedule's run.")
+
+
+class Created(Attempted):
+    """The Job exists: always the first event."""
+
+    phase: Literal["created"] = Field(description="Last word of the type.")
+    job_id: str = Field(description="The Job's uid.")
+    job_name: str = Field(description="The Job's name.")
+    namespace: str = Field(description="The Job's namespace.")
+    ttl_seconds_after_finished: int | None = Field(default=None, description="Seconds it stays when finished.")
+
+
+class Queued(Attempted):
+    """The Job waits for its turn: told once per reason."""
+
+    phase: Literal["queued"] = Field(description="Last word of the type.")
+    reason: str = Field(
+        description="`limit`: too many run; `priority`: others go first; `exclusive`: something runs that it must not "
+        "run beside; `dependencies`, `runAt`, `retryDelay`: as the request says; `kueue`: Kueue has not admitted it."
+    )
+    position: int | None = Field(default=None, description="How many go first, and one more, when this was told.")
+
+
+class Started(Attempted):
+    """The first pod runs."""
+
+    phase: Literal["started"] = Field(description="Last word of the type.")
+    pod_id: str = Field(description="The pod's uid.")
+    pod_name: str = Field(description="The pod's name.")
+    node: OrNull = Field(description="Where it runs.")
+
+
+class Progress(Attempted):
+    """Counts of a Job with several pods changed, or a sample of its usage was taken."""
+
+    phase: Literal["progress"] = Field(description="Last word of the type.")
+    succeeded: int | None = Field(default=None, description="Pods that have succeeded.")
+    failed: int | None = Field(default=None, description="Pods that have failed.")
+    total: int | None = Field(default=None, description="Pods that have to succeed.")
+    cpu: float | None = Field(default=None, description="Cores in use, all pods together.")
+    memory: int | None = Field(default=None, description="Bytes in use, all pods together.")
+    peaks: Amounts | None = Field(default=None, description="The highest samples so far.")
+
+
+class Stalled(Attempted):
+    """A pod cannot start, or none appears."""
+
+    phase: Literal["stalled"] = Field(description="Last word of the type.")
+    error: Error = Field(description="What it waits for.")
+
+
+class Retrying(Attempted):
+    """A pod failed and is replaced, or an attempt failed and another one follows."""
+
+    phase: Literal["retrying"] = Field(description="Last word of the type.")
+    index: int | None = Field(default=None, description="Of the pod, with `backoffLimitPerIndex`.")
+    error: Error = Field(description="Why the pod, or the attempt, failed.")
+    next_attempt_at: Moment | None = Field(default=None, description="With `retryDelay`: not before then.")
+
+
+class Suspended(Attempted):
+    """The Job is suspended: no pod runs."""
+
+    phase: Literal["suspended"] = Field(description="Last word of the type.")
+    by: str = Field(
+        description="`request`: by a control event; `function`: by its manifest; `kueue`: by Kueue, which gives its "
+        "room to others; `external`: by somebody else."
+    )
+
+
+class Resumed(Attempted):
+    """The Job goes on."""
+
+    phase: Literal["resumed"] = Field(description="Last word of the type.")
+    by: str = Field(description="Who had suspended it: `request`, `function`, `kueue` or `external`.")
+
+
+class Ended(Attempted):
+    """The request is over."""
+
+    duration: int | None = Field(default=None, description="Seconds from `startedAt` to `finishedAt`.")
+    started_at: Moment | None = Field(default=None, description="When the first pod ran; absent if none did.")
+    finished_at: Moment = Field(description="When it was over.")
+    exit_code: int | None = Field(default=None, description="Of the last pod's container.")
+    result: Any = Field(default=None, description="What the container wrote to $JOBRELAY_RESULT_PATH, up to 4 KiB.")
+    results: list[PodResult] | None = Field(default=None, description="The same of each pod, where there were several.")
+    results_truncated: Literal[True] | None = Field(default=None, description="`results` would be above 16 KiB.")
+    usage: Usage | None = Field(default=None, description="What it used, where that was measured.")
+
+
+class Succeeded(Ended):
+    """The Job is complete."""
+
+    phase: Literal["succeeded"] = Field(description="Last word of the type.")
+
+
+class Broken(Ended):
+    """The Job did not complete."""
+
+    error: Error = Field(description="Why.")
+    log_tail: str | None = Field(default=None, description="End of the last failed pod's log: 80 lines, 2 KiB.")
+    failed_indexes: str | None = Field(default=None, description="Of an Indexed Job, such as `1,3-5`.")
+
+
+class NextRequest(Part):
+    """The request that was made instead."""
+
+    id: str = Field(description="Its id: `subject` of its own lifecycle events.")
+
+
+class Failed(Broken):
+    """The Job failed, or ran into a timeout."""
+
+    phase: Literal["failed"] = Field(description="Last word of the type.")
+    failover: NextRequest | None = Field(default=None, description="What runs instead, where the request named it.")
+
+
+class Cancelled(Broken):
+    """By a control event, or the Job was deleted."""
+
+    phase: Literal["cancelled"] = Field(description="Last word of the type.")
+
+
+class Rejected(Detail):
+    """The event became no Job."""
+
+    phase: Literal["rejected"] = Field(description="Last word of the type.")
+    error: RejectedError = Field(description="Why.")
+
+
+class Scheduled(Detail):
+    """The schedule is in force: its CronJob exists."""
+
+    phase: Literal["scheduled"] = Field(description="Last word of the type.")
+    schedule: str = Field(description="When it runs, in cron's words.")
+    time_zone: str | None = Field(default=None, description="By whose clocks; absent: the cluster's, mostly UTC.")
+    next_run: Moment | None = Field(default=None, description="The first time it names.")
+    max_runs: int | None = Field(default=None, description="How often it runs; absent: without end.")
+
+
+class Unscheduled(Detail):
+    """The schedule is over: it has run as often as it may, was cancelled, or its CronJob was deleted."""
+
+    phase: Literal["unscheduled"] = Field(description="Last word of the type.")
+    schedule: str = Field(description="When it ran, in cron's words.")
+    runs: int = Field(description="How often. Those that have not ended go on, unless its CronJob was deleted.")
+
+
+class ControlAccepted(Part):
+    """The control event was carried out."""
+
+    verb: Literal["cancel", "suspend", "resume"] = Field(description="What was asked for.")
+    subject: str = Field(description="The request's id.")
+    jobs: list[str] = Field(description="Names of its Jobs, or of a schedule's CronJob.")
+
+
+class ControlRejected(Part):
+    """The control event was not carried out."""
+
+    verb: Literal["cancel", "suspend", "resume"] | None = Field(default=None, description="What was asked for.")
+    subject: str | None = Field(default=None, description="The request's id.")
+    error: Error = Field(description="Why.")
+
+
+DETAILS: dict[Phase, type[Detail]] = {
+    Phase.CREATED: Created,
+    Phase.QUEUED: Queued,
+    Phase.STARTED: Started,
+    Phase.PROGRESS: Progress,
+    Phase.STALLED: Stalled,
+    Phase.RETRYING: Retrying,
+    Phase.SUSPENDED: Suspended,
+    Phase.RESUMED: Resumed,
+    Phase.SUCCEEDED: Succeeded,
+    Phase.FAILED: Failed,
+    Phase.CANCELLED: Cancelled,
+    Phase.REJECTED: Rejected,
+    Phase.SCHEDULED: Scheduled,
+    Phase.UNSCHEDULED: Unscheduled,
+}
+ANSWERS: dict[str, type[Part]] = {"accepted": ControlAccepted, "rejected": ControlRejected}
+
+
+def codes_of(model: type[Part]) -> tuple[str, ...]:
+    """The error codes that a detail of this kind may have."""
+    phase = next((phase for phase, known in DETAILS.items() if known is model), None)
+    if phase is not None:
+        return codes_told(phase)
+    return codes_told(CONTROL) if model is ControlRejected else ()

@@ -1,0 +1,150 @@
+"""What events and the operator's file consist of, as definitions in JSON Schema (2020-12), from the models. Pure."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+
+from events.cloudevent.attributes import MAX_NAME
+from events.contract.data import ANSWERS, DETAILS, Part, codes_of
+from events.functions.filters import Filter
+from events.functions.functions import FunctionsFile
+from events.lifecycle.events import STATUS
+from events.request.model import exactly_one
+from events.request.request import JobRequest
+
+Schema = dict[str, Any]
+
+DEFS = "#/$defs/{model}"
+"""How references are written where the definitions are in the schema itself."""
+_STATUS = (
+    "0: created, 1: started, 2: succeeded, 3: failed or cancelled, 99: stalled or rejected, null: any other phase."
+)
+_MANIFEST: Schema = {
+    # What stands in a Job is said by Kubernetes; `jobrelay check` holds the file to it.
+    "properties": {
+        "apiVersion": {"const": "batch/v1"},
+        "kind": {"const": "Job"},
+        "metadata": {
+            "type": "object",
+            "properties": {name: {} for name in ("namespace", "labels", "annotations")},
+            "additionalProperties": False,
+        },
+        "spec": {
+            "type": "object",
+            "not": {"anyOf": [{"required": ["selector"]}, {"required": ["manualSelector"]}]},
+            "properties": {
+                "template": {
+                    "type": "object",
+                    "properties": {
+                        "spec": {
+                            "type": "object",
+                            "properties": {
+                                "containers": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+                                "restartPolicy": {"enum": ["Never", "OnFailure"]},
+                            },
+                            "required": ["containers"],
+                        }
+                    },
+                    "required": ["spec"],
+                }
+            },
+            "required": ["template"],
+        },
+    },
+    "required": ["apiVersion", "kind", "spec"],
+    "not": {"required": ["status"]},
+}
+
+
+class _Generator(GenerateJsonSchema):
+    """No titles for fields: they would only repeat the names."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def dict_schema(self, schema: Any) -> JsonSchemaValue:
+        found = super().dict_schema(schema)
+        # A key that does not match the pattern is wrong, not free.
+        return {**found, "additionalProperties": False} if "patternProperties" in found else found
+
+
+class _Open(_Generator):
+    """For what jobrelay sends: None is absent, not null, and later versions may add fields."""
+
+    def nullable_schema(self, schema: Any) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: Any) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def model_schema(self, schema: Any) -> JsonSchemaValue:
+        found = super().model_schema(schema)
+        found.pop("additionalProperties", None)
+        return found
+
+
+def request_models(template: str = DEFS) -> dict[str, Schema]:
+    """The definition of `JobRequest` and of all it consists of, by name; references as `template` writes them."""
+    return definitions([JobRequest], _Generator, template)
+
+
+def lifecycle_models(template: str = DEFS) -> dict[str, Schema]:
+    """The same of the data of every lifecycle event and of the answers to control events: `CreatedData`, …"""
+    parts: list[type[Part]] = [*DETAILS.values(), *ANSWERS.values()]
+    found = definitions(parts, _Open, template)
+    for model in parts:
+        _name_codes(found, model)
+    told = {model.__name__: STATUS.get(phase) for phase, model in DETAILS.items()}
+    told |= {ANSWERS["accepted"].__name__: None, ANSWERS["rejected"].__name__: 99}
+    return found | {f"{name}Data": _body(name, status, template) for name, status in told.items()}
+
+
+def function_models(template: str = DEFS) -> dict[str, Schema]:
+    """The same of the operator's file: `FunctionsFile`, `Function`, `Filter`."""
+    found = definitions([FunctionsFile], _Generator, template)
+    found["Function"]["properties"]["job"] |= _MANIFEST
+    properties = found["Filter"]["properties"]
+    dialects = [field.alias or name for name, field in Filter.model_fields.items()]
+    found["Filter"] |= exactly_one(*dialects)
+    for name in ("exact", "prefix", "suffix"):
+        text = {"type": "string", "minLength": 1}
+        pattern = f"^(?!(data|database64)$)[a-z0-9]{{1,{MAX_NAME}}}$"
+        known = {"patternProperties": {pattern: text}, "additionalProperties": False}
+        pairs = {"type": "object", "minProperties": 1, **known}
+        properties[name] = {"anyOf": [pairs, {"type": "null"}], "description": properties[name]["description"]}
+    return found
+
+
+def definitions(
+    models: Iterable[type[BaseModel]], generator: type[GenerateJsonSchema], template: str
+) -> dict[str, Schema]:
+    """The definitions of these models and of those they use, by name."""
+    found: dict[str, Schema] = {}
+    for model in models:
+        schema = model.model_json_schema(ref_template=template, schema_generator=generator)
+        found |= schema.pop("$defs", {})
+        found[model.__name__] = schema
+    return dict(sorted(found.items()))
+
+
+def _body(name: str, status: int | None, template: str) -> Schema:
+    """The data of events whose detail is of this name."""
+    return {
+        "type": "object",
+        "properties": {
+            "id": {"type": ["string", "null"], "description": "The request's; of an answer the control event's."},
+            "status": {"const": status, "description": _STATUS},
+            "detail": {"$ref": template.format(model=name)},
+        },
+        "required": ["id", "status", "detail"],
+    }
+
+
+def _name_codes(found: dict[str, Schema], model: type[Part]) -> None:
+    """Say in its definition which error codes it may have."""
+    codes = codes_of(model)
+    if codes:
+        error = found[model.__name__]["properties"]["error"]
+        error["description"] = f"{error.get('description', '')} Error codes: {', '.join(codes)}.".strip()

@@ -1,0 +1,201 @@
+"""The contract as a page of Markdown, made from the models and from the list of error codes. Pure: prints nothing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from events.contract.codes import CODES
+from events.contract.data import ANSWERS, DETAILS, Attempted, Part
+from events.contract.models import Schema, function_models, lifecycle_models, request_models
+from events.contract.schema import control_envelope, lifecycle_envelope, request_envelope
+from events.lifecycle.events import STATUS
+from events.names import CONTROL_TYPE, JOB_TYPE, REQUESTED_TYPE
+from events.request.control import ControlVerb
+
+_HEAD = """# Reference
+
+Every field, event, error code and topic. This page is written by `jobrelay reference` from the same models
+that read and write the events; a test keeps it true. `jobrelay schema` prints them as JSON Schema, `jobrelay asyncapi`
+as an AsyncAPI document, and `examples/` has events to start from.
+"""
+_LIMITS = {"maxItems": "items", "maxProperties": "entries", "maxLength": "characters"}
+_COLUMNS = ("field", "type", "default", "allowed", "meaning")
+
+
+def reference(topics: Sequence[tuple[str, str, str]]) -> str:
+    """The whole page. `topics`: (broker, address, what it carries)."""
+    sections = [_HEAD, *_requests(), *_control(), *_lifecycle(), *_functions(), *_codes(), *_topics(topics)]
+    return "\n".join(sections)
+
+
+def _requests() -> Iterator[str]:
+    models = request_models()
+    yield "## Job requests\n"
+    yield f"A CloudEvent of type `{REQUESTED_TYPE}` whose data is a [JobRequest](#jobrequest). Its attributes:\n"
+    yield _attributes(request_envelope({}))
+    ordered = ["JobRequest", "JobSpec", *(name for name in models if name not in ("JobRequest", "JobSpec"))]
+    for name in ordered:
+        yield f"### {name}\n"
+        yield f"{models[name]['description']}\n"
+        yield _fields(models[name])
+
+
+def _control() -> Iterator[str]:
+    yield "## Control events\n"
+    verbs = ", ".join(f"`{CONTROL_TYPE}.{verb}`" for verb in ControlVerb)
+    yield f"CloudEvents of the types {verbs}, without data. Their attributes:\n"
+    yield _attributes(control_envelope())
+
+
+def _lifecycle() -> Iterator[str]:
+    models = lifecycle_models()
+    yield "## Lifecycle events\n"
+    yield (
+        "CloudEvents whose data is `{id, status, detail}`: `id` is the request's (null where it could not be read), "
+        "`status` is in the table, `detail` is below. Later versions may add fields, types and error codes.\n"
+    )
+    rows = [
+        (f"`{JOB_TYPE}.{phase}`", _status(STATUS.get(phase)), _said(model), _link(model.__name__))
+        for phase, model in DETAILS.items()
+    ]
+    answers = {"accepted": None, "rejected": 99}
+    rows += [
+        (f"`{CONTROL_TYPE}.{word}`", _status(answers[word]), _said(model), _link(model.__name__))
+        for word, model in ANSWERS.items()
+    ]
+    yield _table(("type", "`status`", "when", "`detail`"), rows)
+    yield "Their attributes:\n"
+    yield _attributes(lifecycle_envelope("", {}))
+    shared = _shared(models)
+    yield "### In every detail\n"
+    others = "`rejected`, `scheduled` and `unscheduled`"
+    yield f"Not in answers to control events; `attempt` and `scheduledFor` not in {others}.\n"
+    yield _fields({"properties": shared})
+    details = [model.__name__ for model in (*DETAILS.values(), *ANSWERS.values())]
+    parts = [name for name in models if name not in details and not name.endswith("Data")]
+    for name in [*details, *parts]:
+        properties = models[name]["properties"]
+        own = {field: schema for field, schema in properties.items() if name in parts or field not in shared}
+        yield f"### {name}\n"
+        yield f"{models[name]['description']}\n"
+        yield _fields({**models[name], "properties": own})
+
+
+def _functions() -> Iterator[str]:
+    models = function_models()
+    yield "## Functions\n"
+    yield "The operator's file, `JOBRELAY_FUNCTIONS`: which events run which Jobs. YAML or JSON.\n"
+    for name in ("FunctionsFile", "Function", "FunctionQueue", "FunctionConcurrency", "Filter"):
+        yield f"### {name}\n"
+        yield f"{models[name]['description']}\n"
+        yield _fields(models[name])
+
+
+def _shared(models: Mapping[str, Schema]) -> dict[str, Schema]:
+    """The fields of every event about a Job."""
+    properties: dict[str, Schema] = models["Created"]["properties"]
+    names = [field.alias or name for name, field in Attempted.model_fields.items()]
+    phase = {"type": "string", "description": properties["phase"]["description"]}
+    return {name: properties[name] for name in names} | {"phase": phase}
+
+
+def _codes() -> Iterator[str]:
+    yield "## Error codes\n"
+    yield "`errorCode` in `detail.error`, and header `jobrelay-code` of dead letters.\n"
+    rows = [(f"`{name}`", ", ".join(code.told), code.when, code.remedy) for name, code in CODES.items()]
+    yield _table(("code", "told in", "when", "what helps"), rows)
+
+
+def _topics(topics: Sequence[tuple[str, str, str]]) -> Iterator[str]:
+    yield "## Topics\n"
+    yield (
+        "Names are those of installation `jobrelay`; another one's name takes its place. On RabbitMQ an address is "
+        "`exchange / routing key`, or a queue. `{service}` and `{id}` are "
+        "percent-encoded but for `A-Z a-z 0-9 _ -`, `_` where there is none, `~` and a hash above 100 bytes.\n"
+    )
+    rows = [(broker, f"`{address}`", text) for broker, address, text in topics]
+    yield _table(("broker", "address", "what"), rows)
+
+
+def _attributes(envelope: Schema) -> str:
+    required = envelope["required"]
+    rows = []
+    for name, schema in envelope["properties"].items():
+        if name == "data":
+            continue
+        meaning = [schema.get("description", ""), *_allowed(schema)]
+        rows.append((f"`{name}`", "required" if name in required else "", " ".join(filter(None, meaning))))
+    return _table(("attribute", "", "meaning"), rows)
+
+
+def _fields(model: Schema) -> str:
+    required = model.get("required", ())
+    rows = []
+    for name, schema in model["properties"].items():
+        inner = _inner(schema)
+        default = "required" if name in required else _value(schema.get("default"))
+        allowed = "; ".join(_allowed(inner))
+        rows.append((f"`{name}`", _type(inner), default, allowed, schema.get("description", "")))
+    return _table(_COLUMNS, rows)
+
+
+def _inner(schema: Schema) -> Schema:
+    """What it is when it is not null."""
+    options = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
+    return options[0] if options else schema
+
+
+def _type(schema: Schema) -> str:
+    if "$ref" in schema:
+        return _link(schema["$ref"].rpartition("/")[2])
+    if "anyOf" in schema:
+        return _type(_inner(schema))
+    kind = schema.get("type")
+    if kind == "array":
+        return f"list of {_type(_inner(schema['items']))}"
+    if kind == "object":
+        return "map"
+    if kind is None:
+        return "boolean" if isinstance(schema.get("const"), bool) else "string" if "enum" in schema else "any JSON"
+    return kind if isinstance(kind, str) else " or ".join(kind)
+
+
+def _allowed(schema: Schema) -> Iterator[str]:
+    if "const" in schema:
+        yield _value(schema["const"])
+    if "enum" in schema:
+        yield ", ".join(f"`{one}`" for one in schema["enum"])
+    if "maximum" in schema:
+        yield f"{schema['minimum']}-{schema['maximum']}"
+    yield from (f"at most {schema[limit]} {word}" for limit, word in _LIMITS.items() if limit in schema)
+    if "$comment" in schema:
+        yield schema["$comment"].replace("<", "&lt;")
+    for inner in (schema.get("items", {}), *schema.get("patternProperties", {}).values()):
+        if inner.get("$comment") not in (None, "no NUL characters"):
+            yield f"each: {inner['$comment']}"
+
+
+def _value(value: Any) -> str:
+    match value:
+        case None | "" | [] | {}:
+            return ""
+        case bool():
+            return f"`{str(value).lower()}`"
+        case _:
+            return f"`{value}`"
+
+
+def _status(status: int | None) -> str:
+    return "null" if status is None else str(status)
+
+
+def _said(model: type[Part]) -> str:
+    return (model.__doc__ or "").strip()
+
+
+def _link(name: str) -> str:
+    return f"[{name}](#{name.lower()})"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)

@@ -1,0 +1,82 @@
+"""The `queue` of a function: when its Jobs may run, made from each event. What it means is in request/queue.py."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from events.functions.templates import Missing, Values, fill, valid
+from events.problems import FieldError, explain
+from events.request.fields import Text, wrong
+from events.request.model import Model
+from events.request.queue import (
+    MAX_DEPENDENCIES,
+    MAX_LIMIT,
+    DependencyTimeout,
+    OnDependencyFailure,
+    Priority,
+    Queueable,
+)
+
+Template = Annotated[Text, AfterValidator(valid)]
+
+
+class FunctionConcurrency(Model):
+    """Of the requests with one key only so many run at a time, whoever sent them."""
+
+    key: Template = Field(description="What must not be used by too many at a time: a template, as in `env`.")
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] | None = Field(
+        default=None, description="How many of it may run. By default JOBRELAY_MAX_ACTIVE_PER_KEY."
+    )
+
+
+class FunctionQueue(Model):
+    """As the fields of a request by these names; texts are templates."""
+
+    priority: Priority | None = Field(default=None, description="0-1000: who goes first where not all can run.")
+    exclusive: bool | None = Field(default=None, description="Alone with its key; without one, alone in its service.")
+    concurrency: FunctionConcurrency | None = Field(
+        default=None, description="How many with the same key may run at a time."
+    )
+    dependencies: Annotated[list[Template], Field(min_length=1, max_length=MAX_DEPENDENCIES)] | None = Field(
+        default=None, description="Requests that must have succeeded before: their ids, of a function's `<name>/<id>`."
+    )
+    on_dependency_failure: OnDependencyFailure | None = Field(
+        default=None, description="`cancel` (the default) or `run`."
+    )
+    dependency_timeout: DependencyTimeout | None = Field(default=None, description="Seconds that they may take.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "FunctionQueue":
+        if self.exclusive and self.concurrency and self.concurrency.limit not in (None, 1):
+            raise wrong("has a concurrency.limit that does not go with exclusive", "1")
+        if self.dependencies is None and (self.on_dependency_failure or self.dependency_timeout):
+            raise wrong("says what to do about dependencies, and has none")
+        return self
+
+    def of(self, values: Values, *, function: str) -> tuple[Queueable, list[FieldError]]:
+        """What it comes to for one event, and what is wrong with that event for it."""
+        missing: list[FieldError] = []
+        filled = _filled(self.model_dump(by_alias=True, exclude_none=True), values, missing, function)
+        if missing:
+            return Queueable(), missing
+        try:
+            return Queueable.model_validate(filled), []
+        except ValidationError as error:
+            made = f"makes a queue of function {function} whose"
+            return Queueable(), [
+                FieldError("data", f"{made} {one.path} {one.message}", one.allowed) for one in explain(error, Queueable)
+            ]
+
+
+def _filled(value: Any, values: Values, errors: list[FieldError], function: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _filled(inner, values, errors, function) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, values, errors, function) for inner in value]
+    if not isinstance(value, str):
+        return value
+    try:
+        return fill(value, values)
+    except Missing as error:
+        errors.append(FieldError(error.reference, f"is missing: queue of function {function} is made from it"))
+        return value

@@ -1,0 +1,71 @@
+"""Attempts of a request as Jobs of their own: whether another one follows, when, under which name. Pure."""
+
+import msgspec
+
+from events.cloudevent.timestamp import format_epoch
+from events.jobs.annotation import read_stored
+from events.jobs.observed import Job
+
+_NO_MORE = frozenset({"PodFailurePolicy"})
+"""Reasons of condition Failed after which another try is pointless: the request said so itself."""
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Annotation `retry`, a stored format: up to `limit` more attempts, the first `delay` seconds after a failure.
+
+    Each further one waits `factor` times as long, `most` seconds at most.
+    """
+
+    limit: int
+    delay: int
+    factor: float = 1.0
+    most: int | None = None
+
+    def to_annotation(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+    def pause(self, attempt: int) -> float:
+        """Seconds from the failure of this attempt (from 1) to the next one."""
+        most = float("inf") if self.most is None else float(self.most)
+        try:
+            return min(self.delay * self.factor ** (attempt - 1), most)
+        except OverflowError:
+            return most
+
+
+def read_retry(annotation: str | None) -> Retry | None:
+    """What `to_annotation` wrote; whatever somebody has made unreadable counts as absent."""
+    return read_stored(annotation, Retry)
+
+
+def next_attempt_at(job: Job) -> float | None:
+    """When another attempt follows this one (epoch seconds); None when none does.
+
+    One follows an attempt that Kubernetes says has failed, while there are some left; none follows a verdict.
+    """
+    failed, retry = job.condition("Failed"), read_retry(job.retry)
+    if failed is None or retry is None or job.verdict is not None or failed.reason in _NO_MORE:
+        return None
+    return failed.at + retry.pause(job.attempt) if job.attempt <= retry.limit else None
+
+
+def attempt_name(job: Job, attempt: int) -> str:
+    """The name of this attempt of the same request: `<name>`, `<name>-2`, `<name>-3`."""
+    first = job.name.removesuffix(f"-{job.attempt}") if job.attempt > 1 else job.name
+    return first if attempt == 1 else f"{first}-{attempt}"
+
+
+def previous_key(job: Job) -> tuple[str, str] | None:
+    """Namespace and name of the attempt before; None for the first."""
+    return (job.namespace, attempt_name(job, job.attempt - 1)) if job.attempt > 1 else None
+
+
+def next_key(job: Job) -> tuple[str, str]:
+    """Namespace and name of the attempt after."""
+    return job.namespace, attempt_name(job, job.attempt + 1)
+
+
+def written_time(seconds: float) -> str:
+    """RFC 3339 of epoch seconds, never earlier: nothing may run before its time."""
+    whole = int(seconds)
+    return format_epoch(whole if whole == seconds else whole + 1)

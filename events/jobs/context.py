@@ -1,0 +1,84 @@
+"""What a Job remembers of the event that asked for it: annotation `event-context`, and what its events echo."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+from cloudevents.core.v1.event import CloudEvent
+
+from events.cloudevent.attributes import is_text
+from events.cloudevent.event import InvalidEvent, from_parts, parse_json
+from events.cloudevent.timestamp import format_time
+from events.jobs.observed import Ours
+
+_KEPT = ("id", "type", "subject", "time", "correlationid", "traceparent", "tracestate")
+TRACE = ("traceparent", "tracestate")
+"""The extension attributes that name the trace (CloudEvents Distributed Tracing extension: W3C Trace Context)."""
+
+
+def context_annotation(event: CloudEvent) -> str:
+    """Stored format: a JSON object of those of these attributes that the event has, all as text."""
+    attributes = event.get_attributes()
+    return orjson.dumps({name: _as_text(attributes[name]) for name in _KEPT if name in attributes}).decode()
+
+
+def attribute_text(event: CloudEvent, name: str) -> str | None:
+    """An attribute in CloudEvents' canonical form as text; None when the event has it not."""
+    value = event.get_attributes().get(name)
+    return None if value is None else _as_text(value)
+
+
+# Each event about a Job needs it, and each line that is logged about it. Few: what requests say may be long.
+@lru_cache(maxsize=128)
+def read_context(annotation: str) -> Mapping[str, str]:
+    """What `context_annotation` wrote; whatever somebody has made unreadable is left out."""
+    stored = _parsed(annotation)
+    if not isinstance(stored, dict):
+        return MappingProxyType({})
+    return MappingProxyType({name: stored[name] for name in _KEPT if is_text(stored.get(name))})
+
+
+def followed(context: Mapping[str, object], *, request_id: str | None) -> dict[str, str]:
+    """Extension attributes of an event that follows from the one of this context; what is no valid text is left out."""
+    request = request_id if is_text(request_id) else None
+    wanted = {
+        "causationid": context.get("id"),
+        "correlationid": context.get("correlationid") or request,
+        "partitionkey": request,
+        **{name: context.get(name) for name in TRACE},
+    }
+    return {name: str(value) for name, value in wanted.items() if is_text(value)}
+
+
+def in_trace(event: CloudEvent, trace: Mapping[str, str]) -> CloudEvent:
+    """The same event with this trace context (`traceparent`, `tracestate`) in place of its own."""
+    kept = {name: value for name, value in event.get_attributes().items() if name not in TRACE}
+    return from_parts({**kept, **trace}, event.get_data())
+
+
+def echoes(about: Ours) -> dict[str, Any]:
+    """`tags` and `metadata` as the request gave them; absent when it gave none."""
+    tags = _parsed(about.tags) if about.tags else None
+    metadata = _parsed(about.metadata) if about.metadata else None
+    found: dict[str, Any] = {}
+    if isinstance(tags, list):
+        found["tags"] = tags
+    if isinstance(metadata, dict):
+        found["metadata"] = metadata
+    return found
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, datetime):
+        return format_time(value)
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _parsed(annotation: str) -> Any:
+    try:
+        return parse_json(annotation.encode(), what="the annotation")
+    except InvalidEvent:
+        return None

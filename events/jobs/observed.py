@@ -1,0 +1,215 @@
+"""What Kubernetes shows of Jobs, Pods and CronJobs, flat and small: thousands of these are held. No parsing here."""
+
+import sys
+from typing import Any
+
+import msgspec
+import orjson
+
+from events.cloudevent.timestamp import format_epoch, parse_epoch
+from events.names import FORMAT_VERSION, NEW_RUN, Phase
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An outcome that Kubernetes does not state itself, written on the Job first. `at` is epoch seconds."""
+
+    phase: Phase
+    error_code: str
+    message: str
+    at: float
+
+    def to_annotation(self) -> str:
+        """JSON `{phase, errorCode, message, at}`, `at` in whole seconds (RFC 3339)."""
+        return orjson.dumps(
+            {
+                "phase": self.phase,
+                "errorCode": self.error_code,
+                "message": self.message,
+                "at": format_epoch(self.at),
+            }
+        ).decode()
+
+    @classmethod
+    def from_annotation(cls, text: str) -> "Verdict":
+        """Raises `ValueError` for text that `to_annotation` cannot have written."""
+        raw: Any = orjson.loads(text)
+        try:
+            code, message, at = str(raw["errorCode"]), str(raw["message"]), parse_epoch(raw["at"])
+            return cls(phase=Phase(raw["phase"]), error_code=code, message=message, at=at)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"no verdict: {error}") from error
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One of a Job's `status.conditions`. `at` is its last transition in epoch seconds."""
+
+    type: str
+    status: bool
+    reason: str = ""
+    message: str = ""
+    at: float
+
+    def __post_init__(self) -> None:
+        # Few values, many Jobs.
+        msgspec.structs.force_setattr(self, "type", sys.intern(self.type))
+        msgspec.structs.force_setattr(self, "reason", sys.intern(self.reason))
+
+
+class Ours(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What Jobs and CronJobs of ours have in common. Times are epoch seconds; fields from annotations are None when the
+    annotation is absent.
+
+    `held`: our finalizer is on it. `format`: the annotation `version`, 0 when it is absent or no number. `context`,
+    `tags` and `metadata` are raw JSON, as in their annotations. `broker` names the adapter.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    version: str
+    created: float
+    deleted: float | None = None
+    held: bool = True
+    format: int = 0
+    request_id: str
+    source: str
+    service: str | None = None
+    context: str = ""
+    tags: str | None = None
+    metadata: str | None = None
+    reply_to: str | None = None
+    broker: str | None = None
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "namespace", sys.intern(self.namespace))
+
+    @property
+    def newer(self) -> bool:
+        """Written by a version of jobrelay that knows more than this one: what it means is not for us to say."""
+        return self.format > FORMAT_VERSION
+
+
+class Job(Ours, frozen=True, kw_only=True, gc=False):
+    """A Job of ours.
+
+    `verdict`, `queueing`, `dependencies` and `retry` are raw JSON, as in their annotations. `attempt` counts from 1;
+    `accepted` is when the first one was created, on all others. `failover`: the request names a Job to run when it has
+    failed. `kueue`: that decides when the Job runs.
+    `failed_indexes` are those of an Indexed Job, as Kubernetes writes them: `1,3-5`.
+    Of a schedule's run: `run` is its scheduled time (RFC 3339), or `NEW_RUN`; `scheduled_at` what Kubernetes says of
+    it, in epoch seconds; `schedule` and `schedule_uid` name the CronJob that owns it, None once none does.
+    """
+
+    ttl: int | None = None
+    start_timeout: int | None = None
+    timeout: int | None = None
+    payload: str | None = None
+    released: str | None = None
+    suspended_by: str | None = None
+    verdict: str | None = None
+    queueing: str | None = None
+    queued: str | None = None
+    dependencies: str | None = None
+    retry: str | None = None
+    attempt: int = 1
+    accepted: float | None = None
+    failover: bool = False
+    kueue: bool = False
+    run: str | None = None
+    scheduled_at: float | None = None
+    schedule: str | None = None
+    schedule_uid: str | None = None
+    suspend: bool = False
+    parallelism: int = 1
+    completions: int | None = None
+    backoff_limit: int = 6
+    backoff_limit_per_index: int | None = None
+    indexed: bool = False
+    active: int = 0
+    ready: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    terminating: int = 0
+    failed_indexes: str | None = None
+    start_time: float | None = None
+    completion_time: float | None = None
+    conditions: tuple[Condition, ...] = ()
+
+    def condition(self, type_: str) -> Condition | None:
+        """The condition of this type, if its status is True."""
+        return next((one for one in self.conditions if one.type == type_ and one.status), None)
+
+    @property
+    def new_run(self) -> bool:
+        """Kubernetes has made it for a schedule, and it is not ours yet."""
+        return self.run == NEW_RUN and not self.held and self.deleted is None
+
+    @property
+    def several(self) -> bool:
+        """More than one pod may succeed."""
+        return self.parallelism > 1 or (self.completions or 1) > 1
+
+    @property
+    def finished(self) -> bool:
+        """Kubernetes is done with it: Complete or Failed."""
+        return self.condition("Complete") is not None or self.condition("Failed") is not None
+
+    def verdict_of(self) -> Verdict | None:
+        """Our verdict; None without one, or when somebody has made it unreadable."""
+        if self.verdict is None:
+            return None
+        try:
+            return Verdict.from_annotation(self.verdict)
+        except ValueError:
+            return None
+
+
+class Schedule(Ours, frozen=True, kw_only=True, gc=False):
+    """A CronJob of ours. `runs` is raw JSON, see `schedules.Runs`.
+
+    `cron`: its schedule. `max_runs`: None is no bound. `last_schedule_time`: the scheduled time of the last Job that
+    Kubernetes made for it, epoch seconds.
+    """
+
+    cron: str
+    time_zone: str | None = None
+    concurrency_policy: str = "Allow"
+    suspend: bool = False
+    max_runs: int | None = None
+    runs: str | None = None
+    last_schedule_time: float | None = None
+
+
+class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A Pod of one of our Jobs. Times are epoch seconds.
+
+    `container` is the name of the main container where there are several. `scheduled_*` are those of condition
+    PodScheduled when it is False, `waiting_*` those of the main container while it waits. `started`: when the main
+    container began to run, also after it ended. `reason`: why it ended (`OOMKilled`, or the Pod's own such as
+    `Evicted`). `message`: its termination message.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    job_uid: str
+    node: str | None = None
+    created: float
+    deleted: float | None = None
+    phase: str
+    container: str | None = None
+    index: int | None = None
+    scheduled_reason: str | None = None
+    scheduled_message: str | None = None
+    waiting_reason: str | None = None
+    waiting_message: str | None = None
+    started: float | None = None
+    finished: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str | None = None
+    message: str | None = None
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "namespace", sys.intern(self.namespace))
+        msgspec.structs.force_setattr(self, "phase", sys.intern(self.phase))

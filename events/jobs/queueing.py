@@ -1,0 +1,75 @@
+"""What a Job remembers of its place in the queue: annotations, stored formats. Who is let go is decided elsewhere."""
+
+import msgspec
+
+from events.cloudevent.timestamp import format_epoch, parse_epoch
+from events.jobs.annotation import read_stored
+
+DEFAULT_DEPENDENCY_TIMEOUT = 3600
+"""Seconds."""
+
+
+class Queueing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What the request, or its function, says of when it may run. Stored as JSON, without what is as by default.
+
+    `key` and `limit`: its `concurrency`; `exclusive`: limit 1, of its service where it has no key. `gpus`: of all its
+    pods together. `run_at`: not before this time, RFC 3339.
+    """
+
+    priority: int = 0
+    key: str | None = None
+    limit: int | None = None
+    exclusive: bool = False
+    gpus: int = 0
+    dependencies: tuple[str, ...] = ()
+    run_on_failure: bool = False
+    dependency_timeout: int = DEFAULT_DEPENDENCY_TIMEOUT
+    run_at: str | None = None
+
+    def to_annotation(self) -> str | None:
+        """None where all is as by default."""
+        return None if self == NONE else msgspec.json.encode(self).decode()
+
+    @property
+    def waits(self) -> bool:
+        """For a time or for other requests, whatever room there is."""
+        return bool(self.dependencies) or self.run_at is not None
+
+    @property
+    def not_before(self) -> float | None:
+        """Epoch seconds."""
+        try:
+            return None if self.run_at is None else parse_epoch(self.run_at)
+        except ValueError:
+            return None
+
+
+NONE = Queueing()
+
+
+def read_queueing(annotation: str | None) -> Queueing:
+    """What `to_annotation` wrote; whatever somebody has made unreadable counts as absent."""
+    return read_stored(annotation, Queueing) or NONE
+
+
+def queued_since(queued: str, *, created: float) -> float:
+    """Epoch seconds of the annotation `queued` on a Job that was created then."""
+    try:
+        return parse_epoch(queued)
+    except ValueError:
+        return created
+
+
+def queued_at(seconds: float) -> str:
+    """The annotation `queued` of a Job that is put into the queue then (epoch seconds)."""
+    return format_epoch(seconds)
+
+
+def read_outcomes(annotation: str | None) -> dict[str, str]:
+    """Annotation `dependencies`: how requests that this one waits for have ended, by id, as terminal phases."""
+    return read_stored(annotation, dict[str, str]) or {}
+
+
+def write_outcomes(outcomes: dict[str, str]) -> str:
+    """The annotation that `read_outcomes` reads."""
+    return msgspec.json.encode(outcomes, order="sorted").decode()

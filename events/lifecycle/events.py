@@ -1,0 +1,135 @@
+"""Lifecycle events: what is published about requests, as CloudEvents. What has happened is read in transitions.py."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cloudevents.core.v1.event import CloudEvent
+
+from events.cloudevent.attributes import SPECVERSION, is_text
+from events.cloudevent.event import from_parts
+from events.cloudevent.timestamp import from_epoch
+from events.identity import base32_sha256, netstrings
+from events.jobs.context import echoes, followed, read_context
+from events.jobs.observed import Job, Ours, Schedule
+from events.lifecycle.transitions import Transition as Transition, transitions as transitions
+from events.names import JOB_TYPE, Phase
+from events.problems import FieldError
+
+STATUS = {
+    Phase.CREATED: 0,
+    Phase.STARTED: 1,
+    Phase.SUCCEEDED: 2,
+    Phase.FAILED: 3,
+    Phase.CANCELLED: 3,
+    Phase.STALLED: 99,
+    Phase.REJECTED: 99,
+}
+"""`status` in an event's data; null for every other phase."""
+_BULKY = ("tags", "metadata", "result", "results", "logTail", "failedIndexes", "fields")
+_SHORT = 1000
+
+
+def lifecycle_event(job: Job, transition: Transition) -> CloudEvent:
+    """The event about this transition of a request's Job: the same id whenever the state is the same.
+
+    So is its data but for `usage`, which only the leader that took the samples knows.
+    """
+    planned = {} if job.run is None else {"scheduledFor": job.run}
+    return _observed(job, transition, resource="jobs", detail={**transition.detail, **planned})
+
+
+def schedule_event(schedule: Schedule, transition: Transition) -> CloudEvent:
+    """The same about a schedule, whose source is its CronJob."""
+    return _observed(schedule, transition, resource="cronjobs", detail=transition.detail)
+
+
+def rejected_event(
+    *,
+    instance: str,
+    event_attributes: Mapping[str, object],
+    code: str,
+    message: str,
+    fields: Sequence[FieldError],
+    replays: int,
+    service: str | None,
+    request_id: str | None,
+    function: str = "",
+) -> CloudEvent:
+    """An event became no Job; with `function`, none of that one's.
+
+    `event_attributes` are what could be read of it, `replays` how often it was sent again.
+
+    It has no `time`: Kubernetes knows nothing of it, and a repeat is the same event.
+    """
+    parts = [str(event_attributes.get(name, "")) for name in ("source", "id")]
+    # One event may be refused once for each function that takes it.
+    origin = netstrings(*parts, str(replays), *([function] if function else ()))
+    error: dict[str, Any] = {"errorCode": code, "message": message}
+    if fields:
+        error["fields"] = [
+            {"path": one.path, "message": one.message, **({"allowed": one.allowed} if one.allowed else {})}
+            for one in fields
+        ]
+    detail = {**({"service": service} if service else {}), "phase": Phase.REJECTED, "error": error}
+    attributes = {
+        "id": f"rejected/{base32_sha256(origin)}",
+        "source": f"/jobrelay/{instance}",
+        **followed(event_attributes, request_id=request_id),
+    }
+    return _event(Phase.REJECTED, attributes, request_id=request_id, detail=detail)
+
+
+def undelivered(event: CloudEvent, *, topic: str, reason: str) -> CloudEvent:
+    """The same event for the default topic, saying that the wanted one refused it for good."""
+    return _with_detail(event, {**_detail(event), "undelivered": {"topic": topic, "reason": reason}})
+
+
+def shortened(event: CloudEvent) -> CloudEvent:
+    """The same event for a broker it was too large for: results, tails and echoes go, long messages are cut.
+
+    `detail.shortened` names what went.
+    """
+    detail = _detail(event)
+    error = detail.get("error")
+    dropped = [name for name in _BULKY if name in detail]
+    kept = {name: value for name, value in detail.items() if name not in _BULKY}
+    if isinstance(error, dict):
+        dropped += [name for name in _BULKY if name in error]
+        kept["error"] = {name: str(value)[:_SHORT] for name, value in error.items() if name not in _BULKY}
+    return _with_detail(event, {**kept, "shortened": dropped})
+
+
+def _observed(about: Ours, transition: Transition, *, resource: str, detail: Mapping[str, Any]) -> CloudEvent:
+    whole = {
+        **({"service": about.service} if about.service else {}),
+        "phase": transition.phase,
+        **detail,
+        **echoes(about),
+    }
+    attributes = {
+        "id": transition.id(about),
+        "source": f"/namespaces/{about.namespace}/{resource}/{about.name}",
+        "time": from_epoch(transition.time),
+        **followed(read_context(about.context), request_id=about.request_id),
+    }
+    return _event(transition.phase, attributes, request_id=about.request_id, detail=whole)
+
+
+def _event(phase: Phase, attributes: Mapping[str, object], *, request_id: str | None, detail: object) -> CloudEvent:
+    fixed = {
+        "specversion": SPECVERSION,
+        "type": f"{JOB_TYPE}.{phase}",
+        "datacontenttype": "application/json",
+        "subject": request_id if request_id and is_text(request_id) else None,
+    }
+    return from_parts({**fixed, **attributes}, {"id": request_id, "status": STATUS.get(phase), "detail": detail})
+
+
+def _detail(event: CloudEvent) -> dict[str, Any]:
+    data: Any = event.get_data()
+    return dict(data["detail"])
+
+
+def _with_detail(event: CloudEvent, detail: dict[str, Any]) -> CloudEvent:
+    data: Any = event.get_data()
+    return from_parts(event.get_attributes(), {**data, "detail": detail})

@@ -1,0 +1,150 @@
+"""How a request ended, and what its Job and Pods say about it: result, exit code, error, tail of the log. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from events.cloudevent.event import InvalidEvent, parse_json
+from events.cloudevent.timestamp import format_epoch
+from events.identity import base32_sha256
+from events.jobs.observed import Job, Pod
+from events.names import Phase
+
+ENDED = frozenset({"Succeeded", "Failed"})
+"""Phases of pods that run no more."""
+MAX_ID = 256
+"""Characters of a request's id."""
+MAX_RESULTS = 16_384
+"""Bytes of `results` as JSON: one of them may be 4 KiB, a Job may have thousands."""
+_POD_CODES = {"Evicted": "EVICTED", "OOMKilled": "OOM_KILLED"}
+_JOB_CODES = {
+    "DeadlineExceeded": "DEADLINE_EXCEEDED",
+    "PodFailurePolicy": "POD_FAILURE_POLICY",
+    "MaxFailedIndexesExceeded": "MAX_FAILED_INDEXES",
+    "FailedIndexes": "FAILED_INDEXES",
+}
+"""Error codes by the reason of condition Failed. For any other the pods tell."""
+_FAILED = "JOB_EXECUTION_FAILED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The end of a Job: `error` is (code, message), a code of None is for the pods to tell. `time` is epoch seconds."""
+
+    phase: Phase
+    time: float
+    code: str | None = None
+    message: str = ""
+
+
+def outcome(job: Job) -> Outcome | None:
+    """How it ended, if it has: our verdict before Kubernetes' conditions, but not before the Job is really over.
+
+    A Job that is being deleted unfinished has no outcome until somebody gives it a verdict.
+    """
+    complete, failed = job.condition("Complete"), job.condition("Failed")
+    condition = complete or failed
+    time = condition.at if condition is not None else job.deleted
+    if time is None:
+        return None
+    verdict = job.verdict_of()
+    if verdict is not None:
+        return Outcome(phase=verdict.phase, time=time, code=verdict.error_code, message=verdict.message)
+    if complete is not None:
+        return Outcome(phase=Phase.SUCCEEDED, time=time)
+    if failed is None:
+        return None
+    code = _JOB_CODES.get(failed.reason)
+    return Outcome(phase=Phase.FAILED, time=time, code=code, message=failed.message or failed.reason)
+
+
+def outcome_detail(job: Job, pods: Sequence[Pod], end: Outcome) -> dict[str, Any]:
+    """The `detail` of the terminal event."""
+    good = sorted((pod for pod in pods if pod.phase == "Succeeded"), key=_last)
+    bad = sorted((pod for pod in pods if pod.phase == "Failed"), key=_last)
+    failures = max(len(failed_pods(pods)), job.failed)
+    if end.phase is Phase.SUCCEEDED:
+        last = good[-1] if good else None
+        return {"attempt": job.attempt + failures, **_times(job, pods, end), **_exit_code(last), **_results(job, good)}
+    last = bad[-1] if bad else None
+    code = end.code or _POD_CODES.get((last and last.reason) or "", _FAILED)
+    return {
+        "attempt": job.attempt - 1 + max(1, failures),
+        **_times(job, pods, end),
+        **_exit_code(last),
+        "error": {"errorCode": code, "message": end.message},
+        **({"failover": {"id": failover_id(job)}} if job.failover and end.phase is Phase.FAILED else {}),
+        **({"logTail": last.message} if last is not None and last.message else {}),
+        **({"failedIndexes": job.failed_indexes} if job.failed_indexes else {}),
+        # What some indexes achieved is not lost because others failed.
+        **(_results(job, good) if job.indexed else {}),
+    }
+
+
+def failover_id(job: Job) -> str:
+    """Id of the request that is made when this one has failed: `<id>/failover`, or a hash where that is too long."""
+    named = f"{job.request_id}/failover"
+    return named if len(named) <= MAX_ID else f"{base32_sha256(job.request_id.encode())}/failover"
+
+
+def failed_pods(pods: Sequence[Pod]) -> list[Pod]:
+    """Those that failed by themselves, in order. One that is being deleted was killed (suspend, deadline, cancel)."""
+    return sorted((pod for pod in pods if pod.phase == "Failed" and pod.deleted is None), key=_last)
+
+
+def ended_at(pod: Pod) -> float:
+    """When it ended; an evicted pod may not say, then it is as old as it is."""
+    return pod.created if pod.finished is None else pod.finished
+
+
+def pod_error(pod: Pod) -> dict[str, str]:
+    """`{errorCode, message}` of a failed pod."""
+    why = pod.message or (f"exit code {pod.exit_code}" if pod.exit_code is not None else pod.reason or "the pod failed")
+    return {"errorCode": _POD_CODES.get(pod.reason or "", _FAILED), "message": why}
+
+
+def _last(pod: Pod) -> tuple[float, str]:
+    return ended_at(pod), pod.name
+
+
+def _times(job: Job, pods: Sequence[Pod], end: Outcome) -> dict[str, Any]:
+    """`startedAt`, `finishedAt`, and the seconds between; no start for a Job that never had one."""
+    started = min((pod.started for pod in pods if pod.started is not None), default=job.start_time)
+    finished = {"finishedAt": format_epoch(end.time)}
+    if started is None:
+        return finished
+    return {"duration": max(0, int(end.time) - int(started)), "startedAt": format_epoch(started), **finished}
+
+
+def _exit_code(pod: Pod | None) -> dict[str, int]:
+    return {} if pod is None or pod.exit_code is None else {"exitCode": pod.exit_code}
+
+
+def _results(job: Job, good: Sequence[Pod]) -> dict[str, Any]:
+    """`result` of a Job of one pod; `results` of all others, also when one of them was enough."""
+    if len(good) == 1 and not job.several:
+        return _result(good[0])
+    ordered = sorted(good, key=lambda pod: (pod.index or 0, *_last(pod)))
+    room = MAX_RESULTS - 2
+    results: list[dict[str, Any]] = []
+    for pod in ordered:
+        name: dict[str, Any] = {"podName": pod.name} if pod.index is None else {"index": pod.index}
+        entry = name | _exit_code(pod) | _result(pod)
+        room -= len(orjson.dumps(entry)) + 1
+        if room < 0:
+            return {"results": results, "resultsTruncated": True}
+        results.append(entry)
+    return {"results": results} if results else {}
+
+
+def _result(pod: Pod) -> dict[str, Any]:
+    """What the container left as its result: JSON where it is JSON, else text."""
+    text = (pod.message or "").rstrip("\n")
+    if not text:
+        return {}
+    try:
+        return {"result": parse_json(text.encode(), what="the result")}
+    except InvalidEvent:
+        return {"result": text}

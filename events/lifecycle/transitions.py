@@ -1,0 +1,213 @@
+"""What has happened to a request, read from its Job and Pods as they are now. Pure; how it ended is in outcome.py."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from events.cloudevent.timestamp import format_epoch
+from events.jobs.attempts import next_attempt_at, written_time
+from events.jobs.observed import Condition, Job, Ours, Pod
+from events.jobs.usage import Usage, usage_now, usage_summary
+from events.lifecycle.advance import counted_at, counts, is_ending
+from events.lifecycle.kueue import waits
+from events.lifecycle.outcome import ENDED, ended_at, failed_pods, outcome, outcome_detail, pod_error
+from events.names import BY_KUEUE, TERMINAL, Payload, Phase
+
+EXTERNAL = "external"
+"""Who suspended a Job that carries no `suspended-by` and is not Kueue's."""
+_STALLS = {
+    **dict.fromkeys(
+        ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"),
+        "IMAGE_PULL",
+    ),
+    **dict.fromkeys(
+        ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "ContainerCannotRun"),
+        "CREATE_CONTAINER",
+    ),
+}
+# Kubernetes' times are whole seconds: within one, this is the order in which things happen.
+_ORDER = (Phase.QUEUED, Phase.SUSPENDED, Phase.RESUMED, Phase.STARTED, Phase.STALLED, Phase.RETRYING, Phase.PROGRESS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """One thing that happened. `time` is Kubernetes' (epoch seconds), `detail` its part of the event's `detail`."""
+
+    phase: Phase
+    suffix: str = ""
+    time: float
+    detail: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """`<phase>[/<suffix>]`: names it among those of its Job, the same however often it is seen."""
+        return f"{self.phase}/{self.suffix}" if self.suffix else self.phase.value
+
+    @property
+    def terminal(self) -> bool:
+        return self.phase in TERMINAL
+
+    def id(self, about: Ours) -> str:
+        """The CloudEvent's id."""
+        return f"{about.uid}/{self.key}"
+
+
+def transitions(job: Job, pods: Sequence[Pod], usage: Usage | None = None) -> list[Transition]:
+    """All that the state shows, in the order to publish it: `created`, the rest by time, the end last.
+
+    The end of an attempt that another one follows is `retrying`. Empty for a further attempt that has nothing to tell.
+    """
+    start = _started(job, pods)
+    between = [*_queued(job), *_suspended(job, pods), *_stalled(job, pods), *_retrying(job, pods)]
+    if start is not None:
+        between += [start, *_progress(job, pods, usage)]
+    between.sort(key=lambda one: _moment(one, start))
+    return [*_created(job), *between, *_end(job, pods, usage)]
+
+
+def _moment(one: Transition, start: Transition | None) -> tuple[float, int]:
+    time = one.time
+    if start is not None and one.phase in (Phase.RETRYING, Phase.PROGRESS):
+        # An evicted pod may never have run, a sample may be older than the start of its container: whoever follows the
+        # request still hears of a start first.
+        time = max(time, start.time)
+    return time, _ORDER.index(one.phase)
+
+
+def _created(job: Job) -> Iterator[Transition]:
+    if job.attempt > 1:
+        return  # It was told of the first one.
+    detail: dict[str, Any] = {"attempt": 1, "jobId": job.uid, "jobName": job.name, "namespace": job.namespace}
+    if job.ttl is not None:
+        # The one in force: a request's own may have been too short to recognize repeats.
+        detail["ttlSecondsAfterFinished"] = job.ttl
+    yield Transition(phase=Phase.CREATED, time=job.created, detail=detail)
+
+
+def _queued(job: Job) -> Iterator[Transition]:
+    """By Kueue: in a queue of ours only its leader knows why a Job waits."""
+    if waits(job):
+        detail = {"attempt": job.attempt, "reason": BY_KUEUE}
+        yield Transition(phase=Phase.QUEUED, suffix=BY_KUEUE, time=job.created, detail=detail)
+
+
+def _suspended(job: Job, pods: Sequence[Pod]) -> Iterator[Transition]:
+    condition = next((one for one in job.conditions if one.type == "Suspended"), None)
+    if condition is None or not _told(job, condition):
+        return
+    by = job.suspended_by or (BY_KUEUE if job.kueue else EXTERNAL)
+    yield Transition(
+        phase=Phase.SUSPENDED if condition.status else Phase.RESUMED,
+        suffix=format_epoch(condition.at),
+        time=condition.at,
+        detail={"attempt": _attempt(job, pods, condition.at), "by": by},
+    )
+
+
+def _told(job: Job, suspended: Condition) -> bool:
+    admitted = job.queued is None and (job.released is not None or not job.kueue)
+    if not admitted and job.suspended_by is None:
+        return False  # It waits for admission: nobody has stopped it.
+    if suspended.status:
+        # Held by us until its payload is there: nobody asked for that. Nor once it is: the condition lags the release.
+        return job.payload != Payload.PENDING and (job.suspend or job.suspended_by is not None)
+    if job.released is not None and job.suspended_by is None:
+        return False  # Its first release, no resumption.
+    # A verdict ends a Job by unsuspending it: no resumption either.
+    verdict = job.verdict_of()
+    return verdict is None or suspended.at < int(verdict.at)
+
+
+def _started(job: Job, pods: Sequence[Pod]) -> Transition | None:
+    ran = [(pod.started, pod.name, pod) for pod in pods if pod.started is not None]
+    if not ran:
+        return None
+    time, _, pod = min(ran)
+    detail = {"attempt": _attempt(job, pods, time), "podId": pod.uid, "podName": pod.name, "node": pod.node}
+    return Transition(phase=Phase.STARTED, time=time, detail=detail)
+
+
+def _stalled(job: Job, pods: Sequence[Pod]) -> Iterator[Transition]:
+    if job.finished or job.verdict_of() is not None:
+        return
+    told = set()
+    for pod in sorted(pods, key=lambda pod: (pod.created, pod.name)):
+        cause, message = _stall(pod)
+        if cause is None or cause in told:
+            continue
+        told.add(cause)
+        detail = {"attempt": _attempt(job, pods, pod.created), "error": {"errorCode": cause, "message": message}}
+        # Kubernetes does not say when a pod began to wait for this.
+        yield Transition(phase=Phase.STALLED, suffix=cause, time=pod.created, detail=detail)
+
+
+def _stall(pod: Pod) -> tuple[str | None, str]:
+    """Why it does not run, if that is a reason that does not pass by itself."""
+    if pod.finished is not None or pod.deleted is not None or pod.phase in ENDED:
+        return None, ""
+    if pod.scheduled_reason == "Unschedulable":
+        return "UNSCHEDULABLE", pod.scheduled_message or "no node can run the pod"
+    reason = pod.waiting_reason or ""
+    return _STALLS.get(reason), pod.waiting_message or reason
+
+
+def _retrying(job: Job, pods: Sequence[Pod]) -> Iterator[Transition]:
+    goes_on = not job.finished and job.verdict_of() is None and job.condition("FailureTarget") is None
+    goes_on = goes_on or job.condition("Complete") is not None
+    each = job.backoff_limit_per_index is not None
+    for suffix, attempt, pod in _within_limits(job, pods):
+        time = ended_at(pod)
+        others = (other for other in pods if other.uid != pod.uid and (not each or other.index == pod.index))
+        if goes_on or any(other.created >= time for other in others):
+            index = {} if pod.index is None else {"index": pod.index}
+            detail = {"attempt": attempt, **index, "error": pod_error(pod)}
+            yield Transition(phase=Phase.RETRYING, suffix=suffix, time=time, detail=detail)
+
+
+def _within_limits(job: Job, pods: Sequence[Pod]) -> Iterator[tuple[str, int, Pod]]:
+    """(suffix, attempt, pod) of failed pods that are not one too many: for their index, where each has a limit."""
+    failed = failed_pods(pods)
+    if job.backoff_limit_per_index is None:
+        yield from ((str(attempt), attempt, pod) for attempt, pod in enumerate(failed[: job.backoff_limit], start=1))
+        return
+    counts: Counter[int] = Counter()
+    for pod in failed:
+        index = pod.index or 0
+        counts[index] += 1
+        if counts[index] <= job.backoff_limit_per_index:
+            yield f"{index}.{counts[index]}", counts[index], pod
+
+
+def _progress(job: Job, pods: Sequence[Pod], usage: Usage | None) -> Iterator[Transition]:
+    """Of counts and of samples only the last: what came between two looks is not told."""
+    if is_ending(job):
+        return
+    found = counts(job)
+    if found is not None:
+        time, suffix = counted_at(job, pods), f"{job.succeeded}.{job.failed}"
+        detail = {"attempt": _attempt(job, pods, time), **found}
+        yield Transition(phase=Phase.PROGRESS, suffix=suffix, time=time, detail=detail)
+    if usage is not None:
+        detail = {"attempt": _attempt(job, pods, usage.at), **usage_now(usage)}
+        yield Transition(phase=Phase.PROGRESS, suffix=format_epoch(usage.at), time=usage.at, detail=detail)
+
+
+def _end(job: Job, pods: Sequence[Pod], usage: Usage | None) -> Iterator[Transition]:
+    end, again = outcome(job), next_attempt_at(job)
+    if end is None:
+        return
+    if again is not None:
+        failed = failed_pods(pods)
+        # Where Kubernetes only says that it failed, the pod says why.
+        error = pod_error(failed[-1]) if failed and end.code is None else outcome_detail(job, pods, end)["error"]
+        detail = {"attempt": job.attempt, "error": error, "nextAttemptAt": written_time(again)}
+        yield Transition(phase=Phase.RETRYING, suffix=str(job.attempt), time=end.time, detail=detail)
+    else:
+        used = {} if usage is None else {"usage": usage_summary(usage)}
+        yield Transition(phase=end.phase, time=end.time, detail=outcome_detail(job, pods, end) | used)
+
+
+def _attempt(job: Job, pods: Sequence[Pod], time: float) -> int:
+    """The attempt that was on at this time, from 1."""
+    return job.attempt + sum(ended_at(pod) < time for pod in failed_pods(pods))

@@ -1,0 +1,104 @@
+"""When a Job with several pods has succeeded or failed: the policies of batch/v1."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from events.request.fields import wrong
+from events.request.model import Model, at_least_one, exactly_one
+
+_INDEXES = re.compile(r"(0|[1-9][0-9]{0,6})(-[1-9][0-9]{0,6})?(,(0|[1-9][0-9]{0,6})(-[1-9][0-9]{0,6})?)*", re.ASCII)
+_Rules = Field(min_length=1, max_length=20)
+_IndexList = WithJsonSchema(
+    {"type": "string", "maxLength": 65_536, "pattern": f"^(?:{_INDEXES.pattern})$", "$comment": "such as 0,2-4,7"}
+)
+
+
+def _indexes(text: str) -> str:
+    numbers = [int(number) for number in re.findall(r"[0-9]+", text)]
+    if len(text) > 65_536 or not _INDEXES.fullmatch(text) or numbers != sorted(set(numbers)):
+        raise wrong("is no list of indexes", "such as 0,2-4,7: rising, each once")
+    return text
+
+
+def _exit_codes(codes: list[int]) -> list[int]:
+    if codes != sorted(set(codes)):
+        raise wrong("must rise, each once")
+    return codes
+
+
+class SuccessRule(Model):
+    """Met by these indexes, or by so many of them (of all, where none are named)."""
+
+    model_config = ConfigDict(json_schema_extra=at_least_one("succeededIndexes", "succeededCount"))
+
+    succeeded_indexes: Annotated[str, AfterValidator(_indexes), _IndexList] | None = Field(
+        default=None, description="Indexes that must succeed, such as `0,2-4,7`. By default any."
+    )
+    succeeded_count: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        default=None, description="How many of them. By default all."
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "SuccessRule":
+        if self.succeeded_indexes is None and self.succeeded_count is None:
+            raise wrong("needs succeededIndexes, succeededCount, or both")
+        return self
+
+
+class SuccessPolicy(Model):
+    """The Job succeeds with the first rule that is met; pods that still run are ended."""
+
+    rules: Annotated[list[SuccessRule], _Rules] = Field(description="The first one that is met decides.")
+
+
+class OnExitCodes(Model):
+    """Exit codes of the container, which is called `main`."""
+
+    container_name: Literal["main"] | None = Field(default=None, description="Of the container whose exit code counts.")
+    operator: Literal["In", "NotIn"] = Field(
+        description="`In`: the exit code is one of `values`; `NotIn`: it is none of them, nor 0."
+    )
+    values: Annotated[
+        list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=1, max_length=255), AfterValidator(_exit_codes)
+    ] = Field(description="Rising, each once.")
+
+    @model_validator(mode="after")
+    def _no_success(self) -> "OnExitCodes":
+        if self.operator == "In" and 0 in self.values:
+            raise wrong("holds 0 with operator In: a pod that exits with 0 has not failed")
+        return self
+
+
+class OnPodCondition(Model):
+    """A condition of the failed pod, such as `DisruptionTarget`."""
+
+    type: Annotated[str, Field(min_length=1, max_length=316)] = Field(description="Such as `DisruptionTarget`.")
+    status: Literal["True", "False", "Unknown"] = Field(default="True", description="Of the condition.")
+
+
+class FailureRule(Model):
+    """What a failed pod that matches means for the Job."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one("onExitCodes", "onPodConditions"))
+
+    action: Literal["FailJob", "FailIndex", "Ignore", "Count"] = Field(
+        description="`FailJob`, `FailIndex`: Job or index fail at once; `Ignore`: not counted; `Count`: as without."
+    )
+    on_exit_codes: OnExitCodes | None = Field(default=None, description="Matches by exit code.")
+    on_pod_conditions: Annotated[list[OnPodCondition], _Rules] | None = Field(
+        default=None, description="Matches if one of these conditions is there."
+    )
+
+    @model_validator(mode="after")
+    def _one_requirement(self) -> "FailureRule":
+        if (self.on_exit_codes is None) == (self.on_pod_conditions is None):
+            raise wrong("needs exactly one of onExitCodes, onPodConditions")
+        return self
+
+
+class FailurePolicy(Model):
+    """The first rule that matches a failed pod decides; without a match it counts towards the limit."""
+
+    rules: Annotated[list[FailureRule], _Rules] = Field(description="The first one that matches decides.")

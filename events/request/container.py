@@ -1,0 +1,117 @@
+"""What a request says about its container: variables, resources, user and privileges. Not where it runs."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from events.request.fields import EnvName, LabelValue, ObjectName, Quantity, ResourceName, Text, wrong
+from events.request.model import Model
+
+OUR_ENV = frozenset(
+    {
+        "CE_ID",
+        "CE_SOURCE",
+        "CE_TYPE",
+        "CE_SUBJECT",
+        "JOBRELAY_EVENT_PATH",
+        "JOBRELAY_JOB_ID",
+        "JOBRELAY_RESULT_PATH",
+        "JOBRELAY_SCHEDULED_FOR",
+        "TRACEPARENT",
+    }
+)
+"""What every container gets from jobrelay: a request cannot set them."""
+
+_Id = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class EnvVar(Model):
+    """One variable of the container."""
+
+    name: EnvName = Field(
+        description="Not one that jobrelay sets itself.", json_schema_extra={"not": {"enum": [*sorted(OUR_ENV)]}}
+    )
+    value: Text = Field(default="", description="As it is: nothing is expanded but Kubernetes' `$(NAME)`.")
+
+
+class EnvRef(Model):
+    """All keys of a ConfigMap or Secret as variables."""
+
+    name: ObjectName = Field(description="Of the ConfigMap or Secret.")
+    type: Literal["configmap", "secret"] = Field(description="Which of both.")
+
+
+class Resources(Model):
+    """As in a container's `resources`."""
+
+    limits: dict[ResourceName, Quantity] = Field(default_factory=dict, description="The most it may use, by resource.")
+    requests: dict[ResourceName, Quantity] = Field(
+        default_factory=dict, description="What is set aside for it, by resource."
+    )
+
+
+class PullSecret(Model):
+    """As in a pod's `imagePullSecrets`."""
+
+    name: ObjectName = Field(description="Of the Secret.")
+
+
+class Capabilities(Model):
+    """As in a container's security context, but capabilities can only be taken away."""
+
+    drop: Annotated[list[LabelValue], Field(max_length=50)] = Field(
+        description="Capabilities it does not get; under JOBRELAY_POD_SECURITY `restricted` it has none anyway."
+    )
+
+
+class SeccompProfile(Model):
+    """The only profile every node has."""
+
+    type: Literal["RuntimeDefault"] = Field(description="The container runtime's own.")
+
+
+def _true(value: bool) -> bool:
+    if not value:
+        raise wrong("must be true")
+    return value
+
+
+def _false(value: bool) -> bool:
+    if value:
+        raise wrong("must be false")
+    return value
+
+
+class SecurityContext(Model):
+    """The fields of a pod's and of its container's security context that choose ids or restrict further."""
+
+    run_as_user: _Id | None = Field(
+        default=None, description="User id, one of JOBRELAY_USER_IDS. By default JOBRELAY_RUN_AS_USER."
+    )
+    run_as_group: _Id | None = Field(default=None, description="Group id, one of JOBRELAY_USER_IDS.")
+    run_as_non_root: Annotated[bool, AfterValidator(_true), WithJsonSchema({"const": True})] | None = Field(
+        default=None, description="Only true."
+    )
+    fs_group: _Id | None = Field(default=None, description="Group that owns mounted volumes, one of JOBRELAY_USER_IDS.")
+    fs_group_change_policy: Literal["Always", "OnRootMismatch"] | None = Field(
+        default=None, description="When ownership of volumes is changed to `fsGroup`."
+    )
+    supplemental_groups: Annotated[list[_Id], Field(max_length=50)] | None = Field(
+        default=None, description="Further groups, of JOBRELAY_USER_IDS."
+    )
+    seccomp_profile: SeccompProfile | None = Field(default=None, description="As in a pod.")
+    allow_privilege_escalation: Annotated[bool, AfterValidator(_false), WithJsonSchema({"const": False})] | None = (
+        Field(default=None, description="Only false.")
+    )
+    read_only_root_filesystem: bool | None = Field(default=None, description="Nothing but volumes can be written to.")
+    capabilities: Capabilities | None = Field(default=None, description="Capabilities to take away.")
+
+
+def distinct_env(env: list[EnvVar]) -> list[EnvVar]:
+    """The same list. Raises for a name that stands twice or is ours."""
+    names = [one.name for one in env]
+    if len(set(names)) < len(names):
+        raise wrong("names a variable twice")
+    if not OUR_ENV.isdisjoint(names):
+        raise wrong(f"sets a variable that jobrelay sets: {', '.join(sorted(OUR_ENV.intersection(names)))}")
+    return env

@@ -1,0 +1,102 @@
+"""Control events: what they ask of a request, and the answers. Not which Jobs that means, nor how it is done."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from cloudevents.core.v1.event import CloudEvent
+
+from events.cloudevent.attributes import SPECVERSION
+from events.cloudevent.event import build
+from events.identity import base32_sha256, netstrings, topic_part
+from events.names import CONTROL_TYPE
+from events.request.request import FieldError, InvalidRequest
+
+ACCEPTED = "accepted"
+REJECTED = "rejected"
+
+
+class ControlVerb(StrEnum):
+    """The last word of a control event's type."""
+
+    CANCEL = "cancel"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """`verb` the request whose subject is `subject`; if several sources use that id, the one of `request_source`."""
+
+    verb: ControlVerb
+    subject: str
+    event_id: str
+    source: str
+    request_source: str | None
+    event: CloudEvent
+
+
+def parse_control(event: CloudEvent) -> Command:
+    """Raises `InvalidRequest` for another type, a missing subject, a `requestsource` that is no text."""
+    errors = []
+    word = event.get_type().removeprefix(f"{CONTROL_TYPE}.")
+    verb = next((verb for verb in ControlVerb if verb == word), None)
+    if verb is None:
+        types = ", ".join(f"{CONTROL_TYPE}.{verb}" for verb in ControlVerb)
+        errors.append(FieldError("type", "is no control event's type", allowed=types))
+    subject = event.get_subject()
+    if subject is None:
+        errors.append(FieldError("subject", "is missing: the id of the request that is meant"))
+    request_source: Any = event.get_extension("requestsource")
+    if request_source is not None and not isinstance(request_source, str):
+        errors.append(FieldError("requestsource", "must be text: the source of the request that is meant"))
+    if errors or verb is None or subject is None:
+        raise InvalidRequest(errors)
+    return Command(
+        verb=verb,
+        subject=subject,
+        event_id=event.get_id(),
+        source=event.get_source(),
+        request_source=request_source,
+        event=event,
+    )
+
+
+def accepted(command: Command, *, instance: str, jobs: Sequence[str]) -> CloudEvent:
+    """The answer to a command that was carried out on `jobs` (names)."""
+    detail = {"verb": command.verb, "subject": command.subject, "jobs": list(jobs)}
+    return _answer(command.event, ACCEPTED, instance=instance, status=None, detail=detail)
+
+
+def refused(command: Command | CloudEvent, *, instance: str, code: str, message: str) -> CloudEvent:
+    """The answer to a command, or to an event that is none, that was not carried out."""
+    event = command.event if isinstance(command, Command) else command
+    detail: dict[str, Any] = {"error": {"errorCode": code, "message": message}}
+    if isinstance(command, Command):
+        detail |= {"verb": command.verb, "subject": command.subject}
+    return _answer(event, REJECTED, instance=instance, status=99, detail=detail)
+
+
+def control_key(event_id: str, outcome: str) -> str:
+    """Topic key of the answer: `_control.<id>.accepted` or `.rejected`. No service can be named `_control`."""
+    return f"_control.{topic_part(event_id)}.{outcome}"
+
+
+def _answer(
+    event: CloudEvent, outcome: str, *, instance: str, status: int | None, detail: dict[str, Any]
+) -> CloudEvent:
+    name = base32_sha256(netstrings(event.get_source(), event.get_id()))
+    attributes: dict[str, Any] = {
+        "specversion": SPECVERSION,
+        "id": f"control/{name}/{outcome}",
+        "source": f"/jobrelay/{instance}",
+        "type": f"{CONTROL_TYPE}.{outcome}",
+        "subject": event.get_id(),
+        "datacontenttype": "application/json",
+        "causationid": event.get_id(),
+        "correlationid": event.get_extension("correlationid"),
+        "traceparent": event.get_extension("traceparent"),
+        "tracestate": event.get_extension("tracestate"),
+    }
+    return build(attributes, {"id": event.get_id(), "status": status, "detail": detail})

@@ -1,0 +1,89 @@
+"""When a request may run: the fields about queueing. In which order Jobs are let go is decided elsewhere."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from events.cloudevent.timestamp import parse_time
+from events.jobs.queueing import DEFAULT_DEPENDENCY_TIMEOUT, Queueing
+from events.request.fields import Identifier, wrong
+from events.request.model import Model
+
+MAX_PRIORITY = 1000
+MAX_LIMIT = 10_000
+MAX_DEPENDENCIES = 100
+MAX_DEPENDENCY_TIMEOUT = 604_800
+"""Seconds, a week."""
+
+
+def _moment(value: str) -> str:
+    try:
+        parse_time(value)
+    except ValueError:
+        raise wrong("is no point in time", "RFC 3339, such as 2026-01-31T12:00:00Z") from None
+    return value
+
+
+def _distinct(values: list[str]) -> list[str]:
+    if len(set(values)) < len(values):
+        raise wrong("name a request twice", "each once")
+    return values
+
+
+Moment = Annotated[str, AfterValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
+Priority = Annotated[int, Field(ge=0, le=MAX_PRIORITY)]
+Dependencies = Annotated[
+    list[Identifier],
+    Field(min_length=1, max_length=MAX_DEPENDENCIES, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_distinct),
+]
+OnDependencyFailure = Literal["cancel", "run"]
+DependencyTimeout = Annotated[int, Field(ge=1, le=MAX_DEPENDENCY_TIMEOUT)]
+
+
+class Concurrency(Model):
+    """Of the requests with one key only so many run at a time, whoever sent them."""
+
+    key: Identifier = Field(description="What must not be used by too many at a time. Free text.")
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] | None = Field(
+        default=None,
+        description="How many of this key may run while this one does. By default JOBRELAY_MAX_ACTIVE_PER_KEY.",
+    )
+
+
+class Queueable(Model):
+    """The fields of a request that say when it may run, but for points in time."""
+
+    priority: Priority | None = Field(
+        default=None, description="0-1000: who goes first where not all can run. Waiting raises it. By default 0."
+    )
+    exclusive: bool | None = Field(
+        default=None,
+        description="Runs alone among those with its `concurrency.key`; without one, alone in its service.",
+    )
+    concurrency: Concurrency | None = Field(default=None, description="How many with the same key may run at a time.")
+    dependencies: Dependencies | None = Field(
+        default=None, description="Ids of requests that must have succeeded before: of the same source, else of any."
+    )
+    on_dependency_failure: OnDependencyFailure | None = Field(
+        default=None,
+        description="When one of them does not succeed: `cancel` fails this one, `run` runs it. By default `cancel`.",
+    )
+    dependency_timeout: DependencyTimeout | None = Field(
+        default=None, description="Seconds from acceptance that they may take. By default 3600."
+    )
+
+    def queueing(self, *, gpus: int, run_at: str | None = None) -> Queueing:
+        """What is stored of it. `gpus`: of all its pods together."""
+        key, limit = (self.concurrency.key, self.concurrency.limit) if self.concurrency else (None, None)
+        return Queueing(
+            priority=self.priority or 0,
+            key=key,
+            limit=1 if self.exclusive else limit,
+            exclusive=bool(self.exclusive),
+            gpus=gpus,
+            dependencies=tuple(self.dependencies or ()),
+            run_on_failure=self.on_dependency_failure == "run",
+            dependency_timeout=self.dependency_timeout or DEFAULT_DEPENDENCY_TIMEOUT,
+            run_at=run_at,
+        )

@@ -1,0 +1,185 @@
+"""The job request: the data of an event of type `dev.jobrelay.job.requested`. Policy is not decided here."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from cloudevents.core.v1.event import CloudEvent
+from pydantic import Field, ValidationError
+
+from events.cloudevent.event import InvalidEvent, is_json, parse_json
+from events.identity import PREFIX_LENGTH, Identity, job_name
+from events.jobs.attempts import Retry
+from events.names import REQUESTED_TYPE
+from events.problems import FieldError as FieldError, InvalidRequest as InvalidRequest, explain
+from events.request.fields import Anything, Identifier, LabelValue, Text, is_dns_label
+from events.request.job import Deadline, JobSpec, Retries
+from events.request.model import Model
+from events.request.queue import Moment, Queueable
+from events.request.retry import Failover, RetryDelay
+from events.request.rules import across
+from events.request.schedule import Schedulable
+
+MAX_TIMEOUT = 31_536_000
+"""Seconds, a year: of `timeout`, which includes the queue."""
+
+
+class _Work(Model):
+    """What is to run, and for whom."""
+
+    id: Identifier | None = Field(default=None, description="Identifier of the request. By default the event's `id`.")
+    service: LabelValue | None = Field(
+        default=None, description="Who asks: label of the Job, part of the topic of its lifecycle events."
+    )
+    job: JobSpec = Field(description="What to run.")
+    retries: Retries | None = Field(
+        default=None, description="How often a failed pod is replaced. The same as `job.backoffLimit`."
+    )
+    start_timeout: Deadline | None = Field(
+        default=None,
+        description="Seconds from the Job's start (or resumption) to a running pod. By default JOBRELAY_START_TIMEOUT.",
+    )
+    timeout: Annotated[int, Field(ge=1, le=MAX_TIMEOUT)] | None = Field(
+        default=None,
+        description="Seconds from acceptance to the end, waiting included; of a schedule's run since its Job was made. "
+        "By default none.",
+    )
+    payload: Literal["secret"] | None = Field(
+        default=None,
+        description="`secret`: the event goes into a Secret that the Job owns, whatever its size. "
+        "By default only what is over JOBRELAY_INLINE_BYTES, or for several pods.",
+    )
+    tags: list[Text] | None = Field(
+        default=None, description="Repeated in every lifecycle event; with `metadata` up to 8 KiB as JSON."
+    )
+    metadata: dict[Text, Anything] | None = Field(
+        default=None, description="Repeated in every lifecycle event; with `tags` up to 8 KiB as JSON."
+    )
+
+
+class JobRequest(Schedulable, Queueable, _Work):
+    """The data of a job request: what is to run as one Kubernetes Job, or as one for each time of a schedule."""
+
+    run_at: Moment | None = Field(default=None, description="Not before this time. By default at once.")
+    retry_delay: RetryDelay | None = Field(
+        default=None,
+        description="Makes `retries` attempts of Jobs of their own: seconds from a failure to the next one, or "
+        "`{initial, factor, max}` for delays that grow.",
+    )
+    failover: Failover | None = Field(default=None, description="What to run when the request has failed for good.")
+
+    @property
+    def name_prefix(self) -> str:
+        """What its Job's name begins with: `job.prefixName`, else its `service` where names allow that, else `job`."""
+        if self.job.prefix_name:
+            return self.job.prefix_name
+        usual = self.service if self.service and is_dns_label(self.service) else "job"
+        return usual[:PREFIX_LENGTH].rstrip("-")
+
+    @property
+    def retry(self) -> Retry | None:
+        """What is stored of `retries` and `retryDelay`; None where Kubernetes itself replaces failed pods."""
+        delay = self.retry_delay
+        if delay is None or not self.retries:
+            return None
+        return Retry(limit=self.retries, delay=delay.initial, factor=delay.factor or 1.0, most=delay.max)
+
+    @property
+    def backoff_limit(self) -> int | None:
+        """How often a failed pod is replaced: `retries`, which is the same as `job.backoffLimit`; by default never.
+
+        None where each index has a limit of its own, and the Job none: Kubernetes' default then. 0 where attempts are
+        Jobs of their own.
+        """
+        if self.retry is not None:
+            return 0
+        given = self.job.backoff_limit if self.retries is None else self.retries
+        if given is None and self.job.backoff_limit_per_index is None:
+            return 0
+        return given
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One identity and what it asks for. `job_name`: of its Job, the same for every delivery of this request."""
+
+    identity: Identity
+    request: JobRequest
+    event: CloudEvent
+    job_name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "job_name", job_name(self.request.name_prefix, self.identity))
+
+    @classmethod
+    def of(cls, event: CloudEvent) -> "Request":
+        """Raises `InvalidRequest`."""
+        request = parse_request(event)
+        return cls(Identity(event.get_source(), request.id or event.get_id()), request, event)
+
+    @property
+    def id(self) -> str:
+        """The data's `id`, else the event's."""
+        return self.identity.id
+
+    @property
+    def service(self) -> str | None:
+        return self.request.service
+
+    @property
+    def namespace(self) -> str | None:
+        """Where its Job is to be; None: the default namespace."""
+        return self.request.job.namespace
+
+    @property
+    def subject(self) -> str:
+        """What every event about this request has as `subject`, and control events name it by."""
+        return self.identity.id
+
+
+def parse_request(event: CloudEvent) -> JobRequest:
+    """The request in an event. Raises `InvalidRequest` with every error."""
+    if event.get_type() != REQUESTED_TYPE:
+        raise InvalidRequest([FieldError("type", "is no job request", allowed=REQUESTED_TYPE)])
+    data = _json_object(event)
+    errors = across(data)
+    if data.get("id") is None:
+        errors += _event_id(event.get_id())
+    try:
+        request = JobRequest.model_validate(data)
+    except ValidationError as error:
+        raise InvalidRequest([*explain(error, JobRequest), *errors]) from None
+    if errors:
+        raise InvalidRequest(errors)
+    return request
+
+
+def _json_object(event: CloudEvent) -> dict[str, Any]:
+    data: Any = event.get_data()
+    if not is_json(event.get_datacontenttype()):
+        raise InvalidRequest([FieldError("datacontenttype", "is no JSON", allowed="application/json")])
+    if isinstance(data, bytes):
+        try:
+            data = parse_json(data, what="data")
+        except InvalidEvent as error:
+            raise InvalidRequest([FieldError("data", f"cannot be read: {error.reason}")]) from error
+    if data is None:
+        raise InvalidRequest([FieldError("data", "is missing")])
+    if not isinstance(data, dict):
+        raise InvalidRequest([FieldError("data", "must be an object")])
+    return data
+
+
+def _event_id(event_id: str) -> list[FieldError]:
+    """The event's id stands in for the request's, so it keeps the same rules."""
+    try:
+        _IdOnly(id=event_id)
+    except ValidationError as error:
+        return [
+            FieldError("id", f"is missing, and the event's id {one.message}", one.allowed)
+            for one in explain(error, _IdOnly)
+        ]
+    return []
+
+
+class _IdOnly(Model):
+    id: Identifier

@@ -1,0 +1,71 @@
+"""When a request is to run again and again: its fields about that. When a time has come is Kubernetes' business."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from events.cron import InvalidSchedule, parse_schedule, zone
+from events.request.fields import wrong
+from events.request.model import Model
+
+MAX_RUNS = 1_000_000
+_SOME_DAY = datetime(2024, 1, 1, tzinfo=UTC)
+"""Of a leap year: what does not come in the years after it never does."""
+_CRON = r"@(yearly|annually|monthly|weekly|daily|midnight|hourly)|@every .+|\s*\S+(\s+\S+){4}\s*"
+_ZONE = r"[A-Za-z0-9._+][A-Za-z0-9._+-]{0,13}(/[A-Za-z0-9._+][A-Za-z0-9._+-]{0,13})*"
+
+
+def _cron(value: str) -> str:
+    try:
+        found = parse_schedule(value).next_after(_SOME_DAY, zone("Etc/UTC"))
+    except InvalidSchedule as error:
+        raise wrong(error.problem, error.allowed) from None
+    if found is None:
+        raise wrong("names a time that never comes", "a day that there is in some month")
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        zone(value)
+    except InvalidSchedule as error:
+        raise wrong(error.problem, error.allowed) from None
+    return value
+
+
+Cron = Annotated[
+    str,
+    AfterValidator(_cron),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": f"^(?:{_CRON})$",
+            "$comment": "5 fields, @hourly, @daily, @weekly, @monthly, @yearly, or @every and a duration",
+        }
+    ),
+]
+TimeZone = Annotated[
+    str,
+    AfterValidator(_zone),
+    WithJsonSchema({"type": "string", "pattern": f"^(?:{_ZONE})$", "$comment": "an IANA name such as Europe/Berlin"}),
+]
+
+
+class Schedulable(Model):
+    """The fields of a request that make it recur."""
+
+    schedule: Cron | None = Field(
+        default=None, description="Run at each of these times, in cron's words, as in a CronJob. By default once."
+    )
+    time_zone: TimeZone | None = Field(
+        default=None, description="By whose clocks; needs `schedule`. By default the cluster's, mostly UTC."
+    )
+    max_runs: Annotated[int, Field(ge=1, le=MAX_RUNS)] | None = Field(
+        default=None, description="How often it runs; needs `schedule`. By default without end."
+    )
+    concurrency_policy: Literal["Allow", "Forbid", "Replace"] | None = Field(
+        default=None,
+        description="When the run before has not ended: run beside it, not at all, or instead of it; needs `schedule`. "
+        "By default `Allow`.",
+    )

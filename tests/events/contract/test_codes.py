@@ -1,0 +1,46 @@
+"""The list of error codes is that of the source: no code is used that is not in it, and none is in it for nothing."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from events.contract.codes import CODES, CONTROL
+from events.names import Phase
+from events.request.container import OUR_ENV
+from handler.metrics import REFUSALS, VERDICTS
+from tests.paths import ROOT
+
+WORD = re.compile(r"[A-Z]{2,}(_[A-Z]+)*")
+# Words in capitals that are no codes: of HTTP and of logging, and the names of settings without their prefix.
+NO_CODES = ("codes", "cron", "fields", "schema")
+SILENT = ("cli", "local", "logs", "policy", "settings", "processes", "term", "otlp")
+OTHERS = {"GET", "POST", "PATCH", "DELETE", "HEAD"}
+SETTINGS = "JOBRELAY_"
+
+
+def words() -> Iterator[str]:
+    """Every text in capitals where requests, Jobs and control events are judged."""
+    files = [file for file in (ROOT / "events").rglob("*.py") if file.stem not in NO_CODES]
+    files += [file for file in (ROOT / "handler").glob("*.py") if not file.stem.startswith(SILENT)]
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and WORD.fullmatch(node.value):
+                yield node.value
+
+
+def test_every_code_in_the_source_is_in_the_list_and_the_other_way_round() -> None:
+    assert {word for word in words() if not word.startswith(SETTINGS)} - OUR_ENV - OTHERS == set(CODES)
+
+
+def test_every_code_is_told_somewhere_and_says_what_helps() -> None:
+    places = {*Phase, CONTROL}
+    for name, code in CODES.items():
+        assert code.told, name
+        assert set(code.told) <= places, name
+        assert code.when.endswith("."), name
+        assert code.remedy.endswith("."), name
+
+
+def test_metrics_count_by_codes_of_the_list() -> None:
+    assert set(REFUSALS) == {name for name, code in CODES.items() if Phase.REJECTED in code.told}
+    assert {*VERDICTS} <= {name for name, code in CODES.items() if {Phase.FAILED, Phase.CANCELLED} & {*code.told}}

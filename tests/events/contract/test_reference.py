@@ -1,0 +1,47 @@
+"""events/REFERENCE.md is what the models say. `python -m tests.events.contract.test_reference` writes it."""
+
+import re
+
+import pytest
+
+from events.contract.codes import CODES
+from events.names import Phase
+from handler.cli import main
+from handler.commands.contract import reference_page
+from tests.paths import ROOT
+
+PAGE = ROOT / "events" / "REFERENCE.md"
+
+
+def test_the_page_is_complete_and_true() -> None:
+    assert PAGE.read_text() == reference_page(), "run python -m tests.events.contract.test_reference"
+
+
+def test_command_prints_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reference"]) == 0
+    assert capsys.readouterr().out == reference_page()
+
+
+def test_page_has_every_code_phase_and_topic() -> None:
+    page = reference_page()
+    assert all(f"| `{code}` |" in page for code in CODES)
+    assert all(f"`dev.jobrelay.job.{phase}`" in page for phase in Phase)
+    for topic in ("jobrelay.requests.high", "jobrelay.control", "jobrelay.lifecycle.{service}.{id}.{phase}"):
+        assert f"| nats | `{topic}` |" in page
+
+
+def test_links_lead_somewhere_and_tables_are_whole() -> None:
+    page = reference_page()
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    assert len(set(headings)) == len(headings)
+    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\(#([a-z-]+)\)", page)) <= anchors
+    width = 0
+    for line in page.splitlines():
+        cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+        assert not cells or cells == width or not width, line
+        width = cells
+
+
+if __name__ == "__main__":
+    PAGE.write_text(reference_page())

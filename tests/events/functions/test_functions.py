@@ -1,0 +1,249 @@
+"""What a functions file may say, which events a function takes, and what its variables become."""
+
+from typing import Any
+
+import pytest
+from cloudevents.core.v1.event import CloudEvent
+from hypothesis import given, strategies as st
+
+from events.cloudevent.event import build
+from events.functions.functions import MAX_ENV, Call, Function, InvalidFunctions, matching, parse_functions
+from events.identity import Identity, job_name
+from events.problems import InvalidRequest
+
+JOB = {"apiVersion": "batch/v1", "kind": "Job", "spec": {}}
+
+
+def make_event(data: object = None, **attributes: Any) -> CloudEvent:
+    fixed = {"specversion": "1.0", "id": "e1", "source": "/cameras/7", "type": "com.example.image.uploaded"}
+    return build(fixed | attributes, data)
+
+
+def make_function(name: str = "thumbnail", **fields: Any) -> Function:
+    (found,) = parse_functions({"functions": [{"name": name, "filters": [], "job": JOB, **fields}]})
+    return found
+
+
+def errors_of(document: object) -> dict[str, str]:
+    with pytest.raises(InvalidFunctions) as caught:
+        parse_functions(document)
+    return {error.path: str(error) for error in caught.value.errors}
+
+
+def takes(*filters: Any, **attributes: Any) -> bool:
+    return make_function(filters=list(filters)).takes(make_event(**attributes))
+
+
+UPLOADED = {"type": "com.example.image.uploaded"}
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ([], True),
+        ([{"exact": UPLOADED}], True),
+        ([{"exact": {"type": "com.example.image.Uploaded"}}], False),
+        ([{"exact": {"type": "com.example.image"}}], False),
+        ([{"exact": {**UPLOADED, "source": "/cameras/8"}}], False),
+        ([{"exact": {**UPLOADED, "source": "/cameras/7"}}], True),
+        ([{"prefix": {"source": "/cameras/"}}], True),
+        ([{"prefix": {"source": "cameras"}}], False),
+        ([{"suffix": {"type": ".uploaded"}}], True),
+        ([{"suffix": {"type": ".deleted"}}], False),
+        ([{"exact": UPLOADED}, {"prefix": {"source": "/doors/"}}], False),
+        ([{"exact": {"tenant": "a"}}], True),
+        ([{"exact": {"missing": "a"}}], False),
+        ([{"not": {"exact": {"missing": "a"}}}], True),
+        ([{"exact": {"count": "7"}}], True),
+        ([{"exact": {"urgent": "true"}}], True),
+        ([{"prefix": {"time": "2026-11-22T"}}], True),
+        ([{"exact": {"specversion": "1.0"}}], True),
+        ([{"all": [{"exact": UPLOADED}, {"suffix": {"source": "7"}}]}], True),
+        ([{"all": [{"exact": UPLOADED}, {"suffix": {"source": "8"}}]}], False),
+        ([{"any": [{"exact": {"type": "other"}}, {"suffix": {"source": "7"}}]}], True),
+        ([{"any": [{"exact": {"type": "other"}}, {"suffix": {"source": "8"}}]}], False),
+        ([{"not": {"any": [{"exact": {"type": "other"}}, {"not": {"exact": {"tenant": "a"}}}]}}], True),
+    ],
+)
+def test_filters_are_those_of_cloudevents_subscriptions(filters: list[Any], expected: bool) -> None:
+    event = {"tenant": "a", "count": 7, "urgent": True, "time": "2026-11-22T10:00:00+00:00"}
+    assert takes(*filters, **event) is expected
+
+
+_LEAVES = st.builds(
+    lambda dialect, name, value: {dialect: {name: value}},
+    st.sampled_from(["exact", "prefix", "suffix"]),
+    st.sampled_from(["type", "source", "tenant"]),
+    st.text("abc/", min_size=1, max_size=3),
+)
+_FILTERS = st.recursive(
+    _LEAVES,
+    lambda inner: st.one_of(
+        st.builds(lambda many, word: {word: many}, st.lists(inner, min_size=1), st.sampled_from(["all", "any"])),
+        st.builds(lambda one: {"not": one}, inner),
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.lists(_FILTERS, min_size=1, max_size=3), st.text("abc/", min_size=1, max_size=4))
+def test_dialects_are_one_another_s_logic(filters: list[Any], tenant: str) -> None:
+    event = {"tenant": tenant, "type": tenant}
+    together = takes(*filters, **event)
+    assert takes({"all": filters}, **event) is together
+    assert takes({"not": {"any": [{"not": one} for one in filters]}}, **event) is together
+    assert takes({"not": {"not": filters[0]}}, **event) is takes(filters[0], **event)
+
+
+def test_every_mistake_in_a_file_is_told_at_once_with_its_place() -> None:
+    found = errors_of(
+        {
+            "functions": [
+                {"name": "Thumb_nail", "filter": [], "job": JOB},
+                {"name": "a", "filters": [{"exakt": UPLOADED}, {"exact": UPLOADED, "prefix": {}}], "job": JOB},
+                {"name": "a", "filters": [{"sql": "type = 'x'"}], "env": {"X": "{data.", "Y": "{Data}"}, "job": []},
+                {"name": "b", "filters": [{"all": []}, {"exact": {"Type": "x"}}], "queue": {"prio": 5}, "job": JOB},
+                {"name": "c", "filters": [], "queue": {"concurrency": {"key": "{data."}, "priority": 1001}, "job": JOB},
+            ]
+        }
+    )
+    assert "did you mean filters?" in found["functions[0].filter"]
+    assert "is missing" in found["functions[0].filters"]
+    assert "at most 32" in found["functions[0].name"]
+    assert "did you mean exact?" in found["functions[1].filters[0].exakt"]
+    assert "exactly one dialect" in found["functions[1].filters[1]"]
+    assert "sql" in found["functions[2].filters[0]"]
+    assert "brace" in found["functions[2].env.X"]
+    assert "no reference" in found["functions[2].env.Y"]
+    assert "another function" in found["functions[2].name"]
+    assert "did you mean priority?" in found["functions[3].queue.prio"]
+    assert "brace" in found["functions[4].queue.concurrency.key"]
+    assert "at most 1000" in found["functions[4].queue.priority"]
+    assert {"functions[2].job", "functions[3].filters[0].all"} <= set(found)
+    assert any(path.startswith("functions[3].filters[1].exact") for path in found)
+
+
+def test_what_kueue_decides_is_for_no_function_to_ask_of_us() -> None:
+    suspended = {**JOB, "spec": {"suspend": True}}
+    found = errors_of(
+        {
+            "functions": [
+                {"name": "a", "filters": [], "queueName": "Team_A", "job": JOB},
+                {"name": "b", "filters": [], "queueName": "a", "queue": {"exclusive": True, "priority": 5}, "job": JOB},
+                {"name": "c", "filters": [], "queueName": "a", "job": suspended},
+            ]
+        }
+    )
+    assert set(found) == {"functions[0].queueName", "functions[1]", "functions[2]"}
+    assert "a-z" in found["functions[0].queueName"]
+    assert "queue.exclusive beside queueName: Kueue decides" in found["functions[1]"]
+    assert "job.spec.suspend" in found["functions[2]"]
+
+
+def test_a_queue_of_kueue_s_and_a_priority_in_it_are_a_function_s_to_name() -> None:
+    assert make_function(queueName="team.a", queue={"priority": 5}).queue_name == "team.a"
+
+
+@pytest.mark.parametrize("document", [None, [], "functions", {"functions": {}}, {}, {1: 2}, {"functions": [], "x": 1}])
+def test_what_is_no_functions_file_is_refused(document: object) -> None:
+    assert errors_of(document)
+
+
+def test_a_file_without_functions_is_fine() -> None:
+    assert parse_functions({"functions": []}) == ()
+
+
+def test_filters_nested_without_end_are_refused() -> None:
+    nested: dict[str, Any] = {"exact": UPLOADED}
+    for _ in range(30):
+        nested = {"not": nested}
+    assert (
+        "too deep" in errors_of({"functions": [{"name": "a", "filters": [nested], "job": JOB}]})["functions[0].filters"]
+    )
+
+
+DATA = {"url": "s3://x", "size": 7, "ok": True, "none": None, "items": [{"id": "first"}], "n": {"a.b": 1, "": 2}}
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ("{data.url}", "s3://x"),
+        ("{data.size} and {data.ok}", "7 and true"),
+        ("{data.items.0.id}", "first"),
+        ("{data.items}", '[{"id":"first"}]'),
+        ("{type}/{id}", "com.example.image.uploaded/e1"),
+        ("{subject:-nobody}", "nobody"),
+        ("{data.none:-}", ""),
+        ("{data.items.1.id:-none}", "none"),
+        ("{data.items.x:-none}", "none"),
+        ("{data.url.deeper:-none}", "none"),
+        ("{{data.url}}", "{data.url}"),
+        ("{{{data.size}}}", "{7}"),
+        ("$(HOME)", "$(HOME)"),
+        ("", ""),
+    ],
+)
+def test_a_variable_says_what_its_template_refers_to(template: str, value: str) -> None:
+    call = Call.of(make_function(env={"X": template}), make_event(DATA))
+    assert call.env == {"X": value}
+
+
+def test_what_an_event_says_is_not_expanded_by_kubernetes() -> None:
+    call = Call.of(make_function(env={"X": "$(HOME){data}"}), make_event("$(SECRET)", datacontenttype="text/plain"))
+    assert call.env == {"X": "$(HOME)$$(SECRET)"}
+
+
+def test_json_that_came_as_bytes_has_paths_too() -> None:
+    event = make_event(b'{"a": 1}', datacontenttype="application/json")
+    assert Call.of(make_function(env={"A": "{data.a}"}), event).env == {"A": "1"}
+
+
+@pytest.mark.parametrize("data", [None, b"\x00\xff", "text", 7, {"other": 1}])
+def test_an_event_that_lacks_what_a_variable_needs_is_refused_with_all_it_lacks(data: object) -> None:
+    event = make_event(data, datacontenttype="application/octet-stream" if isinstance(data, bytes) else None)
+    with pytest.raises(InvalidRequest) as caught:
+        Call.of(make_function(env={"A": "{data.a.b}", "S": "{subject}", "T": "{type}"}), event)
+    assert [error.path for error in caught.value.errors] == ["data.a.b", "subject"]
+    assert "variable A of function thumbnail" in str(caught.value)
+
+
+def test_variables_have_a_size_limit_and_no_nul() -> None:
+    function = make_function(env={"A": "{data.a}"})
+    with pytest.raises(InvalidRequest) as caught:
+        Call.of(function, make_event({"a": "x" * MAX_ENV}))
+    assert caught.value.code == "TOO_LARGE"
+    with pytest.raises(InvalidRequest, match="NUL"):
+        Call.of(function, make_event({"a": "x\x00"}))
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5), st.lists, max_leaves=5))
+def test_no_value_makes_a_template_fail_in_any_other_way(value: Any) -> None:
+    try:
+        env = Call.of(make_function(env={"A": "{data.a.0}{data.a:-d}"}), make_event({"a": value})).env
+    except InvalidRequest:
+        return
+    assert isinstance(env["A"], str)
+
+
+def test_an_event_is_one_request_for_each_function_that_takes_it() -> None:
+    document: dict[str, Any] = {"functions": [{"name": name, "filters": [], "job": JOB} for name in ("a", "b")]}
+    functions = (*parse_functions(document), make_function("no", filters=[{"exact": {"type": "x"}}]))
+    event = make_event({"id": "of the data"})
+    calls = [Call.of(one, event) for one in matching(functions, event)]
+    assert [call.id for call in calls] == ["a/e1", "b/e1"]
+    assert [call.service for call in calls] == ["a", "b"]
+    assert [call.identity for call in calls] == [Identity("/cameras/7", "e1", "a"), Identity("/cameras/7", "e1", "b")]
+    assert calls[0].job_name == job_name("a", Identity("/cameras/7", "e1", "a"))
+    assert calls[0].job_name.startswith("a-")
+
+
+def test_the_service_is_the_label_that_the_operator_gave() -> None:
+    job = {**JOB, "metadata": {"labels": {"app.kubernetes.io/name": "images"}}}
+    assert Call.of(make_function(job=job), make_event()).service == "images"
+
+
+def test_an_event_id_that_cannot_be_a_request_s_is_refused() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        Call.of(make_function(), make_event(id="x" * 257))
+    assert [error.path for error in caught.value.errors] == ["id"]

@@ -1,0 +1,32 @@
+"""The stored context: what is written is what is read, and its form never changes."""
+
+from events.jobs.context import context_annotation, read_context
+from tests.events.samples import make_event
+
+
+def test_context_is_written_as_in_the_first_version() -> None:
+    event = make_event(
+        {"not": "kept"},
+        subject="s",
+        time="2026-11-21T13:00:00+01:00",
+        correlationid=5,
+        traceparent="00-a-b-01",
+        tracestate="x=y",
+        other="not kept",
+    )
+    assert context_annotation(event) == (
+        '{"id":"e1","type":"com.example.made","subject":"s","time":"2026-11-21T13:00:00+01:00",'
+        '"correlationid":"5","traceparent":"00-a-b-01","tracestate":"x=y"}'
+    )
+
+
+def test_context_is_read_as_it_was_written() -> None:
+    assert read_context(context_annotation(make_event(subject="ü"))) == {
+        "id": "e1",
+        "type": "com.example.made",
+        "subject": "ü",
+    }
+
+
+def test_unknown_members_of_a_context_are_left_out() -> None:
+    assert read_context('{"id":"e1","new":"x","subject":null}') == {"id": "e1"}

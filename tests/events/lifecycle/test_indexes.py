@@ -1,0 +1,103 @@
+"""Jobs of several pods: retries, failures and results by index, and what policies ended."""
+
+from typing import Any
+
+import pytest
+
+from events.jobs.observed import Job
+from events.lifecycle.transitions import Transition, transitions
+from events.names import Phase
+from k8s.job import job_of
+from tests.events.samples import condition, failed, make_job, running, succeeded
+
+INDEXED: dict[str, Any] = {"indexed": True, "completions": 3, "parallelism": 3}
+EACH: dict[str, Any] = {**INDEXED, "backoff_limit_per_index": 1, "backoff_limit": 2**31 - 1}
+
+
+def retries(job: Job, *pods: Any) -> dict[str, Transition]:
+    return {one.suffix: one for one in transitions(job, pods) if one.phase is Phase.RETRYING}
+
+
+def end(job: Job, *pods: Any) -> dict[str, Any]:
+    last = transitions(job, pods)[-1]
+    assert last.terminal
+    return last.detail
+
+
+def ended(reason: str, **fields: Any) -> Job:
+    conditions = (condition("Failed", at=9, reason=reason, message="as Kubernetes says"),)
+    return make_job(**{**EACH, "conditions": conditions, **fields})
+
+
+def test_a_retry_is_named_by_its_index_where_each_has_a_limit() -> None:
+    pods = [failed("a", at=4, index=2), failed("b", at=5, index=0), running("c", at=8, index=2)]
+    found = retries(make_job(**EACH), *pods)
+    assert list(found) == ["2.1", "0.1"]
+    assert found["2.1"].key == "retrying/2.1"
+    assert found["2.1"].detail == {
+        "attempt": 1,
+        "index": 2,
+        "error": {"errorCode": "JOB_EXECUTION_FAILED", "message": "exit code 3"},
+    }
+
+
+def test_an_index_that_has_used_up_its_limit_is_not_retried() -> None:
+    pods = [failed("a", at=4, index=1), failed("b", at=7, index=1)]
+    assert list(retries(make_job(**EACH), *pods)) == ["1.1"]
+    assert retries(make_job(**{**EACH, "backoff_limit_per_index": 0}), *pods) == {}
+
+
+def test_a_pod_of_another_index_proves_no_retry_once_the_job_is_failing() -> None:
+    failing = make_job(**EACH, conditions=(condition("FailureTarget", at=8),))
+    later = running("b", at=6, index=0)
+    assert retries(failing, failed("a", at=4, index=1), later) == {}
+    assert list(retries(failing, failed("a", at=4, index=1), running("b", at=6, index=1))) == ["1.1"]
+
+
+def test_without_limits_by_index_retries_are_counted_over_all() -> None:
+    pods = [failed("a", at=4, index=2), failed("b", at=5, index=0)]
+    found = retries(make_job(**INDEXED, backoff_limit=1), *pods)
+    assert list(found) == ["1"]
+    assert found["1"].detail["index"] == 2
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        ("FailedIndexes", "FAILED_INDEXES"),
+        ("MaxFailedIndexesExceeded", "MAX_FAILED_INDEXES"),
+        ("PodFailurePolicy", "POD_FAILURE_POLICY"),
+        ("BackoffLimitExceeded", "JOB_EXECUTION_FAILED"),
+    ],
+)
+def test_a_failure_has_the_code_of_what_ended_the_job(reason: str, code: str) -> None:
+    detail = end(ended(reason), failed("a", index=1))
+    assert detail["error"] == {"errorCode": code, "message": "as Kubernetes says"}
+
+
+def test_a_failure_tells_which_indexes_failed_and_what_the_others_achieved() -> None:
+    job = ended("FailedIndexes", failed_indexes="1", failed=1, succeeded=2)
+    detail = end(job, succeeded("c", index=2, message='"two"'), failed("b", index=1), succeeded("a", index=0))
+    assert detail["failedIndexes"] == "1"
+    assert detail["results"] == [{"index": 0, "exitCode": 0}, {"index": 2, "exitCode": 0, "result": "two"}]
+
+
+def test_a_success_policy_that_one_index_meets_still_tells_it_by_index() -> None:
+    conditions = (condition("SuccessCriteriaMet", at=8), condition("Complete", at=9, reason="SuccessPolicy"))
+    killed = failed("b", at=9, index=1, deleted=1.0)
+    detail = end(make_job(**INDEXED, conditions=conditions, succeeded=1), succeeded("a", index=0, message="7"), killed)
+    assert detail["results"] == [{"index": 0, "exitCode": 0, "result": 7}]
+    assert "result" not in detail
+
+
+def test_success_criteria_are_no_end_before_the_job_is_complete() -> None:
+    job = make_job(**INDEXED, conditions=(condition("SuccessCriteriaMet", at=8),), succeeded=1)
+    assert not transitions(job, [succeeded("a", index=0)])[-1].terminal
+
+
+def test_limits_and_failed_indexes_are_read_off_the_job() -> None:
+    spec = {"backoffLimitPerIndex": 2, "completionMode": "Indexed", "completions": 3}
+    found = job_of({"metadata": {"name": "x"}, "spec": spec, "status": {"failedIndexes": "0,2"}})
+    assert (found.backoff_limit_per_index, found.failed_indexes, found.several) == (2, "0,2", True)
+    plain = job_of({"metadata": {"name": "x"}, "spec": {}, "status": {"failedIndexes": ""}})
+    assert (plain.backoff_limit_per_index, plain.failed_indexes, plain.several) == (None, None, False)

@@ -1,0 +1,206 @@
+"""The terminal event's detail: result, exit code, error, and who has the last word."""
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+
+from events.jobs.observed import Job, Pod, Verdict
+from events.lifecycle.outcome import MAX_RESULTS, outcome
+from events.lifecycle.transitions import transitions
+from events.names import Phase
+from tests.events.samples import NOON, condition, failed, make_job, succeeded
+
+COMPLETE = (condition("Complete", at=9, reason="CompletionsReached"),)
+
+
+def broken(reason: str = "BackoffLimitExceeded", message: str = "") -> Job:
+    return make_job(conditions=(condition("Failed", at=9, reason=reason, message=message),), failed=1)
+
+
+def given(phase: Phase, code: str, **fields: Any) -> Job:
+    text = Verdict(phase=phase, error_code=code, message="because", at=NOON + 4).to_annotation()
+    return make_job(verdict=text, **fields)
+
+
+def end(job: Job, *pods: Pod) -> tuple[Phase, dict[str, Any]]:
+    last = transitions(job, pods)[-1]
+    assert last.terminal
+    assert last.key == last.phase
+    assert last.time == NOON + 9
+    return last.phase, last.detail
+
+
+def test_complete_job_succeeded_with_its_result() -> None:
+    job = make_job(conditions=COMPLETE, succeeded=1)
+    phase, detail = end(job, succeeded(at=5, message='{"total": 3}\n'))
+    assert phase is Phase.SUCCEEDED
+    assert detail == {
+        "attempt": 1,
+        "duration": 5,
+        "startedAt": "2026-11-21T12:00:04Z",
+        "finishedAt": "2026-11-21T12:00:09Z",
+        "exitCode": 0,
+        "result": {"total": 3},
+    }
+
+
+@pytest.mark.parametrize(
+    ("message", "result"),
+    [
+        ("plain words\n", "plain words"),
+        ("NaN", "NaN"),
+        ("{", "{"),
+        ("3", 3),
+        ("null", None),
+        ("  x ", "  x "),
+        ("[" * 2000, "[" * 2000),
+        ("[" * 500 + "]" * 500, "[" * 500 + "]" * 500),
+    ],
+)
+def test_result_is_json_where_it_is_json_and_else_text(message: str, result: object) -> None:
+    _, detail = end(make_job(conditions=COMPLETE), succeeded(message=message))
+    assert detail["result"] == result
+    orjson.dumps(detail)
+
+
+@pytest.mark.parametrize("message", [None, "", "\n"])
+def test_empty_result_is_absent(message: str | None) -> None:
+    _, detail = end(make_job(conditions=COMPLETE), succeeded(message=message))
+    assert "result" not in detail
+
+
+def test_success_after_failures_tells_of_the_pod_that_succeeded() -> None:
+    job = make_job(conditions=COMPLETE, backoff_limit=3, failed=1)
+    _, detail = end(job, failed("a", at=8, message="boo"), succeeded("b", at=5, message="ok"))
+    assert (detail["attempt"], detail["exitCode"], detail["result"]) == (2, 0, "ok")
+    assert "logTail" not in detail
+
+
+def test_success_whose_pods_are_gone_is_still_told() -> None:
+    phase, detail = end(make_job(conditions=COMPLETE, start_time=NOON + 1))
+    assert phase is Phase.SUCCEEDED
+    assert detail == {
+        "attempt": 1,
+        "duration": 8,
+        "startedAt": "2026-11-21T12:00:01Z",
+        "finishedAt": "2026-11-21T12:00:09Z",
+    }
+
+
+def test_several_results_are_listed_by_index() -> None:
+    pods = [succeeded(f"p{index}", index=index, message=f"{index}") for index in (2, 10, 0)]
+    _, detail = end(make_job(conditions=COMPLETE, indexed=True), *pods)
+    assert detail["results"] == [
+        {"index": 0, "exitCode": 0, "result": 0},
+        {"index": 2, "exitCode": 0, "result": 2},
+        {"index": 10, "exitCode": 0, "result": 10},
+    ]
+    assert "result" not in detail
+    assert "resultsTruncated" not in detail
+
+
+def test_several_results_without_index_are_listed_by_pod_in_the_order_they_came() -> None:
+    pods = [succeeded("a", at=5), succeeded("b", at=3, message="x")]
+    _, detail = end(make_job(conditions=COMPLETE), *pods)
+    assert detail["results"] == [{"podName": "b", "exitCode": 0, "result": "x"}, {"podName": "a", "exitCode": 0}]
+
+
+def test_results_are_cut_to_their_room_and_say_so() -> None:
+    pods = [succeeded(f"p{index}", index=index, message="x" * 4000) for index in range(9)]
+    _, detail = end(make_job(conditions=COMPLETE), *pods)
+    assert [one["index"] for one in detail["results"]] == [0, 1, 2, 3]
+    assert len(json.dumps(detail["results"], separators=(",", ":"))) <= MAX_RESULTS
+    assert detail["resultsTruncated"] is True
+
+
+def test_failed_job_tells_its_error_and_the_tail_of_its_log() -> None:
+    phase, detail = end(broken(message="Job has reached the specified backoff limit"), failed(at=5, message="boo\n"))
+    assert phase is Phase.FAILED
+    assert detail == {
+        "attempt": 1,
+        "duration": 5,
+        "startedAt": "2026-11-21T12:00:04Z",
+        "finishedAt": "2026-11-21T12:00:09Z",
+        "exitCode": 3,
+        "error": {"errorCode": "JOB_EXECUTION_FAILED", "message": "Job has reached the specified backoff limit"},
+        "logTail": "boo\n",
+    }
+
+
+@pytest.mark.parametrize(
+    ("condition_reason", "pod_reason", "code"),
+    [
+        ("DeadlineExceeded", "Error", "DEADLINE_EXCEEDED"),
+        ("DeadlineExceeded", "OOMKilled", "DEADLINE_EXCEEDED"),
+        ("BackoffLimitExceeded", "Error", "JOB_EXECUTION_FAILED"),
+        ("BackoffLimitExceeded", None, "JOB_EXECUTION_FAILED"),
+        ("BackoffLimitExceeded", "Evicted", "EVICTED"),
+        ("BackoffLimitExceeded", "OOMKilled", "OOM_KILLED"),
+        ("PodFailurePolicy", "Error", "POD_FAILURE_POLICY"),
+    ],
+)
+def test_failure_has_the_code_of_its_cause(condition_reason: str, pod_reason: str | None, code: str) -> None:
+    _, detail = end(broken(condition_reason), failed(reason=pod_reason))
+    assert detail["error"] == {"errorCode": code, "message": condition_reason}
+
+
+def test_last_failed_pod_speaks_for_the_job() -> None:
+    pods = [failed("a", at=8, exit_code=9, message="last"), failed("b", at=4, reason="OOMKilled", message="first")]
+    _, detail = end(broken(), *pods)
+    assert (detail["attempt"], detail["exitCode"], detail["logTail"]) == (2, 9, "last")
+    assert detail["error"]["errorCode"] == "JOB_EXECUTION_FAILED"
+
+
+def test_failure_whose_pods_are_gone_counts_attempts_as_kubernetes_does() -> None:
+    job = make_job(conditions=broken().conditions, failed=3)
+    _, detail = end(job)
+    assert detail["attempt"] == 3
+    assert not {"exitCode", "logTail", "startedAt", "duration"} & set(detail)
+
+
+def test_end_is_never_before_its_start() -> None:
+    _, detail = end(broken(), failed(started=NOON + 30))
+    assert detail["duration"] == 0
+
+
+@pytest.mark.parametrize(
+    ("phase", "code"), [(Phase.CANCELLED, "CANCELLED"), (Phase.FAILED, "START_TIMEOUT"), (Phase.FAILED, "TIMEOUT")]
+)
+def test_verdict_has_the_last_word(phase: Phase, code: str) -> None:
+    job = given(phase, code, conditions=broken("DeadlineExceeded").conditions)
+    assert end(job, failed())[0] is phase
+    assert end(job, failed())[1]["error"] == {"errorCode": code, "message": "because"}
+
+
+def test_verdict_outranks_even_success() -> None:
+    assert end(given(Phase.CANCELLED, "CANCELLED", conditions=COMPLETE))[0] is Phase.CANCELLED
+
+
+def test_verdict_waits_for_the_end_of_the_job() -> None:
+    job = given(Phase.CANCELLED, "CANCELLED", conditions=(condition("FailureTarget", at=5),))
+    assert outcome(job) is None
+
+
+def test_verdict_on_a_job_being_deleted_is_told_at_once() -> None:
+    phase, detail = end(given(Phase.CANCELLED, "DELETED", deleted=NOON + 9))
+    assert phase is Phase.CANCELLED
+    assert detail["error"]["errorCode"] == "DELETED"
+
+
+def test_job_being_deleted_unfinished_has_no_end_until_a_verdict() -> None:
+    assert outcome(make_job(deleted=NOON + 9)) is None
+
+
+def test_job_deleted_after_its_end_ended_as_it_did() -> None:
+    assert end(make_job(conditions=COMPLETE, deleted=NOON + 20))[0] is Phase.SUCCEEDED
+
+
+def test_broken_verdict_leaves_the_word_to_kubernetes() -> None:
+    assert end(make_job(verdict="{", conditions=COMPLETE))[0] is Phase.SUCCEEDED
+
+
+@pytest.mark.parametrize("types", [(), ("Suspended",), ("SuccessCriteriaMet",), ("FailureTarget",)])
+def test_job_that_is_not_over_has_no_outcome(types: tuple[str, ...]) -> None:
+    assert outcome(make_job(conditions=tuple(condition(one, at=3) for one in types))) is None

@@ -1,0 +1,114 @@
+"""When a Job should have a pod, and what the Events about it mean."""
+
+from typing import Any
+
+import pytest
+
+from events.jobs.observed import Pod
+from events.lifecycle.podless import Notice, podless_since, stalled
+from events.names import Payload
+from k8s.notice import parse_notice
+from tests.events.samples import NOON, condition, failed, make_job, make_pod, running, succeeded
+
+STARTED = NOON + 1
+QUOTA = 'Error creating: pods "x-1" is forbidden: exceeded quota: q, requested: pods=1, used: pods=0, limited: pods=0'
+SECURITY = 'Error creating: pods "x-1" is forbidden: violates PodSecurity "restricted:latest": privileged'
+ACCOUNT = 'Error creating: pods "x-1" is forbidden: error looking up service account ns/a: serviceaccount "a" not found'
+
+
+def notice(message: str, *, first: float = 2, last: float = 9) -> Notice:
+    return Notice(message=message, first=NOON + first, last=NOON + last)
+
+
+def codes(*notices: Notice, since: float = STARTED) -> list[str]:
+    return [one.detail["error"]["errorCode"] for one in stalled(notices, since=since, attempt=1)]
+
+
+def test_a_started_job_without_a_pod_should_have_one() -> None:
+    assert podless_since(make_job(start_time=STARTED), []) == STARTED
+
+
+def test_a_job_whose_pods_have_ended_should_have_another() -> None:
+    pods = [failed("a", at=5), succeeded("b", at=7)]
+    assert podless_since(make_job(start_time=STARTED), pods) == NOON + 7
+
+
+@pytest.mark.parametrize(
+    ("job", "pods"),
+    [
+        ({"start_time": None}, []),
+        ({"suspend": True}, []),
+        ({"payload": Payload.PENDING}, []),
+        ({"deleted": NOON}, []),
+        ({"active": 1}, []),
+        ({"conditions": (condition("Complete", at=3),)}, []),
+        ({"conditions": (condition("FailureTarget", at=3),)}, []),
+        ({"conditions": (condition("SuccessCriteriaMet", at=3),)}, []),
+        ({}, [make_pod()]),
+        ({}, [failed("a"), running("b")]),
+    ],
+)
+def test_a_job_that_has_one_or_should_not_is_left_alone(job: dict[str, Any], pods: list[Pod]) -> None:
+    assert podless_since(make_job(**{"start_time": STARTED, **job}), pods) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (QUOTA, "QUOTA"),
+        ('Error creating: pods "x" is forbidden: failed quota: q: must specify limits.cpu for: main', "QUOTA"),
+        (SECURITY, "FORBIDDEN"),
+        (ACCOUNT, "FORBIDDEN"),
+        ('Error creating: pods "x" is forbidden: no PriorityClass with name low was found', "FORBIDDEN"),
+        ('Error creating: admission webhook "w.example" denied the request: no', "FORBIDDEN"),
+        ('Error creating: Pod "x" is invalid: spec.containers[0].image: Required value', "FORBIDDEN"),
+    ],
+)
+def test_a_cause_that_does_not_pass_by_itself_has_a_code(message: str, code: str) -> None:
+    (found,) = stalled([notice(message)], since=STARTED, attempt=2)
+    assert (found.key, found.time) == (f"stalled/{code}", NOON + 2)
+    assert found.detail == {"attempt": 2, "error": {"errorCode": code, "message": message}}
+
+
+@pytest.mark.parametrize("message", ["Error creating: etcdserver: request timed out", "Error creating: EOF", ""])
+def test_what_may_pass_by_itself_is_not_told(message: str) -> None:
+    assert codes(notice(message)) == []
+
+
+def test_each_cause_is_told_once_by_its_first_notice_whatever_the_order() -> None:
+    first, again, other = (
+        notice(QUOTA, first=3),
+        notice(QUOTA.replace("x-1", "x-2"), first=5),
+        notice(SECURITY, first=4),
+    )
+    for notices in ([first, again, other], [other, again, first]):
+        found = stalled(notices, since=STARTED, attempt=1)
+        assert [(one.suffix, one.time) for one in found] == [("QUOTA", NOON + 3), ("FORBIDDEN", NOON + 4)]
+        assert "x-1" in found[0].detail["error"]["message"]
+
+
+def test_notices_of_before_the_last_pod_are_past_and_a_series_counts_from_then() -> None:
+    assert codes(notice(QUOTA, first=2, last=4), since=NOON + 5) == []
+    (found,) = stalled([notice(QUOTA, first=2, last=6)], since=NOON + 5, attempt=1)
+    assert found.time == NOON + 5
+
+
+def test_events_are_read_in_either_form() -> None:
+    old = {
+        "metadata": {},
+        "message": "m",
+        "firstTimestamp": "2026-11-21T12:00:01Z",
+        "lastTimestamp": "2026-11-21T12:00:03Z",
+    }
+    new = {
+        "metadata": {},
+        "message": "m",
+        "eventTime": "2026-11-21T12:00:01.000000Z",
+        "firstTimestamp": None,
+        "lastTimestamp": None,
+        "series": {"count": 2, "lastObservedTime": "2026-11-21T12:00:03.000000Z"},
+    }
+    wanted = Notice(message="m", first=NOON + 1, last=NOON + 3)
+    assert parse_notice(old) == parse_notice(new) == wanted
+    assert parse_notice({"metadata": {}, "message": "m"}) is None
+    assert parse_notice({"metadata": {"creationTimestamp": "2026-11-21T12:00:01Z"}}) is None

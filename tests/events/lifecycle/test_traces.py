@@ -1,0 +1,92 @@
+"""Transitions over recordings of a real Kubernetes: a look after each change of a Job or Pod, all that was seen."""
+
+import json
+
+import orjson
+import pytest
+
+from events.jobs.observed import Job, Pod
+from events.lifecycle.transitions import Transition, transitions
+from k8s.job import parse_job, parse_pod
+from tests.paths import TRACES
+
+SEEN = {
+    "job-succeeds": ["created", "started", "succeeded"],
+    "job-fails-at-once": ["created", "started", "failed"],
+    "job-fails-after-retries": ["created", "started", "retrying/1", "retrying/2", "failed"],
+    "job-deadline-exceeded": ["created", "started", "failed"],
+    "job-image-cannot-be-pulled": ["created", "stalled/IMAGE_PULL"],
+    "job-unschedulable": ["created", "stalled/UNSCHEDULABLE"],
+    "job-indexed": ["created", "started", "progress/2.0", "succeeded"],
+    "job-parallel-completions": ["created", "started", "progress/2.0", "succeeded"],
+    "job-pod-deleted-is-replaced": ["created", "started", "succeeded"],
+    "job-created-suspended-then-resumed": [
+        "created",
+        "suspended/2026-11-21T22:16:59Z",
+        "resumed/2026-11-21T22:17:01Z",
+        "started",
+        "succeeded",
+    ],
+    "job-suspended-while-running": [
+        "created",
+        "started",
+        "suspended/2026-11-21T22:17:01Z",
+        "resumed/2026-11-21T22:17:04Z",
+        "succeeded",
+    ],
+    "job-deleted-while-running-background": ["created", "started"],
+    "job-deleted-while-running-foreground": ["created", "started"],
+    "job-deleted-with-finalizer-while-running": ["created", "started"],
+    "job-ttl-deletes": ["created", "started", "succeeded"],
+    "job-ttl-waits-for-finalizer": ["created", "started", "succeeded"],
+}
+"""The keys that are seen, in the order in which a publisher that repeats nothing publishes them."""
+
+
+def watched(scenario: str) -> dict[str, Transition]:
+    """Every transition by its key, as it was when it was first seen."""
+    jobs: dict[str, Job] = {}
+    pods: dict[str, Pod] = {}
+    seen: dict[str, Transition] = {}
+    for change in json.loads((TRACES / f"{scenario}.json").read_bytes())["watch"]:
+        if change["type"] == "BOOKMARK":
+            continue
+        uid, raw, gone = (
+            change["object"]["metadata"]["uid"],
+            orjson.dumps(change["object"]),
+            change["type"] == "DELETED",
+        )
+        if gone:
+            jobs.pop(uid, None)
+            pods.pop(uid, None)
+        elif change["kind"] == "jobs":
+            jobs[uid] = parse_job(raw)
+        else:
+            pods[uid] = parse_pod(raw)
+        for job in jobs.values():
+            for one in transitions(job, list(pods.values())):
+                seen.setdefault(one.key, one)
+    return seen
+
+
+@pytest.mark.parametrize("scenario", SEEN)
+def test_recorded_job_shows_the_transitions_of_the_table(scenario: str) -> None:
+    assert list(watched(scenario)) == SEEN[scenario]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "code", "exit_code", "attempt"),
+    [
+        ("job-fails-at-once", "JOB_EXECUTION_FAILED", 3, 1),
+        ("job-fails-after-retries", "JOB_EXECUTION_FAILED", 7, 3),
+        ("job-deadline-exceeded", "DEADLINE_EXCEEDED", None, 1),
+    ],
+)
+def test_recorded_failure_is_told_with_its_cause(scenario: str, code: str, exit_code: int | None, attempt: int) -> None:
+    detail = watched(scenario)["failed"].detail
+    assert (detail["error"]["errorCode"], detail.get("exitCode"), detail["attempt"]) == (code, exit_code, attempt)
+
+
+def test_recorded_index_has_its_result() -> None:
+    results = watched("job-indexed")["succeeded"].detail["results"]
+    assert [one["index"] for one in results] == [0, 1, 2]

@@ -1,0 +1,82 @@
+"""Control events and the answers to them."""
+
+import pytest
+
+from events.cloudevent.attributes import shown
+from events.request.control import ControlVerb, accepted, control_key, parse_control, refused
+from events.request.request import InvalidRequest
+from tests.events.samples import make_event
+
+
+@pytest.mark.parametrize("verb", list(ControlVerb))
+def test_command_is_the_last_word_of_the_type(verb: ControlVerb) -> None:
+    event = make_event(type=f"dev.jobrelay.control.{verb}", subject="r1", id="c1", source="/ops")
+    command = parse_control(event)
+    assert (command.verb, command.subject, command.event_id, command.source) == (verb, "r1", "c1", "/ops")
+    assert command.request_source is None
+    assert command.event is event
+
+
+def test_request_source_is_the_extension_requestsource() -> None:
+    event = make_event(type="dev.jobrelay.control.cancel", subject="r1", requestsource="/shop")
+    assert parse_control(event).request_source == "/shop"
+
+
+@pytest.mark.parametrize("type_", ["dev.jobrelay.control.explode", "dev.jobrelay.control.", "cancel.x", "com.example"])
+def test_other_type_is_refused_naming_those_there_are(type_: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"dev\.jobrelay\.control\.suspend"):
+        parse_control(make_event(type=type_, subject="r1"))
+
+
+def test_every_error_of_a_command_is_told_at_once() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_control(make_event(requestsource=5))
+    assert [error.path for error in caught.value.errors] == ["type", "subject", "requestsource"]
+
+
+def test_accepted_answers_with_the_jobs() -> None:
+    event = make_event(type="dev.jobrelay.control.cancel", subject="r1", id="c1", traceparent="00-aa-bb-01")
+    answer = accepted(parse_control(event), instance="team-a", jobs=["mail-abc"])
+    assert answer.get_type() == "dev.jobrelay.control.accepted"
+    assert answer.get_source() == "/jobrelay/team-a"
+    assert (answer.get_subject(), answer.get_extension("causationid")) == ("c1", "c1")
+    assert answer.get_extension("traceparent") == "00-aa-bb-01"
+    assert answer.get_data() == {
+        "id": "c1",
+        "status": None,
+        "detail": {"verb": "cancel", "subject": "r1", "jobs": ["mail-abc"]},
+    }
+
+
+def test_refused_answers_with_the_error() -> None:
+    command = parse_control(make_event(type="dev.jobrelay.control.resume", subject="r1"))
+    answer = refused(command, instance="jobrelay", code="UNKNOWN", message="no Job")
+    assert answer.get_type() == "dev.jobrelay.control.rejected"
+    assert answer.get_data() == {
+        "id": "e1",
+        "status": 99,
+        "detail": {"error": {"errorCode": "UNKNOWN", "message": "no Job"}, "verb": "resume", "subject": "r1"},
+    }
+
+
+def test_event_that_is_no_command_can_be_refused_too() -> None:
+    answer = refused(make_event(id="c1"), instance="jobrelay", code="INVALID_REQUEST", message="type is no control")
+    assert answer.get_subject() == "c1"
+    assert "verb" not in str(answer.get_data())
+
+
+def test_answer_to_the_same_event_has_the_same_id_and_to_another_another() -> None:
+    def answer_id(**attributes: str) -> str:
+        return refused(make_event(**attributes), instance="jobrelay", code="X", message="").get_id()
+
+    assert answer_id() == answer_id()
+    assert len({answer_id(), answer_id(id="e2"), answer_id(source="/other")}) == 3
+
+
+def test_topic_of_the_answer_is_that_of_the_control_event() -> None:
+    assert control_key("a.b", "accepted") == "_control.a%2Eb.accepted"
+
+
+def test_shown_values_are_short_and_printable() -> None:
+    assert shown("a\nb") == r"'a\nb'"
+    assert len(shown("x" * 500)) == 80
