@@ -1,7 +1,7 @@
 """Jobs that Kueue admits: what their requests cannot ask of us, and what the leader does to them before it looks on."""
 
 from events.jobs.observed import Job
-from events.lifecycle.kueue import unnoted
+from events.lifecycle.outcome import unnoted
 from events.names import BY_FUNCTION, Annotation
 from events.problems import FieldError
 from handler.writes import Writes

@@ -1,4 +1,4 @@
-"""Asks why no pod of a Job appears, seldom and one Job after the other. events/lifecycle/podless.py reads the answer."""
+"""Asks why no pod of a Job appears, seldom and one Job after the other. The answer is read in events.lifecycle."""
 
 import asyncio
 import logging

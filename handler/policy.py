@@ -6,10 +6,9 @@ from fnmatch import fnmatchcase
 
 from events.names import DOMAIN
 from events.problems import path_of
-from events.request.container import SecurityContext
+from events.request.container import Ephemeral, SecurityContext
 from events.request.job import JobSpec
 from events.request.request import FieldError, JobRequest
-from events.request.volumes import Ephemeral
 from handler.policy_settings import PolicySettings, id_range
 from k8s.quantity import parse
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 from adapters.base import Broker
 from events.jobs.observed import Job
-from events.lifecycle.kueue import waits
+from events.lifecycle.outcome import waits
 from handler.metrics import PHASES, Metrics
 from k8s.cluster import Cluster
 from k8s.informer import JobCache

@@ -7,10 +7,10 @@ from cloudevents.core.v1.event import CloudEvent
 
 from events.functions.functions import Asked
 from events.names import Annotation, Label
+from events.request.container import Ephemeral, Volume
+from events.request.fields import Model
 from events.request.job import JobSpec
-from events.request.model import Model
 from events.request.request import Request
-from events.request.volumes import Ephemeral, Volume
 from k8s.base import Manifest
 from k8s.job import MAIN
 

@@ -11,7 +11,7 @@ from events.contract.data import ANSWERS, DETAILS, Part, codes_of
 from events.functions.filters import Filter
 from events.functions.functions import FunctionsFile
 from events.lifecycle.events import STATUS
-from events.request.model import exactly_one
+from events.request.fields import exactly_one
 from events.request.request import JobRequest
 
 Schema = dict[str, Any]

@@ -8,8 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from events.cloudevent.attributes import MAX_NAME, RESERVED, is_name
 from events.jobs.context import attribute_text
-from events.request.fields import wrong
-from events.request.model import Model
+from events.request.fields import Model, wrong
 
 MAX_DEPTH = 20
 """Levels of filters in filters."""

@@ -16,8 +16,7 @@ from events.functions.templates import Missing, Values, fill, valid
 from events.identity import Identity, job_name
 from events.names import Label
 from events.problems import FieldError, InvalidRequest, explain
-from events.request.fields import EnvName, FunctionName, Identifier, LabelName, Text, wrong
-from events.request.model import Model
+from events.request.fields import EnvName, FunctionName, Identifier, LabelName, Model, Text, wrong
 from events.request.queue import Queueable
 from events.request.request import Request
 

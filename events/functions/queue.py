@@ -6,8 +6,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from events.functions.templates import Missing, Values, fill, valid
 from events.problems import FieldError, explain
-from events.request.fields import Text, wrong
-from events.request.model import Model
+from events.request.fields import Model, Text, wrong
 from events.request.queue import (
     MAX_DEPENDENCIES,
     MAX_LIMIT,

@@ -1,4 +1,4 @@
-"""How a request ended, and what its Job and Pods say about it: result, exit code, error, tail of the log. Pure."""
+"""How a request ends and how far it has come, read from its Job and Pods: result, exit code, error, counts. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from events.cloudevent.event import InvalidEvent, parse_json
 from events.cloudevent.timestamp import format_epoch
 from events.identity import base32_sha256
 from events.jobs.observed import Job, Pod
-from events.names import Phase
+from events.names import Payload, Phase
 
 ENDED = frozenset({"Succeeded", "Failed"})
 """Phases of pods that run no more."""
@@ -148,3 +148,43 @@ def _result(pod: Pod) -> dict[str, Any]:
         return {"result": parse_json(text.encode(), what="the result")}
     except InvalidEvent:
         return {"result": text}
+
+
+def is_ending(job: Job) -> bool:
+    """Nothing it may still show is progress: it is over, or somebody has decided that it will be."""
+    decided = job.condition("SuccessCriteriaMet") or job.condition("FailureTarget")
+    return job.finished or decided is not None or job.deleted is not None or job.verdict_of() is not None
+
+
+def counts(job: Job) -> dict[str, Any] | None:
+    """`{succeeded, failed, total}` of pods; None for a Job with one completion, or as long as no pod has ended.
+
+    No `total` where one pod's success is enough (`parallelism` without `completions`).
+    """
+    several = (job.completions or job.parallelism) > 1
+    if not several or not job.succeeded + job.failed:
+        return None
+    total = {} if job.completions is None else {"total": job.completions}
+    return {"succeeded": job.succeeded, "failed": job.failed, **total}
+
+
+def counted_at(job: Job, pods: Sequence[Pod]) -> float:
+    """When the last of the pods in these counts ended: not a later one, so that it is the same at every look."""
+    ends = sorted(ended_at(pod) for pod in pods if pod.finished is not None)
+    last = min(job.succeeded + job.failed, len(ends))
+    return ends[last - 1] if last else job.created
+
+
+def waits(job: Job) -> bool:
+    """Kueue has it and has not let it start yet, ever."""
+    ready = job.payload != Payload.PENDING and not is_ending(job)
+    return job.kueue and job.suspend and job.released is None and ready
+
+
+def unnoted(job: Job) -> bool:
+    """Kueue has let it start for the first time, and that does not stand on it yet.
+
+    Once it does, a suspension is one of a Job that ran. Kubernetes has a start time of it, which goes when it is
+    suspended again.
+    """
+    return job.kueue and job.released is None and job.start_time is not None and not is_ending(job)

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from events.jobs.observed import Job, Pod
-from events.lifecycle.advance import is_ending
-from events.lifecycle.outcome import ENDED, ended_at
+from events.lifecycle.outcome import ENDED, ended_at, is_ending
 from events.lifecycle.transitions import Transition
 from events.names import Payload, Phase
 

@@ -9,9 +9,18 @@ from events.cloudevent.timestamp import format_epoch
 from events.jobs.attempts import next_attempt_at, written_time
 from events.jobs.observed import Condition, Job, Ours, Pod
 from events.jobs.usage import Usage, usage_now, usage_summary
-from events.lifecycle.advance import counted_at, counts, is_ending
-from events.lifecycle.kueue import waits
-from events.lifecycle.outcome import ENDED, ended_at, failed_pods, outcome, outcome_detail, pod_error
+from events.lifecycle.outcome import (
+    ENDED,
+    counted_at,
+    counts,
+    ended_at,
+    failed_pods,
+    is_ending,
+    outcome,
+    outcome_detail,
+    pod_error,
+    waits,
+)
 from events.names import BY_KUEUE, TERMINAL, Payload, Phase
 
 EXTERNAL = "external"

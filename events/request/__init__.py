@@ -1,1 +1,1 @@
-"""What may be asked for: requests, their Jobs, the rules, control events. Start at `request`; it imports no lifecycle."""
+"""What may be asked for: requests, their Jobs, the rules, control events. Start at `request`. Imports no lifecycle."""

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from events.request.fields import wrong
-from events.request.model import Model, at_least_one, exactly_one
+from events.request.fields import Model, at_least_one, exactly_one, wrong
 
 _INDEXES = re.compile(r"(0|[1-9][0-9]{0,6})(-[1-9][0-9]{0,6})?(,(0|[1-9][0-9]{0,6})(-[1-9][0-9]{0,6})?)*", re.ASCII)
 _Rules = Field(min_length=1, max_length=20)

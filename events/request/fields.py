@@ -4,8 +4,32 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
+
+
+class Model(BaseModel):
+    """camelCase, strict types, no unknown fields; errors show no value."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", strict=True, frozen=True, hide_input_in_errors=True
+    )
+
+
+def exactly_one(*names: str) -> dict[str, Any]:
+    """The rule in JSON Schema that one of these properties is there, and not null."""
+    return {"oneOf": [_given(name) for name in names]}
+
+
+def at_least_one(*names: str) -> dict[str, Any]:
+    """The rule in JSON Schema that some of these properties are there, and not null."""
+    return {"anyOf": [_given(name) for name in names]}
+
+
+def _given(name: str) -> dict[str, Any]:
+    return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", re.ASCII)
 _DNS_SUBDOMAIN = re.compile(rf"{_DNS_LABEL.pattern}(\.{_DNS_LABEL.pattern})*", re.ASCII)

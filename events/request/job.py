@@ -5,11 +5,18 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from events.request.batch import FailurePolicy, SuccessPolicy
-from events.request.container import EnvRef, EnvVar, PullSecret, Resources, SecurityContext, distinct_env
-from events.request.fields import Directory, DnsLabel, Image, LabelKey, LabelText, ObjectName, Prefix, Text
-from events.request.model import Model
+from events.request.container import (
+    ClaimVolume,
+    EnvRef,
+    EnvVar,
+    PullSecret,
+    Resources,
+    SecurityContext,
+    Volume,
+    distinct_env,
+)
+from events.request.fields import Directory, DnsLabel, Image, LabelKey, LabelText, Model, ObjectName, Prefix, Text
 from events.request.placement import Affinity, NodeSelector, Spread, Toleration
-from events.request.volumes import ClaimVolume, Volume
 
 MAX_PARALLELISM = 1000
 MAX_COMPLETIONS = 100_000

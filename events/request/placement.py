@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from events.request.fields import LabelKey, LabelText, wrong
-from events.request.model import Model
+from events.request.fields import LabelKey, LabelText, Model, wrong
 
 _Weight = Annotated[int, Field(ge=1, le=100)]
 _Seconds = Annotated[int, Field(ge=0, le=2**31 - 1)]

@@ -6,8 +6,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from events.cloudevent.timestamp import parse_time
 from events.jobs.queueing import DEFAULT_DEPENDENCY_TIMEOUT, Queueing
-from events.request.fields import Identifier, wrong
-from events.request.model import Model
+from events.request.fields import Identifier, Model, wrong
 
 MAX_PRIORITY = 1000
 MAX_LIMIT = 10_000

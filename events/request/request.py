@@ -1,23 +1,65 @@
 """The job request: the data of an event of type `dev.jobrelay.job.requested`. Policy is not decided here."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from cloudevents.core.v1.event import CloudEvent
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from events.cloudevent.event import InvalidEvent, is_json, parse_json
 from events.identity import PREFIX_LENGTH, Identity, job_name
 from events.jobs.attempts import Retry
 from events.names import REQUESTED_TYPE
 from events.problems import FieldError as FieldError, InvalidRequest as InvalidRequest, explain
-from events.request.fields import Anything, Identifier, LabelValue, Text, is_dns_label
+from events.request.fields import Anything, Identifier, LabelValue, Model, Text, is_dns_label, wrong
 from events.request.job import Deadline, JobSpec, Retries
-from events.request.model import Model
 from events.request.queue import Moment, Queueable
-from events.request.retry import Failover, RetryDelay
 from events.request.rules import across
 from events.request.schedule import Schedulable
+
+MAX_RETRY_DELAY = 604_800
+"""Seconds, a week."""
+_Seconds = Annotated[int, Field(ge=1, le=MAX_RETRY_DELAY)]
+
+
+class Backoff(Model):
+    """Delays between attempts that grow."""
+
+    initial: _Seconds = Field(description="Seconds to the second attempt.")
+    factor: Annotated[float, Field(ge=1, le=100, strict=False)] | None = Field(
+        default=None, description="How many times as long each further one is. By default 1."
+    )
+    max: _Seconds | None = Field(default=None, description="Seconds that none is longer than.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Backoff":
+        if self.max is not None and self.max < self.initial:
+            raise wrong("has a max below its initial")
+        return self
+
+
+def _seconds_as_backoff(value: Any) -> Any:
+    """A number of seconds is the same delay each time."""
+    return {"initial": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class _OrSeconds:
+    """Tells JSON Schema of the other form."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return {"anyOf": [handler(core), {"type": "integer", "minimum": 1, "maximum": MAX_RETRY_DELAY}]}
+
+
+RetryDelay = Annotated[Backoff, BeforeValidator(_seconds_as_backoff), _OrSeconds()]
+"""Seconds, or `{initial, factor, max}`."""
+
+
+class Failover(Model):
+    """A request of its own, made when this one has failed: `<id>/failover`."""
+
+    job: JobSpec = Field(description="What to run; its container finds the `failed` event in $JOBRELAY_EVENT_PATH.")
+
 
 MAX_TIMEOUT = 31_536_000
 """Seconds, a year: of `timeout`, which includes the queue."""

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from events.cron import InvalidSchedule, parse_schedule, zone
-from events.request.fields import wrong
-from events.request.model import Model
+from events.request.fields import Model, wrong
 
 MAX_RUNS = 1_000_000
 _SOME_DAY = datetime(2024, 1, 1, tzinfo=UTC)

@@ -17,7 +17,7 @@ from events.cloudevent.attributes import is_text
 from events.cloudevent.event import MAX_DEPTH, InvalidEvent, build, check_json
 from events.names import REQUESTED_TYPE
 from events.problems import FieldError, InvalidRequest, explain, path_of
-from events.request.model import Model
+from events.request.fields import Model
 from events.request.request import parse_request
 from handler.commands.documents import Document
 from handler.core_yaml import Loader

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from events.jobs.observed import Job, Pod, Verdict
-from events.lifecycle.kueue import unnoted, waits
+from events.lifecycle.outcome import unnoted, waits
 from events.lifecycle.transitions import Transition, transitions
 from events.names import Payload, Phase
 from tests.events.samples import NOON, condition, make_job, running
