@@ -21,7 +21,7 @@ from handler.state import State
 from handler.term import Candidate
 from handler.tracing import OFF, Tracing
 from handler.web import serve
-from k8s.cluster import Cluster
+from k8s.api.cluster import Cluster
 
 logger = logging.getLogger(__name__)
 

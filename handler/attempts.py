@@ -9,10 +9,10 @@ from events.jobs.queueing import NONE
 from events.names import Phase
 from handler.launcher import Newer, Taken, launch
 from handler.writes import Writes
-from k8s.attempt import next_attempt, payload_secret
 from k8s.base import Manifest, NotFound, Refused
-from k8s.manifest import Rendered
-from k8s.pod import EVENT_FILE
+from k8s.manifests.attempt import next_attempt, payload_secret
+from k8s.manifests.job import Rendered
+from k8s.manifests.pod import EVENT_FILE
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from adapters.rabbitmq.options import RabbitMQOptions
 from events.names import MANAGED_BY, Label
 from handler.settings import SCHEMES, Settings
 from handler.version import version
-from k8s.cluster import Cluster, connect as connect_cluster
+from k8s.api.cluster import Cluster, connect as connect_cluster
 
 PROGRAM = "jobrelay"
 

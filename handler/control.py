@@ -33,11 +33,11 @@ from handler.publisher import Publisher, until_taken
 from handler.settings import Settings
 from handler.tracing import OFF, Tracing
 from handler.writes import Writes
+from k8s.api.clock import backoff
+from k8s.api.cluster import Cluster
 from k8s.base import Conflict, LeadershipLost, Malformed, Manifest, NotFound, Refused, Unavailable
-from k8s.clock import backoff
-from k8s.cluster import Cluster
-from k8s.informer import JobCache
-from k8s.job import job_of
+from k8s.informer.informer import JobCache
+from k8s.reading.job import job_of
 
 logger = logging.getLogger(__name__)
 

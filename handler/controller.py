@@ -27,8 +27,8 @@ from handler.tracing import OFF, Tracing
 from handler.usage import Sampler
 from handler.workqueue import Key, WorkQueue
 from handler.writes import Writes
-from k8s.cluster import Cluster
-from k8s.informer import JobCache
+from k8s.api.cluster import Cluster
+from k8s.informer.informer import JobCache
 
 logger = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from events.lifecycle.outcome import outcome
 from events.names import Label
 from handler.admission_data import Dependency
 from handler.writes import Writes
+from k8s.api.clock import backoff
+from k8s.api.cluster import Cluster
 from k8s.base import Conflict, Malformed, NotFound, Unavailable
-from k8s.clock import backoff
-from k8s.cluster import Cluster
-from k8s.informer import JobCache, Key
-from k8s.job import job_of
+from k8s.informer.informer import JobCache, Key
+from k8s.reading.job import job_of
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from handler.requests import options_of
 from handler.settings import Settings
 from handler.writes import Writes
 from k8s.base import Refused
-from k8s.manifest import render
+from k8s.manifests.job import render
 
 logger = logging.getLogger(__name__)
 

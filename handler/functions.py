@@ -11,7 +11,7 @@ from events.functions.functions import Function, InvalidFunctions, parse_functio
 from events.problems import FieldError
 from handler.core_yaml import Loader
 from handler.metrics import Metrics
-from k8s.function_check import problems
+from k8s.manifests.check import problems
 
 logger = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ import asyncio
 import logging
 
 from handler.metrics import Metrics
+from k8s.api.clock import backoff
 from k8s.base import Unavailable
-from k8s.clock import backoff
 
 logger = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from handler.publisher import Publisher, until_taken
 from handler.requests import Refusal, Requests
 from handler.settings import Settings
 from handler.tracing import OFF, Tracing
+from k8s.api.cluster import Cluster
 from k8s.base import QuotaExceeded
-from k8s.cluster import Cluster
 
 logger = logging.getLogger(__name__)
 

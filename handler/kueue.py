@@ -5,7 +5,7 @@ from events.lifecycle.outcome import unnoted
 from events.names import BY_FUNCTION, Annotation
 from events.problems import FieldError
 from handler.writes import Writes
-from k8s.manifest import Rendered
+from k8s.manifests.job import Rendered
 
 
 def refusals(rendered: Rendered) -> list[FieldError]:

@@ -9,11 +9,11 @@ from typing import Protocol
 from events.cloudevent.timestamp import format_epoch
 from events.jobs.observed import Job
 from events.names import BY_FUNCTION, Annotation, Label, Payload
+from k8s.api.cluster import Cluster, Created
 from k8s.base import Conflict, Manifest, NotFound
-from k8s.cluster import Cluster, Created
-from k8s.job import is_newer
 from k8s.kueue import in_kueue, ungated
-from k8s.manifest import Rendered, secret_for
+from k8s.manifests.job import Rendered, secret_for
+from k8s.reading.job import is_newer
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from handler.metrics import Metrics
 from handler.pressure import Pressure
 from handler.settings import Settings
 from handler.state import State
+from k8s.api.clock import backoff
 from k8s.background import beside
-from k8s.clock import backoff
 
 logger = logging.getLogger(__name__)
 

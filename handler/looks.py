@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from adapters.base import BrokerUnavailable
 from handler.metrics import Metrics
 from handler.workqueue import Key, WorkQueue
+from k8s.api.clock import backoff
 from k8s.base import Conflict, KubernetesError, LeadershipLost, NotFound, Unavailable
-from k8s.clock import backoff
 
 logger = logging.getLogger(__name__)
 

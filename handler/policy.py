@@ -10,7 +10,7 @@ from events.request.container import Ephemeral, SecurityContext
 from events.request.job import JobSpec
 from events.request.request import FieldError, JobRequest
 from handler.policy_settings import PolicySettings, id_range
-from k8s.quantity import parse
+from k8s.reading.quantity import parse
 
 _KUBERNETES = ("kubernetes.io", "k8s.io", "x-k8s.io")
 _CONTAINERS_OWN = ("cpu", "memory", "ephemeral-storage")

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from events.request.job import INT32_MAX, MAX_COMPLETIONS, MAX_DEADLINE, MAX_GPUS, MAX_PARALLELISM
-from k8s.manifest import MAX_EVENT_BYTES
-from k8s.quantity import parse
+from k8s.manifests.job import MAX_EVENT_BYTES
+from k8s.reading.quantity import parse
 
 _RANGE = re.compile(r"(\d{1,10})(?:-(\d{1,10}))?", re.ASCII)
 

@@ -9,10 +9,10 @@ import msgspec
 from events.jobs.annotation import read_stored
 from handler.metrics import Metrics
 from handler.settings import Settings
+from k8s.api.cluster import Cluster
 from k8s.base import KubernetesError
-from k8s.cluster import Cluster
-from k8s.election import Record
-from k8s.lease import read_lease
+from k8s.election.lease import read_lease
+from k8s.election.record import Record
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from adapters.base import Broker, BrokerUnavailable, Kind, Topic, TopicRefused
 from events.lifecycle.events import shortened, undelivered
 from handler.metrics import Metrics
 from handler.tracing import OFF, Tracing
-from k8s.clock import backoff
+from k8s.api.clock import backoff
 
 logger = logging.getLogger(__name__)
 

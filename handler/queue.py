@@ -24,10 +24,10 @@ from handler.metrics import Metrics
 from handler.places import Standing, entry_of, policy_of, standing
 from handler.settings import Settings
 from handler.writes import Writes
+from k8s.api.clock import backoff
+from k8s.api.cluster import Cluster
 from k8s.base import Conflict, Malformed, NotFound, Refused, Unavailable
-from k8s.clock import backoff
-from k8s.cluster import Cluster
-from k8s.informer import JobCache, Key
+from k8s.informer.informer import JobCache, Key
 
 logger = logging.getLogger(__name__)
 

@@ -22,11 +22,11 @@ from handler.policy import refusals
 from handler.pressure import Pressure
 from handler.settings import Settings
 from handler.tracing import Tracing
+from k8s.api.cluster import Cluster
 from k8s.base import Refused, Unavailable
-from k8s.cluster import Cluster
-from k8s.function_job import render_call
-from k8s.manifest import ManifestOptions, Rendered, render
-from k8s.schedule_manifest import render_schedule
+from k8s.manifests.function import render_call
+from k8s.manifests.job import ManifestOptions, Rendered, render
+from k8s.manifests.schedule import render_schedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,9 +25,9 @@ from handler.publisher import Publisher
 from handler.settings import Settings
 from handler.workqueue import Key, WorkQueue
 from handler.writes import Writes
+from k8s.api.cluster import Cluster
 from k8s.base import NotFound, Refused
-from k8s.cluster import Cluster
-from k8s.informer import JobCache
+from k8s.informer.informer import JobCache
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from adapters.base import Broker
 from events.jobs.observed import Job
 from events.lifecycle.outcome import waits
 from handler.metrics import PHASES, Metrics
-from k8s.cluster import Cluster
-from k8s.informer import JobCache
+from k8s.api.cluster import Cluster
+from k8s.informer.informer import JobCache
 
 
 class State:

@@ -20,10 +20,10 @@ from handler.state import State
 from handler.tracing import OFF, Tracing
 from handler.usage import Sampler
 from handler.writes import Writes
+from k8s.api.cluster import Cluster
 from k8s.base import KubernetesError, LeadershipLost
-from k8s.cluster import Cluster
-from k8s.informer import JobCache, follow
-from k8s.lease import LeaseTiming, lead
+from k8s.election.lease import LeaseTiming, lead
+from k8s.informer.informer import JobCache, follow
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from events.jobs.observed import Job, Pod
 from events.jobs.usage import PodUsage, Usage, sampled
 from handler.metrics import Metrics
 from handler.settings import Settings
+from k8s.api.cluster import Cluster
 from k8s.base import KubernetesError
-from k8s.cluster import Cluster
-from k8s.informer import JobCache, Key
+from k8s.informer.informer import JobCache, Key
 
 logger = logging.getLogger(__name__)
 

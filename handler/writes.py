@@ -9,12 +9,12 @@ from events.jobs.observed import Job, Ours, Schedule, Verdict
 from events.jobs.queueing import queued_at, write_outcomes
 from events.lifecycle.schedules import Runs
 from events.names import FINALIZER, Annotation
+from k8s.api.cluster import Cluster, Created
 from k8s.base import Manifest, Unavailable
-from k8s.cluster import Cluster, Created
-from k8s.informer import JobCache, Key
-from k8s.job import job_of
-from k8s.lease import Leadership
-from k8s.schedule_manifest import adoption
+from k8s.election.lease import Leadership
+from k8s.informer.informer import JobCache, Key
+from k8s.manifests.schedule import adoption
+from k8s.reading.job import job_of
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
-TOGETHER = ("tests/e2e/", "tests/adapters/test_contract", "tests/adapters/test_rabbitmq")
+TOGETHER = ("tests/e2e/", "tests/adapters/contract/", "tests/adapters/rabbitmq/")
 """Files that share what takes long to start; those of the first one a site, whose scenes are played without a pause."""
 UNMEASURED = ("tests/e2e/", "tests/chaos/", "tests/bench/", "tests/garbage/")
 """Where other processes do the work: measuring coverage would only take time."""

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from k8s.api.client import STRATEGIC_MERGE
+from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from k8s.client import STRATEGIC_MERGE
-from k8s.cluster import Cluster
 
 
 async def admit(cluster: Cluster, namespace: str, name: str) -> None:

@@ -15,7 +15,7 @@ from adapters.servers.nats import NatsServer
 from adapters.servers.rabbitmq import RabbitServer
 from handler import local
 from handler.processes import Process, spawn
-from k8s.cluster import Cluster, connect as connect_cluster
+from k8s.api.cluster import Cluster, connect as connect_cluster
 
 READY_SECONDS = 40.0
 FAST = {

@@ -8,7 +8,7 @@ import pytest
 from events.request.container import OUR_ENV
 from handler.metrics import Metrics
 from handler.settings import PREFIX, Settings
-from tests.deploy import test_settings
+from tests.k8s.deploy import test_settings
 from tests.paths import EXAMPLES, ROOT
 
 README = ROOT / "README.md"

@@ -20,9 +20,9 @@ from handler.functions import read
 from handler.otlp import require
 from handler.requests import options_of
 from handler.settings import Settings
+from k8s.api.cluster import Cluster
 from k8s.base import KubernetesError, NotFound
-from k8s.cluster import Cluster
-from k8s.function_job import render_call
+from k8s.manifests.function import render_call
 
 
 async def check(settings: Settings, *, connect: bool, form: str) -> int:

@@ -18,7 +18,7 @@ from handler.commands.planning import CHANGES, Action, Held, Step, held_by_id, p
 from handler.commands.show import tell_failure
 from handler.connections import cluster_of, namespaces_of, selector_of
 from handler.settings import Settings
-from k8s.cluster import Cluster
+from k8s.api.cluster import Cluster
 
 _PLANNED = {
     Action.CREATE: "to create",

@@ -26,9 +26,9 @@ from handler.commands.progress import sentence
 from handler.commands.schedules import find_schedules, schedule_facts, show_schedules
 from handler.connections import cluster_of, namespaces_of
 from handler.settings import Settings
+from k8s.api.cluster import Cluster
 from k8s.base import KubernetesError, Malformed, NotFound, Refused
-from k8s.cluster import Cluster
-from k8s.job import job_of, parse_pod
+from k8s.reading.job import job_of, parse_pod
 
 _LOOK_SECONDS = 0.5
 

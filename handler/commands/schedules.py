@@ -11,9 +11,9 @@ from events.lifecycle.schedules import is_exhausted, next_run, read_runs
 from events.names import Phase
 from handler.commands.facts import facts_of
 from handler.commands.output import clean, phase_text, table
+from k8s.api.cluster import Cluster
 from k8s.base import KubernetesError, Malformed
-from k8s.cluster import Cluster
-from k8s.cronjob import schedule_of
+from k8s.reading.cronjob import schedule_of
 
 _COLUMNS = (
     *("SCHEDULE", "SERVICE", "CRONJOB", "CRON", "LAST RUN", "OUTCOME", "NEXT RUN", "RUNS"),

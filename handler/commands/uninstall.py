@@ -10,10 +10,10 @@ from events.names import FINALIZER
 from handler.commands.errors import FAILED, OK, Failed
 from handler.connections import broker_name, cluster_of, namespaces_of, selector_of
 from handler.settings import Settings
+from k8s.api.client import STRATEGIC_MERGE, segment
+from k8s.api.cluster import Cluster
 from k8s.base import Manifest, NotFound
-from k8s.client import STRATEGIC_MERGE, segment
-from k8s.cluster import Cluster
-from k8s.job import is_newer
+from k8s.reading.job import is_newer
 
 LET_GO: Manifest = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
 """Takes our finalizer away and leaves everybody else's."""

@@ -2,7 +2,7 @@
 
 from k8s.devcluster.errors import FieldError, forbidden_field, invalid, required, unsupported
 from k8s.devcluster.resources import Obj
-from k8s.quantity import parse
+from k8s.reading.quantity import parse
 
 _MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 _VOLUME_MODES = ("Block", "Filesystem")

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from k8s.devcluster.resources import Obj, Resource
-from k8s.quantity import parse
+from k8s.reading.quantity import parse
 
 Unknown = list[str]
 _Decode = Callable[[Any, str, Unknown], Any]

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from k8s.devcluster.resources import Obj
-from k8s.quantity import parse
+from k8s.reading.quantity import parse
 
 NODE = "devcluster"
 NO_MATCH = "node(s) didn't match Pod's node affinity/selector"

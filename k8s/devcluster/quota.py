@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from k8s.devcluster.errors import forbidden
 from k8s.devcluster.history import Version
 from k8s.devcluster.resources import Obj, Resource
-from k8s.quantity import parse
+from k8s.reading.quantity import parse
 
 
 def check_quota(

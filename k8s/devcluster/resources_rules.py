@@ -6,7 +6,7 @@ from k8s.devcluster.errors import FieldError, invalid, required
 from k8s.devcluster.jobpolicy_rules import NOT_NEGATIVE
 from k8s.devcluster.placement import is_extended
 from k8s.devcluster.resources import Obj
-from k8s.quantity import parse
+from k8s.reading.quantity import parse
 
 _STANDARD = ("cpu", "memory", "ephemeral-storage")
 

@@ -14,11 +14,11 @@ import orjson
 from events.cloudevent.event import decode_structured
 from events.names import FINALIZER, Annotation, Label
 from events.request.request import Request
+from k8s.api.client import STRATEGIC_MERGE
+from k8s.api.cluster import METADATA_ONLY
 from k8s.background import beside
 from k8s.base import Manifest, NotFound
-from k8s.client import STRATEGIC_MERGE
-from k8s.cluster import METADATA_ONLY
-from k8s.manifest import ManifestOptions, render
+from k8s.manifests.job import ManifestOptions, render
 from tests.e2e.observer import request
 from tests.e2e.site import Relay, Site
 

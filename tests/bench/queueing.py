@@ -17,10 +17,10 @@ from handler.places import policy_of
 from handler.queue import Queue
 from handler.settings import Settings
 from k8s.base import Manifest
-from k8s.cache import Contents
-from k8s.informer import JobCache
-from k8s.job import job_of
-from k8s.schedule_cache import ScheduleCache
+from k8s.informer.informer import JobCache
+from k8s.informer.jobs import Contents
+from k8s.informer.schedules import ScheduleCache
+from k8s.reading.job import job_of
 from tests.bench.apiserver import complete
 from tests.bench.feed import LIFECYCLE, feeding, holds
 from tests.bench.load import IDLE, IN_FLIGHT, Bare, Fields, cpu_seconds, make_events, many, no_pods, rendered

@@ -16,8 +16,8 @@ from functools import partial
 import orjson
 
 from k8s.base import Manifest
-from k8s.cache import Contents
-from k8s.job import job_of
+from k8s.informer.jobs import Contents
+from k8s.reading.job import job_of
 from tests.bench.apiserver import complete
 from tests.bench.feed import LIFECYCLE, feeding, holds
 from tests.bench.load import IDLE, IN_FLIGHT, Bare, make_events, many, no_pods, rendered, resident_bytes

@@ -17,8 +17,8 @@ from adapters.base import Broker, BrokerUnavailable, Kind, Topic
 from adapters.servers.rabbitmq import RabbitServerFailed
 from events.cloudevent.event import decode_structured
 from events.names import DEFAULT_INSTANCE, TERMINAL, Label, Phase
+from k8s.api.cluster import Cluster
 from k8s.base import KubernetesError, Manifest
-from k8s.cluster import Cluster
 from tests.chaos.claims import Told, distinct, path_problems
 from tests.chaos.observer import Observer, observing
 from tests.handler.samples import make_request

@@ -11,8 +11,8 @@ from adapters.base import Kind
 from events.cloudevent.event import decode_structured
 from events.identity import Identity, job_name
 from events.names import FINALIZER, TERMINAL
+from k8s.api.cluster import Cluster
 from k8s.base import Manifest, NotFound
-from k8s.cluster import Cluster
 from tests.chaos.claims import Told, distinct, path_problems
 from tests.chaos.load import LONG, Stage, publish, stage
 from tests.chaos.table import Rows

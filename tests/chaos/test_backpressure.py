@@ -11,7 +11,7 @@ import pytest
 
 from handler.pressure import LAG_SECONDS, LOOK_SECONDS
 from k8s.background import beside
-from k8s.election import LeaseTiming
+from k8s.election.record import LeaseTiming
 from tests.bench.soak import Usage, grown
 from tests.chaos.admission import Scene, scene
 from tests.chaos.books import Limits

@@ -15,8 +15,8 @@ from adapters.jetstream.options import JetStreamOptions
 from events.cloudevent.event import build
 from events.names import Annotation
 from handler.processes import Process
+from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from k8s.cluster import Cluster
 from tests.chaos.calls import Call, Ledger, When
 from tests.chaos.gateway import gateway
 from tests.chaos.sweep import ACK_SECONDS, IMPATIENT

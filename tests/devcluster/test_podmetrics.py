@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from k8s.devcluster.server import ServerOptions
-from k8s.quantity import parse
+from k8s.reading.quantity import parse
 from tests.devcluster.served import JOBS, Client, make_job, served
 
 METRICS = "/apis/metrics.k8s.io/v1beta1"

@@ -8,7 +8,7 @@ import pytest
 
 from k8s.devcluster.patch import strategic_patch
 from k8s.devcluster.store import ApiError, Store
-from k8s.quantity import parse
+from k8s.reading.quantity import parse
 from tests.devcluster.served import make_job
 
 Obj = dict[str, Any]

@@ -20,8 +20,8 @@ from adapters.servers.free_port import free_port
 from events.names import FINALIZER, Label
 from handler.local import clean_environ, jobrelay
 from handler.processes import Process, running
+from k8s.api.cluster import Cluster, connect as connect_cluster
 from k8s.base import NotFound
-from k8s.cluster import Cluster, connect as connect_cluster
 from tests.e2e.observer import Observer
 from tests.paths import ROOT
 

@@ -17,13 +17,13 @@ from jsonschema import Draft202012Validator
 from events.contract.schema import schema_of
 from events.identity import Identity, job_name as made_name, request_label
 from events.names import FINALIZER, Label
-from tests.deploy.audit import ROLES, differences
 from tests.e2e.cases import KIB, MEASURE, TURNS
 from tests.e2e.conftest import AUDIT, Stage, each_broker
 from tests.e2e.observer import STRUCTURED, TERMINAL, data, detail, phase, request
 from tests.e2e.scenes import gone, job_name
 from tests.e2e.site import NATS, until
 from tests.events.contract.told import undeclared
+from tests.k8s.deploy.audit import ROLES, differences
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
@@ -324,7 +324,7 @@ async def test_every_event_is_what_the_published_schema_says(stage: Stage) -> No
 async def test_the_roles_use_exactly_the_verbs_that_they_are_granted(
     stage: Stage, request: pytest.FixtureRequest
 ) -> None:
-    """The last one: it judges what all others made the roles do. For a log of another cluster: `tests.deploy.audit`."""
+    """The last one: it judges what all others made the roles do. `tests.k8s.deploy.audit` reads another cluster's log."""
     if not stage.site.own_cluster:
         pytest.skip("the audit log of a cluster that is not ours is not to be had")
     for scene in stage.scenes:

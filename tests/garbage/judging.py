@@ -14,8 +14,8 @@ from hypothesis.strategies import SearchStrategy
 from adapters.base import Broker, Kind, Topic
 from events.identity import Identity, job_name
 from handler.processes import Process
+from k8s.api.cluster import Cluster
 from k8s.base import NotFound
-from k8s.cluster import Cluster
 from tests.chaos.load import LONG
 from tests.handler.samples import SOURCE, make_request
 

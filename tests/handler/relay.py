@@ -20,7 +20,7 @@ from handler.metrics import Metrics
 from handler.settings import Settings
 from handler.state import State
 from handler.tracing import OFF, Tracing
-from k8s.cluster import Cluster
+from k8s.api.cluster import Cluster
 from tests.handler.samples import make_request, until, waits_for
 
 FAST = {"lease_seconds": 3, "lease_renew_seconds": 2, "lease_retry_seconds": 0.2, "lease_call_seconds": 1}

@@ -9,8 +9,8 @@ from events.cloudevent.event import decode_structured
 from events.identity import request_label
 from events.lifecycle.schedules import Runs, read_runs
 from events.names import TERMINAL, Annotation, Label
+from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from k8s.cluster import Cluster
 from k8s.devcluster.controllers import Options
 from tests.handler.relay import Client
 from tests.handler.samples import make_request, until

@@ -9,8 +9,8 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters.memory import MemoryBroker
 from events.cloudevent.timestamp import parse_epoch
 from events.names import Annotation
+from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from k8s.cluster import Cluster
 from tests.handler.relay import detail, running
 from tests.handler.samples import make_command, make_request, until, waits_for
 from tests.handler.test_controller import name_of

@@ -3,7 +3,7 @@
 from typing import Any
 
 from adapters.memory import MemoryBroker
-from k8s.cluster import Cluster
+from k8s.api.cluster import Cluster
 from tests.handler.relay import detail, running
 from tests.handler.samples import make_request
 

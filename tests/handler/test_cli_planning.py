@@ -9,8 +9,8 @@ from events.request.request import Request
 from handler.commands.definitions import Definition, DefinitionSet
 from handler.commands.planning import Action, Held, difference, held_by_id, plan
 from k8s.base import Manifest
-from k8s.manifest import ManifestOptions
-from k8s.schedule_manifest import render_schedule
+from k8s.manifests.job import ManifestOptions
+from k8s.manifests.schedule import render_schedule
 
 SOURCE = "/set"
 OPTIONS = ManifestOptions(namespace="default", broker="memory")

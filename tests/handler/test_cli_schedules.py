@@ -11,8 +11,8 @@ from events.names import FINALIZER, Label
 from handler.connections import cluster_of
 from handler.local import Stack, start
 from handler.settings import Settings
+from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from k8s.cluster import Cluster
 from tests.handler.commandline import Done, call_beside
 from tests.handler.samples import by_hand, until
 

@@ -4,8 +4,8 @@ import asyncio
 
 from adapters.memory import MemoryBroker
 from events.identity import Identity, job_name
+from k8s.api.cluster import Cluster
 from k8s.base import Manifest, NotFound
-from k8s.cluster import Cluster
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import SOURCE, make_command, make_request, until
 

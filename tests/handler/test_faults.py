@@ -11,8 +11,8 @@ from adapters.base import BrokerUnavailable
 from adapters.memory import MemoryBroker
 from events.identity import Identity, job_name
 from handler import control
+from k8s.api.cluster import Cluster
 from k8s.base import NotFound, Refused, Unavailable
-from k8s.cluster import Cluster
 from tests.chaos.claims import Told, distinct, path_problems
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import SOURCE, make_command, make_request, until

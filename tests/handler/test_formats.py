@@ -19,10 +19,10 @@ from events.names import FINALIZER, FORMAT_VERSION, Annotation
 from events.request.request import Request
 from handler.commands.uninstall import uninstall
 from handler.settings import Settings
+from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from k8s.cluster import Cluster
 from k8s.devcluster.server import DevCluster
-from k8s.manifest import ManifestOptions, render
+from k8s.manifests.job import ManifestOptions, render
 from tests.handler.relay import Client, detail, relaying
 from tests.handler.samples import make_command, make_request, until
 from tests.handler.test_sources import connected

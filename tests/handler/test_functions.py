@@ -20,8 +20,8 @@ from handler.commands.environment import DEV_DIRECTORY, Local
 from handler.commands.submit import request_id
 from handler.functions import load, read
 from handler.settings import Settings
+from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from k8s.cluster import Cluster
 from k8s.devcluster.server import DevCluster
 from tests.handler.commandline import call, call_beside, end, started, wait_for
 from tests.handler.relay import Client, detail, running

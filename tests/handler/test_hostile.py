@@ -8,7 +8,7 @@ import pytest
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker
 from events.names import REQUESTED_TYPE
-from k8s.cluster import Cluster
+from k8s.api.cluster import Cluster
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import until
 from tests.paths import ROOT

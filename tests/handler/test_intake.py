@@ -10,8 +10,8 @@ from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker, connect
 from events.cloudevent.event import encode_structured
 from handler.requests import Requests
+from k8s.api.cluster import Cluster, connect as connect_cluster
 from k8s.base import Manifest
-from k8s.cluster import Cluster, connect as connect_cluster
 from k8s.devcluster.server import serve
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import make_request, until

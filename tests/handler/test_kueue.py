@@ -9,8 +9,8 @@ from adapters.memory import MemoryBroker
 from events.cloudevent.timestamp import parse_epoch
 from events.jobs.observed import Verdict
 from events.names import Annotation, Phase
+from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from k8s.cluster import Cluster
 from k8s.kueue import GATED_BY, PRIORITY_CLASS, QUEUE_NAME
 from tests import kueue
 from tests.handler.relay import Client, detail, running

@@ -10,10 +10,10 @@ import pytest
 from events.names import Annotation
 from events.request.request import Request
 from handler.launcher import Outcome, Taken, launch
+from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from k8s.cluster import Cluster
 from k8s.kueue import GATED_BY, KueueOptions
-from k8s.manifest import ManifestOptions, Rendered, render, secret_for
+from k8s.manifests.job import ManifestOptions, Rendered, render, secret_for
 from tests.handler.samples import make_request, until
 
 INLINE, SECRET = 16384, 0

@@ -17,8 +17,8 @@ from events.cloudevent.event import decode_structured
 from events.names import TERMINAL
 from handler import logcontext
 from handler.logs import JsonFormatter, TextFormatter
+from k8s.api.cluster import Cluster, Created
 from k8s.base import Manifest, QuotaExceeded
-from k8s.cluster import Cluster, Created
 from tests.handler.cost import seconds_of
 from tests.handler.relay import running
 from tests.handler.samples import make_command, make_request, until
@@ -119,7 +119,7 @@ class Talkative:
     async def create_job(self, manifest: Manifest) -> Created:
         if self._first:
             self._first = False
-            logging.getLogger("k8s.cluster").warning("below")
+            logging.getLogger("k8s.api.cluster").warning("below")
             raise QuotaExceeded("quota: pods=1")
         return await self._cluster.create_job(manifest)
 

@@ -11,7 +11,7 @@ from adapters.memory import MemoryBroker
 from events.names import Phase
 from handler.metrics import BROKERS, REFUSALS, TOPICS, VERDICTS, Metrics
 from handler.settings import SCHEMES
-from k8s.cluster import Cluster
+from k8s.api.cluster import Cluster
 from tests.handler.relay import Client, running
 from tests.handler.samples import make_command, make_request, until
 from tests.paths import ROOT

@@ -23,7 +23,7 @@ from events.cloudevent.event import decode_structured
 from events.names import TERMINAL
 from handler.otlp import tracing_of
 from handler.settings import Settings
-from k8s.cluster import Cluster
+from k8s.api.cluster import Cluster
 from tests.handler.commandline import call_beside
 from tests.handler.relay import running
 from tests.handler.samples import make_request

@@ -5,8 +5,8 @@ import pytest
 from adapters.memory import MemoryBroker
 from events.lifecycle.podless import Notice
 from handler import podless
+from k8s.api.cluster import Cluster
 from k8s.base import Manifest, Unavailable
-from k8s.cluster import Cluster
 from tests.events.samples import NOON, make_job, make_pod
 from tests.handler.relay import detail, running
 from tests.handler.samples import make_request

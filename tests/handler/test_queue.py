@@ -12,7 +12,7 @@ from events.names import Annotation
 from handler.commands.jobs import find
 from handler.commands.progress import sentence
 from handler.settings import Settings
-from k8s.cluster import Cluster
+from k8s.api.cluster import Cluster
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import make_command, make_request, until, waits_for
 from tests.handler.test_controller import name_of, released

@@ -17,11 +17,11 @@ from handler.admission import Decisions
 from handler.metrics import Metrics
 from handler.queue import DECIDING, Queue
 from handler.settings import Settings
+from k8s.api.cluster import Cluster
 from k8s.base import Manifest, Refused
-from k8s.cache import Contents
-from k8s.cluster import Cluster
-from k8s.informer import JobCache
-from k8s.schedule_cache import ScheduleCache
+from k8s.informer.informer import JobCache
+from k8s.informer.jobs import Contents
+from k8s.informer.schedules import ScheduleCache
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import make_command, make_request, until
 from tests.handler.test_controller import name_of

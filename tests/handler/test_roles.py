@@ -13,8 +13,8 @@ from adapters.servers import nats as natsserver
 from events.names import FINALIZER
 from handler.link import Connect
 from handler.state import State
+from k8s.api.cluster import Cluster
 from k8s.base import NotFound
-from k8s.cluster import Cluster
 from tests.handler.relay import Client, relaying
 from tests.handler.samples import make_request, until
 from tests.handler.test_sources import connected

@@ -12,8 +12,8 @@ from adapters.memory import MemoryBroker, connect
 from events.lifecycle.schedules import Runs
 from events.names import Annotation, Label
 from handler.settings import Settings
+from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from k8s.cluster import Cluster
 from k8s.devcluster.controllers import Options
 from tests.handler.relay import detail, running
 from tests.handler.samples import make_command, until

@@ -6,8 +6,8 @@ import pytest
 
 from adapters.memory import MemoryBroker
 from events.names import Annotation
-from k8s.client import STRATEGIC_MERGE
-from k8s.cluster import Cluster
+from k8s.api.client import STRATEGIC_MERGE
+from k8s.api.cluster import Cluster
 from k8s.devcluster.controllers import Options
 from tests.handler.relay import detail, running
 from tests.handler.samples import make_command, until, waits_for

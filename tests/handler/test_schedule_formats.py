@@ -11,11 +11,11 @@ from events.cloudevent.event import decode_structured
 from events.lifecycle.schedules import read_runs
 from events.names import FORMAT_VERSION, Annotation
 from events.request.request import Request
+from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from k8s.cluster import Cluster
-from k8s.job import SCHEDULED_TIMESTAMP, job_of
-from k8s.manifest import ManifestOptions
-from k8s.schedule_manifest import adoption, render_schedule
+from k8s.manifests.job import ManifestOptions
+from k8s.manifests.schedule import adoption, render_schedule
+from k8s.reading.job import SCHEDULED_TIMESTAMP, job_of
 from tests.handler.relay import detail, running
 from tests.handler.samples import by_hand, until
 from tests.handler.test_formats import ALL, EXAMPLES, WHOLE

@@ -13,8 +13,8 @@ from events.jobs.observed import Schedule
 from events.lifecycle.schedules import Runs
 from events.names import FINALIZER, Annotation, Label
 from handler.writes import Writes
+from k8s.api.cluster import Cluster
 from k8s.base import Refused
-from k8s.cluster import Cluster
 from k8s.devcluster.controllers import Options
 from tests.handler.relay import detail, running
 from tests.handler.samples import by_hand, make_request, until, waits_for

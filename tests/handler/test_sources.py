@@ -8,7 +8,7 @@ import pytest
 from adapters.base import BrokerUnavailable
 from adapters.memory import MemoryBroker
 from handler.link import Connect
-from k8s.cluster import Cluster
+from k8s.api.cluster import Cluster
 from tests.handler.relay import Client, detail, relaying
 from tests.handler.samples import make_command, make_request, until
 

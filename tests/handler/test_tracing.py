@@ -14,8 +14,8 @@ from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker
 from events.identity import Identity, job_name
 from handler.tracing import OFF, Tracing
+from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from k8s.cluster import Cluster
 from tests.handler.cost import seconds_of
 from tests.handler.relay import running
 from tests.handler.samples import SOURCE, make_command, make_request, until
@@ -133,11 +133,11 @@ async def test_spans_say_what_they_are_about(broker: MemoryBroker, cluster: Clus
         "jobrelay.outcome": "created",
     }
     name = job["metadata"]["name"]
-    assert attributes(create) == {"k8s.namespace.name": "default", "k8s.job.name": name}
+    assert attributes(create) == {"k8s.namespace.name": "default", "k8s.reading.job.name": name}
     assert attributes(run) == {
         "k8s.namespace.name": "default",
-        "k8s.job.name": name,
-        "k8s.job.uid": job["metadata"]["uid"],
+        "k8s.reading.job.name": name,
+        "k8s.reading.job.uid": job["metadata"]["uid"],
         "jobrelay.request.id": "a",
         "jobrelay.outcome": "failed",
         "process.exit.code": 3,

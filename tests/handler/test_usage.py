@@ -14,10 +14,10 @@ from events.jobs.usage import PodUsage
 from handler.metrics import Metrics
 from handler.settings import Settings
 from handler.usage import Sampler
+from k8s.api.cluster import Cluster, connect
 from k8s.base import Unavailable
-from k8s.cluster import Cluster, connect
 from k8s.devcluster.server import ServerOptions, serve
-from k8s.informer import JobCache
+from k8s.informer.informer import JobCache
 from tests.events.samples import NOON, make_job, running as running_pod, succeeded
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import make_command, make_request, until

@@ -10,7 +10,7 @@ from adapters.memory import MemoryBroker
 from handler.metrics import Metrics
 from handler.state import State
 from handler.web import serve
-from k8s.cluster import Cluster
+from k8s.api.cluster import Cluster
 from tests.handler.relay import running
 from tests.handler.samples import make_request, until
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from k8s.cluster import Cluster, connect
+from k8s.api.cluster import Cluster, connect
 from tests.k8s.server import Server
 
 

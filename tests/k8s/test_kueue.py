@@ -7,13 +7,13 @@ import pytest
 from events.functions.functions import Call, parse_functions
 from events.jobs.queueing import Queueing
 from events.names import Annotation
-from k8s.function_job import render_call
-from k8s.job import job_of
 from k8s.kueue import GATED_BY, PAYLOAD_GATE, PRIORITY_CLASS, QUEUE_NAME, KueueOptions
-from k8s.manifest import Rendered, render
+from k8s.manifests.function import render_call
+from k8s.manifests.job import Rendered, render
+from k8s.reading.job import job_of
 from tests.events.samples import make_event
+from tests.k8s.manifests.test_function import make_job
 from tests.k8s.requests import make_request, options
-from tests.k8s.test_function_job import make_job
 
 TEAM = KueueOptions(queue="team", classes=((10, "low"), (500, "high")))
 NO_QUEUE = KueueOptions(classes=TEAM.classes)

@@ -16,7 +16,7 @@ import pytest_asyncio
 from adapters.base import Broker
 from adapters.connect import connect
 from adapters.servers import nats as natsserver, rabbitmq as rabbitmqserver
-from k8s.cluster import Cluster
+from k8s.api.cluster import Cluster
 from tests.adapters.conftest import need_rabbit
 from tests.events.contract.node import PACKAGE, node_modules
 from tests.handler.relay import relaying

@@ -12,7 +12,7 @@ from events.cloudevent.event import build
 from events.contract.schema import schema_of
 from events.request.control import parse_control
 from events.request.request import Request
-from k8s.cluster import Cluster
+from k8s.api.cluster import Cluster
 from tests.events.contract.samples import REQUESTS, example
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import by_hand

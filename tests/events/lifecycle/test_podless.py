@@ -7,7 +7,7 @@ import pytest
 from events.jobs.observed import Pod
 from events.lifecycle.podless import Notice, podless_since, stalled
 from events.names import Payload
-from k8s.notice import parse_notice
+from k8s.reading.podmetrics import parse_notice
 from tests.events.samples import NOON, condition, failed, make_job, make_pod, running, succeeded
 
 STARTED = NOON + 1

@@ -7,7 +7,7 @@ import pytest
 
 from events.jobs.observed import Job, Pod
 from events.lifecycle.transitions import Transition, transitions
-from k8s.job import parse_job, parse_pod
+from k8s.reading.job import parse_job, parse_pod
 from tests.paths import TRACES
 
 SEEN = {

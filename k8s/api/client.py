@@ -1,0 +1,170 @@
+"""HTTP to one API server: credentials, timeouts, errors, its clock. Knows no resources, repeats nothing but a 401."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from k8s.api.answers import MESSAGE_LIMIT, failure
+from k8s.api.clock import ServerClock, boottime
+from k8s.api.config import Access
+from k8s.background import beside
+from k8s.base import Refused, Unavailable
+
+CONNECT_SECONDS = 5.0
+JSON = "application/json"
+STRATEGIC_MERGE = "application/strategic-merge-patch+json"
+
+Params = Mapping[str, str]
+
+_LIMITS = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
+
+
+class Client:
+    """Requests to one API server. Made by `open_client`; safe to share between tasks."""
+
+    def __init__(self, access: Access, session: aiohttp.ClientSession, *, timeout: float) -> None:
+        self._access = access
+        self._session = session
+        self._timeout = timeout
+        self._clock = ServerClock()
+        self._options: dict[str, Any] = {
+            "ssl": access.tls or True,
+            "proxy": access.proxy,
+            "server_hostname": access.server_name,
+            "allow_redirects": False,
+        }
+
+    def server_time(self) -> float:
+        """The API server's clock now, epoch seconds, never ahead of it; this machine's before the first answer."""
+        return self._clock.now()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Params | None = None,
+        body: object = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+        timeout: float | None = None,
+    ) -> bytes:
+        """The body of a 2xx answer. `path` is already quoted; `body` is sent as JSON.
+
+        Everything together, reading credentials again after a 401 included, takes at most `timeout` seconds. Raises the
+        errors of `k8s.base`, and no other; after `Unavailable` the request may have had its effect.
+        """
+        data = None if body is None else orjson.dumps(body)
+        headers = {"Accept": accept} if data is None else {"Accept": accept, "Content-Type": content_type}
+        url = self._url(path, params)
+        with _translated(method, path):
+            async with asyncio.timeout(self._timeout if timeout is None else timeout):
+                async with await self._send(method, url, headers=headers, data=data, timeout=_LIMITS) as response:
+                    answer = await response.read()
+        if not 200 <= response.status < 300:
+            raise failure(method, response.status, headers=response.headers, body=answer)
+        return answer
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, params: Params | None = None, accept: str = JSON, silence: float | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The body of a 2xx answer to a GET, in pieces as they come.
+
+        `silence`: seconds without a byte before `Unavailable`. Both entering and iterating raise the errors of
+        `k8s.base`, and no other.
+        """
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
+        url = self._url(path, params)
+        with _translated("GET", path):
+            async with asyncio.timeout(self._timeout):
+                response = await self._send("GET", url, headers={"Accept": accept}, timeout=limits)
+        async with response:
+            if not 200 <= response.status < 300:
+                with _translated("GET", path):
+                    async with asyncio.timeout(self._timeout):
+                        answer = await response.read()
+                raise failure("GET", response.status, headers=response.headers, body=answer)
+            yield _pieces(response, path)
+            response.close()  # rather than wait for the rest of it
+
+    async def _send(self, method: str, url: URL, *, headers: dict[str, str], **options: Any) -> aiohttp.ClientResponse:
+        """The answer's head. A 401 has had no effect: credentials are read again, and the request is sent once more."""
+        response = await self._send_once(method, url, headers=headers, **options)
+        if response.status == 401:
+            response.release()
+            await self._access.refresh()
+            response = await self._send_once(method, url, headers=headers, **options)
+        return response
+
+    async def _send_once(
+        self, method: str, url: URL, *, headers: dict[str, str], **options: Any
+    ) -> aiohttp.ClientResponse:
+        sent = boottime()
+        response = await self._session.request(
+            method, url, headers=headers | await self._access.headers(), **self._options, **options
+        )
+        self._clock.heard(response.headers.get("Date", ""), sent=sent, received=boottime())
+        return response
+
+    def _url(self, path: str, params: Params | None) -> URL:
+        return _parsed(f"{self._access.base_url}{path}{_query(tuple(params.items())) if params else ''}")
+
+
+@asynccontextmanager
+async def open_client(access: Access, *, timeout: float = 15.0, user_agent: str = "jobrelay") -> AsyncIterator[Client]:
+    """A client whose credentials are kept fresh and whose connections end with the block. `timeout`: seconds each."""
+    session = aiohttp.ClientSession(
+        # No limit: a Lease renewal must not queue behind creates. Callers bound their own concurrency.
+        # Idle connections go soon: after an outage each one that died silently costs a request its whole timeout.
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15),
+        headers={"User-Agent": user_agent},
+        skip_auto_headers={
+            "Accept-Encoding"
+        },  # the server would spend more on compressing than a cluster's network does
+        read_bufsize=2**21,
+    )
+    async with session, beside(access.keep_fresh()):
+        yield Client(access, session, timeout=timeout)
+
+
+# Nearly all requests are creates in one namespace, with the same parameters.
+@lru_cache(maxsize=64)
+def _query(params: tuple[tuple[str, str], ...]) -> str:
+    return f"?{urlencode(params, quote_via=quote)}"
+
+
+@lru_cache(maxsize=64)
+def _parsed(url: str) -> URL:
+    return URL(url, encoded=True)
+
+
+def segment(name: str) -> str:
+    """A name as one segment of a path. Raises `Refused` for what would name something else than one object."""
+    if name in {"", ".", ".."}:
+        raise Refused(f"{name!r} is no name", status=400)
+    return quote(name, safe="")
+
+
+async def _pieces(response: aiohttp.ClientResponse, path: str) -> AsyncIterator[bytes]:
+    with _translated("GET", path):
+        async for piece in response.content.iter_any():
+            yield piece
+
+
+@contextmanager
+def _translated(method: str, path: str) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise Unavailable(f"{method} {path}: no answer in time"[:MESSAGE_LIMIT]) from error
+    except (aiohttp.ClientError, OSError) as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise Unavailable(f"{method} {path}: {text}"[:MESSAGE_LIMIT]) from error

@@ -1,0 +1,244 @@
+"""Everything we ask of a Kubernetes cluster, one method a request. Holds no state and retries nothing."""
+
+import logging
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from events.jobs.observed import Job, Pod, Schedule
+from events.jobs.usage import PodUsage
+from events.lifecycle.podless import Notice
+from k8s.api.client import JSON, STRATEGIC_MERGE, Client, open_client, segment
+from k8s.api.config import load
+from k8s.api.wire import read_names
+from k8s.base import Expired, Malformed, Manifest, Unavailable
+from k8s.reading.cronjob import parse_cron_job
+from k8s.reading.job import CONTROLLER_UID, parse_job, parse_pod
+from k8s.reading.podmetrics import parse_notice, parse_pod_metrics
+
+logger = logging.getLogger(__name__)
+
+FIELD_MANAGER = "jobrelay"
+PAGE = 500
+"""Objects a page of a list. Without `resourceVersion`: with 0 the limit is ignored and the answer may be stale."""
+METADATA_ONLY = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1, {JSON}"
+_STRICT = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """What a create tells of the new object."""
+
+    uid: str
+    version: str
+
+
+class Cluster:
+    """One cluster. Methods raise the errors of `k8s.base`, and no other. Names may be anybody's: they are quoted."""
+
+    def __init__(self, client: Client, *, default_namespace: str) -> None:
+        self.client = client
+        self.default_namespace = default_namespace
+
+    def server_time(self) -> float:
+        """The API server's clock now, epoch seconds."""
+        return self.client.server_time()
+
+    async def create_job(self, manifest: Manifest) -> Created:
+        """Raises `Conflict` when the name is taken. After `Unavailable` the Job may exist."""
+        return await self._create(_jobs(manifest["metadata"]["namespace"]), manifest)
+
+    async def try_job(self, manifest: Manifest) -> None:
+        """Raises what creating it would; nothing is created."""
+        path = _jobs(manifest["metadata"]["namespace"])
+        await self.client.request("POST", path, params={**_STRICT, "dryRun": "All"}, body=manifest)
+
+    async def read_job(self, namespace: str, name: str) -> Manifest:
+        """The whole Job as it is now, not as some cache has it."""
+        return _object(await self.client.request("GET", _jobs(namespace, name)))
+
+    async def patch_job(self, namespace: str, name: str, patch: Manifest, *, timeout: float | None = None) -> Job:
+        """Strategic merge; answers the Job as it then is. A `resourceVersion` in it: that version or `Conflict`."""
+        return parse_job(await self._patch(_jobs(namespace, name), patch, timeout=timeout))
+
+    async def delete_job(self, namespace: str, name: str, *, uid: str | None = None) -> None:
+        """Foreground: its Pods go first. With `uid`: only that Job (`Conflict`)."""
+        await self._delete(_jobs(namespace, name), uid=uid, propagation="Foreground")
+
+    async def list_jobs(self, namespace: str, selector: str) -> list[Manifest]:
+        """All Jobs that the label selector matches, one consistent state."""
+        return await self._list(_jobs(namespace), {"labelSelector": selector})
+
+    async def create_cron_job(self, manifest: Manifest) -> Created:
+        """Raises `Conflict` when the name is taken."""
+        return await self._create(_cron_jobs(manifest["metadata"]["namespace"]), manifest)
+
+    async def read_cron_job(self, namespace: str, name: str) -> Manifest:
+        """The whole CronJob as it is now."""
+        return _object(await self.client.request("GET", _cron_jobs(namespace, name)))
+
+    async def patch_cron_job(self, namespace: str, name: str, patch: Manifest) -> Schedule:
+        """As `patch_job`."""
+        return parse_cron_job(await self._patch(_cron_jobs(namespace, name), patch))
+
+    async def delete_cron_job(self, namespace: str, name: str, *, uid: str | None = None) -> None:
+        """Its Jobs stay, and are nobody's afterwards. With `uid`: only that CronJob (`Conflict`)."""
+        await self._delete(_cron_jobs(namespace, name), uid=uid, propagation="Orphan")
+
+    async def list_cron_jobs(self, namespace: str, selector: str) -> list[Manifest]:
+        """As `list_jobs`."""
+        return await self._list(_cron_jobs(namespace), {"labelSelector": selector})
+
+    async def pods_of(self, namespace: str, job_uid: str) -> list[Pod]:
+        """All Pods of a Job as they are now."""
+        found = await self._list(_pods(namespace), {"labelSelector": f"{CONTROLLER_UID}={job_uid}"})
+        return list(_readable(found))
+
+    async def delete_pods(self, namespace: str, job_uid: str) -> None:
+        """Ask all Pods of a Job to end, in their grace period."""
+        params = {"labelSelector": f"{CONTROLLER_UID}={job_uid}"}
+        await self.client.request("DELETE", _pods(namespace), params=params)
+
+    async def failed_creates(self, namespace: str, job_uid: str) -> list[Notice]:
+        """What the Job controller said about pods of this Job that it could not create: Events of about an hour."""
+        selector = f"involvedObject.uid={job_uid},reason=FailedCreate"
+        found = await self._list(_path("/api/v1", namespace, "events", None), {"fieldSelector": selector})
+        return [notice for one in found if (notice := parse_notice(one)) is not None]
+
+    async def pod_metrics(self, namespace: str, selector: str) -> list[PodUsage]:
+        """What the Pods use that run and match. `Unavailable` where metrics.k8s.io is not served."""
+        path = _path("/apis/metrics.k8s.io/v1beta1", namespace, "pods", None)
+        return parse_pod_metrics(await self.client.request("GET", path, params={"labelSelector": selector}))
+
+    async def create_secret(self, manifest: Manifest) -> Created:
+        """Raises `Conflict` when the name is taken."""
+        return await self._create(_secrets(manifest["metadata"]["namespace"]), manifest)
+
+    async def read_secret(self, namespace: str, name: str) -> Manifest:
+        """The Secret; `data` is base64, as Kubernetes has it."""
+        return _object(await self.client.request("GET", _secrets(namespace, name)))
+
+    async def delete_secret(self, namespace: str, name: str, *, uid: str | None = None) -> None:
+        """At once, so that its name is free. With `uid`: only that Secret (`Conflict`)."""
+        await self._delete(_secrets(namespace, name), uid=uid, propagation="Background")
+
+    async def pod_log(
+        self, namespace: str, pod: str, *, container: str | None = None, follow: bool = False, tail: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """The log of a Pod's `container`, which a Pod with only one need not name, in pieces.
+
+        The last `tail` lines of it; `follow` goes on until it ends.
+        """
+        params = {"follow": "true"} if follow else {}
+        if container is not None:
+            params["container"] = container
+        if tail is not None:
+            params["tailLines"] = str(tail)
+        path = f"{_pods(namespace, pod)}/log"
+        async with self.client.stream(path, params=params, accept="*/*", silence=None if follow else 60.0) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _create(self, path: str, manifest: Manifest) -> Created:
+        answer = await self.client.request("POST", path, params=_STRICT, body=manifest, accept=METADATA_ONLY)
+        try:
+            made = read_names(answer)
+        except Malformed as error:
+            raise Unavailable(str(error)) from error
+        return Created(uid=made.uid, version=made.resource_version)
+
+    async def _patch(self, path: str, patch: Manifest, *, timeout: float | None = None) -> bytes:
+        return await self.client.request(
+            "PATCH", path, params=_STRICT, body=patch, content_type=STRATEGIC_MERGE, timeout=timeout
+        )
+
+    async def _delete(self, path: str, *, uid: str | None, propagation: str) -> None:
+        options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        await self.client.request("DELETE", path, body=options)
+
+    async def _list(self, path: str, params: Mapping[str, str]) -> list[Manifest]:
+        """Page after page of one state; from the start again when that state has been compacted meanwhile."""
+        for _ in range(5):
+            try:
+                return await self._pages(path, params)
+            except Expired:
+                continue
+        return await self._pages(path, params)
+
+    async def _pages(self, path: str, params: Mapping[str, str]) -> list[Manifest]:
+        found: list[Manifest] = []
+        token = ""
+        while True:
+            page = {**params, "limit": str(PAGE)} | ({"continue": token} if token else {})
+            answer = _object(await self.client.request("GET", path, params=page))
+            found += answer.get("items") or ()
+            token = answer["metadata"].get("continue", "")
+            if not token:
+                return found
+
+
+@asynccontextmanager
+async def connect(
+    *,
+    kubeconfig: Path | None = None,
+    context: str | None = None,
+    timeout: float = 15.0,
+    user_agent: str = "jobrelay",
+    environ: Mapping[str, str] | None = None,
+) -> AsyncIterator[Cluster]:
+    """The cluster of this kubeconfig, of `KUBECONFIG`, or the one we run in; `timeout` seconds a request.
+
+    `user_agent` is what the server's audit log says of who asked.
+
+    Raises `ConfigError` for what it cannot read; sends nothing yet, so an unreachable server is no error here.
+    """
+    access = await load(kubeconfig, context, environ=os.environ if environ is None else environ)
+    async with open_client(access, timeout=timeout, user_agent=user_agent) as client:
+        yield Cluster(client, default_namespace=access.namespace)
+
+
+def _jobs(namespace: str, name: str | None = None) -> str:
+    return _path("/apis/batch/v1", namespace, "jobs", name)
+
+
+def _cron_jobs(namespace: str, name: str | None = None) -> str:
+    return _path("/apis/batch/v1", namespace, "cronjobs", name)
+
+
+def _pods(namespace: str, name: str | None = None) -> str:
+    return _path("/api/v1", namespace, "pods", name)
+
+
+def _secrets(namespace: str, name: str | None = None) -> str:
+    return _path("/api/v1", namespace, "secrets", name)
+
+
+def _path(api: str, namespace: str, resource: str, name: str | None) -> str:
+    path = f"{api}/namespaces/{segment(namespace)}/{resource}"
+    return path if name is None else f"{path}/{segment(name)}"
+
+
+def _object(answer: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(answer)
+    except orjson.JSONDecodeError as error:
+        raise Unavailable(f"the answer is no JSON: {error}"[:256]) from error
+    if not isinstance(found, dict) or not isinstance(found.get("metadata"), dict):
+        raise Unavailable("the answer is no Kubernetes object")
+    return found
+
+
+def _readable(pods: Iterable[Manifest]) -> Iterator[Pod]:
+    """One Pod that makes no sense must not hide the others."""
+    for one in pods:
+        try:
+            yield parse_pod(orjson.dumps(one))
+        except Malformed as error:
+            logger.warning("a pod is left out: %s", error)

@@ -1,0 +1,99 @@
+"""What lists and watches look like on the wire, around objects that are left as they came. Sends nothing."""
+
+import msgspec
+from msgspec import Raw, Struct
+
+from k8s.api.answers import failure
+from k8s.base import Expired, KubernetesError, Malformed
+
+
+class ListMetadata(Struct, gc=False, rename="camel"):
+    """`continue_` is empty on the last page."""
+
+    resource_version: str
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class Page(Struct):
+    """One page of a list."""
+
+    metadata: ListMetadata
+    items: list[Raw] | None = None
+
+
+class WatchEvent(Struct):
+    """One line of a watch. `type` is ADDED, MODIFIED, DELETED or BOOKMARK."""
+
+    type: str
+    object: Raw
+
+
+class Names(Struct, gc=False, rename="camel"):
+    """As much of an object as can be read when nothing else can."""
+
+    resource_version: str = ""
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+    labels: dict[str, str] | None = None
+
+
+class _Named(Struct, gc=False):
+    metadata: Names
+
+
+_PAGE = msgspec.json.Decoder(Page)
+_EVENT = msgspec.json.Decoder(WatchEvent)
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+def decode_page(answer: bytes) -> Page:
+    """Raises `Malformed`."""
+    try:
+        return _PAGE.decode(answer)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"the answer is no list: {error}"[:256]) from error
+
+
+def decode_event(line: bytes) -> WatchEvent:
+    """Raises `Malformed` for what is no event, and what an ERROR event stands for: `Expired`, else `Malformed`."""
+    try:
+        event = _EVENT.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"the watch sent what is no event: {error}"[:256]) from error
+    if event.type == "ERROR":
+        raise _reported(bytes(event.object))
+    return event
+
+
+def read_names(answer: bytes | Raw) -> Names:
+    """Raises `Malformed` for what has no readable metadata."""
+    try:
+        return _NAMED.decode(answer).metadata
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"the answer is no Kubernetes object: {error}"[:256]) from error
+
+
+def decode_names(raw: Raw) -> Names:
+    """As `read_names`, but all empty for what cannot be read."""
+    try:
+        return read_names(raw)
+    except Malformed:
+        return Names()
+
+
+def number(version: str) -> int:
+    """A resourceVersion as a number: they grow, over all resources of one server. 0 for what is none."""
+    return int(version) if version.isascii() and version.isdigit() else 0
+
+
+def _reported(status: bytes) -> KubernetesError:
+    """The object of an ERROR event is the Status that an answer would have had as its body."""
+    try:
+        code = msgspec.json.decode(status)["code"]
+    except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError):
+        code = None
+    if code == 410:
+        return Expired("the watched version is too old")
+    text = failure("GET", code if isinstance(code, int) else 500, headers={}, body=status)
+    return Malformed(f"the watch reports: {text}"[:256])

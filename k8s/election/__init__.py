@@ -1,0 +1,1 @@
+"""Which of several processes leads; start at `lease.lead`. Knows no Jobs."""

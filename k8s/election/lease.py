@@ -1,0 +1,251 @@
+"""Lease election: one leader at a time, as far as clocks of equal speed can promise. What it does is not known here."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import orjson
+
+from k8s.api.client import segment
+from k8s.api.clock import backoff, boottime
+from k8s.api.cluster import Cluster
+from k8s.background import beside
+from k8s.base import Conflict, KubernetesError, LeadershipLost, Manifest, NotFound, Unavailable
+from k8s.election.record import LeaseTiming, Record, Sight, Step, decide, held, read, released, unheld
+
+__all__ = ["Leadership", "LeaseTiming", "lead", "read_lease"]
+
+logger = logging.getLogger(__name__)
+
+
+class Leadership:
+    """The Lease is ours. `previous`: up to when the former leader had published (epoch seconds), None if it never said.
+
+    `former_until`: when the former leader renewed or released the Lease last (epoch seconds), None if there was none.
+    `write_timeout`: seconds a write of the leader may take.
+    """
+
+    def __init__(self, term: "_Term") -> None:
+        self._term = term
+        self.previous = term.record.published_to
+        self.former_until = term.former_until
+        self.write_timeout = term.timing.call
+
+    def check(self, write_timeout: float) -> None:
+        """Before each write. Raises `LeadershipLost` unless the Lease outlives one of `write_timeout` seconds."""
+        self._term.check(write_timeout)
+
+
+def _no_counts() -> str | None:
+    return None
+
+
+@asynccontextmanager
+async def lead(
+    cluster: Cluster,
+    *,
+    namespace: str,
+    name: str,
+    identity: str,
+    published_to: Callable[[], float],
+    counts: Callable[[], str | None] = _no_counts,
+    timing: LeaseTiming | None = None,
+    clock: Callable[[], float] = boottime,
+) -> AsyncIterator[Leadership]:
+    """Wait until the Lease is ours, and keep it for the length of the block. `identity` is of this process alone.
+
+    When it is lost the block is cancelled and `LeadershipLost` comes out; what the block raises comes out unchanged.
+    At the end the Lease is given back, so that the next leader need not wait. `published_to` is asked at each renewal
+    and stored: the API server's time before which everything has been published. So is `counts`, for whoever reads the
+    Lease; None leaves the former ones. `clock` must go on while this process or machine is suspended.
+    """
+    term = _Term(
+        cluster,
+        namespace=namespace,
+        name=name,
+        identity=identity,
+        counts=counts,
+        timing=timing or LeaseTiming(),
+        clock=clock,
+    )
+    try:
+        await term.win()
+        async with beside(term.keep(published_to)):
+            yield Leadership(term)
+    finally:
+        await term.release(published_to)
+
+
+async def read_lease(cluster: Cluster, *, namespace: str, name: str, timeout: float) -> Record | None:
+    """The Lease as it is; None where there is none. Raises `Unavailable`."""
+    return await _read(cluster, f"{_leases(namespace)}/{segment(name)}", timeout=timeout)
+
+
+async def _read(cluster: Cluster, path: str, *, timeout: float) -> Record | None:
+    try:
+        return _record(await cluster.client.request("GET", path, timeout=timeout))
+    except NotFound:
+        return None
+
+
+def _record(answer: bytes) -> Record:
+    try:
+        return read(orjson.loads(answer))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Unavailable(f"the answer is no Lease: {error}"[:256]) from error
+
+
+def _leases(namespace: str) -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/{segment(namespace)}/leases"
+
+
+class _Term:
+    """One candidacy, and the leadership it leads to."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        namespace: str,
+        name: str,
+        identity: str,
+        counts: Callable[[], str | None],
+        timing: LeaseTiming,
+        clock: Callable[[], float],
+    ) -> None:
+        self.record = unheld(namespace=namespace, name=name)
+        self.timing = timing
+        self.former_until: float | None = None
+        self._cluster = cluster
+        self._collection = _leases(namespace)
+        self._path = f"{self._collection}/{segment(name)}"
+        self._absent = self.record
+        self._identity = identity
+        self._counts = counts
+        self._clock = clock
+        self._renewed = 0.0
+        self._gone = False
+        self._rng = random.Random()  # noqa: S311 - jitter
+
+    def check(self, write_timeout: float) -> None:
+        if self._gone or self._clock() + write_timeout > self._renewed + self.timing.lease:
+            raise LeadershipLost("the Lease may be over before this write would be")
+
+    async def win(self) -> None:
+        """Look until the Lease is free, and take it."""
+        sight, failures, told = Sight(), 0, ""
+        while True:
+            try:
+                sight = sight.saw(await self._read(), now=self._clock(), timing=self.timing)
+                if await self._step(sight):
+                    return
+            except Conflict:
+                failures = 0  # somebody was faster
+            except KubernetesError as error:
+                failures += 1
+                if str(error) != told:
+                    logger.warning("cannot become leader, trying again: %s", error)
+                told = str(error)
+            else:
+                failures = 0
+            pause = min(backoff(failures, rng=self._rng), self.timing.retry) if failures else self.timing.look
+            await asyncio.sleep(pause * (0.9 + 0.2 * self._rng.random()))
+
+    async def _step(self, sight: Sight) -> bool:
+        """Do what the last look asks for; whether we lead now."""
+        step = decide(sight, identity=self._identity, now=self._clock())
+        if step is Step.WAIT:
+            return False
+        before = sight.record or self._absent
+        self.former_until = before.renewed
+        await self._hold(before, published_to=before.published_to)
+        if step is Step.CREATE:
+            await asyncio.sleep(self.timing.doubt)
+            await self._hold(self.record, published_to=None)
+        return True
+
+    async def keep(self, published_to: Callable[[], float]) -> None:
+        """Renew until cancelled. Raises `LeadershipLost` when somebody else holds it, or it was not renewed in time."""
+        pause = self.timing.retry
+        while True:
+            await asyncio.sleep(max(0.0, min(pause, self._left())))
+            if self._left() <= 0:
+                raise LeadershipLost(f"the Lease could not be renewed for {self.timing.renew_deadline} s")
+            try:
+                async with asyncio.timeout(self._left()):
+                    await self._renew(published_to)
+            except LeadershipLost:
+                self._gone = True
+                raise
+            except (KubernetesError, TimeoutError) as error:
+                logger.warning("cannot renew the Lease, trying again: %s", error)
+                pause = self.timing.retry / 4
+            else:
+                pause = self.timing.retry
+
+    async def release(self, published_to: Callable[[], float]) -> None:
+        """Give the Lease back if it is ours still. Best effort: otherwise it runs out by itself."""
+        if self._gone or not self.record.version:
+            return
+        with suppress(KubernetesError, TimeoutError):
+            async with asyncio.timeout(self.timing.call):
+                try:
+                    await self._write_released(published_to)
+                except Conflict:
+                    await self._check_holder()
+                    await self._write_released(published_to)
+
+    async def _write_released(self, published_to: Callable[[], float]) -> None:
+        manifest = released(self.record, at=self._cluster.server_time(), published_to=self._published(published_to))
+        await self._request("PUT", self._path, manifest)
+
+    async def _renew(self, published_to: Callable[[], float]) -> None:
+        try:
+            await self._hold(self.record, published_to=self._published(published_to))
+        except NotFound as error:
+            raise LeadershipLost("somebody deleted the Lease") from error
+        except Conflict:
+            await self._check_holder()
+            await self._hold(self.record, published_to=self._published(published_to))
+
+    async def _hold(self, before: Record, *, published_to: float | None) -> None:
+        """Write that it is ours. What counts is when that was sent: others count from when they see it, later."""
+        sent = self._clock()
+        manifest = held(
+            before,
+            identity=self._identity,
+            at=self._cluster.server_time(),
+            timing=self.timing,
+            published_to=published_to,
+            counts=self._counts(),
+        )
+        if before.version:
+            self.record = await self._request("PUT", self._path, manifest)
+        else:
+            self.record = await self._request("POST", self._collection, manifest)
+        self._renewed = sent
+
+    async def _check_holder(self) -> None:
+        """After a conflict: an answer of ours that got lost, or somebody else's mark on the Lease, is no loss."""
+        found = await self._read()
+        if found is None or found.holder != self._identity or found.uid != self.record.uid:
+            raise LeadershipLost(f"the Lease is held by {found.holder or 'nobody'}" if found else "the Lease is gone")
+        self.record = found
+
+    async def _read(self) -> Record | None:
+        return await _read(self._cluster, self._path, timeout=self.timing.call)
+
+    async def _request(self, method: str, path: str, manifest: Manifest) -> Record:
+        answer = await self._cluster.client.request(method, path, body=manifest, timeout=self.timing.call)
+        return _record(answer)
+
+    def _published(self, published_to: Callable[[], float]) -> float | None:
+        """Never back: what a former leader published stays published. A time to come was no time of this server's."""
+        before = self.record.published_to or 0.0
+        return max(published_to(), before if before <= self._cluster.server_time() + 1 else 0.0) or None
+
+    def _left(self) -> float:
+        """Seconds until we have to stop, if we cannot renew before."""
+        return self._renewed + self.timing.renew_deadline - self._clock()

@@ -1,0 +1,199 @@
+"""Jobs and their Pods as last seen, and which of them changed. Fed by reflectors; asks nobody and decides nothing."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from events.jobs.observed import Job, Pod
+from k8s.api.wire import Names, number
+from k8s.reading.job import CONTROLLER_UID
+
+Key = tuple[str, str]
+"""Namespace and name of a Job."""
+DELETED_KEPT = 20
+"""Deleted Pods that a Job keeps."""
+
+
+class Contents:
+    """What the cache holds, and the rules for it.
+
+    Only Jobs with our finalizer, or runs of schedules that are still to get it, and only their Pods: those that ran
+    stay as last seen when they are deleted, for they are how the Job started and ended (a deadline deletes its Pods
+    before it fails the Job). The two watches are not in step: a Pod may come before its Job, so one of an unknown Job
+    waits in `early` until the Job watch has passed the Pod's version. By then the Job is known, or it is none of ours
+    any more. Nor is the Job watch in step with the answers to our own PATCHes.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: dict[Key, Job] = {}
+        self.changes: set[Key] = set()
+        self.news = asyncio.Event()
+        self._pods: dict[str, tuple[Pod, ...]] = {}
+        self._keys: dict[str, Key] = {}
+        self._early: defaultdict[str, dict[str, dict[str, tuple[Pod, int]]]] = defaultdict(dict)
+        self._released: defaultdict[str, dict[Key, int]] = defaultdict(dict)
+        self._passed: defaultdict[str, int] = defaultdict(int)
+
+    def pods(self, job_uid: str) -> list[Pod]:
+        return list(self._pods.get(job_uid, ()))
+
+    def put_job(self, job: Job) -> None:
+        """Newer than what is held: kept, or dropped when it is released. Older: ignored."""
+        key = (job.namespace, job.name)
+        known = self.jobs.get(key)
+        newest = number(known.version) if known else self._released[job.namespace].get(key, -1)
+        if number(job.version) <= newest:
+            return
+        kept = job.held or job.new_run
+        if known and (known.uid != job.uid or not kept):
+            self.drop_job(key)
+        if kept:
+            self._keep_job(key, job)
+
+    def assume(self, job: Job) -> None:
+        """The answer to our own PATCH: not if the watch has passed it, and what it released stays so."""
+        key = (job.namespace, job.name)
+        if number(job.version) <= self._passed[job.namespace] and key not in self.jobs:
+            return
+        self.put_job(job)
+        if not job.held:
+            self._released[job.namespace][key] = number(job.version)
+
+    def drop_job(self, key: Key) -> None:
+        job = self.jobs.pop(key)
+        self._keys.pop(job.uid, None)
+        self._pods.pop(job.uid, None)
+        self._tell(key)
+
+    def put_pod(self, pod: Pod, version: int) -> None:
+        key = self._keys.get(pod.job_uid)
+        if key is not None:
+            held = self._pods.get(pod.job_uid, ())
+            if pod not in held:
+                self._pods[pod.job_uid] = (*(one for one in held if one.uid != pod.uid), pod)
+                self._tell(key)
+        elif version > self._passed[pod.namespace]:
+            self._early[pod.namespace].setdefault(pod.job_uid, {})[pod.uid] = (pod, version)
+
+    def drop_pod(self, namespace: str, job_uid: str, uid: str) -> None:
+        self._early[namespace].get(job_uid, {}).pop(uid, None)
+        self._set_pods(job_uid, _without(self._pods.get(job_uid, ()), {uid}))
+
+    def keep_pods(self, namespace: str, listed: set[str]) -> None:
+        """Of this namespace's Pods only these are left."""
+        for (home, _), job in self.jobs.items():
+            if home == namespace and (held := self._pods.get(job.uid)):
+                self._set_pods(job.uid, _without(held, {one.uid for one in held} - listed))
+        for waiting in self._early[namespace].values():
+            for uid in waiting.keys() - listed:
+                del waiting[uid]
+
+    def jobs_passed(self, namespace: str, version: int) -> None:
+        """The Job watch of this namespace has told everything up to `version`: what waited for that is over."""
+        self._passed[namespace] = max(version, self._passed[namespace])
+        # In order of arrival, which is nearly that of versions: looking at the first is enough, and costs nothing.
+        early = self._early[namespace]
+        while early:
+            uid, waiting = next(iter(early.items()))
+            if any(since > version for _, since in waiting.values()):
+                break
+            del early[uid]
+        released = self._released[namespace]
+        while released and next(iter(released.values())) <= version:
+            del released[next(iter(released))]
+
+    def _keep_job(self, key: Key, job: Job) -> None:
+        # One tuple for all who keep something of this Job.
+        key = self._keys.setdefault(job.uid, key)
+        self.jobs[key] = job
+        if early := self._early[job.namespace].pop(job.uid, None):
+            self._pods[job.uid] = tuple(pod for pod, _ in early.values())
+        self._tell(key)
+
+    def _set_pods(self, job_uid: str, left: tuple[Pod, ...]) -> None:
+        if left == self._pods.get(job_uid, ()):
+            return
+        if left:
+            self._pods[job_uid] = left
+        else:
+            del self._pods[job_uid]
+        self._tell(self._keys[job_uid])
+
+    def _tell(self, key: Key) -> None:
+        self.changes.add(key)
+        self.news.set()
+
+
+def _without(pods: Sequence[Pod], gone: set[str]) -> tuple[Pod, ...]:
+    """What is left when these are deleted: the others, and the last of the deleted ones that ran, marked as such."""
+    marked = [replace(one, deleted=_end(one)) if one.uid in gone else one for one in pods if _stays(one, gone)]
+    ran = [one.uid for one in marked if one.deleted is not None and one.started is not None]
+    surplus = set(ran[:-DELETED_KEPT])
+    return tuple(one for one in marked if one.uid not in surplus)
+
+
+def _stays(pod: Pod, gone: set[str]) -> bool:
+    return pod.uid not in gone or pod.started is not None
+
+
+def _end(pod: Pod) -> float | None:
+    """When it went, as far as it was seen."""
+    return next((time for time in (pod.deleted, pod.finished, pod.started) if time is not None), None)
+
+
+class JobFeed:
+    """The sink of one namespace's Jobs."""
+
+    def __init__(self, contents: Contents, namespace: str) -> None:
+        self._contents = contents
+        self._namespace = namespace
+
+    def replaced(self, objects: Sequence[tuple[Job, int]], *, version: int) -> None:
+        listed = {job.name for job, _ in objects}
+        for job, _ in objects:
+            self._contents.put_job(job)
+        jobs = self._contents.jobs
+        for key in [key for key in jobs if key[0] == self._namespace and key[1] not in listed]:
+            self._drop(key, version)
+        self._contents.jobs_passed(self._namespace, version)
+
+    def changed(self, one: Job, version: int) -> None:
+        self._contents.put_job(one)
+
+    def removed(self, names: Names, version: int) -> None:
+        key = (self._namespace, names.name)
+        known = self._contents.jobs.get(key)
+        if known is not None and known.uid == names.uid:
+            self._drop(key, version)
+
+    def passed(self, version: int) -> None:
+        self._contents.jobs_passed(self._namespace, version)
+
+    def _drop(self, key: Key, version: int) -> None:
+        # What our own PATCH answered may be newer than what is told here.
+        if number(self._contents.jobs[key].version) <= version:
+            self._contents.drop_job(key)
+
+
+class PodFeed:
+    """The sink of one namespace's Pods."""
+
+    def __init__(self, contents: Contents, namespace: str) -> None:
+        self._contents = contents
+        self._namespace = namespace
+
+    def replaced(self, objects: Sequence[tuple[Pod, int]], *, version: int) -> None:
+        for pod, its_version in objects:
+            self._contents.put_pod(pod, its_version)
+        self._contents.keep_pods(self._namespace, {pod.uid for pod, _ in objects})
+
+    def changed(self, one: Pod, version: int) -> None:
+        self._contents.put_pod(one, version)
+
+    def removed(self, names: Names, version: int) -> None:
+        self._contents.drop_pod(self._namespace, (names.labels or {}).get(CONTROLLER_UID, ""), names.uid)
+
+    def passed(self, version: int) -> None:
+        """Nothing waits for Pods."""

@@ -1,0 +1,270 @@
+"""Keeps a sink in step with one resource of one namespace: list, watch, resume, list again. Holds no objects itself."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from msgspec import Raw
+
+from k8s.api.client import Client
+from k8s.api.clock import backoff, boottime
+from k8s.api.wire import Names, WatchEvent, decode_event, decode_names, decode_page, number
+from k8s.base import Expired, KubernetesError, Malformed, Unavailable
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+
+_POISON_REMEMBERED = 1000
+LAG_SECONDS = 5.0
+"""A watch that comes back after more silence than this may be told what it missed piece by piece: for so long, what it
+says is not taken for being in step."""
+
+
+class Sink(Protocol[T_contra]):
+    """Where objects go, each with its resourceVersion as a number."""
+
+    def replaced(self, objects: Sequence[tuple[T_contra, int]], *, version: int) -> None:
+        """These are all there were at `version`; what is not among them is gone."""
+        ...
+
+    def changed(self, one: T_contra, version: int) -> None: ...
+
+    def removed(self, names: Names, version: int) -> None:
+        """Deleted, or no longer readable."""
+        ...
+
+    def passed(self, version: int) -> None:
+        """All changes up to this version have been told."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchTiming:
+    """Seconds.
+
+    `silence`: without a byte the watch counts as dead (bookmarks come about once a minute). `session`: how long one
+    watch is asked to last, a fifth of it random. `idle`: one that ends sooner without an event is a failure.
+    """
+
+    silence: float = 120.0
+    session: float = 300.0
+    idle: float = 1.0
+
+
+class Reflector(Generic[T]):
+    """One resource (`path` names its collection) under one label selector. `parse` raises `Malformed`.
+
+    `seen` is the API server's time, epoch seconds, of the last sign of life: the list's request, or an event or
+    bookmark received while in step. Everything before it has been told to the sink, but for what was on its way just
+    then. `quiet` is how long ago any sign of life was. `problem` says why it is behind, None when it is not. `errors`
+    counts objects that make no sense, `relists` the lists after the first.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        path: str,
+        selector: str,
+        parse: Callable[[Raw], T],
+        sink: Sink[T],
+        timing: WatchTiming,
+        rng: random.Random,
+    ) -> None:
+        self._client = client
+        self._path = path
+        self._selector = selector
+        self._parse = parse
+        self._sink = sink
+        self._timing = timing
+        self._rng = rng
+        self._version = ""
+        self._attempt = 0
+        self._fruitless = 0
+        self._asked = 0
+        self._answered = -1
+        self._round = asyncio.Event()
+        self._watching: asyncio.Timeout | None = None
+        self._poison: set[tuple[str, str]] = set()
+        self._seen_at = boottime()
+        self._in_step_at = 0.0
+        self.seen = 0.0
+        self.problem: str | None = "not listed yet"
+        self.errors = 0
+        self.relists = 0
+
+    @property
+    def quiet(self) -> float:
+        return boottime() - self._seen_at
+
+    async def run(self) -> None:
+        """List and watch, for ever."""
+        while True:
+            asked = self._asked
+            try:
+                await self._list()
+            except KubernetesError as error:
+                await self._pause(error)
+                continue
+            self._listed(asked)
+            if asked == self._asked:
+                # Ends early only when `resync` reschedules it.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(None) as self._watching:
+                        await self._follow()
+                self._watching = None
+            self.relists += 1
+
+    async def synced(self) -> None:
+        """Wait for the first list."""
+        while self._answered < 0:
+            await self._round.wait()
+
+    async def resync(self) -> None:
+        """List anew, now, and wait for it: on return the sink knows all that was there at the call."""
+        self._asked += 1
+        mine = self._asked
+        if self._watching is not None:
+            self._watching.reschedule(asyncio.get_running_loop().time())
+            self._watching = None
+        while self._answered < mine:
+            await self._round.wait()
+
+    def _listed(self, asked: int) -> None:
+        self._answered = asked
+        done, self._round = self._round, asyncio.Event()
+        done.set()
+
+    async def _follow(self) -> None:
+        """Watch, one connection after another, until only a new list helps."""
+        while True:
+            begun, version = boottime(), self._version
+            try:
+                await self._watch(version)
+                if version == self._version and boottime() - begun < self._timing.idle:
+                    raise Unavailable("the watch ended at once")
+            except Expired:
+                logger.info("version %s of %s is too old, listing again", version, self._path)
+                await self._doubt()
+                return
+            except Unavailable as error:
+                await self._pause(error)
+            except KubernetesError as error:
+                await self._pause(error)
+                return
+
+    async def _doubt(self) -> None:
+        """Before listing because a version was too old: at once, but not while lists lead to nothing else."""
+        self._fruitless += 1
+        if self._fruitless > 1:
+            await asyncio.sleep(backoff(self._fruitless - 1, rng=self._rng))
+
+    async def _list(self) -> None:
+        """Page after page of one consistent state. Raises `Expired` when that state was compacted meanwhile."""
+        asked, asked_at = self._client.server_time(), boottime()
+        params = {"labelSelector": self._selector, "limit": "500"}
+        found: list[tuple[T, int]] = []
+        while True:
+            answer = await self._client.request("GET", self._path, params=params)
+            page = decode_page(answer)
+            found += self._readable(page.items or [])
+            if not page.metadata.continue_:
+                break
+            params["continue"] = page.metadata.continue_
+        self._version = page.metadata.resource_version
+        self._sink.replaced(found, version=number(self._version))
+        self._alive(asked, asked_at)
+
+    async def _watch(self, version: str) -> None:
+        """One connection from `version` on, until it ends."""
+        session = self._timing.session * (0.8 + 0.2 * self._rng.random())
+        params = {
+            "watch": "1",
+            "labelSelector": self._selector,
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(max(1, round(session))),
+        }
+        rest = b""
+        async with self._client.stream(self._path, params=params, silence=self._timing.silence) as pieces:
+            self._answered_well()  # but no sign of life: nothing has been told yet
+            if self.quiet > LAG_SECONDS:
+                self._in_step_at = boottime() + LAG_SECONDS
+            async for piece in pieces:
+                *lines, rest = (rest + piece).split(b"\n")
+                self._take(lines)
+
+    def _take(self, lines: list[bytes]) -> None:
+        for line in filter(bytes.strip, lines):
+            self._event(line)
+        if not lines:
+            return
+        # Not before the last of them: the sink has seen all that came together.
+        now = boottime()
+        self._alive(self._client.server_time() if now >= self._in_step_at else self.seen, now)
+
+    def _event(self, line: bytes) -> None:
+        try:
+            event = decode_event(line)
+        except Malformed:
+            self.errors += 1
+            raise
+        self._fruitless = 0
+        names = decode_names(event.object)
+        if event.type != "BOOKMARK":
+            self._tell(event, names)
+        if names.resource_version:
+            self._version = names.resource_version
+            self._sink.passed(number(self._version))
+
+    def _tell(self, event: WatchEvent, names: Names) -> None:
+        version = number(names.resource_version)
+        one = None if event.type == "DELETED" else self._parsed(event.object)
+        if one is None:
+            self._sink.removed(names, version)
+        else:
+            self._sink.changed(one, version)
+
+    def _readable(self, items: list[Raw]) -> Iterator[tuple[T, int]]:
+        for raw in items:
+            if (one := self._parsed(raw)) is not None:
+                yield one, number(decode_names(raw).resource_version)
+
+    def _parsed(self, raw: Raw) -> T | None:
+        """The object, or None for one that makes no sense: counted, logged once a version, and never in the way."""
+        try:
+            return self._parse(raw)
+        except Malformed as error:
+            self.errors += 1
+            names = decode_names(raw)
+            if (names.uid, names.resource_version) not in self._poison:
+                if len(self._poison) >= _POISON_REMEMBERED:
+                    self._poison.clear()
+                self._poison.add((names.uid, names.resource_version))
+                logger.warning("%s/%s is left out: %s", names.namespace, names.name, error)
+            return None
+
+    def _alive(self, server_time: float, at: float) -> None:
+        self.seen = server_time
+        self._seen_at = at
+        self._attempt = 0
+        self._answered_well()
+
+    def _answered_well(self) -> None:
+        if self.problem is not None:
+            logger.info("following %s", self._path)
+        self.problem = None
+
+    async def _pause(self, error: KubernetesError) -> None:
+        self._attempt += 1
+        if self.problem != str(error):
+            logger.warning("cannot follow %s, trying again: %s", self._path, error)
+        self.problem = str(error)
+        retry_after = error.retry_after if isinstance(error, Unavailable) else None
+        await asyncio.sleep(backoff(self._attempt, retry_after=retry_after, rng=self._rng))

@@ -1,0 +1,85 @@
+"""CronJobs that carry our finalizer as last seen, and which of them changed. Fed by reflectors; decides nothing."""
+
+import asyncio
+from collections.abc import Sequence
+
+from events.jobs.observed import Schedule
+from k8s.api.wire import Names, number
+
+Key = tuple[str, str]
+"""Namespace and name of a CronJob."""
+
+
+class ScheduleCache:
+    """Reading never waits; the objects never change."""
+
+    def __init__(self) -> None:
+        self._held: dict[Key, Schedule] = {}
+        self._changes: set[Key] = set()
+        self._news = asyncio.Event()
+
+    def all(self) -> Sequence[Schedule]:
+        return list(self._held.values())
+
+    def get(self, key: Key) -> Schedule | None:
+        return self._held.get(key)
+
+    async def changed(self) -> set[Key]:
+        """Those that changed or left since the last call; waits for at least one. One caller only."""
+        await self._news.wait()
+        self._news.clear()
+        changes, self._changes = self._changes, set()
+        return changes
+
+    def assume(self, schedule: Schedule) -> None:
+        """Take in the answer to our own PATCH before the watch brings it, unless something newer is here."""
+        # One that the watch has taken away meanwhile must not come back.
+        if (schedule.namespace, schedule.name) in self._held:
+            self.put(schedule)
+
+    def put(self, schedule: Schedule) -> None:
+        """Newer than what is held: kept, or dropped when it is released. Older: ignored."""
+        key = (schedule.namespace, schedule.name)
+        known = self._held.get(key)
+        if known is not None and number(schedule.version) <= number(known.version):
+            return
+        if schedule.held:
+            self._held[key] = schedule
+            self._tell(key)
+        elif known is not None:
+            self.drop(key)
+
+    def drop(self, key: Key) -> None:
+        del self._held[key]
+        self._tell(key)
+
+    def _tell(self, key: Key) -> None:
+        self._changes.add(key)
+        self._news.set()
+
+
+class ScheduleFeed:
+    """The sink of one namespace's CronJobs."""
+
+    def __init__(self, cache: ScheduleCache, namespace: str) -> None:
+        self._cache = cache
+        self._namespace = namespace
+
+    def replaced(self, objects: Sequence[tuple[Schedule, int]], *, version: int) -> None:
+        listed = {schedule.name for schedule, _ in objects}
+        for schedule, _ in objects:
+            self._cache.put(schedule)
+        for schedule in self._cache.all():
+            if schedule.namespace == self._namespace and schedule.name not in listed:
+                self._cache.drop((schedule.namespace, schedule.name))
+
+    def changed(self, one: Schedule, version: int) -> None:
+        self._cache.put(one)
+
+    def removed(self, names: Names, version: int) -> None:
+        known = self._cache.get((self._namespace, names.name))
+        if known is not None and known.uid == names.uid:
+            self._cache.drop((self._namespace, names.name))
+
+    def passed(self, version: int) -> None:
+        """Nothing waits for CronJobs."""

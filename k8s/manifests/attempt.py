@@ -1,0 +1,83 @@
+"""From the Job of an attempt that failed to the Job of the next one. Pure: sends and reads nothing."""
+
+import copy
+
+from msgspec.structs import replace
+
+from events.cloudevent.timestamp import format_epoch
+from events.jobs.attempts import attempt_name, written_time
+from events.jobs.observed import Job
+from events.jobs.queueing import read_queueing
+from events.names import FINALIZER, QUEUED_AT_CREATION, Annotation, Payload
+from k8s.base import Manifest
+from k8s.manifests.pod import EVENT_VOLUME
+
+_NOT_AGAIN = (
+    Annotation.VERDICT,
+    Annotation.RELEASED,
+    Annotation.SUSPENDED_BY,
+    Annotation.DEPENDENCIES,
+    Annotation.PAYLOAD,
+)
+_OF_ONE_JOB = frozenset(
+    {"controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"}
+)
+"""Labels that Kubernetes put on the pod template: they name the one Job."""
+
+
+def next_attempt(manifest: Manifest, job: Job, *, at: float) -> Manifest:
+    """The Job of the attempt after `job`, whose whole manifest is given: not before `at` (epoch seconds), queued.
+
+    One whose event is in a Secret is pending until its own is there.
+    """
+    name = attempt_name(job, job.attempt + 1)
+    given, spec = manifest["metadata"], copy.deepcopy(manifest["spec"])
+    for field in ("selector", "ttlSecondsAfterFinished"):
+        spec.pop(field, None)
+    _free_template(spec["template"])
+    secret = _payload(spec["template"]["spec"])
+    notes = {key: value for key, value in given["annotations"].items() if key not in _NOT_AGAIN}
+    asked = replace(read_queueing(notes.get(Annotation.QUEUEING)), dependencies=(), run_at=written_time(at))
+    notes |= {
+        Annotation.ATTEMPT: str(job.attempt + 1),
+        Annotation.ACCEPTED: format_epoch(job.created if job.accepted is None else job.accepted),
+        Annotation.QUEUED: QUEUED_AT_CREATION,
+        Annotation.QUEUEING: asked.to_annotation() or "",
+    }
+    if secret is not None:
+        secret["secretName"] = name
+        notes[Annotation.PAYLOAD] = Payload.PENDING
+    labels = {key: value for key, value in given["labels"].items() if key not in _OF_ONE_JOB}
+    metadata = {"name": name, "namespace": given["namespace"], "labels": labels, "annotations": notes}
+    if owners := [_not_controlled(one) for one in given.get("ownerReferences") or () if one["kind"] == "CronJob"]:
+        metadata["ownerReferences"] = owners
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {**metadata, "finalizers": [FINALIZER]},
+        "spec": {**spec, "suspend": True},
+    }
+
+
+def payload_secret(manifest: Manifest) -> str | None:
+    """Name of the Secret with its event; None where that is on the Job itself."""
+    secret = _payload(manifest["spec"]["template"]["spec"])
+    return None if secret is None else str(secret["secretName"])
+
+
+def _not_controlled(owner: Manifest) -> Manifest:
+    """It goes with its schedule, whose controller would take it for a run that it has not made."""
+    return {name: value for name, value in owner.items() if name != "blockOwnerDeletion"} | {"controller": False}
+
+
+def _payload(pod: Manifest) -> Manifest | None:
+    volumes = pod.get("volumes") or ()
+    found = next((one.get("secret") for one in volumes if one["name"] == EVENT_VOLUME), None)
+    return found if isinstance(found, dict) else None
+
+
+def _free_template(template: Manifest) -> None:
+    labels = template.get("metadata", {}).get("labels")
+    if labels:
+        template["metadata"]["labels"] = {key: value for key, value in labels.items() if key not in _OF_ONE_JOB}
+    template.get("metadata", {}).pop("creationTimestamp", None)

@@ -1,0 +1,93 @@
+"""From a request with a schedule to the CronJob whose Jobs run it. Pure: sends and reads nothing."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from events.identity import request_label
+from events.jobs.observed import Job
+from events.names import FINALIZER, NEW_RUN, QUEUED_AT_CREATION, Annotation, Label
+from events.request.request import Request
+from k8s.base import Manifest
+from k8s.manifests.job import ManifestOptions, Rendered, render, ungoverned
+
+HISTORY = 1000
+"""Finished Jobs that Kubernetes leaves alone: what becomes of them is for their TTL to say."""
+_RUN_FIELDS = {"JOBRELAY_JOB_ID": Annotation.ID, "JOBRELAY_SCHEDULED_FOR": Annotation.RUN}
+"""Variables of every run, and the annotations of its pods that they come from."""
+
+
+def render_schedule(
+    request: Request, *, options: ManifestOptions, reply_to: str | None = None, trace: Mapping[str, str] | None = None
+) -> Rendered:
+    """The CronJob of this request, the same for the same arguments, which are those of `render`.
+
+    Its Jobs come suspended, and wait to be adopted: see `adoption`.
+    """
+    rendered = render(request, options=replace(options, governs=ungoverned), reply_to=reply_to, trace=trace)
+    asked, job = request.request, rendered.job
+    metadata, spec = job["metadata"], job["spec"]
+    labels = _of_runs(metadata["labels"])
+    spec["template"]["metadata"]["labels"] = labels
+    _name_run(spec["template"]["spec"], labels)
+    template = {"labels": labels, "annotations": {**metadata["annotations"], Annotation.RUN: NEW_RUN}}
+    bound: dict[str, str] = {} if asked.max_runs is None else {Annotation.MAX_RUNS: str(asked.max_runs)}
+    cron_job: Manifest = {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {**metadata, "annotations": {**metadata["annotations"], **bound}},
+        "spec": {
+            "schedule": asked.schedule,
+            "concurrencyPolicy": asked.concurrency_policy or "Allow",
+            "successfulJobsHistoryLimit": HISTORY,
+            "failedJobsHistoryLimit": HISTORY,
+            "jobTemplate": {"metadata": template, "spec": {**spec, "suspend": True}},
+        },
+    }
+    if asked.time_zone is not None:
+        cron_job["spec"]["timeZone"] = asked.time_zone
+    return replace(rendered, job=cron_job)
+
+
+def adoption(run: Job, *, request_id: str, time: str, released: str | None) -> Manifest:
+    """A patch that turns a Job that Kubernetes made for a schedule into a request, if nobody has changed it since.
+
+    `released`: it runs from then on (RFC 3339); None: it waits for admission.
+    """
+    labels = {Label.REQUEST: request_label(request_id)}
+    named = {Annotation.ID: request_id, Annotation.RUN: time}
+    place = {Annotation.QUEUED: QUEUED_AT_CREATION} if released is None else {Annotation.RELEASED: released}
+    spec: Manifest = {}
+    if run.suspend and run.start_time is None:
+        # Only as long as it has never run may labels and annotations of its pods still change.
+        spec["template"] = {"metadata": {"labels": labels, "annotations": named}}
+    if released is not None:
+        spec["suspend"] = False
+    return {
+        "metadata": {
+            "resourceVersion": run.version,
+            "finalizers": [FINALIZER],
+            "labels": labels,
+            "annotations": {**named, **place},
+        },
+        "spec": spec,
+    }
+
+
+def _of_runs(labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels that all runs share: which request one is, only its adoption says."""
+    return {Label.SCHEDULE if name == Label.REQUEST else name: value for name, value in labels.items()}
+
+
+def _name_run(pod: Manifest, labels: Mapping[str, str]) -> None:
+    """Have each pod learn from its annotations which run it is, and count all runs in spreading over the nodes."""
+    for container in pod["containers"]:
+        others = [one for one in container["env"] if one["name"] not in _RUN_FIELDS]
+        container["env"] = [*(_variable(name, note) for name, note in _RUN_FIELDS.items()), *others]
+    for constraint in pod["topologySpreadConstraints"]:
+        if constraint["labelSelector"] == {"matchLabels": {Label.REQUEST: labels[Label.SCHEDULE]}}:
+            constraint["labelSelector"] = {"matchLabels": {Label.SCHEDULE: labels[Label.SCHEDULE]}}
+
+
+def _variable(name: str, note: str) -> dict[str, Any]:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{note}']"}}}

@@ -1,0 +1,266 @@
+"""From a Job's or Pod's JSON to what we hold of it: a partial decode that skips what we do not use. Judges nothing."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from events.cloudevent.timestamp import parse_epoch
+from events.jobs import observed
+from events.names import FINALIZER, FORMAT_VERSION, Annotation, Label
+from k8s.base import Malformed
+from k8s.kueue import in_kueue
+from k8s.reading.metadata import Metadata, Wire, epoch, integer, shared
+
+CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
+"""Label of every Pod of a Job: the Job's uid."""
+COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
+MAIN = "main"
+"""Our one container. A function's Pods may have others: then the one in `DEFAULT_CONTAINER` counts, else the first."""
+DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+"""Annotation of Pods, known to kubectl too."""
+SCHEDULED_TIMESTAMP = "batch.kubernetes.io/cronjob-scheduled-timestamp"
+"""Annotation of Jobs that Kubernetes made for a CronJob; one that somebody made from it by hand has none."""
+
+
+class Owner(Wire):
+    kind: str
+    name: str
+    uid: str
+
+
+class JobMetadata(Metadata):
+    owner_references: list[Owner] | None = None
+
+
+class JobSpec(Wire):
+    suspend: bool = False
+    parallelism: int = 1
+    completions: int | None = None
+    backoff_limit: int = 6
+    backoff_limit_per_index: int | None = None
+    completion_mode: str = "NonIndexed"
+
+
+class JobCondition(Wire):
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_transition_time: datetime | None = None
+
+
+class JobStatus(Wire):
+    active: int = 0
+    ready: int | None = None
+    succeeded: int = 0
+    failed: int = 0
+    terminating: int | None = None
+    failed_indexes: str | None = None
+    start_time: datetime | None = None
+    completion_time: datetime | None = None
+    conditions: list[JobCondition] | None = None
+
+
+class WireJob(Wire):
+    metadata: JobMetadata
+    spec: JobSpec
+    status: JobStatus = msgspec.field(default_factory=JobStatus)
+
+
+class Waiting(Wire):
+    reason: str | None = None
+    message: str | None = None
+
+
+class Running(Wire):
+    started_at: datetime | None = None
+
+
+class Terminated(Wire):
+    exit_code: int
+    signal: int | None = None
+    reason: str | None = None
+    message: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class ContainerState(Wire):
+    waiting: Waiting | None = None
+    running: Running | None = None
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(Wire):
+    name: str
+    state: ContainerState = msgspec.field(default_factory=ContainerState)
+
+
+class PodSpec(Wire):
+    node_name: str | None = None
+
+
+class PodStatus(Wire):
+    phase: str = "Pending"
+    reason: str | None = None
+    message: str | None = None
+    conditions: list[JobCondition] | None = None
+    container_statuses: list[ContainerStatus] | None = None
+
+
+class WirePod(Wire):
+    metadata: Metadata
+    spec: PodSpec = msgspec.field(default_factory=PodSpec)
+    status: PodStatus = msgspec.field(default_factory=PodStatus)
+
+
+_JOB = msgspec.json.Decoder(WireJob)
+_POD = msgspec.json.Decoder(WirePod)
+
+
+def parse_job(raw: bytes | Raw) -> observed.Job:
+    """A Job's JSON (batch/v1). Raises `Malformed`; annotations that make no sense count as absent."""
+    try:
+        return _job(_JOB.decode(raw))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"no Job: {error}"[:256]) from error
+
+
+def parse_pod(raw: bytes | Raw) -> observed.Pod:
+    """A Pod's JSON (v1). Raises `Malformed`."""
+    try:
+        return _pod(_POD.decode(raw))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"no Pod: {error}"[:256]) from error
+
+
+def job_of(manifest: dict[str, Any]) -> observed.Job:
+    """The same from an object that is already a dict. Raises `Malformed`."""
+    return parse_job(msgspec.json.encode(manifest))
+
+
+def is_newer(manifest: dict[str, Any]) -> bool:
+    """Whether a newer version of jobrelay wrote this Job, whatever else it may be: as `observed.Job.newer`."""
+    notes = manifest["metadata"].get("annotations") or {}
+    return (integer(notes.get(Annotation.VERSION)) or 0) > FORMAT_VERSION
+
+
+def _job(wire: WireJob) -> observed.Job:
+    meta, spec, status = wire.metadata, wire.spec, wire.status
+    notes = meta.annotations or {}
+    owner = next((one for one in meta.owner_references or () if one.kind == "CronJob"), None)
+    return observed.Job(
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+        version=meta.resource_version,
+        created=epoch(meta.creation_timestamp) or 0.0,
+        deleted=epoch(meta.deletion_timestamp),
+        held=FINALIZER in (meta.finalizers or ()),
+        format=integer(notes.get(Annotation.VERSION)) or 0,
+        request_id=notes.get(Annotation.ID, ""),
+        source=shared(notes.get(Annotation.SOURCE)) or "",
+        service=shared((meta.labels or {}).get(Label.NAME)),
+        context=notes.get(Annotation.CONTEXT, ""),
+        tags=notes.get(Annotation.TAGS),
+        metadata=notes.get(Annotation.METADATA),
+        reply_to=shared(notes.get(Annotation.REPLY_TO)),
+        broker=shared(notes.get(Annotation.BROKER)),
+        ttl=integer(notes.get(Annotation.TTL)),
+        start_timeout=integer(notes.get(Annotation.START_TIMEOUT)),
+        timeout=integer(notes.get(Annotation.TIMEOUT)),
+        payload=shared(notes.get(Annotation.PAYLOAD)),
+        released=notes.get(Annotation.RELEASED),
+        suspended_by=notes.get(Annotation.SUSPENDED_BY),
+        verdict=notes.get(Annotation.VERDICT),
+        queueing=shared(notes.get(Annotation.QUEUEING)),
+        queued=shared(notes.get(Annotation.QUEUED)),
+        dependencies=notes.get(Annotation.DEPENDENCIES),
+        retry=shared(notes.get(Annotation.RETRY)),
+        attempt=max(1, integer(notes.get(Annotation.ATTEMPT)) or 1),
+        accepted=_moment(notes.get(Annotation.ACCEPTED)),
+        failover=Annotation.FAILOVER in notes,
+        kueue=in_kueue(meta.labels or {}),
+        run=notes.get(Annotation.RUN),
+        scheduled_at=_moment(notes.get(SCHEDULED_TIMESTAMP)),
+        schedule=shared(owner.name) if owner else None,
+        schedule_uid=shared(owner.uid) if owner else None,
+        suspend=spec.suspend,
+        parallelism=spec.parallelism,
+        completions=spec.completions,
+        backoff_limit=spec.backoff_limit,
+        backoff_limit_per_index=spec.backoff_limit_per_index,
+        indexed=spec.completion_mode == "Indexed",
+        active=status.active,
+        ready=status.ready or 0,
+        succeeded=status.succeeded,
+        failed=status.failed,
+        terminating=status.terminating or 0,
+        failed_indexes=status.failed_indexes or None,
+        start_time=epoch(status.start_time),
+        completion_time=epoch(status.completion_time),
+        conditions=tuple(_condition(one) for one in status.conditions or ()),
+    )
+
+
+def _moment(text: str | None) -> float | None:
+    try:
+        return None if text is None else parse_epoch(text)
+    except ValueError:
+        return None
+
+
+def _condition(wire: JobCondition) -> observed.Condition:
+    return observed.Condition(
+        type=wire.type,
+        status=wire.status == "True",
+        reason=wire.reason,
+        message=wire.message,
+        at=epoch(wire.last_transition_time) or 0.0,
+    )
+
+
+def _pod(wire: WirePod) -> observed.Pod:
+    meta, status = wire.metadata, wire.status
+    statuses = status.container_statuses or []
+    main = _main(statuses, (meta.annotations or {}).get(DEFAULT_CONTAINER, MAIN))
+    state = main.state if main else ContainerState()
+    waiting, ended = state.waiting or Waiting(), state.terminated
+    unscheduled = next((one for one in status.conditions or () if _is_unscheduled(one)), None)
+    running_since = state.running.started_at if state.running else None
+    return observed.Pod(
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+        job_uid=(meta.labels or {}).get(CONTROLLER_UID, ""),
+        node=shared(wire.spec.node_name),
+        created=epoch(meta.creation_timestamp) or 0.0,
+        deleted=epoch(meta.deletion_timestamp),
+        phase=status.phase,
+        container=shared(main.name) if main and len(statuses) > 1 else None,
+        index=integer((meta.annotations or {}).get(COMPLETION_INDEX)),
+        scheduled_reason=shared(unscheduled.reason) if unscheduled else None,
+        scheduled_message=unscheduled.message if unscheduled else None,
+        waiting_reason=shared(waiting.reason),
+        waiting_message=waiting.message,
+        started=epoch(ended.started_at if ended else running_since),
+        finished=epoch(ended.finished_at) if ended else None,
+        exit_code=ended.exit_code if ended else None,
+        signal=ended.signal if ended else None,
+        # The Pod's own reason (Evicted, DeadlineExceeded) says more than the container's Error that it led to.
+        reason=shared(status.reason or (ended.reason if ended else None)),
+        message=(ended.message if ended else None) or status.message,
+    )
+
+
+def _is_unscheduled(condition: JobCondition) -> bool:
+    return condition.type == "PodScheduled" and condition.status == "False"
+
+
+def _main(statuses: list[ContainerStatus], name: str) -> ContainerStatus | None:
+    for one in statuses:
+        if one.name == name:
+            return one
+    return statuses[0] if statuses else None

@@ -1,0 +1,62 @@
+"""Reads what `metrics.k8s.io` answers about pods, and Events about Jobs. Sends no request."""
+
+from typing import Any
+
+import msgspec
+
+from events.cloudevent.timestamp import parse_epoch
+from events.jobs.usage import PodUsage
+from events.lifecycle.podless import Notice
+from k8s.base import Malformed
+from k8s.reading.quantity import parse
+
+
+class _Metadata(msgspec.Struct, gc=False):
+    name: str
+
+
+class _Amounts(msgspec.Struct, gc=False):
+    cpu: str = "0"
+    memory: str = "0"
+
+
+class _Container(msgspec.Struct):
+    usage: _Amounts
+
+
+class _PodMetrics(msgspec.Struct):
+    metadata: _Metadata
+    timestamp: str
+    containers: list[_Container]
+
+
+class _List(msgspec.Struct):
+    items: list[_PodMetrics] | None = None
+
+
+def parse_pod_metrics(answer: bytes) -> list[PodUsage]:
+    """A PodMetricsList as numbers. Raises `Malformed`."""
+    try:
+        found = msgspec.json.decode(answer, type=_List)
+        return [_usage(one) for one in found.items or ()]
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise Malformed(f"the answer is no PodMetricsList: {error}"[:256]) from error
+
+
+def _usage(pod: _PodMetrics) -> PodUsage:
+    return PodUsage(
+        name=pod.metadata.name,
+        at=parse_epoch(pod.timestamp),
+        cpu=float(sum(parse(one.usage.cpu) for one in pod.containers)),
+        memory=int(sum(parse(one.usage.memory) for one in pod.containers)),
+    )
+
+
+def parse_notice(event: dict[str, Any]) -> Notice | None:
+    """An Event (v1) about a Job; None for one without message or time."""
+    first = event.get("firstTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp")
+    last = event.get("lastTimestamp") or (event.get("series") or {}).get("lastObservedTime") or first
+    try:
+        return Notice(message=str(event["message"]), first=parse_epoch(first), last=parse_epoch(last))
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,125 @@
+"""What answers of a real API server mean, from recorded ones and from what stands in front of servers."""
+
+import json
+from typing import Any
+
+import pytest
+
+from k8s.api.answers import failure
+from k8s.base import Conflict, Expired, KubernetesError, NotFound, QuotaExceeded, Refused, Unavailable
+from tests.k8s.server import status
+from tests.paths import TRACES
+
+
+def recorded(scenario: str) -> list[KubernetesError]:
+    """The errors that all failed answers of a recorded scenario stand for."""
+    steps: list[Any] = json.loads((TRACES / f"{scenario}.json").read_text())["steps"]
+    return [
+        failure(
+            step["request"]["method"],
+            step["response"]["status"],
+            headers={},
+            body=json.dumps(step["response"]["body"]).encode(),
+        )
+        for step in steps
+        if step["response"]["status"] >= 400
+    ]
+
+
+def made(code: int, body: object, *, method: str = "GET", headers: dict[str, str] | None = None) -> KubernetesError:
+    raw = body if isinstance(body, str) else json.dumps(body)
+    return failure(method, code, headers=headers or {}, body=raw.encode())
+
+
+def test_recorded_authentication_and_rbac_errors_are_not_the_requests_fault() -> None:
+    assert [type(error) for error in recorded("auth-errors")] == [Unavailable] * 4
+
+
+def test_recorded_terminating_namespace_is_unavailable() -> None:
+    (error,) = recorded("namespace-terminating")
+    assert isinstance(error, Unavailable)
+    assert "because it is being terminated" in str(error)
+
+
+def test_recorded_quota_error_may_pass_later() -> None:
+    (error,) = recorded("quota-exceeded")
+    assert isinstance(error, QuotaExceeded)
+
+
+def test_recorded_second_create_is_a_conflict() -> None:
+    (error,) = recorded("create-twice-conflicts")
+    assert isinstance(error, Conflict)
+
+
+def test_recorded_lease_answers_are_not_found_taken_and_stale() -> None:
+    assert [type(error) for error in recorded("lease")] == [NotFound, Conflict, Conflict]
+
+
+def test_recorded_invalid_objects_are_refused_with_their_causes() -> None:
+    errors = recorded("create-invalid")
+    refused = [error for error in errors if isinstance(error, Refused)]
+    assert [type(error) for error in errors if error not in refused] == [Unavailable], "only the missing namespace"
+    assert {error.status for error in refused} == {400, 422}
+    fields = {field for error in refused for field, _ in error.causes}
+    assert {"metadata.name", "spec.backoffLimit", "spec.template.spec.containers[0].image"} <= fields
+
+
+def test_error_text_is_cut_at_256_characters_on_one_line() -> None:
+    assert all(len(str(error)) <= 256 and "\n" not in str(error) for error in recorded("create-invalid"))
+    assert len(str(made(500, "x" * 5000))) <= 256
+
+
+@pytest.mark.parametrize("code", [301, 401, 408, 429, 500, 502, 503, 504])
+def test_server_trouble_is_unavailable(code: int) -> None:
+    assert isinstance(made(code, "<html>sorry</html>"), Unavailable)
+
+
+@pytest.mark.parametrize("code", [400, 405, 413, 415, 422])
+def test_what_the_server_will_never_take_is_refused(code: int) -> None:
+    error = made(code, status(code, "Bad"))
+    assert isinstance(error, Refused)
+    assert error.status == code
+
+
+def test_admission_controllers_403_is_refused_whatever_it_quotes() -> None:
+    quoting = 'jobs.batch "x" is forbidden: image "is forbidden: User "a" cannot create" is not allowed'
+    assert isinstance(made(403, status(403, "Forbidden", quoting), method="POST"), Refused)
+    webhook = 'admission webhook "w" denied the request: exceeded quota: no'
+    assert isinstance(made(403, status(403, "Forbidden", webhook), method="POST"), Refused)
+
+
+def test_403_that_is_not_from_kubernetes_is_unavailable() -> None:
+    assert isinstance(made(403, "<html>blocked by proxy</html>"), Unavailable)
+
+
+def test_conflict_about_a_quota_is_no_conflict_about_the_name() -> None:
+    text = 'Operation cannot be fulfilled on resourcequotas "q": the object has been modified'
+    assert isinstance(made(409, status(409, "Conflict", text), method="POST"), Unavailable)
+    assert isinstance(made(409, status(409, "Conflict", text), method="PATCH"), Conflict)
+
+
+def test_404_without_a_name_is_a_wrong_server_not_a_missing_object() -> None:
+    assert isinstance(made(404, "404 page not found"), Unavailable)
+    assert isinstance(made(404, status(404, "NotFound", name="x", kind="jobs")), NotFound)
+
+
+def test_410_is_expired() -> None:
+    assert isinstance(made(410, status(410, "Expired")), Expired)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "seconds"),
+    [
+        ({"Retry-After": "7"}, "", 7.0),
+        ({"Retry-After": "Sun, 22 Nov 2026 00:00:30 GMT", "Date": "Sun, 22 Nov 2026 00:00:00 GMT"}, "", 30.0),
+        ({"Retry-After": "Sun, 22 Nov 2026 00:00:00 GMT", "Date": "Sun, 22 Nov 2026 00:00:30 GMT"}, "", 0.0),
+        ({"Retry-After": "soon"}, "", None),
+        ({}, status(429, "TooManyRequests", retryAfterSeconds=3), 3.0),
+        ({}, status(429, "TooManyRequests", retryAfterSeconds="x"), None),
+        ({}, '{"kind": "Status", "details": []}', None),
+    ],
+)
+def test_retry_after_is_kept(headers: dict[str, str], body: object, seconds: float | None) -> None:
+    error = made(429, body, headers=headers)
+    assert isinstance(error, Unavailable)
+    assert error.retry_after == seconds

@@ -1,0 +1,200 @@
+"""The client against a server that misbehaves: every failure is one of our errors, in time."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from k8s.api.cluster import Cluster, connect
+from k8s.base import Conflict, Expired, NotFound, Refused, Unavailable
+from tests.k8s.conftest import eventually, write_kubeconfig
+from tests.k8s.server import JOBS, PODS, Server, status
+
+JOB = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"namespace": "ns", "name": "j"}, "spec": {}}
+
+
+async def test_create_answers_uid_and_version_and_asks_for_no_more(cluster: Cluster, server: Server) -> None:
+    created = await cluster.create_job(JOB)
+    assert (created.uid, created.version) == ("uid-100", "101")
+    assert server.requests == [("POST", f"{JOBS}?fieldManager=jobrelay&fieldValidation=Strict")]
+    assert server.headers[0]["Authorization"] == "Bearer secret"
+    assert server.headers[0]["Accept"].startswith("application/json;as=PartialObjectMetadata")
+    assert server.headers[0]["Accept"].endswith(", application/json")
+
+
+async def test_second_create_is_a_conflict(cluster: Cluster) -> None:
+    await cluster.create_job(JOB)
+    with pytest.raises(Conflict):
+        await cluster.create_job(JOB)
+
+
+async def test_429_says_when_to_come_back_and_is_not_retried(cluster: Cluster, server: Server) -> None:
+    server.answer(429, status(429, "TooManyRequests"), headers={"Retry-After": "2"})
+    with pytest.raises(Unavailable) as caught:
+        await cluster.create_job(JOB)
+    assert caught.value.retry_after == 2
+    assert len(server.requests) == 1
+
+
+async def test_post_is_sent_once_even_if_the_connection_breaks(cluster: Cluster, server: Server) -> None:
+    async def slam(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    server.fault(slam, method="POST", times=5)
+    with pytest.raises(Unavailable):
+        await cluster.create_job(JOB)
+    assert len(server.requests) == 1
+
+
+async def test_hanging_server_is_unavailable_after_the_timeout(kubeconfig: Path, server: Server) -> None:
+    server.hang()
+    async with connect(kubeconfig=kubeconfig, timeout=0.2) as cluster:
+        begun = time.monotonic()
+        with pytest.raises(Unavailable, match="no answer in time"):
+            await cluster.read_job("ns", "j")
+        assert time.monotonic() - begun < 2
+
+
+async def test_one_requests_own_timeout_is_kept(cluster: Cluster, server: Server) -> None:
+    server.hang()
+    begun = time.monotonic()
+    with pytest.raises(Unavailable):
+        await cluster.patch_job("ns", "j", {}, timeout=0.1)
+    assert time.monotonic() - begun < 2
+
+
+async def test_answer_that_stops_in_the_middle_is_unavailable(cluster: Cluster, server: Server) -> None:
+    async def half(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "100"})
+        await response.prepare(request)
+        await response.write(b"{")
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    server.fault(half)
+    with pytest.raises(Unavailable):
+        await cluster.read_job("ns", "j")
+
+
+async def test_refused_connection_is_unavailable(cluster: Cluster, server: Server) -> None:
+    await server.stop()
+    with pytest.raises(Unavailable):
+        await cluster.read_job("ns", "j")
+
+
+async def test_answer_that_is_no_object_is_not_from_kubernetes(cluster: Cluster, server: Server) -> None:
+    server.answer(200, "<html>", times=1)
+    with pytest.raises(Unavailable):
+        await cluster.read_job("ns", "j")
+    server.answer(200, "[]", times=1)
+    with pytest.raises(Unavailable):
+        await cluster.read_job("ns", "j")
+
+
+async def test_redirect_is_not_followed(cluster: Cluster, server: Server) -> None:
+    server.answer(302, headers={"Location": "/elsewhere"}, times=5)
+    with pytest.raises(Unavailable):
+        await cluster.read_job("ns", "j")
+    assert len(server.requests) == 1
+
+
+async def test_hostile_names_stay_one_segment_of_the_path(cluster: Cluster, server: Server) -> None:
+    with pytest.raises(NotFound):
+        await cluster.read_job("ns", "../../x?y#z")
+    assert server.requests == [("GET", f"{JOBS}/..%2F..%2Fx%3Fy%23z")]
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+async def test_name_that_would_name_something_else_is_not_sent(cluster: Cluster, server: Server, name: str) -> None:
+    with pytest.raises(Refused):
+        await cluster.delete_job("ns", name)
+    assert server.requests == []
+
+
+async def test_401_reads_the_credentials_again_and_repeats_once(server: Server, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("old\n")
+    kubeconfig = write_kubeconfig(tmp_path, {"server": server.url}, {"tokenFile": str(token)})
+    async with connect(kubeconfig=kubeconfig) as cluster:
+
+        async def expire(_: web.Request) -> web.Response:
+            token.write_text("new\n")
+            return web.json_response(status(401, "Unauthorized"), status=401)
+
+        server.fault(expire)
+        await cluster.create_job(JOB)
+        assert [sent["Authorization"] for sent in server.headers] == ["Bearer old", "Bearer new"]
+        server.answer(401, status(401, "Unauthorized"), times=2)
+        with pytest.raises(Unavailable):
+            await cluster.read_job("ns", "j")
+        assert len(server.requests) == 4
+
+
+async def test_list_reads_page_after_page(cluster: Cluster, server: Server) -> None:
+    server.page = 2
+    for number in range(5):
+        server.put(JOBS, {"metadata": {"name": f"j{number}", "uid": "u"}})
+    found = await cluster.list_jobs("ns", "a=b")
+    assert [one["metadata"]["name"] for one in found] == ["j0", "j1", "j2", "j3", "j4"]
+    assert server.requests[0] == ("GET", f"{JOBS}?labelSelector=a%3Db&limit=500")
+
+
+async def test_list_starts_again_when_its_page_token_expires(cluster: Cluster, server: Server) -> None:
+    server.page = 2
+    for number in range(3):
+        server.put(JOBS, {"metadata": {"name": f"j{number}", "uid": "u"}})
+    server.answer(410, status(410, "Expired"), part="continue=")
+    assert len(await cluster.list_jobs("ns", "a=b")) == 3
+    server.answer(410, status(410, "Expired"), part="continue=", times=100)
+    with pytest.raises(Expired):
+        await cluster.list_jobs("ns", "a=b")
+
+
+async def test_unreadable_pod_does_not_hide_the_others(cluster: Cluster, server: Server) -> None:
+    server.put(PODS, {"metadata": {"name": "a", "uid": "u"}, "status": {"phase": 7}})
+    server.put(PODS, {"metadata": {"name": "b", "uid": "v"}})
+    assert [pod.name for pod in await cluster.pods_of("ns", "x")] == ["b"]
+
+
+async def test_delete_is_foreground_and_of_that_object_only(cluster: Cluster, server: Server) -> None:
+    server.put(JOBS, {"metadata": {"name": "j", "uid": "u"}})
+    await cluster.delete_job("ns", "j", uid="u")
+    assert server.bodies[0]["propagationPolicy"] == "Foreground"
+    assert server.bodies[0]["preconditions"] == {"uid": "u"}
+
+
+async def test_servers_clock_is_its_own_and_never_ahead(cluster: Cluster, server: Server) -> None:
+    assert abs(cluster.server_time() - time.time()) < 60, "before the first answer: ours"
+    server.answer(404, status(404, "NotFound", name="j"), headers={"Date": "Sat, 01 Jan 2000 00:00:00 GMT"})
+    with pytest.raises(NotFound):
+        await cluster.read_job("ns", "j")
+    epoch = 946_684_800
+    assert epoch <= cluster.server_time() < epoch + 1
+
+
+async def test_stream_ends_with_unavailable_when_silent(cluster: Cluster, server: Server) -> None:
+    params = {"watch": "1", "resourceVersion": "100"}
+    with pytest.raises(Unavailable):
+        async with cluster.client.stream(JOBS, params=params, silence=0.1) as pieces:
+            async for _ in pieces:
+                pass
+
+
+async def test_leaving_a_stream_early_closes_it(cluster: Cluster, server: Server) -> None:
+    async with asyncio.timeout(5), cluster.client.stream(JOBS, params={"watch": "1", "resourceVersion": "100"}):
+        assert len(server.watchers) == 1
+    await eventually(lambda: not server.watchers)
+
+
+async def test_log_of_a_pod_comes_in_pieces(cluster: Cluster, server: Server) -> None:
+    server.answer(200, "line 1\nline 2\n", part="/log")
+    pieces = [piece async for piece in cluster.pod_log("ns", "p", tail=2)]
+    assert b"".join(pieces) == b"line 1\nline 2\n"
+    assert server.requests == [("GET", f"{PODS}/p/log?tailLines=2")]
+    with pytest.raises(NotFound):
+        _ = [piece async for piece in cluster.pod_log("ns", "absent")]

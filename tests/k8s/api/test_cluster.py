@@ -1,0 +1,188 @@
+"""Every request against a cluster that follows Kubernetes' rules."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from events.jobs.observed import Job
+from events.names import FINALIZER
+from k8s.api.cluster import Cluster
+from k8s.base import Conflict, Manifest, NotFound, QuotaExceeded, Refused, Unavailable
+from k8s.election.lease import LeaseTiming, lead
+from k8s.informer.informer import follow
+from k8s.manifests.job import render, secret_for
+from tests.k8s.conftest import eventually
+from tests.k8s.requests import make_request, options
+
+FAST = LeaseTiming(lease=1.0, renew_deadline=0.7, retry=0.1, call=0.2)
+RELEASE: Manifest = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
+
+
+def make_job(script: str, *, namespace: str = "default", **job: object) -> Manifest:
+    request = make_request(
+        id=secrets.token_hex(8),
+        job={"image": "busybox:1", "command": ["sh", "-c", script], "namespace": namespace, **job},
+    )
+    return render(request, options=options(run_as_user=None)).job
+
+
+def name_of(manifest: Manifest) -> str:
+    name: str = manifest["metadata"]["name"]
+    return name
+
+
+@pytest.fixture
+async def namespace(real: Cluster) -> AsyncIterator[str]:
+    """One of its own."""
+    name = f"t-{secrets.token_hex(4)}"
+    await real.client.request("POST", "/api/v1/namespaces", body={"metadata": {"name": name}})
+    yield name
+    for job in await real.list_jobs(name, ""):
+        if job["metadata"].get("finalizers"):
+            await real.patch_job(name, name_of(job), RELEASE)
+    await real.client.request("DELETE", f"/api/v1/namespaces/{name}")
+
+
+async def finished(cluster: Cluster, namespace: str, name: str) -> Job:
+    async with asyncio.timeout(20):
+        while True:
+            job = await cluster.patch_job(namespace, name, {})
+            if job.finished:
+                return job
+            await asyncio.sleep(0.05)
+
+
+async def test_life_of_a_job_its_pods_and_its_log(real: Cluster, namespace: str) -> None:
+    manifest = make_job("echo hello; cat $JOBRELAY_EVENT_PATH > $JOBRELAY_RESULT_PATH", namespace=namespace)
+    created = await real.create_job(manifest)
+    job = await finished(real, namespace, name_of(manifest))
+    assert (job.uid, job.succeeded, job.held) == (created.uid, 1, True)
+    (pod,) = await real.pods_of(namespace, job.uid)
+    assert (pod.exit_code, pod.job_uid) == (0, job.uid)
+    assert pod.message is not None
+    assert '"specversion":"1.0"' in pod.message
+    log = b"".join([piece async for piece in real.pod_log(namespace, pod.name)])
+    assert log == b"hello\n"
+    released = await real.patch_job(namespace, job.name, {**RELEASE, "spec": {"ttlSecondsAfterFinished": 0}})
+    assert not released.held
+    async with asyncio.timeout(20):
+        while await real.list_jobs(
+            namespace, f"jobrelay.dev/request={manifest['metadata']['labels']['jobrelay.dev/request']}"
+        ):
+            await asyncio.sleep(0.05)
+    with pytest.raises(NotFound):
+        await real.read_job(namespace, job.name)
+
+
+async def test_log_is_followed_until_the_pod_ends(real: Cluster, namespace: str) -> None:
+    manifest = make_job("echo one; sleep 0.5; echo two", namespace=namespace)
+    created = await real.create_job(manifest)
+    async with asyncio.timeout(20):
+        while not any(pod.started for pod in await real.pods_of(namespace, created.uid)):
+            await asyncio.sleep(0.05)
+        (pod,) = await real.pods_of(namespace, created.uid)
+        log = b"".join([piece async for piece in real.pod_log(namespace, pod.name, follow=True)])
+    assert log == b"one\ntwo\n"
+
+
+async def test_patch_with_an_old_version_is_a_conflict(real: Cluster, namespace: str) -> None:
+    manifest = make_job("sleep 30", namespace=namespace)
+    created = await real.create_job(manifest)
+    name = name_of(manifest)
+    await real.patch_job(namespace, name, {"metadata": {"annotations": {"a": "b"}}})
+    stale: Manifest = {"metadata": {"resourceVersion": created.version, "annotations": {"a": "c"}}}
+    with pytest.raises(Conflict):
+        await real.patch_job(namespace, name, stale)
+    with pytest.raises(NotFound):
+        await real.patch_job(namespace, "absent", {})
+
+
+async def test_deleted_job_waits_for_our_finalizer_and_its_pods_can_be_ended(real: Cluster, namespace: str) -> None:
+    manifest = make_job("sleep 60", namespace=namespace)
+    name = name_of(manifest)
+    created = await real.create_job(manifest)
+    async with asyncio.timeout(20):
+        while not any(pod.started for pod in await real.pods_of(namespace, created.uid)):
+            await asyncio.sleep(0.05)
+    with pytest.raises(Conflict):
+        await real.delete_job(namespace, name, uid="another")
+    await real.delete_job(namespace, name, uid=created.uid)
+    assert (await real.patch_job(namespace, name, {})).deleted is not None
+    await real.delete_pods(namespace, created.uid)
+    async with asyncio.timeout(60):
+        while await real.pods_of(namespace, created.uid):
+            await asyncio.sleep(0.05)
+        await real.patch_job(namespace, name, RELEASE)
+        while await real.list_jobs(namespace, ""):
+            await asyncio.sleep(0.05)
+
+
+async def test_secret_goes_with_its_job(real: Cluster, namespace: str) -> None:
+    request = make_request(id=secrets.token_hex(8), job={"image": "i", "parallelism": 2, "namespace": namespace})
+    rendered = render(request, options=options())
+    created = await real.create_job(rendered.job)
+    secret = secret_for(rendered, created.uid)
+    made = await real.create_secret(secret)
+    with pytest.raises(Conflict):
+        await real.create_secret(secret)
+    assert (await real.read_secret(namespace, request.job_name))["data"] == secret["data"]
+    with pytest.raises(Conflict):
+        await real.delete_secret(namespace, request.job_name, uid="another")
+    await real.delete_secret(namespace, request.job_name, uid=made.uid)
+    with pytest.raises(NotFound):
+        await real.read_secret(namespace, request.job_name)
+
+
+async def test_quota_may_pass_later_and_the_rest_is_told_apart(real: Cluster, namespace: str) -> None:
+    quota = {"metadata": {"name": "q"}, "spec": {"hard": {"count/jobs.batch": "0"}}}
+    await real.client.request("POST", f"/api/v1/namespaces/{namespace}/resourcequotas", body=quota)
+    with pytest.raises(QuotaExceeded, match="exceeded quota"):
+        await real.create_job(make_job("true", namespace=namespace))
+    with pytest.raises(Unavailable, match="absent-namespace"):
+        await real.create_job(make_job("true", namespace="absent-namespace"))
+    with pytest.raises(Refused) as caught:
+        await real.create_job(make_job("true", resources={"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}))
+    assert caught.value.status == 422
+    assert caught.value.causes[0][0].startswith("spec.template.spec.containers[0].resources")
+
+
+async def test_servers_clock_agrees_with_ours_on_this_machine(real: Cluster) -> None:
+    with pytest.raises(NotFound):
+        await real.read_job("default", "absent")
+    assert -1.5 < real.server_time() - time.time() < 0.5
+
+
+async def test_informer_follows_a_job_to_its_end_and_until_its_release(real: Cluster, namespace: str) -> None:
+    async with follow(real, namespaces=["default", namespace], selector="jobrelay.dev/instance=jobrelay") as cache:
+        manifest = make_job("sleep 0.2; exit 3", namespace=namespace)
+        key = (namespace, name_of(manifest))
+        created = await real.create_job(manifest)
+        await eventually(lambda: (job := cache.get(key)) is not None and job.condition("Failed"), within=20)
+        await eventually(lambda: [pod.exit_code for pod in cache.pods(created.uid)] == [3])
+        entered = cache.fresh()
+        await eventually(lambda: cache.fresh() > entered + 1, within=20)
+        cache.assume(await real.patch_job(*key, RELEASE))
+        assert cache.get(key) is None
+        assert cache.pods(created.uid) == []
+        await cache.resync()
+        assert cache.get(key) is None
+        assert cache.problem is None
+
+
+async def test_lease_changes_hands(real: Cluster, namespace: str) -> None:
+    async def succeed() -> float | None:
+        async with lead(
+            real, namespace=namespace, name="l", identity="b", published_to=lambda: 2.0, timing=FAST
+        ) as second:
+            second.check(FAST.call)
+            return second.previous
+
+    first = lead(real, namespace=namespace, name="l", identity="a", published_to=lambda: 1.5, timing=FAST)
+    async with asyncio.TaskGroup() as group, first:
+        task = group.create_task(succeed())
+        await asyncio.sleep(0.3)
+        assert not task.done()
+    assert task.result() == 1.5

@@ -1,0 +1,64 @@
+"""Whatever comes in a list or a watch is an object, or one of two errors."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+from msgspec import Raw
+
+from k8s.api.wire import decode_event, decode_names, decode_page, number
+from k8s.base import Expired, Malformed
+from tests.paths import TRACES
+
+TRACE = TRACES / "watch-resume-and-expire.json"
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["metadata", "code", "kind", "labels"]), inner),
+)
+
+
+def test_recorded_watches_can_be_read_and_the_expired_one_is_expired() -> None:
+    steps: list[Any] = json.loads(TRACE.read_text())["steps"]
+    expired = 0
+    for step in steps:
+        if "watch=1" not in step["request"]["path"]:
+            continue
+        for event in step["response"]["body"] or []:
+            line = json.dumps(event).encode()
+            if event["type"] == "ERROR":
+                expired += 1
+                with pytest.raises(Expired):
+                    decode_event(line)
+            else:
+                decoded = decode_event(line)
+                assert decoded.type == event["type"]
+                assert number(decode_names(decoded.object).resource_version) > 0
+    assert expired == 1
+
+
+@given(st.binary())
+def test_any_bytes_are_no_event_and_no_list(line: bytes) -> None:
+    with pytest.raises(Malformed):
+        decode_event(line)
+    with pytest.raises(Malformed):
+        decode_page(line)
+    assert decode_names(Raw(line)).name == ""
+
+
+@given(json_values)
+def test_error_event_with_anything_in_it_is_expired_or_malformed(status: object) -> None:
+    line = json.dumps({"type": "ERROR", "object": status}).encode()
+    code = status.get("code") if isinstance(status, dict) else None
+    with pytest.raises(Expired if code == 410 else Malformed):
+        decode_event(line)
+
+
+def test_empty_list_may_have_null_items() -> None:
+    page = decode_page(b'{"metadata": {"resourceVersion": "7"}, "items": null}')
+    assert (page.metadata.resource_version, page.metadata.continue_, page.items) == ("7", "", None)
+
+
+@pytest.mark.parametrize(("version", "value"), [("12", 12), ("", 0), ("x", 0), ("\u00b2", 0), ("-1", 0)])
+def test_versions_are_numbers(version: str, value: int) -> None:
+    assert number(version) == value

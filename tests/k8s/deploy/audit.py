@@ -1,0 +1,75 @@
+"""Which verbs each role used, by an audit log (audit.k8s.io/v1, any server's), against those its manifests grant.
+
+`python -m tests.k8s.deploy.audit FILE` prints the comparison; exit code 1: they differ.
+"""
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import orjson
+
+from tests.k8s.deploy.manifests import Objects, rendered
+
+ROLES = ("handler", "controller")
+Verbs = frozenset[str]
+"""Each as `patch batch/jobs`."""
+
+
+def granted(objects: Objects, role: str) -> Verbs:
+    """What the Roles that are bound to this role's service account allow."""
+    account = f"jobrelay-{role}"
+    bindings = [one for one in objects.values() if one["kind"] == "RoleBinding"]
+    bound = [one["roleRef"] for one in bindings if account in {subject["name"] for subject in one["subjects"]}]
+    rules = [rule for reference in bound for rule in objects[f"{reference['kind']}/{reference['name']}"]["rules"]]
+    return frozenset(
+        use(verb, group, resource)
+        for rule in rules
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    )
+
+
+def used(log: Iterable[bytes]) -> dict[str, Verbs]:
+    """What each role asked for, refused or not, by the User-Agent of its processes; `both` for those that have both.
+
+    A line that is cut off, as the last one of a running server may be, is left out.
+    """
+    found = defaultdict(set)
+    for line in log:
+        if not line.endswith(b"\n"):
+            continue
+        event = orjson.loads(line)
+        program, _, version = event.get("userAgent", "").partition("/")
+        role = "both" if program == "jobrelay" else program.removeprefix("jobrelay-")
+        if version and role in (*ROLES, "both") and program.startswith("jobrelay") and "objectRef" in event:
+            about = event["objectRef"]
+            resource = "/".join(filter(None, (about["resource"], about.get("subresource"))))
+            found[role].add(use(event["verb"], about.get("apiGroup", ""), resource))
+    return {role: frozenset(verbs) for role, verbs in found.items()}
+
+
+def use(verb: str, group: str, resource: str) -> str:
+    return f"{verb} {group}/{resource}" if group else f"{verb} {resource}"
+
+
+def differences(log: Iterable[bytes]) -> dict[str, tuple[Verbs, Verbs]]:
+    """By role that ran: what it used and is not granted, what it is granted and did not use."""
+    objects = rendered("overlays/nats")
+    allowed = {role: granted(objects, role) for role in ROLES}
+    allowed["both"] = frozenset().union(*allowed.values())
+    return {role: (verbs - allowed[role], allowed[role] - verbs) for role, verbs in used(log).items()}
+
+
+def main() -> int:
+    with Path(sys.argv[1]).open("rb") as log:
+        found = differences(log)
+    for role, (surplus, unused) in sorted(found.items()):
+        print(f"{role}: not granted: {', '.join(sorted(surplus)) or '-'}; not used: {', '.join(sorted(unused)) or '-'}")
+    return 1 if any(surplus or unused for surplus, unused in found.values()) or not found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""The scaler's objects are what KEDA takes, and ask for the very queues that requests wait in."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from adapters.base import Kind
+from adapters.jetstream import topology as jetstream_topology
+from adapters.rabbitmq import topology as rabbitmq_topology
+from handler.settings import Settings
+from tests.k8s.deploy.manifests import NAMESPACE, Object, rendered
+
+NATS, RABBITMQ = "nats", "rabbitmq"
+SHAPES = {"string": str, "integer": int, "boolean": bool, "object": dict, "array": list}
+CONCURRENCY = Settings.from_env({}).concurrency
+INSTANCE = Settings.from_env({}).instance
+
+each = pytest.mark.parametrize("broker", [NATS, RABBITMQ])
+
+
+def schemas() -> Path:
+    """KEDA's own: named by KEDA_SCHEMAS, else `shared/keda` in a directory above."""
+    named = os.environ.get("KEDA_SCHEMAS")
+    above = [parent / "shared" / "keda" for parent in Path(__file__).resolve().parents]
+    found = next((one for one in [*([Path(named)] if named else []), *above] if one.is_dir()), None)
+    if found is None:
+        pytest.skip("KEDA's CRDs are not here: name the directory that has them in KEDA_SCHEMAS")
+    return found
+
+
+def objects(broker: str) -> dict[str, Object]:
+    made = rendered(f"overlays/{broker}", f"components/keda/{broker}")
+    return {one["kind"]: one for one in made.values() if one["apiVersion"].startswith("keda.sh/")}
+
+
+def scaled(broker: str) -> Object:
+    spec: Object = objects(broker)["ScaledObject"]["spec"]
+    return spec
+
+
+def mistakes(schema: Object, value: Any, path: str = "") -> list[str]:
+    """What in `value` a structural schema does not allow."""
+    shape = SHAPES.get(schema.get("type", ""))
+    if shape and (not isinstance(value, shape) or (isinstance(value, bool) and shape is int)):
+        return [f"{path}: {value!r} is no {schema['type']}"]
+    found = [] if value in schema.get("enum", [value]) else [f"{path}: {value!r} is none of {schema['enum']}"]
+    if isinstance(value, list):
+        for number, item in enumerate(value):
+            found += mistakes(schema["items"], item, f"{path}[{number}]")
+    if isinstance(value, dict):
+        found += [f"{path}: {name} is missing" for name in schema.get("required", ()) if name not in value]
+        for name, item in value.items():
+            found += _field(schema, name, item, f"{path}.{name}")
+    return found
+
+
+def _field(schema: Object, name: str, item: Any, path: str) -> list[str]:
+    if name in schema.get("properties", {}):
+        return mistakes(schema["properties"][name], item, path)
+    if isinstance(schema.get("additionalProperties"), dict):
+        return mistakes(schema["additionalProperties"], item, path)
+    free = schema.get("x-kubernetes-preserve-unknown-fields") or "properties" not in schema
+    return [] if free else [f"{path}: no such field"]
+
+
+@each
+def test_every_object_fits_the_schema_of_its_crd(broker: str) -> None:
+    for kind, one in objects(broker).items():
+        (crd,) = yaml.safe_load_all((schemas() / f"keda.sh_{kind.lower()}s.yaml").read_text())
+        (version,) = (found for found in crd["spec"]["versions"] if f"keda.sh/{found['name']}" == one["apiVersion"])
+        assert mistakes(version["schema"]["openAPIV3Schema"], one) == []
+
+
+def test_what_does_not_fit_is_found() -> None:
+    (crd,) = yaml.safe_load_all((schemas() / "keda.sh_scaledobjects.yaml").read_text())
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    good = objects(NATS)["ScaledObject"]
+    triggers = [{"type": "nats-jetstream", "metadata": {"lagThreshold": 256}}]
+    spec = {**good["spec"], "minReplicas": 0, "maxReplicaCount": "4", "triggers": triggers}
+    del spec["scaleTargetRef"]
+    assert mistakes(schema, {**good, "spec": spec}) == [
+        ".spec: scaleTargetRef is missing",
+        ".spec.maxReplicaCount: '4' is no integer",
+        ".spec.triggers[0].metadata.lagThreshold: 256 is no string",
+        ".spec.minReplicas: no such field",
+    ]
+
+
+@each
+def test_every_trigger_has_parameters_its_scaler_knows_and_all_it_needs(broker: str) -> None:
+    scalers = {
+        one["type"]: one["parameters"] for one in json.loads((schemas() / "scalers-schema.json").read_text())["scalers"]
+    }
+    parameters = {one["name"]: one for one in scalers[{NATS: "nats-jetstream", RABBITMQ: "rabbitmq"}[broker]]}
+    given = objects(broker)
+    for trigger in given["ScaledObject"]["spec"]["triggers"]:
+        reference = trigger.get("authenticationRef")
+        secret = []
+        if reference:
+            assert reference["name"] == given["TriggerAuthentication"]["metadata"]["name"]
+            secret = [one["parameter"] for one in given["TriggerAuthentication"]["spec"]["secretTargetRef"]]
+        assert all(parameters[name].get("metadataVariableReadable") for name in trigger["metadata"])
+        assert all(parameters[name].get("triggerAuthenticationVariableReadable") for name in secret)
+        needed = {name for name, one in parameters.items() if not one.get("optional") and "default" not in one}
+        assert needed <= {*trigger["metadata"], *secret}
+
+
+def test_nats_has_a_trigger_for_each_lane_of_the_stream() -> None:
+    names = jetstream_topology.Names(INSTANCE)
+    asked = [(one["metadata"]["stream"], one["metadata"]["consumer"]) for one in scaled(NATS)["triggers"]]
+    lanes = jetstream_topology.lanes_of(Kind.REQUESTS)
+    assert sorted(asked) == sorted((names.stream(Kind.REQUESTS), names.consumer(lane)) for lane in lanes)
+
+
+def test_rabbitmq_has_a_trigger_for_each_lane_and_the_url_that_jobrelay_uses() -> None:
+    names = rabbitmq_topology.Names(INSTANCE)
+    asked = [one["metadata"]["queueName"] for one in scaled(RABBITMQ)["triggers"]]
+    assert sorted(asked) == sorted(names.queue(lane) for lane in rabbitmq_topology.lanes_of(Kind.REQUESTS))
+    (secret,) = objects(RABBITMQ)["TriggerAuthentication"]["spec"]["secretTargetRef"]
+    assert secret == {"parameter": "host", "name": "jobrelay-broker", "key": "JOBRELAY_SOURCES"}
+
+
+@each
+def test_one_message_wakes_a_handler_and_one_busy_handler_is_no_reason_for_another(broker: str) -> None:
+    activation, target = {
+        NATS: ("activationLagThreshold", "lagThreshold"),
+        RABBITMQ: ("activationValue", "value"),
+    }[broker]
+    for trigger in scaled(broker)["triggers"]:
+        assert trigger["metadata"][activation] == "0"
+        assert int(trigger["metadata"][target]) >= 2 * CONCURRENCY
+        assert trigger.get("metricType", "AverageValue") == "AverageValue"
+
+
+@each
+def test_handlers_go_to_zero_and_controllers_are_not_touched(broker: str) -> None:
+    made = rendered(f"overlays/{broker}", f"components/keda/{broker}")
+    spec = scaled(broker)
+    assert spec["scaleTargetRef"] == {"name": "jobrelay-handler"}
+    assert (spec["minReplicaCount"], spec["fallback"]["replicas"]) == (0, 1)
+    assert "replicas" not in made["Deployment/jobrelay-handler"]["spec"]
+    assert made["Deployment/jobrelay-controller"]["spec"]["replicas"] == 2
+    assert {one["metadata"]["namespace"] for one in objects(broker).values()} == {NAMESPACE}

@@ -1,0 +1,20 @@
+"""The component for Kueue: every Job goes into the LocalQueue that it makes."""
+
+import pytest
+
+from handler.settings import Settings
+from tests.k8s.deploy.manifests import OVERLAYS, rendered
+from tests.k8s.deploy.test_settings import environ
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_both_roles_name_the_queue_that_is_made_with_them(overlay: str) -> None:
+    objects = rendered(f"overlays/{overlay}", "components/kueue")
+    (queue,) = (one for one in objects.values() if one["kind"] == "LocalQueue")
+    assert queue["apiVersion"] == "kueue.x-k8s.io/v1beta1"
+    assert queue["spec"] == {"clusterQueue": "jobrelay"}
+    for role in ("handler", "controller"):
+        assert Settings.from_env(environ(objects, role)).kueue.queue == queue["metadata"]["name"]
+    assert {one["metadata"].get("namespace") for one in objects.values() if one["kind"] != "Namespace"} == {
+        queue["metadata"]["namespace"]
+    }

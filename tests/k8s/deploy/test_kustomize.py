@@ -1,0 +1,73 @@
+"""kubectl makes of the manifests what the other tests judge, and of somebody's own overlay what its author means."""
+
+import shutil
+import subprocess
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.k8s.deploy.manifests import NAMESPACE, Objects, by_name, containers, rendered
+from tests.k8s.deploy.test_manifests import each, workloads
+from tests.paths import DEPLOY
+
+pytestmark = pytest.mark.kubectl
+
+
+@each
+def test_kubectl_makes_the_same_of_it_as_these_tests(given: tuple[str, ...], tmp_path: Path) -> None:
+    components = [f"../deploy/{component}" for component in given[1:]]
+    made = kustomized(tmp_path, {"resources": [f"../deploy/{given[0]}"], "components": components})
+    assert in_order(made) == in_order(rendered(*given))
+
+
+def in_order(objects: Objects) -> Objects:
+    """Volumes have names, and no order that means anything: patches add theirs in front or at the end."""
+    sorted_ones = deepcopy(objects)
+    for one in workloads(sorted_ones):
+        pod = one["spec"]["template"]["spec"]
+        for holder, field in ((pod, "volumes"), *((container, "volumeMounts") for container in containers(one))):
+            if field in holder:
+                holder[field].sort(key=lambda item: str(item["name"]))
+    return sorted_ones
+
+
+def test_an_overlay_of_somebody_else_chooses_namespace_image_and_settings(tmp_path: Path) -> None:
+    settings = {"name": "jobrelay-settings", "namespace": NAMESPACE, "behavior": "merge"}
+    mine = {
+        "namespace": "mine",
+        "resources": ["../deploy/overlays/nats"],
+        "components": [
+            f"../deploy/components/{name}" for name in ("keda/nats", "network-policy", "nats-creds", "kueue")
+        ],
+        "images": [{"name": "jobrelay", "newName": "registry.example/relay", "newTag": "1.2.3"}],
+        "configMapGenerator": [{**settings, "literals": ["JOBRELAY_IMAGES=registry.example/*"]}],
+    }
+    made = list(kustomized(tmp_path, mine).values())
+    assert [one["metadata"]["name"] for one in made if one["kind"] == "Namespace"] == ["mine"]
+    assert {one["metadata"].get("namespace", "mine") for one in made} == {"mine"}
+    bindings = [one for one in made if one["kind"] == "RoleBinding"]
+    assert {subject["namespace"] for one in bindings for subject in one["subjects"]} == {"mine"}
+    images = {container["image"] for one in made if one["kind"] == "Deployment" for container in containers(one)}
+    assert images == {"registry.example/relay:1.2.3"}
+    (config,) = (one for name, one in by_name(made).items() if name.startswith("ConfigMap/jobrelay-settings"))
+    assert config["data"].items() >= {"JOBRELAY_IMAGES": "registry.example/*", "JOBRELAY_LOG_FORMAT": "json"}.items()
+    used = {
+        ref["configMapRef"]["name"] for one in workloads(by_name(made)) for ref in containers(one)[0]["envFrom"][:1]
+    }
+    assert used == {config["metadata"]["name"]}
+
+
+def kustomized(directory: Path, mine: dict[str, Any]) -> Objects:
+    """What kubectl makes of this kustomization, which finds ours in `../deploy`."""
+    if (kubectl := shutil.which("kubectl")) is None:
+        pytest.skip("no kubectl here")
+    shutil.copytree(DEPLOY, directory / "deploy")
+    (directory / "mine").mkdir()
+    (directory / "mine" / "kustomization.yaml").write_text(yaml.safe_dump(mine))
+    command = [kubectl, "kustomize", str(directory / "mine")]
+    made = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert not made.stderr, "nothing deprecated"
+    return by_name(list(yaml.safe_load_all(made.stdout)))

@@ -1,0 +1,225 @@
+"""What is applied is what a strict API server takes, what Pod Security restricts, and hangs together."""
+
+import json
+import tomllib
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import pytest
+from kubernetes_asyncio import client as models
+
+from handler.metrics import Metrics
+from handler.settings import Settings
+from handler.state import State
+from handler.web import serve
+from k8s.devcluster.fields import decode
+from k8s.devcluster.resources import Resource
+from tests.k8s.deploy.manifests import NAMESPACE, OVERLAYS, Object, Objects, containers, rendered
+from tests.paths import DEPLOY
+
+COMPONENTS = sorted(
+    str(path.parent.relative_to(DEPLOY)) for path in (DEPLOY / "components").rglob("kustomization.yaml")
+)
+PLAIN = [(f"overlays/{overlay}",) for overlay in OVERLAYS]
+EVERYTHING = [*PLAIN, *(("overlays/nats", component) for component in COMPONENTS), ("namespace",)]
+GIVEN_BY_THE_OPERATOR = {"Secret/jobrelay-broker", "Secret/jobrelay-nats-creds", "Secret/jobrelay-broker-tls"}
+FOREIGN = ("keda.sh/", "kueue.x-k8s.io/", "monitoring.coreos.com/")
+"""Kinds that are no part of Kubernetes."""
+MODELS = {
+    "Namespace": "V1Namespace",
+    "ServiceAccount": "V1ServiceAccount",
+    "Role": "V1Role",
+    "RoleBinding": "V1RoleBinding",
+    "ClusterRole": "V1ClusterRole",
+    "Deployment": "V1Deployment",
+    "PodDisruptionBudget": "V1PodDisruptionBudget",
+    "Service": "V1Service",
+    "ConfigMap": "V1ConfigMap",
+    "NetworkPolicy": "V1NetworkPolicy",
+}
+
+# Without its constructor, which opens connections.
+_READER = object.__new__(models.ApiClient)
+_READER.configuration = models.Configuration()
+
+each_overlay = pytest.mark.parametrize("given", PLAIN, ids=lambda given: given[0])
+each = pytest.mark.parametrize("given", EVERYTHING, ids="+".join)
+
+
+def workloads(objects: Objects) -> list[Object]:
+    return [one for one in objects.values() if one["kind"] == "Deployment"]
+
+
+def pod_labels(workload: Object) -> dict[str, str]:
+    labels: dict[str, str] = workload["spec"]["template"]["metadata"]["labels"]
+    return labels
+
+
+def selected(objects: Objects, labels: dict[str, str]) -> set[str]:
+    return {one["metadata"]["name"] for one in workloads(objects) if labels.items() <= pod_labels(one).items()}
+
+
+@each
+def test_every_field_is_one_that_kubernetes_knows_and_none_is_missing(given: tuple[str, ...]) -> None:
+    for name, one in rendered(*given).items():
+        if one["apiVersion"].startswith(FOREIGN):
+            continue
+        kind = Resource(plural="", singular="", kind=one["kind"], group="", model=MODELS[one["kind"]])
+        # Raises Undecodable for a wrong type.
+        decoded, unknown = decode(kind, one)
+        assert (name, unknown) == (name, [])
+        # Raises ValueError for what is required and missing.
+        answer: Any = SimpleNamespace(data=json.dumps(decoded))
+        _READER.deserialize(answer, MODELS[one["kind"]])
+
+
+@each_overlay
+def test_all_of_it_is_in_a_namespace_that_is_made_with_it(given: tuple[str, ...]) -> None:
+    objects = rendered(*given)
+    assert f"Namespace/{NAMESPACE}" in objects
+    homes = {one["metadata"].get("namespace") for one in objects.values() if one["kind"] != "Namespace"}
+    assert homes == {NAMESPACE}
+
+
+@each
+def test_pods_are_restricted(given: tuple[str, ...]) -> None:
+    """As Pod Security's level of that name asks, and more: no writable root, a user by number, a bound of memory."""
+    for workload in workloads(rendered(*given)):
+        pod = workload["spec"]["template"]["spec"]
+        assert not pod.keys() & {"hostNetwork", "hostPID", "hostIPC", "initContainers"}
+        context = pod["securityContext"]
+        assert context["runAsNonRoot"] is True
+        assert context["runAsUser"] == context["runAsGroup"] == 65532
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert {kind for volume in pod.get("volumes", ()) for kind in volume if kind != "name"} <= {
+            "secret",
+            "configMap",
+        }
+        for container in containers(workload):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+            assert "memory" in container["resources"]["limits"]
+
+
+@each_overlay
+def test_images_are_of_this_version(given: tuple[str, ...]) -> None:
+    version = tomllib.loads((DEPLOY.parents[1] / "pyproject.toml").read_text())["project"]["version"]
+    images = {container["image"] for workload in workloads(rendered(*given)) for container in containers(workload)}
+    assert images == {f"jobrelay:{version}"}
+
+
+@each_overlay
+def test_selectors_select_the_pods_they_mean(given: tuple[str, ...]) -> None:
+    objects = rendered(*given)
+    for workload in workloads(objects):
+        name = workload["metadata"]["name"]
+        labels = workload["spec"]["selector"]["matchLabels"]
+        assert selected(objects, labels) == {name}
+        assert objects[f"PodDisruptionBudget/{name}"]["spec"]["selector"]["matchLabels"] == labels
+        (spread,) = workload["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        assert spread["labelSelector"]["matchLabels"] == labels
+    assert selected(objects, objects["Service/jobrelay"]["spec"]["selector"]) == {
+        "jobrelay-handler",
+        "jobrelay-controller",
+    }
+
+
+@each
+def test_whatever_is_referred_to_exists(given: tuple[str, ...]) -> None:
+    objects = rendered(*given)
+    known = objects.keys() | GIVEN_BY_THE_OPERATOR
+    for workload in workloads(objects):
+        assert set(references(workload["spec"]["template"]["spec"])) <= known
+    for binding in (one for one in objects.values() if one["kind"] == "RoleBinding"):
+        role = binding["roleRef"]
+        assert f"{role['kind']}/{role['name']}" in (known | {f"ClusterRole/{role['name']}"})
+        bound = {(one["kind"], one["namespace"]) for one in binding["subjects"]}
+        assert bound == {("ServiceAccount", NAMESPACE)}
+        names = {f"ServiceAccount/{one['name']}" for one in binding["subjects"]}
+        assert names <= rendered("overlays/nats").keys()
+
+
+def references(pod: Object) -> Iterator[str]:
+    yield f"ServiceAccount/{pod['serviceAccountName']}"
+    for volume in pod.get("volumes", ()):
+        secret = volume.get("secret")
+        yield f"Secret/{secret['secretName']}" if secret else f"ConfigMap/{volume['configMap']['name']}"
+    for container in pod["containers"]:
+        for source in container["envFrom"]:
+            for field, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
+                if field in source:
+                    yield f"{kind}/{source[field]['name']}"
+
+
+@each_overlay
+async def test_probes_ask_what_is_served(given: tuple[str, ...]) -> None:
+    async with serve(State(Metrics()), address="127.0.0.1:0") as url, aiohttp.ClientSession() as http:
+        for workload in workloads(rendered(*given)):
+            (container,) = containers(workload)
+            probes = {name: container[name]["httpGet"] for name in container if name.endswith("Probe")}
+            assert {name: probe["path"] for name, probe in probes.items()} == {
+                "startupProbe": "/livez",
+                "livenessProbe": "/livez",
+                "readinessProbe": "/readyz",
+            }
+            assert {probe["port"] for probe in probes.values()} == {port["name"] for port in container["ports"]}
+            for probe in probes.values():
+                async with http.get(url + probe["path"]) as answer:
+                    assert answer.status != 404
+
+
+@each_overlay
+def test_the_port_is_the_same_everywhere(given: tuple[str, ...]) -> None:
+    objects = rendered(*given, "components/network-policy")
+    (settings,) = (one["data"] for name, one in objects.items() if name.startswith("ConfigMap/jobrelay-settings"))
+    address = Settings.from_env({**settings, "JOBRELAY_SOURCES": ""}).http_address
+    ports = {port["name"]: port["containerPort"] for one in workloads(objects) for port in containers(one)[0]["ports"]}
+    assert {str(port) for port in ports.values()} == {address.rpartition(":")[2]}
+    (port,) = objects["Service/jobrelay"]["spec"]["ports"]
+    assert (port["targetPort"], port["port"]) in ports.items()
+    assert objects["NetworkPolicy/jobrelay"]["spec"]["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
+
+
+def test_the_network_policy_lets_out_what_we_need_and_selects_only_us() -> None:
+    objects = rendered("overlays/nats", "components/network-policy")
+    policy = objects["NetworkPolicy/jobrelay"]["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert selected(objects, policy["podSelector"]["matchLabels"]) == {"jobrelay-handler", "jobrelay-controller"}
+    # Pods of Jobs carry the name of the service that asked, but nothing else of ours.
+    assert not policy["podSelector"]["matchLabels"].items() <= {"app.kubernetes.io/name": "jobrelay"}.items()
+    out = {(port["port"], port["protocol"]) for rule in policy["egress"] for port in rule["ports"]}
+    assert out == {(53, "UDP"), *((port, "TCP") for port in (53, 443, 6443, 4222, 5671, 5672))}
+
+
+@each_overlay
+def test_a_node_can_always_be_drained_and_one_controller_stays(given: tuple[str, ...]) -> None:
+    objects = rendered(*given)
+    assert objects["PodDisruptionBudget/jobrelay-handler"]["spec"]["maxUnavailable"] == 1
+    controller = objects["PodDisruptionBudget/jobrelay-controller"]["spec"]
+    assert controller["minAvailable"] == 1 < objects["Deployment/jobrelay-controller"]["spec"]["replicas"]
+    assert all(
+        one["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+        for one in objects.values()
+        if one["kind"] == "PodDisruptionBudget"
+    )
+
+
+@each_overlay
+def test_the_controller_can_be_applied_before_the_handlers(given: tuple[str, ...]) -> None:
+    """With `-l app.kubernetes.io/component!=handler`, as README says it for upgrades."""
+    objects = rendered(*given)
+    first = {
+        name: one
+        for name, one in objects.items()
+        if one["metadata"].get("labels", {}).get("app.kubernetes.io/component") != "handler"
+    }
+    assert not [name for name in first if "handler" in name]
+    assert set(references(first["Deployment/jobrelay-controller"]["spec"]["template"]["spec"])) <= (
+        first.keys() | GIVEN_BY_THE_OPERATOR
+    )

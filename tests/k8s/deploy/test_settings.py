@@ -1,0 +1,89 @@
+"""Every environment name in the manifests is a setting, and every setting is in the manifests: set, or listed."""
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from handler.settings import PREFIX, Settings
+from tests.k8s.deploy.manifests import OVERLAYS, Objects, containers, data_of, rendered
+from tests.paths import DEPLOY
+
+FILE = DEPLOY / "base" / "settings.env"
+BEGIN = "# settings: begin"
+NAMES = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+FROM_SECRET = {"JOBRELAY_SOURCES": "amqp://user:password@rabbitmq:5672/"}
+
+
+def reference() -> str:
+    """The list of all settings as it has to be. `python -m tests.test_readme` writes it too."""
+    shown = Settings.from_env({}).printable()
+    lines = []
+    for name, field in Settings.model_fields.items():
+        variable = f"{PREFIX}{name.upper()}"
+        about = textwrap.fill(str(field.description).replace("`", ""), 118, initial_indent="# ", subsequent_indent="# ")
+        lines += [about, f"#{variable}={shown[variable]}", ""]
+    return "\n".join(lines)
+
+
+def environ(objects: Objects, role: str) -> dict[str, str]:
+    """What the container of this role gets, as the kubelet puts it together."""
+    (container,) = containers(objects[f"Deployment/jobrelay-{role}"])
+    found: dict[str, str] = {}
+    for source in container["envFrom"]:
+        if "configMapRef" in source:
+            found |= data_of(objects, "ConfigMap", source["configMapRef"]["name"])
+        elif not source["secretRef"].get("optional"):
+            found |= FROM_SECRET
+    return found | {one["name"]: one["value"] for one in container["env"]}
+
+
+def test_the_list_of_settings_is_complete_and_shows_their_defaults() -> None:
+    text = FILE.read_text()
+    assert text[text.index(BEGIN) + len(BEGIN) :].strip() == reference().strip()
+
+
+def test_every_name_in_a_manifest_is_a_setting() -> None:
+    files = [path for path in DEPLOY.rglob("*") if path.suffix in (".yaml", ".env")]
+    named = {name for path in files for name in re.findall(r"JOBRELAY_[A-Z_]+(?=[=}\s,:])", path.read_text())}
+    assert "JOBRELAY_ROLE" in named
+    streams = {"JOBRELAY_REQUESTS"}
+    assert named - streams <= NAMES
+
+
+@pytest.mark.parametrize("role", ["handler", "controller"])
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_both_roles_start_with_what_the_manifests_give_them(overlay: str, role: str) -> None:
+    settings = Settings.from_env(environ(rendered(f"overlays/{overlay}"), role))
+    assert settings.role == role
+    assert settings.log_format == "json"
+    assert settings.http_address.startswith("0.0.0.0:")
+    assert not settings.namespaces, "the namespace of the service account"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_draining_ends_before_the_kubelet_kills(overlay: str) -> None:
+    objects = rendered(f"overlays/{overlay}")
+    for role in ("handler", "controller"):
+        settings = Settings.from_env(environ(objects, role))
+        pod = objects[f"Deployment/jobrelay-{role}"]["spec"]["template"]["spec"]
+        assert pod["terminationGracePeriodSeconds"] >= settings.drain_seconds + 2 * settings.broker_timeout
+
+
+@pytest.mark.parametrize("component", ["nats-creds", "broker-tls"])
+def test_files_that_settings_name_are_mounted_from_a_secret(component: str) -> None:
+    objects = rendered("overlays/nats", f"components/{component}")
+    for role in ("handler", "controller"):
+        given = environ(objects, role)
+        files = {Path(value) for name, value in given.items() if value.startswith("/")}
+        (container,) = containers(objects[f"Deployment/jobrelay-{role}"])
+        assert files
+        assert {file.parent for file in files} == {Path(one["mountPath"]) for one in container["volumeMounts"]}
+        assert all(one["readOnly"] for one in container["volumeMounts"])
+
+
+def write() -> None:
+    """Bring the file up to date."""
+    text = FILE.read_text()
+    FILE.write_text(f"{text[: text.index(BEGIN) + len(BEGIN)]}\n{reference()}")

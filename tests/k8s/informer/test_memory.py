@@ -1,0 +1,74 @@
+"""What ten thousand tracked Jobs cost."""
+
+import gc
+import json
+import tracemalloc
+
+from k8s.informer.jobs import Contents, JobFeed, PodFeed
+from k8s.manifests.job import render
+from k8s.reading.job import parse_job, parse_pod
+from tests.k8s.objects import make_pod
+from tests.k8s.requests import make_request, options
+
+JOBS = 10_000
+BUDGET = 2_000
+"""Bytes a Job."""
+
+
+MARK = "000000000000"
+"""Stands in names and uids of the templates for the number of the Job."""
+
+
+def _job() -> str:
+    """A running Job as we create it, with the names that a real cluster would give it."""
+    rendered = render(make_request(id=f"9b2d1c7e-5a44-4f0e-9d6c-{MARK}", service="thumbnails"), options=options())
+    manifest = rendered.job
+    manifest["metadata"] |= {
+        "name": f"job-{MARK}",
+        "uid": f"5c994eb8-71a8-4026-acdb-{MARK}",
+        "resourceVersion": f"1{MARK}",
+        "creationTimestamp": "2026-11-21T22:17:11Z",
+    }
+    return json.dumps(manifest | {"status": {"active": 1, "ready": 1, "startTime": "2026-11-21T22:17:11Z"}})
+
+
+def _pod() -> str:
+    manifest = make_pod(f"job-abcdefghijkl-{MARK}", "x", startTime="2026-11-21T22:17:11Z")
+    manifest["metadata"]["uid"] = f"a825523b-c5e2-4aca-87d9-{MARK}"
+    manifest["metadata"]["labels"] = {"batch.kubernetes.io/controller-uid": f"5c994eb8-71a8-4026-acdb-{MARK}"}
+    running = {"name": "main", "state": {"running": {"startedAt": "2026-11-21T22:17:12Z"}}}
+    manifest["status"]["containerStatuses"] = [running]
+    return json.dumps(manifest)
+
+
+def _numbered(template: str, index: int) -> bytes:
+    return template.replace(MARK, f"{index:012d}").encode()
+
+
+def _held() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+def test_tracked_job_costs_at_most_two_kilobytes_alone_and_with_its_pod() -> None:
+    contents = Contents()
+    jobs, pods = JobFeed(contents, "ns"), PodFeed(contents, "ns")
+    job, pod = _job(), _pod()
+    tracemalloc.start()
+    try:
+        before = _held()
+        for index in range(JOBS):
+            jobs.changed(parse_job(_numbered(job, index)), index)
+        contents.changes.clear()
+        alone = (_held() - before) / JOBS
+        for index in range(JOBS):
+            pods.changed(parse_pod(_numbered(pod, index)), index)
+        contents.changes.clear()
+        together = (_held() - before) / JOBS
+    finally:
+        tracemalloc.stop()
+    print(f"{alone:.0f} bytes a Job, {together:.0f} with its pod")
+    assert len(contents.jobs) == JOBS
+    assert len(contents.pods("5c994eb8-71a8-4026-acdb-000000000042")) == 1
+    assert alone <= BUDGET
+    assert together <= BUDGET

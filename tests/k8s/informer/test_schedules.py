@@ -1,0 +1,186 @@
+"""CronJobs and their new runs in view, whatever happens to a watch; recorded ones are read as they are."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+
+from events.names import FINALIZER, Annotation
+from k8s.api.cluster import Cluster
+from k8s.base import Malformed
+from k8s.informer import reflector
+from k8s.informer.informer import JobCache
+from k8s.reading.cronjob import parse_cron_job, schedule_of
+from k8s.reading.job import job_of
+from tests.k8s.conftest import eventually
+from tests.k8s.informer.test_informer import following
+from tests.k8s.objects import make_job
+from tests.k8s.server import CRON_JOBS, JOBS, Server
+from tests.paths import TRACES
+
+TRACE = TRACES / "cronjob.json"
+
+Manifest = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reflector, "backoff", lambda attempt, **_: 0.01)
+
+
+@pytest.fixture
+async def cache(cluster: Cluster, server: Server) -> AsyncIterator[JobCache]:
+    async with following(cluster) as cache:
+        await eventually(lambda: len(server.watchers) == 3)
+        yield cache
+
+
+def make_cron_job(
+    name: str, *, held: bool = True, uid: str = "", annotations: Mapping[str, str] | None = None
+) -> Manifest:
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "ns",
+            "uid": uid or f"uid-of-{name}",
+            "creationTimestamp": "2026-11-21T22:17:11Z",
+            "annotations": {Annotation.ID: name, Annotation.SOURCE: "/test", **(annotations or {})},
+            "finalizers": [FINALIZER] if held else [],
+        },
+        "spec": {"schedule": "* * * * *", "jobTemplate": {}},
+    }
+
+
+def make_run(name: str, *, run: str | None = "new", held: bool = False, **metadata: Any) -> Manifest:
+    job = make_job(name, held=held)
+    if run is not None:
+        job["metadata"]["annotations"][Annotation.RUN] = run
+    return {**job, "metadata": {**job["metadata"], **metadata}}
+
+
+def names(cache: JobCache) -> list[str]:
+    return sorted(one.name for one in cache.schedules.all())
+
+
+async def test_only_those_with_our_finalizer_are_held(cluster: Cluster, server: Server) -> None:
+    server.put(CRON_JOBS, make_cron_job("a"))
+    server.put(CRON_JOBS, make_cron_job("b", held=False))
+    async with following(cluster) as cache:
+        assert names(cache) == ["a"]
+        server.put(CRON_JOBS, make_cron_job("c"))
+        assert await cache.schedules.changed() >= {("ns", "a")}
+        await eventually(lambda: names(cache) == ["a", "c"])
+        server.put(CRON_JOBS, make_cron_job("a", held=False))
+        server.delete(CRON_JOBS, "c")
+        await eventually(lambda: names(cache) == [])
+        assert await cache.schedules.changed() == {("ns", "a"), ("ns", "c")}
+
+
+async def test_what_went_unseen_is_gone_after_the_next_list(cache: JobCache, server: Server) -> None:
+    for name in ("a", "b"):
+        server.put(CRON_JOBS, make_cron_job(name))
+    await eventually(lambda: names(cache) == ["a", "b"])
+    server.delete(CRON_JOBS, "a", silent=True)
+    await cache.resync()
+    assert names(cache) == ["b"]
+
+
+async def test_the_answer_to_a_patch_is_seen_at_once_and_nothing_older_afterwards(
+    cache: JobCache, server: Server
+) -> None:
+    first = server.put(CRON_JOBS, make_cron_job("a"))
+    await eventually(lambda: names(cache) == ["a"])
+    patched = make_cron_job("a")
+    patched["metadata"] |= {"resourceVersion": "900", "annotations": {Annotation.RUNS: "{}"}}
+    cache.schedules.assume(schedule_of(patched))
+    cache.schedules.put(schedule_of(first))
+    found = cache.schedules.get(("ns", "a"))
+    assert found is not None
+    assert found.runs == "{}"
+
+
+async def test_one_that_is_gone_does_not_come_back_with_an_answer(cache: JobCache, server: Server) -> None:
+    stored = server.put(CRON_JOBS, make_cron_job("a"))
+    await eventually(lambda: names(cache) == ["a"])
+    server.delete(CRON_JOBS, "a")
+    await eventually(lambda: names(cache) == [])
+    stored["metadata"]["resourceVersion"] = "900"
+    cache.schedules.assume(schedule_of(stored))
+    assert names(cache) == []
+
+
+async def test_one_that_is_made_anew_is_not_taken_for_the_one_before(cache: JobCache, server: Server) -> None:
+    before = server.put(CRON_JOBS, make_cron_job("a", uid="old"))
+    await eventually(lambda: names(cache) == ["a"])
+    server.put(CRON_JOBS, make_cron_job("a", uid="new"))
+    await eventually(lambda: [one.uid for one in cache.schedules.all()] == ["new"])
+    server.line(CRON_JOBS, json.dumps({"type": "DELETED", "object": before}).encode())
+    server.put(CRON_JOBS, make_cron_job("b"))
+    await eventually(lambda: names(cache) == ["a", "b"])
+
+
+async def test_a_new_run_is_in_view_apart_from_all_that_is_ours(cache: JobCache, server: Server) -> None:
+    owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "c", "uid": "uid-of-c", "controller": True}
+    server.put(JOBS, make_run("fresh", ownerReferences=[owner]))
+    for other in (
+        make_run("plain", run=None),
+        make_run("done", run="2026-11-21T22:18:00Z"),
+        make_run("going", deletionTimestamp="2026-11-21T22:18:00Z"),
+    ):
+        server.put(JOBS, other)
+    server.put(JOBS, make_job("ours"))
+    await eventually(lambda: cache.get(("ns", "ours")))
+    assert [job.name for job in cache.new_runs()] == ["fresh"]
+    assert [job.name for job in cache.jobs()] == ["ours"]
+    assert cache.get(("ns", "fresh")) is None
+    assert cache.new_run(("ns", "ours")) is None
+    run = cache.new_run(("ns", "fresh"))
+    assert run is not None
+    assert (run.schedule, run.schedule_uid) == ("c", "uid-of-c")
+
+
+async def test_a_run_that_is_adopted_is_a_job_as_any_other(cache: JobCache, server: Server) -> None:
+    server.put(JOBS, make_run("a"))
+    await eventually(cache.new_runs)
+    server.put(JOBS, make_run("a", run="2026-11-21T22:18:00Z", held=True))
+    await eventually(cache.jobs)
+    assert cache.new_runs() == []
+
+
+async def test_a_new_run_that_goes_is_told(cache: JobCache, server: Server) -> None:
+    server.put(JOBS, make_run("a"))
+    await eventually(cache.new_runs)
+    await cache.changed()
+    server.delete(JOBS, "a")
+    assert await cache.changed() == {("ns", "a")}
+    assert cache.new_runs() == []
+
+
+def test_recorded_ones_show_what_matters() -> None:
+    watch: list[Any] = json.loads(TRACE.read_text())["watch"]
+    jobs = [job_of(one["object"]) for one in watch if one["kind"] == "jobs" and one["type"] == "ADDED"]
+    assert [(job.schedule, job.scheduled_at, job.run) for job in jobs] == [("tick", 1_795_299_480.0, None)]
+    steps: list[Any] = json.loads(TRACE.read_text())["steps"]
+    answers = [one["response"]["body"] for one in steps if one["response"]["body"].get("kind") == "CronJob"]
+    schedules = [schedule_of(one) for one in answers]
+    assert {(one.cron, one.time_zone, one.concurrency_policy) for one in schedules} == {
+        ("* * * * *", "Etc/UTC", "Forbid")
+    }
+    assert [one.suspend for one in schedules] == [False, False, True]
+    assert [one.last_schedule_time for one in schedules] == [None, 1_795_299_480.0, 1_795_299_480.0]
+    assert not any(one.held for one in schedules)
+
+
+@pytest.mark.parametrize(
+    ("note", "value"), [(Annotation.MAX_RUNS, "many"), (Annotation.MAX_RUNS, "-1"), (Annotation.VERSION, "x")]
+)
+def test_annotations_that_make_no_sense_count_as_absent(note: str, value: str) -> None:
+    schedule = schedule_of(make_cron_job("a", annotations={note: value}))
+    assert (schedule.max_runs, schedule.format) == (None, 0)
+
+
+@pytest.mark.parametrize("raw", [b"", b"{}", b'{"metadata": {"name": "a"}}', b'{"metadata": {}, "spec": {}}', b"\xff"])
+def test_what_is_no_cron_job_is_one_clear_error(raw: bytes) -> None:
+    with pytest.raises(Malformed, match="no CronJob"):
+        parse_cron_job(raw)

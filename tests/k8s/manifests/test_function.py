@@ -1,0 +1,295 @@
+"""An operator's manifest becomes a Job: what we need is added, what the operator wrote stays, mistakes show at load."""
+
+import secrets
+from typing import Any
+
+import orjson
+import pytest
+
+from events.cloudevent.event import build, encode_structured
+from events.functions.functions import Call, parse_functions
+from events.identity import request_label
+from events.jobs.observed import Job
+from events.names import BY_FUNCTION, FINALIZER, Annotation, Label
+from k8s.api.cluster import Cluster
+from k8s.base import Manifest
+from k8s.manifests.check import problems
+from k8s.manifests.function import render_call
+from k8s.manifests.job import Rendered
+from k8s.manifests.pod import EVENT_PATH, RESULT_PATH
+from k8s.reading.job import job_of, parse_pod
+from tests.k8s.requests import options
+
+EVENT = {"annotations": {Annotation.EVENT: "x"}}
+CONTAINER = {"name": "main", "image": "busybox:1", "command": ["true"]}
+
+
+def make_job(
+    *, metadata: Any = None, template: Any = None, containers: Any = None, pod: Any = None, **spec: Any
+) -> Any:
+    pod_spec = {"containers": [CONTAINER] if containers is None else containers, **(pod or {})}
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "spec": {"template": {"spec": pod_spec, **(template or {})}, **spec},
+    }
+    return job if metadata is None else {**job, "metadata": metadata}
+
+
+def make_rendered(
+    job: Any, *, env: Any = None, data: object = None, payload: str | None = None, **changes: Any
+) -> Rendered:
+    written = {"name": "thumb", "filters": [], "env": env or {}, "job": job, "payload": payload}
+    document = {"functions": [written]}
+    (function,) = parse_functions(document)
+    event = {"specversion": "1.0", "id": "e1", "source": "/shop", "type": "t", "traceparent": "00-aa-bb-01"}
+    before = orjson.dumps(function.job)
+    rendered = render_call(Call.of(function, build(event, data)), options=options(**changes))
+    assert orjson.dumps(function.job) == before, "the function is used again"
+    return rendered
+
+
+def pod(rendered: Rendered) -> Manifest:
+    found: Manifest = rendered.job["spec"]["template"]
+    return found
+
+
+def env(container: Manifest) -> dict[str, str]:
+    return {one["name"]: one.get("value", "") for one in container["env"]}
+
+
+def as_job(rendered: Rendered) -> Job:
+    return job_of(rendered.job)
+
+
+def test_everything_we_follow_a_job_by_is_on_it() -> None:
+    rendered = make_rendered(make_job(), instance="teama")
+    assert rendered.inline
+    metadata = rendered.job["metadata"]
+    assert metadata["labels"] == {
+        Label.MANAGED_BY: "jobrelay",
+        Label.NAME: "thumb",
+        Label.APP: "thumb",
+        Label.INSTANCE: "teama",
+        Label.REQUEST: request_label("thumb/e1"),
+    }
+    assert pod(rendered)["metadata"]["labels"] == metadata["labels"]
+    assert metadata["finalizers"] == [FINALIZER]
+    assert metadata["namespace"] == "default"
+    job = as_job(rendered)
+    assert (job.request_id, job.source, job.service, job.ttl) == ("thumb/e1", "/shop", "thumb", 3600)
+    assert (job.broker, job.start_timeout, job.format) == ("nats", 600, 1)
+
+
+def test_names_that_are_stored_do_not_change() -> None:
+    metadata = make_rendered(make_job()).job["metadata"]
+    assert metadata["name"] == "thumb-qd7weoztyxkd"
+    assert metadata["labels"]["jobrelay.dev/request"] == "5ivpc2ycbu54h6hucza7kgfhahu2tmw4oxcg4isxoqjf2jlo3muq"
+    assert metadata["annotations"]["jobrelay.dev/id"] == "thumb/e1"
+
+
+def test_the_container_finds_event_result_and_variables() -> None:
+    rendered = make_rendered(make_job(), env={"URL": "{data.url}"}, data={"url": "s3://a$b"})
+    (container,) = pod(rendered)["spec"]["containers"]
+    assert env(container) == {
+        "CE_ID": "e1",
+        "CE_SOURCE": "/shop",
+        "CE_TYPE": "t",
+        "TRACEPARENT": "00-aa-bb-01",
+        "JOBRELAY_JOB_ID": "thumb/e1",
+        "JOBRELAY_EVENT_PATH": EVENT_PATH,
+        "JOBRELAY_RESULT_PATH": RESULT_PATH,
+        "URL": "s3://a$$b",
+    }
+    assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    assert orjson.loads(pod(rendered)["metadata"]["annotations"][Annotation.EVENT])["data"] == {"url": "s3://a$b"}
+
+
+def test_what_the_operator_wrote_stays() -> None:
+    container = {
+        **CONTAINER,
+        "env": [{"name": "CE_ID", "value": "mine"}, {"name": "URL", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}],
+        "terminationMessagePath": "/tmp/result",
+        "terminationMessagePolicy": "File",
+        "volumeMounts": [{"name": "work", "mountPath": "/work"}],
+    }
+    given = make_job(
+        metadata={"namespace": "other", "labels": {Label.NAME: "images", "team": "a"}, "annotations": {"note": "x"}},
+        containers=[container],
+        pod={
+            "restartPolicy": "OnFailure",
+            "automountServiceAccountToken": True,
+            "volumes": [{"name": "work", "emptyDir": {}}],
+            "securityContext": {"runAsUser": 1},
+        },
+        template={"metadata": {"labels": {"tier": "batch", Label.APP: "mine"}, "annotations": {"a": "b"}}},
+        backoffLimit=2,
+        activeDeadlineSeconds=60,
+    )
+    rendered = make_rendered(given, env={"URL": "{id}"})
+    job, template = rendered.job, pod(rendered)
+    assert job["metadata"]["namespace"] == "other"
+    assert {Label.NAME: "images", "team": "a"}.items() <= job["metadata"]["labels"].items()
+    assert job["metadata"]["annotations"]["note"] == "x"
+    assert as_job(rendered).service == "images"
+    assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (2, 60)
+    assert {"tier": "batch", Label.APP: "mine"}.items() <= template["metadata"]["labels"].items()
+    assert template["metadata"]["annotations"]["a"] == "b"
+    spec = template["spec"]
+    assert (spec["restartPolicy"], spec["automountServiceAccountToken"]) == ("OnFailure", True)
+    assert spec["securityContext"] == {"runAsUser": 1}
+    assert [one["name"] for one in spec["volumes"]] == ["work", "jobrelay-event"]
+    (found,) = spec["containers"]
+    assert (found["terminationMessagePath"], found["terminationMessagePolicy"]) == ("/tmp/result", "File")
+    assert [one["name"] for one in found["volumeMounts"]] == ["work", "jobrelay-event"]
+    assert found["env"][-2:] == container["env"], "after ours, so that they can refer to them"
+    assert [one["name"] for one in found["env"]].count("CE_ID") == 1
+    assert env(found)["JOBRELAY_RESULT_PATH"] == "/tmp/result"
+
+
+def test_nothing_is_imposed_that_the_operator_left_to_kubernetes() -> None:
+    spec = make_rendered(make_job()).job["spec"]
+    assert set(spec) == {"template"}
+    assert set(spec["template"]["spec"]) == {"containers", "volumes", "restartPolicy", "automountServiceAccountToken"}
+
+
+def test_a_service_account_that_is_named_keeps_its_token() -> None:
+    spec = pod(make_rendered(make_job(pod={"serviceAccountName": "robot"})))["spec"]
+    assert "automountServiceAccountToken" not in spec
+
+
+def test_the_time_to_live_is_ours_until_the_end_was_told() -> None:
+    short, long = (make_rendered(make_job(ttlSecondsAfterFinished=seconds), min_ttl=300) for seconds in (0, 900))
+    assert (as_job(short).ttl, short.ttl_raised) == (300, True)
+    assert (as_job(long).ttl, long.ttl_raised) == (900, False)
+    assert "ttlSecondsAfterFinished" not in short.job["spec"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "payload", "inline_bytes"), [({"parallelism": 2}, None, 16384), ({}, None, 0), ({}, "secret", 16384)]
+)
+def test_a_large_event_one_for_several_pods_and_one_that_is_to_come_in_a_secret(
+    spec: Any, payload: str | None, inline_bytes: int
+) -> None:
+    rendered = make_rendered(make_job(**spec), payload=payload, inline_bytes=inline_bytes)
+    assert not rendered.inline
+    assert rendered.job["spec"]["suspend"] is True
+    assert rendered.job["metadata"]["annotations"][Annotation.PAYLOAD] == "pending"
+    volume = pod(rendered)["spec"]["volumes"][0]
+    assert volume["secret"]["secretName"] == rendered.job["metadata"]["name"]
+    assert Annotation.EVENT not in pod(rendered)["metadata"].get("annotations", {})
+
+
+def test_a_manifest_that_is_suspended_says_who_holds_it() -> None:
+    assert as_job(make_rendered(make_job(suspend=True))).suspended_by == BY_FUNCTION
+    assert as_job(make_rendered(make_job())).suspended_by is None
+
+
+def test_every_container_gets_the_event_and_the_first_one_counts() -> None:
+    containers = [{"name": "work", "image": "a"}, {"name": "agent", "image": "b"}]
+    rendered = make_rendered(make_job(containers=containers, pod={"initContainers": [{"name": "fetch", "image": "c"}]}))
+    spec = pod(rendered)["spec"]
+    for container in (*spec["containers"], *spec["initContainers"]):
+        assert env(container)["JOBRELAY_EVENT_PATH"] == EVENT_PATH
+        assert container["volumeMounts"][0]["name"] == "jobrelay-event"
+    statuses = [
+        {"name": name, "state": {"terminated": {"exitCode": code}}} for name, code in (("agent", 1), ("work", 7))
+    ]
+    shown = {"metadata": {"name": "p", **pod(rendered)["metadata"]}, "status": {"containerStatuses": statuses}}
+    found = parse_pod(orjson.dumps(shown))
+    assert (found.container, found.exit_code) == ("work", 7)
+
+
+def test_nulls_are_absent_as_on_a_server() -> None:
+    job = make_job(metadata={"labels": None, "annotations": None}, suspend=None, pod={"volumes": None})
+    assert problems(job, ("job",)) == []
+    assert as_job(make_rendered(job)).suspend is False
+
+
+def test_the_event_is_passed_on_as_it_came() -> None:
+    event = build({"specversion": "1.0", "id": "e1", "source": "/s", "type": "t", "ext": "x"}, [1])
+    (function,) = parse_functions({"functions": [{"name": "f", "filters": [], "job": make_job()}]})
+    rendered = render_call(Call.of(function, event), options=options(), trace={"traceparent": "00-new"})
+    assert rendered.event == encode_structured(event)
+    assert env(pod(rendered)["spec"]["containers"][0])["TRACEPARENT"] == "00-new"
+
+
+def told(job: Any) -> dict[str, str]:
+    return {error.path: str(error) for error in problems(job, ("job",))}
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "job"),
+    [
+        ("job.kind", "must be Job", make_job() | {"kind": "CronJob"}),
+        ("job.apiVersion", "batch/v1", {**make_job(), "apiVersion": "v1"}),
+        ("job.status", "Kubernetes'", {**make_job(), "status": {}}),
+        ("job.spec", "is missing", {"apiVersion": "batch/v1", "kind": "Job"}),
+        ("job.spec", "must be an object", {"apiVersion": "batch/v1", "kind": "Job", "spec": 7}),
+        ("job.metadata.name", "namespace, labels", make_job(metadata={"name": "x"})),
+        ("job.metadata.generateName", "namespace, labels", make_job(metadata={"generateName": "x"})),
+        ("job.metadata.finalizers", "namespace, labels", make_job(metadata={"finalizers": ["x/y"]})),
+        ("job.metadata.namespace", "no name", make_job(metadata={"namespace": "A"})),
+        ("job.metadata.labels", "jobrelay's own", make_job(metadata={"labels": {Label.REQUEST: "x"}})),
+        ("job.metadata.labels", "jobrelay's own", make_job(metadata={"labels": {Label.MANAGED_BY: "helm"}})),
+        ("job.spec.template.metadata.annotations", "own", make_job(template={"metadata": EVENT})),
+        ("job.spec.backofLimit", "did you mean backoffLimit", make_job(backofLimit=1)),
+        ("job.spec.backoffLimit", "must be an integer", make_job(backoffLimit="1")),
+        ("job.spec.suspend", "must be true or false", make_job(suspend="yes")),
+        ("job.spec.selector", "Kubernetes", make_job(selector={"matchLabels": {}})),
+        ("job.spec.template.spec.containers", "at least one", make_job(containers=[])),
+        ("job.spec.template.spec.containers", "must be a list", make_job(containers={})),
+        ("job.spec.template.spec.containers[0].image", "is missing", make_job(containers=[{"name": "a"}])),
+        ("job.spec.template.spec.containers[0].comand", "command", make_job(containers=[{**CONTAINER, "comand": []}])),
+        ("job.spec.template.spec.containers[1].name", "another", make_job(containers=[CONTAINER, CONTAINER])),
+        ("job.spec.template.spec.restartPolicy", "Never or", make_job(pod={"restartPolicy": "Always"})),
+        ("job.spec.template.spec.volumes[0].name", "own", make_job(pod={"volumes": [{"name": "jobrelay-event"}]})),
+        (
+            "job.spec.template.spec.containers[0].volumeMounts[0].mountPath",
+            "event",
+            make_job(containers=[{**CONTAINER, "volumeMounts": [{"name": "x", "mountPath": "/var/run/jobrelay/"}]}]),
+        ),
+        (
+            "job.spec.template.spec.containers[0].resources.limits.cpu",
+            "no quantity",
+            make_job(containers=[{**CONTAINER, "resources": {"limits": {"cpu": "much"}}}]),
+        ),
+        ("job.spec.template.spec.nodeSelector.gpu", "must be text", make_job(pod={"nodeSelector": {"gpu": True}})),
+        ("job.metadata.labels", "quotes", make_job(metadata={"labels": {1: "x"}})),
+        ("job", "JSON", make_job(containers=[{**CONTAINER, "livenessProbe": {"tcpSocket": {"port": b"x"}}}])),
+    ],
+)  # fmt: skip
+def test_a_manifest_that_cannot_become_a_job_is_refused_with_the_place(path: str, said: str, job: Any) -> None:
+    found = [text for where, text in told(job).items() if where.startswith(path)]
+    assert found, told(job)
+    assert said in found[0]
+
+
+def test_all_mistakes_of_a_manifest_are_told_at_once() -> None:
+    job = make_job(backofLimit=1, suspend=1, pod={"hostNetwork": "yes", "tolerations": {}})
+    assert len(told(job)) == 4
+
+
+def test_what_the_operator_may_do_is_not_judged() -> None:
+    """Unlike of requests from the network."""
+    privileged = {**CONTAINER, "securityContext": {"privileged": True}, "resources": {"limits": {"cpu": 2}}}
+    volumes = [{"name": "host", "hostPath": {"path": "/"}}, {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}]
+    assert told(make_job(containers=[privileged], pod={"hostNetwork": True, "volumes": volumes})) == {}
+
+
+async def test_a_server_that_checks_every_field_takes_it(cluster: Cluster) -> None:
+    job = make_job(
+        metadata={"labels": {"team": "a"}},
+        containers=[
+            CONTAINER,
+            {"name": "agent", "image": "b:1", "command": ["true"], "resources": {"limits": {"cpu": 2}}},
+        ],
+        pod={"tolerations": [{"operator": "Exists"}], "terminationGracePeriodSeconds": 5},
+        completionMode="Indexed",
+        completions=2,
+        parallelism=2,
+    )
+    assert told(job) == {}
+    rendered = make_rendered(job, env={"X": "{id}"}, namespace="default")
+    rendered.job["metadata"]["name"] = f"f-{secrets.token_hex(4)}"
+    assert (await cluster.create_job(rendered.job)).uid

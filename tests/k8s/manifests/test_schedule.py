@@ -1,0 +1,146 @@
+"""CronJobs of requests with a schedule: what a Job of the request would be, waiting to be adopted."""
+
+import json
+import secrets
+from typing import Any
+
+import pytest
+
+from events.identity import request_label
+from events.names import FINALIZER, Annotation, Label
+from k8s.api.cluster import Cluster
+from k8s.base import Conflict, Manifest
+from k8s.manifests.job import render
+from k8s.manifests.schedule import adoption, render_schedule
+from k8s.reading.cronjob import schedule_of
+from k8s.reading.job import job_of
+from tests.k8s.requests import make_request, options
+
+THEIRS = {Label.SCHEDULE: request_label("r1")}
+
+
+def cron_job(**data: Any) -> Manifest:
+    return render_schedule(make_request(schedule="0 3 * * *", **data), options=options()).job
+
+
+def container(job: Manifest) -> Manifest:
+    (found,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_its_metadata_is_that_of_the_job_of_the_same_request() -> None:
+    request = make_request(schedule="0 3 * * *", maxRuns=5, service="s", timeout=60, tags=["t"])
+    made = render_schedule(request, options=options()).job["metadata"]
+    assert made["annotations"].pop(Annotation.MAX_RUNS) == "5"
+    assert made == render(request, options=options()).job["metadata"]
+    assert made["finalizers"] == [FINALIZER]
+    schedule = schedule_of({"metadata": {**made, "uid": "u"}, "spec": {"schedule": "0 3 * * *"}})
+    assert (schedule.request_id, schedule.source, schedule.service, schedule.held) == ("r1", "/shop", "s", True)
+
+
+def test_only_what_is_asked_for_is_in_its_spec() -> None:
+    spec = cron_job()["spec"]
+    assert {name: value for name, value in spec.items() if name != "jobTemplate"} == {
+        "schedule": "0 3 * * *",
+        "concurrencyPolicy": "Allow",
+        "successfulJobsHistoryLimit": 1000,
+        "failedJobsHistoryLimit": 1000,
+    }
+    assert cron_job(timeZone="Etc/UTC")["spec"]["timeZone"] == "Etc/UTC"
+
+
+def test_its_jobs_come_suspended_and_belong_to_no_request_yet() -> None:
+    template = cron_job(maxRuns=5)["spec"]["jobTemplate"]
+    assert template["spec"]["suspend"] is True
+    assert set(template["metadata"]) == {"labels", "annotations"}
+    assert template["metadata"]["annotations"][Annotation.RUN] == "new"
+    assert Annotation.MAX_RUNS not in template["metadata"]["annotations"]
+    pods = template["spec"]["template"]
+    for labels in (template["metadata"]["labels"], pods["metadata"]["labels"]):
+        assert Label.REQUEST not in labels
+        assert THEIRS.items() <= labels.items()
+
+
+def test_admission_is_for_the_adoption_to_ask_for() -> None:
+    request = make_request(schedule="0 3 * * *", priority=5)
+    made = render_schedule(request, options=options(governs=lambda *_: True)).job
+    for metadata in (made["metadata"], made["spec"]["jobTemplate"]["metadata"]):
+        assert Annotation.QUEUED not in metadata["annotations"]
+        assert json.loads(metadata["annotations"][Annotation.QUEUEING]) == {"priority": 5}
+
+
+@pytest.mark.parametrize("job", [{"image": "a"}, {"image": "a", "parallelism": 3, "completions": 3}])
+def test_its_event_is_on_each_pod(job: Manifest) -> None:
+    made = cron_job(job=job, metadata={"padding": "x" * 8000})
+    pods = made["spec"]["jobTemplate"]["spec"]["template"]
+    assert json.loads(pods["metadata"]["annotations"][Annotation.EVENT])["id"] == "e1"
+    assert Annotation.PAYLOAD not in made["metadata"]["annotations"]
+
+
+def test_a_run_learns_from_its_annotations_which_one_it_is() -> None:
+    env = {one["name"]: one for one in container(cron_job())["env"]}
+    assert len(env) == len(container(cron_job())["env"])
+    for name, note in (("JOBRELAY_JOB_ID", "id"), ("JOBRELAY_SCHEDULED_FOR", "run")):
+        path = f"metadata.annotations['jobrelay.dev/{note}']"
+        assert env[name] == {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+    assert env["CE_ID"]["value"] == "e1"
+
+
+def test_all_runs_together_are_spread_over_the_nodes_unless_the_request_says_which() -> None:
+    def spread(made: Manifest) -> list[Manifest]:
+        pods = made["spec"]["jobTemplate"]["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        return [one["labelSelector"] for one in pods]
+
+    assert spread(cron_job()) == [{"matchLabels": THEIRS}]
+    mine = {"matchLabels": {"app": "a"}}
+    asked = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
+    job = {"image": "a", "topologySpreadConstraints": [{**asked, "labelSelector": mine}, asked]}
+    assert spread(cron_job(job=job)) == [mine, {"matchLabels": THEIRS}]
+
+
+async def test_server_takes_it_and_lets_what_it_makes_be_adopted(real: Cluster) -> None:
+    """A Job as its controller makes one."""
+    request = make_request(id=secrets.token_hex(8), schedule="0 3 * * *", service="s", job={"image": "busybox:1"})
+    made = render_schedule(request, options=options()).job
+    await real.create_cron_job(made)
+    with pytest.raises(Conflict):
+        await real.create_cron_job(made)
+    template = made["spec"]["jobTemplate"]
+    metadata = {**template["metadata"], "name": f"{request.job_name}-29921658", "namespace": "default"}
+    name = metadata["name"]
+    await real.create_job({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": template["spec"]})
+    run = job_of(await real.read_job("default", name))
+    assert run.new_run
+    patch = adoption(run, request_id=f"{request.id}@t", time="t", released="now")
+    adopted = await real.patch_job("default", name, patch)
+    assert (adopted.held, adopted.suspend, adopted.run, adopted.released) == (True, False, "t", "now")
+    assert adopted.request_id == f"{request.id}@t"
+    stored = await real.read_job("default", name)
+    for labels in (stored["metadata"]["labels"], stored["spec"]["template"]["metadata"]["labels"]):
+        assert labels[Label.REQUEST] == request_label(f"{request.id}@t")
+        assert labels[Label.SCHEDULE] == request_label(request.id)
+    with pytest.raises(Conflict):
+        await real.patch_job("default", name, patch)
+    await real.delete_cron_job("default", request.job_name)
+    finalizer = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
+    await real.patch_cron_job("default", request.job_name, finalizer)
+    await real.patch_job("default", name, finalizer)
+    await real.delete_job("default", name)
+
+
+def test_of_one_that_somebody_let_run_before_the_pods_stay_as_they_are() -> None:
+    """Kubernetes would refuse to change them."""
+    started = {"startTime": "2026-11-21T22:17:11Z"}
+    for spec, status in (({"suspend": False}, {}), ({"suspend": True}, started)):
+        run = job_of({"metadata": {"name": "a"}, "spec": spec, "status": status})
+        assert adoption(run, request_id="r1", time="t", released="now")["spec"] == {"suspend": False}
+
+
+def test_what_is_to_wait_for_admission_stays_suspended() -> None:
+    run = job_of({"metadata": {"name": "a", "resourceVersion": "7"}, "spec": {"suspend": True}})
+    patch = adoption(run, request_id="r1", time="t", released=None)
+    assert "suspend" not in patch["spec"]
+    assert patch["metadata"]["annotations"][Annotation.QUEUED] == "created"
+    assert Annotation.RELEASED not in patch["metadata"]["annotations"]
+    assert patch["metadata"]["resourceVersion"] == "7"

@@ -1,0 +1,137 @@
+"""Decoding Jobs and Pods: recorded ones as they are, foreign annotations as harmless, nonsense as one clear error."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from events.names import Annotation
+from k8s.base import Malformed
+from k8s.reading.job import job_of, parse_job, parse_pod
+from tests.k8s.objects import make_job, make_pod
+from tests.paths import TRACES
+
+
+def seen(scenario: str, kind: str) -> list[bytes]:
+    watch: list[Any] = json.loads((TRACES / f"{scenario}.json").read_text())["watch"]
+    return [
+        json.dumps(one["object"]).encode()
+        for one in watch
+        if one["kind"] == kind and one["type"] in {"ADDED", "MODIFIED"}
+    ]
+
+
+@pytest.mark.parametrize("path", sorted(TRACES.glob("*.json")), ids=lambda path: path.stem)
+def test_everything_recorded_can_be_read(path: Path) -> None:
+    jobs = [parse_job(raw) for raw in seen(path.stem, "jobs")]
+    pods = [parse_pod(raw) for raw in seen(path.stem, "pods")]
+    assert all(one.uid and one.version and one.created > 1.7e9 for one in jobs)
+    assert all(pod.job_uid and pod.phase for pod in pods if pod.name.rsplit("-", 1)[0] in {job.name for job in jobs})
+
+
+def test_recorded_success_shows_what_matters() -> None:
+    job = parse_job(seen("job-succeeds", "jobs")[-1])
+    assert (job.namespace, job.name) == ("t-job-succeeds", "ok")
+    assert job.finished
+    assert (job.succeeded, job.failed, job.parallelism, job.completions) == (1, 0, 1, 1)
+    assert job.completion_time is not None
+    assert job.start_time is not None
+    assert job.completion_time - job.start_time == 2
+    assert [one.type for one in job.conditions] == ["SuccessCriteriaMet", "Complete"]
+    assert not job.held
+    assert (job.format, job.ttl, job.request_id) == (0, None, "")
+    pod = parse_pod(seen("job-succeeds", "pods")[-1])
+    assert (pod.phase, pod.exit_code, pod.reason, pod.node) == ("Succeeded", 0, "Completed", "fake-0")
+    assert pod.started is not None
+    assert pod.finished is not None
+    assert pod.finished - pod.started == 1
+    assert pod.job_uid == job.uid
+
+
+def test_recorded_pods_that_wait_say_why() -> None:
+    pod = parse_pod(seen("job-image-cannot-be-pulled", "pods")[-1])
+    assert pod.waiting_reason == "ImagePullBackOff"
+    assert pod.waiting_message == "Back-off pulling image missing/image:1"
+    assert pod.started is None
+    pod = parse_pod(seen("job-unschedulable", "pods")[-1])
+    assert pod.scheduled_reason == "Unschedulable"
+    assert pod.scheduled_message
+
+
+def test_recorded_index_of_a_pod_is_known() -> None:
+    assert {parse_pod(raw).index for raw in seen("job-indexed", "pods")} == {0, 1, 2}
+
+
+def test_our_annotations_are_read() -> None:
+    manifest = make_job("a")
+    manifest["metadata"]["annotations"] |= {
+        Annotation.TTL: "3600",
+        Annotation.START_TIMEOUT: "600",
+        Annotation.TIMEOUT: "60",
+        Annotation.PAYLOAD: "pending",
+        Annotation.REPLY_TO: "there",
+        Annotation.BROKER: "nats",
+        Annotation.TAGS: '["x"]',
+    }
+    job = job_of(manifest)
+    assert (job.held, job.format, job.request_id, job.source) == (True, 1, "a", "/test")
+    assert (job.ttl, job.start_timeout, job.timeout) == (3600, 600, 60)
+    assert (job.payload, job.reply_to, job.broker, job.tags) == ("pending", "there", "nats", '["x"]')
+
+
+@given(st.text())
+def test_garbage_in_annotations_counts_as_absent(garbage: str) -> None:
+    manifest = make_job("a")
+    for name in (Annotation.TTL, Annotation.START_TIMEOUT, Annotation.TIMEOUT, Annotation.VERSION, Annotation.VERDICT):
+        manifest["metadata"]["annotations"][name] = garbage
+    job = parse_job(json.dumps(manifest).encode())
+    numeric = garbage.isascii() and garbage.isdigit() and len(garbage) <= 18
+    expected = int(garbage) if numeric else None
+    assert (job.ttl, job.start_timeout, job.timeout) == (expected,) * 3
+    assert job.format == (expected or 0)
+
+
+def test_main_container_counts_and_else_the_first() -> None:
+    def status(name: str, code: int) -> dict[str, Any]:
+        return {"name": name, "state": {"terminated": {"exitCode": code}}}
+
+    pod = make_pod("p", "a", containerStatuses=[status("sidecar", 1), status("main", 2)])
+    assert parse_pod(json.dumps(pod).encode()).exit_code == 2
+    pod = make_pod("p", "a", containerStatuses=[status("worker", 3)])
+    assert parse_pod(json.dumps(pod).encode()).exit_code == 3
+
+
+def test_pods_own_reason_comes_before_the_containers() -> None:
+    ended = {"name": "main", "state": {"terminated": {"exitCode": 137, "reason": "Error", "message": "bye"}}}
+    pod = parse_pod(
+        json.dumps(make_pod("p", "a", reason="Evicted", message="disk", containerStatuses=[ended])).encode()
+    )
+    assert (pod.reason, pod.message, pod.exit_code) == ("Evicted", "bye", 137)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"metadata": {"name": 1}, "spec": {}}',
+        b'{"metadata": {}, "spec": {}}',
+        b"\xff\xfe",
+        b"null",
+    ],
+)
+def test_nonsense_is_malformed(raw: bytes) -> None:
+    with pytest.raises(Malformed):
+        parse_job(raw)
+    with pytest.raises(Malformed):
+        parse_pod(raw)
+
+
+@given(st.binary())
+def test_any_bytes_are_malformed_and_nothing_else(raw: bytes) -> None:
+    with pytest.raises(Malformed):
+        parse_job(raw)
