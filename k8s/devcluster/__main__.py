@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from k8s.devcluster import controllers
+from k8s.devcluster import loops
 from k8s.devcluster.server import ServerOptions, serve
 
 CRON_MINUTE = (
@@ -19,7 +19,7 @@ CRON_MINUTE = (
 
 
 def _arguments() -> argparse.Namespace:
-    defaults, running = ServerOptions(), controllers.Options()
+    defaults, running = ServerOptions(), loops.Options()
     parser = argparse.ArgumentParser(prog="python -m k8s.devcluster", description=__doc__)
     parser.add_argument("--directory", type=Path, required=True, help="where the cluster keeps everything")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
@@ -41,7 +41,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         history_age=arguments.history_age,
         bookmark_interval=arguments.bookmark_interval,
         metrics=not arguments.no_metrics,
-        running=controllers.Options(backoff=arguments.backoff, gpus=arguments.gpus, cron_minute=arguments.cron_minute),
+        running=loops.Options(backoff=arguments.backoff, gpus=arguments.gpus, cron_minute=arguments.cron_minute),
         audit=arguments.audit,
     )
     stop = asyncio.Event()

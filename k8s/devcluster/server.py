@@ -15,14 +15,15 @@ from typing import Any
 
 from aiohttp import web
 
-from k8s.devcluster import controllers, processes
-from k8s.devcluster.api import Api
-from k8s.devcluster.audit import Handler, audited
-from k8s.devcluster.fields import load_models
-from k8s.devcluster.identity import Identity, Users, identity, write_kubeconfig, write_private
-from k8s.devcluster.podmetrics import PodMetrics
+from k8s.devcluster import loops
+from k8s.devcluster.api.api import Api
+from k8s.devcluster.api.audit import Handler, audited
+from k8s.devcluster.api.identity import Identity, Users, identity, write_kubeconfig, write_private
+from k8s.devcluster.api.podmetrics import PodMetrics
+from k8s.devcluster.kubelet import processes
 from k8s.devcluster.resources import RESOURCES
-from k8s.devcluster.store import Store
+from k8s.devcluster.rules.fields import load_models
+from k8s.devcluster.store.store import Store
 
 BODY_LIMIT = 3 * 1024 * 1024
 COMPACT_EVERY = 5.0
@@ -44,7 +45,7 @@ class ServerOptions:
     bookmark_interval: float = 60.0
     metrics: bool = True
     restricted: Mapping[str, str] = field(default_factory=dict)
-    running: controllers.Options = field(default_factory=controllers.Options)
+    running: loops.Options = field(default_factory=loops.Options)
     audit: Path | None = None
 
 
@@ -89,7 +90,7 @@ async def _background(store: Store, directory: Path, options: ServerOptions) -> 
     failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(controllers.run(store, directory, options.running)),
+            group.create_task(loops.run(store, directory, options.running)),
             group.create_task(_compact(store, every=min(COMPACT_EVERY, options.history_age))),
             group.create_task(asyncio.to_thread(load_models)),
         ]

@@ -11,17 +11,17 @@ import sys
 from pathlib import Path
 from unittest.mock import patch
 
-from k8s.devcluster import __main__ as devcluster, controllers
-from k8s.devcluster.jobpods import new_pod
+from k8s.devcluster import __main__ as devcluster, loops
+from k8s.devcluster.controllers.jobpods import new_pod
 from k8s.devcluster.resources import Obj
-from k8s.devcluster.store import Store
+from k8s.devcluster.store.store import Store
 from k8s.devcluster.times import now
 
 RUN_SECONDS, KEEP_SECONDS = 0.2, 2.0
 TRUE, BRIEF = "true", "brief"
 
 
-async def run(store: Store, _directory: Path, _options: controllers.Options) -> None:
+async def run(store: Store, _directory: Path, _options: loops.Options) -> None:
     """In place of all controllers."""
     held: dict[str, asyncio.Event] = {}
     async with store.subscribe("jobs") as changes, asyncio.TaskGroup() as group:
@@ -77,5 +77,5 @@ def _set_status(store: Store, resource: str, obj: Obj, status: Obj) -> None:
 
 
 if __name__ == "__main__":
-    with patch.object(controllers, "run", run):
+    with patch.object(loops, "run", run):
         sys.exit(devcluster.main())

@@ -324,7 +324,7 @@ async def test_every_event_is_what_the_published_schema_says(stage: Stage) -> No
 async def test_the_roles_use_exactly_the_verbs_that_they_are_granted(
     stage: Stage, request: pytest.FixtureRequest
 ) -> None:
-    """The last one: it judges what all others made the roles do. `tests.k8s.deploy.audit` reads another cluster's log."""
+    """The last one: it judges what all others made the roles do. `tests.k8s.deploy.audit` reads logs of others."""
     if not stage.site.own_cluster:
         pytest.skip("the audit log of a cluster that is not ours is not to be had")
     for scene in stage.scenes:

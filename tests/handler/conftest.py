@@ -9,7 +9,7 @@ import pytest
 from adapters.memory import MemoryBroker, connect
 from events.cloudevent.event import build, from_parts
 from k8s.api.cluster import Cluster, connect as connect_cluster
-from k8s.devcluster.controllers import Options
+from k8s.devcluster.loops import Options
 from k8s.devcluster.server import DevCluster, ServerOptions, serve
 from tests.events.contract.told import undeclared
 

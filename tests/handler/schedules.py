@@ -11,7 +11,7 @@ from events.lifecycle.schedules import Runs, read_runs
 from events.names import TERMINAL, Annotation, Label
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from k8s.devcluster.controllers import Options
+from k8s.devcluster.loops import Options
 from tests.handler.relay import Client
 from tests.handler.samples import make_request, until
 

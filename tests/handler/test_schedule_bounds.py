@@ -14,7 +14,7 @@ from events.names import Annotation, Label
 from handler.settings import Settings
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from k8s.devcluster.controllers import Options
+from k8s.devcluster.loops import Options
 from tests.handler.relay import detail, running
 from tests.handler.samples import make_command, until
 from tests.handler.schedules import (

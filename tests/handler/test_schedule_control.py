@@ -8,7 +8,7 @@ from adapters.memory import MemoryBroker
 from events.names import Annotation
 from k8s.api.client import STRATEGIC_MERGE
 from k8s.api.cluster import Cluster
-from k8s.devcluster.controllers import Options
+from k8s.devcluster.loops import Options
 from tests.handler.relay import detail, running
 from tests.handler.samples import make_command, until, waits_for
 from tests.handler.schedules import FAST, WHOLE, cron_jobs, ended, gone, jobs, make_schedule, minutes_pass, noted, runs

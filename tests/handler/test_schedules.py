@@ -15,7 +15,7 @@ from events.names import FINALIZER, Annotation, Label
 from handler.writes import Writes
 from k8s.api.cluster import Cluster
 from k8s.base import Refused
-from k8s.devcluster.controllers import Options
+from k8s.devcluster.loops import Options
 from tests.handler.relay import detail, running
 from tests.handler.samples import by_hand, make_request, until, waits_for
 from tests.handler.schedules import (

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from k8s.devcluster.patch import json_patch, strategic_patch
+from k8s.devcluster.api.patch import json_patch, strategic_patch
 from tests.paths import DEPLOY
 
 Object = dict[str, Any]

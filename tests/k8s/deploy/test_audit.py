@@ -10,10 +10,10 @@ import orjson
 import pytest
 
 from k8s.devcluster.server import ServerOptions
-from tests.devcluster.served import JOBS, make_job, served
 from tests.handler.commandline import call_beside
 from tests.k8s.deploy.audit import ROLES, Verbs, differences, granted, used
 from tests.k8s.deploy.manifests import rendered
+from tests.k8s.devcluster.served import JOBS, make_job, served
 
 HANDLER, CONTROLLER = (granted(rendered("overlays/nats"), role) for role in ROLES)
 

@@ -85,7 +85,7 @@ def test_what_is_copied_exists_and_is_neither_tests_nor_ignored() -> None:
     for path in ("tests", "tests/k8s/deploy/test_image.py", ".git/config", ".venv/bin/python", "k8s/deploy/Dockerfile"):
         assert ignored(path), path
     assert ignored("handler/__pycache__/app.pyc")
-    assert not ignored("k8s/devcluster/api.py")
+    assert not ignored("k8s/devcluster/api/api.py")
 
 
 def test_everything_installed_is_named_by_its_hash_and_is_what_was_tested() -> None:

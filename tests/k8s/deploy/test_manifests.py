@@ -14,8 +14,8 @@ from handler.metrics import Metrics
 from handler.settings import Settings
 from handler.state import State
 from handler.web import serve
-from k8s.devcluster.fields import decode
 from k8s.devcluster.resources import Resource
+from k8s.devcluster.rules.fields import decode
 from tests.k8s.deploy.manifests import NAMESPACE, OVERLAYS, Object, Objects, containers, rendered
 from tests.paths import DEPLOY
 

@@ -1,0 +1,1 @@
+"""What the API server of the development cluster answers; start at `api`. Imports no controller."""

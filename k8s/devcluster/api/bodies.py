@@ -1,0 +1,84 @@
+"""Request bodies: JSON, checked against the kind they are for. Whether the content is allowed the store says."""
+
+from typing import Any
+
+import orjson
+
+from k8s.devcluster.api import protobuf
+from k8s.devcluster.api.target import Target
+from k8s.devcluster.errors import ApiError, bad_request
+from k8s.devcluster.resources import Obj, Resource
+from k8s.devcluster.rules.fields import Undecodable, decode
+
+VALIDATIONS = ("Strict", "Warn", "Ignore")
+
+
+def parse_json(raw: bytes) -> Any:
+    """ApiError 400."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        message = f"couldn't get version/kind; json parse error: {error}"
+        raise bad_request(message) from error
+
+
+def parse_object(kind: Resource, raw: bytes, *, content_type: str, validation: str) -> tuple[Obj, list[str]]:
+    """The object in `raw` and what to warn about. ApiError 400: no such object, or (Strict) unknown fields; 415."""
+    body = _read(raw, content_type)
+    if not isinstance(body, dict):
+        message = (
+            f"the object provided is unrecognized (must be of type {kind.kind}): couldn't get version/kind; "
+            f"json parse error: json: cannot unmarshal {_go_type(body)} into Go value ({raw[:64].hex()})"
+        )
+        raise bad_request(message)
+    for name, wanted in (("kind", kind.kind), ("apiVersion", kind.api_version)):
+        if body.get(name) not in (None, "", wanted):
+            message = f"the object provided is unrecognized (must be of type {kind.kind}): {name} is {body[name]!r}"
+            raise bad_request(message)
+    return check_fields(kind, body, validation=validation)
+
+
+def _read(raw: bytes, content_type: str) -> Any:
+    if content_type == protobuf.CONTENT_TYPE:
+        return protobuf.read_object(raw)
+    if content_type in ("", "application/json", "application/octet-stream"):
+        return parse_json(raw)
+    known = f"application/json, {protobuf.CONTENT_TYPE}"
+    message = f"the body of the request was in an unknown format - accepted media types include: {known}"
+    raise ApiError(415, "UnsupportedMediaType", message)
+
+
+def check_fields(kind: Resource, body: Obj, *, validation: str) -> tuple[Obj, list[str]]:
+    """`body` with known fields only, and the warnings."""
+    if validation not in VALIDATIONS:
+        allowed = ", ".join(f'"{name}"' for name in VALIDATIONS)
+        message = f'fieldValidation: Unsupported value: "{validation}": supported values: {allowed}'
+        raise ApiError(422, "Invalid", message)
+    cannot = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
+    try:
+        obj, unknown = decode(kind, body)
+    except Undecodable as error:
+        raise bad_request(f"{cannot}: {error}") from error
+    told = [f'unknown field "{path}"' for path in unknown]
+    if told and validation == "Strict":
+        raise bad_request(f"{cannot}: strict decoding error: {', '.join(told)}")
+    return obj, told if validation == "Warn" else []
+
+
+def check_place(target: Target, obj: Obj) -> None:
+    """Complete namespace and name from the URL. ApiError 400 when the body says otherwise."""
+    metadata = obj.setdefault("metadata", {})
+    if target.kind.namespaced:
+        if metadata.get("namespace") not in (None, "", target.namespace):
+            message = "the namespace of the provided object does not match the namespace sent on the request"
+            raise bad_request(message)
+        metadata["namespace"] = target.namespace
+    if target.name is not None:
+        if metadata.get("name") not in (None, "", target.name):
+            message = f"the name of the object ({metadata['name']}) does not match the name on the URL ({target.name})"
+            raise bad_request(message)
+        metadata["name"] = target.name
+
+
+def _go_type(value: Any) -> str:
+    return {str: "string", list: "array", bool: "bool"}.get(type(value), "number")

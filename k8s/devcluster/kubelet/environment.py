@@ -1,0 +1,128 @@
+"""What a container is started with: command, variables and directory, paths pointing into the pod's own directory."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from k8s.devcluster.kubelet.downward import field_value
+from k8s.devcluster.kubelet.volumes import Lookup, contents
+from k8s.devcluster.resources import Obj
+
+REFERENCE = re.compile(r"\$(?:\$|\(([^()]*)\))")
+
+
+class ConfigMissing(Exception):
+    """A Secret, ConfigMap or key of it that a variable needs is not there (yet)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """Ready to be started; `command` is not empty."""
+
+    command: list[str]
+    env: dict[str, str]
+    cwd: Path
+
+
+class LocalPaths:
+    """There is no mount namespace: a path below a mount becomes the local path that stands for it."""
+
+    def __init__(self, container: Obj, *, volumes: Path, message: Path) -> None:
+        self._local = {container.get("terminationMessagePath", "/dev/termination-log"): str(message)}
+        for mount in container.get("volumeMounts") or []:
+            below = volumes / mount["name"] / mount.get("subPath", "").lstrip("/")
+            self._local.setdefault(mount["mountPath"].rstrip("/") or "/", str(below))
+        longest = sorted(self._local, key=len, reverse=True)
+        names = "|".join(re.escape(path) for path in longest if path != "/")
+        # A path begins where no path goes on before it, and ends at its own end or at a slash.
+        self._anywhere = re.compile(rf"(?<![\w./-])(?:{names})(?![\w.-])")
+
+    def in_value(self, value: str) -> str:
+        """A variable's value: only when the whole of it is a path."""
+        found = self._anywhere.match(value)
+        return self._local[found[0]] + value[found.end() :] if found else value
+
+    def in_text(self, text: str) -> str:
+        """A command or argument, which may be a script: every path in it."""
+        return self._anywhere.sub(lambda found: self._local[found[0]], text)
+
+
+def prepare(pod: Obj, container: Obj, *, home: Path, paths: LocalPaths, lookup: Lookup) -> Launch:
+    """ConfigMissing when a variable's source is not there."""
+    env = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(home),
+        "HOSTNAME": pod["spec"].get("hostname") or pod["metadata"]["name"],
+    }
+    for name, value in _variables(pod, container, lookup):
+        env[name] = paths.in_value(value)
+    texts = [*container["command"], *(container.get("args") or [])]
+    asked = paths.in_value(container.get("workingDir") or "")
+    return Launch(
+        command=[paths.in_text(expand(text, env)) for text in texts],
+        env=env,
+        cwd=Path(asked) if asked and Path(asked).is_dir() else home,
+    )
+
+
+def expand(text: str, variables: Mapping[str, str]) -> str:
+    """Kubernetes' `$(NAME)`: unknown names stay as they are, `$$` is a dollar sign."""
+
+    def replace(found: re.Match[str]) -> str:
+        if found[0] == "$$":
+            return "$"
+        return variables.get(found[1], found[0])
+
+    return REFERENCE.sub(replace, text)
+
+
+def _variables(pod: Obj, container: Obj, lookup: Lookup) -> Iterator[tuple[str, str]]:
+    known: dict[str, str] = {}
+    for source in container.get("envFrom") or []:
+        for resource, field in (("secrets", "secretRef"), ("configmaps", "configMapRef")):
+            if field in source:
+                known |= _all_keys(resource, source[field], source.get("prefix") or "", lookup)
+    for variable in container.get("env") or []:
+        if "valueFrom" in variable:
+            value = _value_from(variable["valueFrom"], pod, lookup)
+        else:
+            value = expand(variable.get("value") or "", known)
+        if value is not None:
+            known[variable["name"]] = value
+    yield from known.items()
+
+
+def _all_keys(resource: str, source: Obj, prefix: str, lookup: Lookup) -> dict[str, str]:
+    obj = _referred(resource, source, lookup)
+    if obj is None:
+        return {}
+    return {prefix + key: value.decode(errors="replace") for key, value in contents(resource, obj).items()}
+
+
+def _value_from(source: Obj, pod: Obj, lookup: Lookup) -> str | None:
+    for resource, field in (("secrets", "secretKeyRef"), ("configmaps", "configMapKeyRef")):
+        if field in source:
+            return _one_key(resource, source[field], lookup)
+    return field_value(pod, source)
+
+
+def _one_key(resource: str, source: Obj, lookup: Lookup) -> str | None:
+    obj = _referred(resource, source, lookup)
+    if obj is None:
+        return None
+    value = contents(resource, obj).get(source["key"])
+    if value is not None:
+        return value.decode(errors="replace")
+    if source.get("optional"):
+        return None
+    raise ConfigMissing(f"couldn't find key {source['key']} in {resource[:-1]} {source.get('name')}")
+
+
+def _referred(resource: str, source: Obj, lookup: Lookup) -> Obj | None:
+    """The object; None when it is missing and may be."""
+    obj = lookup(resource, source.get("name", ""))
+    if obj is None and not source.get("optional"):
+        raise ConfigMissing(f'{resource[:-1]} "{source.get("name", "")}" not found')
+    return obj

@@ -1,0 +1,219 @@
+"""The one node: which pods run on it, each with a worker. What happens inside a pod is worker.py."""
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from pathlib import Path
+
+from k8s.devcluster.controllers.claims import CLAIMS, make_ephemeral, missing
+from k8s.devcluster.controllers.owners import current
+from k8s.devcluster.controllers.recorder import record
+from k8s.devcluster.controllers.tally import is_terminal
+from k8s.devcluster.errors import ApiError
+from k8s.devcluster.kubelet.containers import Run, runs
+from k8s.devcluster.kubelet.logs import pod_directory
+from k8s.devcluster.kubelet.node import current_node
+from k8s.devcluster.kubelet.podstatus import report_unschedulable
+from k8s.devcluster.kubelet.worker import PodWorker
+from k8s.devcluster.resources import Obj
+from k8s.devcluster.rules import placement
+from k8s.devcluster.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+LAST_GRACE = 2.0  # seconds for all containers when the node stops
+PATIENCE = 5.0  # seconds a pod waits for room before it is called unschedulable
+RETRY = 1.0
+
+
+class Kubelet:
+    """`observe` the pods while `run` runs; at its end every container is terminated."""
+
+    def __init__(self, store: Store, *, directory: Path, capacity: int, backoff: float) -> None:
+        """`capacity`: pods that run at once, the others wait; `backoff`: see PodWorker."""
+        self._store = store
+        self._directory = directory
+        self._capacity = capacity
+        self._backoff = backoff
+        self._workers: dict[str, PodWorker] = {}
+        self._waiting: dict[str, Obj] = {}  # for room
+        self._unfit: dict[str, Obj] = {}  # for something to change: a claim, the node, other pods
+        self._gone: set[str] = set()  # of those with a worker
+        self._group = asyncio.TaskGroup()
+
+    async def run(self, started: asyncio.Event) -> None:
+        """Sets `started` when pods may be observed."""
+        await self._remove_leftovers()
+        try:
+            async with self._group:
+                started.set()
+                await asyncio.get_running_loop().create_future()  # until cancelled
+        finally:
+            self._waiting.clear()
+            self._unfit.clear()
+            await self._terminate_all()
+
+    def observe(self, resource: str, pod: Obj, *, gone: bool = False) -> None:
+        if resource in (CLAIMS, "nodes"):
+            self._try_again()
+        if resource != "pods":
+            return
+        metadata = pod["metadata"]
+        worker = self._workers.get(metadata["uid"])
+        if gone or "deletionTimestamp" in metadata:
+            self._waiting.pop(metadata["uid"], None)
+            self._unfit.pop(metadata["uid"], None)
+        if gone:
+            self._forget(metadata["uid"], worker)
+        elif "deletionTimestamp" in metadata:
+            self._end(pod, worker)
+        elif worker is None and not is_terminal(pod):
+            self._place(pod)
+
+    # Placing
+
+    def _place(self, pod: Obj) -> None:
+        name, uid = pod["spec"].get("nodeName"), pod["metadata"]["uid"]
+        if name == placement.NODE:
+            self._start(pod)  # it runs here already
+        if name is not None:
+            return
+        why = self._refusal(pod)
+        if why is not None:
+            self._unfit[uid] = pod
+            self._refuse(pod, why)
+            return
+        self._unfit.pop(uid, None)
+        self._waiting.setdefault(uid, pod)
+        self._fill_up()
+        if uid in self._waiting:
+            asyncio.get_running_loop().call_later(PATIENCE, self._complain_of_room, uid)
+
+    def _refusal(self, pod: Obj) -> str | None:
+        make_ephemeral(self._store, pod)
+        lacking = missing(self._store, pod)
+        if lacking:
+            return placement.message(lacking, counted=False)
+        node = current_node(self._store)
+        if node is None:
+            return "no nodes available to schedule pods"
+        others = [*(worker.pod for worker in self._workers.values()), *self._waiting.values()]
+        return placement.refusal(pod, node, [other for other in others if other is not pod])
+
+    def _try_again(self) -> None:
+        """Something changed that a pod may have waited for."""
+        for uid, pod in list(self._unfit.items()):
+            metadata = pod["metadata"]
+            now = current(self._store, ("pods", metadata["namespace"], metadata["name"]))
+            if now is not None and now["metadata"]["uid"] == uid and uid in self._unfit:
+                self._place(now)
+
+    def _fill_up(self) -> None:
+        while self._waiting and len(self._workers) < self._capacity:
+            self._start(self._waiting.pop(next(iter(self._waiting))))
+            if self._unfit:
+                asyncio.get_running_loop().call_soon(self._try_again)  # one may want to be near it
+
+    def _complain_of_room(self, uid: str) -> None:
+        if uid in self._waiting:
+            self._refuse(self._waiting[uid], placement.message(placement.FULL, helpful=True))
+
+    def _refuse(self, pod: Obj, text: str) -> None:
+        metadata = pod["metadata"]
+        before = current(self._store, ("pods", metadata["namespace"], metadata["name"]))
+        after = self._store.mutate(
+            "pods",
+            metadata["namespace"],
+            metadata["name"],
+            lambda obj: report_unschedulable(obj, text),
+            subresource="status",
+        )
+        if after is not None and after is not before:
+            record(
+                self._store,
+                "pods",
+                after,
+                reason="FailedScheduling",
+                message=text,
+                component="default-scheduler",
+            )
+
+    # Workers
+
+    def _start(self, pod: Obj) -> PodWorker:
+        uid = pod["metadata"]["uid"]
+        worker = PodWorker(self._store, pod, directory=self._directory, backoff=self._backoff)
+        self._workers[uid] = worker
+        self._group.create_task(self._live(uid, worker))
+        return worker
+
+    async def _live(self, uid: str, worker: PodWorker) -> None:
+        while True:
+            try:
+                await worker.run()
+            except Exception:  # a full disk, say: what ran is written down, so go on later
+                logger.exception("cannot run pod %s", uid)
+                await asyncio.sleep(RETRY)
+            else:
+                break
+        # Not reached when cancelled: then its containers are still to be terminated.
+        del self._workers[uid]
+        if uid in self._gone:
+            self._gone.remove(uid)
+            await self._remove_directory(uid)
+        self._fill_up()
+        self._try_again()
+
+    def _end(self, pod: Obj, worker: PodWorker | None) -> None:
+        """The pod is being deleted."""
+        metadata = pod["metadata"]
+        grace = metadata.get("deletionGracePeriodSeconds", 0)
+        here = pod["spec"].get("nodeName") == placement.NODE
+        if worker is None and here and not is_terminal(pod):
+            worker = self._start(pod)  # found after a restart; it adopts what runs, and ends it
+        if worker is not None:
+            self._group.create_task(worker.stop(grace))
+        elif not here and not is_terminal(pod) and metadata.get("finalizers"):
+            # Nobody will ever run it, and its Job may wait for its end: the garbage collector of pods says so.
+            name = (metadata["namespace"], metadata["name"])
+            self._store.mutate("pods", *name, lambda obj: obj["status"].update(phase="Failed"), subresource="status")
+        elif grace:
+            with contextlib.suppress(ApiError):  # gone meanwhile
+                name = (metadata["namespace"], metadata["name"])
+                self._store.delete("pods", *name, grace=0, uid=metadata["uid"])
+
+    def _forget(self, uid: str, worker: PodWorker | None) -> None:
+        """The pod is gone."""
+        if worker is None:
+            self._group.create_task(self._remove_directory(uid))
+        else:
+            self._gone.add(uid)
+            worker.kill()
+
+    # Processes and files
+
+    async def _remove_directory(self, uid: str) -> None:
+        await asyncio.to_thread(shutil.rmtree, pod_directory(self._directory, uid), ignore_errors=True)
+
+    async def _remove_leftovers(self) -> None:
+        """Of pods that went while nobody was here to see it."""
+        known = {pod["metadata"]["uid"] for pod in self._store.list("pods")}
+        for home in (self._directory / "pods").glob("*"):
+            if home.name in known:
+                continue
+            for container in (home / "containers").glob("*"):
+                Run(container, runs(container)).kill()
+            await self._remove_directory(home.name)
+
+    async def _terminate_all(self) -> None:
+        running = [run for worker in self._workers.values() for run in worker.running]
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_GRACE):
+                    await asyncio.gather(*(run.terminate() for run in running))
+                    await asyncio.gather(*(run.wait() for run in running))
+        finally:
+            for run in running:
+                run.kill()
+        await asyncio.gather(*(run.wait() for run in running))

@@ -1,0 +1,128 @@
+"""What becomes of an object on its way into the store: metadata, defaults per kind, validation. Changes no store."""
+
+import random
+import uuid
+from base64 import b64encode
+from collections.abc import Callable
+
+from k8s.devcluster.errors import FieldError, bad_request, unprocessable
+from k8s.devcluster.resources import Obj, Resource
+from k8s.devcluster.rules.cronjobs import changed_cron_job, new_cron_job
+from k8s.devcluster.rules.defaults import default_claim, default_cron_job, default_job, default_pod
+from k8s.devcluster.rules.jobs import changed_job, new_job
+from k8s.devcluster.rules.metadata import changed_metadata, new_metadata
+from k8s.devcluster.rules.pods import changed_pod, new_pod
+from k8s.devcluster.rules.storage import changed_claim, data_rules, new_claim
+from k8s.devcluster.store.deletion import now, timestamp
+
+_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
+_GIVEN = ("labels", "annotations", "ownerReferences", "finalizers")
+_KEPT = ("name", "generateName", "namespace", "uid")
+_DELETION = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+
+_Rule = Callable[[Obj], list[FieldError]]
+_Comparison = Callable[[Obj, Obj], list[FieldError]]
+_NEW: dict[str, _Rule] = {
+    "Job": new_job, "CronJob": new_cron_job, "Pod": new_pod, "Secret": data_rules, "ConfigMap": data_rules,
+    "PersistentVolumeClaim": new_claim,
+}  # fmt: skip
+_CHANGED: dict[str, _Comparison] = {
+    "Job": changed_job, "CronJob": changed_cron_job, "Pod": changed_pod, "PersistentVolumeClaim": changed_claim,
+}  # fmt: skip
+_DEFAULTS = {
+    "Job": default_job, "CronJob": default_cron_job, "Pod": default_pod, "PersistentVolumeClaim": default_claim,
+}  # fmt: skip
+
+
+def generated_name(prefix: str) -> str:
+    """`prefix` and five random characters; the prefix is cut so that the name is a label value too."""
+    return prefix[:58] + "".join(random.choices(_SUFFIX, k=5))  # noqa: S311 names, not secrets
+
+
+def prepare_create(kind: Resource, obj: Obj) -> None:
+    """Complete `obj` in place: name, uid, times, defaults, first status. ApiError 400."""
+    given = obj["metadata"]
+    if given.get("resourceVersion"):
+        raise bad_request("resourceVersion should not be set on objects to be created")
+    if not given.get("name") and given.get("generateName"):
+        given["name"] = generated_name(given["generateName"])
+    metadata: Obj = {name: given[name] for name in _KEPT[:3] if given.get(name)}
+    metadata["uid"] = str(uuid.uuid4())
+    if kind.generation:
+        metadata["generation"] = 1
+    metadata["creationTimestamp"] = timestamp(now())
+    metadata |= {name: given[name] for name in _GIVEN if given.get(name)}
+    obj["metadata"] = metadata
+    obj["kind"], obj["apiVersion"] = kind.kind, kind.api_version
+    _default(kind, obj, new=True)
+
+
+def validate_create(kind: Resource, obj: Obj) -> None:
+    """ApiError 422 with everything that is wrong."""
+    errors = new_metadata(kind, obj["metadata"])
+    if kind.kind in _NEW:
+        errors += _NEW[kind.kind](obj)
+    if errors:
+        raise unprocessable(kind, obj["metadata"].get("name", ""), errors)
+
+
+def prepare_update(kind: Resource, new: Obj, old: Obj, *, subresource: str | None) -> Obj:
+    """What an update with `new` asks for: only what may be changed this way, defaulted."""
+    if subresource == "status":
+        return old | {"metadata": dict(old["metadata"]), "status": new.get("status") or {}}
+    given, before = new["metadata"], old["metadata"]
+    metadata: Obj = {name: before[name] for name in _KEPT if name in before}
+    if "generation" in before:
+        metadata["generation"] = before["generation"]
+    metadata |= {name: before[name] for name in _DELETION if name in before}
+    metadata |= {name: given[name] for name in _GIVEN if given.get(name)}
+    new = {"kind": kind.kind, "apiVersion": kind.api_version} | new | {"metadata": metadata}
+    new["kind"], new["apiVersion"] = kind.kind, kind.api_version
+    if "status" in kind.subresources:
+        new["status"] = old.get("status", {})
+    _default(kind, new, new=False)
+    if kind.generation and _counted_spec(new) != _counted_spec(old):
+        metadata["generation"] = before.get("generation", 0) + 1
+    return new
+
+
+def validate_update(kind: Resource, new: Obj, old: Obj, *, subresource: str | None) -> None:
+    """ApiError 422: immutable fields, and what was never allowed."""
+    if subresource == "status":
+        return
+    errors = changed_metadata(kind, new["metadata"], old["metadata"])
+    if kind.kind in ("Secret", "ConfigMap"):
+        errors += data_rules(new)
+    if kind.kind in _CHANGED and new.get("spec") != old.get("spec"):
+        errors += _CHANGED[kind.kind](new, old)
+    if errors:
+        raise unprocessable(kind, old["metadata"]["name"], errors)
+
+
+def _counted_spec(obj: Obj) -> Obj:
+    """Being given a node is no change of what is wanted: it leaves the generation alone."""
+    return {name: value for name, value in obj["spec"].items() if name != "nodeName"}
+
+
+def _default(kind: Resource, obj: Obj, *, new: bool) -> None:
+    if kind.kind in _DEFAULTS:
+        _DEFAULTS[kind.kind](obj, new=new)
+    elif new and kind.kind == "Namespace":
+        obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"].get("name", "")
+        obj["spec"] = {"finalizers": ["kubernetes"]}
+        obj["status"] = {"phase": "Active"}
+    elif new and kind.kind == "ResourceQuota":
+        obj["status"] = {}
+    elif kind.kind == "Secret":
+        _default_secret(obj)
+    elif kind.kind == "Node":
+        obj.setdefault("spec", {})
+
+
+def _default_secret(secret: Obj) -> None:
+    """`stringData` is written, never read: it ends up in `data`."""
+    plain = secret.pop("stringData", None)
+    if plain:
+        encoded = {name: b64encode(text.encode()).decode() for name, text in plain.items()}
+        secret["data"] = (secret.get("data") or {}) | encoded
+    secret.setdefault("type", "Opaque")

@@ -1,0 +1,80 @@
+"""The objects of one kind, now and as they were a while ago. Knows no rules: what it is given is kept."""
+
+import asyncio
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
+
+import orjson
+
+from k8s.devcluster.errors import expired
+from k8s.devcluster.resources import Obj, Resource
+from k8s.devcluster.store.history import History, Key, Version
+
+
+class Shelf:
+    """By key, and the keys in order. `wake` is replaced and set at every change that was committed."""
+
+    def __init__(self, resource: Resource, history: History) -> None:
+        self.resource = resource
+        self.history = history
+        self.versions: dict[Key, Version] = {}
+        self.keys: list[Key] = []
+        self.wake = asyncio.Event()
+
+    def put(self, version: Version) -> None:
+        if version.key not in self.versions:
+            insort(self.keys, version.key)
+        self.versions[version.key] = version
+
+    def remove(self, key: Key) -> None:
+        del self.versions[key]
+        del self.keys[bisect_left(self.keys, key)]
+
+    def within(self, namespace: str | None) -> Iterator[Version]:
+        """In order of (namespace, name); the shelf must not change meanwhile."""
+        if namespace is None:
+            return (self.versions[key] for key in self.keys)
+        low = bisect_left(self.keys, (namespace, ""))
+        high = bisect_left(self.keys, (namespace + "\0", ""))
+        return (self.versions[key] for key in self.keys[low:high])
+
+    def snapshot(self, namespace: str | None, *, at: int, after: Key = ("", "")) -> Iterator[Version]:
+        """What was there at version `at`, in order, from behind the key `after`. ApiError 410: too long ago."""
+        if at < self.history.floor:
+            raise expired(f"too old resource version: {at} ({self.history.floor})")
+        since: dict[Key, Version | None] = {}
+        for change in self.history.after(at):
+            since.setdefault(change.new.key, change.old)
+        keys: Iterable[Key] = self.keys[bisect_left(self.keys, after) :]
+        if since:
+            keys = sorted(set(keys) | since.keys())
+        for key in keys:
+            if key <= after or (namespace is not None and key[0] != namespace):
+                continue
+            version = since[key] if key in since else self.versions.get(key)
+            if version is not None:
+                yield version
+
+    def restore(self, key: Key, data: bytes) -> None:
+        """Put what was read from disk."""
+        obj = orjson.loads(data)
+        number = int(obj["metadata"]["resourceVersion"])
+        labels = obj["metadata"].get("labels") or {}
+        self.put(Version(data=data, key=key, number=number, labels=labels, fields=self.resource.fields(obj)))
+
+    def version(self, obj: Obj, number: int, key: Key, *, numbered: bool = True) -> Version:
+        """Serialize `obj`, once, with kind and apiVersion in front."""
+        kind = self.resource
+        body: Obj = {"kind": kind.kind, "apiVersion": kind.api_version}
+        body.update(obj)
+        body["kind"], body["apiVersion"] = kind.kind, kind.api_version
+        if numbered:
+            body["metadata"]["resourceVersion"] = str(number)
+        return Version(
+            data=orjson.dumps(body),
+            key=key,
+            number=number,
+            labels=body["metadata"].get("labels") or {},
+            fields=kind.fields(body),
+            parsed=body,
+        )

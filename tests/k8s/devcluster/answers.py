@@ -1,0 +1,161 @@
+"""Comparing one answer with the recorded one: the parts that do not differ from cluster to cluster."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.k8s.devcluster.states import conditions, without_minute
+
+Obj = dict[str, Any]
+
+_COUNTERS = ("active", "ready", "succeeded", "failed", "terminating", "completedIndexes", "phase", "qosClass")
+_SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"
+_GROUPS_NOT_RECORDED = {"scheduling.k8s.io"}  # the list was cut to what Jobs need
+
+
+def differences(real: Any, ours: Any, *, path: str) -> list[str]:
+    """One line per difference; nothing when the answers agree."""
+    return _compare(_essence(real, path), _essence(ours, path), "")
+
+
+def _compare(real: Any, ours: Any, where: str) -> list[str]:
+    if isinstance(real, dict) and isinstance(ours, dict):
+        return [
+            line
+            for name in real.keys() | ours.keys()
+            for line in _compare(real.get(name), ours.get(name), f"{where}.{name}")
+        ]
+    return [] if real == ours else [f"{where}: real {real!r}, ours {ours!r}"]
+
+
+def _essence(body: Any, path: str) -> Any:
+    if isinstance(body, list):  # a watch: what its events say
+        return [(event["type"], _essence(event["object"], path)) for event in body]
+    if not isinstance(body, dict):
+        return body
+    kind = body.get("kind", "")
+    if kind == "Status":
+        return _status(body)
+    if kind == "EventList":
+        return {_event(event) for event in body["items"]}
+    if kind == "APIResourceList":
+        return _resources(body)
+    if kind.endswith("List") and "items" in body:
+        return {
+            "kind": kind,
+            "items": [_object(item) for item in body["items"]],
+            "continues": "continue" in body["metadata"],
+            "remaining": body["metadata"].get("remainingItemCount"),
+        }
+    if "metadata" in body:
+        return {"kind": kind, "apiVersion": body["apiVersion"]} | _object(body)
+    return _document(body, path)
+
+
+def _status(body: Obj) -> Obj:
+    details = body.get("details") or {}
+    return {
+        "status": body["status"],
+        "reason": body.get("reason"),
+        "code": body.get("code"),
+        "message": _message(body),
+        "about": {name: details.get(name) for name in ("name", "group", "kind")},
+        "causes": sorted((cause.get("reason"), cause.get("field")) for cause in details.get("causes") or []),
+    }
+
+
+def _message(body: Obj) -> str | None:
+    """In full for the errors that people read most; decoders and versions word theirs in their own way."""
+    message: str | None = body.get("message")
+    exact = body.get("reason") in ("NotFound", "AlreadyExists", "Conflict", "Forbidden", "Unauthorized", "Invalid")
+    return message if exact else None
+
+
+def _event(event: Obj) -> tuple[Any, ...]:
+    about = event["involvedObject"]
+    return (event["type"], event["reason"], about["kind"], about["name"], event["source"]["component"])
+
+
+def _resources(body: Obj) -> Obj:
+    return {
+        resource["name"]: {name: value for name, value in resource.items() if name != "storageVersionHash"}
+        for resource in body["resources"]
+    }
+
+
+def _document(body: Obj, path: str) -> Obj:
+    if path == "/version":
+        return {name: body[name] for name in ("major", "minor")}
+    if path == "/api":
+        return {"versions": body["versions"]}
+    if path == "/apis":
+        return body | {"groups": [group for group in body["groups"] if group["name"] not in _GROUPS_NOT_RECORDED]}
+    return body
+
+
+def _object(obj: Obj) -> Obj:
+    metadata = obj["metadata"]
+    if "name" not in metadata:  # a bookmark: it has no object
+        return {"annotations": metadata.get("annotations")}
+    return {
+        "labels": _labels(metadata.get("labels")),
+        "annotations": _annotations(metadata),
+        "owners": [{**owner, "name": "", "uid": ""} for owner in metadata.get("ownerReferences") or []],
+        "finalizers": metadata.get("finalizers"),
+        "generation": metadata.get("generation"),
+        "deleting": "deletionTimestamp" in metadata,
+        "grace": metadata.get("deletionGracePeriodSeconds"),
+        "spec": _spec(obj.get("spec") or {}),
+        "status": _counters(obj.get("status") or {}),
+    }
+
+
+def _labels(labels: Any) -> Any:
+    """Uids and names of Jobs stand in labels too."""
+    return labels and {
+        name: "" if name.endswith("controller-uid") else without_minute(value) for name, value in labels.items()
+    }
+
+
+def _annotations(metadata: Obj) -> Any:
+    """The scheduled time of a CronJob's Job is that of its name."""
+    annotations = metadata.get("annotations")
+    if not annotations or _SCHEDULED not in annotations:
+        return annotations
+    minute = datetime.fromtimestamp(60 * int(metadata["name"].rpartition("-")[2]), UTC)
+    told = annotations[_SCHEDULED] == minute.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return annotations | {_SCHEDULED: "the minute in the name" if told else annotations[_SCHEDULED]}
+
+
+def _spec(spec: Obj) -> Obj:
+    if "template" in spec:  # a Job
+        template = spec["template"]
+        labels = _labels(template["metadata"].get("labels"))
+        return spec | {
+            "selector": _labels(spec["selector"]["matchLabels"]),
+            "template": {"metadata": {"labels": labels}, "spec": template["spec"]},
+        }
+    if "containers" in spec:
+        return _pod_spec(spec)
+    return spec
+
+
+def _pod_spec(spec: Obj) -> Obj:
+    """Without the token that a real cluster projects into every pod, and without the node's name."""
+    mine = [volume for volume in spec.get("volumes") or [] if not volume["name"].startswith("kube-api-access-")]
+    containers = []
+    for container in spec["containers"]:
+        mounts = [
+            mount for mount in container.get("volumeMounts") or [] if not mount["name"].startswith("kube-api-access-")
+        ]
+        containers.append(container | {"volumeMounts": mounts})
+    return spec | {"volumes": mine, "containers": containers, "nodeName": bool(spec.get("nodeName"))}
+
+
+def _counters(status: Obj) -> Obj:
+    """A pod's conditions come one by one; of a Job's none may be missing."""
+    counted = {name: status.get(name) for name in _COUNTERS}
+    if "phase" not in status:
+        counted["conditions"] = conditions(status)
+        for name in ("startTime", "completionTime", "lastScheduleTime", "lastSuccessfulTime"):
+            counted[name] = name in status
+    return counted

@@ -1,0 +1,116 @@
+"""`metrics.k8s.io` of the development cluster: what its processes really use, in the words of a metrics server."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k8s.devcluster.server import ServerOptions
+from k8s.reading.quantity import parse
+from tests.k8s.devcluster.served import JOBS, Client, make_job, served
+
+METRICS = "/apis/metrics.k8s.io/v1beta1"
+IN_DEFAULT = f"{METRICS}/namespaces/default/pods"
+MIB = 1024 * 1024
+# Children count: the pod's own process only waits.
+BUSY = "python3 -c 'held = bytearray(64 << 20)\nwhile True: pass' & wait"
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    async with served(tmp_path) as client:
+        yield client
+
+
+async def run(client: Client, name: str, script: str) -> None:
+    job = make_job(name, suspend=False)
+    template = job["spec"]["template"]
+    template["metadata"] = {"labels": {"of": name}}
+    template["spec"]["containers"][0]["command"] = ["sh", "-c", script]
+    await client.made(JOBS, job)
+
+
+async def measured(client: Client, name: str, *, cpu: str = "0", memory: int = 0) -> dict[str, Any]:
+    """The PodMetrics of this Job's pod, once it uses so many cores and more than so many bytes."""
+    async with asyncio.timeout(60):
+        while True:
+            items = (await client("GET", f"{IN_DEFAULT}?labelSelector=of={name}")).body["items"]
+            usage = items[0]["containers"][0]["usage"] if items else {"cpu": "0", "memory": "0"}
+            if parse(usage["cpu"]) >= parse(cpu) and parse(usage["memory"]) > memory:
+                return dict(items[0])
+            await asyncio.sleep(0.1)
+
+
+async def test_a_running_pod_shows_what_all_its_processes_use(client: Client) -> None:
+    await run(client, "busy", BUSY)
+    await run(client, "idle", "sleep 60")
+    # A whole core on an idle machine; here others may want it, too.
+    busy, idle = await measured(client, "busy", cpu="100m", memory=64 * MIB), await measured(client, "idle")
+    (container,) = busy["containers"]
+    assert container["name"] == "main"
+    assert parse(container["usage"]["cpu"]) < 2
+    assert parse(container["usage"]["memory"]) < 200 * MIB
+    assert parse(idle["containers"][0]["usage"]["cpu"]) < parse("100m")
+
+
+async def test_pods_are_answered_in_the_words_of_a_metrics_server(client: Client) -> None:
+    await run(client, "one", "sleep 60")
+    one = await measured(client, "one")
+    assert one["metadata"]["labels"]["batch.kubernetes.io/job-name"] == "one"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", one["timestamp"])
+    assert re.fullmatch(r"\d+(\.\d+)?s", one["window"])
+    assert re.fullmatch(r"0|\d+n", one["containers"][0]["usage"]["cpu"])
+    assert re.fullmatch(r"\d+Ki", one["containers"][0]["usage"]["memory"])
+    everywhere = (await client("GET", f"{METRICS}/pods")).body
+    assert (everywhere["kind"], everywhere["apiVersion"]) == ("PodMetricsList", "metrics.k8s.io/v1beta1")
+    assert [item["metadata"]["name"] for item in everywhere["items"]] == [one["metadata"]["name"]]
+    single = (await client("GET", f"{IN_DEFAULT}/{one['metadata']['name']}")).body
+    assert (single["kind"], single["metadata"]["name"]) == ("PodMetrics", one["metadata"]["name"])
+    assert (await client("GET", f"{METRICS}/namespaces/other/pods")).body["items"] == []
+    assert (await client("GET", f"{IN_DEFAULT}?labelSelector=of=another")).body["items"] == []
+
+
+async def test_a_pod_that_does_not_run_is_not_found(client: Client) -> None:
+    answer = await client("GET", f"{IN_DEFAULT}/nobody")
+    assert (answer.status, answer.body["message"]) == (404, 'podmetrics.metrics.k8s.io "default/nobody" not found')
+    await run(client, "over", "true")
+    async with client.watching(JOBS) as events:
+        async for _, job in events:
+            if job["status"].get("succeeded"):
+                break
+    assert (await client("GET", IN_DEFAULT)).body["items"] == []
+
+
+async def test_metrics_can_be_read_and_nothing_else(client: Client) -> None:
+    assert (await client("DELETE", f"{IN_DEFAULT}/nobody")).status == 405
+    assert (await client("GET", f"{IN_DEFAULT}?watch=1")).status == 405
+    groups = (await client("GET", "/apis")).body["groups"]
+    assert "metrics.k8s.io" in {group["name"] for group in groups}
+    (pods,) = (await client("GET", METRICS)).body["resources"]
+    assert (pods["name"], pods["kind"], pods["namespaced"], pods["verbs"]) == (
+        "pods",
+        "PodMetrics",
+        True,
+        ["get", "list"],
+    )
+
+
+async def test_without_metrics_the_server_does_not_know_them(tmp_path: Path) -> None:
+    async with served(tmp_path, options=ServerOptions(metrics=False)) as client:
+        for path in (METRICS, IN_DEFAULT, "/apis/metrics.k8s.io"):
+            answer = await client("GET", path)
+            assert (answer.status, answer.body) == (404, "404 page not found\n")
+        groups = (await client("GET", "/apis")).body["groups"]
+        assert "metrics.k8s.io" not in {group["name"] for group in groups}
+
+
+async def test_who_may_not_read_metrics_is_told_so(tmp_path: Path) -> None:
+    async with served(tmp_path, options=ServerOptions(restricted={"weak": "somebody"})) as client:
+        answer = await client("GET", IN_DEFAULT, Authorization="Bearer weak")
+    assert answer.status == 403
+    assert answer.body["message"].startswith(
+        'pods.metrics.k8s.io is forbidden: User "somebody" cannot list resource "pods" in API group "metrics.k8s.io"'
+    )

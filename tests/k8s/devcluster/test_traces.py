@@ -1,0 +1,70 @@
+"""The same requests get the answers, and lead to the states, that were recorded from a real Kubernetes."""
+
+import asyncio
+
+import pytest
+
+from k8s.devcluster.loops import Options
+from k8s.devcluster.server import ServerOptions, serve
+from tests.k8s.devcluster.replay import Result, replay_all
+from tests.k8s.devcluster.states import tells
+from tests.k8s.devcluster.traces import WEAK_USER, Trace, load
+
+TRACES = load()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
+    """All scenarios, replayed at once against one server whose retries are faster than a real cluster's.
+
+    On a busy machine two changes may come so close together that the controllers see them as one, as real ones would.
+    So what differs in its states is played once more, alone.
+    """
+
+    async def replay(traces: list[Trace]) -> dict[str, Result]:
+        # The recorded cluster had no metrics server. Minutes are short, but one is longer than its Job's whole life.
+        running = Options(backoff=0.5, cron_minute=6.0)
+        options = ServerOptions(restricted={"weak": WEAK_USER}, metrics=False, running=running)
+        async with serve(tmp_path_factory.mktemp("cluster"), options=options) as cluster:
+            return await replay_all(cluster, traces)
+
+    found = asyncio.run(replay(TRACES))
+    for trace in TRACES:
+        if found[trace.scenario].story:
+            found |= asyncio.run(replay([trace]))
+    return found
+
+
+@pytest.mark.parametrize("scenario", [trace.scenario for trace in TRACES])
+def test_requests_get_the_recorded_answers(results: dict[str, Result], scenario: str) -> None:
+    assert not results[scenario].steps, "\n".join(results[scenario].steps)
+
+
+@pytest.mark.parametrize("scenario", [trace.scenario for trace in TRACES if trace.watch])
+def test_watches_show_the_recorded_states_in_order(results: dict[str, Result], scenario: str) -> None:
+    assert not results[scenario].story, "\n".join(results[scenario].story)
+
+
+A, B = {"conditions": (), "active": 0}, {"conditions": ("Complete",), "active": 2}
+
+
+@pytest.mark.parametrize(
+    ("ours", "same"),
+    [
+        ([A, B], True),
+        ([A, {"conditions": (), "active": 1}, B], True),
+        ([A, {"conditions": ("Complete",), "active": 0}, B], True),
+        ([A, {"conditions": ("Failed",), "active": 0}, B], False),
+        ([A, {"conditions": (), "active": 3}, B], False),
+        ([A], False),
+        ([B], False),
+        ([], False),
+    ],
+)
+def test_only_states_between_the_recorded_ones_may_be_shown_besides(ours: list[dict[str, object]], same: bool) -> None:
+    assert tells([A, B], ours) is same
+
+
+def test_a_recorded_state_that_is_no_half_way_may_not_be_missing() -> None:
+    assert tells([A, {"conditions": (), "active": 1}, B], [A, B])
+    assert not tells([A, {"conditions": ("Criteria",), "active": 0}, B], [A, B])
