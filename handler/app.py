@@ -7,20 +7,20 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from adapters.base import Broker
-from handler.connections import broker_name, broker_of, cluster_of, namespaces_of, program_of
-from handler.functions import Functions
-from handler.gate import Gate
-from handler.intake import Intake
+from handler.candidate import Candidate
+from handler.effects.publisher import Publisher
+from handler.intake.functions import Functions
+from handler.intake.gate import Gate
+from handler.intake.intake import Intake
+from handler.intake.pressure import Pressure
 from handler.link import Connect, Link
-from handler.metrics import Metrics
-from handler.otlp import tracing_of
-from handler.pressure import Pressure
-from handler.publisher import Publisher
-from handler.settings import Settings
-from handler.state import State
-from handler.term import Candidate
-from handler.tracing import OFF, Tracing
-from handler.web import serve
+from handler.settings.connections import broker_name, broker_of, cluster_of, namespaces_of, program_of
+from handler.settings.settings import Settings
+from handler.telemetry.metrics import Metrics
+from handler.telemetry.otlp import tracing_of
+from handler.telemetry.state import State
+from handler.telemetry.tracing import OFF, Tracing
+from handler.telemetry.web import serve
 from k8s.api.cluster import Cluster
 
 logger = logging.getLogger(__name__)

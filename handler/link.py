@@ -9,11 +9,11 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from adapters.base import Broker, BrokerUnavailable, Kind, Subscription, TopologyDrift
-from handler.intake import Intake
-from handler.metrics import Metrics
-from handler.pressure import Pressure
-from handler.settings import Settings
-from handler.state import State
+from handler.intake.intake import Intake
+from handler.intake.pressure import Pressure
+from handler.settings.settings import Settings
+from handler.telemetry.metrics import Metrics
+from handler.telemetry.state import State
 from k8s.api.clock import backoff
 from k8s.background import beside
 

@@ -13,8 +13,8 @@ from adapters.connect import connect as connect_broker
 from adapters.servers.free_port import free_port
 from adapters.servers.nats import NatsServer
 from adapters.servers.rabbitmq import RabbitServer
-from handler import local
-from handler.processes import Process, spawn
+from handler.local import stack as local
+from handler.local.processes import Process, spawn
 from k8s.api.cluster import Cluster, connect as connect_cluster
 
 READY_SECONDS = 40.0

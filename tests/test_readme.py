@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from events.request.container import OUR_ENV
-from handler.metrics import Metrics
-from handler.settings import PREFIX, Settings
+from handler.settings.settings import PREFIX, Settings
+from handler.telemetry.metrics import Metrics
 from tests.k8s.deploy import test_settings
 from tests.paths import EXAMPLES, ROOT
 

@@ -1,1 +1,1 @@
-"""What the commands of `jobrelay` do. How they are spelled is in handler.cli."""
+"""What the commands of `jobrelay` do. How they are spelled is in handler.cli.main."""

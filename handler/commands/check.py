@@ -14,12 +14,11 @@ from events.identity import Identity
 from events.request.queue import Queueable
 from handler.commands.connection import broker_of
 from handler.commands.errors import FAILED, OK, Failed, Misuse
-from handler.commands.output import clean, table, write
-from handler.connections import broker_name, cluster_of, namespaces_of, program_of, selector_of
-from handler.functions import read
-from handler.otlp import require
-from handler.requests import options_of
-from handler.settings import Settings
+from handler.commands.showing.output import clean, table, write
+from handler.intake.functions import read
+from handler.settings.connections import broker_name, cluster_of, namespaces_of, options_of, program_of, selector_of
+from handler.settings.settings import Settings
+from handler.telemetry.otlp import require
 from k8s.api.cluster import Cluster
 from k8s.base import KubernetesError, NotFound
 from k8s.manifests.function import render_call

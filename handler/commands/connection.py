@@ -1,13 +1,13 @@
-"""Connects a client command to the broker that the settings name. How, is in handler.connections."""
+"""Connects a client command to the broker that the settings name. How, is in handler.settings.connections."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from adapters.base import Broker
-from handler import connections
 from handler.commands.errors import Failed, Misuse
-from handler.settings import Settings
+from handler.settings import connections
+from handler.settings.settings import Settings
 
 CONNECT_SECONDS = 5.0
 """A person waits for this; the service waits longer and tries again."""

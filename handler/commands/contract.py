@@ -8,8 +8,8 @@ import yaml
 
 from adapters.asyncapi import asyncapi, topics
 from events.contract.reference import reference
-from handler.commands.output import plain
-from handler.version import version
+from handler import version
+from handler.commands.showing.output import plain
 
 
 class _Dumper(yaml.SafeDumper):

@@ -15,10 +15,10 @@ from events.request.control import ACCEPTED, control_key
 from handler.commands.connection import broker_of
 from handler.commands.documents import default_source
 from handler.commands.errors import OK, Failed
-from handler.commands.output import clean, write
-from handler.commands.progress import detail_of, error_text
-from handler.commands.reading import Heard, lifecycle
-from handler.settings import Settings
+from handler.commands.showing.output import clean, write
+from handler.commands.showing.progress import detail_of, error_text
+from handler.commands.showing.reading import Heard, lifecycle
+from handler.settings.settings import Settings
 
 
 async def control(

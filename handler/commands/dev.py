@@ -13,9 +13,9 @@ import click
 
 from handler.commands.environment import DEV_DIRECTORY, Local
 from handler.commands.errors import FAILED, Failed
-from handler.commands.output import console
-from handler.local import BROKERS, USUAL, Stack, start
-from handler.processes import StartFailed
+from handler.commands.showing.output import console
+from handler.local.processes import StartFailed
+from handler.local.stack import BROKERS, USUAL, Stack, start
 
 _FOLLOW_SECONDS = 0.1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from handler.commands.errors import Misuse
-from handler.settings import InvalidSettings, Settings
+from handler.settings.settings import InvalidSettings, Settings
 
 DEV_DIRECTORY = Path(".jobrelay/dev")
 _STATE = "running.json"

@@ -20,12 +20,12 @@ from events.lifecycle.events import Transition, transitions
 from events.lifecycle.outcome import outcome
 from events.names import MANAGED_BY, Label, Phase
 from handler.commands.errors import OK, Failed
-from handler.commands.facts import facts_of
-from handler.commands.output import amount, clean, duration, phase_text, table, write
-from handler.commands.progress import sentence
 from handler.commands.schedules import find_schedules, schedule_facts, show_schedules
-from handler.connections import cluster_of, namespaces_of
-from handler.settings import Settings
+from handler.commands.showing.facts import facts_of
+from handler.commands.showing.output import amount, clean, duration, phase_text, table, write
+from handler.commands.showing.progress import sentence
+from handler.settings.connections import cluster_of, namespaces_of
+from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
 from k8s.base import KubernetesError, Malformed, NotFound, Refused
 from k8s.reading.job import job_of, parse_pod

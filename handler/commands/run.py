@@ -5,10 +5,11 @@ import gc
 import signal
 
 from events.functions.functions import InvalidFunctions
-from handler import app, logs, otlp
+from handler import app
 from handler.commands.errors import OK, Failed, Misuse
-from handler.connections import broker_of
-from handler.settings import Settings
+from handler.settings.connections import broker_of
+from handler.settings.settings import Settings
+from handler.telemetry import logs, otlp
 
 
 async def serve(settings: Settings) -> int:

@@ -16,11 +16,11 @@ from events.names import REQUESTED_TYPE, Phase
 from handler.commands.connection import broker_of
 from handler.commands.documents import Changes, Document, make_event, problems, read_documents
 from handler.commands.errors import FAILED, OK, Failed, Misuse
-from handler.commands.output import clean, write
-from handler.commands.progress import Board, Progress, phase_of, request_of
-from handler.commands.reading import EVERYTHING, Heard, key_of, lifecycle
-from handler.commands.show import View, shown, tell_failure
-from handler.settings import Settings
+from handler.commands.showing.output import clean, write
+from handler.commands.showing.progress import Board, Progress, phase_of, request_of
+from handler.commands.showing.reading import EVERYTHING, Heard, key_of, lifecycle
+from handler.commands.showing.show import View, shown, tell_failure
+from handler.settings.settings import Settings
 
 RECALL_SECONDS = 5.0
 """Silence after which a request may be a repeat: then its events are among those stored before."""

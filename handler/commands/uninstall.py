@@ -8,8 +8,8 @@ import click
 from adapters.rabbitmq.topology import queue_names
 from events.names import FINALIZER
 from handler.commands.errors import FAILED, OK, Failed
-from handler.connections import broker_name, cluster_of, namespaces_of, selector_of
-from handler.settings import Settings
+from handler.settings.connections import broker_name, cluster_of, namespaces_of, selector_of
+from handler.settings.settings import Settings
 from k8s.api.client import STRATEGIC_MERGE, segment
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest, NotFound

@@ -2,10 +2,10 @@
 
 from handler.commands.connection import broker_of
 from handler.commands.errors import OK
-from handler.commands.progress import Board
-from handler.commands.reading import key_of, lifecycle
-from handler.commands.show import shown
-from handler.settings import Settings
+from handler.commands.showing.progress import Board
+from handler.commands.showing.reading import key_of, lifecycle
+from handler.commands.showing.show import shown
+from handler.settings.settings import Settings
 
 
 async def watch(

@@ -10,12 +10,11 @@ from typing import Any
 
 from events.cloudevent.timestamp import format_epoch
 from events.names import Annotation, Label
-from handler.admission import admit
-from handler.admission_data import Snapshot
-from handler.metrics import Metrics
-from handler.places import policy_of
-from handler.queue import Queue
-from handler.settings import Settings
+from handler.admission.data import Snapshot
+from handler.admission.decision import admit
+from handler.controller.admitting import Queue, policy_of
+from handler.settings.settings import Settings
+from handler.telemetry.metrics import Metrics
 from k8s.base import Manifest
 from k8s.informer.informer import JobCache
 from k8s.informer.jobs import Contents

@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Mapping
 
-from handler.processes import Process
+from handler.local.processes import Process
 from tests.processes import Installation
 
 CONTROLLERS = ("controller-1", "controller-2")

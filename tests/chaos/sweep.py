@@ -11,8 +11,8 @@ from functools import partial
 from adapters.base import BrokerUnavailable
 from adapters.connect import connect as connect_broker
 from adapters.jetstream.options import JetStreamOptions
-from handler import local
-from handler.processes import Process
+from handler.local import stack as local
+from handler.local.processes import Process
 from k8s.base import KubernetesError
 from tests.chaos.calls import Call, Ledger, When
 from tests.chaos.gateway import gateway

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from handler.pressure import LAG_SECONDS, LOOK_SECONDS
+from handler.intake.pressure import LAG_SECONDS, LOOK_SECONDS
 from k8s.background import beside
 from k8s.election.record import LeaseTiming
 from tests.bench.soak import Usage, grown

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from handler.processes import running
+from handler.local.processes import running
 from tests.chaos.load import INLINE, LONG, Journal, Load, account, feed, quiet, stage, stored, under_way
 from tests.chaos.skewed import Skew
 from tests.chaos.table import Rows

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters.base import Kind
-from handler.processes import Process
+from handler.local.processes import Process
 from tests.chaos.fleet import CONTROLLERS, HANDLERS, Fleet
 from tests.chaos.gateway import gateway
 from tests.chaos.load import INLINE, LONG, Journal, Load, Stage, account, feed, quiet, stage, stored

@@ -14,7 +14,7 @@ from adapters.connect import connect as connect_broker
 from adapters.jetstream.options import JetStreamOptions
 from events.cloudevent.event import build
 from events.names import Annotation
-from handler.processes import Process
+from handler.local.processes import Process
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
 from tests.chaos.calls import Call, Ledger, When

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from handler.processes import Process
+from handler.local.processes import Process
 from tests.chaos.gateway import Gateway, Write, gateway, strays
 from tests.chaos.load import INLINE, LONG, Journal, Load, Stage, account, feed, quiet, stage, stored
 from tests.chaos.table import Rows

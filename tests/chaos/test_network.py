@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from handler.processes import Process
+from handler.local.processes import Process
 from tests.chaos.gateway import Gateway, Refusal, gateway
 from tests.chaos.load import INLINE, LONG, Journal, Load, Stage, account, feed, quiet, stage, stored, under_way
 from tests.chaos.table import Rows

@@ -13,7 +13,7 @@ import pytest
 from adapters.base import Broker, BrokerError, Kind, Topic
 from adapters.jetstream.connection import Connection, connection
 from adapters.jetstream.options import JetStreamOptions
-from handler.processes import Process
+from handler.local.processes import Process
 from k8s.base import Manifest
 from tests.chaos.gateway import gateway
 from tests.chaos.load import INLINE, LONG, Journal, Load, Stage, account, feed, publish, quiet, stage, stored, under_way

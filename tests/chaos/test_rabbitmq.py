@@ -20,8 +20,8 @@ from adapters.headers import CODE, attempts_before, reason_of
 from adapters.rabbitmq.publisher import SEEN_SECONDS
 from events.cloudevent.event import encode_structured
 from events.names import REQUESTED_TYPE
-from handler import local
-from handler.processes import Process, spawn
+from handler.local import stack as local
+from handler.local.processes import Process, spawn
 from k8s.base import Manifest
 from tests.adapters.conftest import need_rabbit
 from tests.amqp import client, subscribed

@@ -18,8 +18,8 @@ import orjson
 from adapters.servers import nats as natsserver, rabbitmq as rabbitmqserver
 from adapters.servers.free_port import free_port
 from events.names import FINALIZER, Label
-from handler.local import clean_environ, jobrelay
-from handler.processes import Process, running
+from handler.local.processes import Process, running
+from handler.local.stack import clean_environ, jobrelay
 from k8s.api.cluster import Cluster, connect as connect_cluster
 from k8s.base import NotFound
 from tests.e2e.observer import Observer

@@ -13,7 +13,7 @@ from hypothesis.strategies import SearchStrategy
 
 from adapters.base import Broker, Kind, Topic
 from events.identity import Identity, job_name
-from handler.processes import Process
+from handler.local.processes import Process
 from k8s.api.cluster import Cluster
 from k8s.base import NotFound
 from tests.chaos.load import LONG

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from handler.cli import main
-from handler.local import clean_environ, jobrelay
+from handler.cli.main import main
+from handler.local.stack import clean_environ, jobrelay
 
 SECONDS = 60.0
 

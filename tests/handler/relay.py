@@ -16,10 +16,10 @@ from events.cloudevent.event import decode_structured
 from events.names import TERMINAL
 from handler.app import App
 from handler.link import Connect
-from handler.metrics import Metrics
-from handler.settings import Settings
-from handler.state import State
-from handler.tracing import OFF, Tracing
+from handler.settings.settings import Settings
+from handler.telemetry.metrics import Metrics
+from handler.telemetry.state import State
+from handler.telemetry.tracing import OFF, Tracing
 from k8s.api.cluster import Cluster
 from tests.handler.samples import make_request, until, waits_for
 

@@ -10,7 +10,7 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters.base import BrokerUnavailable
 from adapters.memory import MemoryBroker
 from events.identity import Identity, job_name
-from handler import control
+from handler.controller import control
 from k8s.api.cluster import Cluster
 from k8s.base import NotFound, Refused, Unavailable
 from tests.chaos.claims import Told, distinct, path_problems

@@ -12,7 +12,7 @@ from adapters.memory import MemoryBroker
 from adapters.servers import nats as natsserver
 from events.names import FINALIZER
 from handler.link import Connect
-from handler.state import State
+from handler.telemetry.state import State
 from k8s.api.cluster import Cluster
 from k8s.base import NotFound
 from tests.handler.relay import Client, relaying

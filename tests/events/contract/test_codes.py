@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from events.contract.codes import CODES, CONTROL
 from events.names import Phase
 from events.request.container import OUR_ENV
-from handler.metrics import REFUSALS, VERDICTS
+from handler.telemetry.metrics import REFUSALS, VERDICTS
 from tests.paths import ROOT
 
 WORD = re.compile(r"[A-Z]{2,}(_[A-Z]+)*")
 # Words in capitals that are no codes: of HTTP and of logging, and the names of settings without their prefix.
 NO_CODES = ("codes", "cron", "fields", "schema")
-SILENT = ("cli", "local", "logs", "policy", "settings", "processes", "term", "otlp")
+HANDLER = ROOT / "handler"
+SILENT = {"candidate", "cli", "commands", "local", "logs", "otlp", "policy", "settings"}
 OTHERS = {"GET", "POST", "PATCH", "DELETE", "HEAD"}
 SETTINGS = "JOBRELAY_"
 
@@ -21,7 +22,7 @@ SETTINGS = "JOBRELAY_"
 def words() -> Iterator[str]:
     """Every text in capitals where requests, Jobs and control events are judged."""
     files = [file for file in (ROOT / "events").rglob("*.py") if file.stem not in NO_CODES]
-    files += [file for file in (ROOT / "handler").glob("*.py") if not file.stem.startswith(SILENT)]
+    files += [file for file in HANDLER.rglob("*.py") if not {*file.relative_to(HANDLER).with_suffix("").parts} & SILENT]
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and WORD.fullmatch(node.value):

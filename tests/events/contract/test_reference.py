@@ -6,7 +6,7 @@ import pytest
 
 from events.contract.codes import CODES
 from events.names import Phase
-from handler.cli import main
+from handler.cli.main import main
 from handler.commands.contract import reference_page
 from tests.paths import ROOT
 

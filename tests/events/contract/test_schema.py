@@ -21,12 +21,12 @@ from events.jobs.observed import Job
 from events.lifecycle.events import lifecycle_event
 from events.request.control import parse_control
 from events.request.request import JobRequest, Request
-from handler.cli import main
-from handler.functions import load
+from handler.cli.main import main
+from handler.intake.functions import load
 from tests.events.contract.told import undeclared
 from tests.events.lifecycle.test_traces import SEEN, watched
 from tests.events.samples import make_job
-from tests.paths import ROOT
+from tests.paths import DEMO, ROOT
 
 HOSTILE: list[dict[str, Any]] = json.loads((ROOT / "tests" / "hostile" / "requests.json").read_text())
 READABLE = [case for case in HOSTILE if case["code"] != "INVALID_EVENT"]
@@ -76,7 +76,7 @@ def test_most_of_what_is_invalid_is_a_matter_for_the_schema() -> None:
     assert not any(case["schema"] for case in READABLE if case["code"] != "INVALID_REQUEST")
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "handler" / "examples").glob("*.yaml")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", sorted(DEMO.glob("*.yaml")), ids=lambda file: file.stem)
 def test_requests_of_the_demo_are_valid_but_for_the_misspelt_one(file: Path) -> None:
     document = yaml.safe_load(file.read_text())
     schema = schema_of("request", data="specversion" not in document)

@@ -11,7 +11,7 @@ import yaml
 from adapters.base import Kind
 from adapters.jetstream import topology as jetstream_topology
 from adapters.rabbitmq import topology as rabbitmq_topology
-from handler.settings import Settings
+from handler.settings.settings import Settings
 from tests.k8s.deploy.manifests import NAMESPACE, Object, rendered
 
 NATS, RABBITMQ = "nats", "rabbitmq"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from handler.settings import Settings
+from handler.settings.connections import kueue_of
+from handler.settings.settings import Settings
 from tests.k8s.deploy.manifests import OVERLAYS, rendered
 from tests.k8s.deploy.test_settings import environ
 
@@ -14,7 +15,7 @@ def test_both_roles_name_the_queue_that_is_made_with_them(overlay: str) -> None:
     assert queue["apiVersion"] == "kueue.x-k8s.io/v1beta1"
     assert queue["spec"] == {"clusterQueue": "jobrelay"}
     for role in ("handler", "controller"):
-        assert Settings.from_env(environ(objects, role)).kueue.queue == queue["metadata"]["name"]
+        assert kueue_of(Settings.from_env(environ(objects, role))).queue == queue["metadata"]["name"]
     assert {one["metadata"].get("namespace") for one in objects.values() if one["kind"] != "Namespace"} == {
         queue["metadata"]["namespace"]
     }

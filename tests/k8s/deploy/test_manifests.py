@@ -10,10 +10,10 @@ import aiohttp
 import pytest
 from kubernetes_asyncio import client as models
 
-from handler.metrics import Metrics
-from handler.settings import Settings
-from handler.state import State
-from handler.web import serve
+from handler.settings.settings import Settings
+from handler.telemetry.metrics import Metrics
+from handler.telemetry.state import State
+from handler.telemetry.web import serve
 from k8s.devcluster.resources import Resource
 from k8s.devcluster.rules.fields import decode
 from tests.k8s.deploy.manifests import NAMESPACE, OVERLAYS, Object, Objects, containers, rendered

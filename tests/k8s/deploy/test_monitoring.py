@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from handler.metrics import Metrics
+from handler.telemetry.metrics import Metrics
 from tests.k8s.deploy.promql import named
 from tests.paths import DEPLOY
 

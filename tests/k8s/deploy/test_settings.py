@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from handler.settings import PREFIX, Settings
+from handler.settings.settings import PREFIX, Settings
 from tests.k8s.deploy.manifests import OVERLAYS, Objects, containers, data_of, rendered
 from tests.paths import DEPLOY
 

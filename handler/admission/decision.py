@@ -1,0 +1,83 @@
+"""Which waiting Jobs may run now, which wait for what, which never can. Pure: no clock, no Kubernetes, no waiting.
+
+A decision takes the Jobs in order of priority, which grows with waiting. One that has no room keeps what it waits for
+from all that come after it, so that none starves.
+"""
+
+import math
+from collections.abc import Mapping
+from operator import attrgetter
+
+from handler.admission.barring import barred, find_loops
+from handler.admission.data import Decisions, Dependency, Entry, Fail, Hold, Key, Policy, Reason, Release, Snapshot
+from handler.admission.order import OVERDUE, by_level, shared
+from handler.admission.room import Room, never_fits
+
+__all__ = [
+    "Decisions",
+    "Dependency",
+    "Entry",
+    "Fail",
+    "Hold",
+    "Policy",
+    "Reason",
+    "Release",
+    "Snapshot",
+    "admit",
+]
+
+
+def admit(snapshot: Snapshot, policy: Policy, now: float) -> Decisions:
+    """Decide about every waiting Job at `now` (epoch seconds). The same whatever the order of the snapshot."""
+    loops = find_loops(snapshot)
+    ready: list[Entry] = []
+    early: list[Hold] = []
+    failed: list[Fail] = []
+    times: list[float] = []
+    for entry in snapshot.waiting:
+        verdict = _barred(entry, policy, loops, now)
+        if verdict is None:
+            ready.append(entry)
+        elif isinstance(verdict, Fail):
+            failed.append(verdict)
+        else:
+            early.append(verdict)
+            times.append(_until(entry, now))
+    released, held = _let_in(ready, policy, Room(policy, snapshot.active), now)
+    return Decisions(
+        released=released,
+        held=held + sorted(early, key=attrgetter("key")),
+        failed=sorted(failed, key=attrgetter("key")),
+        look_again=min((time for time in times if time < math.inf), default=None),
+    )
+
+
+def _barred(entry: Entry, policy: Policy, loops: Mapping[Key, str], now: float) -> Hold | Fail | None:
+    """What keeps it from even asking for room: a limit that can never be kept, its time, its dependencies."""
+    message = never_fits(entry, policy)
+    if message is not None:
+        return Fail(key=entry.key, code="NEVER_ADMISSIBLE", message=message)
+    if entry.not_before is not None and entry.not_before > now:
+        return Hold(key=entry.key, reason=entry.not_before_reason)
+    return barred(entry, loops, now) if entry.dependencies else None
+
+
+def _until(entry: Entry, now: float) -> float:
+    """When a Job that is held for its time or its dependencies must be looked at again though nothing has changed."""
+    if entry.not_before is not None and entry.not_before > now:
+        return entry.not_before
+    return entry.dependencies_until
+
+
+def _let_in(ready: list[Entry], policy: Policy, room: Room, now: float) -> tuple[list[Release], list[Hold]]:
+    released: list[Release] = []
+    held: list[Hold] = []
+    for level, entries in by_level(ready, ageing=policy.ageing, now=now):
+        overdue = level >= OVERDUE
+        for entry in shared(entries, room.services):
+            reason = room.ask(entry, overdue)
+            if reason is None:
+                released.append(Release(key=entry.key))
+            else:
+                held.append(Hold(key=entry.key, reason=reason, position=len(held) + 1))
+    return released, held

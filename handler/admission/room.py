@@ -1,0 +1,138 @@
+"""The room of one decision: what is taken, and what is kept for those that come first. In which order: elsewhere."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from handler.admission.data import Entry, Policy, Reason
+
+_LIMIT = Reason.LIMIT
+"""The answer to nearly all of a long queue. To look it up in its class takes longer than all else about it."""
+
+
+def never_fits(entry: Entry, policy: Policy) -> str | None:
+    """Why it could not run even if nothing else did, in words for people; None if it could."""
+    if policy.gpus is not None and entry.gpus > policy.gpus:
+        return f"it asks for more GPUs than JOBRELAY_MAX_ACTIVE_GPUS allows: at most {policy.gpus}"
+    if policy.total == 0:
+        return _allows_none("JOBRELAY_MAX_ACTIVE")
+    if policy.per_namespace == 0:
+        return _allows_none("JOBRELAY_MAX_ACTIVE_PER_NAMESPACE")
+    if policy.per_service == 0 and entry.service:
+        return _allows_none("JOBRELAY_MAX_ACTIVE_PER_SERVICE")
+    if policy.per_key == 0 and entry.concurrency is not None:
+        return _allows_none("JOBRELAY_MAX_ACTIVE_PER_KEY")
+    if entry.limit is not None and entry.limit < 1 and entry.concurrency is not None:
+        return _allows_none("concurrency.limit")
+    return None
+
+
+def _allows_none(limit: str) -> str:
+    return f"{limit} allows no Job at all: at least 1 is needed"
+
+
+class Room:
+    """Asked about one waiting Job after the other, in the order of admission, each of which `never_fits` lets pass."""
+
+    def __init__(self, policy: Policy, active: Iterable[Entry]) -> None:
+        self._most = _or_endless(policy.total)
+        self._most_in_service = _or_endless(policy.per_service)
+        self._most_in_namespace = _or_endless(policy.per_namespace)
+        self._most_on_key = _or_endless(policy.per_key)
+        self._most_gpus = _or_endless(policy.gpus)
+        self._active = 0
+        self._gpus = 0
+        self._services: defaultdict[str, int] = defaultdict(int)
+        self._namespaces: defaultdict[str, int] = defaultdict(int)
+        self._keys: defaultdict[str, int] = defaultdict(int)
+        self._key_limits: dict[str, float] = {}
+        self._alone: set[str] = set()
+        self._kept_keys: set[str | None] = set()
+        self._kept_services: set[str] = set()
+        self._kept_shared: set[str] = set()
+        self._kept_gpus = False
+        for entry in active:
+            self._take(entry)
+
+    @property
+    def services(self) -> Mapping[str, int]:
+        """How many are active in each service by now; 0 in any other."""
+        return self._services
+
+    def ask(self, entry: Entry, overdue: bool) -> Reason | None:
+        """Let it in, which is None; or say why it waits, and keep what it waits for from all that are asked later.
+
+        For an `overdue` one all that it uses is kept: its key and its GPUs could else be free in turns, never together.
+        """
+        # Nothing ends during a decision. So total, namespace and share, once full, are full for all that come later,
+        # and need not be kept from them.
+        if self._active >= self._most:
+            return _LIMIT
+        service, key, gpus = entry.service, entry.concurrency, entry.gpus
+        beside = self._services[service]
+        no_place = self._namespaces[entry.key[0]] >= self._most_in_namespace
+        no_share = beside >= self._most_in_service and service != ""
+        no_gpus = gpus > 0 and self._gpus + gpus > self._most_gpus
+        not_alone = service in self._alone or (entry.exclusive and beside > 0)
+        reached = None if key is None else self._reached(key, entry.limit)
+        lacks_limit = no_place or no_share or no_gpus or (reached is not None and reached > 1)
+        lacks = lacks_limit or not_alone or reached is not None
+        if not lacks and not self._is_kept(entry):
+            self._take(entry)
+            return None
+        if overdue:
+            self._keep_all(entry)
+        if not_alone:
+            self._kept_services.add(service)
+        if no_gpus:
+            self._kept_gpus = True
+        if reached is not None:
+            self._kept_keys.add(key)
+        if lacks_limit:
+            return _LIMIT
+        return Reason.EXCLUSIVE if lacks else Reason.PRIORITY
+
+    def _reached(self, key: str, limit: int | None) -> float | None:
+        """The limit on the key for a Job that brings `limit` along, where as many are active."""
+        active = self._keys.get(key)
+        if active is None:
+            return None
+        most = self._key_limits[key]
+        if limit is not None and limit < most:
+            most = limit
+        return most if active >= most else None
+
+    def _is_kept(self, entry: Entry) -> bool:
+        """Whether something that it uses is kept for one before it."""
+        return (
+            entry.concurrency in self._kept_keys
+            or entry.service in self._kept_services
+            or (entry.exclusive and entry.service in self._kept_shared)
+            or (self._kept_gpus and entry.gpus > 0)
+        )
+
+    def _keep_all(self, entry: Entry) -> None:
+        if entry.concurrency is not None:
+            self._kept_keys.add(entry.concurrency)
+        if entry.exclusive or (entry.service != "" and self._most_in_service < math.inf):
+            self._kept_services.add(entry.service)
+        # Where nothing limits the service, only one that must be alone in it could come in its way.
+        self._kept_shared.add(entry.service)
+        if entry.gpus > 0 and self._most_gpus < math.inf:
+            self._kept_gpus = True
+
+    def _take(self, entry: Entry) -> None:
+        self._active += 1
+        self._gpus += entry.gpus
+        self._services[entry.service] += 1
+        self._namespaces[entry.key[0]] += 1
+        if entry.exclusive:
+            self._alone.add(entry.service)
+        key = entry.concurrency
+        if key is not None:
+            self._keys[key] += 1
+            self._key_limits[key] = min(_or_endless(entry.limit), self._key_limits.get(key, self._most_on_key))
+
+
+def _or_endless(limit: int | None) -> float:
+    return math.inf if limit is None else limit

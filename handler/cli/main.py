@@ -1,0 +1,267 @@
+"""The command line: how commands are spelled. What they do is in handler.commands, imported only when one is called."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from handler.cli.contract import contract
+from handler.cli.dead import dead
+from handler.cli.imports import import_command
+from handler.cli.options import connects, prints, settings_from, starts
+from handler.commands.errors import FAILED, INTERRUPTED, Misuse, run as run_work
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="jobrelay", message="%(prog)s %(version)s")
+def cli() -> None:
+    """CloudEvents in, Kubernetes Jobs out, lifecycle CloudEvents back.
+
+    Settings come from JOBRELAY_* variables; `jobrelay check` shows them. While `jobrelay dev` runs in this directory,
+    commands use what it runs, unless an option or variable names another broker or cluster.
+    """
+    # Commands say what went wrong themselves; `run` and `--verbose` turn the log on.
+    logging.getLogger().addHandler(logging.NullHandler())
+
+
+@cli.command()
+@click.option(
+    "--role",
+    type=click.Choice(["both", "handler", "controller"]),
+    help="What this process does: requests to Jobs, Jobs to lifecycle events, or both.  [JOBRELAY_ROLE, both]",
+)
+def run(role: str | None) -> int:
+    """Consume requests, create Jobs, report their lives."""
+    settings = settings_from({"role": role})
+    from handler.commands.run import serve
+
+    return run_work(serve(settings))
+
+
+@cli.command()
+@starts
+def demo(broker: str) -> int:
+    """Show on this machine what jobrelay does.
+
+    Nine requests in under a minute; needs no cluster and no broker.
+    """
+    from handler.commands.demo.demo import demo as work
+
+    return run_work(work(broker=broker))
+
+
+@cli.command()
+@starts
+@click.option("--clean", is_flag=True, help="Forget what earlier runs left in .jobrelay/dev.")
+@click.option(
+    "--functions",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="YAML file of functions, taken up again when it changes.",
+)
+def dev(broker: str, clean: bool, functions: Path | None) -> int:
+    """Run everything here until Ctrl-C.
+
+    A broker, a development cluster and jobrelay; their state stays in .jobrelay/dev.
+    """
+    from handler.commands.dev import dev as work
+
+    return run_work(work(broker=broker, clean=clean, functions=functions and functions.absolute()))
+
+
+@cli.command()
+@click.argument("words", nargs=-1, metavar="FILE...|--image IMAGE -- COMMAND...")
+@click.option("--image", help="Make a request from options: run COMMAND in this image.")
+@click.option("--env", multiple=True, metavar="NAME=VALUE", help="With --image: a variable of the container.")
+@click.option("--set", "sets", multiple=True, metavar="PATH=VALUE", help="Set a field of job: image=…, env.NAME=…")
+@click.option("--id", "id_", help="Id of the request. By default a new UUID, or the one in the document.")
+@click.option("--service", help="Service that the request belongs to.")
+@click.option("--retries", type=click.IntRange(0), help="How often a failed pod is replaced.")
+@click.option("--timeout", type=click.IntRange(1), metavar="SECONDS", help="From acceptance to the end.")
+@click.option("--start-timeout", type=click.IntRange(1), metavar="SECONDS", help="From the start to a running pod.")
+@click.option("--source", help="CloudEvent source.  [/jobrelay/cli/USER@HOST]")
+@click.option("--lane", type=click.Choice(["high", "low"]), help="Lane of the queue.")
+@click.option("--reply-to", metavar="TOPIC", help="Topic for the request's lifecycle events.")
+@click.option("--watch", is_flag=True, help="Wait for the end; exit as the Job did.")
+@click.option("--no-check", is_flag=True, help="Publish also what jobrelay will reject.")
+@prints
+@connects
+def submit(
+    words: tuple[str, ...],
+    image: str | None,
+    env: tuple[str, ...],
+    sets: tuple[str, ...],
+    id_: str | None,
+    service: str | None,
+    retries: int | None,
+    timeout: int | None,
+    start_timeout: int | None,
+    source: str | None,
+    lane: str | None,
+    reply_to: str | None,
+    watch: bool,
+    no_check: bool,
+    form: str,
+    **connection: Any,
+) -> int:
+    """Publish requests.
+
+    The documents of YAML or JSON files, or one made from options.
+
+    \b
+      jobrelay submit request.yaml --set image=busybox:1.36 --watch
+      jobrelay submit --image busybox -- sh -c 'echo hi'
+
+    A document is a CloudEvent, or the data of one: {service: …, job: {image: …, command: […]}}.
+    """
+    from handler.commands import submit as commands
+    from handler.commands.documents import Changes, from_options
+
+    if watch and reply_to:
+        raise Misuse("--watch reads the default topic, --reply-to names another one: use one of them")
+    if image is None and not words:
+        raise Misuse("a FILE is needed (- for standard input), or --image")
+    if image is None and env:
+        raise Misuse("--env goes with --image; --set env.NAME=value changes the requests of a file")
+    fields = {"service": service, "retries": retries, "timeout": timeout, "startTimeout": start_timeout}
+    changes = Changes(
+        sets=sets,
+        fields={name: value for name, value in fields.items() if value is not None},
+        id=id_,
+        source=source,
+        reply_to=reply_to,
+    )
+    settings = settings_from(connection)
+    try:
+        documents = commands.load(words) if image is None else [from_options(image, words, env)]
+    except ValueError as error:
+        raise Misuse(str(error)) from error
+    events = commands.prepare(documents, changes, judge=not no_check)
+    submission = commands.Submission(events=events, lane=lane or "", watch=watch, form=form)
+    return run_work(commands.submit(settings, submission))
+
+
+@cli.command()
+@click.argument("request_id", metavar="[ID]", required=False)
+@click.option("--service", help="Only requests of this service.")
+@click.option("--new", "new_only", is_flag=True, help="Only what comes from now on.")
+@click.option("--follow/--no-follow", default=True, help="Go on with what comes, or end with what is stored.")
+@prints
+@connects
+def watch(
+    request_id: str | None, service: str | None, new_only: bool, follow: bool, form: str, **connection: Any
+) -> int:
+    """Show lifecycle events: what was before, then what comes."""
+    if new_only and not follow:
+        raise Misuse("--new and --no-follow together leave nothing to show")
+    settings = settings_from(connection)
+    from handler.commands.watch import watch as work
+
+    return run_work(work(settings, request_id=request_id, service=service, follow=follow, new_only=new_only, form=form))
+
+
+@cli.command()
+@click.argument("request_id", metavar="[ID]", required=False)
+@prints
+@connects
+def get(request_id: str | None, form: str, **connection: Any) -> int:
+    """List the Jobs of this installation, or show one request's."""
+    settings = settings_from(connection)
+    from handler.commands.jobs import get as work
+
+    return run_work(work(settings, request_id=request_id, form=form))
+
+
+@cli.command()
+@click.argument("request_id", metavar="ID")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the Job is over.")
+@click.option("--tail", type=click.IntRange(0), metavar="LINES", help="Only the last lines of each pod.")
+@connects
+def logs(request_id: str, follow: bool, tail: int | None, **connection: Any) -> int:
+    """Print the logs of a request's pods."""
+    settings = settings_from(connection)
+    from handler.commands.jobs import logs as work
+
+    return run_work(work(settings, request_id=request_id, follow=follow, tail=tail))
+
+
+def _controls(verb: str, text: str) -> None:
+    @cli.command(verb, help=text)
+    @click.argument("request_id", metavar="ID")
+    @click.option("--source", help="Source of the request, where several use this id.")
+    @click.option("--wait/--no-wait", default=True, help="Wait for jobrelay's answer.")
+    @click.option("--timeout", type=click.FloatRange(0.1), default=75.0, metavar="SECONDS", help="How long, at most.")
+    @prints
+    @connects
+    def control(request_id: str, source: str | None, wait: bool, timeout: float, form: str, **connection: Any) -> int:
+        settings = settings_from(connection)
+        from handler.commands.control import control as work
+
+        seconds = timeout if wait else 0.0
+        return run_work(
+            work(settings, verb=verb, request_id=request_id, request_source=source, wait=seconds, form=form)
+        )
+
+
+_controls("cancel", "Cancel a request.\n\nIts pods end; the outcome is `cancelled`.")
+_controls("suspend", "Suspend a request.\n\nIts pods end, and none start until it is resumed.")
+_controls("resume", "Resume a suspended request.")
+
+
+cli.add_command(import_command)
+cli.add_command(dead)
+for _command in contract.commands.values():
+    cli.add_command(_command)
+
+
+@cli.command()
+@click.option("--connect", is_flag=True, help="Also try the broker and the cluster.")
+@prints
+@connects
+def check(connect: bool, form: str, **connection: Any) -> int:
+    """Show all settings in force, and what is wrong with them."""
+    settings = settings_from(connection)
+    from handler.commands.check import check as work
+
+    return run_work(work(settings, connect=connect, form=form))
+
+
+@cli.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@connects
+def uninstall(yes: bool, **connection: Any) -> int:
+    """Let go of all Jobs and the Lease.
+
+    Then they, and their namespace, can be deleted without jobrelay.
+    """
+    settings = settings_from(connection)
+    from handler.commands.uninstall import uninstall as work
+
+    return run_work(work(settings, confirmed=yes))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line (default: this process's) to its exit code."""
+    try:
+        result = cli.main(args=arguments, prog_name="jobrelay", standalone_mode=False)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
+    except click.UsageError as error:
+        click.echo(f"jobrelay: {error.format_message()}", err=True)
+        if error.ctx is not None:
+            click.echo(f"See `{error.ctx.command_path} --help`.", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. The interpreter would complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return FAILED
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,162 @@
+"""`jobrelay demo`: an installation of its own, requests by a separate client, their life from the broker, a verdict."""
+
+import asyncio
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from adapters.base import Broker, Kind
+from handler.commands.connection import broker_of
+from handler.commands.demo.cases import CANCELLED, CASES, EXAMPLES, TWICE
+from handler.commands.errors import FAILED, OK, Failed
+from handler.commands.jobs import find
+from handler.commands.showing.output import console, table
+from handler.commands.showing.progress import Board
+from handler.commands.showing.reading import EVERYTHING, Heard, lifecycle
+from handler.commands.showing.show import View, shown
+from handler.local.processes import StartFailed, running
+from handler.local.stack import BROKERS, Stack, clean_environ, jobrelay, start
+from handler.settings.connections import cluster_of
+from handler.settings.settings import Settings
+
+SECONDS = 50.0
+"""After this the demo shows what has been seen so far. The longest case waits 10 s for Kubernetes' back-off."""
+_LOOK_SECONDS = 0.05
+
+
+async def demo(*, broker: str) -> int:
+    """Exit code 0 when every request came to what it had to come to. Leaves nothing behind, however it ends."""
+    began = time.monotonic()
+    console().print(Text(f"Starting a {BROKERS[broker]} server, a development cluster and jobrelay", style="bold"))
+    with tempfile.TemporaryDirectory(prefix="jobrelay-demo-") as directory:
+        try:
+            async with start(Path(directory), broker=broker) as stack:
+                _tell_start(stack, BROKERS[broker], time.monotonic() - began)
+                try:
+                    good = await _Demo(stack).run()
+                except Exception:
+                    click.echo(_logs(stack), err=True)
+                    raise
+                if not good:
+                    click.echo(_logs(stack), err=True)
+        except StartFailed as error:
+            raise Failed(str(error)) from error
+    seconds = time.monotonic() - began
+    console().print(
+        Text(f"{'All as expected' if good else 'Not as expected'}, {seconds:.0f} s. Nothing is left running.")
+    )
+    return OK if good else FAILED
+
+
+class _Demo:
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._environ = {**clean_environ(), **stack.environ}
+        self._settings = Settings.from_env(stack.environ)
+        self._board = Board()
+        self._ended = asyncio.Event()
+        self._running = asyncio.Event()
+
+    async def run(self) -> bool:
+        for case in CASES:
+            self._board.expect(case.id)
+        async with broker_of(self._settings) as broker, self._following(broker):
+            try:
+                async with asyncio.timeout(SECONDS):
+                    await self._act()
+                    await self._ended.wait()
+                    await _drained(broker)
+            except TimeoutError:
+                click.echo(f"not all requests ended within {SECONDS:g} s", err=True)
+        return await self._verdict()
+
+    @asynccontextmanager
+    async def _following(self, broker: Broker) -> AsyncIterator[None]:
+        """Show the lifecycle events meanwhile, as any subscriber gets them from the broker."""
+        async with lifecycle(broker, key=EVERYTHING, follow=True) as events:
+            with shown("table", self._board) as view:
+                async with asyncio.TaskGroup() as group:
+                    background = [group.create_task(self._take(events, view)), group.create_task(self._guard())]
+                    yield
+                    for task in background:
+                        task.cancel()
+
+    async def _act(self) -> None:
+        """What somebody would do in another shell."""
+        files = [str(EXAMPLES / f"{case.id}.yaml") for case in CASES]
+        common = ["--no-check", "--set", f"env.DEMO_DIRECTORY={self._stack.directory}"]
+        await self._client("submit", *files, *common)
+        await self._client("submit", str(EXAMPLES / f"{TWICE}.yaml"), *common)
+        await self._running.wait()
+        await self._client("cancel", CANCELLED)
+
+    async def _client(self, *arguments: str) -> None:
+        """Run `jobrelay` as a process of its own. Raises `Failed` when it fails."""
+        log = self._stack.directory / "logs" / "client.log"
+        async with running("client", jobrelay(*arguments), log=log, environ=self._environ) as process:
+            code = await process.wait()
+        if code != OK:
+            raise Failed(f"jobrelay {' '.join(arguments)} ended with {code}:\n{process.tail()}")
+
+    async def _take(self, events: AsyncIterator[Heard], view: View) -> None:
+        async for heard in events:
+            progress = self._board.take(heard)
+            view(heard.event, progress)
+            if progress is not None and progress.id == CANCELLED and "started" in progress.phases:
+                self._running.set()
+            if all(one.ended for one in self._board.requests.values()):
+                self._ended.set()
+
+    async def _guard(self) -> None:
+        ended = await self._stack.first_end()
+        raise Failed(f"{ended.name} ended with {ended.exit_code}")
+
+    async def _verdict(self) -> bool:
+        async with cluster_of(self._settings) as cluster:
+            jobs = Counter(one.job.request_id for one in await find(cluster, self._settings))
+        rows: list[Sequence[str | Text]] = []
+        good = True
+        for case in CASES:
+            observed = case.observed(self._board.requests.get(case.id), jobs=jobs[case.id])
+            same = observed == case.expected
+            good = good and same
+            verdict = Text("ok", style="green") if same else Text("failed", style="bold red")
+            rows.append((verdict, case.shows, Text(case.expected), Text(observed)))
+        console().print()
+        console().print(Text("What was expected and what was observed", style="bold"))
+        console().print()
+        table(("", "REQUEST", "EXPECTED", "OBSERVED"), rows, wide="OBSERVED")
+        console().print()
+        return good and set(self._board.requests) == {case.id for case in CASES}
+
+
+async def _drained(broker: Broker) -> None:
+    """No message waits or, as far as the broker tells, is being worked on: the repeat has been seen, too."""
+    while any(
+        depth.ready or depth.unsettled for topic, depth in (await broker.depth()).items() if topic.kind is not Kind.DEAD
+    ):
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _tell_start(stack: Stack, broker: str, seconds: float) -> None:
+    out = console()
+    names = ", ".join(f"{process.name} {process.pid}" for process in stack.processes)
+    out.print(Text(f"Started in {seconds:.1f} s, processes {names}", style="dim"))
+    out.print()
+    out.print(Text(f"Publishing with `jobrelay submit`, reading what becomes of it from {broker}", style="bold"))
+    out.print()
+
+
+def _logs(stack: Stack) -> str:
+    """The end of every log: the directory is about to go."""
+    parts = []
+    for file in sorted((stack.directory / "logs").glob("*.log")):
+        lines = file.read_text(errors="replace").splitlines()[-20:]
+        parts.append("\n".join([f"--- {file.name}", *lines]))
+    return "\n".join(parts)

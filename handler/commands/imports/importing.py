@@ -1,0 +1,180 @@
+"""`jobrelay import`: shows what a file of definitions changes, then has it done. How that goes is in applying.py."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import click
+from rich.text import Text
+
+from handler.commands.connection import broker_of
+from handler.commands.errors import FAILED, OK, Failed, Misuse
+from handler.commands.imports.applying import Change, Look, carry_out
+from handler.commands.imports.definitions import DefinitionSet, InvalidDefinitions, default_source, read_definitions
+from handler.commands.imports.planning import CHANGES, Action, Held, Step, held_by_id, plan
+from handler.commands.showing.output import clean, table, write
+from handler.commands.showing.show import tell_failure
+from handler.settings.connections import cluster_of, namespaces_of, selector_of
+from handler.settings.settings import Settings
+from k8s.api.cluster import Cluster
+
+_PLANNED = {
+    Action.CREATE: "to create",
+    Action.UPDATE: "to update",
+    Action.REMOVE: "to remove",
+    Action.UNCHANGED: "as in the file",
+    Action.KEEP: "left alone",
+}
+_DONE = _PLANNED | {Action.CREATE: "created", Action.UPDATE: "updated", Action.REMOVE: "removed"}
+_WHY = {Action.REMOVE: "not in the file", Action.KEEP: "not in the file, left alone"}
+_STYLES = {Action.CREATE: "green", Action.UPDATE: "yellow", Action.REMOVE: "red"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Import:
+    """What is wanted, and how to go on. `seconds`: how long all changes together may take."""
+
+    wanted: DefinitionSet
+    prune: bool
+    dry_run: bool
+    lane: str
+    seconds: float
+    form: str
+
+
+def load(file: str, *, source: str | None, prune: bool, judge: bool) -> DefinitionSet:
+    """The set in a file; `-` is standard input. Raises `Misuse` with every mistake in it."""
+    # Files of one name are many: what one takes away should not be another's.
+    fallback = None if prune or file == "-" else default_source(file)
+    try:
+        if file == "-":
+            text = sys.stdin.read()
+        else:
+            with click.open_file(file, encoding="utf-8") as stream:
+                text = stream.read()
+        return read_definitions(text, source=source, fallback=fallback, judge=judge)
+    except OSError as error:
+        raise Misuse(f"{file}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise Misuse(f"{file}: it is not UTF-8") from error
+    except InvalidDefinitions as error:
+        lines = "\n".join(f"  {clean(mistake)}" for mistake in error.mistakes)
+        raise Misuse(f"{file}: nothing was changed:\n{lines}") from error
+
+
+async def import_definitions(settings: Settings, asked: Import) -> int:
+    """Show the plan, then carry it out; the exit code. Raises `Failed` for what was not done in time."""
+    async with cluster_of(settings) as cluster:
+        look = partial(_look, cluster, settings, asked.wanted)
+        steps = plan(asked.wanted, await look(), prune=asked.prune)
+        _show(steps, asked.wanted.source, asked.form)
+        todo = [step for step in steps if step.action in CHANGES]
+        if not todo or asked.dry_run:
+            said = f"dry run: {_counted(steps, _PLANNED)}" if todo else f"nothing to change: {_as_it_is(steps)}"
+            click.echo(said, err=True)
+            return OK
+        if asked.form == "table":
+            click.echo()
+        return await _change(settings, asked, steps, look)
+
+
+async def _look(cluster: Cluster, settings: Settings, wanted: DefinitionSet) -> dict[str, list[Held]]:
+    homes = (*namespaces_of(settings, cluster), *(one.namespace for one in wanted.definitions if one.namespace))
+    found = []
+    for namespace in dict.fromkeys(homes):
+        found += await cluster.list_cron_jobs(namespace, selector_of(settings))
+    return held_by_id(found, wanted.source)
+
+
+async def _change(settings: Settings, asked: Import, steps: Sequence[Step], look: Look) -> int:
+    changes = [Change.of(step) for step in steps if step.action in CHANGES]
+    async with broker_of(settings) as broker:
+        await carry_out(
+            broker,
+            changes,
+            look=look,
+            source=asked.wanted.source,
+            lane=asked.lane,
+            seconds=asked.seconds,
+            tell=lambda change: _tell(change, asked.form),
+        )
+    return _sum_up(steps, changes, seconds=asked.seconds)
+
+
+def _sum_up(steps: Sequence[Step], changes: Sequence[Change], *, seconds: float) -> int:
+    done = [change.step for change in changes if change.over and not change.refusals]
+    refused = sum(bool(change.refusals) for change in changes)
+    late = [change for change in changes if not change.over]
+    told = _counted([*(step for step in steps if step.action not in CHANGES), *done], _DONE)
+    told = ", ".join(filter(None, (told, f"{refused} refused" if refused else "")))
+    if told:
+        click.echo(told, err=True)
+    for change in late:
+        _tell_refusals(change)
+    if late:
+        lines = "\n".join(f"  {clean(f'{change.id}: {change.awaited}')}" for change in late)
+        raise Failed(f"not done within {seconds:g} s; the same import goes on from here:\n{lines}")
+    return FAILED if refused else OK
+
+
+def _show(steps: Sequence[Step], source: str, form: str) -> None:
+    if form == "table":
+        table(("ACTION", "ID", "SCHEDULE", "CHANGES"), [_row(step) for step in steps], wide="CHANGES")
+        return
+    for step in steps:
+        recurs = step.recurs
+        write(
+            form,
+            {
+                "action": step.action,
+                "id": step.id,
+                "source": source,
+                "schedule": recurs.get("schedule"),
+                "timeZone": recurs.get("timeZone"),
+                "changed": list(step.changed),
+                "cronJobs": [one.name for one in step.held],
+            },
+        )
+
+
+def _row(step: Step) -> list[str | Text]:
+    when = [step.recurs.get(name) for name in ("schedule", "timeZone")]
+    why = _WHY.get(step.action) or ", ".join(step.changed)
+    return [
+        Text(step.action, style=_STYLES.get(step.action, "dim")),
+        step.id,
+        " ".join(str(one) for one in when if one is not None),
+        why,
+    ]
+
+
+def _tell(change: Change, form: str) -> None:
+    """It is over."""
+    done = _DONE[change.step.action] if not change.refusals else "refused"
+    if form != "table":
+        errors = [refusal.detail.get("error") for refusal in change.refusals]
+        write(form, {"done": done, "id": change.id, "errors": errors, "restored": change.restoring})
+    elif not change.refusals:
+        click.echo(f"{done} {clean(change.id)}")
+    _tell_refusals(change)
+    if change.left is not None:
+        click.echo(f"  {change.left}", err=True)
+
+
+def _tell_refusals(change: Change) -> None:
+    for refusal in change.refusals:
+        tell_failure(refusal, say=lambda line: click.echo(line, err=True))
+
+
+def _counted(steps: Iterable[Step], words: Mapping[Action, str]) -> str:
+    counts = Counter(step.action for step in steps)
+    return ", ".join(f"{counts[action]} {word}" for action, word in words.items() if counts[action])
+
+
+def _as_it_is(steps: Sequence[Step]) -> str:
+    kept = sum(step.action is Action.KEEP for step in steps)
+    same = len(steps) - kept
+    text = f"{same} {'definition is' if same == 1 else 'definitions are'} as in the file"
+    return f"{text}, {kept} not in it left alone (--prune removes them)" if kept else text

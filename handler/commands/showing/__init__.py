@@ -1,0 +1,1 @@
+"""What people see of lifecycle events; start at `show`. Changes nothing."""

@@ -1,0 +1,105 @@
+"""Shows lifecycle events as they come: a live table on a terminal, lines in a pipe, or whole as JSON or YAML."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Protocol
+
+from cloudevents.core.v1.event import CloudEvent
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from events.cloudevent.event import encode_structured, parse_json
+from handler.commands.showing.output import clean, console, duration, lines_of, phase_text, write
+from handler.commands.showing.progress import Board, Progress, detail_of, phase_of, sentence
+
+_LOG_LINES = 20
+
+
+class View(Protocol):
+    """Told of every event, in order, after the board took it in."""
+
+    def __call__(self, event: CloudEvent, progress: Progress | None) -> None: ...
+
+
+@contextmanager
+def shown(form: str, board: Board) -> Iterator[View]:
+    """The view for this format and this standard output."""
+    if form != "table":
+        yield lambda event, progress: write(form, parse_json(encode_structured(event), what="the event"))
+    elif not sys.stdout.isatty():
+        yield _line
+    else:
+        screen = console()
+
+        def draw() -> RenderableType:
+            # What does not fit on the screen cannot be drawn over.
+            return live_table(board, now=datetime.now(UTC), rows=max(3, screen.size.height - 3))
+
+        with Live(get_renderable=draw, console=screen, refresh_per_second=8):
+            yield lambda event, progress: None
+
+
+def _line(event: CloudEvent, progress: Progress | None) -> None:
+    """`time  id  phase  what`, of events that are not repeats."""
+    if progress is None or progress.last is None:
+        return
+    when = progress.last.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    phase = phase_of(event) or ""
+    text = f"{when}  {clean(progress.id)}  {phase:<9}  {clean(sentence(phase, detail_of(event)))}"
+    sys.stdout.write(text.rstrip() + "\n")
+    sys.stdout.flush()
+
+
+def live_table(board: Board, *, now: datetime, rows: int) -> RenderableType:
+    """One line per request, at most `rows`: its id, where it is, for how long, and what its last event says."""
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+    table.add_column("REQUEST", no_wrap=True, overflow="ellipsis", max_width=36)
+    table.add_column("PHASE", no_wrap=True, width=9)
+    table.add_column("TIME", justify="right", no_wrap=True, min_width=5)
+    table.add_column("DETAIL", ratio=1, no_wrap=True, overflow="ellipsis")
+    chosen = _chosen(list(board.requests.values()), rows)
+    for progress in chosen:
+        end = progress.last if progress.ended else now
+        age = (end - progress.first).total_seconds() if progress.first and end else None
+        told = sentence(progress.phase, {**progress.detail, "duration": None})  # that has a column of its own
+        detail = Text(clean(told), style="" if progress.ended else "dim")
+        table.add_row(Text(clean(progress.id)), phase_text(progress.phase), Text(duration(age), style="dim"), detail)
+    hidden = board.forgotten + len(board.requests) - len(chosen)
+    foot = [Text(f"and {hidden} more", style="dim")] if hidden else []
+    return Group(table, *foot)
+
+
+def _chosen(requests: Sequence[Progress], rows: int) -> list[Progress]:
+    """Those that go on before those that ended, of both the latest, in the order they appeared."""
+    if len(requests) <= rows:
+        return list(requests)
+    going = [progress for progress in requests if not progress.ended][-rows:]
+    room = rows - len(going)
+    ended = [progress for progress in requests if progress.ended][-room:] if room else []
+    kept = {progress.id for progress in (*going, *ended)}
+    return [progress for progress in requests if progress.id in kept]
+
+
+def tell_failure(progress: Progress, *, say: Callable[[str], None]) -> None:
+    """Why it did not succeed: the error, every field that is wrong, and the end of its log."""
+    error = progress.detail.get("error")
+    found = error if isinstance(error, dict) else {}
+    message = str(found.get("message", "")).strip()
+    code = progress.detail.get("exitCode")
+    exit_text = f" with exit code {code}" if code is not None else ""
+    say(clean(f"{progress.id} {progress.phase}{exit_text}: {found.get('errorCode', '')}"))
+    for line in lines_of(message):
+        say(f"  {line}")
+    fields = found.get("fields")
+    for item in fields if isinstance(fields, list) else []:
+        if isinstance(item, dict) and str(item.get("message")) not in message:
+            say(f"  {clean(item.get('path', ''))}: {clean(item.get('message', ''))}")
+    tail = lines_of(progress.detail.get("logTail") or "")
+    if tail and "\n".join(tail) != "\n".join(lines_of(message)):
+        say("  the end of its log:")
+        for line in tail[-_LOG_LINES:]:
+            say(f"    {line}")

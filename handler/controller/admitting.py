@@ -1,0 +1,269 @@
+"""The loop around `handler.admission.admit`: lets Jobs go, and ends those that never can. Decides nothing itself."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from operator import attrgetter
+
+import orjson
+
+from events.jobs.attempts import previous_key
+from events.jobs.observed import Job, Verdict
+from events.lifecycle.outcome import outcome
+from events.lifecycle.transitions import Transition
+from events.names import Phase
+from handler.admission.data import Decisions, Entry, Fail, Hold, Policy, Reason, Snapshot
+from handler.admission.decision import admit
+from handler.admission.places import Standing, entry_of, standing
+from handler.controller.dependencies import Dependencies
+from handler.effects.writes import Writes
+from handler.settings.admission import AdmissionSettings
+from handler.settings.settings import Settings
+from handler.telemetry.logcontext import about, about_job
+from handler.telemetry.metrics import Metrics
+from k8s.api.clock import backoff
+from k8s.api.cluster import Cluster
+from k8s.base import Conflict, Malformed, NotFound, Refused, Unavailable
+from k8s.informer.informer import JobCache, Key
+
+logger = logging.getLogger(__name__)
+
+Deed = Callable[[Job], Awaitable[None]]
+WRITES_AT_ONCE = 64
+DECIDING = 0.25
+"""The share of its time that a leader decides in. About 10,000 Jobs that takes 20 ms, for which all else waits."""
+_KEY, _REASON = attrgetter("key"), attrgetter("reason")
+FOR_ROOM = frozenset({Reason.LIMIT, Reason.EXCLUSIVE, Reason.PRIORITY})
+"""Why a Job is held that could run at once if nobody else did."""
+
+
+class Queue:
+    """Who waits and who runs in one term of leadership, kept by changes; each decision is about all of them."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        cache: JobCache,
+        settings: Settings,
+        namespaces: Sequence[str],
+        metrics: Metrics,
+    ) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._policy = policy_of(settings)
+        self._metrics = metrics
+        self._dependencies = Dependencies(
+            cluster=cluster, cache=cache, namespaces=namespaces, instance=settings.instance
+        )
+        self._standing: dict[Key, Standing] = {}
+        self._waiting: dict[Key, Entry] = {}
+        self._active: dict[Key, Entry] = {}
+        self._holds: dict[Key, Hold] = {}
+        self._refused: dict[Key, str] = {}
+        self._dirty: set[Key] = set()
+        self._news = asyncio.Event()
+        self._decided = False
+        self._stale = True
+        self._due_at: float | None = None
+
+    def changed(self, keys: Iterable[Key]) -> None:
+        """These Jobs are not what they were, or are gone."""
+        self._dirty |= set(keys)
+        self._news.set()
+
+    def held(self, job: Job) -> list[Transition]:
+        """That the last decision held it, and why: once per reason, by its id."""
+        hold = self._holds.get((job.namespace, job.name))
+        if hold is None or job.queued is None:
+            return []
+        detail = {"attempt": job.attempt, "reason": str(hold.reason)} | (
+            {"position": hold.position} if hold.position else {}
+        )
+        return [Transition(phase=Phase.QUEUED, suffix=str(hold.reason), time=job.created, detail=detail)]
+
+    def counts(self) -> str | None:
+        """For the Lease: JSON `{queued, waiting, active}`; None before everything was looked at once."""
+        return orjson.dumps(self._counted()).decode() if self._decided else None
+
+    async def settle(self, job: Job, writes: Writes) -> None:
+        """Its terminal event is out: tell those that wait for this request before its finalizer goes."""
+        end = outcome(job)
+        if end is not None:
+            self.changed(await self._dependencies.settle(job, str(end.phase), writes))
+
+    async def run(self, writes: Writes, tell: Callable[[Iterable[Key]], None]) -> None:
+        """Decide whenever something changed that a decision depends on, until cancelled.
+
+        `tell` gets the keys of Jobs held for another reason. Raises `LeadershipLost` (in a group).
+        """
+        self.changed(self._cache.keys())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._dependencies.run(writes, self.changed))
+            while True:
+                self._refresh()
+                if self._stale or self._is_due():
+                    await asyncio.sleep(await self._round(writes, tell))
+                await self._next()
+
+    async def _round(self, writes: Writes, tell: Callable[[Iterable[Key]], None]) -> float:
+        """Decide, and do it. Answers for how many seconds not to decide again, so that there is time for all else."""
+        begun = time.monotonic()
+        with self._metrics.admission_seconds.time():
+            decisions = self._decide()
+        tell(self._note(decisions))
+        decided = time.monotonic()
+        self._due_at = decisions.look_again
+        # What could not be done is decided about again, changed or not.
+        self._stale = await self._act(decisions, writes)
+        return max(0.0, begun + (decided - begun) / DECIDING - time.monotonic())
+
+    def _refresh(self) -> None:
+        """Take in what changed. Most of it changes nothing for admission: that a pod started, say."""
+        self._news.clear()
+        dirty, self._dirty = self._dirty, set()
+        for key in dirty:
+            before = self._waiting.pop(key, None), self._active.pop(key, None)
+            self._standing.pop(key, None)
+            self._place(key)
+            self._stale |= before != (self._waiting.get(key), self._active.get(key))
+
+    def _place(self, key: Key) -> None:
+        job, place = self._find(key)
+        if job is None or place is Standing.OVER:
+            self._dependencies.forget(key)
+            self._refused.pop(key, None)
+            return
+        self._standing[key] = place
+        self._dirty |= self._dependencies.appeared(job)
+        if place is Standing.WAITING:
+            self._waiting[key] = entry_of(key, job, known=self._dependencies.known(job))
+        elif place is Standing.ACTIVE:
+            self._dependencies.forget(key)
+            self._active[key] = entry_of(key, job, known={})
+
+    def _find(self, key: Key) -> tuple[Job | None, Standing]:
+        job = self._cache.get(key)
+        if job is None or not job.held or job.newer:
+            return None, Standing.OVER
+        if self._refused.get(key) == job.version:
+            return job, Standing.HELD  # The API server said no to what we wanted of it, and nobody has changed it.
+        place, before = standing(job), previous_key(job)
+        if place is Standing.WAITING and before is not None and self._cache.get(before) is not None:
+            return job, Standing.COMING  # The attempt before is not done with yet.
+        return job, place
+
+    def _decide(self) -> Decisions:
+        snapshot = Snapshot(active=list(self._active.values()), waiting=list(self._waiting.values()))
+        return admit(snapshot, self._policy, self._cluster.server_time())
+
+    def _note(self, decisions: Decisions) -> list[Key]:
+        """Keep who is held and why. Answers for whom that is another reason than before."""
+        before, held = self._holds, decisions.held
+        self._holds = dict(zip(map(_KEY, held), held, strict=True))
+        self._decided = True
+        reasons = Counter(map(_REASON, held))
+        for reason in Reason:
+            self._metrics.queued.labels(str(reason)).set(reasons[reason])
+        return [
+            key
+            for key, hold in self._holds.items()
+            if (former := before.get(key)) is None or former.reason is not hold.reason
+        ]
+
+    def _counted(self) -> dict[str, int]:
+        # Those not decided about yet are taken to wait for room: handlers rely on it that nobody is left out.
+        holds = (self._holds.get(key) for key in self._waiting)
+        otherwise = sum(hold is not None and hold.reason not in FOR_ROOM for hold in holds)
+        standing = Counter(self._standing.values())
+        return {
+            "queued": standing[Standing.WAITING] - otherwise + standing[Standing.COMING],
+            "waiting": standing[Standing.HELD] + otherwise,
+            "active": standing[Standing.ACTIVE],
+        }
+
+    async def _act(self, decisions: Decisions, writes: Writes) -> bool:
+        """Carry it out, so many at a time; on return all of it is known to be so, or known not to be."""
+        free = asyncio.Semaphore(WRITES_AT_ONCE)
+        deeds: list[tuple[Key, Deed]] = [(one.key, partial(self._admit, writes=writes)) for one in decisions.released]
+        deeds += [(one.key, partial(self._give_up, why=one, writes=writes)) for one in decisions.failed]
+        async with asyncio.TaskGroup() as group:
+            for key, deed in deeds:
+                await free.acquire()
+                group.create_task(self._carry_out(key, deed, writes)).add_done_callback(lambda _: free.release())
+        return bool(deeds)
+
+    async def _carry_out(self, key: Key, deed: Deed, writes: Writes) -> None:
+        """Unless a command, say, was faster than the many writes of one decision."""
+        about(namespace=key[0], job=key[1])
+        job, place = self._find(key)
+        if job is None or place is not Standing.WAITING:
+            return
+        about_job(job)
+        try:
+            await deed(job)
+        except (Conflict, NotFound):
+            await self._look_again(key, writes)
+        except Unavailable as error:
+            # It may have been done all the same: one that was let go takes room until that is known.
+            logger.warning("what admission decided came to no answer: %s", error)
+            await self._look_again(key, writes)
+        except (Refused, Malformed) as error:
+            self._refuse(job, error)
+        self._dirty.add(key)
+
+    async def _admit(self, job: Job, *, writes: Writes) -> None:
+        await writes.admit(job)
+        self._metrics.admitted.inc()
+        logger.info("admitted")
+
+    async def _give_up(self, job: Job, *, why: Fail, writes: Writes) -> None:
+        at = self._cluster.server_time()
+        await writes.give_verdict(job, Verdict(phase=Phase.FAILED, error_code=why.code, message=why.message, at=at))
+        self._metrics.verdicts.labels(why.code).inc()
+        logger.info("verdict: %s", why.message, extra={"code": why.code})
+
+    def _refuse(self, job: Job, error: Exception) -> None:
+        """Not again until somebody changes it: one that an admission webhook refuses must not hold up the others."""
+        logger.error("the API server refuses what admission decided: %s", error)
+        self._refused[job.namespace, job.name] = job.version
+
+    async def _look_again(self, key: Key, writes: Writes) -> None:
+        """Read it until the API server says what it is now: no decision may be made without knowing that."""
+        attempt = 0
+        while True:
+            try:
+                return await writes.reread(key)
+            except NotFound:
+                return None
+            except Unavailable as error:
+                attempt += 1
+                await asyncio.sleep(backoff(attempt, retry_after=error.retry_after))
+
+    def _is_due(self) -> bool:
+        return self._due_at is not None and self._due_at <= self._cluster.server_time()
+
+    async def _next(self) -> None:
+        """Until something changed, or a time has come that changes something."""
+        delay = None if self._due_at is None else max(0.0, self._due_at - self._cluster.server_time())
+        if self._dirty or self._stale:
+            delay = 0.0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._news.wait()
+
+
+def policy_of(settings: AdmissionSettings) -> Policy:
+    """The limits of the installation."""
+    return Policy(
+        total=settings.max_active,
+        per_service=settings.max_active_per_service,
+        per_namespace=settings.max_active_per_namespace,
+        per_key=settings.max_active_per_key,
+        gpus=settings.max_active_gpus,
+        ageing=settings.ageing_seconds,
+    )

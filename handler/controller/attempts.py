@@ -1,0 +1,51 @@
+"""After an attempt that failed: the Job of the next one, while the first still has our finalizer. Publishes nothing."""
+
+import base64
+import logging
+
+from events.jobs.attempts import next_key
+from events.jobs.observed import Job, Verdict
+from events.jobs.queueing import NONE
+from events.names import Phase
+from handler.effects.launcher import Newer, Taken, launch
+from handler.effects.writes import Writes
+from k8s.base import Manifest, NotFound, Refused
+from k8s.manifests.attempt import next_attempt, payload_secret
+from k8s.manifests.job import Rendered
+from k8s.manifests.pod import EVENT_FILE
+
+logger = logging.getLogger(__name__)
+
+
+async def prepare_next(job: Job, writes: Writes, *, at: float) -> Job:
+    """Make the Job of the next attempt, which waits until `at` (epoch seconds) and until this one is let go.
+
+    Answers this one: as it was, or with a verdict where there can be no other. Raises `LeadershipLost`, `Unavailable`,
+    `QuotaExceeded`, `Conflict`, and `NotFound` where this one is gone.
+    """
+    manifest = await writes.maker.read_job(job.namespace, job.name)
+    try:
+        await launch(writes.maker, await _rendered(manifest, job, writes, at=at))
+    except (Refused, Taken, Newer, _NoPayload) as error:
+        logger.warning("there can be no further attempt: %s", error)
+        message = f"it failed, and there can be no further attempt: {error}"
+        verdict = Verdict(phase=Phase.FAILED, error_code="JOB_EXECUTION_FAILED", message=message, at=writes.now())
+        return await writes.note_verdict(job, verdict)
+    await writes.reread(next_key(job))
+    return job
+
+
+class _NoPayload(Exception):
+    """Somebody has deleted the Secret with the event."""
+
+
+async def _rendered(manifest: Manifest, job: Job, writes: Writes, *, at: float) -> Rendered:
+    secret, event = payload_secret(manifest), b""
+    if secret is not None:
+        try:
+            stored = await writes.maker.read_secret(job.namespace, secret)
+        except NotFound as error:
+            raise _NoPayload("the Secret with its event is gone") from error
+        event = base64.b64decode(stored["data"][EVENT_FILE])
+    made = next_attempt(manifest, job, at=at)
+    return Rendered(job=made, event=event, inline=secret is None, ttl=job.ttl or 0, ttl_raised=False, queueing=NONE)

@@ -1,0 +1,84 @@
+"""After a request that failed for good: the request that is to run instead, if it names one. Decides no outcome."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from cloudevents.core.v1.event import CloudEvent
+from pydantic import ValidationError
+
+from adapters.base import Kind, Topic
+from events.identity import Identity, lifecycle_key
+from events.jobs.context import echoes
+from events.jobs.observed import Job, Pod
+from events.lifecycle.events import lifecycle_event, rejected_event, transitions
+from events.lifecycle.outcome import failover_id
+from events.names import Annotation, Phase
+from events.request.request import JobRequest, Request
+from handler.effects.launcher import Newer, Taken, launch
+from handler.effects.publisher import Publisher
+from handler.effects.writes import Writes
+from handler.settings.connections import options_of
+from handler.settings.settings import Settings
+from k8s.base import Refused
+from k8s.manifests.job import render
+
+logger = logging.getLogger(__name__)
+
+
+class Failover:
+    """Makes the requests that take over. Made twice they are the same: their identity is that of the failed Job."""
+
+    def __init__(self, *, settings: Settings, publisher: Publisher) -> None:
+        self._settings = settings
+        self._publisher = publisher
+
+    async def make(self, job: Job, pods: Sequence[Pod], writes: Writes) -> None:
+        """After its terminal event, before its finalizer goes. Raises as `launch` does, `LeadershipLost` too."""
+        if not job.failover:
+            return
+        end = transitions(job, pods)[-1]
+        if end.phase is not Phase.FAILED:
+            return
+        failed = lifecycle_event(job, end)
+        asked = await self._asked(job, writes)
+        try:
+            request = Request(Identity(failed.get_source(), failover_id(job)), _request(job, asked), failed)
+            options = options_of(self._settings, namespace=job.namespace, broker=job.broker or "")
+            await launch(writes.maker, render(request, options=options, reply_to=job.reply_to))
+            logger.info("failover", extra={"request": request.id})
+        except Taken as error:
+            if error.code != "ID_REUSED":
+                await self._reject(job, failed, "NAME_TAKEN", str(error))
+            # Else a former leader made it, and saw another tail of the log.
+        except Newer as error:
+            logger.info("a newer version made the failover: %s", error)
+        except (Refused, ValidationError) as error:
+            await self._reject(job, failed, "INVALID_REQUEST", str(error))
+
+    async def _asked(self, job: Job, writes: Writes) -> Any:
+        manifest = await writes.maker.read_job(job.namespace, job.name)
+        return orjson.loads(manifest["metadata"]["annotations"][Annotation.FAILOVER])
+
+    async def _reject(self, job: Job, failed: CloudEvent, code: str, message: str) -> None:
+        """It becomes no Job: told as of any other request."""
+        logger.warning("no failover: %s", message)
+        request_id = failover_id(job)
+        event = rejected_event(
+            instance=self._settings.instance,
+            event_attributes=failed.get_attributes(),
+            code=code,
+            message=message,
+            fields=(),
+            replays=0,
+            service=job.service,
+            request_id=request_id,
+        )
+        topic = Topic(Kind.LIFECYCLE, lifecycle_key(job.service, request_id, Phase.REJECTED))
+        await self._publisher.publish(topic, event, broker=job.broker, reply_to=job.reply_to)
+
+
+def _request(job: Job, asked: Any) -> JobRequest:
+    service = {} if job.service is None else {"service": job.service}
+    return JobRequest.model_validate({**service, "job": asked, **echoes(job)})

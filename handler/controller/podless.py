@@ -1,0 +1,89 @@
+"""Asks why no pod of a Job appears, seldom and one Job after the other. The answer is read in events.lifecycle."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from events.jobs.observed import Job, Pod
+from events.lifecycle.outcome import failed_pods
+from events.lifecycle.podless import Notice, podless_since, stalled
+from events.lifecycle.transitions import Transition
+from handler.controller.workqueue import Key
+from k8s.api.cluster import Cluster
+from k8s.base import KubernetesError
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 5.0
+"""Seconds a Job may be without a pod before anybody asks; then between two questions about it, doubled each time."""
+LONGEST = 60.0
+PAUSE = 0.1
+"""Seconds between two questions about any Jobs: the API server looks through all Events of a namespace for each."""
+
+
+@dataclass(slots=True)
+class _Case:
+    """A Job without pods since `since`; asked about next at `ask_at` (epoch seconds)."""
+
+    uid: str
+    since: float
+    ask_at: float
+    wait: float = PATIENCE
+    notices: Sequence[Notice] = ()
+
+
+class Podless:
+    """The Jobs of one leader that should have pods and have none. Forgotten as soon as they have."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._cases: dict[Key, _Case] = {}
+        self._asked: dict[Key, _Case] = {}
+        self._news = asyncio.Event()
+        self._refused = False
+
+    async def run(self, tell: Callable[[Iterable[Key]], None]) -> None:
+        """Answer what `look` asks for, until cancelled. `tell` gets the key of each Job with an answer."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._asked:
+                key = next(iter(self._asked))
+                await self._ask(key[0], self._asked.pop(key))
+                tell([key])
+                await asyncio.sleep(PAUSE)
+
+    def look(self, job: Job, pods: Sequence[Pod], *, now: float) -> list[Transition]:
+        """What is known of why it has no pod; asks anew in the background when it is time. `now`: epoch seconds."""
+        key, since = (job.namespace, job.name), podless_since(job, pods)
+        if since is None:
+            self.forget(key)
+            return []
+        case = self._cases.get(key)
+        if case is None or (case.uid, case.since) != (job.uid, since):
+            case = self._cases[key] = _Case(uid=job.uid, since=since, ask_at=since + PATIENCE)
+        if now >= case.ask_at:
+            case.ask_at, case.wait = now + case.wait, min(2 * case.wait, LONGEST)
+            self._asked[key] = case
+            self._news.set()
+        return stalled(case.notices, since=since, attempt=1 + len(failed_pods(pods)))
+
+    def next_look(self, key: Key) -> float | None:
+        """When to call `look` again although nothing changed (epoch seconds)."""
+        case = self._cases.get(key)
+        return None if case is None else case.ask_at
+
+    def forget(self, key: Key) -> None:
+        self._cases.pop(key, None)
+
+    async def _ask(self, namespace: str, case: _Case) -> None:
+        try:
+            case.notices = await self._cluster.failed_creates(namespace, case.uid)
+        except KubernetesError as error:
+            # Only an explanation is missing: everything else goes on without it.
+            level = logging.DEBUG if self._refused else logging.WARNING
+            self._refused = True
+            logger.log(level, "cannot read why a Job has no pod: %s", error)
+        else:
+            self._refused = False

@@ -1,0 +1,113 @@
+"""Samples what running Jobs use, one list a namespace and interval. A cluster that serves no metrics costs nothing."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+from events.jobs.observed import Job, Pod
+from events.jobs.usage import PodUsage, Usage, sampled
+from handler.settings.settings import Settings
+from handler.telemetry.metrics import Metrics
+from k8s.api.cluster import Cluster
+from k8s.base import KubernetesError
+from k8s.informer.informer import JobCache, Key
+
+logger = logging.getLogger(__name__)
+
+LOOK_AGAIN_SECONDS = 300.0
+"""After a namespace's metrics could not be read: there may be no metrics server, and none of this is urgent."""
+
+
+class Sampler:
+    """What the Jobs have used in one term of leadership. Held for Jobs with a sample only, and in memory only."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        cache: JobCache,
+        selector: str,
+        settings: Settings,
+        metrics: Metrics,
+        look_again: float = LOOK_AGAIN_SECONDS,
+    ) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._selector = selector
+        self._interval = settings.progress_seconds
+        self._most_jobs = settings.progress_jobs
+        self._metrics = metrics
+        self._look_again = look_again
+        # Namespaces that could not answer, and when (of the loop's clock) to ask again.
+        self._ask_at: dict[str, float] = {}
+        self._usage: dict[str, Usage] = {}
+        self._too_many = False
+
+    def of(self, job_uid: str) -> Usage | None:
+        """What is known of this Job; None before its first sample."""
+        return self._usage.get(job_uid)
+
+    def forget(self, job_uid: str) -> None:
+        """This Job is done with."""
+        self._usage.pop(job_uid, None)
+
+    async def run(self, tell: Callable[[Iterable[Key]], None]) -> None:
+        """Sample at every interval until cancelled, and tell whose usage is new. Does nothing when it is switched off.
+
+        No failure of metrics ends it.
+        """
+        try:
+            while self._interval:
+                await asyncio.sleep(self._interval)
+                tell(await self.sample())
+        finally:
+            self._metrics.usage_jobs.set(0)
+
+    async def sample(self) -> list[Key]:
+        """Take one sample of all Jobs that run. Answers those that it told something new about."""
+        jobs = self._cache.jobs()
+        self._usage = {job.uid: self._usage[job.uid] for job in jobs if job.uid in self._usage}
+        running = [(job, pods) for job in jobs if (pods := self._running(job))]
+        if self._are_too_many(len(running)):
+            return []
+        found: dict[Key, PodUsage] = {}
+        for namespace in {job.namespace for job, _ in running}:
+            found |= await self._read(namespace)
+        news = [job for job, pods in running if self._take(job, [found.get((pod.namespace, pod.name)) for pod in pods])]
+        self._metrics.usage_jobs.set(len(news))
+        return [(job.namespace, job.name) for job in news]
+
+    def _running(self, job: Job) -> list[Pod]:
+        if not job.active or job.finished:
+            return []
+        return [pod for pod in self._cache.pods(job.uid) if pod.started is not None and pod.finished is None]
+
+    def _are_too_many(self, running: int) -> bool:
+        before, self._too_many = self._too_many, running > self._most_jobs
+        if self._too_many:
+            self._metrics.usage_jobs.set(0)
+        if self._too_many is not before:
+            state = "no usage is sampled" if self._too_many else "usage is sampled again"
+            logger.info("%s: %d Jobs run, JOBRELAY_PROGRESS_JOBS is %d", state, running, self._most_jobs)
+        return self._too_many
+
+    async def _read(self, namespace: str) -> dict[Key, PodUsage]:
+        now = asyncio.get_running_loop().time()
+        if now < self._ask_at.get(namespace, 0.0):
+            return {}
+        try:
+            pods = await self._cluster.pod_metrics(namespace, self._selector)
+        except KubernetesError as error:
+            if namespace not in self._ask_at:
+                logger.info("no usage of Jobs is known, asking again every %.0f s: %s", self._look_again, error)
+            self._ask_at[namespace] = now + self._look_again
+            return {}
+        if self._ask_at.pop(namespace, None) is not None:
+            logger.info("usage of Jobs is known again")
+        return {(namespace, pod.name): pod for pod in pods}
+
+    def _take(self, job: Job, pods: Sequence[PodUsage | None]) -> bool:
+        usage = sampled(self.of(job.uid), [pod for pod in pods if pod is not None])
+        if usage is not None:
+            self._usage[job.uid] = usage
+        return usage is not None

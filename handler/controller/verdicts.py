@@ -1,0 +1,70 @@
+"""Outcomes that Kubernetes does not state itself: start timeout, timeout, deleted by somebody. Time is an argument."""
+
+from collections.abc import Sequence
+
+from events.jobs.observed import Job, Pod, Verdict
+from events.lifecycle.outcome import unnoted
+from events.names import Phase
+from handler.effects.writes import Writes
+
+
+def due(job: Job, pods: Sequence[Pod], *, now: float) -> Verdict | None:
+    """The verdict this Job has earned by `now` (epoch seconds, the API server's clock) and does not have yet."""
+    if job.finished or job.verdict_of() is not None:
+        return None
+    if job.deleted is not None:
+        return _verdict(Phase.CANCELLED, "DELETED", "the Job was deleted", at=now)
+    if job.timeout is not None and now >= _accepted(job) + job.timeout:
+        return _verdict(Phase.FAILED, "TIMEOUT", f"not finished {job.timeout} s after it was accepted", at=now)
+    start_by = _start_by(job, pods)
+    if start_by is not None and now >= start_by:
+        message = f"no pod was running {job.start_timeout} s after the Job started{_reason(pods)}"
+        return _verdict(Phase.FAILED, "START_TIMEOUT", message, at=now)
+    return None
+
+
+def next_due(job: Job, pods: Sequence[Pod]) -> float | None:
+    """When `due` has to be asked again although nothing changed (epoch seconds)."""
+    if job.finished or job.verdict_of() is not None:
+        return None
+    times = [_start_by(job, pods), None if job.timeout is None else _accepted(job) + job.timeout]
+    return min((time for time in times if time is not None), default=None)
+
+
+async def attend(job: Job, writes: Writes) -> Job:
+    """Carry out its verdict, and remember that it has started. Answers how it then is. Raises as `Writes`.
+
+    A verdict cannot end it as it ends other Jobs: Kueue would stop what it has not let go. It is deleted instead; until
+    that is seen, again at every look: a leader may have ended between verdict and deletion.
+    """
+    if not job.kueue or job.finished or job.deleted is not None:
+        return job
+    if job.verdict_of() is not None:
+        await writes.delete(job)
+    elif unnoted(job):
+        return await writes.note_start(job)
+    return job
+
+
+def _accepted(job: Job) -> float:
+    """When the request got its first Job."""
+    return job.created if job.accepted is None else job.accepted
+
+
+def _start_by(job: Job, pods: Sequence[Pod]) -> float | None:
+    # status.startTime goes at suspension and comes anew at resume: the clock restarts by itself.
+    if job.start_timeout is None or job.start_time is None or job.suspend:
+        return None
+    # Pods of before a suspension are deleted ones.
+    runs = any(pod.started is not None and pod.deleted is None for pod in pods)
+    ran = job.ready or job.succeeded or job.failed or runs
+    return None if ran else job.start_time + job.start_timeout
+
+
+def _reason(pods: Sequence[Pod]) -> str:
+    reasons = sorted({pod.waiting_reason or pod.scheduled_reason or "" for pod in pods} - {""})
+    return f" ({', '.join(reasons)})" if reasons else ""
+
+
+def _verdict(phase: Phase, code: str, message: str, *, at: float) -> Verdict:
+    return Verdict(phase=phase, error_code=code, message=message, at=at)

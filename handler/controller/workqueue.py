@@ -1,0 +1,174 @@
+"""Keys that need a look, each looked at by one worker at a time. Knows nothing of what a look does."""
+
+import asyncio
+import heapq
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+
+from adapters.base import BrokerUnavailable
+from handler.telemetry.metrics import Metrics
+from k8s.api.clock import backoff
+from k8s.base import Conflict, KubernetesError, LeadershipLost, NotFound, Unavailable
+
+Key = tuple[str, str]
+
+_SPARE = 64
+"""Forgotten appointments that may stay in the heap beside as many as are kept."""
+
+
+class WorkQueue:
+    """What is added while it is worked on is worked on once more afterwards: a look never misses a change.
+
+    Each key remembers `since`, the time up to which all its changes were done when it was added; `oldest()` is what the
+    leader may vouch for.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[Key, float] = OrderedDict()
+        self._working: dict[Key, float] = {}
+        self._again: dict[Key, float] = {}
+        self._failed: dict[Key, float] = {}
+        self._attempts: dict[Key, int] = {}
+        self._later: dict[Key, float] = {}
+        self._heap: list[tuple[float, Key]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._ready = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._working) + len(self._failed)
+
+    def add(self, keys: Iterable[Key], *, since: float) -> None:
+        """These changed after `since` (seconds of the API server's clock)."""
+        for key in keys:
+            if key in self._working:
+                self._again[key] = min(since, self._again.get(key, since))
+            else:
+                since_first = min(since, self._failed.pop(key, since))
+                self._waiting[key] = min(since_first, self._waiting.get(key, since_first))
+        if self._waiting:
+            self._ready.set()
+
+    def add_later(self, key: Key, delay: float) -> None:
+        """Look at it again in `delay` seconds, changed or not. An earlier appointment stands."""
+        at = asyncio.get_running_loop().time() + max(0.0, delay)
+        if at < self._later.get(key, float("inf")):
+            self._later[key] = at
+            heapq.heappush(self._heap, (at, key))
+            self._set_timer()
+
+    def forget(self, key: Key) -> None:
+        """Keep no appointment: there is nothing to look at any more. One may be a year away."""
+        if self._later.pop(key, None) is not None and len(self._heap) > 2 * len(self._later) + _SPARE:
+            self._heap = [(at, waiting) for waiting, at in self._later.items()]
+            heapq.heapify(self._heap)
+            self._set_timer()
+
+    async def get(self) -> Key:
+        """The next key; `done` or `failed` gives it back."""
+        while not self._waiting:
+            self._ready.clear()
+            await self._ready.wait()
+        key, since = self._waiting.popitem(last=False)
+        self._working[key] = since
+        return key
+
+    def done(self, key: Key) -> None:
+        """The look saw everything up to its beginning."""
+        del self._working[key]
+        self._attempts.pop(key, None)
+        again = self._again.pop(key, None)
+        if again is not None:
+            self.add([key], since=again)
+
+    def failed(self, key: Key) -> int:
+        """The look did not come through: `oldest` keeps counting it. Returns how many failed in a row."""
+        self._attempts[key] = attempts = self._attempts.get(key, 0) + 1
+        self.leave(key)
+        return attempts
+
+    def leave(self, key: Key) -> None:
+        """Not for us: until it is done in a later look, after a change, `oldest` keeps counting it."""
+        since = self._working.pop(key)
+        if self._again.pop(key, None) is None:
+            self._failed[key] = since
+        else:
+            self.add([key], since=since)
+
+    def oldest(self) -> float:
+        """Everything before this time is done; infinite when nothing is waiting."""
+        pending = (self._waiting.values(), self._working.values(), self._failed.values())
+        return min((since for group in pending for since in group), default=float("inf"))
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._heap:
+            self._timer = asyncio.get_running_loop().call_at(self._heap[0][0], self._fire)
+
+    def _fire(self) -> None:
+        now = asyncio.get_running_loop().time()
+        while self._heap and self._heap[0][0] <= now:
+            at, key = heapq.heappop(self._heap)
+            if self._later.get(key) == at:
+                del self._later[key]
+                self.add([key], since=float("inf"))
+        self._set_timer()
+
+
+logger = logging.getLogger(__name__)
+
+
+class NotOurs(Exception):
+    """What was looked at was written by a newer version: it is left alone."""
+
+
+class Looks:
+    """`at_once`: a look is a few calls that wait for the broker or the API server."""
+
+    def __init__(self, queue: WorkQueue, *, metrics: Metrics, at_once: int) -> None:
+        self._queue = queue
+        self._metrics = metrics
+        self._at_once = at_once
+
+    async def run(self, look: Callable[[Key], Awaitable[None]]) -> None:
+        """Until cancelled. Raises `LeadershipLost` (in a group)."""
+        free = asyncio.Semaphore(self._at_once)
+        async with asyncio.TaskGroup() as group:
+            while True:
+                # One waits for the queue: with each look waiting there itself, every change would wake all of them.
+                await free.acquire()
+                key = await self._queue.get()
+                group.create_task(self._work(key, look)).add_done_callback(lambda _: free.release())
+
+    async def _work(self, key: Key, look: Callable[[Key], Awaitable[None]]) -> None:
+        try:
+            await look(key)
+        except LeadershipLost:
+            raise
+        except NotOurs:
+            # Counted by a metric. Whoever understands it begins where we stopped vouching for everything.
+            self._queue.leave(key)
+        except NotFound:
+            self._queue.done(key)  # It went meanwhile; the watch will say so.
+        except Conflict:
+            # Somebody was faster: the watch brings what they made of it.
+            self._queue.failed(key)
+            self._queue.add_later(key, 0.1)
+        except (BrokerUnavailable, KubernetesError) as error:
+            attempts = self._look_again(key, error)
+            logger.warning("looking again: %s", error, extra={"attempt": attempts})
+        except Exception as error:
+            # One that we cannot handle must not stop the others.
+            self._look_again(key, error)
+            logger.exception("look failed")
+        else:
+            self._queue.done(key)
+
+    def _look_again(self, key: Key, error: Exception) -> int:
+        self._metrics.sync_failures.inc()
+        attempts = self._queue.failed(key)
+        retry_after = error.retry_after if isinstance(error, Unavailable) else None
+        self._queue.add_later(key, backoff(attempts, retry_after=retry_after))
+        return attempts

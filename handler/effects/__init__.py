@@ -1,0 +1,1 @@
+"""Every write that intake and controller make: Jobs, their changes, events. Decides nothing."""

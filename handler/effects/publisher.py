@@ -1,0 +1,103 @@
+"""Lifecycle events out: to the requester's topic, to the default one where that is refused, cut where too large."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters.base import Broker, BrokerUnavailable, Kind, Topic, TopicRefused
+from events.lifecycle.events import shortened, undelivered
+from handler.telemetry.metrics import Metrics
+from handler.telemetry.tracing import OFF, Tracing
+from k8s.api.clock import backoff
+
+logger = logging.getLogger(__name__)
+
+REPLY_TRIES = 3
+"""Tries on a reply topic the broker refuses, before the event goes to the default topic."""
+
+
+class Publisher:
+    """Publishes for Jobs of any broker: an event goes back to the broker its request came from.
+
+    `brokers` are those that are connected, by name; `configured` all names, the default one first: what came from a
+    broker that is not configured any more is told there.
+    """
+
+    def __init__(
+        self, brokers: Mapping[str, Broker], configured: Sequence[str], metrics: Metrics, *, tracing: Tracing = OFF
+    ) -> None:
+        self._brokers = brokers
+        self._configured = configured
+        self._metrics = metrics
+        self._tracing = tracing
+
+    async def publish(
+        self, topic: Topic, event: CloudEvent, *, broker: str | None = None, reply_to: str | None = None
+    ) -> None:
+        """Return once a broker has stored it. Raises `BrokerUnavailable`, after which the same call may be repeated.
+
+        `topic` is the default topic, `reply_to` the requester's own, `broker` the name of the adapter it belongs to.
+        """
+        name = broker if broker and broker in self._configured else self._configured[0]
+        chosen = self._brokers.get(name)
+        if chosen is None:
+            raise BrokerUnavailable(f"not connected to broker {name} yet")
+        if name != broker:
+            reply_to = None  # A topic of another broker means nothing on this one.
+        if reply_to is not None:
+            refusal = await self._try_reply(chosen, Topic(Kind.REPLY, reply_to), event)
+            if refusal is None:
+                return
+            event = undelivered(event, topic=reply_to, reason=refusal.reason)
+            self._metrics.lifecycle_undelivered.inc()
+        await self._publish_default(chosen, topic, event)
+
+    async def _try_reply(self, broker: Broker, topic: Topic, event: CloudEvent) -> TopicRefused | None:
+        """None once it is out, else why the topic will never take it."""
+        refusal = None
+        for _ in range(REPLY_TRIES):
+            try:
+                await self._send(broker, topic, event)
+            except TopicRefused as error:
+                refusal = error
+            else:
+                return None
+        return refusal
+
+    async def _publish_default(self, broker: Broker, topic: Topic, event: CloudEvent) -> None:
+        try:
+            await self._send(broker, topic, event)
+        except TopicRefused as error:
+            if not error.too_large:
+                # Our own topology is missing or closed to us: an operator can mend that, so the Job waits.
+                raise BrokerUnavailable(str(error)) from error
+            try:
+                await self._send(broker, topic, shortened(event))
+            except TopicRefused as again:
+                raise BrokerUnavailable(str(again)) from again
+
+    async def _send(self, broker: Broker, topic: Topic, event: CloudEvent) -> None:
+        try:
+            with (
+                self._metrics.publish_seconds.time(),
+                self._tracing.publishing(topic, event, broker=broker.name) as traced,
+            ):
+                await broker.publish(topic, traced)
+        except (BrokerUnavailable, TopicRefused):
+            self._metrics.publish_failures.inc()
+            raise
+        self._metrics.lifecycle_published.labels(event.get_type().rpartition(".")[2]).inc()
+
+
+async def until_taken(call: Callable[[], Awaitable[None]]) -> None:
+    """Repeat `call` until the broker answers it. For work that cannot go on without, such as settling a delivery."""
+    attempt = 0
+    while True:
+        try:
+            return await call()
+        except BrokerUnavailable as error:
+            attempt += 1
+            logger.warning("broker does not answer, trying again: %s", error)
+            await asyncio.sleep(backoff(attempt))

@@ -1,0 +1,1 @@
+"""From an event to its Job; start at `intake`. Does not import handler.controller."""

@@ -1,0 +1,67 @@
+"""Holds work back while the API server does not answer. Knows nothing of what is held."""
+
+import asyncio
+import logging
+
+from handler.telemetry.metrics import Metrics
+from k8s.api.clock import backoff
+from k8s.base import Unavailable
+
+logger = logging.getLogger(__name__)
+
+
+class Leaving(Exception):
+    """We are about to end, and the API server does not answer: what waits for it is better with somebody else."""
+
+
+class Gate:
+    """Open as long as calls pass. A failed call closes it for a time that doubles with each further one.
+
+    Whatever is held keeps its delivery: nothing is settled because the API server is down (design: nothing lost).
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._passable = asyncio.Event()
+        self._passable.set()
+        self._closed = False
+        self._leaving = False
+        self._failures = 0
+        self._metrics = metrics
+
+    @property
+    def is_open(self) -> bool:
+        return not self._closed
+
+    async def wait(self) -> None:
+        """Until it is open. Raises `Leaving` where that is not waited for any more."""
+        await self._passable.wait()
+        # Whoever was let through goes on though another call closes it just then: all of them count as one failure.
+        if self._leaving and self._closed:
+            raise Leaving
+
+    def passed(self) -> None:
+        """A call was answered: the next failure starts from the shortest wait again."""
+        self._failures = 0
+
+    def close(self, error: Unavailable) -> None:
+        """A call was not answered. Calls that were under way together count as one failure."""
+        if self._closed:
+            return
+        self._closed = True
+        if not self._leaving:
+            self._passable.clear()
+        self._failures += 1
+        delay = backoff(self._failures, retry_after=error.retry_after)
+        logger.warning("intake pauses: %s", error, extra={"seconds": round(delay, 1)})
+        self._metrics.intake_paused.set(1)
+        asyncio.get_running_loop().call_later(delay, self._reopen)
+
+    def leave(self) -> None:
+        """Nobody waits from now on."""
+        self._leaving = True
+        self._passable.set()
+
+    def _reopen(self) -> None:
+        self._closed = False
+        self._passable.set()
+        self._metrics.intake_paused.set(0)

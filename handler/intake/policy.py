@@ -1,0 +1,197 @@
+"""What the operator lets requests ask for (settings). Pure: a request and the settings in, refusals out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from events.names import BY_FUNCTION, DOMAIN, Annotation
+from events.problems import FieldError, path_of
+from events.request.container import Ephemeral, SecurityContext
+from events.request.job import JobSpec
+from events.request.request import JobRequest
+from handler.settings.policy import PolicySettings, id_range
+from k8s.manifests.job import Rendered
+from k8s.reading.quantity import parse
+
+_KUBERNETES = ("kubernetes.io", "k8s.io", "x-k8s.io")
+_CONTAINERS_OWN = ("cpu", "memory", "ephemeral-storage")
+_TAKEN = frozenset({"app", "controller-uid", "job-name"})
+"""Labels without a prefix that jobrelay or Kubernetes' Job controller sets."""
+
+
+def refusals(request: JobRequest, settings: PolicySettings, *, namespaces: tuple[str, ...]) -> list[FieldError]:
+    """Every rule the request breaks, each naming its field, its setting and what is allowed.
+
+    `namespaces` are the allowed ones.
+    """
+    found = _of_job(request.job, settings, namespaces)
+    if request.failover is not None:
+        other = _of_job(request.failover.job, settings, namespaces)
+        found += [replace(error, path=f"failover.{error.path}") for error in other]
+    return found
+
+
+def kueue_refusals(rendered: Rendered) -> list[FieldError]:
+    """Fields by which a request, or its function, would have us say when its Job runs, which is one of Kueue's."""
+    queueing, notes = rendered.queueing, rendered.job["metadata"]["annotations"]
+    asked = {
+        "concurrency": queueing.key is not None,
+        "exclusive": queueing.exclusive,
+        "dependencies": bool(queueing.dependencies),
+        "runAt": queueing.run_at is not None,
+        "retryDelay": Annotation.RETRY in notes,
+        "schedule": rendered.job["kind"] == "CronJob",
+        "job.spec.suspend": notes.get(Annotation.SUSPENDED_BY) == BY_FUNCTION,
+    }
+    return [
+        FieldError(field, "is not to be had: Kueue decides when the Job runs") for field, one in asked.items() if one
+    ]
+
+
+def _of_job(job: JobSpec, settings: PolicySettings, namespaces: tuple[str, ...]) -> list[FieldError]:
+    return [
+        *_names(job, settings, namespaces),
+        *_secrets(job, settings),
+        *_volumes(job, settings),
+        *_keys("labels", job.labels or {}, settings.label_prefixes, taken=_TAKEN),
+        *_keys("annotations", job.annotations or {}, settings.annotation_prefixes),
+        *_resources(job, settings),
+        *_numbers(job, settings),
+        *_security(job.security_context, settings),
+    ]
+
+
+def _names(job: JobSpec, settings: PolicySettings, namespaces: tuple[str, ...]) -> Iterator[FieldError]:
+    if job.namespace is not None and job.namespace not in namespaces:
+        yield _not_allowed("job.namespace", job.namespace, "NAMESPACES", namespaces)
+    if not _matches(job.image, settings.images):
+        yield _not_allowed("job.image", job.image, "IMAGES", settings.images)
+    if job.service_account is not None and job.service_account not in settings.service_accounts:
+        yield _not_allowed("job.serviceAccount", job.service_account, "SERVICE_ACCOUNTS", settings.service_accounts)
+    wanted = job.priority_class_name
+    if wanted is not None and not _matches(wanted, settings.priority_classes):
+        yield _not_allowed("job.priorityClassName", wanted, "PRIORITY_CLASSES", settings.priority_classes)
+
+
+def _secrets(job: JobSpec, settings: PolicySettings) -> Iterator[FieldError]:
+    for index, reference in enumerate(job.env_ref):
+        if reference.type == "secret" and not _matches(reference.name, settings.secrets):
+            yield _not_allowed(f"job.envRef[{index}].name", reference.name, "SECRETS", settings.secrets)
+    for index, pull in enumerate(job.image_pull_secrets or ()):
+        if not _matches(pull.name, settings.pull_secrets):
+            path = f"job.imagePullSecrets[{index}].name"
+            yield _not_allowed(path, pull.name, "PULL_SECRETS", settings.pull_secrets)
+
+
+def _volumes(job: JobSpec, settings: PolicySettings) -> Iterator[FieldError]:
+    if job.volume is not None and not _matches(job.volume.pvc, settings.claims):
+        yield _not_allowed("job.volume.pvc", job.volume.pvc, "CLAIMS", settings.claims)
+    for index, volume in enumerate(job.volumes or ()):
+        path = f"job.volumes[{index}]"
+        if volume.pvc is not None and not _matches(volume.pvc, settings.claims):
+            yield _not_allowed(f"{path}.pvc", volume.pvc, "CLAIMS", settings.claims)
+        if volume.secret is not None and not _matches(volume.secret, settings.secrets):
+            yield _not_allowed(f"{path}.secret", volume.secret, "SECRETS", settings.secrets)
+        if volume.ephemeral is not None:
+            yield from _ephemeral(f"{path}.ephemeral", volume.ephemeral, settings)
+
+
+def _ephemeral(path: str, asked: Ephemeral, settings: PolicySettings) -> Iterator[FieldError]:
+    if settings.max_claim_storage is None:
+        yield FieldError(path, "is not allowed: JOBRELAY_MAX_CLAIM_STORAGE is empty")
+    elif parse(asked.storage) > parse(settings.max_claim_storage):
+        yield _too_much(f"{path}.storage", "MAX_CLAIM_STORAGE", settings.max_claim_storage)
+    wanted = asked.storage_class_name
+    if wanted is not None and not _matches(wanted, settings.storage_classes):
+        yield _not_allowed(f"{path}.storageClassName", wanted, "STORAGE_CLASSES", settings.storage_classes)
+
+
+def _keys(
+    field: str, given: Mapping[str, str], allowed: tuple[str, ...], *, taken: frozenset[str] = frozenset()
+) -> Iterator[FieldError]:
+    setting = "LABEL_PREFIXES" if field == "labels" else "ANNOTATION_PREFIXES"
+    for key in given:
+        path = path_of(["job", field, key])
+        prefix = key.rpartition("/")[0]
+        if key in taken:
+            yield FieldError(path, "is set by jobrelay or by Kubernetes")
+        elif _within(prefix, (DOMAIN,)):
+            yield FieldError(path, f"is jobrelay's own: {DOMAIN} is reserved")
+        elif prefix and not _matches(prefix, _naming(prefix, allowed)):
+            message = f"has the prefix {prefix!r}, which is not allowed by JOBRELAY_{setting}"
+            yield FieldError(path, message, ", ".join(["no prefix", *allowed]))
+
+
+def _naming(prefix: str, patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that may allow this prefix: a `*` for everybody's does not mean Kubernetes' own."""
+    if not _within(prefix, _KUBERNETES):
+        return patterns
+    return tuple(pattern for pattern in patterns if pattern.endswith(_KUBERNETES))
+
+
+def _within(prefix: str, domains: Sequence[str]) -> bool:
+    return any(prefix == domain or prefix.endswith(f".{domain}") for domain in domains)
+
+
+def _resources(job: JobSpec, settings: PolicySettings) -> Iterator[FieldError]:
+    for kind, amounts in (("limits", job.resources.limits), ("requests", job.resources.requests)):
+        for name, amount in amounts.items():
+            path = path_of(["job", "resources", kind, name])
+            if name == settings.gpu_resource:
+                yield from _gpus(path, parse(amount) > settings.max_gpus, settings)
+            elif name in settings.limits and parse(amount) > parse(settings.limits[name]):
+                yield _too_much(path, f"MAX_{name.upper().replace('-', '_')}", settings.limits[name])
+            elif name not in _CONTAINERS_OWN and not _matches(name, settings.extended_resources):
+                yield _not_allowed(path, name, "EXTENDED_RESOURCES", settings.extended_resources)
+    if job.gpus and settings.gpu_resource in {**job.resources.limits, **job.resources.requests}:
+        yield FieldError("job.gpuEnable", f"means {settings.gpu_resource}, which job.resources names too")
+    yield from _gpus("job.gpuNumber" if job.gpu_number else "job.gpuEnable", job.gpus > settings.max_gpus, settings)
+
+
+def _gpus(path: str, too_many: bool, settings: PolicySettings) -> Iterator[FieldError]:
+    if too_many:
+        yield _too_much(path, "MAX_GPUS", str(settings.max_gpus))
+
+
+def _numbers(job: JobSpec, settings: PolicySettings) -> Iterator[FieldError]:
+    for field, asked, most in (
+        ("parallelism", job.parallelism, settings.max_parallelism),
+        ("completions", job.completions, settings.max_completions),
+        ("active_deadline_seconds", job.active_deadline_seconds, settings.max_deadline_seconds),
+        ("ttl_seconds_after_finished", job.ttl_seconds_after_finished, settings.max_ttl_seconds),
+    ):
+        if asked is not None and most is not None and asked > most:
+            yield _too_much(f"job.{JobSpec.model_fields[field].alias}", _MAXIMA[field], str(most))
+
+
+_MAXIMA = {
+    "parallelism": "MAX_PARALLELISM",
+    "completions": "MAX_COMPLETIONS",
+    "active_deadline_seconds": "MAX_DEADLINE_SECONDS",
+    "ttl_seconds_after_finished": "MAX_TTL_SECONDS",
+}
+
+
+def _security(asked: SecurityContext | None, settings: PolicySettings) -> Iterator[FieldError]:
+    if asked is None:
+        return
+    ids = [("runAsUser", asked.run_as_user), ("runAsGroup", asked.run_as_group), ("fsGroup", asked.fs_group)]
+    ids += [(f"supplementalGroups[{index}]", one) for index, one in enumerate(asked.supplemental_groups or ())]
+    for field, one in ids:
+        if one is not None and not any(one in id_range(text) for text in settings.user_ids):
+            path = f"job.securityContext.{field}"
+            yield _not_allowed(path, one, "USER_IDS", settings.user_ids)
+        elif field == "runAsUser" and one == 0 and settings.pod_security == "restricted":
+            yield FieldError("job.securityContext.runAsUser", "is root, which JOBRELAY_POD_SECURITY does not allow")
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _not_allowed(path: str, name: object, setting: str, allowed: tuple[str, ...]) -> FieldError:
+    return FieldError(path, f"{name!r} is not allowed by JOBRELAY_{setting}", ", ".join(allowed) or "none")
+
+
+def _too_much(path: str, setting: str, most: str) -> FieldError:
+    return FieldError(path, f"is more than JOBRELAY_{setting} allows", f"at most {most}")

@@ -1,0 +1,118 @@
+"""Child processes that end with us: each in a session of its own, its output in a file. Knows not what they do."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from handler.local import leash
+
+STOP_SECONDS = 25.0
+"""Time a process gets to end after SIGTERM; jobrelay drains for 20."""
+_LOOK_SECONDS = 0.05
+
+
+class StartFailed(Exception):
+    """A process did not become ready. The message carries the end of its output."""
+
+
+class Process:
+    """One child. `log` holds what it wrote, of this start and of earlier ones."""
+
+    def __init__(self, name: str, child: asyncio.subprocess.Process, *, log: Path, start: int) -> None:
+        self.name = name
+        self.log = log
+        self._child = child
+        self._start = start
+
+    @property
+    def pid(self) -> int:
+        """Of the process, and of its group."""
+        return self._child.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; negative: the signal that ended it."""
+        return self._child.returncode
+
+    async def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        return await self._child.wait()
+
+    def output(self) -> str:
+        """What it wrote since this start."""
+        with self.log.open("rb") as file:
+            file.seek(self._start)
+            return file.read().decode(errors="replace")
+
+    def tail(self, lines: int = 20) -> str:
+        """The last lines of that."""
+        return "\n".join(self.output().splitlines()[-lines:])
+
+    async def ready(self, look: Callable[[], Awaitable[bool]], *, within: float) -> None:
+        """Return once `look` says yes. Raises `StartFailed` when the process ends before, or after `within` seconds."""
+        deadline = time.monotonic() + within
+        while not await look():
+            if self.exit_code is not None:
+                raise StartFailed(f"{self.name} ended with {self.exit_code} at its start:\n{self.tail()}")
+            if time.monotonic() >= deadline:
+                raise StartFailed(f"{self.name} is not ready after {within:g} s:\n{self.tail()}")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def stop(self, *, grace: float = STOP_SECONDS) -> None:
+        """SIGTERM, after `grace` seconds SIGKILL, then SIGKILL to whatever is left of its group."""
+        if self.exit_code is None:
+            with suppress(ProcessLookupError):
+                self._child.terminate()
+            try:
+                async with asyncio.timeout(grace):
+                    await self._child.wait()
+            except TimeoutError:
+                pass
+            finally:
+                self._kill_group()
+        else:
+            self._kill_group()
+        await self._child.wait()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        with suppress(ProcessLookupError):
+            self._child.kill()
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+async def spawn(name: str, command: Sequence[str], *, log: Path, environ: Mapping[str, str] | None = None) -> Process:
+    """Start a command. The caller stops it; should this process die before, the child gets SIGTERM."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        start = output.tell()
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=dict(os.environ if environ is None else environ),
+            # Ctrl-C in the terminal is for us alone: we stop the children in order.
+            start_new_session=True,
+        )
+    return Process(name, child, log=log, start=start)
+
+
+@asynccontextmanager
+async def running(
+    name: str, command: Sequence[str], *, log: Path, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[Process]:
+    """A child that is stopped when the block ends."""
+    process = await spawn(name, command, log=log, environ=environ)
+    try:
+        yield process
+    finally:
+        await process.stop()

@@ -1,0 +1,254 @@
+"""An installation on this machine: broker, development cluster and jobrelay as processes. Not for production."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.servers import nats as natsserver, rabbitmq as rabbitmqserver
+from adapters.servers.free_port import free_port
+from adapters.servers.nats import NatsServerFailed
+from adapters.servers.rabbitmq import RabbitServer, RabbitServerFailed
+from events.names import DEFAULT_INSTANCE
+from handler.local.processes import Process, StartFailed, running, spawn
+
+START_SECONDS = 30.0
+LOOPBACK = "127.0.0.1"
+_READY_LINE = "kubeconfig: "
+_GRACE = 10.0
+_LEASE_RETRY_SECONDS = "0.5"
+"""A quarter of the usual: a new Lease is doubted for a while, and here everybody waits for that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The ports that are tried first; a free one is taken where that is in use. 0: any."""
+
+    nats: int = 0
+    rabbitmq: int = 0
+    http: int = 0
+    cluster: int = 0
+
+
+USUAL = Ports(nats=4222, rabbitmq=5672, http=8080)
+BROKERS = {"nats": "NATS", "rabbitmq": "RabbitMQ"}
+"""What can be started, and how people call it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """What runs. `environ` are the settings by which `jobrelay` commands reach it."""
+
+    directory: Path
+    source: str
+    kubeconfig: Path
+    http: str
+    instance: str
+    processes: tuple[Process, ...]
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            "JOBRELAY_SOURCES": self.source,
+            "JOBRELAY_KUBECONFIG": str(self.kubeconfig),
+            "JOBRELAY_INSTANCE": self.instance,
+        }
+
+    def process(self, name: str) -> Process:
+        """`nats-server` or `rabbitmq-server`, `devcluster` or `jobrelay`."""
+        return next(process for process in self.processes if process.name == name)
+
+    async def first_end(self) -> Process:
+        """Wait until one of the processes ends."""
+        waiting = {asyncio.ensure_future(process.wait()): process for process in self.processes}
+        try:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
+        return waiting[done.pop()]
+
+
+@asynccontextmanager
+async def start(
+    directory: Path,
+    *,
+    broker: str = "nats",
+    ports: Ports = Ports(),
+    settings: Mapping[str, str] | None = None,
+    instance: str = DEFAULT_INSTANCE,
+) -> AsyncIterator[Stack]:
+    """Everything, ready, with its state below `directory`; stopped in reverse order at the end.
+
+    `broker` is one of `BROKERS`, `settings` are further `JOBRELAY_*` of jobrelay. Raises `StartFailed`.
+    """
+    directory = _made(directory)
+    async with AsyncExitStack() as stack:
+        if broker == "rabbitmq":
+            server, source = await _rabbitmq(stack, directory, free_port(ports.rabbitmq))
+        else:
+            server, source = await _nats(stack, directory, free_port(ports.nats))
+        cluster, kubeconfig = await _cluster(stack, directory, ports.cluster)
+        http = f"{LOOPBACK}:{free_port(ports.http)}"
+        found = Stack(
+            directory=directory,
+            source=source,
+            kubeconfig=kubeconfig,
+            http=f"http://{http}",
+            instance=instance,
+            processes=(server, cluster),
+        )
+        ours = {"JOBRELAY_HTTP_ADDRESS": http, "JOBRELAY_LEASE_RETRY_SECONDS": _LEASE_RETRY_SECONDS}
+        environ = {**clean_environ(), **found.environ, **ours, **(settings or {})}
+        relay = await _relay(stack, directory, http, environ)
+        yield Stack(
+            directory=directory,
+            source=source,
+            kubeconfig=kubeconfig,
+            http=f"http://{http}",
+            instance=instance,
+            processes=(server, cluster, relay),
+        )
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory.absolute()
+
+
+def clean_environ() -> dict[str, str]:
+    """Our environment without settings of jobrelay: those of the user mean another installation."""
+    ours = ("JOBRELAY_", "KUBECONFIG")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**kept, "PYTHONUNBUFFERED": "1"}
+
+
+def jobrelay(*arguments: str) -> list[str]:
+    """The command line of this very program."""
+    return [sys.executable, "-P", "-c", "import sys; from handler.cli.main import main; sys.exit(main())", *arguments]
+
+
+async def _nats(stack: AsyncExitStack, directory: Path, port: int) -> tuple[Process, str]:
+    home = directory / "nats"
+    home.mkdir(exist_ok=True)
+    config = home / "nats-server.conf"
+    store = json.dumps(str((home / "jetstream").absolute()))
+    config.write_text(f'listen: "{LOOPBACK}:{port}"\njetstream {{ store_dir: {store}, max_file_store: 10GB }}\n')
+    try:
+        program = natsserver.executable()
+    except NatsServerFailed as error:
+        raise StartFailed(str(error)) from error
+    command = [program, "--config", str(config)]
+    process = await stack.enter_async_context(running("nats-server", command, log=directory / "logs" / "nats.log"))
+    await process.ready(lambda: _greets(port), within=START_SECONDS)
+    return process, f"nats://{LOOPBACK}:{port}"
+
+
+async def _rabbitmq(stack: AsyncExitStack, directory: Path, port: int) -> tuple[Process, str]:
+    node = RabbitServer(directory / "rabbitmq", port=port)
+    logs = directory / "logs"
+    try:
+        program, mapper = rabbitmqserver.executable(), rabbitmqserver.port_mapper()
+    except RabbitServerFailed as error:
+        raise StartFailed(str(error)) from error
+    environ = node.prepare()
+    await stack.enter_async_context(running("epmd", [mapper], log=logs / "epmd.log", environ=environ))
+    log = logs / "rabbitmq.log"
+    process = await stack.enter_async_context(running("rabbitmq-server", [program], log=log, environ=environ))
+    await process.ready(lambda: rabbitmqserver.greets(port), within=rabbitmqserver.START_SECONDS)
+    return process, node.url
+
+
+async def _cluster(stack: AsyncExitStack, directory: Path, port: int) -> tuple[Process, Path]:
+    command = [sys.executable, "-P", "-m", "k8s.devcluster", "--directory", str(directory / "cluster")]
+    if port:
+        command += ["--port", str(port)]
+    log = directory / "logs" / "cluster.log"
+    process = await stack.enter_async_context(running("devcluster", command, log=log, environ=clean_environ()))
+    stack.push_async_callback(_stop_cluster, process, command, log)
+
+    async def announced() -> bool:
+        return _kubeconfig(process) is not None
+
+    await process.ready(announced, within=START_SECONDS)
+    kubeconfig = _kubeconfig(process)
+    if kubeconfig is None:
+        raise StartFailed(f"devcluster took back its kubeconfig:\n{process.tail()}")
+    return process, kubeconfig
+
+
+def _kubeconfig(process: Process) -> Path | None:
+    for line in process.output().splitlines(keepends=True):
+        if line.startswith(_READY_LINE) and line.endswith("\n"):
+            return Path(line.removeprefix(_READY_LINE).strip())
+    return None
+
+
+async def _stop_cluster(process: Process, command: list[str], log: Path) -> None:
+    """Containers outlive a cluster that crashed, as they do on a real node: one that ends in order ends them."""
+    crashed = process.exit_code is not None
+    await process.stop(grace=_GRACE)
+    if not crashed and process.exit_code == 0:
+        return
+    again = await spawn("devcluster", command, log=log, environ=clean_environ())
+
+    async def announced() -> bool:
+        return _kubeconfig(again) is not None
+
+    try:
+        with suppress(StartFailed):
+            await again.ready(announced, within=_GRACE)
+    finally:
+        await again.stop(grace=_GRACE)
+
+
+async def _relay(stack: AsyncExitStack, directory: Path, http: str, environ: Mapping[str, str]) -> Process:
+    log = directory / "logs" / "jobrelay.log"
+    process = await stack.enter_async_context(running("jobrelay", jobrelay("run"), log=log, environ=environ))
+    await process.ready(lambda: _leads(http), within=START_SECONDS)
+    return process
+
+
+async def _greets(port: int) -> bool:
+    return (await _talk(f"{LOOPBACK}:{port}", b"")).startswith(b"INFO")
+
+
+async def is_ready(http: str) -> bool:
+    """jobrelay at `host:port` is ready, leading or not."""
+    return (await _report(http)).get("ready") is True
+
+
+async def _leads(http: str) -> bool:
+    """It is ready, and leads: before that, requests would wait."""
+    report = await _report(http)
+    return report.get("ready") is True and report.get("leading") is True
+
+
+async def _report(http: str) -> dict[str, object]:
+    answer = await _talk(http, f"GET /healthz HTTP/1.0\r\nHost: {http}\r\n\r\n".encode())
+    try:
+        report = json.loads(answer.rpartition(b"\r\n\r\n")[2])
+    except ValueError:
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+async def _talk(address: str, request: bytes) -> bytes:
+    """What a server says: all of its answer, or its first line when nothing is asked; nothing while nobody listens."""
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(2):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            try:
+                writer.write(request)
+                return await (reader.read() if request else reader.readline())
+            finally:
+                writer.close()
+                with suppress(OSError):
+                    await writer.wait_closed()
+    except OSError:  # also TimeoutError
+        return b""

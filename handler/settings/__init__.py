@@ -1,0 +1,1 @@
+"""The settings, and the connections they mean; start at `settings.Settings.from_env`. Imports nothing above it."""

@@ -1,0 +1,135 @@
+"""The settings of admission: how much may run at a time, how much may wait. The decision: handler.admission."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from events.jobs.queueing import Queueing
+from events.request.fields import is_label_name
+from events.request.queue import MAX_PRIORITY
+from handler.settings.policy import Names
+
+_CLASS = re.compile(r"(\d{1,4})=(.+)", re.ASCII)
+_LABEL_NAME = "a-z, 0-9, - and . inside, at most 63"
+_Limit = Annotated[int, Field(ge=1, le=1_000_000)]
+LIMITS = (
+    "max_active",
+    "max_active_per_service",
+    "max_active_per_namespace",
+    "max_active_per_key",
+    "max_active_gpus",
+)
+
+
+def priority_class(text: str) -> tuple[int, str]:
+    """The least priority and the name of `500=high`. Raises `ValueError`."""
+    found = _CLASS.fullmatch(text)
+    if found is None or int(found[1]) > MAX_PRIORITY or not is_label_name(found[2]):
+        raise ValueError(f"<least priority, 0-{MAX_PRIORITY}>=<name> expected, the name of {_LABEL_NAME}")
+    return int(found[1]), found[2]
+
+
+def _classes(values: tuple[str, ...]) -> tuple[str, ...]:
+    numbers = [priority_class(value)[0] for value in values]
+    if len(set(numbers)) < len(numbers):
+        raise ValueError("one class for each least priority expected")
+    return values
+
+
+def _queue(value: str) -> str:
+    if not is_label_name(value):
+        raise ValueError(f"the name of a LocalQueue expected: {_LABEL_NAME}")
+    return value
+
+
+class AdmissionSettings(BaseModel):
+    """Fields of `Settings`. A limit that is None is none. Durations in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    admission: Literal["auto", "always", "off"] = Field(
+        "auto",
+        description="`auto`: Jobs that a limit or a field of their request concerns wait for the controller's leave; "
+        "`always`: all do; `off`: none does, and requests that ask for it are refused.",
+    )
+    max_active: _Limit | None = Field(None, description="Jobs that may run at a time. Empty: no limit.")
+    max_active_per_service: _Limit | None = Field(None, description="The same for each `service`.")
+    max_active_per_namespace: _Limit | None = Field(None, description="The same for each namespace.")
+    max_active_per_key: _Limit | None = Field(None, description="The same for each `concurrency.key`.")
+    max_active_gpus: _Limit | None = Field(
+        None, description="GPUs (`JOBRELAY_GPU_RESOURCE`) of all Jobs that run at a time. Empty: no limit."
+    )
+    ageing_seconds: float = Field(
+        60, ge=1, le=86400, description="Time of waiting that counts as much as one step of `priority`."
+    )
+    max_queued: int = Field(
+        1000,
+        ge=1,
+        le=1_000_000,
+        description="Jobs that wait for room before handlers stop taking requests in, where `JOBRELAY_ADMISSION` is "
+        "`always` or there is a limit.",
+    )
+    max_waiting: int = Field(
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="Jobs that wait for a time, for other requests or for a `resume`; beyond, such requests are "
+        "refused.",
+    )
+
+    kueue_queue: Annotated[str, AfterValidator(_queue)] | None = Field(
+        None,
+        description="LocalQueue of Kueue that every Job is put into: Kueue, not jobrelay, then decides when Jobs run. "
+        "Empty: none, but for functions with a `queueName`.",
+    )
+    kueue_priority_classes: Annotated[Names, AfterValidator(_classes)] = Field(
+        (),
+        description="Kueue's priority classes, each with the least `priority` that means it, such as `0=low,500=high`. "
+        "Empty: none.",
+    )
+
+    @model_validator(mode="after")
+    def _limits_are_kept(self) -> Self:
+        given = [f"JOBRELAY_{name.upper()}" for name in LIMITS if getattr(self, name) is not None]
+        if self.admission == "off" and given:
+            raise ValueError(f"JOBRELAY_ADMISSION=off does not go with limits: {', '.join(given)}")
+        if self.admission == "always":
+            given.append("JOBRELAY_ADMISSION=always")
+        if self.kueue_queue is not None and given:
+            raise ValueError(f"JOBRELAY_KUEUE_QUEUE does not go with {', '.join(given)}: Kueue decides when Jobs run")
+        return self
+
+    @property
+    def admits(self) -> bool:
+        """Whether every request may have to wait for room: then handlers heed the queue's length."""
+        return self.admission == "always" or any(getattr(self, name) is not None for name in LIMITS)
+
+    def governs(self, queueing: Queueing, service: str | None) -> bool:
+        """Whether such a Job may run only with the controller's leave."""
+        if self.admission != "auto":
+            return self.admission == "always"
+        return (
+            queueing.waits
+            or queueing.key is not None
+            or self.max_active is not None
+            or self.max_active_per_namespace is not None
+            or (self.max_active_per_service is not None and service is not None)
+            or (self.max_active_gpus is not None and queueing.gpus > 0)
+        )
+
+
+def unadmitted(queueing: Queueing, admission: str, *, scheduled: bool = False) -> list[tuple[str, str]]:
+    """Fields of a request that need another setting of JOBRELAY_ADMISSION, with that one. `scheduled`: it recurs."""
+    alone = queueing.exclusive and queueing.key is None
+    needs_always = [("exclusive", "JOBRELAY_ADMISSION=always, or a concurrency.key")] if alone else []
+    if admission != "off":
+        return needs_always if admission == "auto" else []
+    asked = {
+        "concurrency": queueing.key is not None,
+        "dependencies": bool(queueing.dependencies),
+        "runAt": queueing.run_at is not None,
+        "schedule": scheduled,
+    }
+    on = "JOBRELAY_ADMISSION=auto, or always"
+    return [*needs_always, *((field, on) for field, given in asked.items() if given)]

@@ -1,0 +1,111 @@
+"""Settings in, connections out: which broker and which cluster the settings mean. Tries once."""
+
+from contextlib import AbstractAsyncContextManager
+from urllib.parse import urlsplit
+
+from adapters.base import Broker
+from adapters.connect import connect as connect_broker
+from adapters.jetstream.options import JetStreamOptions
+from adapters.lanes import HIGH, LOW, NORMAL
+from adapters.rabbitmq.options import RabbitMQOptions
+from events.names import MANAGED_BY, Label
+from handler import version
+from handler.settings.admission import priority_class
+from handler.settings.settings import SCHEMES, Settings
+from k8s.api.cluster import Cluster, connect as connect_cluster
+from k8s.kueue import KueueOptions
+from k8s.manifests.job import ManifestOptions
+
+PROGRAM = "jobrelay"
+
+
+def broker_name(url: str) -> str:
+    """What a connected broker of this URL will be named: `nats` or `rabbitmq`."""
+    return SCHEMES[urlsplit(url).scheme]
+
+
+def broker_of(settings: Settings, url: str | None = None) -> AbstractAsyncContextManager[Broker]:
+    """The broker of `url`, else of the first source; its topology may be missing. Raises what `connect` raises."""
+    url = url or settings.sources[0]
+    return connect_broker(url, instance=settings.instance, options=_nats(settings), rabbitmq=_rabbitmq(settings))
+
+
+def _nats(settings: Settings) -> JetStreamOptions:
+    return JetStreamOptions(
+        creds=settings.nats_creds,
+        nkey=settings.nats_nkey,
+        tls_ca=settings.tls_ca,
+        tls_cert=settings.tls_cert,
+        tls_key=settings.tls_key,
+        publish_timeout=settings.broker_timeout,
+        lane_weights=_weights(settings),
+        replicas=settings.nats_replicas,
+        requests_max_bytes=settings.nats_max_bytes,
+    )
+
+
+def _rabbitmq(settings: Settings) -> RabbitMQOptions:
+    return RabbitMQOptions(
+        tls_ca=settings.tls_ca,
+        tls_cert=settings.tls_cert,
+        tls_key=settings.tls_key,
+        publish_timeout=settings.broker_timeout,
+        lane_weights=_weights(settings),
+    )
+
+
+def _weights(settings: Settings) -> dict[str, int]:
+    return dict(zip((HIGH, NORMAL, LOW), settings.lane_weights, strict=True))
+
+
+def cluster_of(settings: Settings, *, program: str = PROGRAM) -> AbstractAsyncContextManager[Cluster]:
+    """The cluster of `JOBRELAY_KUBECONFIG`, of `KUBECONFIG`, or the one we run in. Raises `ConfigError`.
+
+    `program`, with its version, is the User-Agent of every request.
+    """
+    return connect_cluster(
+        kubeconfig=settings.kubeconfig,
+        context=settings.kube_context,
+        timeout=settings.kube_timeout,
+        user_agent=f"{program}/{version()}",
+    )
+
+
+def program_of(settings: Settings) -> str:
+    """What a process in this role calls itself to the API server: its audit log then tells the roles apart."""
+    return PROGRAM if settings.role == "both" else f"{PROGRAM}-{settings.role}"
+
+
+def selector_of(settings: Settings) -> str:
+    """Label selector of this installation's Jobs and Pods."""
+    return f"{Label.MANAGED_BY}={MANAGED_BY},{Label.INSTANCE}={settings.instance}"
+
+
+def namespaces_of(settings: Settings, cluster: Cluster) -> tuple[str, ...]:
+    """Where this installation's Jobs may be; the first is the default and holds the Lease."""
+    return settings.namespaces or (cluster.default_namespace,)
+
+
+def options_of(settings: Settings, *, namespace: str, broker: str) -> ManifestOptions:
+    """What the settings say about every Job. `namespace`: the default one."""
+    return ManifestOptions(
+        instance=settings.instance,
+        namespace=namespace,
+        broker=broker,
+        inline_bytes=settings.inline_bytes,
+        min_ttl=settings.dedup_seconds,
+        default_ttl=settings.ttl_seconds,
+        default_start_timeout=settings.start_timeout,
+        default_deadline=settings.default_deadline,
+        governs=settings.governs,
+        kueue=kueue_of(settings),
+        limits=settings.limits,
+        gpu_resource=settings.gpu_resource,
+        run_as_user=settings.run_as_user if settings.pod_security == "restricted" else None,
+    )
+
+
+def kueue_of(settings: Settings) -> KueueOptions:
+    """What the settings say about Jobs that Kueue admits."""
+    classes = sorted(priority_class(text) for text in settings.kueue_priority_classes)
+    return KueueOptions(queue=settings.kueue_queue, classes=tuple(classes))

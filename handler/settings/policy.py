@@ -1,0 +1,142 @@
+"""The settings that say what requests may ask for. They are applied in handler.intake.policy."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from events.request.job import INT32_MAX, MAX_COMPLETIONS, MAX_DEADLINE, MAX_GPUS, MAX_PARALLELISM
+from k8s.manifests.job import MAX_EVENT_BYTES
+from k8s.reading.quantity import parse
+
+_RANGE = re.compile(r"(\d{1,10})(?:-(\d{1,10}))?", re.ASCII)
+
+
+def split(value: object) -> object:
+    """The items of a comma-separated list."""
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+def _amount(value: str) -> str:
+    try:
+        positive = parse(value) > 0
+    except ValueError:
+        positive = False
+    if not positive:
+        raise ValueError("a quantity above 0 expected, such as 2, 500m or 4Gi")
+    return value
+
+
+def _ids(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        id_range(value)
+    return values
+
+
+def id_range(text: str) -> range:
+    """The ids of `1000` or of `1000-1999`. Raises `ValueError`."""
+    found = _RANGE.fullmatch(text)
+    if found is None or int(found[1]) > int(found[2] or found[1]) or int(found[2] or found[1]) > INT32_MAX:
+        raise ValueError(f"an id or a range of ids up to {INT32_MAX} expected, such as 1000-1999")
+    return range(int(found[1]), int(found[2] or found[1]) + 1)
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(split)]
+Amount = Annotated[str, AfterValidator(_amount)]
+
+
+class PolicySettings(BaseModel):
+    """Fields of `Settings`. A maximum that is None is none. Durations in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: Names = Field(("*",), description="Images requests may name: shell patterns, comma-separated.")
+    pull_secrets: Names = Field((), description="Names in `imagePullSecrets`: shell patterns. Empty: none.")
+    service_accounts: Names = Field((), description="Service accounts requests may name. Empty: none.")
+    secrets: Names = Field(
+        (), description="Secrets requests may name in `envRef` and `volumes`: shell patterns. Empty: none."
+    )
+    claims: Names = Field(
+        (),
+        description="PersistentVolumeClaims requests may name in `volume` and `volumes`: shell patterns. Empty: none.",
+    )
+    max_claim_storage: Amount | None = Field(
+        None, description="Largest `ephemeral` claim in `volumes`. Empty: no ephemeral claims."
+    )
+    storage_classes: Names = Field(
+        (), description="Storage classes of ephemeral claims: shell patterns. Empty: only the cluster's default one."
+    )
+    label_prefixes: Names = Field(
+        (),
+        description="Prefixes of labels requests may set, such as `example.com`: shell patterns. Labels without one "
+        "are free. `jobrelay.dev` is never allowed, one of Kubernetes only by a pattern that ends like it.",
+    )
+    annotation_prefixes: Names = Field((), description="The same for annotations.")
+    priority_classes: Names = Field((), description="Names in `priorityClassName`: shell patterns. Empty: none.")
+    pod_security: Literal["restricted", "off"] = Field(
+        "restricted",
+        description="`restricted`: Jobs meet the Pod Security Standard of that name; `off`: image decides.",
+    )
+    run_as_user: int = Field(65532, ge=1, le=INT32_MAX, description="User of containers under `restricted`.")
+    user_ids: Annotated[Names, AfterValidator(_ids)] = Field(
+        (f"1-{INT32_MAX}",), description="User and group ids in `securityContext`: numbers and ranges, comma-separated."
+    )
+    max_cpu: Amount | None = Field(
+        None, description="Largest CPU limit of a container, and the limit of those that name none. Empty: no maximum."
+    )
+    max_memory: Amount | None = Field(None, description="The same for memory.")
+    max_ephemeral_storage: Amount | None = Field(None, description="The same for ephemeral storage.")
+    extended_resources: Names = Field(
+        (), description="Other resources requests may name, such as `example.com/fpga`: shell patterns. Empty: none."
+    )
+    gpu_resource: str = Field(
+        "nvidia.com/gpu",
+        pattern=r"^[a-z0-9.-]{1,253}/[A-Za-z0-9_.-]{1,63}$",
+        description="Resource that `gpuEnable` and `gpuNumber` mean.",
+    )
+    max_gpus: int = Field(4, ge=0, le=MAX_GPUS, description="GPUs each pod of a request may have. 0: none.")
+    max_parallelism: int = Field(100, ge=1, le=MAX_PARALLELISM, description="Largest `parallelism`.")
+    max_completions: int = Field(10_000, ge=1, le=MAX_COMPLETIONS, description="Largest `completions`.")
+    deadline_seconds: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_DEADLINE,
+        description="`activeDeadlineSeconds` of requests that name none. Empty: the maximum.",
+    )
+    max_deadline_seconds: int | None = Field(
+        None, ge=1, le=MAX_DEADLINE, description="Largest `activeDeadlineSeconds`. Empty: no maximum, nor a default."
+    )
+    dedup_seconds: int = Field(
+        3600, ge=300, description="Time a finished Job stays at least, to meet a repeated request."
+    )
+    ttl_seconds: int = Field(3600, ge=0, description="Time a finished Job stays when its request names none.")
+    max_ttl_seconds: int = Field(
+        604_800, ge=300, le=INT32_MAX, description="Largest `ttlSecondsAfterFinished` of a request."
+    )
+    max_request_bytes: int = Field(
+        MAX_EVENT_BYTES,
+        ge=1024,
+        le=MAX_EVENT_BYTES,
+        description="Largest request, as a structured event. No Secret holds more than 1 MiB.",
+    )
+
+    @model_validator(mode="after")
+    def _defaults_are_allowed(self) -> Self:
+        if self.max_deadline_seconds is not None and (self.deadline_seconds or 0) > self.max_deadline_seconds:
+            raise ValueError("JOBRELAY_DEADLINE_SECONDS must not be above JOBRELAY_MAX_DEADLINE_SECONDS")
+        if max(self.ttl_seconds, self.dedup_seconds) > self.max_ttl_seconds:
+            raise ValueError(
+                "JOBRELAY_TTL_SECONDS and JOBRELAY_DEDUP_SECONDS must not be above JOBRELAY_MAX_TTL_SECONDS"
+            )
+        return self
+
+    @property
+    def default_deadline(self) -> int | None:
+        """Seconds for a request that names none."""
+        return self.deadline_seconds or self.max_deadline_seconds
+
+    @property
+    def limits(self) -> dict[str, str]:
+        """The largest amount by resource, of those that have a maximum."""
+        amounts = {"cpu": self.max_cpu, "memory": self.max_memory, "ephemeral-storage": self.max_ephemeral_storage}
+        return {name: amount for name, amount in amounts.items() if amount is not None}

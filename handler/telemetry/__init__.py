@@ -1,0 +1,1 @@
+"""What the process tells of itself: metrics, logs, traces, probes. Changes nothing."""

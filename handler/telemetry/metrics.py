@@ -1,0 +1,186 @@
+"""Every metric of jobrelay, declared in one place. Label values are bounded: never an id or a name of a request."""
+
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+
+from events.names import Phase
+from events.request.control import ACCEPTED, REJECTED, ControlVerb
+from handler import version
+
+BROKERS = ("nats", "rabbitmq", "memory")
+TOPICS = ("requests", "requests.high", "requests.low", "control", "dead")
+_QUEUES = {"broker": BROKERS, "topic": TOPICS}
+REFUSALS = (
+    "INVALID_EVENT",
+    "INVALID_REQUEST",
+    "FORBIDDEN",
+    "NO_FUNCTION",
+    "TOO_LARGE",
+    "ID_REUSED",
+    "NAME_TAKEN",
+    "EXPIRED",
+    "TOO_MANY_ATTEMPTS",
+    "ADMISSION_OFF",
+    "TOO_MANY_WAITING",
+)
+"""Why a request becomes no Job: `errorCode` of `rejected` events."""
+VERDICTS = (
+    "CANCELLED",
+    "DELETED",
+    "START_TIMEOUT",
+    "TIMEOUT",
+    "DEPENDENCY_FAILED",
+    "DEPENDENCY_UNKNOWN",
+    "DEPENDENCY_TIMEOUT",
+    "DEPENDENCY_CYCLE",
+    "NEVER_ADMISSIBLE",
+)
+QUEUED_FOR = ("limit", "priority", "exclusive", "dependencies", "runAt", "retryDelay")
+"""Why a Job waits for admission."""
+PHASES = ("pending", "running", "queued", "suspended", "finishing")
+"""Of a Job that is followed."""
+_CALL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_WAIT = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0)
+_WHOLE = (1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0)
+"""For differences to times of Kubernetes, which are whole seconds."""
+
+
+class Metrics:
+    """The metrics of one process on a registry of its own, so that two in one process (tests) do not meet.
+
+    `bounds`: of each family with labels, the values that each label may have.
+    """
+
+    def __init__(self, *, role: str = "both") -> None:
+        self.registry = CollectorRegistry()
+        self.bounds: dict[str, Mapping[str, Collection[str]]] = {}
+        self._requests()
+        self._events()
+        self._controller()
+        self._process(role)
+
+    def expect(self, broker: str) -> None:
+        """Show the counters of this broker at 0 from the start: the first step of one that appears goes unseen."""
+        for counter in (self.messages_processed, self.messages_duplicate):
+            counter.labels(broker)
+        self.messages_deferred.labels(broker, "quota")
+        for code in REFUSALS:
+            self.messages_failed.labels(broker, code)
+
+    def _requests(self) -> None:
+        """From the broker to the Job."""
+        self.queue_length = self._gauge(
+            "queue_length", "Messages that wait in the broker, for delivery or as dead letters.", **_QUEUES
+        )
+        self.queue_unsettled = self._gauge(
+            "queue_unsettled", "Messages that are delivered and not settled; on RabbitMQ to this process.", **_QUEUES
+        )
+        self.messages_processed = self._counter("messages_processed", "Requests that became a Job.", broker=BROKERS)
+        self.messages_failed = self._counter(
+            "messages_failed", "Requests that became a dead letter.", broker=BROKERS, code=REFUSALS
+        )
+        self.messages_duplicate = self._counter(
+            "messages_duplicate", "Requests whose Job existed already.", broker=BROKERS
+        )
+        self.messages_deferred = self._counter(
+            "messages_deferred", "Requests put back for later.", broker=BROKERS, reason=("quota",)
+        )
+        self.messages_in_flight = self._gauge("messages_in_flight", "Requests that are worked on.", broker=BROKERS)
+        self.event_age = self._histogram(
+            "event_age_seconds", "Time from the event's own `time` to its Job; of events that have one.", _WAIT
+        )
+        self.create_seconds = self._histogram("create_seconds", "Time to create one Job.", _CALL)
+        self.functions = self._gauge("functions", "Functions in force.")
+        self.functions_failed = self._gauge(
+            "functions_reload_failed", "1 while the file of the functions is broken and an earlier one is in force."
+        )
+        self.intake_full = self._gauge(
+            "intake_full", "1 while requests stay in the broker because too many Jobs wait for room."
+        )
+        self.intake_paused = self._gauge(
+            "intake_paused", "1 while requests wait because the API server does not answer."
+        )
+
+    def _events(self) -> None:
+        """From a change in Kubernetes to the broker."""
+        self.publish_seconds = self._histogram("publish_seconds", "Time to publish one lifecycle event.", _CALL)
+        self.lifecycle_delay = self._histogram(
+            "lifecycle_delay_seconds",
+            "Time from a change to its confirmed lifecycle event; times in Kubernetes are whole seconds.",
+            _WHOLE,
+        )
+        self.lifecycle_published = self._counter(
+            "lifecycle_published",
+            "Lifecycle events and answers to control events that the broker has taken.",
+            phase=(*map(str, Phase), ACCEPTED, REJECTED),
+        )
+        self.lifecycle_undelivered = self._counter(
+            "lifecycle_undelivered", "Events refused by their reply topic, sent to the default one."
+        )
+        self.publish_failures = self._counter("publish_failures", "Lifecycle events the broker did not take at a try.")
+
+    def _controller(self) -> None:
+        """Following the Jobs, and leading."""
+        self.jobs = self._gauge("jobs", "Jobs that are followed, by phase.", phase=PHASES)
+        self.jobs_newer_format = self._gauge("jobs_newer_format", "Jobs left alone: written by a newer version.")
+        self.finalizers_pending = self._gauge(
+            "finalizers_pending", "Finished Jobs whose terminal event is not out yet."
+        )
+        self.finalizers_pending_seconds = self._gauge("finalizers_pending_seconds", "Time the longest of them waits.")
+        self.verdicts = self._counter("verdicts", "Outcomes decided by jobrelay, not by Kubernetes.", code=VERDICTS)
+        self.control = self._counter(
+            "control_events",
+            "Control events answered.",
+            verb=(*map(str, ControlVerb), "unknown"),
+            outcome=(ACCEPTED, REJECTED),
+        )
+        self.queued = self._gauge("jobs_queued", "Jobs that wait for admission, by what for.", reason=QUEUED_FOR)
+        self.admitted = self._counter("jobs_admitted", "Jobs that were let go after a wait for admission.")
+        self.admission_seconds = self._histogram("admission_seconds", "Time of one decision about all Jobs.", _CALL)
+        self.sync_failures = self._counter("sync_failures", "Looks at a Job that ended in an error and are repeated.")
+        self.work_queue_length = self._gauge("work_queue_length", "Jobs that changed and wait for a look, or have one.")
+        self.watch_age = self._gauge("watch_age_seconds", "Time since the quietest watch last gave a sign of life.")
+        self.watch_failing = self._gauge("watch_failing", "1 while a watch cannot be followed.")
+        self.watch_relists = self._counter("watch_relists", "Lists made because a watch could not go on.")
+        self.watch_errors = self._counter("watch_errors", "Objects that could not be read.")
+        self.usage_jobs = self._gauge("usage_jobs", "Jobs of which the last sample told something new.")
+        self.leader = self._gauge("leader", "1 while this process leads.")
+        self.leader_terms = self._counter("leader_terms", "Times this process became the leader.")
+        self.takeover_seconds = self._gauge(
+            "takeover_seconds", "Time from the last renewal of the former leader until this process led."
+        )
+
+    def _process(self, role: str) -> None:
+        """This process itself. Its memory, CPU time and descriptors are `process_*`, as everywhere."""
+        self.broker_connected = self._gauge("broker_connected", "1 while the broker is connected.", broker=BROKERS)
+        self.ready = self._gauge("ready", "1 while nothing is missing, as `/readyz` has it.")
+        self.asyncio_tasks = self._gauge("asyncio_tasks", "Tasks of the event loop.")
+        self.build_info = Gauge(
+            "jobrelay_build_info",
+            "Always 1: the version, and what it runs as.",
+            ["version", "role"],
+            registry=self.registry,
+        )
+        self.bounds["jobrelay_build_info"] = {"version": (version(),), "role": (role,)}
+        self.build_info.labels(version(), role).set(1)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+
+    def _gauge(self, name: str, documentation: str, **values: Sequence[str]) -> Gauge:
+        return Gauge(self._bounded(name, values), documentation, list(values), registry=self.registry)
+
+    def _counter(self, name: str, documentation: str, **values: Sequence[str]) -> Counter:
+        made = Counter(self._bounded(name, values), documentation, list(values), registry=self.registry)
+        if values and "broker" not in values:
+            for chosen in itertools.product(*values.values()):
+                made.labels(*chosen)
+        return made
+
+    def _histogram(self, name: str, documentation: str, buckets: Sequence[float]) -> Histogram:
+        return Histogram(self._bounded(name, {}), documentation, buckets=buckets, registry=self.registry)
+
+    def _bounded(self, name: str, values: Mapping[str, Collection[str]]) -> str:
+        self.bounds[f"jobrelay_{name}"] = values
+        return f"jobrelay_{name}"

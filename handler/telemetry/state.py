@@ -1,0 +1,92 @@
+"""What this process knows about itself, for probes and metrics. Changes nothing."""
+
+import asyncio
+from collections import Counter
+
+from adapters.base import Broker
+from events.jobs.observed import Job
+from events.lifecycle.outcome import waits
+from handler.telemetry.metrics import PHASES, Metrics
+from k8s.api.cluster import Cluster
+from k8s.informer.informer import JobCache
+
+
+class State:
+    """Filled in by the application as its parts come up. `follows`: whether Jobs are, in this role."""
+
+    def __init__(self, metrics: Metrics, *, follows: bool = True) -> None:
+        self.metrics = metrics
+        self._follows = follows
+        self.cluster: Cluster | None = None
+        self.brokers: dict[str, Broker] = {}
+        self.broker_problems: dict[str, str] = {}
+        self.cache: JobCache | None = None
+        self.leading = False
+        self.draining = False
+        self._relists = 0
+        self._errors = 0
+
+    def problems(self) -> list[str]:
+        """Why no requests should be expected to be served now; empty when ready. A standby is ready."""
+        found = []
+        found += [f"broker {name}: {problem}" for name, problem in self.broker_problems.items()]
+        found += [f"broker {name}: no connection" for name, broker in self.brokers.items() if not broker.connected]
+        if self.cache is not None and self.cache.problem is not None:
+            found.append(f"watch: {self.cache.problem}")
+        elif self.cache is None and self._follows:
+            found.append("Jobs are not listed yet")
+        if self.draining:
+            found.append("shutting down")
+        return found
+
+    def report(self) -> dict[str, object]:
+        """The same and more, as JSON."""
+        problems = self.problems()
+        report: dict[str, object] = {"ready": not problems, "problems": problems, "leading": self.leading}
+        if self.cache is not None:
+            report |= {"watchAgeSeconds": round(self.cache.age(), 1), "jobs": sum(1 for _ in self.cache.jobs())}
+        return report
+
+    def measure(self) -> None:
+        """Bring the gauges up to date that are read off what is held here."""
+        metrics = self.metrics
+        metrics.leader.set(self.leading)
+        metrics.ready.set(not self.problems())
+        metrics.asyncio_tasks.set(len(asyncio.all_tasks()))
+        for name in {*self.broker_problems, *self.brokers}:
+            metrics.broker_connected.labels(name).set(name in self.brokers and self.brokers[name].connected)
+        if self.cache is not None and self.cluster is not None:
+            self._measure_watches(self.cache)
+            self._measure_jobs(self.cache, now=self.cluster.server_time())
+
+    def _measure_watches(self, cache: JobCache) -> None:
+        metrics = self.metrics
+        metrics.watch_age.set(cache.age())
+        metrics.watch_failing.set(cache.problem is not None)
+        relists, errors = cache.relists, cache.errors
+        metrics.watch_relists.inc(relists - self._relists)
+        metrics.watch_errors.inc(errors - self._errors)
+        self._relists, self._errors = relists, errors
+
+    def _measure_jobs(self, cache: JobCache, *, now: float) -> None:
+        metrics = self.metrics
+        jobs = list(cache.jobs())
+        phases = Counter(_phase(job) for job in jobs)
+        for phase in PHASES:
+            metrics.jobs.labels(phase).set(phases[phase])
+        metrics.jobs_newer_format.set(sum(job.newer for job in jobs))
+        ended = [_ended(job) for job in jobs if job.finished]
+        metrics.finalizers_pending.set(len(ended))
+        metrics.finalizers_pending_seconds.set(max((now - at for at in ended), default=0.0))
+
+
+def _phase(job: Job) -> str:
+    if job.finished or job.deleted is not None:
+        return "finishing"
+    if job.suspend:
+        return "queued" if job.queued is not None or waits(job) else "suspended"
+    return "running" if job.ready else "pending"
+
+
+def _ended(job: Job) -> float:
+    return max((condition.at for condition in job.conditions), default=job.created)

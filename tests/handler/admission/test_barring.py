@@ -1,0 +1,146 @@
+"""Requests that wait for requests: who goes on, who is held, who can never run."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from handler.admission.decision import Dependency, Entry, Hold, Policy, Reason, Snapshot, admit
+from tests.handler.admission.entries import NOW, decide, failed, held, make_entry, released, wait_for
+
+
+def waiting_for(name: str, *ids: str, **fields: object) -> Entry:
+    return make_entry(name, dependencies=wait_for(*ids), **fields)
+
+
+def test_a_job_waits_for_requests_that_have_not_ended() -> None:
+    known = Dependency(id="b", outcome="succeeded")
+    decisions = decide(make_entry(dependencies=(known, Dependency(id="c")), dependencies_until=NOW + 7))
+    assert decisions.held == [Hold(key=("jobs", "a"), reason=Reason.DEPENDENCIES, position=0)]
+    assert decisions.look_again == NOW + 7
+    assert decide(waiting_for("a", "b")).look_again is None
+    assert released(decide(make_entry(dependencies=(known,)))) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [("failed", "'b', which it depends on, failed"), ("cancelled", "'b', which it depends on, was cancelled")],
+)
+def test_a_job_fails_with_a_request_it_depends_on_however_many_are_open(outcome: str, words: str) -> None:
+    entry = make_entry(dependencies=(Dependency(id="open"), Dependency(id="b", outcome=outcome)))
+    decisions = decide(entry)
+    assert failed(decisions) == {"a": "DEPENDENCY_FAILED"}
+    assert words in decisions.failed[0].message
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "failed", "cancelled"])
+def test_a_job_that_runs_on_failure_runs_whatever_came_of_them(outcome: str) -> None:
+    entry = make_entry(dependencies=wait_for("b", outcome=outcome), run_on_failure=True)
+    assert released(decide(entry)) == ["a"]
+    open_too = make_entry(dependencies=(*entry.dependencies, Dependency(id="c")), run_on_failure=True)
+    assert held(decide(open_too)) == {"a": Reason.DEPENDENCIES}
+
+
+@pytest.mark.parametrize(
+    ("seen", "code", "words"),
+    [
+        (True, "DEPENDENCY_TIMEOUT", "'b', which it depends on, had not ended"),
+        (False, "DEPENDENCY_UNKNOWN", "'b', which it depends on, never came, or its Job is gone already"),
+    ],
+)
+def test_patience_ends(seen: bool, code: str, words: str) -> None:
+    entry = make_entry(dependencies=wait_for("b", seen=seen), dependencies_until=NOW)
+    decisions = decide(entry)
+    assert failed(decisions) == {"a": code}
+    assert words in decisions.failed[0].message
+    assert decisions.look_again is None
+
+
+def test_of_several_the_one_that_never_came_is_told() -> None:
+    dependencies = (*wait_for("b", seen=True), *wait_for("c"))
+    decisions = decide(make_entry(dependencies=dependencies, dependencies_until=NOW - 1))
+    assert failed(decisions) == {"a": "DEPENDENCY_UNKNOWN"}
+    assert "'c'" in decisions.failed[0].message
+
+
+def test_what_is_never_admissible_is_told_at_once_and_time_comes_before_dependencies() -> None:
+    later = make_entry(not_before=NOW + 1, dependencies=wait_for("b", outcome="failed"), gpus=9)
+    assert held(decide(later)) == {"a": Reason.RUN_AT}
+    assert failed(decide(later, gpus=1)) == {"a": "NEVER_ADMISSIBLE"}
+
+
+def test_a_job_that_depends_on_itself_is_a_cycle() -> None:
+    decisions = decide(waiting_for("a", "b", "a"))
+    assert failed(decisions) == {"a": "DEPENDENCY_CYCLE"}
+    assert "'a', which it depends on, is itself" in decisions.failed[0].message
+
+
+def test_the_members_of_a_cycle_fail_and_those_that_only_wait_for_one_do_not() -> None:
+    cycle = [waiting_for("a", "outside", "b"), waiting_for("b", "c"), waiting_for("c", "a")]
+    between, other = waiting_for("between", "a", "x"), [waiting_for("x", "y"), waiting_for("y", "x")]
+    decisions = decide(*cycle, between, *other, waiting_for("last", "between"))
+    assert failed(decisions) == dict.fromkeys("abcxy", "DEPENDENCY_CYCLE")
+    assert held(decisions) == {"between": Reason.DEPENDENCIES, "last": Reason.DEPENDENCIES}
+    assert "'b', which it depends on, waits for it in turn" in decisions.failed[0].message
+
+
+def test_an_outcome_breaks_a_cycle() -> None:
+    entries = [make_entry("a", dependencies=wait_for("b", outcome="succeeded")), waiting_for("b", "a")]
+    assert released(decide(*entries)) == ["a"]
+
+
+def test_a_job_that_waits_for_its_time_can_close_a_cycle() -> None:
+    decisions = decide(waiting_for("a", "b", not_before=NOW + 5), waiting_for("b", "a"))
+    assert failed(decisions) == {"b": "DEPENDENCY_CYCLE"}
+    assert held(decisions) == {"a": Reason.RUN_AT}
+
+
+def test_a_dependency_means_the_same_source_first_and_else_any() -> None:
+    here, there = waiting_for("here", "b", request_id="a"), waiting_for("there", "a", request_id="b", source="/t")
+    assert failed(decide(here, there)) == dict.fromkeys(("here", "there"), "DEPENDENCY_CYCLE")
+    # Either means the one of its own source now, which waits for nobody or runs already.
+    assert not failed(decide(here, there, make_entry("b")))
+    assert not failed(decide(here, there, active=[make_entry("a", source="/t")]))
+
+
+names = st.sampled_from("abcdef")
+requests = st.lists(st.tuples(names, st.sampled_from(["/s", "/t"]), st.sets(names, max_size=3)), max_size=9)
+
+
+@settings(max_examples=500)
+@given(waiting=requests, active=requests)
+def test_exactly_those_that_wait_for_themselves_are_a_cycle(
+    waiting: list[tuple[str, str, set[str]]], active: list[tuple[str, str, set[str]]]
+) -> None:
+    snapshot = Snapshot(active=_entries("a", active), waiting=_entries("w", waiting))
+    decisions = admit(snapshot, Policy(), NOW)
+    cyclic = {one.key for one in decisions.failed if one.code == "DEPENDENCY_CYCLE"}
+    assert cyclic == {entry.key for entry in snapshot.waiting if entry.key in _reached(entry, snapshot)}
+
+
+def _entries(prefix: str, fields: Sequence[tuple[str, str, set[str]]]) -> list[Entry]:
+    return [
+        waiting_for(f"{prefix}{number}", *sorted(ids), request_id=request_id, source=source)
+        for number, (request_id, source, ids) in enumerate(fields)
+    ]
+
+
+def _reached(start: Entry, snapshot: Snapshot) -> set[tuple[str, str]]:
+    """The waiting Jobs that it waits for, one way or another."""
+    reached: set[tuple[str, str]] = set()
+    todo = [start]
+    while todo:
+        entry = todo.pop()
+        for dependency in entry.dependencies:
+            alike = [one for one in (*snapshot.active, *snapshot.waiting) if one.request_id == dependency.id]
+            meant = [one for one in alike if one.source == entry.source] or alike
+            new = [one for one in meant if one in snapshot.waiting and one.key not in reached]
+            reached |= {one.key for one in new}
+            todo += new
+    return reached
+
+
+def test_a_chain_of_ten_thousand_is_no_cycle_and_closed_it_is_one() -> None:
+    chain = [waiting_for(f"r{number}", f"r{number + 1}") for number in range(10_000)]
+    assert not failed(decide(*chain))
+    assert len(failed(decide(*chain, waiting_for("r10000", "r0")))) == 10_001

@@ -1,0 +1,176 @@
+"""Admission over time, in a world of events without a clock: who is admitted when, and that nobody starves."""
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from handler.admission.decision import Entry, Policy, Snapshot, admit
+from tests.handler.admission.entries import make_entry
+from tests.handler.admission.rules import in_conflict
+
+pytestmark = pytest.mark.no_cover
+several = settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A Job that arrives at `entry.since` and runs for `runtime` seconds once it is admitted."""
+
+    entry: Entry
+    runtime: float
+
+
+def simulate(works: list[Work], policy: Policy) -> dict[str, float]:
+    """When each was admitted, by name. Decides at every arrival and every end; at one moment ends come first."""
+    by_key = {work.entry.key: work for work in works}
+    arrivals = sorted(works, key=lambda work: work.entry.since, reverse=True)
+    ends: list[tuple[float, tuple[str, str]]] = []
+    waiting: dict[tuple[str, str], Entry] = {}
+    active: dict[tuple[str, str], Entry] = {}
+    admitted: dict[str, float] = {}
+    while arrivals or ends:
+        now = min([*(one.entry.since for one in arrivals[-1:]), *(end for end, _ in ends[:1])])
+        while ends and ends[0][0] <= now:
+            del active[heapq.heappop(ends)[1]]
+        while arrivals and arrivals[-1].entry.since <= now:
+            entry = arrivals.pop().entry
+            waiting[entry.key] = entry
+        snapshot = Snapshot(active=list(active.values()), waiting=list(waiting.values()))
+        for one in admit(snapshot, policy, now).released:
+            active[one.key] = waiting.pop(one.key)
+            admitted[one.key[1]] = now
+            heapq.heappush(ends, (now + by_key[one.key].runtime, one.key))
+    return admitted
+
+
+def stream(*, every: float, until: float, runtime: float, **fields: Any) -> list[Work]:
+    """Jobs of priority 1000."""
+    moments = [number * every for number in range(int(until / every) + 1)]
+    prefix = fields.pop("prefix", "stream")
+    return [
+        Work(entry=make_entry(f"{prefix}-{number}", priority=1000, **fields | {"since": at}), runtime=runtime)
+        for number, at in enumerate(moments)
+    ]
+
+
+@several
+@given(
+    capacity=st.integers(1, 4),
+    runtime=st.integers(2, 8),
+    load=st.sampled_from([0.7, 1.0]),
+    ageing=st.sampled_from([1 / 64, 1 / 16]),
+    others=st.lists(
+        st.fixed_dictionaries(
+            {
+                "priority": st.sampled_from([0, 500, 990, 1000]),
+                "since": st.floats(0, 30).map(lambda at: round(at, 2)),
+                "service": st.sampled_from(["", "x"]),
+            }
+        ),
+        min_size=1,
+        max_size=2,
+    ),
+)
+def test_waiting_beats_a_stream_of_the_highest_priority_that_takes_all_there_is(
+    capacity: int, runtime: int, load: float, ageing: float, others: list[dict[str, Any]]
+) -> None:
+    works = stream(every=runtime / capacity / load, until=40 + 1000 * ageing + 4 * runtime, runtime=runtime)
+    few = [make_entry(f"other-{number}", **one) for number, one in enumerate(others[: max(1, capacity // 2)])]
+    works += [Work(entry=entry, runtime=runtime) for entry in few]
+    admitted = simulate(works, Policy(total=capacity, ageing=ageing))
+    for entry in few:
+        assert admitted[entry.key[1]] - entry.since <= (1000 - entry.priority) * ageing + 2 * runtime
+
+
+@pytest.mark.parametrize("priority", [0, 900, 1000])
+@pytest.mark.parametrize(
+    ("mine", "theirs", "policy"),
+    [
+        ({"gpus": 2}, {"gpus": 1}, Policy(gpus=2, ageing=1 / 16)),
+        ({"gpus": 1, "service": "x"}, {"service": "x"}, Policy(per_service=2, gpus=1, ageing=1 / 16)),
+        ({"service": "x", "exclusive": True}, {"service": "x"}, Policy(ageing=1 / 16)),
+    ],
+)
+def test_what_is_free_in_turns_and_never_together_is_had_at_last(
+    priority: int, mine: dict[str, Any], theirs: dict[str, Any], policy: Policy
+) -> None:
+    """One Job after the other has the key, two at a time have the rest, and they never end at the same time."""
+    on_key = stream(every=4, until=120, runtime=4, concurrency="k", limit=1, service="y")
+    beside = [replace(work, entry=replace(work.entry, since=work.entry.since + 1, **theirs)) for work in _pairs()]
+    entry = make_entry("both", concurrency="k", limit=1, priority=priority, since=2.0, **mine)
+    admitted = simulate([*on_key, *beside, Work(entry=entry, runtime=4)], policy)
+    assert admitted["both"] - entry.since <= (1001 - priority) * policy.ageing + 2 * 4
+
+
+def _pairs() -> list[Work]:
+    """Two at a time, 2 s apart."""
+    return stream(every=2, until=120, runtime=4, prefix="beside")
+
+
+SHAPES: list[Mapping[str, Any]] = [
+    {},
+    {"gpus": 1},
+    {"gpus": 2, "service": "x"},
+    {"concurrency": "k", "limit": 1},
+    {"concurrency": "k", "limit": 2, "gpus": 1},
+    {"service": "x"},
+    {"service": "x", "exclusive": True},
+    {"service": "x", "concurrency": "k", "limit": 3},
+]
+
+
+@st.composite
+def mixtures(draw: st.DrawFn) -> list[Work]:
+    """Jobs of all shapes, mostly of the highest priority, that often come faster than they can run."""
+    drawn = draw(
+        st.lists(
+            st.tuples(
+                st.integers(0, 6),
+                st.sampled_from(SHAPES),
+                st.sampled_from([0, 500, 1000, 1000, 1000, 1000]),
+                st.integers(1, 16),
+                st.sampled_from(["m", "n"]),
+            ),
+            min_size=10,
+            max_size=40,
+        )
+    )
+    works, at = [], 0.0
+    for number, (quarters, shape, priority, runtime, namespace) in enumerate(drawn):
+        at += quarters / 4
+        entry = make_entry(key=(namespace, f"w{number}"), since=at, priority=priority, **shape)
+        works.append(Work(entry=entry, runtime=runtime / 4))
+    return works
+
+
+mixed_policies = st.builds(
+    Policy,
+    total=st.sampled_from([None, 2, 4]),
+    per_service=st.sampled_from([None, 2]),
+    per_namespace=st.sampled_from([None, 2, 3]),
+    gpus=st.sampled_from([2, 3]),
+    ageing=st.just(1 / 256),
+)
+
+
+@several
+@given(works=mixtures(), policy=mixed_policies)
+def test_nobody_starves_among_keys_services_and_gpus(works: list[Work], policy: Policy) -> None:
+    admitted = simulate(works, policy)
+    assert len(admitted) == len(works)
+    longest = max(work.runtime for work in works)
+    for older in (work.entry for work in works):
+        first_at = older.since + (1001 - older.priority) * policy.ageing
+        mine = admitted[older.key[1]]
+        for newer in (work.entry for work in works if work.entry.since > first_at):
+            assert not in_conflict(older, newer, policy) or admitted[newer.key[1]] >= mine
+        before = [
+            one
+            for one in works
+            if one.entry.since <= first_at + policy.ageing and admitted[one.entry.key[1]] > first_at
+        ]
+        assert mine <= first_at + policy.ageing + 2 * longest * (len(before) + 1)

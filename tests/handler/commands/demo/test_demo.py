@@ -1,0 +1,133 @@
+"""Claims about `jobrelay demo` and `jobrelay dev` as a user runs them: what they show, and that nothing is left."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from handler.commands.demo.cases import CASES
+from handler.commands.environment import DEV_DIRECTORY, Local
+from handler.commands.showing.progress import Progress
+from tests.adapters.conftest import need_rabbit
+from tests.handler.commandline import call_beside, end, started, wait_for
+from tests.processes import survivors
+
+BOTH = pytest.mark.parametrize("broker", ["nats", "rabbitmq"])
+
+
+@pytest.fixture(autouse=True)
+def _installed(request: pytest.FixtureRequest) -> None:
+    if "broker" in request.fixturenames and request.getfixturevalue("broker") == "rabbitmq":
+        need_rabbit()
+
+
+@BOTH
+def test_demo_shows_every_case_as_expected_and_leaves_nothing(tmp_path: Path, broker: str) -> None:
+    output = tmp_path / "output"
+    began = time.monotonic()
+    with started("demo", "--broker", broker, environ={"TMPDIR": str(tmp_path)}, output=output) as process:
+        code = process.wait(100)
+    text = output.read_text()
+    assert code == 0, text
+    assert time.monotonic() - began < 60
+    table = text.partition("EXPECTED")[2].splitlines()
+    assert sum(line.startswith("ok ") for line in table) == len(CASES) == 9
+    assert "failed" not in {line.partition(" ")[0] for line in table}
+    assert list(tmp_path.iterdir()) == [output]
+    assert not survivors(tmp_path)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_demo_that_is_interrupted_leaves_nothing(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    output = tmp_path / "output"
+    with started("demo", environ={"TMPDIR": str(tmp_path)}, output=output) as process:
+        wait_for(lambda: "long-run  started" in output.read_text(), what=output.read_text)
+        assert end(process, number) == code
+    assert "Traceback" not in output.read_text()
+    assert list(tmp_path.iterdir()) == [output]
+    assert not survivors(tmp_path)
+
+
+def test_a_demo_whose_broker_dies_fails_with_the_logs(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with started("demo", environ={"TMPDIR": str(tmp_path)}, output=output) as process:
+        wait_for(lambda: "long-run  started" in output.read_text(), what=output.read_text)
+        for pid, command in survivors(tmp_path).items():
+            if "nats-server" in command:
+                os.kill(pid, signal.SIGKILL)
+        assert process.wait(60) == 1
+    text = output.read_text()
+    assert "nats-server ended with" in text
+    assert "--- jobrelay.log" in text
+    assert "Traceback" not in text
+    assert list(tmp_path.iterdir()) == [output]
+    assert not survivors(tmp_path)
+
+
+def test_what_differs_is_seen() -> None:
+    case = CASES[0]
+    progress = Progress(id=case.id, phases=["created", "started", "succeeded"], detail={"result": {"words": 9}})
+    assert case.observed(progress, jobs=1) == case.expected
+    assert case.observed(progress, jobs=2) != case.expected
+    assert case.observed(None, jobs=1) != case.expected
+    progress.phases.append("succeeded")
+    assert case.observed(progress, jobs=1) != case.expected
+
+
+async def test_dev_is_found_by_other_commands_until_it_is_stopped(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    directory = tmp_path / DEV_DIRECTORY
+    with started("dev", environ={}, output=output, cwd=tmp_path) as process:
+        wait_for(lambda: Local.find(directory), what=output.read_text)
+        submit = ("submit", "--image", "busybox", "--id", "kept", "--watch", "--", "sh", "-c", "echo hi; exit 3")
+        done = await call_beside(*submit, environ={}, cwd=tmp_path)
+        assert done.returncode == 3, done.stderr
+        second = await call_beside("dev", environ={}, cwd=tmp_path)
+        assert (second.returncode, len(second.stderr.splitlines())) == (1, 1)
+        wait_for(lambda: "failed job_id=kept" in output.read_text(), what=output.read_text)
+        assert end(process, signal.SIGINT) == 130
+    text = output.read_text()
+    local = next(line for line in text.splitlines() if "export JOBRELAY_SOURCES=" in line)
+    assert "nats://127.0.0.1:" in local
+    assert Local.find(directory) is None
+    assert not survivors(directory)
+
+
+async def test_dev_keeps_its_state_and_clean_forgets_it(tmp_path: Path) -> None:
+    directory = tmp_path / DEV_DIRECTORY
+    found = []
+    for options in ([], [], ["--clean"]):
+        output = tmp_path / "output"
+        with started("dev", *options, environ={}, output=output, cwd=tmp_path) as process:
+            wait_for(lambda: Local.find(directory), what=output.read_text)
+            found.append("kept" in (await call_beside("get", environ={}, cwd=tmp_path)).stdout)
+            submit = ("submit", "--image", "busybox", "--id", "kept", "--watch", "--", "true")
+            await call_beside(*submit, environ={}, cwd=tmp_path)
+            end(process, signal.SIGTERM)
+    assert found == [False, True, False]
+
+
+def test_dev_ends_when_a_part_dies(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    directory = tmp_path / DEV_DIRECTORY
+    with started("dev", environ={}, output=output, cwd=tmp_path) as process:
+        wait_for(lambda: Local.find(directory), what=output.read_text)
+        (pid,) = (pid for pid, command in survivors(directory).items() if "nats-server" in command)
+        os.kill(pid, signal.SIGKILL)
+        assert process.wait(60) == 1
+    assert "nats-server ended with -9" in output.read_text()
+    assert not survivors(directory)
+
+
+@BOTH
+def test_dev_that_is_killed_takes_its_parts_along(tmp_path: Path, broker: str) -> None:
+    output = tmp_path / "output"
+    directory = tmp_path / DEV_DIRECTORY
+    with started("dev", "--broker", broker, environ={}, output=output, cwd=tmp_path) as process:
+        wait_for(lambda: Local.find(directory), what=output.read_text)
+        assert any(("beam" if broker == "rabbitmq" else "nats-server") in one for one in survivors(directory).values())
+        assert end(process, signal.SIGKILL) == -signal.SIGKILL
+    wait_for(lambda: not survivors(directory), what=lambda: str(survivors(directory)))
+    assert Local.find(directory) is None

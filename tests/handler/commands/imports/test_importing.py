@@ -1,0 +1,205 @@
+"""Claims about `jobrelay import` against a real broker, a development cluster and a running jobrelay."""
+
+import json
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from handler.local.stack import Stack, start
+from tests.handler.commandline import Done, call, end, started, wait_for
+from tests.handler.samples import waits_for
+from tests.paths import EXAMPLES
+
+NEVER = "0 0 1 1 *"
+FAST = {"JOBRELAY_CONTROL_WAIT": "1"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    async with start(tmp_path_factory.mktemp("stack"), settings=FAST) as running:
+        yield running
+
+
+def run(stack: Stack, *arguments: str, text: str = "") -> Done:
+    return call(*arguments, environ=stack.environ, text=text)
+
+
+def imported(stack: Stack, text: str, *options: str, code: int = 0) -> Done:
+    done = run(stack, "import", "-", *options, text=text)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def a_set(source: str, **jobs: dict[str, Any]) -> str:
+    """A file with these jobs, by their ids."""
+    fixed = {"schedule": NEVER, "job": {"image": "busybox", "command": ["true"]}}
+    return json.dumps({"source": source, "jobs": [{"id": name, **fixed, **job} for name, job in jobs.items()]})
+
+
+def actions(done: Done) -> dict[str, str]:
+    """Of a table: what it says about each id."""
+    rows = [line.split() for line in done.stdout.partition("\n\n")[0].splitlines()[1:]]
+    return {name: action for action, name, *_ in rows}
+
+
+def schedules(stack: Stack, source: str) -> dict[str, dict[str, Any]]:
+    """What is in force, by ids."""
+    found = [json.loads(line) for line in run(stack, "get", "-o", "json").stdout.splitlines()]
+    return {one["id"]: one for one in found if one["kind"] == "schedule" and one["source"] == source}
+
+
+def uids(found: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Of their CronJobs: one that stayed is the same object."""
+    return {name: one["cronJob"]["uid"] for name, one in found.items()}
+
+
+def test_the_example_is_imported_kept_changed_and_pruned(stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "jobs.yaml"
+    text = (EXAMPLES / "jobs.yaml").read_text()
+    names = [job["id"] for job in yaml.safe_load(text)["jobs"]]
+    file.write_text(text)
+
+    first = run(stack, "import", str(file))
+    assert first.returncode == 0, first.stderr
+    assert actions(first) == dict.fromkeys(names, "create")
+    assert sorted(first.stdout.splitlines()[-3:]) == sorted(f"created {name}" for name in names)
+    assert first.stderr == "3 created\n"
+    before = schedules(stack, "/jobs/reports")
+    assert sorted(before) == sorted(names)
+    assert before["nightly-report"]["timeZone"] == "Europe/Berlin"
+    assert before["exchange-rates"]["concurrencyPolicy"] == "Forbid"
+    assert before["migration-check"]["maxRuns"] == 4
+
+    second = run(stack, "import", str(file), "--prune")
+    assert (second.returncode, actions(second)) == (0, dict.fromkeys(names, "unchanged"))
+    assert second.stderr == "nothing to change: 3 definitions are as in the file\n"
+    assert uids(schedules(stack, "/jobs/reports")) == uids(before)
+
+    file.write_text(text.replace("30 2 * * *", "45 3 * * *").replace("value: full", "value: hidden-text"))
+    third = run(stack, "import", str(file))
+    assert third.returncode == 0, third.stderr
+    assert [line.split() for line in third.stdout.splitlines() if line.startswith("update ")] == [
+        ["update", "nightly-report", *["45", "3", "*", "*", "*"], "Europe/Berlin", "schedule,", "job.env.KIND"]
+    ]
+    assert "hidden-text" not in third.stdout + third.stderr
+    assert third.stderr == "1 updated, 2 as in the file\n"
+    after = schedules(stack, "/jobs/reports")
+    assert after["nightly-report"]["schedule"] == "45 3 * * *"
+    assert [name for name in names if uids(after)[name] != uids(before)[name]] == ["nightly-report"]
+
+    document = yaml.safe_load(file.read_text())
+    document["jobs"] = [job for job in document["jobs"] if job["id"] != "exchange-rates"]
+    file.write_text(yaml.safe_dump(document))
+    kept = run(stack, "import", str(file))
+    assert kept.returncode == 0
+    assert actions(kept)["exchange-rates"] == "keep"
+    assert "nothing to change: 2 definitions are as in the file, 1 not in it left alone" in kept.stderr
+    pruned = run(stack, "import", str(file), "--prune")
+    assert pruned.returncode == 0, pruned.stderr
+    assert actions(pruned)["exchange-rates"] == "remove"
+    assert pruned.stdout.endswith("\n\nremoved exchange-rates\n")
+    assert sorted(schedules(stack, "/jobs/reports")) == ["migration-check", "nightly-report"]
+
+
+def test_a_dry_run_changes_nothing(stack: Stack) -> None:
+    done = imported(stack, a_set("/dry", dry={}), "--dry-run")
+    assert actions(done) == {"dry": "create"}
+    assert done.stderr == "dry run: 1 to create\n"
+    assert schedules(stack, "/dry") == {}
+
+
+def test_another_set_is_left_alone(stack: Stack) -> None:
+    imported(stack, a_set("/one", same={}, single={}))
+    imported(stack, a_set("/two", same={"schedule": "@daily"}))
+    done = imported(stack, a_set("/two"), "--prune")
+    assert actions(done) == {"same": "remove"}
+    assert sorted(schedules(stack, "/one")) == ["same", "single"]
+    assert schedules(stack, "/two") == {}
+
+
+def test_plan_and_outcome_are_documents_for_programs(stack: Stack) -> None:
+    imported(stack, a_set("/documents", stays={}, moves={}))
+    text = a_set("/documents", stays={}, moves={"timeout": 60}, comes={"timeZone": "Asia/Tokyo"})
+    done = imported(stack, text, "-o", "yaml", "--lane", "high")
+    plan = {one["id"]: one for one in yaml.safe_load_all(done.stdout) if "action" in one}
+    assert {name: one["action"] for name, one in plan.items()} == {
+        "stays": "unchanged",
+        "moves": "update",
+        "comes": "create",
+    }
+    assert plan["moves"]["changed"] == ["timeout"]
+    assert (plan["comes"]["schedule"], plan["comes"]["timeZone"]) == (NEVER, "Asia/Tokyo")
+    ends = {one["id"]: one["done"] for one in yaml.safe_load_all(done.stdout) if "done" in one}
+    assert ends == {"moves": "updated", "comes": "created"}
+
+
+def test_what_jobrelay_refuses_is_told_and_what_was_there_before_comes_back(stack: Stack) -> None:
+    imported(stack, a_set("/refused", old={}))
+    elsewhere = {"job": {"image": "busybox", "namespace": "elsewhere"}}
+    done = imported(stack, a_set("/refused", old=elsewhere, new=elsewhere, fine={}), code=1)
+    assert done.stderr.count("rejected: FORBIDDEN\n  job.namespace ") == 2
+    assert done.stderr.count("its former definition is in force again") == 1
+    assert done.stderr.splitlines()[-1] == "1 created, 2 refused"
+    assert sorted(schedules(stack, "/refused")) == ["fine", "old"]
+    again = imported(stack, a_set("/refused", old=elsewhere, fine={}), "-o", "json", code=1)
+    (told,) = [one for one in map(json.loads, again.stdout.splitlines()) if "done" in one]
+    assert (told["done"], told["id"], told["restored"]) == ("refused", "old", True)
+    assert told["errors"][0]["errorCode"] == "FORBIDDEN"
+
+
+def test_mistakes_that_are_not_looked_for_are_found_by_jobrelay(stack: Stack) -> None:
+    text = a_set("/unchecked", wrong={"schedule": "never"})
+    assert "jobs[0].schedule" in imported(stack, text, code=2).stderr
+    done = imported(stack, text, "--no-check", code=1)
+    assert "wrong rejected: INVALID_REQUEST" in done.stderr
+
+
+def test_an_import_that_was_cut_short_is_done_by_the_next_one(stack: Stack) -> None:
+    imported(stack, a_set("/short", old={}, gone={}))
+    text = a_set("/short", old={"schedule": "@yearly"}, new={})
+    late = imported(stack, text, "--prune", "--timeout", "0.1", code=1)
+    assert "not done within 0.1 s" in late.stderr
+    assert "\n  old: its former CronJob is " in late.stderr
+    imported(stack, text, "--prune")
+    assert {name: one["schedule"] for name, one in schedules(stack, "/short").items()} == {
+        "old": "@yearly",
+        "new": NEVER,
+    }
+
+
+def test_an_interrupted_import_is_done_by_the_next_one(stack: Stack, tmp_path: Path) -> None:
+    imported(stack, a_set("/cut", **{f"cut-{number}": {} for number in range(10)}))
+    text = a_set("/cut", **{f"cut-{number}": {"schedule": "@yearly"} for number in range(10)})
+    file, output = tmp_path / "cut.json", tmp_path / "output"
+    file.write_text(text)
+    with started("import", str(file), environ=stack.environ, output=output) as process:
+        wait_for(lambda: "update " in output.read_text(), what=output.read_text)
+        assert end(process, signal.SIGINT) == 130
+    assert "Traceback" not in output.read_text()
+    imported(stack, text)
+    assert {one["schedule"] for one in schedules(stack, "/cut").values()} == {"@yearly"}
+    assert len(schedules(stack, "/cut")) == 10
+
+
+def test_runs_of_a_definition_that_is_updated_go_on(stack: Stack, tmp_path: Path) -> None:
+    mark = tmp_path / "go"
+    job = {"image": "busybox", "command": ["sh", "-c", waits_for(mark)]}
+    often = {"schedule": "@every 1s", "concurrencyPolicy": "Forbid", "job": job}
+    imported(stack, a_set("/running", often=often))
+
+    def the_run() -> dict[str, Any]:
+        found = [json.loads(line) for line in run(stack, "get", "often", "-o", "json").stdout.splitlines()]
+        return next((one for one in found if one["kind"] == "job"), {})
+
+    wait_for(lambda: the_run().get("phase") == "started", what=lambda: str(the_run()))
+    before = the_run()["id"]
+    imported(stack, a_set("/running", often={}))
+    assert (the_run()["id"], the_run()["phase"]) == (before, "started")
+    mark.touch()
+    wait_for(lambda: the_run().get("phase") == "succeeded", what=lambda: str(the_run()))
+    assert the_run()["id"] == before

@@ -1,0 +1,296 @@
+"""Jobs wait for their turn on the whole path: limits, keys, priorities, dependencies, times, control events."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.memory import MemoryBroker
+from events.names import Annotation
+from handler.commands.jobs import find
+from handler.commands.showing.progress import sentence
+from handler.settings.settings import Settings
+from k8s.api.cluster import Cluster
+from tests.handler.controller.test_controller import name_of, released
+from tests.handler.relay import Client, detail, running
+from tests.handler.samples import make_command, make_request, until, waits_for
+
+
+async def suspended(cluster: Cluster, request_id: str) -> bool:
+    job = await cluster.read_job("default", name_of(request_id))
+    return bool(job["spec"].get("suspend"))
+
+
+async def held_for(client: Client, request_id: str) -> list[str]:
+    """The reasons that were told so far."""
+    return [str(detail(one)["reason"]) for one in await client.events(request_id) if one.get_type().endswith(".queued")]
+
+
+async def test_no_more_run_than_the_limit_and_the_next_is_let_go_when_one_ends(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    gate = tmp_path / "go"
+    async with running(broker, cluster, max_active=1) as client:
+        await client.publish(make_request("first", script=waits_for(gate)))
+        await client.reached("first", "started")
+        await client.publish(make_request("second"))
+        queued = await client.reached("second", "queued")
+        assert (detail(queued)["reason"], detail(queued)["position"]) == ("limit", 1)
+        assert await suspended(cluster, "second")
+        gate.touch()
+        await client.ended("second")
+        assert await client.phases("first") == ["created", "started", "succeeded"]
+        assert await client.phases("second") == ["created", "queued", "started", "succeeded"]
+        job = await released(cluster, "second")
+        assert Annotation.QUEUED not in job["metadata"]["annotations"]
+        assert Annotation.RELEASED in job["metadata"]["annotations"]
+
+
+async def test_get_says_what_a_request_waits_for(broker: MemoryBroker, cluster: Cluster) -> None:
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    async with running(broker, cluster, max_active=1) as client:
+        await client.publish(make_request("timed", runAt=later), make_request("after", dependencies=["timed"]))
+        for name in ("timed", "after"):
+            await client.reached(name, "queued")
+        rows = {one.job.request_id: one.last for one in await find(cluster, Settings.from_env({}))}
+        assert sentence(rows["timed"].phase, rows["timed"].detail) == f"its time has not come, until {later}"
+        assert "waits for timed" in sentence(rows["after"].phase, rows["after"].detail)
+
+
+async def test_what_no_limit_concerns_runs_at_once_and_is_not_told_as_queued(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    async with running(broker, cluster, max_active_gpus=1) as client:
+        await client.publish(make_request("free"))
+        await client.ended("free")
+        job = await released(cluster, "free")
+        assert Annotation.QUEUED not in job["metadata"]["annotations"]
+        assert await client.phases("free") == ["created", "started", "succeeded"]
+
+
+async def test_an_exclusive_key_is_held_by_one_at_a_time(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    gate = tmp_path / "go"
+    async with running(broker, cluster) as client:
+        fields: dict[str, Any] = {"exclusive": True, "concurrency": {"key": "ledger"}}
+        await client.publish(make_request("one", script=waits_for(gate), **fields))
+        await client.reached("one", "started")
+        await client.publish(make_request("two", **fields), make_request("other", concurrency={"key": "files"}))
+        assert detail(await client.reached("two", "queued"))["reason"] == "exclusive"
+        await client.ended("other")
+        gate.touch()
+        await client.ended("two")
+
+
+async def test_alone_in_its_service_needs_admission_of_all_jobs(broker: MemoryBroker, cluster: Cluster) -> None:
+    async with running(broker, cluster) as client:
+        await client.publish(make_request("alone", exclusive=True))
+        error = detail(await client.reached("alone", "rejected"))["error"]
+        assert error["errorCode"] == "ADMISSION_OFF"
+        assert error["fields"][0]["path"] == "exclusive"
+
+
+@pytest.mark.parametrize("field", ["dependencies", "runAt", "concurrency"])
+async def test_switched_off_it_refuses_what_asks_for_it(broker: MemoryBroker, cluster: Cluster, field: str) -> None:
+    values: dict[str, Any] = {"dependencies": ["x"], "runAt": "2026-01-01T00:00:00Z", "concurrency": {"key": "k"}}
+    async with running(broker, cluster, admission="off") as client:
+        await client.publish(make_request("asks", **{field: values[field]}), make_request("plain"))
+        error = detail(await client.reached("asks", "rejected"))["error"]
+        assert (error["errorCode"], error["fields"][0]["path"]) == ("ADMISSION_OFF", field)
+        await client.ended("plain")
+
+
+async def test_alone_in_its_service_no_other_runs_beside_it(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    gate = tmp_path / "go"
+    async with running(broker, cluster, admission="always") as client:
+        await client.occupied(gate)
+        await client.publish(make_request("alone", exclusive=True, priority=5))
+        assert detail(await client.reached("alone", "queued"))["reason"] == "exclusive"
+        gate.touch()
+        await client.ended("alone")
+
+
+async def test_the_higher_priority_goes_first(broker: MemoryBroker, cluster: Cluster, tmp_path: Path) -> None:
+    gate, order = tmp_path / "go", tmp_path / "order"
+    async with running(broker, cluster, max_active=1) as client:
+        await client.occupied(gate)
+        for name, priority in (("low", 0), ("high", 500), ("middle", 100)):
+            await client.queued(make_request(name, script=f'echo {name} >> "{order}"', priority=priority))
+        gate.touch()
+        await client.ended("low")
+        assert order.read_text().split() == ["high", "middle", "low"]
+
+
+async def test_a_dependent_runs_once_the_other_has_succeeded(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    gate = tmp_path / "go"
+    async with running(broker, cluster) as client:
+        # It may well come first.
+        await client.publish(make_request("after", dependencies=["before"]))
+        assert detail(await client.reached("after", "queued"))["reason"] == "dependencies"
+        await client.publish(make_request("before", script=waits_for(gate)))
+        await client.reached("before", "started")
+        assert await suspended(cluster, "after")
+        gate.touch()
+        assert (await client.ended("after")).get_type().endswith("succeeded")
+
+
+async def test_a_dependent_finds_one_that_had_ended_before_it_came(broker: MemoryBroker, cluster: Cluster) -> None:
+    async with running(broker, cluster) as client:
+        await client.publish(make_request("before"))
+        await client.ended("before")
+        await released(cluster, "before")
+        await client.publish(make_request("after", dependencies=["before"]))
+        assert (await client.ended("after")).get_type().endswith("succeeded")
+
+
+@pytest.mark.parametrize(("on_failure", "end"), [("cancel", "failed"), ("run", "succeeded")])
+async def test_what_a_dependent_does_when_the_other_fails_is_its_own_choice(
+    broker: MemoryBroker, cluster: Cluster, on_failure: str, end: str
+) -> None:
+    async with running(broker, cluster) as client:
+        await client.publish(make_request("breaks", script="exit 1"))
+        await client.publish(make_request("after", dependencies=["breaks"], onDependencyFailure=on_failure))
+        told = await client.ended("after")
+        assert told.get_type().endswith(end)
+        if end == "failed":
+            assert detail(told)["error"]["errorCode"] == "DEPENDENCY_FAILED"
+            assert "breaks" in detail(told)["error"]["message"]
+            assert "started" not in await client.phases("after")
+
+
+async def test_a_dependency_that_never_comes_ends_its_dependent_in_words(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    async with running(broker, cluster) as client:
+        await client.publish(make_request("waits", dependencies=["nobody"], dependencyTimeout=1))
+        error = detail(await client.ended("waits"))["error"]
+        assert error["errorCode"] == "DEPENDENCY_UNKNOWN"
+        assert "nobody" in error["message"]
+
+
+async def test_a_dependency_that_takes_too_long_is_told_as_that(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    async with running(broker, cluster) as client:
+        await client.publish(make_request("waits", dependencies=["slow"], dependencyTimeout=2))
+        await client.publish(make_request("slow", script=waits_for(tmp_path / "go")))
+        assert detail(await client.ended("waits"))["error"]["errorCode"] == "DEPENDENCY_TIMEOUT"
+        (tmp_path / "go").touch()
+        await client.ended("slow")
+
+
+async def test_requests_that_wait_for_each_other_are_both_ended(broker: MemoryBroker, cluster: Cluster) -> None:
+    async with running(broker, cluster) as client:
+        await client.publish(make_request("a", dependencies=["b"]), make_request("b", dependencies=["a"]))
+        for name in ("a", "b"):
+            # Whichever is ended first may be the other's failed dependency.
+            code = detail(await client.ended(name))["error"]["errorCode"]
+            assert code in ("DEPENDENCY_CYCLE", "DEPENDENCY_FAILED")
+
+
+async def test_nothing_runs_before_its_time(broker: MemoryBroker, cluster: Cluster) -> None:
+    async with running(broker, cluster) as client:
+        at = datetime.now(UTC) + timedelta(seconds=2)
+        await client.publish(make_request("later", runAt=at.isoformat()))
+        assert detail(await client.reached("later", "queued"))["reason"] == "runAt"
+        started = (await client.reached("later", "started")).get_time()
+        assert started is not None
+        assert started >= at.replace(microsecond=0)
+        await client.ended("later")
+
+
+async def test_a_queued_request_is_cancelled_without_having_run(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    async with running(broker, cluster, max_active=1) as client:
+        await client.occupied(tmp_path / "go")
+        await client.queued(make_request("waits"))
+        await client.command(make_command("cancel", "waits"))
+        assert detail(await client.ended("waits"))["error"]["errorCode"] == "CANCELLED"
+        assert "started" not in await client.phases("waits")
+        (tmp_path / "go").touch()
+        await client.ended("busy")
+
+
+async def test_a_queued_request_is_held_and_put_back_into_the_queue(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    async with running(broker, cluster, max_active=1) as client:
+        await client.occupied(tmp_path / "go")
+        await client.queued(make_request("waits"))
+        await client.command(make_command("suspend", "waits", event_id="c1"))
+        assert detail(await client.reached("waits", "suspended"))["by"] == "request"
+        await client.command(make_command("resume", "waits", event_id="c2"))
+        await client.reached("c2", "accepted")
+        assert await suspended(cluster, "waits")
+        (tmp_path / "go").touch()
+        await client.ended("waits")
+        assert await client.phases("waits") == ["created", "queued", "suspended", "resumed", "started", "succeeded"]
+
+
+async def test_a_resumed_job_waits_for_room_again(broker: MemoryBroker, cluster: Cluster, tmp_path: Path) -> None:
+    async with running(broker, cluster, max_active=1) as client:
+        await client.publish(make_request("first", script=waits_for(tmp_path / "first")))
+        await client.reached("first", "started")
+        await client.queued(make_request("second", script=waits_for(tmp_path / "second")))
+        await client.command(make_command("suspend", "first", event_id="c1"))
+        await client.reached("second", "started")
+        await client.command(make_command("resume", "first", event_id="c2"))
+        await client.reached("first", "queued")
+        assert await suspended(cluster, "first")
+        for name in ("second", "first"):
+            (tmp_path / name).touch()
+            await client.ended(name)
+
+
+async def test_a_large_event_waits_for_its_payload_and_for_room(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    async with running(broker, cluster, max_active=1, inline_bytes=0) as client:
+        await client.occupied(tmp_path / "go")
+        await client.queued(make_request("large", script='test -s "$JOBRELAY_EVENT_PATH"'))
+        assert await suspended(cluster, "large")
+        (tmp_path / "go").touch()
+        assert (await client.ended("large")).get_type().endswith("succeeded")
+
+
+async def test_handlers_stop_taking_requests_in_while_too_many_wait_for_room(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    async with running(broker, cluster, max_active=4, max_queued=10, concurrency=4) as client:
+        await client.publish(*(make_request(f"r-{number}", script=waits_for(tmp_path / "go")) for number in range(40)))
+
+        async def settled() -> bool:
+            before = await waiting(broker)
+            await asyncio.sleep(3)
+            return 0 < before == await waiting(broker)
+
+        await until(settled, seconds=30)
+        # What was delivered when the bound was met is finished.
+        assert 40 - 4 - 10 - 2 * 4 <= await waiting(broker) <= 40 - 10
+        (tmp_path / "go").touch()
+        for number in range(40):
+            await client.ended(f"r-{number}", seconds=60)
+
+
+async def waiting(broker: MemoryBroker) -> int:
+    return sum(one.ready for topic, one in (await broker.depth()).items() if topic.kind == "requests")
+
+
+async def test_more_than_may_wait_for_something_else_than_room_are_refused(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    async with running(broker, cluster, max_waiting=2) as client:
+        at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        for name in ("one", "two"):
+            await client.queued(make_request(name, runAt=at))
+        await client.publish(make_request("three", runAt=at), make_request("plain"))
+        assert detail(await client.reached("three", "rejected"))["error"]["errorCode"] == "TOO_MANY_WAITING"
+        await client.ended("plain")

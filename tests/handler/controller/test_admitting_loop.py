@@ -1,0 +1,205 @@
+"""The loop around the decisions: Jobs that change while one is carried out, and changes that ask for none."""
+
+import itertools
+import json
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.memory import MemoryBroker
+from events.jobs.observed import Job
+from events.jobs.queueing import Queueing
+from handler.admission.decision import Decisions
+from handler.controller.admitting import DECIDING, Queue
+from handler.settings.settings import Settings
+from handler.telemetry.metrics import Metrics
+from k8s.api.cluster import Cluster
+from k8s.base import Manifest, Refused
+from k8s.informer.informer import JobCache
+from k8s.informer.jobs import Contents
+from k8s.informer.schedules import ScheduleCache
+from tests.handler.controller.test_admitting import suspended
+from tests.handler.controller.test_controller import name_of
+from tests.handler.relay import Client, detail, running
+from tests.handler.samples import make_command, make_request, until
+
+
+@pytest.fixture
+def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a decision asks for is done one after the other."""
+    monkeypatch.setattr("handler.controller.admitting.WRITES_AT_ONCE", 1)
+
+
+def before_patch(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, act: Callable[[str], Awaitable[Any]], *request_ids: str
+) -> None:
+    """`act` once, with the id of the request, before the first patch is sent that lets one of these Jobs go or ends it.
+
+    The ids are of requests from `make_request`.
+    """
+    patch_job, names = cluster.patch_job, {name_of(one): one for one in request_ids}
+
+    async def patched(namespace: str, name: str, patch: Manifest, **options: Any) -> Job:
+        if "spec" in patch and name in names:
+            request_id = names[name]
+            names.clear()
+            await act(request_id)
+        return await patch_job(namespace, name, patch, **options)
+
+    monkeypatch.setattr(cluster, "patch_job", patched)
+
+
+@pytest.mark.usefixtures("one_at_a_time")
+async def test_what_is_suspended_after_the_decision_to_let_it_go_stays_so(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields: dict[str, Any] = {"concurrency": {"key": "k"}}
+    async with running(broker, cluster) as client:
+        await client.occupied(tmp_path / "go", exclusive=True, **fields)
+        for name in ("first", "second"):
+            await client.queued(make_request(name, **fields))
+
+        async def suspend(_: str) -> None:
+            await client.command(make_command("suspend", "second"))
+            await client.reached("second", "suspended")
+
+        before_patch(cluster, monkeypatch, suspend, "first")
+        (tmp_path / "go").touch()
+        await client.ended("first")
+        assert await suspended(cluster, "second")
+        await client.command(make_command("resume", "second", event_id="command-2"))
+        await client.ended("second")
+        assert await client.phases("second") == ["created", "queued", "suspended", "resumed", "started", "succeeded"]
+
+
+@pytest.mark.usefixtures("one_at_a_time")
+async def test_what_is_cancelled_after_the_decision_to_fail_it_is_cancelled(
+    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = {"a": "b", "b": "a"}
+    failed: list[str] = []
+    async with running(broker, cluster) as client:
+
+        async def cancel(request_id: str) -> None:
+            failed.append(request_id)
+            await client.command(make_command("cancel", other[request_id]))
+            await client.reached("command-1", "accepted")
+
+        before_patch(cluster, monkeypatch, cancel, *other)
+        await client.queued(make_request("a", dependencies=["b"]))
+        await client.publish(make_request("b", dependencies=["a"]))
+        codes = {name: detail(await client.ended(name))["error"]["errorCode"] for name in other}
+        assert codes.pop(other[failed[0]]) == "CANCELLED"
+        # Where the Job controller was faster than its patch, there is no loop any more when it is decided about again.
+        assert set(codes.values()) <= {"DEPENDENCY_CYCLE", "DEPENDENCY_FAILED"}
+
+
+def decisions(client: Client) -> int:
+    """How many there were so far."""
+    return int(client.state.metrics.registry.get_sample_value("jobrelay_admission_seconds_count") or 0)
+
+
+async def test_what_changes_nothing_for_admission_leads_to_no_decision(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    async with running(broker, cluster, max_active=1) as client:
+        await client.occupied(tmp_path / "go")
+        await client.queued(make_request("waits"))
+        before = decisions(client)
+        for name, number in itertools.product(("busy", "waits"), range(20)):
+            await cluster.patch_job("default", name_of(name), {"metadata": {"annotations": {"seen": str(number)}}})
+            await until(partial(_is_seen, client, cluster, name))
+        # By the time that this is told, all that was before it is taken in.
+        await client.queued(make_request("last"))
+        assert before < decisions(client) < before + 10
+        (tmp_path / "go").touch()
+        await client.ended("last")
+
+
+async def _is_seen(client: Client, cluster: Cluster, request_id: str) -> bool:
+    assert client.state.cache is not None
+    job = client.state.cache.get(("default", name_of(request_id)))
+    stored = await cluster.read_job("default", name_of(request_id))
+    return job is not None and job.version == stored["metadata"]["resourceVersion"]
+
+
+async def test_long_decisions_leave_time_for_all_else(
+    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide, seconds = Queue._decide, 0.05
+
+    def long(self: Queue) -> Decisions:
+        time.sleep(seconds)
+        return decide(self)
+
+    async with running(broker, cluster, admission="always") as client:
+        await client.publish(make_request("first"))
+        await client.ended("first")
+        monkeypatch.setattr(Queue, "_decide", long)
+        begun, before = time.monotonic(), decisions(client)
+        for number in range(40):
+            await client.publish(make_request(f"r-{number}"))
+        for number in range(40):
+            await client.ended(f"r-{number}", seconds=60)
+        took, made = time.monotonic() - begun, decisions(client) - before
+        assert 2 <= made <= 1 + DECIDING * took / seconds
+
+
+async def test_one_that_the_api_server_refuses_to_let_go_does_not_hold_up_the_others(
+    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch_job, refused = cluster.patch_job, []
+
+    async def patched(namespace: str, name: str, patch: Manifest, **options: Any) -> Job:
+        if name == name_of("denied") and patch.get("spec") == {"suspend": False}:
+            refused.append(name)
+            raise Refused("admission webhook denied the request", status=403)
+        return await patch_job(namespace, name, patch, **options)
+
+    monkeypatch.setattr(cluster, "patch_job", patched)
+    async with running(broker, cluster, max_active=5) as client:
+        await client.publish(make_request("denied", priority=9), make_request("other"))
+        await client.ended("other")
+        assert await suspended(cluster, "denied")
+        await client.command(make_command("cancel", "denied"))
+        assert detail(await client.ended("denied"))["error"]["errorCode"] == "CANCELLED"
+    # Only Kubernetes' own status of it changed: one that tries again and again would only burden the API server.
+    assert len(refused) < 10
+
+
+async def test_what_is_not_decided_about_yet_counts_as_waiting_for_room(cluster: Cluster) -> None:
+    contents = Contents()
+    settings = Settings.model_validate({"max_active": 1})
+    queue = Queue(
+        cluster=cluster,
+        cache=JobCache(contents, ScheduleCache(), []),
+        settings=settings,
+        namespaces=["default"],
+        metrics=Metrics(),
+    )
+
+    def comes(name: str, **queueing: Any) -> None:
+        asked = Queueing(**queueing).to_annotation()
+        contents.put_job(make_observed(name, suspend=True, queued="created", queueing=asked))
+        queue.changed([("default", name)])
+        queue._refresh()
+
+    assert queue.counts() is None
+    contents.put_job(make_observed("runs"))
+    queue.changed([("default", "runs")])
+    comes("later", run_at="2999-01-01T00:00:00Z")
+    comes("next")
+    queue._note(queue._decide())
+    assert json.loads(queue.counts() or "") == {"queued": 1, "waiting": 1, "active": 1}
+    comes("new")
+    assert json.loads(queue.counts() or "") == {"queued": 2, "waiting": 1, "active": 1}
+
+
+def make_observed(name: str, **fields: Any) -> Job:
+    return Job(
+        namespace="default", name=name, uid=name, version="1", created=0.0, request_id=name, source="/s", **fields
+    )

@@ -1,0 +1,195 @@
+"""What follows a failure: attempts as Jobs of their own, with delays between them, and the request to fail over to."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters.memory import MemoryBroker
+from events.cloudevent.timestamp import parse_epoch
+from events.names import Annotation
+from k8s.api.cluster import Cluster
+from k8s.base import Manifest
+from tests.handler.controller.test_controller import name_of
+from tests.handler.relay import detail, running
+from tests.handler.samples import make_command, make_request, until, waits_for
+
+FAILS = "echo broken >&2; exit 3"
+
+
+def phase(event: CloudEvent) -> str:
+    return event.get_type().rpartition(".")[2]
+
+
+async def all_released(cluster: Cluster) -> list[Manifest]:
+    """Every Job there is, once none has our finalizer."""
+
+    async def look() -> list[Manifest] | None:
+        jobs = await cluster.list_jobs("default", "")
+        return None if any(job["metadata"].get("finalizers") for job in jobs) else jobs
+
+    return await until(look)
+
+
+def attempts_of(jobs: list[Manifest], request_id: str) -> list[str]:
+    return sorted(
+        job["metadata"]["name"] for job in jobs if job["metadata"]["annotations"][Annotation.ID] == request_id
+    )
+
+
+async def test_attempts_are_jobs_of_their_own_with_a_delay_between_them(broker: MemoryBroker, cluster: Cluster) -> None:
+    async with running(broker, cluster) as client:
+        await client.publish(make_request("again", script=FAILS, retries=2, retryDelay=2, tags=["t"]))
+        end = await client.ended("again")
+        told = await client.events("again")
+        assert [phase(one) for one in told if phase(one) != "queued"] == [
+            "created", "started", "retrying", "started", "retrying", "started", "failed",
+        ]  # fmt: skip
+        assert [detail(one)["attempt"] for one in told if phase(one) == "started"] == [1, 2, 3]
+        assert (detail(end)["attempt"], detail(end)["exitCode"]) == (3, 3)
+        assert all(detail(one)["tags"] == ["t"] for one in told)
+        for retrying, started in zip(by_phase(told, "retrying"), by_phase(told, "started")[1:], strict=True):
+            at, began = parse_epoch(detail(retrying)["nextAttemptAt"]), started.get_time()
+            assert began is not None
+            assert at <= began.timestamp() < at + 10
+            assert "broken" in detail(retrying)["error"]["message"]
+        assert len({one.get_id() for one in told}) == len(told)
+        jobs = await all_released(cluster)
+        assert attempts_of(jobs, "again") == [name_of("again"), f"{name_of('again')}-2", f"{name_of('again')}-3"]
+
+
+def by_phase(told: list[CloudEvent], wanted: str) -> list[CloudEvent]:
+    return [one for one in told if phase(one) == wanted]
+
+
+async def test_an_attempt_that_succeeds_is_the_last(broker: MemoryBroker, cluster: Cluster, tmp_path: Path) -> None:
+    once = tmp_path / "once"
+    async with running(broker, cluster) as client:
+        script = f'test -e "{once}" || {{ touch "{once}"; exit 1; }}; echo 7 > "$JOBRELAY_RESULT_PATH"'
+        await client.publish(make_request("second", script=script, retries=5, retryDelay=1))
+        end = await client.ended("second")
+        assert (phase(end), detail(end)["attempt"], detail(end)["result"]) == ("succeeded", 2, 7)
+        assert len(await all_released(cluster)) == 2
+
+
+async def test_every_attempt_has_its_event_also_from_a_secret(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen"
+    async with running(broker, cluster, inline_bytes=0) as client:
+        script = f'wc -c < "$JOBRELAY_EVENT_PATH" >> "{seen}"; exit 1'
+        await client.publish(make_request("large", script=script, retries=1, retryDelay=1))
+        await client.ended("large")
+        first, second = seen.read_text().split()
+        assert first == second
+        for job in await all_released(cluster):
+            secret = await cluster.read_secret("default", job["metadata"]["name"])
+            assert [one["uid"] for one in secret["metadata"]["ownerReferences"]] == [job["metadata"]["uid"]]
+
+
+async def test_delays_grow_as_asked(broker: MemoryBroker, cluster: Cluster) -> None:
+    async with running(broker, cluster) as client:
+        delay = {"initial": 1, "factor": 3, "max": 3}
+        await client.publish(make_request("grows", script=FAILS, retries=2, retryDelay=delay))
+        await client.ended("grows", seconds=40)
+        waits = []
+        for one in by_phase(await client.events("grows"), "retrying"):
+            failed = one.get_time()
+            assert failed is not None
+            waits.append(parse_epoch(detail(one)["nextAttemptAt"]) - failed.timestamp())
+        assert waits == [1, 3]
+
+
+async def test_cancel_between_attempts_ends_the_request(broker: MemoryBroker, cluster: Cluster) -> None:
+    async with running(broker, cluster) as client:
+        await client.publish(make_request("stop", script=FAILS, retries=3, retryDelay=600))
+        await client.reached("stop", "retrying")
+        await client.command(make_command("cancel", "stop"))
+        end = await client.ended("stop")
+        assert detail(end)["error"]["errorCode"] == "CANCELLED"
+        assert len(by_phase(await client.events("stop"), "started")) == 1
+        assert len(await all_released(cluster)) == 2
+
+
+async def test_suspend_and_resume_between_attempts(broker: MemoryBroker, cluster: Cluster) -> None:
+    async with running(broker, cluster) as client:
+        await client.publish(make_request("hold", script=FAILS, retries=1, retryDelay=4))
+        await client.reached("hold", "retrying")
+        await client.command(make_command("suspend", "hold", event_id="c1"))
+        await client.reached("c1", "accepted")
+        await client.command(make_command("resume", "hold", event_id="c2"))
+        await client.reached("c2", "accepted")
+        assert detail(await client.ended("hold"))["attempt"] == 2
+
+
+async def test_the_timeout_of_a_request_counts_its_attempts_and_the_waits_between(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    async with running(broker, cluster) as client:
+        await client.publish(make_request("late", script=FAILS, retries=3, retryDelay=600, timeout=4))
+        assert detail(await client.ended("late"))["error"]["errorCode"] == "TIMEOUT"
+
+
+async def test_what_the_request_calls_hopeless_is_not_tried_again(broker: MemoryBroker, cluster: Cluster) -> None:
+    policy = {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3]}}]}
+    async with running(broker, cluster) as client:
+        job = {"podFailurePolicy": policy}
+        await client.publish(make_request("hopeless", script=FAILS, retries=3, retryDelay=1, job=job))
+        assert detail(await client.ended("hopeless"))["error"]["errorCode"] == "POD_FAILURE_POLICY"
+        assert len(await all_released(cluster)) == 1
+
+
+async def test_a_dependent_waits_for_the_last_attempt(broker: MemoryBroker, cluster: Cluster, tmp_path: Path) -> None:
+    once = tmp_path / "once"
+    async with running(broker, cluster) as client:
+        script = f'test -e "{once}" || {{ touch "{once}"; exit 1; }}'
+        await client.publish(make_request("first", script=script, retries=1, retryDelay=2))
+        await client.publish(make_request("then", dependencies=["first"]))
+        assert phase(await client.ended("then")) == "succeeded"
+
+
+async def test_a_failed_request_fails_over_to_another_that_tells_of_itself(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    async with running(broker, cluster) as client:
+        script = 'cp "$JOBRELAY_EVENT_PATH" "$JOBRELAY_RESULT_PATH"'
+        other = {"job": {"image": "busybox:1", "command": ["sh", "-c", script]}}
+        await client.publish(make_request("breaks", script=FAILS, failover=other, metadata={"k": 1}))
+        failed = await client.ended("breaks")
+        assert detail(failed)["failover"] == {"id": "breaks/failover"}
+        end = await client.ended("breaks/failover")
+        assert await client.phases("breaks/failover") == ["created", "started", "succeeded"]
+        assert end.get_extension("causationid") == failed.get_id()
+        assert detail(end)["result"]["id"] == failed.get_id()
+        assert detail(end)["result"]["data"]["detail"]["exitCode"] == 3
+        assert detail(end)["metadata"] == {"k": 1}
+
+
+async def test_failover_comes_after_the_last_attempt_only(broker: MemoryBroker, cluster: Cluster) -> None:
+    async with running(broker, cluster) as client:
+        other = {"job": {"image": "busybox:1", "command": ["true"]}}
+        await client.publish(make_request("tries", script=FAILS, retries=1, retryDelay=1, failover=other))
+        assert detail(await client.ended("tries"))["attempt"] == 2
+        await client.ended("tries/failover")
+        assert len(await all_released(cluster)) == 3
+
+
+@pytest.mark.parametrize("verb", ["succeeds", "cancelled"])
+async def test_no_failover_without_a_failure(broker: MemoryBroker, cluster: Cluster, verb: str, tmp_path: Path) -> None:
+    async with running(broker, cluster) as client:
+        other = {"job": {"image": "busybox:1", "command": ["true"]}}
+        script = "true" if verb == "succeeds" else waits_for(tmp_path / "never")
+        await client.publish(make_request("fine", script=script, failover=other))
+        if verb == "cancelled":
+            await client.reached("fine", "started")
+            await client.command(make_command("cancel", "fine"))
+        assert "failover" not in detail(await client.ended("fine"))
+        assert len(await all_released(cluster)) == 1
+
+
+async def test_the_policy_judges_the_failover_too(broker: MemoryBroker, cluster: Cluster) -> None:
+    async with running(broker, cluster, images="busybox*") as client:
+        await client.publish(make_request("sly", failover={"job": {"image": "evil:1"}}))
+        fields: list[dict[str, Any]] = detail(await client.reached("sly", "rejected"))["error"]["fields"]
+        assert [one["path"] for one in fields] == ["failover.job.image"]

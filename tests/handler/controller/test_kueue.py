@@ -1,0 +1,279 @@
+"""Jobs that Kueue admits on the whole path. Kueue is not there: these tests play its part."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.memory import MemoryBroker
+from events.cloudevent.timestamp import parse_epoch
+from events.jobs.observed import Verdict
+from events.names import Annotation, Phase
+from k8s.api.cluster import Cluster
+from k8s.base import Manifest
+from k8s.kueue import GATED_BY, PRIORITY_CLASS, QUEUE_NAME
+from tests import kueue
+from tests.handler.controller.test_controller import gone, name_of, released
+from tests.handler.intake.test_functions import make_event, make_function, write
+from tests.handler.relay import Client, detail, running
+from tests.handler.samples import make_command, make_request, until, waits_for
+
+HELD = "example.com/held"
+"""A finalizer by which a deleted Job stays to be looked at."""
+
+
+async def read(cluster: Cluster, request_id: str) -> Manifest:
+    return await cluster.read_job("default", name_of(request_id))
+
+
+async def admit(cluster: Cluster, request_id: str) -> None:
+    await kueue.admit(cluster, "default", name_of(request_id))
+
+
+async def evict(cluster: Cluster, request_id: str) -> None:
+    await kueue.evict(cluster, "default", name_of(request_id))
+
+
+async def waiting(client: Client, request_id: str, **fields: Any) -> None:
+    """Publish a request, and see its Job wait for Kueue."""
+    await client.publish(make_request(request_id, **fields))
+    await client.reached(request_id, "queued")
+
+
+async def test_a_job_waits_for_kueue_and_runs_once_that_lets_it(broker: MemoryBroker, cluster: Cluster) -> None:
+    async with running(broker, cluster, kueue_queue="team") as client:
+        await waiting(client, "one")
+        job = await read(cluster, "one")
+        assert job["spec"]["suspend"] is True
+        assert job["metadata"]["labels"][QUEUE_NAME] == "team"
+        assert not {Annotation.QUEUED, Annotation.RELEASED, GATED_BY} & job["metadata"]["annotations"].keys()
+        queued = await client.reached("one", "queued")
+        assert queued.get_id() == f"{job['metadata']['uid']}/queued/kueue"
+        assert detail(queued)["reason"] == "kueue"
+        assert "position" not in detail(queued)
+        client.state.measure()
+        registry = client.state.metrics.registry
+        assert registry.get_sample_value("jobrelay_jobs", {"phase": "queued"}) == 1
+        await admit(cluster, "one")
+        await client.ended("one")
+        assert await client.phases("one") == ["created", "queued", "started", "succeeded"]
+        job = await released(cluster, "one")
+        assert Annotation.RELEASED in job["metadata"]["annotations"]
+        assert job["spec"]["ttlSecondsAfterFinished"] == 300
+
+
+async def test_eviction_and_the_next_admission_are_told_as_kueue_s(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    async with running(broker, cluster, kueue_queue="team") as client:
+        await waiting(client, "moved", script=waits_for(tmp_path / "go"))
+        await admit(cluster, "moved")
+        await client.reached("moved", "started")
+        await evict(cluster, "moved")
+        assert detail(await client.reached("moved", "suspended"))["by"] == "kueue"
+        await admit(cluster, "moved")
+        assert detail(await client.reached("moved", "resumed"))["by"] == "kueue"
+        (tmp_path / "go").touch()
+        await client.ended("moved")
+        phases = await client.phases("moved")
+        assert phases == ["created", "queued", "started", "suspended", "resumed", "succeeded"]
+
+
+async def test_what_kueue_did_while_nobody_led_is_no_resumption(broker: MemoryBroker, cluster: Cluster) -> None:
+    async with running(broker, cluster, kueue_queue="team") as client:
+        await waiting(client, "alone")
+    await admit(cluster, "alone")
+
+    async def over() -> bool:
+        return bool((await read(cluster, "alone")).get("status", {}).get("completionTime"))
+
+    await until(over)
+    async with running(broker, cluster, kueue_queue="team") as client:
+        await client.ended("alone")
+        assert await client.phases("alone") == ["created", "queued", "started", "succeeded"]
+
+
+@pytest.mark.parametrize("started", [False, True])
+async def test_cancel_deletes_the_job_and_is_answered(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path, started: bool
+) -> None:
+    async with running(broker, cluster, kueue_queue="team") as client:
+        await waiting(client, "stop", script=waits_for(tmp_path / "never"))
+        if started:
+            await admit(cluster, "stop")
+            await client.reached("stop", "started")
+        await client.command(make_command("cancel", "stop"))
+        end = await client.ended("stop")
+        assert detail(end)["error"]["errorCode"] == "CANCELLED"
+        expected = ["created", "queued", *(["started"] if started else []), "cancelled"]
+        assert await client.phases("stop") == expected
+        assert (await client.events("command-1"))[0].get_type().endswith(".accepted")
+        await gone(cluster, "stop")
+        assert await cluster.pods_of("default", end.get_id().partition("/")[0]) == []
+
+
+async def test_a_verdict_leaves_it_to_kueue_whether_the_job_is_suspended(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    async with running(broker, cluster, kueue_queue="team") as client:
+        await waiting(client, "kept")
+        await cluster.patch_job("default", name_of("kept"), {"metadata": {"finalizers": [HELD]}})
+        before = (await read(cluster, "kept"))["spec"]
+        await client.command(make_command("cancel", "kept"))
+        await client.ended("kept")
+        job = await read(cluster, "kept")
+        assert job["spec"] == before
+        assert "deletionTimestamp" in job["metadata"]
+        assert await client.phases("kept") == ["created", "queued", "cancelled"]
+
+
+async def test_the_start_timeout_begins_once_kueue_has_let_it_start(broker: MemoryBroker, cluster: Cluster) -> None:
+    async with running(broker, cluster, kueue_queue="team") as client:
+        await waiting(client, "pull", startTimeout=1, job={"image": "missing/image:1", "command": ["x"]})
+        made = (await read(cluster, "pull"))["metadata"]["creationTimestamp"]
+
+        async def waits_for_longer() -> bool:
+            return cluster.server_time() > parse_epoch(made) + 2.5
+
+        await until(waits_for_longer)
+        assert await client.phases("pull") == ["created", "queued"]
+        await admit(cluster, "pull")
+        assert detail(await client.ended("pull"))["error"]["errorCode"] == "START_TIMEOUT"
+        await gone(cluster, "pull")
+
+
+async def test_a_job_deleted_by_somebody_is_cancelled(broker: MemoryBroker, cluster: Cluster) -> None:
+    async with running(broker, cluster, kueue_queue="team") as client:
+        await waiting(client, "del")
+        await cluster.delete_job("default", name_of("del"))
+        assert detail(await client.ended("del"))["error"]["errorCode"] == "DELETED"
+        await gone(cluster, "del")
+
+
+async def test_the_next_leader_deletes_what_one_that_died_gave_a_verdict(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    async with running(broker, cluster, kueue_queue="team") as client:
+        await waiting(client, "half")
+    verdict = Verdict(phase=Phase.FAILED, error_code="TIMEOUT", message="too late", at=cluster.server_time())
+    patch = {"metadata": {"annotations": {Annotation.VERDICT: verdict.to_annotation()}}}
+    await cluster.patch_job("default", name_of("half"), patch)
+    async with running(broker, cluster) as client:
+        assert detail(await client.ended("half"))["error"] == {"errorCode": "TIMEOUT", "message": "too late"}
+        await gone(cluster, "half")
+
+
+@pytest.mark.parametrize("verb", ["suspend", "resume"])
+async def test_nobody_else_says_when_a_job_of_kueue_s_runs(broker: MemoryBroker, cluster: Cluster, verb: str) -> None:
+    async with running(broker, cluster, kueue_queue="team") as client:
+        await waiting(client, "hands-off")
+        await client.command(make_command(verb, "hands-off"))
+        error = detail(await client.reached("command-1", "rejected"))["error"]
+        assert error["errorCode"] == "FORBIDDEN"
+        assert "Kueue decides" in error["message"]
+        assert (await read(cluster, "hands-off"))["spec"]["suspend"] is True
+
+
+@pytest.mark.parametrize(
+    ("field", "asked"),
+    [
+        ("concurrency", {"concurrency": {"key": "k"}}),
+        ("exclusive", {"exclusive": True}),
+        ("dependencies", {"dependencies": ["other"]}),
+        ("runAt", {"runAt": "2026-01-01T00:00:00Z"}),
+        ("retryDelay", {"retries": 1, "retryDelay": 1}),
+        ("schedule", {"schedule": "@hourly"}),
+    ],
+)
+async def test_what_would_have_us_say_when_it_runs_is_refused(
+    broker: MemoryBroker, cluster: Cluster, field: str, asked: dict[str, Any]
+) -> None:
+    async with running(broker, cluster, kueue_queue="team", admission="off") as client:
+        await client.publish(make_request("asks", priority=5, **asked))
+        error = detail(await client.reached("asks", "rejected"))["error"]
+        assert error["errorCode"] == "ADMISSION_OFF"
+        assert [(one["path"], "Kueue decides" in one["message"]) for one in error["fields"]] == [(field, True)]
+        assert await cluster.list_jobs("default", "") == []
+
+
+async def test_priorities_become_kueue_s_classes(broker: MemoryBroker, cluster: Cluster) -> None:
+    classes = ("500=high", "0=low")
+    async with running(broker, cluster, kueue_queue="team", kueue_priority_classes=classes) as client:
+        for priority, expected in ((None, "low"), (499, "low"), (500, "high"), (1000, "high")):
+            await waiting(client, f"p-{priority}", **({} if priority is None else {"priority": priority}))
+            labels = (await read(cluster, f"p-{priority}"))["metadata"]["labels"]
+            assert labels[PRIORITY_CLASS] == expected
+
+
+async def test_a_large_event_is_there_before_kueue_may_let_the_job_start(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    async with running(broker, cluster, kueue_queue="team", inline_bytes=0) as client:
+        await waiting(client, "large", script='test -s "$JOBRELAY_EVENT_PATH"')
+        job = await read(cluster, "large")
+        assert not {Annotation.PAYLOAD, Annotation.RELEASED, GATED_BY} & job["metadata"]["annotations"].keys()
+        assert job["spec"]["suspend"] is True
+        await cluster.read_secret("default", name_of("large"))
+        await admit(cluster, "large")
+        assert (await client.ended("large")).get_type().endswith("succeeded")
+
+
+async def test_the_job_to_fail_over_to_is_kueue_s_too(broker: MemoryBroker, cluster: Cluster) -> None:
+    async with running(broker, cluster, kueue_queue="team") as client:
+        other = {"job": {"image": "busybox:1", "command": ["true"]}}
+        await client.publish(make_request("breaks", timeout=2, failover=other))
+        end = detail(await client.ended("breaks"))
+        assert (end["error"]["errorCode"], end["failover"]) == ("TIMEOUT", {"id": "breaks/failover"})
+        await gone(cluster, "breaks")
+        queued = await client.reached("breaks/failover", "queued")
+        name = queued.get_source().rpartition("/")[2]
+        await kueue.admit(cluster, "default", name)
+        assert (await client.ended("breaks/failover")).get_type().endswith("succeeded")
+
+
+async def test_a_function_s_own_queue_takes_no_room_of_ours(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    function = make_function(script=waits_for(tmp_path / "go"), queueName="batch", queue={"priority": 7})
+    path = write(tmp_path / "f.yaml", function)
+    settings: dict[str, Any] = {"functions": path, "max_active": 1, "kueue_priority_classes": ("5=five",)}
+    async with running(broker, cluster, **settings) as client:
+        await client.publish(make_event("e1"))
+        queued = await client.reached("thumbnail/e1", "queued")
+        name = queued.get_source().rpartition("/")[2]
+        job = await cluster.read_job("default", name)
+        assert (job["metadata"]["labels"][QUEUE_NAME], job["metadata"]["labels"][PRIORITY_CLASS]) == ("batch", "five")
+        await kueue.admit(cluster, "default", name)
+        await client.reached("thumbnail/e1", "started")
+        await client.publish(make_request("ours"), make_request("after", dependencies=["thumbnail/e1"]))
+        await client.ended("ours")
+        assert await client.phases("ours") == ["created", "started", "succeeded"]
+        assert detail(await client.reached("after", "queued"))["reason"] == "dependencies"
+        (tmp_path / "go").touch()
+        await client.ended("after")
+        assert await client.phases("thumbnail/e1") == ["created", "queued", "started", "succeeded"]
+
+
+async def test_one_that_depends_on_a_job_of_kueue_s_knows_that_it_came(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "f.yaml", make_function(queueName="batch"))
+    async with running(broker, cluster, functions=path) as client:
+        await waiting(client, "after", dependencies=["thumbnail/e1"], dependencyTimeout=5)
+        await client.publish(make_event("e1"))
+        await client.reached("thumbnail/e1", "queued")
+        assert detail(await client.ended("after"))["error"]["errorCode"] == "DEPENDENCY_TIMEOUT"
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [("concurrency", {"queue": {"concurrency": {"key": "k"}}}), ("job.spec.suspend", {"spec": {"suspend": True}})],
+)
+async def test_a_function_that_would_have_us_say_when_its_jobs_run_is_refused_where_kueue_does(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path, field: str, fields: dict[str, Any]
+) -> None:
+    path = write(tmp_path / "f.yaml", make_function(**fields))
+    async with running(broker, cluster, functions=path, kueue_queue="team") as client:
+        await client.publish(make_event("e1"))
+        error = detail(await client.reached("thumbnail/e1", "rejected"))["error"]
+        assert (error["errorCode"], [one["path"] for one in error["fields"]]) == ("ADMISSION_OFF", [field])

@@ -1,0 +1,75 @@
+"""A Job whose pods cannot be created stalls and says why; nobody is asked more often than that takes."""
+
+import pytest
+
+from adapters.memory import MemoryBroker
+from events.lifecycle.podless import Notice
+from handler.controller import podless
+from k8s.api.cluster import Cluster
+from k8s.base import Manifest, Unavailable
+from tests.events.samples import NOON, make_job, make_pod
+from tests.handler.relay import detail, running
+from tests.handler.samples import make_request
+
+KEY = ("default", "mail-abc")
+QUOTAS = "/api/v1/namespaces/default/resourcequotas"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(podless, "PATIENCE", 1.0)
+
+
+async def forbid_pods(cluster: Cluster) -> None:
+    quota: Manifest = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    await cluster.client.request("POST", QUOTAS, body=quota)
+
+
+async def test_a_quota_on_pods_is_told_once_and_the_job_goes_on_when_it_is_gone(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    await forbid_pods(cluster)
+    async with running(broker, cluster) as client:
+        await client.publish(make_request("blocked"))
+        stalled = await client.reached("blocked", "stalled")
+        error = detail(stalled)["error"]
+        assert error["errorCode"] == "QUOTA"
+        assert "exceeded quota: none" in error["message"]
+        assert stalled.get_id().endswith("/stalled/QUOTA")
+        await cluster.client.request("DELETE", f"{QUOTAS}/none")
+        await client.ended("blocked")
+        assert await client.phases("blocked") == ["created", "stalled", "started", "succeeded"]
+
+
+async def test_who_may_not_read_events_goes_without_the_reason(
+    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = 0
+
+    async def refused(*_: object) -> list[Notice]:
+        nonlocal asked
+        asked += 1
+        raise Unavailable("403 events is forbidden")
+
+    monkeypatch.setattr(Cluster, "failed_creates", refused)
+    await forbid_pods(cluster)
+    async with running(broker, cluster) as client:
+        await client.publish(make_request("blocked", startTimeout=4))
+        assert detail(await client.ended("blocked"))["error"]["errorCode"] == "START_TIMEOUT"
+        assert await client.phases("blocked") == ["created", "failed"]
+    warnings = [record for record in caplog.records if "cannot read why" in record.getMessage()]
+    assert len(warnings) == 1
+    assert 1 <= asked <= 4
+
+
+async def test_questions_about_a_job_become_rarer_and_end_with_its_pod(cluster: Cluster) -> None:
+    asks = podless.Podless(cluster)
+    job, times = make_job(start_time=NOON), []
+    for second in range(200):
+        before = asks.next_look(KEY)
+        asks.look(job, [], now=NOON + second)
+        if before is not None and asks.next_look(KEY) != before:
+            times.append(second)
+    assert times == [1, 6, 16, 36, 76, 136, 196]
+    asks.look(job, [make_pod()], now=NOON + 201)
+    assert asks.next_look(KEY) is None

@@ -1,0 +1,129 @@
+"""Each key is looked at by one worker at a time, and no change is missed."""
+
+import asyncio
+
+from handler.controller.workqueue import WorkQueue
+
+A, B = ("jobs", "a"), ("jobs", "b")
+NOTHING = float("inf")
+
+
+async def test_a_key_added_twice_is_looked_at_once() -> None:
+    queue = WorkQueue()
+    queue.add([A, B, A], since=1)
+    assert [await queue.get(), await queue.get()] == [A, B]
+    assert len(queue) == 2
+    queue.done(A)
+    queue.done(B)
+    assert len(queue) == 0
+
+
+async def test_a_change_during_the_look_brings_another_look() -> None:
+    queue = WorkQueue()
+    queue.add([A], since=1)
+    key = await queue.get()
+    queue.add([A], since=2)
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    assert not waiting.done(), "the same key must not be worked on twice at a time"
+    queue.done(key)
+    assert await asyncio.wait_for(waiting, 1) == A
+
+
+async def test_what_needs_no_vouching_hides_no_change_during_the_same_look() -> None:
+    queue = WorkQueue()
+    queue.add([A], since=1)
+    await queue.get()
+    queue.add([A], since=NOTHING)
+    queue.add([A], since=5)
+    queue.done(A)
+    assert queue.oldest() == 5
+
+
+async def test_oldest_counts_what_waits_what_is_worked_on_and_what_failed() -> None:
+    queue = WorkQueue()
+    assert queue.oldest() == NOTHING
+    queue.add([A], since=10)
+    queue.add([B], since=20)
+    assert queue.oldest() == 10
+    await queue.get()
+    assert queue.oldest() == 10, "being worked on"
+    assert queue.failed(A) == 1
+    assert queue.oldest() == 10, "failed, not seen through"
+    queue.add([A], since=30)
+    assert queue.oldest() == 10, "a later change does not make the earlier one done"
+    assert await queue.get() == B
+    queue.done(B)
+    assert await queue.get() == A
+    queue.done(A)
+    assert queue.oldest() == NOTHING
+
+
+async def test_failures_in_a_row_are_counted_until_a_look_succeeds() -> None:
+    queue = WorkQueue()
+    counts = []
+    for _ in range(3):
+        queue.add([A], since=1)
+        counts.append(queue.failed(await queue.get()))
+    queue.add([A], since=1)
+    queue.done(await queue.get())
+    queue.add([A], since=1)
+    counts.append(queue.failed(await queue.get()))
+    assert counts == [1, 2, 3, 1]
+
+
+async def test_a_change_during_a_failed_look_needs_no_appointment() -> None:
+    queue = WorkQueue()
+    queue.add([A], since=1)
+    key = await queue.get()
+    queue.add([A], since=2)
+    queue.failed(key)
+    assert await asyncio.wait_for(queue.get(), 1) == A
+    assert queue.oldest() == 1
+
+
+async def test_appointments_are_kept_in_order_of_time_not_of_making() -> None:
+    queue = WorkQueue()
+    queue.add_later(B, 0.05)
+    queue.add_later(A, 0.01)
+    async with asyncio.timeout(2):
+        assert [await queue.get(), await queue.get()] == [A, B]
+    assert queue.oldest() == NOTHING, "an appointment vouches for nothing"
+
+
+async def test_the_earlier_of_two_appointments_stands() -> None:
+    queue = WorkQueue()
+    queue.add_later(A, 0.01)
+    queue.add_later(A, 60)
+    assert await asyncio.wait_for(queue.get(), 2) == A
+    queue.done(A)
+    queue.add_later(A, 60)
+    queue.add_later(A, 0.01)
+    assert await asyncio.wait_for(queue.get(), 2) == A
+
+
+async def test_oldest_counts_what_is_left_alone_until_a_later_look_is_done() -> None:
+    queue = WorkQueue()
+    queue.add([A], since=10)
+    queue.leave(await queue.get())
+    assert queue.oldest() == 10
+    queue.add([A], since=20)
+    key = await queue.get()
+    assert queue.oldest() == 10
+    queue.done(key)
+    assert queue.oldest() == NOTHING
+
+
+async def test_a_forgotten_appointment_costs_nothing_and_the_others_are_kept() -> None:
+    queue = WorkQueue()
+    queue.add_later(A, 0.05)
+    for number in range(1000):
+        key = ("ns", f"over-{number}")
+        queue.add_later(key, 31_536_000)
+        queue.forget(key)
+    assert len(queue._heap) < 100
+    queue.add_later(B, 0.01)
+    queue.forget(B)
+    async with asyncio.timeout(2):
+        assert await queue.get() == A
+    assert not queue._later

@@ -1,0 +1,135 @@
+"""Events go where they were asked for, else to the default topic; nothing is dropped."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters.base import BrokerUnavailable, Kind, Topic, TopicRefused
+from events.cloudevent.event import build
+from handler.effects.publisher import REPLY_TRIES, Publisher, until_taken
+from handler.telemetry.metrics import Metrics
+from tests.handler.relay import detail
+
+DEFAULT = Topic(Kind.LIFECYCLE, "tests.1.succeeded")
+REPLY = Topic(Kind.REPLY, "replies")
+
+
+class Scripted:
+    """A broker that answers each publish with the next of its errors, and takes it when there is none left."""
+
+    name, connected = "scripted", True
+
+    def __init__(self, *errors: Exception | None) -> None:
+        self._errors = list(errors)
+        self.taken: list[tuple[Topic, CloudEvent]] = []
+        self.tries: list[Topic] = []
+
+    async def publish(self, topic: Topic, event: CloudEvent, *, message_id: str | None = None) -> None:
+        self.tries.append(topic)
+        error = self._errors.pop(0) if self._errors else None
+        if error is not None:
+            raise error
+        self.taken.append((topic, event))
+
+
+def make_event() -> CloudEvent:
+    attributes = {"specversion": "1.0", "id": "u/succeeded", "source": "/s", "type": "dev.jobrelay.job.succeeded"}
+    detail = {"phase": "succeeded", "attempt": 1, "finishedAt": "2026-11-22T00:00:00Z", "result": "x" * 5000}
+    data = {"id": "1", "status": 2, "detail": detail}
+    return build({**attributes, "datacontenttype": "application/json"}, data)
+
+
+def make_publisher(*brokers: Any) -> tuple[Publisher, Metrics]:
+    metrics = Metrics()
+    connected = {f"b{number}": broker for number, broker in enumerate(brokers)}
+    return Publisher(connected, (*connected, "later"), metrics), metrics
+
+
+def refusals(topic: Topic, count: int, *, too_large: bool = False) -> Sequence[Exception]:
+    return [TopicRefused(topic, "no such stream", too_large=too_large) for _ in range(count)]
+
+
+async def test_the_reply_topic_is_used_when_it_takes_the_event() -> None:
+    broker = Scripted()
+    publisher, metrics = make_publisher(broker)
+    await publisher.publish(DEFAULT, make_event(), broker="b0", reply_to="replies")
+    assert [topic for topic, _ in broker.taken] == [REPLY]
+    published = metrics.registry.get_sample_value("jobrelay_lifecycle_published_total", {"phase": "succeeded"})
+    assert published == 1
+
+
+async def test_a_reply_topic_that_refuses_gets_three_tries() -> None:
+    broker = Scripted(*refusals(REPLY, 3))
+    publisher, metrics = make_publisher(broker)
+    await publisher.publish(DEFAULT, make_event(), broker="b0", reply_to="replies")
+    assert broker.tries == [REPLY] * REPLY_TRIES + [DEFAULT]
+    ((topic, event),) = broker.taken
+    assert topic == DEFAULT
+    assert detail(event)["undelivered"] == {"topic": "replies", "reason": "no such stream"}
+    assert metrics.registry.get_sample_value("jobrelay_lifecycle_undelivered_total") == 1
+    assert metrics.registry.get_sample_value("jobrelay_publish_failures_total") == 3
+
+
+async def test_a_broker_that_is_not_there_is_the_callers_to_wait_for() -> None:
+    broker = Scripted(BrokerUnavailable("down"))
+    publisher, _ = make_publisher(broker)
+    with pytest.raises(BrokerUnavailable):
+        await publisher.publish(DEFAULT, make_event(), broker="b0", reply_to="replies")
+    assert broker.tries == [REPLY], "being down is no refusal: the reply topic stays the one to use"
+
+
+async def test_an_event_too_large_for_the_default_topic_is_shortened() -> None:
+    broker = Scripted(*refusals(DEFAULT, 1, too_large=True))
+    publisher, _ = make_publisher(broker)
+    await publisher.publish(DEFAULT, make_event(), broker="b0")
+    ((_, event),) = broker.taken
+    assert detail(event)["shortened"] == ["result"]
+    assert event.get_id() == "u/succeeded"
+
+
+@pytest.mark.parametrize("too_large", [False, True])
+async def test_a_default_topic_that_refuses_for_good_holds_the_job(too_large: bool) -> None:
+    publisher, _ = make_publisher(Scripted(*refusals(DEFAULT, 2, too_large=too_large)))
+    with pytest.raises(BrokerUnavailable, match="no such stream"):
+        await publisher.publish(DEFAULT, make_event(), broker="b0")
+
+
+async def test_a_request_of_a_broker_no_longer_configured_is_answered_on_the_first() -> None:
+    first, second = Scripted(), Scripted()
+    publisher, _ = make_publisher(first, second)
+    await publisher.publish(DEFAULT, make_event(), broker="gone", reply_to="replies")
+    await publisher.publish(DEFAULT, make_event(), broker="b1", reply_to="replies")
+    assert [topic for topic, _ in first.taken] == [DEFAULT], "a topic of another broker means nothing here"
+    assert [topic for topic, _ in second.taken] == [REPLY]
+
+
+async def test_a_request_of_a_broker_that_is_not_there_yet_waits_for_it() -> None:
+    first = Scripted()
+    publisher, _ = make_publisher(first)
+    with pytest.raises(BrokerUnavailable, match="not connected to broker later yet"):
+        await publisher.publish(DEFAULT, make_event(), broker="later")
+    assert first.tries == []
+
+
+async def test_until_taken_repeats_only_while_the_broker_is_away() -> None:
+    calls = iter([BrokerUnavailable("down"), BrokerUnavailable("down"), None])
+    count = 0
+
+    async def call() -> None:
+        nonlocal count
+        count += 1
+        error = next(calls)
+        if error is not None:
+            raise error
+
+    await asyncio.wait_for(until_taken(call), 10)
+    assert count == 3
+
+    async def refused() -> None:
+        raise TopicRefused(DEFAULT, "no")
+
+    with pytest.raises(TopicRefused):
+        await until_taken(refused)

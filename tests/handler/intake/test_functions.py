@@ -1,0 +1,374 @@
+"""Events of any type become the Jobs of the functions that take them, by a file that may change meanwhile."""
+
+import json
+import logging
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters.memory import MemoryBroker
+from events.cloudevent.event import build
+from events.functions.functions import InvalidFunctions
+from handler.commands.check import _cluster
+from handler.commands.documents import Changes, make_event as make_documented_event, problems
+from handler.commands.environment import DEV_DIRECTORY, Local
+from handler.commands.submit import request_id
+from handler.intake.functions import load, read
+from handler.settings.settings import Settings
+from k8s.api.cluster import Cluster
+from k8s.base import Manifest
+from k8s.devcluster.server import DevCluster
+from tests.handler.commandline import call, call_beside, end, started, wait_for
+from tests.handler.commands.test_run import make_environ
+from tests.handler.relay import Client, detail, running
+from tests.handler.samples import SOURCE, make_command, make_request, until
+from tests.paths import ROOT
+
+UPLOADED = "com.example.image.uploaded"
+READS = 'cat "$JOBRELAY_EVENT_PATH" > seen; wc -c < seen > "$JOBRELAY_RESULT_PATH"'
+
+
+def make_function(name: str = "thumbnail", *, script: str = "true", **fields: Any) -> dict[str, Any]:
+    container = {"name": "main", "image": "busybox:1", "command": ["sh", "-c", script], **fields.pop("container", {})}
+    spec = {"template": {"spec": {"containers": [container]}}, "backoffLimit": 0, **fields.pop("spec", {})}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "spec": spec, **fields.pop("job", {})}
+    return {"name": name, "filters": [{"exact": {"type": UPLOADED}}], "job": job, **fields}
+
+
+def as_text(*functions: dict[str, Any]) -> str:
+    return yaml.safe_dump({"functions": list(functions)})
+
+
+def write(path: Path, *functions: dict[str, Any]) -> Path:
+    path.write_text(as_text(*functions))
+    return path
+
+
+def make_event(event_id: str = "abc", data: object = None, **attributes: Any) -> CloudEvent:
+    fixed = {"specversion": "1.0", "type": UPLOADED, "source": SOURCE, "id": event_id}
+    return build(fixed | attributes, {"tenant": "a"} if data is None else data)
+
+
+def code_of(event: CloudEvent) -> str:
+    code: str = detail(event)["error"]["errorCode"]
+    return code
+
+
+async def jobs(cluster: Cluster) -> list[Manifest]:
+    return await cluster.list_jobs("default", "app.kubernetes.io/managed-by=jobrelay")
+
+
+async def letters(client: Client, count: int) -> list[Any]:
+    async def look() -> list[Any] | None:
+        found = await client.dead()
+        return found if len(found) >= count else None
+
+    return await until(look)
+
+
+def sample(client: Client, name: str) -> float:
+    value = client.state.metrics.registry.get_sample_value(name, {})
+    assert value is not None
+    return value
+
+
+async def test_an_event_of_any_type_runs_the_function_that_takes_it(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    script = 'printf \'{"who": "%s", "id": "%s"}\' "$WHO" "$CE_ID" > "$JOBRELAY_RESULT_PATH"'
+    path = write(tmp_path / "f.yaml", make_function(script=script, env={"WHO": "{data.tenant}"}))
+    async with running(broker, cluster, functions=path) as client:
+        await client.publish(make_event("abc", {"tenant": "b", "id": "not ours"}))
+        ended = await client.ended("thumbnail/abc")
+        assert detail(ended)["result"] == {"who": "b", "id": "abc"}
+        assert detail(ended)["service"] == "thumbnail"
+        assert ended.get_extension("causationid") == "abc"
+        assert await client.phases("thumbnail/abc") == ["created", "started", "succeeded"]
+        (job,) = await jobs(cluster)
+        assert job["metadata"]["name"].startswith("thumbnail-")
+
+
+async def test_an_event_that_several_functions_take_is_a_request_for_each(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "f.yaml", make_function("a"), make_function("b", script="exit 3"), make_function("c"))
+    async with running(broker, cluster, functions=path) as client:
+        await client.publish(make_event())
+        ended = [await client.ended(f"{name}/abc") for name in "abc"]
+        assert [one.get_type().rpartition(".")[2] for one in ended] == ["succeeded", "failed", "succeeded"]
+        assert sample(client, "jobrelay_functions") == 3
+        await client.publish(make_event())
+        await until(lambda: _counted(client, "jobrelay_messages_duplicate_total", 3))
+        assert len(await jobs(cluster)) == 3
+
+
+async def _counted(client: Client, name: str, value: float) -> bool:
+    return client.state.metrics.registry.get_sample_value(name, {"broker": client.broker.name}) == value
+
+
+async def test_one_function_s_refusal_stops_no_other_and_a_replay_makes_up_for_it(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    needs = make_function("needs", env={"URL": "{data.url}"})
+    path = write(tmp_path / "f.yaml", needs, make_function("fine"), make_function("too", env={"X": "{subject}"}))
+    async with running(broker, cluster, functions=path) as client:
+        await client.publish(make_event())
+        await client.ended("fine/abc")
+        refused = [await client.reached(f"{name}/abc", "rejected") for name in ("needs", "too")]
+        assert [code_of(one) for one in refused] == ["INVALID_REQUEST"] * 2
+        assert [detail(one)["error"]["fields"][0]["path"] for one in refused] == ["data.url", "subject"]
+        assert refused[0].get_id() != refused[1].get_id()
+        assert detail(refused[0])["service"] == "needs"
+        (letter,) = await letters(client, 1)
+        assert "data.url" in letter.headers["jobrelay-reason"]
+        assert len(await jobs(cluster)) == 1
+
+
+async def test_what_no_function_takes_is_refused_and_job_requests_are_no_function_s(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "f.yaml", make_function(filters=[{"not": {"exact": {"type": "com.example.other"}}}]))
+    async with running(broker, cluster, functions=path) as client:
+        await client.publish(make_event("lost", {"id": "x"}, type="com.example.other"), make_request("plain"))
+        assert code_of(await client.reached("lost", "rejected")) == "NO_FUNCTION"
+        await client.ended("plain")
+        assert len(await jobs(cluster)) == 1
+
+
+async def test_a_quota_defers_the_whole_event_and_nothing_is_told_twice(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    quota = {"metadata": {"name": "q"}, "spec": {"hard": {"count/jobs.batch": "1"}}}
+    quotas = "/api/v1/namespaces/default/resourcequotas"
+    await cluster.client.request("POST", quotas, body=quota)
+    path = write(
+        tmp_path / "f.yaml", make_function("a"), make_function("b"), make_function("c", env={"X": "{subject}"})
+    )
+    async with running(broker, cluster, functions=path, quota_delay=1) as client:
+        await client.publish(make_event())
+        await client.ended("a/abc")
+        await until(lambda: _deferred(client))
+        assert await client.phases("c/abc") == []
+        await cluster.client.request("DELETE", f"{quotas}/q")
+        await client.ended("b/abc")
+        await client.reached("c/abc", "rejected")
+        assert await client.phases("a/abc") == ["created", "started", "succeeded"]
+        assert len(await letters(client, 1)) == 1
+
+
+async def _deferred(client: Client) -> bool:
+    labels = {"broker": client.broker.name, "reason": "quota"}
+    return bool(client.state.metrics.registry.get_sample_value("jobrelay_messages_deferred_total", labels))
+
+
+@pytest.mark.parametrize("size", [200 << 10, 700 << 10])
+async def test_a_large_event_reaches_the_container_whole(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path, size: int
+) -> None:
+    path = write(tmp_path / "f.yaml", make_function(script=READS))
+    async with running(broker, cluster, functions=path) as client:
+        event = make_event(data={"body": "x" * size})
+        await client.publish(event)
+        assert detail(await client.ended("thumbnail/abc"))["result"] > size
+        (job,) = await jobs(cluster)
+        secret = await cluster.read_secret("default", job["metadata"]["name"])
+        assert secret["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
+
+
+@pytest.mark.parametrize("size", [10, 100 << 10])
+async def test_a_function_that_is_suspended_waits_for_a_resume(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path, size: int
+) -> None:
+    path = write(tmp_path / "f.yaml", make_function(spec={"suspend": True}))
+    async with running(broker, cluster, functions=path) as client:
+        await client.publish(make_event(data={"body": "x" * size}))
+        held = await client.reached("thumbnail/abc", "suspended")
+        assert detail(held)["by"] == "function"
+        await client.command(make_command("resume", "thumbnail/abc"))
+        await client.ended("thumbnail/abc")
+        assert "started" in await client.phases("thumbnail/abc")
+
+
+async def test_control_events_name_a_function_s_request_by_its_subject(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "f.yaml", make_function("a", script="sleep 60"), make_function("b", script="sleep 1"))
+    async with running(broker, cluster, functions=path) as client:
+        await client.publish(make_event())
+        await client.reached("a/abc", "started")
+        await client.command(make_command("cancel", "a/abc"))
+        assert (await client.ended("a/abc")).get_type().endswith("cancelled")
+        assert (await client.ended("b/abc")).get_type().endswith("succeeded")
+
+
+async def test_what_the_server_refuses_is_told_with_its_reasons(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "f.yaml", make_function(spec={"completions": -1}))
+    async with running(broker, cluster, functions=path) as client:
+        await client.publish(make_event())
+        rejected = await client.reached("thumbnail/abc", "rejected")
+        assert code_of(rejected) == "INVALID_REQUEST"
+        assert detail(rejected)["error"]["fields"][0]["path"] == "spec.completions"
+
+
+async def test_a_changed_file_is_taken_up_and_a_broken_one_is_not(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.setattr("handler.intake.functions.LOOK_SECONDS", 0.05)
+    # As the kubelet does with a ConfigMap: a link to a directory is exchanged.
+    for number, function in enumerate([make_function("old"), make_function("new"), {"name": "broken"}]):
+        (tmp_path / str(number)).mkdir()
+        write(tmp_path / str(number) / "f.yaml", function)
+    link = tmp_path / "data"
+
+    def mount(number: int) -> None:
+        (tmp_path / "next").symlink_to(tmp_path / str(number))
+        (tmp_path / "next").replace(link)
+
+    async def failed(value: float) -> bool:
+        return sample(client, "jobrelay_functions_reload_failed") == value
+
+    mount(0)
+    with caplog.at_level(logging.INFO, "handler.intake.functions"):
+        async with running(broker, cluster, functions=link / "f.yaml") as client:
+            await client.publish(make_event("1"))
+            await client.ended("old/1")
+            mount(2)
+            await until(lambda: failed(1))
+            await client.publish(make_event("2"))
+            await client.ended("old/2")
+            assert not client.state.problems(), "it is ready, on what it had"
+            link.unlink()
+            mount(1)
+            await until(lambda: failed(0))
+            await client.publish(make_event("3"))
+            await client.ended("new/3")
+    (error,) = [
+        record for record in caplog.records if record.levelname == "ERROR" and "job is missing" in record.message
+    ]
+    assert "functions[0].filters is missing" in error.getMessage()
+
+
+async def test_a_broken_file_at_the_start_ends_it(broker: MemoryBroker, cluster: Cluster, tmp_path: Path) -> None:
+    path = write(tmp_path / "f.yaml", {"name": "broken"})
+    with pytest.raises(ExceptionGroup) as caught:
+        async with running(broker, cluster, functions=path):
+            pass
+    assert caught.group_contains(InvalidFunctions, match="job is missing")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("functions: [", "is no YAML"),
+        ("\xff", "is no list of functions"),
+        ("[" * 5000, "is no YAML"),
+        (f"functions: {'9' * 5000}", "is no YAML"),
+        ("functions: &again [{name: a, filters: [], job: {spec: {template: *again}}}]", "functions[0].job"),
+        (as_text(make_function(job={"metadata": {"namespace": "x"}})), "JOBRELAY_NAMESPACES"),
+        (as_text(make_function(spec={"suspend": 1}), make_function("b", spec={"x": 1})), "functions[1].job.spec.x"),
+    ],
+)
+def test_every_mistake_of_a_file_has_its_place(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "f.yaml").write_text(text)
+    with pytest.raises(InvalidFunctions) as caught:
+        read(tmp_path / "f.yaml", ("default",))
+    assert said in str(caught.value)
+    with pytest.raises(InvalidFunctions, match="No such file"):
+        read(tmp_path / "none.yaml", ())
+
+
+def test_check_shows_the_functions_or_every_mistake(tmp_path: Path) -> None:
+    path = write(tmp_path / "f.yaml", make_function(env={"X": "{id}"}), make_function("other"))
+    environ = {"JOBRELAY_FUNCTIONS": str(path)}
+    done = call("check", environ=environ)
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"thumbnail .*busybox:1 .*{UPLOADED}", done.stdout)
+    (found,) = [
+        one for one in yaml.safe_load_all(call("check", "-o", "yaml", environ=environ).stdout) if "functions" in one
+    ]
+    assert [one["name"] for one in found["functions"]] == ["thumbnail", "other"]
+    write(path, make_function("Wrong", env={"X": "{"}), make_function(queue={"prio": 1}))
+    done = call("check", environ=environ)
+    assert (done.returncode, done.stdout) == (2, "")
+    for said in (
+        "functions[0].name",
+        "functions[0].env.X",
+        "functions[1].queue.prio is unknown, did you mean priority?",
+    ):
+        assert said in done.stderr
+
+
+async def test_check_asks_the_cluster_what_it_would_say_to_each_job(
+    devcluster: DevCluster, cluster: Cluster, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "f.yaml", make_function(), make_function("bad", spec={"completions": -1}))
+    settings = Settings.from_env({"JOBRELAY_KUBECONFIG": str(devcluster.kubeconfig)})
+    results = await _cluster(settings, read(path, ()))
+    assert [good for _, good in results] == [True, True, False]
+    assert results[1][0] == "function thumbnail: the cluster takes its Job"
+    assert "spec.completions" in results[2][0]
+    assert await jobs(cluster) == []
+
+
+async def test_run_with_a_broken_file_says_so_and_ends(tmp_path: Path) -> None:
+    path = write(tmp_path / "f.yaml", make_function(spec={"backofLimit": 1}))
+    done = await call_beside("run", environ=make_environ(tmp_path, JOBRELAY_FUNCTIONS=str(path)))
+    assert done.returncode == 2
+    assert "functions[0].job.spec.backofLimit is no field of Kubernetes here, did you mean backoffLimit?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_events_for_functions_can_be_submitted_from_a_file(tmp_path: Path) -> None:
+    document = {"specversion": "1.0", "type": UPLOADED, "source": "/x", "id": "e1", "data": {"id": "no request"}}
+    assert problems(make_documented_event(document, Changes())) == []
+    assert request_id(make_documented_event(document, Changes())) == "e1"
+
+
+async def test_commands_know_functions_by_their_requests_subjects(tmp_path: Path) -> None:
+    both = [
+        {"name": name, "image": "busybox:1", "command": ["sh", "-c", f"echo of {name}; {then}"]}
+        for name, then in (("work", 'echo "$WHO" > "$JOBRELAY_RESULT_PATH"; sleep 1'), ("agent", "true"))
+    ]
+    template = {"template": {"spec": {"containers": both}}}
+    sleeps = make_function("sleeps", script="sleep 60", filters=[{"exact": {"type": "com.example.wait"}}])
+    write(tmp_path / "f.yaml", make_function(spec=template, env={"WHO": "{data.who}"}), sleeps)
+    events = [{"specversion": "1.0", "source": "/x", "id": "e1", "type": UPLOADED, "data": {"who": "me"}}]
+    events.append({"specversion": "1.0", "source": "/x", "id": "e2", "type": "com.example.wait"})
+    (tmp_path / "events.yaml").write_text(yaml.safe_dump_all(events))
+    output = tmp_path / "output"
+    with started("dev", "--functions", "f.yaml", environ={}, output=output, cwd=tmp_path) as process:
+        wait_for(lambda: Local.find(tmp_path / DEV_DIRECTORY), what=output.read_text)
+
+        async def run(*arguments: str) -> str:
+            done = await call_beside(*arguments, environ={}, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        assert (await run("submit", "events.yaml")).split() == ["e1", "e2"]
+        wait_for(lambda: "succeeded job_id=thumbnail/e1" in output.read_text(), what=output.read_text)
+        assert await run("logs", "thumbnail/e1") == "of work\n", "the first container's"
+        told = await run("watch", "thumbnail/e1", "--no-follow", "-o", "json")
+        assert json.loads(told.splitlines()[-1])["data"]["detail"]["result"] == "me"
+        assert "thumbnail/e1" in await run("get", "thumbnail/e1")
+        await run("cancel", "sleeps/e2")
+        wait_for(lambda: "cancelled job_id=sleeps/e2" in output.read_text(), what=output.read_text)
+        end(process, signal.SIGTERM)
+
+
+def test_examples_of_functions_in_the_documents_are_valid() -> None:
+    manifest = yaml.safe_load((ROOT / "k8s" / "deploy" / "base" / "functions.yaml").read_text())
+    text = manifest["data"]["functions.yaml"]
+    assert load(text.encode(), ()) == (), "none until the operator says so"
+    commented = "\n".join(line.removeprefix("# ") for line in text.splitlines() if line.startswith("# "))
+    blocks = [f"functions:\n{commented}"]
+    blocks += re.findall(r"```yaml\n(functions:\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    for block in blocks:
+        (function,) = load(block.encode(), ())
+        assert function.name == "thumbnail"

@@ -1,0 +1,196 @@
+"""Every rule of the operator: what it lets pass, what it refuses, and that a refusal names its setting."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from handler.intake.policy import refusals
+from handler.settings.settings import InvalidSettings, Settings
+from tests.k8s.requests import make_request
+
+NAMESPACES = ("default", "jobs")
+
+
+def refused(job: dict[str, Any], **settings: Any) -> dict[str, str]:
+    request = make_request(job={"image": "registry.example/app:1", **job}).request
+    return {one.path: str(one) for one in refusals(request, Settings(**settings), namespaces=NAMESPACES)}
+
+
+EPHEMERAL = {"volumes": [{"mountPath": "/e", "ephemeral": {"storage": "2Gi", "storageClassName": "fast"}}]}
+CLAIM = {"volume": {"mountPath": "/d", "pvc": "data-1"}}
+PULL = {"imagePullSecrets": [{"name": "r"}]}
+SECRET = {"volumes": [{"mountPath": "/s", "secret": "keys-1"}]}
+
+
+@pytest.mark.parametrize(
+    ("job", "path", "setting", "allowing"),
+    [
+        ({"namespace": "other"}, "job.namespace", "NAMESPACES", None),
+        ({}, "job.image", "IMAGES", {"images": ("registry.example/*",)}),
+        ({"serviceAccount": "worker"}, "job.serviceAccount", "SERVICE_ACCOUNTS", {"service_accounts": ("worker",)}),
+        ({"priorityClassName": "low"}, "job.priorityClassName", "PRIORITY_CLASSES", {"priority_classes": ("l*",)}),
+        (
+            {"imagePullSecrets": [{"name": "r"}]},
+            "job.imagePullSecrets[0].name",
+            "PULL_SECRETS",
+            {"pull_secrets": ("r",)},
+        ),
+        ({"envRef": [{"name": "k", "type": "secret"}]}, "job.envRef[0].name", "SECRETS", {"secrets": ("k",)}),
+        (SECRET, "job.volumes[0].secret", "SECRETS", {"secrets": ("keys-*",)}),
+        (CLAIM, "job.volume.pvc", "CLAIMS", {"claims": ("data-?",)}),
+        (
+            {"volumes": [{"mountPath": "/d", "pvc": "data-1"}]},
+            "job.volumes[0].pvc",
+            "CLAIMS",
+            {"claims": ("data-1",)},
+        ),
+        (
+            {"volumes": [{"mountPath": "/e", "ephemeral": {"storage": "2Gi"}}]},
+            "job.volumes[0].ephemeral",
+            "MAX_CLAIM_STORAGE",
+            {"max_claim_storage": "2048Mi"},
+        ),
+        ({"gpuEnable": True, "gpuNumber": 5}, "job.gpuNumber", "MAX_GPUS", {"max_gpus": 5}),
+        (
+            {"resources": {"limits": {"example.com/fpga": "1"}}},
+            "job.resources.limits.'example.com/fpga'",
+            "EXTENDED_RESOURCES",
+            {"extended_resources": ("example.com/*",)},
+        ),
+        ({"parallelism": 101}, "job.parallelism", "MAX_PARALLELISM", {"max_parallelism": 101}),
+        ({"completions": 10_001}, "job.completions", "MAX_COMPLETIONS", {"max_completions": 10_001}),
+        (
+            {"ttlSecondsAfterFinished": 604_801},
+            "job.ttlSecondsAfterFinished",
+            "MAX_TTL_SECONDS",
+            {"max_ttl_seconds": 604_801},
+        ),
+        (
+            {"labels": {"team.example/x": ""}},
+            "job.labels.'team.example/x'",
+            "LABEL_PREFIXES",
+            {"label_prefixes": ("*",)},
+        ),
+        (
+            {"annotations": {"team.example/x": ""}},
+            "job.annotations.'team.example/x'",
+            "ANNOTATION_PREFIXES",
+            {"annotation_prefixes": ("*.example",)},
+        ),
+        (
+            {"annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}},
+            "job.annotations.'cluster-autoscaler.kubernetes.io/safe-to-evict'",
+            "ANNOTATION_PREFIXES",
+            {"annotation_prefixes": ("cluster-autoscaler.kubernetes.io",)},
+        ),
+        (
+            {"securityContext": {"runAsUser": 0}},
+            "job.securityContext.runAsUser",
+            "USER_IDS",
+            {"user_ids": ("0-9",), "pod_security": "off"},
+        ),
+    ],
+)
+def test_what_is_refused_by_default_can_be_allowed_by_the_setting_that_it_names(
+    job: dict[str, Any], path: str, setting: str, allowing: dict[str, Any] | None
+) -> None:
+    strict = {"images": ("nobody/*",)} if setting == "IMAGES" else {}
+    found = refused(job, **strict)
+    assert list(found) == [path]
+    assert f"JOBRELAY_{setting}" in found[path]
+    if allowing is not None:
+        assert refused(job, **allowing) == {}
+
+
+def test_every_broken_rule_is_told_at_once() -> None:
+    found = refused({"namespace": "x", **CLAIM, "parallelism": 1000, "completions": 1_000_000, "labels": {"app": "y"}})
+    assert set(found) == {"job.namespace", "job.volume.pvc", "job.parallelism", "job.completions", "job.labels.app"}
+
+
+def test_a_star_for_prefixes_does_not_mean_those_of_kubernetes_or_ours() -> None:
+    keys = ("app.kubernetes.io/name", "kueue.x-k8s.io/queue-name", "jobrelay.dev/id", "x.jobrelay.dev/id")
+    for field in ("labels", "annotations"):
+        assert len(refused({field: dict.fromkeys(keys, "x")}, label_prefixes=("*",), annotation_prefixes=("*",))) == 4
+    named = {"label_prefixes": ("*.kubernetes.io", "jobrelay.dev")}
+    assert set(refused({"labels": dict.fromkeys(keys, "x")}, **named)) == {
+        f"job.labels.'{key}'" for key in keys if not key.startswith("app.")
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "amount", "passes"),
+    [("limits", "1500m", True), ("limits", "2", True), ("limits", "2001m", False), ("requests", "2.5", False)],
+)
+def test_amounts_are_compared_as_quantities(kind: str, amount: str, *, passes: bool) -> None:
+    found = refused({"resources": {kind: {"cpu": amount}}}, max_cpu="2")
+    assert bool(found) is not passes
+    assert all("JOBRELAY_MAX_CPU allows (allowed: at most 2)" in text for text in found.values())
+
+
+@given(st.integers(0, 10**7), st.integers(1, 10**7))
+def test_memory_passes_exactly_up_to_its_maximum(asked: int, most: int) -> None:
+    found = refused({"resources": {"limits": {"memory": f"{asked}Ki"}}}, max_memory=str(most * 1000))
+    assert bool(found) == (asked * 1024 > most * 1000)
+
+
+def test_gpus_count_however_they_are_asked_for() -> None:
+    limits = {"resources": {"limits": {"nvidia.com/gpu": "5"}}}
+    assert "JOBRELAY_MAX_GPUS" in refused(limits)["job.resources.limits.'nvidia.com/gpu'"]
+    assert "JOBRELAY_MAX_GPUS" in refused({"gpuEnable": True}, max_gpus=0)["job.gpuEnable"]
+    assert refused({"resources": {"limits": {"amd.com/gpu": "4"}}}, gpu_resource="amd.com/gpu") == {}
+    assert (
+        "names too" in refused({"gpuEnable": True, "resources": {"limits": {"nvidia.com/gpu": "1"}}})["job.gpuEnable"]
+    )
+
+
+def test_a_storage_class_needs_to_be_named() -> None:
+    assert "JOBRELAY_STORAGE_CLASSES" in str(refused(EPHEMERAL, max_claim_storage="2Gi"))
+    assert "JOBRELAY_MAX_CLAIM_STORAGE" in str(refused(EPHEMERAL, max_claim_storage="1Gi", storage_classes=("fast",)))
+    assert refused(EPHEMERAL, max_claim_storage="2Gi", storage_classes=("fast",)) == {}
+
+
+def test_ids_are_numbers_and_ranges_and_root_needs_relaxed_pods() -> None:
+    ids = {"user_ids": ("0", "1000-1999")}
+    for field, value in (("runAsUser", 1500), ("runAsGroup", 0), ("fsGroup", 1999), ("supplementalGroups", [0, 1000])):
+        assert refused({"securityContext": {field: value}}, **ids) == {}
+    assert "JOBRELAY_USER_IDS" in str(refused({"securityContext": {"supplementalGroups": [1000, 5]}}, **ids))
+    assert "JOBRELAY_POD_SECURITY" in str(refused({"securityContext": {"runAsUser": 0}}, **ids))
+
+
+def test_a_deadline_has_a_maximum_only_where_one_is_set() -> None:
+    job = {"activeDeadlineSeconds": 7200}
+    assert refused(job) == {}
+    assert "JOBRELAY_MAX_DEADLINE_SECONDS" in str(refused(job, max_deadline_seconds=3600))
+
+
+def test_who_names_no_deadline_gets_the_default_else_the_maximum() -> None:
+    def default(**settings: Any) -> int | None:
+        return Settings(**settings).default_deadline
+
+    assert default() is None
+    assert default(max_deadline_seconds=60) == 60
+    assert default(max_deadline_seconds=60, deadline_seconds=30) == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("MAX_CPU", "lots", "a quantity above 0"),
+        ("MAX_MEMORY", "0", "a quantity above 0"),
+        ("USER_IDS", "9-1", "an id or a range of ids"),
+        ("USER_IDS", "root", "an id or a range of ids"),
+        ("MAX_GPUS", "65", "less than or equal to 64"),
+        ("MAX_REQUEST_BYTES", "1048577", "less than or equal to 1048576"),
+        ("MAX_TTL_SECONDS", "1000", "must not be above JOBRELAY_MAX_TTL_SECONDS"),
+        ("GPU_RESOURCE", "gpu", "JOBRELAY_GPU_RESOURCE"),
+    ],
+)
+def test_a_policy_that_cannot_be_meant_is_refused(name: str, value: str, said: str) -> None:
+    with pytest.raises(InvalidSettings, match=said):
+        Settings.from_env({f"JOBRELAY_{name}": value})
+
+
+def test_a_default_above_its_maximum_is_refused() -> None:
+    with pytest.raises(InvalidSettings, match="JOBRELAY_DEADLINE_SECONDS must not be above"):
+        Settings.from_env({"JOBRELAY_DEADLINE_SECONDS": "60", "JOBRELAY_MAX_DEADLINE_SECONDS": "30"})

@@ -1,0 +1,87 @@
+"""Probes tell what is missing; metrics are declared in one place and bounded."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from adapters.memory import MemoryBroker
+from handler.telemetry.metrics import Metrics
+from handler.telemetry.state import State
+from handler.telemetry.web import serve
+from k8s.api.cluster import Cluster
+from tests.handler.relay import running
+from tests.handler.samples import make_request, until
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+async def answer(http: aiohttp.ClientSession, url: str) -> tuple[int, str]:
+    async with http.get(url) as response:
+        return response.status, await response.text()
+
+
+async def test_a_process_that_reaches_nothing_lives_but_is_not_ready(http: aiohttp.ClientSession) -> None:
+    async with serve(State(Metrics()), address="127.0.0.1:0") as url:
+        assert await answer(http, f"{url}/livez") == (200, "ok\n")
+        status, text = await answer(http, f"{url}/readyz")
+        assert status == 503
+        assert text.splitlines() == ["Jobs are not listed yet"]
+        async with http.get(f"{url}/healthz") as response:
+            report: dict[str, Any] = await response.json()
+        assert (report["ready"], report["leading"]) == (False, False)
+        status, text = await answer(http, f"{url}/metrics")
+        assert status == 200
+        assert "jobrelay_leader 0.0" in text
+        assert (await answer(http, f"{url}/else"))[0] == 404
+
+
+async def test_an_address_in_use_is_an_error_of_its_own(http: aiohttp.ClientSession) -> None:
+    async with serve(State(Metrics()), address="127.0.0.1:0") as url:
+        with pytest.raises(OSError, match="address already in use"):
+            async with serve(State(Metrics()), address=url.removeprefix("http://")):
+                pass
+
+
+async def test_a_running_process_is_ready_and_measures_what_it_does(
+    broker: MemoryBroker, cluster: Cluster, http: aiohttp.ClientSession
+) -> None:
+    async with running(broker, cluster) as client, serve(client.state, address="127.0.0.1:0") as url:
+
+        async def ready() -> bool:
+            return (await answer(http, f"{url}/readyz"))[0] == 200
+
+        await until(ready)
+        await client.publish(make_request("m", script="sleep 60"))
+        await client.reached("m", "started")
+
+        async def running_one() -> bool:
+            return 'jobrelay_jobs{phase="running"} 1.0' in (await answer(http, f"{url}/metrics"))[1]
+
+        await until(running_one)
+        _, text = await answer(http, f"{url}/metrics")
+        for line in (
+            "jobrelay_leader 1.0",
+            'jobrelay_messages_processed_total{broker="memory"} 1.0',
+            'jobrelay_lifecycle_published_total{phase="started"} 1.0',
+            "jobrelay_create_seconds_count 1.0",
+            "jobrelay_publish_seconds_count 2.0",
+            "jobrelay_finalizers_pending 0.0",
+            'jobrelay_queue_length{broker="memory",topic="requests"} 0.0',
+        ):
+            assert line in text, line
+        assert "jobrelay_watch_age_seconds" in text
+        broker.connected = False
+        assert (await answer(http, f"{url}/readyz"))[1] == "broker memory: no connection\n"
+
+
+async def test_draining_is_not_ready(broker: MemoryBroker) -> None:
+    state = State(Metrics())
+    state.brokers = {"memory": broker}
+    state.draining = True
+    assert "shutting down" in state.problems()
