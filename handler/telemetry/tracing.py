@@ -59,7 +59,7 @@ class Tracing:
         """From the request to its Job, waiting for the API server included. The container is a child of this."""
         if self._tracer is None:
             return _NOTHING
-        attributes = {"k8s.namespace.name": namespace, "k8s.reading.job.name": name}
+        attributes = {"k8s.namespace.name": namespace, "k8s.job.name": name}
         return self._tracer.start_as_current_span("create Job", kind=SpanKind.CLIENT, attributes=attributes)
 
     def publishing(self, topic: Topic, event: CloudEvent, *, broker: str) -> AbstractContextManager[CloudEvent]:
@@ -126,8 +126,8 @@ class Tracing:
         start = next((one for one in shown if one.phase is Phase.STARTED), None)
         attributes = {
             "k8s.namespace.name": job.namespace,
-            "k8s.reading.job.name": job.name,
-            "k8s.reading.job.uid": job.uid,
+            "k8s.job.name": job.name,
+            "k8s.job.uid": job.uid,
             "jobrelay.request.id": job.request_id,
         }
         parent = _parent(read_context(job.context))

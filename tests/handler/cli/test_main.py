@@ -183,9 +183,9 @@ def test_a_client_library_that_is_missing_is_misuse_and_names_its_extra(
 ) -> None:
     monkeypatch.setenv("JOBRELAY_SOURCES", f"{ELSEWHERE},amqp://127.0.0.1:1")
     monkeypatch.setitem(sys.modules, "aio_pika", None)
-    for module in [name for name in sys.modules if name.startswith("adapters.rabbitmq.broker")]:
+    for module in [name for name in sys.modules if name.startswith("adapters.rabbitmq")]:
         monkeypatch.delitem(sys.modules, module)
-    monkeypatch.delattr("adapters.rabbitmq.broker", raising=False)
+    monkeypatch.delattr("adapters.rabbitmq", raising=False)
     for command in (["run"], ["watch", "--broker", "amqp://127.0.0.1:1"]):
         assert main(command) == 2
         assert "pip install 'jobrelay[rabbitmq]'" in capsys.readouterr().err

@@ -133,11 +133,11 @@ async def test_spans_say_what_they_are_about(broker: MemoryBroker, cluster: Clus
         "jobrelay.outcome": "created",
     }
     name = job["metadata"]["name"]
-    assert attributes(create) == {"k8s.namespace.name": "default", "k8s.reading.job.name": name}
+    assert attributes(create) == {"k8s.namespace.name": "default", "k8s.job.name": name}
     assert attributes(run) == {
         "k8s.namespace.name": "default",
-        "k8s.reading.job.name": name,
-        "k8s.reading.job.uid": job["metadata"]["uid"],
+        "k8s.job.name": name,
+        "k8s.job.uid": job["metadata"]["uid"],
         "jobrelay.request.id": "a",
         "jobrelay.outcome": "failed",
         "process.exit.code": 3,
