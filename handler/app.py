@@ -9,12 +9,14 @@ from functools import partial
 from adapters.base import Broker
 from handler.candidate import Candidate
 from handler.effects.publisher import Publisher
+from handler.effects.services import Services
 from handler.intake.functions import Functions
 from handler.intake.gate import Gate
 from handler.intake.intake import Intake
 from handler.intake.pressure import Pressure
+from handler.intake.requests import Requests
 from handler.link import Connect, Link
-from handler.settings.connections import broker_name, broker_of, cluster_of, namespaces_of, program_of
+from handler.settings.connections import broker_name, broker_of, cluster_of, program_of
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from handler.telemetry.otlp import tracing_of
@@ -39,15 +41,18 @@ class App:
         tracing: Tracing = OFF,
     ) -> None:
         self._settings = settings
-        self._cluster = cluster
         self._state = state
-        self._tracing = tracing
-        self._publisher = Publisher(state.brokers, tuple(sources), state.metrics, tracing=tracing)
+        self._services = services = Services(
+            cluster=cluster,
+            settings=settings,
+            metrics=state.metrics,
+            publisher=Publisher(state.brokers, tuple(sources), state.metrics, tracing=tracing),
+            tracing=tracing,
+        )
         self._gate = Gate(state.metrics)
         path = settings.functions if settings.takes_in else None
-        namespaces = namespaces_of(settings, cluster)
-        self._functions = Functions(path, namespaces=namespaces, metrics=state.metrics)
-        self._pressure = Pressure(cluster=cluster, namespace=namespaces[0], settings=settings, metrics=state.metrics)
+        self._functions = Functions(path, namespaces=services.namespaces, metrics=state.metrics)
+        self._pressure = Pressure(services)
         self._links = [
             Link(
                 name,
@@ -85,27 +90,17 @@ class App:
             over.set()
 
     def _intake(self, broker: Broker) -> Intake:
-        return Intake(
-            broker=broker,
-            publisher=self._publisher,
-            cluster=self._cluster,
-            settings=self._settings,
-            metrics=self._state.metrics,
-            gate=self._gate,
+        requests = Requests(
+            self._services,
+            broker=broker.name,
             functions=self._functions,
+            gate=self._gate,
             pressure=self._pressure,
-            tracing=self._tracing,
         )
+        return Intake(self._services, broker=broker, requests=requests)
 
     async def _follow(self) -> None:
-        await Candidate(
-            cluster=self._cluster,
-            links=self._links,
-            publisher=self._publisher,
-            settings=self._settings,
-            state=self._state,
-            tracing=self._tracing,
-        ).run()
+        await Candidate(self._services, links=self._links, state=self._state).run()
 
 
 async def run(settings: Settings, *, stop: asyncio.Event) -> None:

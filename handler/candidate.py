@@ -7,22 +7,17 @@ import socket
 from collections.abc import Sequence
 
 from adapters.base import BrokerUnavailable, Kind
-from handler.controller.admitting import Queue
 from handler.controller.control import Control
 from handler.controller.controller import Controller
-from handler.controller.failover import Failover
-from handler.controller.schedules import Schedules
-from handler.controller.usage import Sampler
-from handler.effects.publisher import Publisher
+from handler.controller.term import Term
+from handler.effects.services import Services
 from handler.effects.writes import Writes
 from handler.link import Link
-from handler.settings.connections import namespaces_of, selector_of
+from handler.settings.connections import selector_of
 from handler.settings.settings import Settings
 from handler.telemetry.state import State
-from handler.telemetry.tracing import OFF, Tracing
-from k8s.api.cluster import Cluster
 from k8s.base import KubernetesError, LeadershipLost
-from k8s.election.lease import LeaseTiming, lead
+from k8s.election.lease import Leadership, LeaseTiming, lead
 from k8s.informer.informer import JobCache, follow
 
 logger = logging.getLogger(__name__)
@@ -35,29 +30,22 @@ RETRY_SECONDS = 1.0
 class Candidate:
     """Of several with the same Lease one leads; the others are warm."""
 
-    def __init__(
-        self,
-        *,
-        cluster: Cluster,
-        links: Sequence[Link],
-        publisher: Publisher,
-        settings: Settings,
-        state: State,
-        tracing: Tracing = OFF,
-    ) -> None:
-        self._cluster = cluster
+    def __init__(self, services: Services, *, links: Sequence[Link], state: State) -> None:
+        self._services = services
+        self._cluster = services.cluster
+        self._settings = services.settings
+        self._metrics = services.metrics
         self._links = links
-        self._publisher = publisher
-        self._settings = settings
         self._state = state
-        self._tracing = tracing
-        self._namespaces = namespaces_of(settings, cluster)
-        self._selector = selector_of(settings)
 
     async def run(self) -> None:
         """Follow the Jobs, and lead whenever it can, until cancelled."""
-        idle = self._settings.watch_idle_seconds
-        async with follow(self._cluster, namespaces=self._namespaces, selector=self._selector, idle=idle) as cache:
+        async with follow(
+            self._cluster,
+            namespaces=self._services.namespaces,
+            selector=selector_of(self._settings),
+            idle=self._settings.watch_idle_seconds,
+        ) as cache:
             self._state.cache = cache
             while True:
                 try:
@@ -72,72 +60,36 @@ class Candidate:
 
     async def _lead(self, cache: JobCache) -> None:
         """One term of leadership."""
-        metrics = self._state.metrics
-        sampler = Sampler(
-            cluster=self._cluster, cache=cache, selector=self._selector, settings=self._settings, metrics=metrics
-        )
-        queue = Queue(
-            cluster=self._cluster,
-            cache=cache,
-            settings=self._settings,
-            namespaces=self._namespaces,
-            metrics=metrics,
-        )
-        schedules = Schedules(
-            cluster=self._cluster,
-            cache=cache,
-            publisher=self._publisher,
-            settings=self._settings,
-            metrics=metrics,
-        )
-        controller = Controller(
-            cluster=self._cluster,
-            cache=cache,
-            publisher=self._publisher,
-            sampler=sampler,
-            queue=queue,
-            failover=Failover(settings=self._settings, publisher=self._publisher),
-            schedules=schedules,
-            metrics=metrics,
-            tracing=self._tracing,
-        )
         async with lead(
             self._cluster,
-            namespace=self._namespaces[0],
+            namespace=self._services.namespaces[0],
             name=self._settings.instance,
             identity=f"{socket.gethostname()}_{secrets.token_hex(4)}",
-            published_to=controller.published_to,
-            counts=queue.counts,
             timing=_timing(self._settings),
         ) as leadership:
             # What a former leader wrote up to its last moment must be seen before anything is done.
             await cache.resync()
             logger.info("leading")
             self._state.leading = True
-            metrics.leader_terms.inc()
-            if leadership.former_until is not None:
-                gap = self._cluster.server_time() - leadership.former_until
-                metrics.takeover_seconds.set(max(0.0, gap))
+            self._measure(leadership)
             writes = Writes(cluster=self._cluster, cache=cache, leadership=leadership)
+            term = Term(cache=cache, writes=writes, previous=leadership.previous)
+            controller = Controller(self._services, term)
+            leadership.reports(published_to=controller.published_to, counts=controller.counts)
             async with asyncio.TaskGroup() as group:
-                group.create_task(controller.run(writes, previous=leadership.previous))
+                group.create_task(controller.run())
                 for link in self._links:
-                    group.create_task(self._commands(link, cache, writes))
+                    group.create_task(self._command(link, Control(self._services, term, broker=link.name)))
 
-    async def _commands(self, link: Link, cache: JobCache, writes: Writes) -> None:
+    def _measure(self, leadership: Leadership) -> None:
+        self._metrics.leader_terms.inc()
+        if leadership.former_until is not None:
+            gap = self._cluster.server_time() - leadership.former_until
+            self._metrics.takeover_seconds.set(max(0.0, gap))
+
+    async def _command(self, link: Link, control: Control) -> None:
         """Carry out the control events of one broker, whenever it is there."""
         await link.declared.wait()
-        control = Control(
-            cluster=self._cluster,
-            cache=cache,
-            writes=writes,
-            publisher=self._publisher,
-            metrics=self._state.metrics,
-            settings=self._settings,
-            namespaces=self._namespaces,
-            broker=link.name,
-            tracing=self._tracing,
-        )
         while True:
             try:
                 async with self._state.brokers[link.name].subscribe(

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from adapters.base import Broker, BrokerUnavailable, Kind, Subscription, TopologyDrift
+from handler.effects.repeating import until_answered
 from handler.intake.intake import Intake
 from handler.intake.pressure import Pressure
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from handler.telemetry.state import State
-from k8s.api.clock import backoff
 from k8s.background import beside
 
 logger = logging.getLogger(__name__)
@@ -81,16 +81,12 @@ class Link:
             await stop.wait()
             limit.reschedule(asyncio.get_running_loop().time())
 
-        attempt = 0
+        def complain(error: Exception) -> None:
+            logger.warning("no connection to %s, trying again: %s", self.name, error)
+
         try:
             async with asyncio.timeout(None) as limit, beside(give_up()):
-                while True:
-                    try:
-                        return await stack.enter_async_context(self._connect())
-                    except BrokerUnavailable as error:
-                        attempt += 1
-                        logger.warning("no connection to %s, trying again: %s", self.name, error)
-                        await asyncio.sleep(backoff(attempt))
+                return await until_answered(lambda: stack.enter_async_context(self._connect()), complain=complain)
         except TimeoutError:
             return None
 

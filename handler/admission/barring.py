@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from events.names import Phase
-from handler.admission.data import Entry, Fail, Hold, Key, Reason, Snapshot
+from handler.admission.data import Entry, Fail, Key, Reason, Snapshot, Waiting
 
 _ENDED: Mapping[str, str] = {Phase.FAILED: "failed", Phase.CANCELLED: "was cancelled"}
 _Request = tuple[str | None, str]
@@ -14,7 +14,7 @@ _Graph = Sequence[Sequence[int]]
 """For each node those that it leads to."""
 
 
-def barred(entry: Entry, loops: Mapping[Key, str], now: float) -> Hold | Fail | None:
+def barred(entry: Entry, loops: Mapping[Key, str], now: float) -> Waiting | Fail | None:
     """Why its dependencies keep it from running, now or ever. `loops` is what `find_loops` answers."""
     if not entry.run_on_failure:
         for one in entry.dependencies:
@@ -26,7 +26,7 @@ def barred(entry: Entry, loops: Mapping[Key, str], now: float) -> Hold | Fail | 
         return _fail(entry, looping, "DEPENDENCY_CYCLE", what)
     if not _unresolved(entry):
         return None
-    return Hold(key=entry.key, reason=Reason.DEPENDENCIES) if now < entry.dependencies_until else _out_of_time(entry)
+    return Waiting(key=entry.key, reason=Reason.DEPENDENCIES) if now < entry.dependencies_until else _out_of_time(entry)
 
 
 def _out_of_time(entry: Entry) -> Fail:

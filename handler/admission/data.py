@@ -26,7 +26,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Limits:
     """How many Jobs, or GPUs, may be active at a time; None: no limit, 0: none is ever admitted.
 
     `per_key` is a concurrency key's limit beside those of the Jobs themselves. `ageing`: seconds of waiting that count
@@ -97,8 +97,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key: Key
 
 
-class Hold(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """It stays. `position`: from 1 among those that wait for room, in the order of admission; else 0."""
+class Waiting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """It waits on. `position`: from 1 among those that wait for room, in the order of admission; else 0."""
 
     key: Key
     reason: Reason
@@ -121,7 +121,7 @@ class Fail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Decisions:
     """One for each waiting Job.
 
-    `released` is in the order of admission; `held` are those that wait for room by position, then the others by key;
+    `released` is in the order of admission; `waiting` are those that wait for room by position, then the others by key;
     `failed` is by key.
 
     `look_again`: the earliest time (epoch seconds) at which a `not_before` or a `dependencies_until` passes; None when
@@ -129,6 +129,6 @@ class Decisions:
     """
 
     released: list[Release]
-    held: list[Hold]
+    waiting: list[Waiting]
     failed: list[Fail]
     look_again: float | None

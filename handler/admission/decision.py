@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from operator import attrgetter
 
 from handler.admission.barring import barred, find_loops
-from handler.admission.data import Decisions, Dependency, Entry, Fail, Hold, Key, Policy, Reason, Release, Snapshot
+from handler.admission.data import Decisions, Dependency, Entry, Fail, Key, Limits, Reason, Release, Snapshot, Waiting
 from handler.admission.order import OVERDUE, by_level, shared
 from handler.admission.room import Room, never_fits
 
@@ -18,24 +18,24 @@ __all__ = [
     "Dependency",
     "Entry",
     "Fail",
-    "Hold",
-    "Policy",
+    "Limits",
     "Reason",
     "Release",
     "Snapshot",
+    "Waiting",
     "admit",
 ]
 
 
-def admit(snapshot: Snapshot, policy: Policy, now: float) -> Decisions:
+def admit(snapshot: Snapshot, limits: Limits, now: float) -> Decisions:
     """Decide about every waiting Job at `now` (epoch seconds). The same whatever the order of the snapshot."""
     loops = find_loops(snapshot)
     ready: list[Entry] = []
-    early: list[Hold] = []
+    early: list[Waiting] = []
     failed: list[Fail] = []
     times: list[float] = []
     for entry in snapshot.waiting:
-        verdict = _barred(entry, policy, loops, now)
+        verdict = _barred(entry, limits, loops, now)
         if verdict is None:
             ready.append(entry)
         elif isinstance(verdict, Fail):
@@ -43,22 +43,22 @@ def admit(snapshot: Snapshot, policy: Policy, now: float) -> Decisions:
         else:
             early.append(verdict)
             times.append(_until(entry, now))
-    released, held = _let_in(ready, policy, Room(policy, snapshot.active), now)
+    released, waiting = _let_in(ready, limits, Room(limits, snapshot.active), now)
     return Decisions(
         released=released,
-        held=held + sorted(early, key=attrgetter("key")),
+        waiting=waiting + sorted(early, key=attrgetter("key")),
         failed=sorted(failed, key=attrgetter("key")),
         look_again=min((time for time in times if time < math.inf), default=None),
     )
 
 
-def _barred(entry: Entry, policy: Policy, loops: Mapping[Key, str], now: float) -> Hold | Fail | None:
+def _barred(entry: Entry, limits: Limits, loops: Mapping[Key, str], now: float) -> Waiting | Fail | None:
     """What keeps it from even asking for room: a limit that can never be kept, its time, its dependencies."""
-    message = never_fits(entry, policy)
+    message = never_fits(entry, limits)
     if message is not None:
         return Fail(key=entry.key, code="NEVER_ADMISSIBLE", message=message)
     if entry.not_before is not None and entry.not_before > now:
-        return Hold(key=entry.key, reason=entry.not_before_reason)
+        return Waiting(key=entry.key, reason=entry.not_before_reason)
     return barred(entry, loops, now) if entry.dependencies else None
 
 
@@ -69,15 +69,15 @@ def _until(entry: Entry, now: float) -> float:
     return entry.dependencies_until
 
 
-def _let_in(ready: list[Entry], policy: Policy, room: Room, now: float) -> tuple[list[Release], list[Hold]]:
+def _let_in(ready: list[Entry], limits: Limits, room: Room, now: float) -> tuple[list[Release], list[Waiting]]:
     released: list[Release] = []
-    held: list[Hold] = []
-    for level, entries in by_level(ready, ageing=policy.ageing, now=now):
+    waiting: list[Waiting] = []
+    for level, entries in by_level(ready, ageing=limits.ageing, now=now):
         overdue = level >= OVERDUE
         for entry in shared(entries, room.services):
             reason = room.ask(entry, overdue)
             if reason is None:
                 released.append(Release(key=entry.key))
             else:
-                held.append(Hold(key=entry.key, reason=reason, position=len(held) + 1))
-    return released, held
+                waiting.append(Waiting(key=entry.key, reason=reason, position=len(waiting) + 1))
+    return released, waiting

@@ -4,23 +4,23 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from handler.admission.data import Entry, Policy, Reason
+from handler.admission.data import Entry, Limits, Reason
 
 _LIMIT = Reason.LIMIT
 """The answer to nearly all of a long queue. To look it up in its class takes longer than all else about it."""
 
 
-def never_fits(entry: Entry, policy: Policy) -> str | None:
+def never_fits(entry: Entry, limits: Limits) -> str | None:
     """Why it could not run even if nothing else did, in words for people; None if it could."""
-    if policy.gpus is not None and entry.gpus > policy.gpus:
-        return f"it asks for more GPUs than JOBRELAY_MAX_ACTIVE_GPUS allows: at most {policy.gpus}"
-    if policy.total == 0:
+    if limits.gpus is not None and entry.gpus > limits.gpus:
+        return f"it asks for more GPUs than JOBRELAY_MAX_ACTIVE_GPUS allows: at most {limits.gpus}"
+    if limits.total == 0:
         return _allows_none("JOBRELAY_MAX_ACTIVE")
-    if policy.per_namespace == 0:
+    if limits.per_namespace == 0:
         return _allows_none("JOBRELAY_MAX_ACTIVE_PER_NAMESPACE")
-    if policy.per_service == 0 and entry.service:
+    if limits.per_service == 0 and entry.service:
         return _allows_none("JOBRELAY_MAX_ACTIVE_PER_SERVICE")
-    if policy.per_key == 0 and entry.concurrency is not None:
+    if limits.per_key == 0 and entry.concurrency is not None:
         return _allows_none("JOBRELAY_MAX_ACTIVE_PER_KEY")
     if entry.limit is not None and entry.limit < 1 and entry.concurrency is not None:
         return _allows_none("concurrency.limit")
@@ -34,12 +34,12 @@ def _allows_none(limit: str) -> str:
 class Room:
     """Asked about one waiting Job after the other, in the order of admission, each of which `never_fits` lets pass."""
 
-    def __init__(self, policy: Policy, active: Iterable[Entry]) -> None:
-        self._most = _or_endless(policy.total)
-        self._most_in_service = _or_endless(policy.per_service)
-        self._most_in_namespace = _or_endless(policy.per_namespace)
-        self._most_on_key = _or_endless(policy.per_key)
-        self._most_gpus = _or_endless(policy.gpus)
+    def __init__(self, limits: Limits, active: Iterable[Entry]) -> None:
+        self._most = _or_endless(limits.total)
+        self._most_in_service = _or_endless(limits.per_service)
+        self._most_in_namespace = _or_endless(limits.per_namespace)
+        self._most_on_key = _or_endless(limits.per_key)
+        self._most_gpus = _or_endless(limits.gpus)
         self._active = 0
         self._gpus = 0
         self._services: defaultdict[str, int] = defaultdict(int)

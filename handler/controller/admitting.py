@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from operator import attrgetter
@@ -16,19 +16,17 @@ from events.jobs.observed import Job, Verdict
 from events.lifecycle.outcome import outcome
 from events.lifecycle.transitions import Transition
 from events.names import Phase
-from handler.admission.data import Decisions, Entry, Fail, Hold, Policy, Reason, Snapshot
+from handler.admission.data import Decisions, Entry, Fail, Limits, Reason, Snapshot, Waiting
 from handler.admission.decision import admit
 from handler.admission.places import Standing, entry_of, standing
 from handler.controller.dependencies import Dependencies
-from handler.effects.writes import Writes
+from handler.controller.term import Term
+from handler.effects.repeating import until_answered
+from handler.effects.services import Services
 from handler.settings.admission import AdmissionSettings
-from handler.settings.settings import Settings
 from handler.telemetry.logcontext import about, about_job
-from handler.telemetry.metrics import Metrics
-from k8s.api.clock import backoff
-from k8s.api.cluster import Cluster
 from k8s.base import Conflict, Malformed, NotFound, Refused, Unavailable
-from k8s.informer.informer import JobCache, Key
+from k8s.informer.informer import Key
 
 logger = logging.getLogger(__name__)
 
@@ -38,32 +36,23 @@ DECIDING = 0.25
 """The share of its time that a leader decides in. About 10,000 Jobs that takes 20 ms, for which all else waits."""
 _KEY, _REASON = attrgetter("key"), attrgetter("reason")
 FOR_ROOM = frozenset({Reason.LIMIT, Reason.EXCLUSIVE, Reason.PRIORITY})
-"""Why a Job is held that could run at once if nobody else did."""
+"""Why a Job waits that could run at once if no other Job did."""
 
 
-class Queue:
+class Admitting:
     """Who waits and who runs in one term of leadership, kept by changes; each decision is about all of them."""
 
-    def __init__(
-        self,
-        *,
-        cluster: Cluster,
-        cache: JobCache,
-        settings: Settings,
-        namespaces: Sequence[str],
-        metrics: Metrics,
-    ) -> None:
-        self._cluster = cluster
-        self._cache = cache
-        self._policy = policy_of(settings)
-        self._metrics = metrics
-        self._dependencies = Dependencies(
-            cluster=cluster, cache=cache, namespaces=namespaces, instance=settings.instance
-        )
+    def __init__(self, services: Services, term: Term) -> None:
+        self._cluster = services.cluster
+        self._metrics = services.metrics
+        self._limits = limits_of(services.settings)
+        self._cache = term.cache
+        self._writes = term.writes
+        self._dependencies = Dependencies(services, term)
         self._standing: dict[Key, Standing] = {}
         self._waiting: dict[Key, Entry] = {}
         self._active: dict[Key, Entry] = {}
-        self._holds: dict[Key, Hold] = {}
+        self._reasons: dict[Key, Waiting] = {}
         self._refused: dict[Key, str] = {}
         self._dirty: set[Key] = set()
         self._news = asyncio.Event()
@@ -76,41 +65,40 @@ class Queue:
         self._dirty |= set(keys)
         self._news.set()
 
-    def held(self, job: Job) -> list[Transition]:
-        """That the last decision held it, and why: once per reason, by its id."""
-        hold = self._holds.get((job.namespace, job.name))
-        if hold is None or job.queued is None:
+    def waits(self, job: Job) -> list[Transition]:
+        """That the last decision left it waiting, and why: once per reason, by its id."""
+        waits = self._reasons.get((job.namespace, job.name))
+        if waits is None or job.queued is None:
             return []
-        detail = {"attempt": job.attempt, "reason": str(hold.reason)} | (
-            {"position": hold.position} if hold.position else {}
-        )
-        return [Transition(phase=Phase.QUEUED, suffix=str(hold.reason), time=job.created, detail=detail)]
+        position = {"position": waits.position} if waits.position else {}
+        detail = {"attempt": job.attempt, "reason": str(waits.reason), **position}
+        return [Transition(phase=Phase.QUEUED, suffix=str(waits.reason), time=job.created, detail=detail)]
 
     def counts(self) -> str | None:
         """For the Lease: JSON `{queued, waiting, active}`; None before everything was looked at once."""
         return orjson.dumps(self._counted()).decode() if self._decided else None
 
-    async def settle(self, job: Job, writes: Writes) -> None:
+    async def settle(self, job: Job) -> None:
         """Its terminal event is out: tell those that wait for this request before its finalizer goes."""
         end = outcome(job)
         if end is not None:
-            self.changed(await self._dependencies.settle(job, str(end.phase), writes))
+            self.changed(await self._dependencies.settle(job, str(end.phase)))
 
-    async def run(self, writes: Writes, tell: Callable[[Iterable[Key]], None]) -> None:
+    async def run(self, tell: Callable[[Iterable[Key]], None]) -> None:
         """Decide whenever something changed that a decision depends on, until cancelled.
 
-        `tell` gets the keys of Jobs held for another reason. Raises `LeadershipLost` (in a group).
+        `tell` gets the keys of Jobs that wait for another reason than before. Raises `LeadershipLost` (in a group).
         """
         self.changed(self._cache.keys())
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._dependencies.run(writes, self.changed))
+            group.create_task(self._dependencies.run(self.changed))
             while True:
                 self._refresh()
                 if self._stale or self._is_due():
-                    await asyncio.sleep(await self._round(writes, tell))
+                    await asyncio.sleep(await self._round(tell))
                 await self._next()
 
-    async def _round(self, writes: Writes, tell: Callable[[Iterable[Key]], None]) -> float:
+    async def _round(self, tell: Callable[[Iterable[Key]], None]) -> float:
         """Decide, and do it. Answers for how many seconds not to decide again, so that there is time for all else."""
         begun = time.monotonic()
         with self._metrics.admission_seconds.time():
@@ -119,7 +107,7 @@ class Queue:
         decided = time.monotonic()
         self._due_at = decisions.look_again
         # What could not be done is decided about again, changed or not.
-        self._stale = await self._act(decisions, writes)
+        self._stale = await self._act(decisions)
         return max(0.0, begun + (decided - begun) / DECIDING - time.monotonic())
 
     def _refresh(self) -> None:
@@ -159,26 +147,26 @@ class Queue:
 
     def _decide(self) -> Decisions:
         snapshot = Snapshot(active=list(self._active.values()), waiting=list(self._waiting.values()))
-        return admit(snapshot, self._policy, self._cluster.server_time())
+        return admit(snapshot, self._limits, self._cluster.server_time())
 
     def _note(self, decisions: Decisions) -> list[Key]:
-        """Keep who is held and why. Answers for whom that is another reason than before."""
-        before, held = self._holds, decisions.held
-        self._holds = dict(zip(map(_KEY, held), held, strict=True))
+        """Keep who waits and why. Answers for whom that is another reason than before."""
+        before, waiting = self._reasons, decisions.waiting
+        self._reasons = dict(zip(map(_KEY, waiting), waiting, strict=True))
         self._decided = True
-        reasons = Counter(map(_REASON, held))
+        reasons = Counter(map(_REASON, waiting))
         for reason in Reason:
             self._metrics.queued.labels(str(reason)).set(reasons[reason])
         return [
             key
-            for key, hold in self._holds.items()
-            if (former := before.get(key)) is None or former.reason is not hold.reason
+            for key, waits in self._reasons.items()
+            if (former := before.get(key)) is None or former.reason is not waits.reason
         ]
 
     def _counted(self) -> dict[str, int]:
         # Those not decided about yet are taken to wait for room: handlers rely on it that nobody is left out.
-        holds = (self._holds.get(key) for key in self._waiting)
-        otherwise = sum(hold is not None and hold.reason not in FOR_ROOM for hold in holds)
+        decided = (self._reasons.get(key) for key in self._waiting)
+        otherwise = sum(waits is not None and waits.reason not in FOR_ROOM for waits in decided)
         standing = Counter(self._standing.values())
         return {
             "queued": standing[Standing.WAITING] - otherwise + standing[Standing.COMING],
@@ -186,18 +174,18 @@ class Queue:
             "active": standing[Standing.ACTIVE],
         }
 
-    async def _act(self, decisions: Decisions, writes: Writes) -> bool:
+    async def _act(self, decisions: Decisions) -> bool:
         """Carry it out, so many at a time; on return all of it is known to be so, or known not to be."""
         free = asyncio.Semaphore(WRITES_AT_ONCE)
-        deeds: list[tuple[Key, Deed]] = [(one.key, partial(self._admit, writes=writes)) for one in decisions.released]
-        deeds += [(one.key, partial(self._give_up, why=one, writes=writes)) for one in decisions.failed]
+        deeds: list[tuple[Key, Deed]] = [(release.key, self._admit) for release in decisions.released]
+        deeds += [(fail.key, partial(self._give_up, why=fail)) for fail in decisions.failed]
         async with asyncio.TaskGroup() as group:
             for key, deed in deeds:
                 await free.acquire()
-                group.create_task(self._carry_out(key, deed, writes)).add_done_callback(lambda _: free.release())
+                group.create_task(self._carry_out(key, deed)).add_done_callback(lambda _: free.release())
         return bool(deeds)
 
-    async def _carry_out(self, key: Key, deed: Deed, writes: Writes) -> None:
+    async def _carry_out(self, key: Key, deed: Deed) -> None:
         """Unless a command, say, was faster than the many writes of one decision."""
         about(namespace=key[0], job=key[1])
         job, place = self._find(key)
@@ -207,42 +195,36 @@ class Queue:
         try:
             await deed(job)
         except (Conflict, NotFound):
-            await self._look_again(key, writes)
+            await self._read_again(key)
         except Unavailable as error:
-            # It may have been done all the same: one that was let go takes room until that is known.
+            # It may have been done all the same: a Job that was let go takes room until that is known.
             logger.warning("what admission decided came to no answer: %s", error)
-            await self._look_again(key, writes)
+            await self._read_again(key)
         except (Refused, Malformed) as error:
             self._refuse(job, error)
         self._dirty.add(key)
 
-    async def _admit(self, job: Job, *, writes: Writes) -> None:
-        await writes.admit(job)
+    async def _admit(self, job: Job) -> None:
+        await self._writes.admit(job)
         self._metrics.admitted.inc()
         logger.info("admitted")
 
-    async def _give_up(self, job: Job, *, why: Fail, writes: Writes) -> None:
+    async def _give_up(self, job: Job, *, why: Fail) -> None:
         at = self._cluster.server_time()
-        await writes.give_verdict(job, Verdict(phase=Phase.FAILED, error_code=why.code, message=why.message, at=at))
+        verdict = Verdict(phase=Phase.FAILED, error_code=why.code, message=why.message, at=at)
+        await self._writes.give_verdict(job, verdict)
         self._metrics.verdicts.labels(why.code).inc()
         logger.info("verdict: %s", why.message, extra={"code": why.code})
 
     def _refuse(self, job: Job, error: Exception) -> None:
-        """Not again until somebody changes it: one that an admission webhook refuses must not hold up the others."""
+        """Not again until somebody changes it: a Job that an admission webhook refuses must not hold up others."""
         logger.error("the API server refuses what admission decided: %s", error)
         self._refused[job.namespace, job.name] = job.version
 
-    async def _look_again(self, key: Key, writes: Writes) -> None:
-        """Read it until the API server says what it is now: no decision may be made without knowing that."""
-        attempt = 0
-        while True:
-            try:
-                return await writes.reread(key)
-            except NotFound:
-                return None
-            except Unavailable as error:
-                attempt += 1
-                await asyncio.sleep(backoff(attempt, retry_after=error.retry_after))
+    async def _read_again(self, key: Key) -> None:
+        """Until the API server says what it is now: no decision may be made without knowing that."""
+        with suppress(NotFound):
+            await until_answered(lambda: self._writes.reread(key))
 
     def _is_due(self) -> bool:
         return self._due_at is not None and self._due_at <= self._cluster.server_time()
@@ -257,9 +239,9 @@ class Queue:
                 await self._news.wait()
 
 
-def policy_of(settings: AdmissionSettings) -> Policy:
+def limits_of(settings: AdmissionSettings) -> Limits:
     """The limits of the installation."""
-    return Policy(
+    return Limits(
         total=settings.max_active,
         per_service=settings.max_active_per_service,
         per_namespace=settings.max_active_per_namespace,

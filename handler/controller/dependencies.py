@@ -13,27 +13,28 @@ from events.jobs.queueing import read_outcomes, read_queueing
 from events.lifecycle.outcome import outcome
 from events.names import Label
 from handler.admission.data import Dependency
-from handler.effects.writes import Writes
-from k8s.api.clock import backoff
-from k8s.api.cluster import Cluster
-from k8s.base import Conflict, Malformed, NotFound, Unavailable
-from k8s.informer.informer import JobCache, Key
+from handler.controller.term import Term
+from handler.effects.repeating import until_answered
+from handler.effects.services import Services
+from k8s.base import Malformed, NotFound
+from k8s.informer.informer import Key
 from k8s.reading.job import job_of
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS = 0.2
+CONFLICT_SECONDS = 0.2
 """After somebody else changed a dependent just now."""
 
 
 class Dependencies:
     """The requests that waiting Jobs of one leader depend on. Each is looked up once; what ends later is told us."""
 
-    def __init__(self, *, cluster: Cluster, cache: JobCache, namespaces: Sequence[str], instance: str) -> None:
-        self._cluster = cluster
-        self._cache = cache
-        self._namespaces = namespaces
-        self._instance = instance
+    def __init__(self, services: Services, term: Term) -> None:
+        self._cluster = services.cluster
+        self._namespaces = services.namespaces
+        self._instance = services.settings.instance
+        self._cache = term.cache
+        self._writes = term.writes
         self._dependents: defaultdict[str, set[Key]] = defaultdict(set)
         self._wanted: dict[Key, tuple[str, ...]] = {}
         self._found: dict[Key, dict[str, Dependency]] = {}
@@ -71,7 +72,7 @@ class Dependencies:
         self._found.pop(key, None)
         self._asked.pop(key, None)
 
-    async def run(self, writes: Writes, tell: Callable[[Iterable[Key]], None]) -> None:
+    async def run(self, tell: Callable[[Iterable[Key]], None]) -> None:
         """Look up what `known` asked for, until cancelled. `tell` gets the key of each Job with news."""
         while True:
             await self._news.wait()
@@ -79,16 +80,16 @@ class Dependencies:
             while self._asked:
                 key = next(iter(self._asked))
                 del self._asked[key]
-                await self._look_up(key, writes)
+                await self._look_up(key)
                 tell([key])
 
-    async def settle(self, job: Job, ended: str, writes: Writes) -> list[Key]:
+    async def settle(self, job: Job, ended: str) -> list[Key]:
         """Before its finalizer goes: write on all that wait for this request that it ended so. Answers who they are."""
         told = []
         for key in sorted(self._dependents.get(job.request_id, ())):
             dependent = self._cache.get(key)
             if dependent is not None and self._means(dependent, job):
-                await self._write(key, {job.request_id: ended}, writes)
+                await self._write(key, {job.request_id: ended})
                 told.append(key)
         return told
 
@@ -99,7 +100,7 @@ class Dependencies:
         same = (one for one in self._cache.jobs() if one.request_id == job.request_id)
         return not any(one.source == dependent.source for one in same)
 
-    async def _look_up(self, key: Key, writes: Writes) -> None:
+    async def _look_up(self, key: Key) -> None:
         ended: dict[str, str] = {}
         found: dict[str, Dependency] = {}
         dependent = self._cache.get(key)
@@ -119,41 +120,36 @@ class Dependencies:
         if key in self._wanted:
             self._found.setdefault(key, {}).update(found)
         if ended:
-            await self._write(key, ended, writes)
+            await self._write(key, ended)
 
     async def _jobs_of(self, request_id: str) -> list[Job]:
-        selector = f"{Label.INSTANCE}={self._instance},{Label.REQUEST}={request_label(request_id)}"
-        attempt = 0
-        while True:
-            jobs: list[Job] = []
-            try:
-                for namespace in self._namespaces:
-                    for manifest in await self._cluster.list_jobs(namespace, selector):
-                        with suppress(Malformed):
-                            jobs.append(job_of(manifest))
-            except Unavailable as error:
-                attempt += 1
-                logger.warning("cannot look up a dependency, trying again: %s", error)
-                await asyncio.sleep(backoff(attempt, retry_after=error.retry_after))
-            else:
-                return jobs
+        return await until_answered(lambda: self._list(request_id), complain=_complain)
 
-    async def _write(self, key: Key, ended: dict[str, str], writes: Writes) -> None:
+    async def _list(self, request_id: str) -> list[Job]:
+        selector = f"{Label.INSTANCE}={self._instance},{Label.REQUEST}={request_label(request_id)}"
+        jobs: list[Job] = []
+        for namespace in self._namespaces:
+            for manifest in await self._cluster.list_jobs(namespace, selector):
+                with suppress(Malformed):
+                    jobs.append(job_of(manifest))
+        return jobs
+
+    async def _write(self, key: Key, ended: dict[str, str]) -> None:
         """Until it stands there, or the Job is gone or no longer waits."""
-        attempt = 0
-        while (job := self._cache.get(key)) is not None and job.held:
-            written = read_outcomes(job.dependencies)
-            if ended.items() <= written.items():
-                return
-            try:
-                await writes.note_outcomes(job, {**ended, **written})
-            except NotFound:
-                return
-            except Conflict:
-                await asyncio.sleep(RETRY_SECONDS)
-            except Unavailable as error:
-                attempt += 1
-                await asyncio.sleep(backoff(attempt, retry_after=error.retry_after))
+        with suppress(NotFound):
+            await until_answered(lambda: self._write_once(key, ended), conflict_seconds=CONFLICT_SECONDS)
+
+    async def _write_once(self, key: Key, ended: dict[str, str]) -> None:
+        job = self._cache.get(key)
+        if job is None or not job.held:
+            return
+        written = read_outcomes(job.dependencies)
+        if not ended.items() <= written.items():
+            await self._writes.note_outcomes(job, {**ended, **written})
+
+
+def _complain(error: Exception) -> None:
+    logger.warning("cannot look up a dependency, trying again: %s", error)
 
 
 def _meant(jobs: Sequence[Job], source: str) -> Job | None:

@@ -16,11 +16,10 @@ from events.lifecycle.events import lifecycle_event, rejected_event, transitions
 from events.lifecycle.outcome import failover_id
 from events.names import Annotation, Phase
 from events.request.request import JobRequest, Request
+from handler.controller.term import Term
 from handler.effects.launcher import Newer, Taken, launch
-from handler.effects.publisher import Publisher
-from handler.effects.writes import Writes
+from handler.effects.services import Services
 from handler.settings.connections import options_of
-from handler.settings.settings import Settings
 from k8s.base import Refused
 from k8s.manifests.job import render
 
@@ -30,11 +29,12 @@ logger = logging.getLogger(__name__)
 class Failover:
     """Makes the requests that take over. Made twice they are the same: their identity is that of the failed Job."""
 
-    def __init__(self, *, settings: Settings, publisher: Publisher) -> None:
-        self._settings = settings
-        self._publisher = publisher
+    def __init__(self, services: Services, term: Term) -> None:
+        self._settings = services.settings
+        self._publisher = services.publisher
+        self._writes = term.writes
 
-    async def make(self, job: Job, pods: Sequence[Pod], writes: Writes) -> None:
+    async def make(self, job: Job, pods: Sequence[Pod]) -> None:
         """After its terminal event, before its finalizer goes. Raises as `launch` does, `LeadershipLost` too."""
         if not job.failover:
             return
@@ -42,11 +42,11 @@ class Failover:
         if end.phase is not Phase.FAILED:
             return
         failed = lifecycle_event(job, end)
-        asked = await self._asked(job, writes)
+        asked = await self._asked(job)
         try:
             request = Request(Identity(failed.get_source(), failover_id(job)), _request(job, asked), failed)
             options = options_of(self._settings, namespace=job.namespace, broker=job.broker or "")
-            await launch(writes.maker, render(request, options=options, reply_to=job.reply_to))
+            await launch(self._writes.maker, render(request, options=options, reply_to=job.reply_to))
             logger.info("failover", extra={"request": request.id})
         except Taken as error:
             if error.code != "ID_REUSED":
@@ -57,8 +57,8 @@ class Failover:
         except (Refused, ValidationError) as error:
             await self._reject(job, failed, "INVALID_REQUEST", str(error))
 
-    async def _asked(self, job: Job, writes: Writes) -> Any:
-        manifest = await writes.maker.read_job(job.namespace, job.name)
+    async def _asked(self, job: Job) -> Any:
+        manifest = await self._writes.maker.read_job(job.namespace, job.name)
         return orjson.loads(manifest["metadata"]["annotations"][Annotation.FAILOVER])
 
     async def _reject(self, job: Job, failed: CloudEvent, code: str, message: str) -> None:

@@ -8,32 +8,26 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import partial
 
-from adapters.base import BrokerUnavailable, Kind, Topic
-from events.identity import lifecycle_key
+from adapters.base import BrokerUnavailable
 from events.jobs.observed import Job, Schedule
 from events.jobs.queueing import read_queueing
-from events.lifecycle.events import Transition, schedule_event
+from events.lifecycle.events import schedule_event
 from events.lifecycle.outcome import outcome
 from events.lifecycle.schedules import Runs, is_exhausted, read_runs, run_id, run_time, scheduled, unscheduled
+from events.lifecycle.transitions import Transition
 from events.names import Phase
-from handler.controller.workqueue import Key, Looks, NotOurs, WorkQueue
-from handler.effects.publisher import Publisher
-from handler.effects.writes import Writes
-from handler.settings.settings import Settings
+from handler.controller.published import Published
+from handler.controller.term import Term
+from handler.controller.workqueue import Key, NewerFormat, Workers, WorkQueue
+from handler.effects.services import Services
 from handler.telemetry.logcontext import about, also
-from handler.telemetry.metrics import Metrics
-from k8s.api.cluster import Cluster
 from k8s.base import NotFound, Refused
-from k8s.informer.informer import JobCache
 
 logger = logging.getLogger(__name__)
 
 WORKERS = 16
 """Schedules that are looked at concurrently."""
-REPEAT_SECONDS = 10.0
-"""As of the controller."""
 NOBODYS = ""
 """In place of a CronJob's name: Jobs that were made for one that let go of them when it went."""
 
@@ -41,18 +35,16 @@ NOBODYS = ""
 class Schedules:
     """The schedules of one term of leadership. A key is a CronJob's namespace and name."""
 
-    def __init__(
-        self, *, cluster: Cluster, cache: JobCache, publisher: Publisher, settings: Settings, metrics: Metrics
-    ) -> None:
-        self._cluster = cluster
-        self._cache = cache
-        self._publisher = publisher
-        self._settings = settings
-        self._metrics = metrics
+    def __init__(self, services: Services, term: Term) -> None:
+        self._cluster = services.cluster
+        self._settings = services.settings
+        self._metrics = services.metrics
+        self._cache = term.cache
+        self._writes = term.writes
+        self._previous = term.previous
+        self._published = Published(services, term)
         self._queue = WorkQueue()
         self._running = False
-        self._repeat_from = 0.0
-        self._published: dict[Key, tuple[str, frozenset[Phase]]] = {}
         self._owner: dict[Key, Key] = {}
         self._runs: defaultdict[Key, set[Key]] = defaultdict(set)
 
@@ -74,7 +66,7 @@ class Schedules:
                 self._runs[owner].add(key)
                 self._look_at(owner)
 
-    async def settle(self, job: Job, writes: Writes) -> None:
+    async def settle(self, job: Job) -> None:
         """Its terminal event is out: if it is a run, note how it ended on its schedule before its finalizer goes."""
         end = outcome(job)
         schedule = self._cache.schedules.get((job.namespace, job.schedule or NOBODYS))
@@ -86,26 +78,25 @@ class Schedules:
         if noted == runs:
             return
         try:
-            await writes.note_runs(schedule, noted)
+            await self._writes.note_runs(schedule, noted)
         except NotFound:
             pass  # It went, and nobody will ask.
         except Refused as error:
             # The run's end is told: that must not wait for a CronJob that cannot be changed any more.
             logger.warning("the outcome of a run is not noted on its CronJob: %s", error)
 
-    async def run(self, writes: Writes, *, previous: float | None) -> None:
-        """Act until cancelled. `previous`: the former leader's `published-to`. Raises `LeadershipLost` (in a group)."""
-        self._repeat_from = (previous or 0.0) - REPEAT_SECONDS
-        self._queue.add((_key(schedule) for schedule in self._cache.schedules.all()), since=previous or 0.0)
+    async def run(self) -> None:
+        """Act until cancelled. Raises `LeadershipLost` (in a group)."""
+        self._queue.add((_key(schedule) for schedule in self._cache.schedules.all()), since=self._previous or 0.0)
         self.changed((job.namespace, job.name) for job in (*self._cache.jobs(), *self._cache.new_runs()))
         self._running = True
         async with asyncio.TaskGroup() as group:
             group.create_task(self._feed())
-            await Looks(self._queue, metrics=self._metrics, at_once=WORKERS).run(partial(self._look, writes=writes))
+            await Workers(self._queue, metrics=self._metrics, at_once=WORKERS).run(self._look)
 
     async def _feed(self) -> None:
         while True:
-            # Taken before the wait: what is reported after it happened after it.
+            # Read before waiting: every change returned below happened later.
             fresh = self._cache.fresh()
             self._queue.add(await self._cache.schedules.changed(), since=fresh)
 
@@ -113,42 +104,42 @@ class Schedules:
         # What its runs do is told of them, not of it: what the leader vouches for stays.
         self._queue.add([key], since=float("inf"))
 
-    async def _look(self, key: Key, writes: Writes) -> None:
+    async def _look(self, key: Key) -> None:
         about(namespace=key[0], cron_job=key[1])
         if key[1] == NOBODYS:
-            await self._drop_strays(key, writes)
+            await self._drop_strays(key)
             return
         schedule = self._cache.schedules.get(key)
         if schedule is None:
-            self._published.pop(key, None)
+            self._published.forget(key)
             self._queue.forget(key)
             return
         also(job_id=schedule.request_id)
         if schedule.newer:
-            raise NotOurs
+            raise NewerFormat
         try:
             await self._publish(schedule, scheduled(schedule))
         except BrokerUnavailable:
             # Runs do not wait for the broker.
-            await self._take_runs(schedule, writes)
+            await self._take_runs(schedule)
             raise
-        schedule = await self._take_runs(schedule, writes)
+        schedule = await self._take_runs(schedule)
         if schedule.deleted is not None or self._is_over(schedule):
             await self._publish(schedule, unscheduled(schedule))
-            await self._end(schedule, writes)
+            await self._end(schedule)
 
-    async def _drop_strays(self, key: Key, writes: Writes) -> None:
+    async def _drop_strays(self, key: Key) -> None:
         """What was made for a schedule that was gone before it became a run."""
         for one in list(self._runs[key]):
             run = self._cache.new_run(one)
             if run is not None:
-                await _delete(run, writes)
+                await self._delete(run)
 
-    async def _take_runs(self, schedule: Schedule, writes: Writes) -> Schedule:
+    async def _take_runs(self, schedule: Schedule) -> Schedule:
         """Make new runs requests, one after the other. The schedule as it is then."""
         if schedule.deleted is None:
             for run in self._new_runs(schedule):
-                schedule = await self._take(schedule, run, writes)
+                schedule = await self._take(schedule, run)
         return schedule
 
     def _new_runs(self, schedule: Schedule) -> list[Job]:
@@ -157,21 +148,21 @@ class Schedules:
         new = [run for run in self._of(schedule) if run.new_run and not run.newer]
         return sorted(new, key=lambda run: (run.uid != counted, run_time(run), run.name))
 
-    async def _take(self, schedule: Schedule, run: Job, writes: Writes) -> Schedule:
+    async def _take(self, schedule: Schedule, run: Job) -> Schedule:
         """Count it, then let it go; one that would be one too many is deleted. Raises `Conflict`."""
         runs = read_runs(schedule.runs)
         if runs.job != run.uid:
             counting = runs.counting(run, lost=self._is_lost(schedule, runs))
             if schedule.max_runs is not None and counting.count > schedule.max_runs:
                 logger.info("a run too many is deleted: %s", run.name)
-                await _delete(run, writes)
+                await self._delete(run)
                 return schedule
             # Before it runs: whoever comes after a crash in between finds it counted.
-            schedule = await writes.note_runs(schedule, counting)
+            schedule = await self._writes.note_runs(schedule, counting)
         governed = self._settings.governs(read_queueing(run.queueing), run.service)
         time = run_time(run)
         with suppress(NotFound):  # Somebody deleted it: then it is no run.
-            await writes.adopt(run, request_id=run_id(schedule.request_id, time), time=time, governed=governed)
+            await self._writes.adopt(run, request_id=run_id(schedule.request_id, time), time=time, governed=governed)
             logger.info("run of %s", time)
         return schedule
 
@@ -194,35 +185,29 @@ class Schedules:
             if run is not None and run.schedule_uid == schedule.uid:
                 yield run
 
-    async def _end(self, schedule: Schedule, writes: Writes) -> None:
+    async def _end(self, schedule: Schedule) -> None:
         """Its end is told: let it go, or delete it as soon as no repeat of its request could make it anew."""
         if schedule.deleted is not None:
-            await writes.release_schedule(schedule)
+            await self._writes.drop_schedule_finalizer(schedule)
             return
         wait = schedule.created + self._settings.dedup_seconds - self._cluster.server_time()
         if wait > 0:
             self._queue.add_later(_key(schedule), wait)
         else:
-            await writes.delete_schedule(schedule)
+            await self._writes.delete_schedule(schedule)
 
     async def _publish(self, schedule: Schedule, transition: Transition) -> None:
         """Once, or once more after a change of leaders."""
-        key, phase = _key(schedule), transition.phase
-        uid, done = self._published.get(key, (schedule.uid, frozenset()))
-        done = done if uid == schedule.uid else frozenset()
-        if phase in done or (phase is Phase.SCHEDULED and transition.time < self._repeat_from):
+        key = _key(schedule)
+        if self._published.has(key, schedule, transition):
             return
-        topic = Topic(Kind.LIFECYCLE, lifecycle_key(schedule.service, schedule.request_id, phase))
-        event = schedule_event(schedule, transition)
-        await self._publisher.publish(topic, event, broker=schedule.broker, reply_to=schedule.reply_to)
-        self._published[key] = (schedule.uid, done | {phase})
-        self._metrics.lifecycle_delay.observe(max(0.0, self._cluster.server_time() - transition.time))
-        logger.info("%s", phase)
+        if transition.phase is Phase.SCHEDULED and self._published.is_before_our_time(transition):
+            return
+        await self._published.publish(key, schedule, transition, schedule_event(schedule, transition))
 
-
-async def _delete(run: Job, writes: Writes) -> None:
-    with suppress(NotFound):
-        await writes.delete_run(run)
+    async def _delete(self, run: Job) -> None:
+        with suppress(NotFound):
+            await self._writes.delete_run(run)
 
 
 def _key(schedule: Schedule) -> Key:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 from events.jobs.observed import Job, Pod
 from events.jobs.usage import PodUsage, Usage, sampled
-from handler.settings.settings import Settings
-from handler.telemetry.metrics import Metrics
-from k8s.api.cluster import Cluster
+from handler.controller.term import Term
+from handler.effects.services import Services
+from handler.settings.connections import selector_of
 from k8s.base import KubernetesError
-from k8s.informer.informer import JobCache, Key
+from k8s.informer.informer import Key
 
 logger = logging.getLogger(__name__)
 
@@ -21,22 +21,14 @@ LOOK_AGAIN_SECONDS = 300.0
 class Sampler:
     """What the Jobs have used in one term of leadership. Held for Jobs with a sample only, and in memory only."""
 
-    def __init__(
-        self,
-        *,
-        cluster: Cluster,
-        cache: JobCache,
-        selector: str,
-        settings: Settings,
-        metrics: Metrics,
-        look_again: float = LOOK_AGAIN_SECONDS,
-    ) -> None:
-        self._cluster = cluster
-        self._cache = cache
-        self._selector = selector
+    def __init__(self, services: Services, term: Term, *, look_again: float = LOOK_AGAIN_SECONDS) -> None:
+        settings = services.settings
+        self._cluster = services.cluster
+        self._metrics = services.metrics
+        self._selector = selector_of(settings)
         self._interval = settings.progress_seconds
         self._most_jobs = settings.progress_jobs
-        self._metrics = metrics
+        self._cache = term.cache
         self._look_again = look_again
         # Namespaces that could not answer, and when (of the loop's clock) to ask again.
         self._ask_at: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Keys that need a look, each looked at by one worker at a time. Knows nothing of what a look does."""
+"""Keys that need a look, and the workers that look: each key by one worker at a time, failed looks repeated."""
 
 import asyncio
 import heapq
@@ -120,11 +120,11 @@ class WorkQueue:
 logger = logging.getLogger(__name__)
 
 
-class NotOurs(Exception):
-    """What was looked at was written by a newer version: it is left alone."""
+class NewerFormat(Exception):
+    """What was looked at was written by a newer version of jobrelay: it is left alone."""
 
 
-class Looks:
+class Workers:
     """`at_once`: a look is a few calls that wait for the broker or the API server."""
 
     def __init__(self, queue: WorkQueue, *, metrics: Metrics, at_once: int) -> None:
@@ -137,7 +137,7 @@ class Looks:
         free = asyncio.Semaphore(self._at_once)
         async with asyncio.TaskGroup() as group:
             while True:
-                # One waits for the queue: with each look waiting there itself, every change would wake all of them.
+                # Only this loop waits; if each worker did, every change would wake them all.
                 await free.acquire()
                 key = await self._queue.get()
                 group.create_task(self._work(key, look)).add_done_callback(lambda _: free.release())
@@ -147,7 +147,7 @@ class Looks:
             await look(key)
         except LeadershipLost:
             raise
-        except NotOurs:
+        except NewerFormat:
             # Counted by a metric. Whoever understands it begins where we stopped vouching for everything.
             self._queue.leave(key)
         except NotFound:

@@ -1,8 +1,6 @@
 """Lifecycle events out: to the requester's topic, to the default one where that is refused, cut where too large."""
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from cloudevents.core.v1.event import CloudEvent
 
@@ -10,9 +8,6 @@ from adapters.base import Broker, BrokerUnavailable, Kind, Topic, TopicRefused
 from events.lifecycle.events import shortened, undelivered
 from handler.telemetry.metrics import Metrics
 from handler.telemetry.tracing import OFF, Tracing
-from k8s.api.clock import backoff
-
-logger = logging.getLogger(__name__)
 
 REPLY_TRIES = 3
 """Tries on a reply topic the broker refuses, before the event goes to the default topic."""
@@ -89,15 +84,3 @@ class Publisher:
             self._metrics.publish_failures.inc()
             raise
         self._metrics.lifecycle_published.labels(event.get_type().rpartition(".")[2]).inc()
-
-
-async def until_taken(call: Callable[[], Awaitable[None]]) -> None:
-    """Repeat `call` until the broker answers it. For work that cannot go on without, such as settling a delivery."""
-    attempt = 0
-    while True:
-        try:
-            return await call()
-        except BrokerUnavailable as error:
-            attempt += 1
-            logger.warning("broker does not answer, trying again: %s", error)
-            await asyncio.sleep(backoff(attempt))

@@ -96,7 +96,7 @@ class Writes:
         """Delete this very Job; its pods go first."""
         await self._call(lambda: self._cluster.delete_job(job.namespace, job.name, uid=job.uid))
 
-    async def release(self, job: Job) -> Job:
+    async def drop_finalizer(self, job: Job) -> Job:
         """Its terminal event is out: take our finalizer off (nobody else's) and let the TTL begin."""
         patch: Manifest = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
         if job.deleted is None and job.ttl is not None:
@@ -132,7 +132,7 @@ class Writes:
         """Its runs go on."""
         await self._call(lambda: self._cluster.delete_cron_job(schedule.namespace, schedule.name, uid=schedule.uid))
 
-    async def release_schedule(self, schedule: Schedule) -> None:
+    async def drop_schedule_finalizer(self, schedule: Schedule) -> None:
         """Its end is told: take our finalizer off."""
         patch: Manifest = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
         await self._call(lambda: self._cluster.patch_cron_job(schedule.namespace, schedule.name, patch))

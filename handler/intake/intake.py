@@ -13,17 +13,13 @@ from events.cloudevent.event import InvalidEvent
 from events.identity import lifecycle_key
 from events.lifecycle.events import rejected_event
 from events.names import Phase
+from handler.effects.deliveries import Rejection, processing, read, surviving
 from handler.effects.launcher import Newer, Outcome
-from handler.effects.publisher import Publisher, until_taken
-from handler.intake.functions import Functions
-from handler.intake.gate import Gate, Leaving
-from handler.intake.pressure import Pressure
-from handler.intake.requests import Refusal, Requests
-from handler.settings.settings import Settings
-from handler.telemetry.logcontext import about, also, also_event
-from handler.telemetry.metrics import Metrics
-from handler.telemetry.tracing import OFF, Tracing
-from k8s.api.cluster import Cluster
+from handler.effects.repeating import until_taken
+from handler.effects.services import Services
+from handler.intake.gate import Leaving
+from handler.intake.requests import Requests
+from handler.telemetry.logcontext import also
 from k8s.base import QuotaExceeded
 
 logger = logging.getLogger(__name__)
@@ -32,8 +28,6 @@ OURS = "dev.jobrelay."
 """Beginning of the types of events that are meant for jobrelay itself."""
 NEWER_DELAY = 30.0
 """Seconds until a request that only a newer version can judge is offered again, to it if it is there by then."""
-BUG_DELAY = 5.0
-"""Seconds until a request that met an error of ours is tried again; it counts as an attempt."""
 
 
 class Intake:
@@ -41,40 +35,24 @@ class Intake:
 
     def __init__(
         self,
+        services: Services,
         *,
         broker: Broker,
-        publisher: Publisher,
-        cluster: Cluster,
-        settings: Settings,
-        metrics: Metrics,
-        gate: Gate,
-        functions: Functions,
-        pressure: Pressure,
-        tracing: Tracing = OFF,
+        requests: Requests,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._broker = broker
+        self._requests = requests
+        self._clock = clock
+        self._publisher = services.publisher
+        self._settings = services.settings
+        self._tracing = services.tracing
+        self._metrics = metrics = services.metrics
         self._in_flight = metrics.messages_in_flight.labels(broker.name)
         self._processed = {
             Outcome.CREATED: metrics.messages_processed.labels(broker.name),
             Outcome.DUPLICATE: metrics.messages_duplicate.labels(broker.name),
         }
-        self._publisher = publisher
-        self._settings = settings
-        self._metrics = metrics
-        self._tracing = tracing
-        self._clock = clock
-        self._requests = Requests(
-            broker=broker.name,
-            cluster=cluster,
-            settings=settings,
-            functions=functions,
-            metrics=metrics,
-            gate=gate,
-            pressure=pressure,
-            tracing=tracing,
-            clock=clock,
-        )
 
     async def run(self, subscription: Subscription) -> None:
         """Until the subscription is closed and every delivery that came out of it is settled."""
@@ -84,60 +62,44 @@ class Intake:
                 group.create_task(self._handle(delivery))
 
     async def _handle(self, delivery: Delivery) -> None:
-        about(message_id=delivery.message_id)
         with self._in_flight.track_inprogress():
-            try:
-                await self._judge(delivery)
-            except Leaving:
-                # It goes back when the subscription ends: as soon as everything else is settled.
-                logger.info("not waiting for the API server any more")
-            except Exception:
-                logger.exception("request failed on our side")
-                await until_taken(lambda: delivery.retry(BUG_DELAY))
+            await surviving(delivery, self._judge, what="request")
 
     async def _judge(self, delivery: Delivery) -> None:
         try:
-            event = self._read(delivery)
-        except Refusal as refusal:
+            event = read(delivery, max_attempts=self._settings.max_attempts)
+        except Rejection as rejection:
             with self._tracing.processing(delivery, None, broker=self._broker.name):
-                await self._refuse(delivery, refusal)
+                await self._reject(delivery, rejection)
             return
-        also_event(event)
-        with self._tracing.processing(delivery, event, broker=self._broker.name):
-            if self._tracing.active:
-                also(trace_id=self._tracing.trace_id())
-            await self._serve(delivery, event)
-
-    def _read(self, delivery: Delivery) -> CloudEvent:
-        """Raises `Refusal`. Too many attempts before all else: a message may be such that reading it ends us."""
-        if delivery.attempt > self._settings.max_attempts:
-            raise Refusal("TOO_MANY_ATTEMPTS", f"delivered {self._settings.max_attempts} times without an outcome")
         try:
-            return delivery.event()
-        except InvalidEvent as error:
-            raise Refusal("INVALID_EVENT", error.reason) from error
+            with processing(delivery, event, broker=self._broker.name, tracing=self._tracing):
+                await self._serve(delivery, event)
+        except Leaving:
+            # It goes back when the subscription ends: as soon as everything else is settled.
+            logger.info("not waiting for the API server any more")
 
     async def _serve(self, delivery: Delivery, event: CloudEvent) -> None:
-        """Launch everything the event asks for, one after the other, then settle the delivery once for all of it."""
-        refused: list[Refusal] = []
+        """Launch everything the event asks for, in turn, then settle the delivery once for all of it."""
+        rejected: list[Rejection] = []
         later: QuotaExceeded | Newer | None = None
         for asked in self._requests.of(event):
-            if isinstance(asked, Refusal):
-                refused.append(asked)
+            if isinstance(asked, Rejection):
+                rejected.append(asked)
                 continue
             try:
                 outcome = await self._requests.launch(asked)
-            except Refusal as refusal:
-                refused.append(refusal)
+            except Rejection as rejection:
+                rejected.append(rejection)
             except (QuotaExceeded, Newer) as error:
                 later = error
             else:
                 self._note(outcome, event)
         if later is not None:
-            # What is refused is told when nothing waits any more: until then it may come to something else.
+            # While part is deferred, report no rejection: on redelivery it may come out differently.
             await self._defer(delivery, later)
-        elif refused:
-            await self._refuse(delivery, *refused)
+        elif rejected:
+            await self._reject(delivery, *rejected)
         else:
             # Only now: a crash before this line redelivers, and launching is idempotent.
             await delivery.ack()
@@ -157,30 +119,30 @@ class Intake:
         self._metrics.messages_deferred.labels(self._broker.name, "newer_format" if newer else "quota").inc()
         await until_taken(lambda: delivery.defer(delay))
 
-    async def _refuse(self, delivery: Delivery, *refused: Refusal) -> None:
+    async def _reject(self, delivery: Delivery, *rejected: Rejection) -> None:
         """Say so on the lifecycle topic if anything identifies the requests, keep the original, be done with it."""
         claims = _claims(delivery)
-        for refusal in refused:
-            await self._tell(delivery, refusal, claims)
-        code, reason = refused[0].code, "; ".join(str(refusal) for refusal in refused)
+        for rejection in rejected:
+            await self._publish_rejected(delivery, rejection, claims)
+        code, reason = rejected[0].code, "; ".join(map(str, rejected))
         await until_taken(lambda: delivery.reject(code, reason))
-        for refusal in refused:
-            self._metrics.messages_failed.labels(self._broker.name, refusal.code).inc()
+        for rejection in rejected:
+            self._metrics.messages_failed.labels(self._broker.name, rejection.code).inc()
 
-    async def _tell(self, delivery: Delivery, refusal: Refusal, claims: "_Claims") -> None:
-        about = refusal.about
+    async def _publish_rejected(self, delivery: Delivery, rejection: Rejection, claims: "_Claims") -> None:
+        about = rejection.about
         request_id, service = (about.request_id, about.service) if about else (claims.request_id, claims.service)
         also(job_id=request_id)
-        logger.info("rejected: %s", refusal, extra={"code": refusal.code})
-        self._tracing.came_to("rejected", error=refusal.code, message=str(refusal))
+        logger.info("rejected: %s", rejection, extra={"code": rejection.code})
+        self._tracing.came_to("rejected", error=rejection.code, message=str(rejection))
         if request_id is None:
             return
         event = rejected_event(
             instance=self._settings.instance,
             event_attributes=claims.attributes,
-            code=refusal.code,
-            message=str(refusal),
-            fields=refusal.fields,
+            code=rejection.code,
+            message=str(rejection),
+            fields=rejection.fields,
             replays=delivery.replays,
             service=service,
             request_id=request_id,
@@ -192,7 +154,7 @@ class Intake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Claims:
-    """What a delivery says of itself, believed only for telling its sender that it was refused."""
+    """What a delivery says of itself, believed only for telling its sender that it was rejected."""
 
     attributes: Mapping[str, str]
     request_id: str | None
@@ -204,7 +166,7 @@ def _claims(delivery: Delivery) -> _Claims:
         event = delivery.event()
     except InvalidEvent as error:
         return _Claims(attributes=error.attributes, request_id=error.attributes.get("id"), service=None)
-    # Other producers' data say nothing to us; one who only got the type wrong listens where its request says.
+    # Other producers' data say nothing to us; a producer who only got the type wrong listens where its request says.
     data = event.get_data() if event.get_type().startswith(OURS) else None
     claimed = data if isinstance(data, dict) else {}
     request_id, service = claimed.get("id"), claimed.get("service")

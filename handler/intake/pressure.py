@@ -7,9 +7,7 @@ from collections import deque
 import msgspec
 
 from events.jobs.annotation import read_stored
-from handler.settings.settings import Settings
-from handler.telemetry.metrics import Metrics
-from k8s.api.cluster import Cluster
+from handler.effects.services import Services
 from k8s.base import KubernetesError
 from k8s.election.lease import read_lease
 from k8s.election.record import Record
@@ -40,19 +38,19 @@ class Pressure:
     What was created here since the leader counted is added to its counts.
     """
 
-    def __init__(self, *, cluster: Cluster, namespace: str, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, services: Services) -> None:
         self.room = asyncio.Event()
         self.full = asyncio.Event()
-        self._cluster = cluster
-        self._namespace = namespace
-        self._settings = settings
-        self._metrics = metrics
+        self._cluster = services.cluster
+        self._namespace = services.namespaces[0]
+        self._settings = services.settings
+        self._metrics = services.metrics
         self._counts = Counts()
         self._queued: deque[float] = deque()
         self._waiting: deque[float] = deque()
         self._counted_at = float("-inf")
         self._matters = asyncio.Event()
-        if settings.admits:
+        if self._settings.admits:
             self._matters.set()
         self._judge()
 

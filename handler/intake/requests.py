@@ -1,7 +1,7 @@
 """From an event to the requests it makes, and from a request to its Job, or CronJob. Settles no delivery."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 
 from cloudevents.core.v1.event import CloudEvent
@@ -10,46 +10,20 @@ from events.cloudevent.event import expired
 from events.functions.functions import Asked, Call, Function, matching, subject_of
 from events.names import REQUESTED_TYPE, Annotation
 from events.request.request import FieldError, InvalidRequest, Request
+from handler.effects.deliveries import About, Rejection
 from handler.effects.launcher import Outcome, Taken, launch, launch_schedule
+from handler.effects.services import Services
 from handler.intake.functions import Functions
 from handler.intake.gate import Gate
 from handler.intake.policy import kueue_refusals, refusals
 from handler.intake.pressure import Pressure
 from handler.settings.admission import unadmitted
-from handler.settings.connections import namespaces_of, options_of
-from handler.settings.settings import Settings
+from handler.settings.connections import options_of
 from handler.telemetry.logcontext import also
-from handler.telemetry.metrics import Metrics
-from handler.telemetry.tracing import Tracing
-from k8s.api.cluster import Cluster
 from k8s.base import Refused, Unavailable
 from k8s.manifests.function import render_call
 from k8s.manifests.job import Rendered, render
 from k8s.manifests.schedule import render_schedule
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class About:
-    """Of which request a refusal is. `function` is empty unless one made it."""
-
-    request_id: str
-    service: str | None
-    function: str = ""
-
-
-class Refusal(Exception):
-    """A request becomes no Job, for good. `code` is the lifecycle event's `errorCode`.
-
-    `about` is None when the event as a whole is refused, whatever it asks for.
-    """
-
-    def __init__(
-        self, code: str, message: str, fields: Sequence[FieldError] = (), *, about: About | None = None
-    ) -> None:
-        super().__init__(message)
-        self.code = code
-        self.fields = tuple(fields)
-        self.about = about
 
 
 class Requests:
@@ -57,57 +31,54 @@ class Requests:
 
     def __init__(
         self,
+        services: Services,
         *,
         broker: str,
-        cluster: Cluster,
-        settings: Settings,
         functions: Functions,
-        metrics: Metrics,
         gate: Gate,
         pressure: Pressure,
-        tracing: Tracing,
-        clock: Callable[[], float],
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._cluster = cluster
-        self._settings = settings
+        self._cluster = services.cluster
+        self._settings = services.settings
+        self._metrics = services.metrics
+        self._tracing = services.tracing
         self._functions = functions
-        self._metrics = metrics
         self._gate = gate
         self._pressure = pressure
-        self._tracing = tracing
         self._clock = clock
-        self._namespaces = namespaces_of(settings, cluster)
-        self._options = options_of(settings, namespace=self._namespaces[0], broker=broker)
+        self._namespaces = services.namespaces
+        self._options = options_of(services.settings, namespace=self._namespaces[0], broker=broker)
 
-    def of(self, event: CloudEvent) -> list[Asked | Refusal]:
-        """Every request that the event makes, and a refusal in place of each that cannot be. Never empty."""
+    def of(self, event: CloudEvent) -> list[Asked | Rejection]:
+        """Every request that the event makes, and a rejection in place of each that cannot be. Never empty."""
         if expired(event, self._clock()):
-            return [Refusal("EXPIRED", f"its expirytime {event.get_extension('expirytime')} is past")]
+            return [Rejection("EXPIRED", f"its expirytime {event.get_extension('expirytime')} is past")]
         if event.get_type() == REQUESTED_TYPE:
             return [self._request(event)]
         # The functions of this moment: a redelivery may meet others.
         matched = matching(self._functions.current, event)
         if not matched:
-            return [Refusal("NO_FUNCTION", f"no function takes this event of type {event.get_type()!r}")]
+            return [Rejection("NO_FUNCTION", f"no function takes this event of type {event.get_type()!r}")]
         return [_call(function, event) for function in matched]
 
-    def _request(self, event: CloudEvent) -> Request | Refusal:
+    def _request(self, event: CloudEvent) -> Request | Rejection:
         try:
             request = Request.of(event)
         except InvalidRequest as error:
-            return Refusal(error.code, str(error), error.errors)
+            return Rejection(error.code, str(error), error.errors)
         broken = refusals(request.request, self._settings, namespaces=self._namespaces)
-        return Refusal("FORBIDDEN", "; ".join(map(str, broken)), broken) if broken else request
+        return Rejection("FORBIDDEN", "; ".join(map(str, broken)), broken) if broken else request
 
     async def launch(self, asked: Asked) -> Outcome:
-        """Render its Job and create it; raises `Refusal`, `QuotaExceeded` or `Newer`."""
+        """Render its Job and create it; raises `Rejection`, `QuotaExceeded` or `Newer`."""
         namespace, name = asked.namespace or self._namespaces[0], asked.job_name
         also(job_id=asked.id, namespace=namespace, job=name)
         try:
             with self._tracing.creating(namespace, name):
                 return await self._create(self._render(asked))
-        except Refusal as refusal:
-            refusal.about = _about(asked)
+        except Rejection as rejection:
+            rejection.about = _about(asked)
             raise
 
     def _render(self, asked: Asked) -> Rendered:
@@ -124,16 +95,16 @@ class Requests:
         return rendered
 
     def _may_be_as_large(self, size: int, *, scheduled: bool) -> None:
-        """Raises `Refusal` before anything is created: a Job whose Secret is refused would wait for ever."""
+        """Raises `Rejection` before anything is created: a Job whose Secret is refused would wait for ever."""
         bounds = {"JOBRELAY_MAX_REQUEST_BYTES": self._settings.max_request_bytes}
         if scheduled:
             bounds["JOBRELAY_INLINE_BYTES, of one with a schedule,"] = self._settings.inline_bytes
         for name, most in bounds.items():
             if size > most:
-                raise Refusal("TOO_LARGE", f"{size} bytes as a structured event; {name} allows {most}")
+                raise Rejection("TOO_LARGE", f"{size} bytes as a structured event; {name} allows {most}")
 
     def _may_queue(self, rendered: Rendered, *, scheduled: bool) -> None:
-        """Raises `Refusal` for what this installation admits no Jobs by, or has no more room to wait for."""
+        """Raises `Rejection` for what this installation admits no Jobs by, or has no more room to wait for."""
         queueing, mode = rendered.queueing, self._settings.admission
         if rendered.kueue:
             fields = kueue_refusals(rendered)
@@ -141,10 +112,11 @@ class Requests:
             asked = unadmitted(queueing, mode, scheduled=scheduled)
             fields = [FieldError(field, f"needs {needed}") for field, needed in asked]
         if fields:
-            raise Refusal("ADMISSION_OFF", "; ".join(map(str, fields)), fields)
+            raise Rejection("ADMISSION_OFF", "; ".join(map(str, fields)), fields)
         if queueing.waits and self._pressure.too_many_waiting():
             most = self._settings.max_waiting
-            raise Refusal("TOO_MANY_WAITING", f"JOBRELAY_MAX_WAITING={most} Jobs wait for a time or for other requests")
+            message = f"JOBRELAY_MAX_WAITING={most} Jobs wait for a time or for other requests"
+            raise Rejection("TOO_MANY_WAITING", message)
 
     def _reply_to(self, event: CloudEvent) -> str | None:
         wanted = event.get_extension("replyto")
@@ -153,11 +125,11 @@ class Requests:
         allowed = self._settings.reply_topics
         if not any(fnmatchcase(str(wanted), pattern) for pattern in allowed):
             field = FieldError("replyto", f"{wanted!r} is not allowed", ", ".join(allowed) or "none")
-            raise Refusal("FORBIDDEN", str(field), [field])
+            raise Rejection("FORBIDDEN", str(field), [field])
         return str(wanted)
 
     async def _create(self, rendered: Rendered) -> Outcome:
-        """Create the Job as soon as the API server answers; raises `Refusal`, `QuotaExceeded` or `Newer`."""
+        """Create the Job as soon as the API server answers; raises `Rejection`, `QuotaExceeded` or `Newer`."""
         while True:
             await self._gate.wait()
             try:
@@ -169,7 +141,7 @@ class Requests:
                 self._gate.close(error)
             except (Taken, Refused) as error:
                 self._gate.passed()
-                raise _refusal(error) from error
+                raise _rejection(error) from error
             else:
                 self._gate.passed()
                 if outcome is Outcome.CREATED and Annotation.QUEUED in rendered.job["metadata"]["annotations"]:
@@ -177,11 +149,11 @@ class Requests:
                 return outcome
 
 
-def _call(function: Function, event: CloudEvent) -> Call | Refusal:
+def _call(function: Function, event: CloudEvent) -> Call | Rejection:
     try:
         return Call.of(function, event)
     except InvalidRequest as error:
-        return Refusal(error.code, str(error), error.errors, about=_about_function(function, event))
+        return Rejection(error.code, str(error), error.errors, about=_about_function(function, event))
 
 
 def _about(asked: Asked) -> About | None:
@@ -193,9 +165,9 @@ def _about_function(function: Function, event: CloudEvent) -> About:
     return About(request_id=subject_of(function, event), service=function.service, function=function.name)
 
 
-def _refusal(error: Taken | Refused) -> Refusal:
+def _rejection(error: Taken | Refused) -> Rejection:
     if isinstance(error, Taken):
-        return Refusal(error.code, str(error))
+        return Rejection(error.code, str(error))
     fields = [FieldError(path, message) for path, message in error.causes]
     codes = {403: "FORBIDDEN", 413: "TOO_LARGE"}
-    return Refusal(codes.get(error.status, "INVALID_REQUEST"), str(error), fields)
+    return Rejection(codes.get(error.status, "INVALID_REQUEST"), str(error), fields)

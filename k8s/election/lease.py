@@ -37,9 +37,13 @@ class Leadership:
         """Before each write. Raises `LeadershipLost` unless the Lease outlives one of `write_timeout` seconds."""
         self._term.check(write_timeout)
 
+    def reports(self, *, published_to: Callable[[], float], counts: Callable[[], str | None]) -> None:
+        """From the next renewal on, store what these answer on the Lease.
 
-def _no_counts() -> str | None:
-    return None
+        `published_to`: the API server's time before which everything has been published. `counts`: text for whoever
+        reads the Lease; None leaves the former text.
+        """
+        self._term.published_to, self._term.counts = published_to, counts
 
 
 @asynccontextmanager
@@ -49,33 +53,29 @@ async def lead(
     namespace: str,
     name: str,
     identity: str,
-    published_to: Callable[[], float],
-    counts: Callable[[], str | None] = _no_counts,
     timing: LeaseTiming | None = None,
     clock: Callable[[], float] = boottime,
 ) -> AsyncIterator[Leadership]:
     """Wait until the Lease is ours, and keep it for the length of the block. `identity` is of this process alone.
 
     When it is lost the block is cancelled and `LeadershipLost` comes out; what the block raises comes out unchanged.
-    At the end the Lease is given back, so that the next leader need not wait. `published_to` is asked at each renewal
-    and stored: the API server's time before which everything has been published. So is `counts`, for whoever reads the
-    Lease; None leaves the former ones. `clock` must go on while this process or machine is suspended.
+    At the end the Lease is given back, so that the next leader need not wait. `clock` must go on while this process or
+    machine is suspended.
     """
     term = _Term(
         cluster,
         namespace=namespace,
         name=name,
         identity=identity,
-        counts=counts,
         timing=timing or LeaseTiming(),
         clock=clock,
     )
     try:
         await term.win()
-        async with beside(term.keep(published_to)):
+        async with beside(term.keep()):
             yield Leadership(term)
     finally:
-        await term.release(published_to)
+        await term.release()
 
 
 async def read_lease(cluster: Cluster, *, namespace: str, name: str, timeout: float) -> Record | None:
@@ -111,19 +111,19 @@ class _Term:
         namespace: str,
         name: str,
         identity: str,
-        counts: Callable[[], str | None],
         timing: LeaseTiming,
         clock: Callable[[], float],
     ) -> None:
         self.record = unheld(namespace=namespace, name=name)
         self.timing = timing
         self.former_until: float | None = None
+        self.published_to: Callable[[], float] = lambda: 0.0
+        self.counts: Callable[[], str | None] = lambda: None
         self._cluster = cluster
         self._collection = _leases(namespace)
         self._path = f"{self._collection}/{segment(name)}"
         self._absent = self.record
         self._identity = identity
-        self._counts = counts
         self._clock = clock
         self._renewed = 0.0
         self._gone = False
@@ -166,7 +166,7 @@ class _Term:
             await self._hold(self.record, published_to=None)
         return True
 
-    async def keep(self, published_to: Callable[[], float]) -> None:
+    async def keep(self) -> None:
         """Renew until cancelled. Raises `LeadershipLost` when somebody else holds it, or it was not renewed in time."""
         pause = self.timing.retry
         while True:
@@ -175,7 +175,7 @@ class _Term:
                 raise LeadershipLost(f"the Lease could not be renewed for {self.timing.renew_deadline} s")
             try:
                 async with asyncio.timeout(self._left()):
-                    await self._renew(published_to)
+                    await self._renew()
             except LeadershipLost:
                 self._gone = True
                 raise
@@ -185,30 +185,30 @@ class _Term:
             else:
                 pause = self.timing.retry
 
-    async def release(self, published_to: Callable[[], float]) -> None:
+    async def release(self) -> None:
         """Give the Lease back if it is ours still. Best effort: otherwise it runs out by itself."""
         if self._gone or not self.record.version:
             return
         with suppress(KubernetesError, TimeoutError):
             async with asyncio.timeout(self.timing.call):
                 try:
-                    await self._write_released(published_to)
+                    await self._write_released()
                 except Conflict:
                     await self._check_holder()
-                    await self._write_released(published_to)
+                    await self._write_released()
 
-    async def _write_released(self, published_to: Callable[[], float]) -> None:
-        manifest = released(self.record, at=self._cluster.server_time(), published_to=self._published(published_to))
+    async def _write_released(self) -> None:
+        manifest = released(self.record, at=self._cluster.server_time(), published_to=self._published())
         await self._request("PUT", self._path, manifest)
 
-    async def _renew(self, published_to: Callable[[], float]) -> None:
+    async def _renew(self) -> None:
         try:
-            await self._hold(self.record, published_to=self._published(published_to))
+            await self._hold(self.record, published_to=self._published())
         except NotFound as error:
             raise LeadershipLost("somebody deleted the Lease") from error
         except Conflict:
             await self._check_holder()
-            await self._hold(self.record, published_to=self._published(published_to))
+            await self._hold(self.record, published_to=self._published())
 
     async def _hold(self, before: Record, *, published_to: float | None) -> None:
         """Write that it is ours. What counts is when that was sent: others count from when they see it, later."""
@@ -219,7 +219,7 @@ class _Term:
             at=self._cluster.server_time(),
             timing=self.timing,
             published_to=published_to,
-            counts=self._counts(),
+            counts=self.counts(),
         )
         if before.version:
             self.record = await self._request("PUT", self._path, manifest)
@@ -241,10 +241,10 @@ class _Term:
         answer = await self._cluster.client.request(method, path, body=manifest, timeout=self.timing.call)
         return _record(answer)
 
-    def _published(self, published_to: Callable[[], float]) -> float | None:
+    def _published(self) -> float | None:
         """Never back: what a former leader published stays published. A time to come was no time of this server's."""
         before = self.record.published_to or 0.0
-        return max(published_to(), before if before <= self._cluster.server_time() + 1 else 0.0) or None
+        return max(self.published_to(), before if before <= self._cluster.server_time() + 1 else 0.0) or None
 
     def _left(self) -> float:
         """Seconds until we have to stop, if we cannot renew before."""

@@ -12,9 +12,8 @@ from events.cloudevent.timestamp import format_epoch
 from events.names import Annotation, Label
 from handler.admission.data import Snapshot
 from handler.admission.decision import admit
-from handler.controller.admitting import Queue, policy_of
+from handler.controller.admitting import Admitting, limits_of
 from handler.settings.settings import Settings
-from handler.telemetry.metrics import Metrics
 from k8s.base import Manifest
 from k8s.informer.informer import JobCache
 from k8s.informer.jobs import Contents
@@ -26,6 +25,7 @@ from tests.bench.load import IDLE, IN_FLIGHT, Bare, Fields, cpu_seconds, make_ev
 from tests.bench.measures import Rates
 from tests.bench.watching import LONG, leading
 from tests.e2e.site import Relay, Site, until
+from tests.handler.parts import make_services, make_term
 
 ACTIVE = 100
 LIMITS = Settings.model_validate({"max_active": ACTIVE, "max_active_per_key": 5})
@@ -48,8 +48,8 @@ def deciding(site: Site, *, count: int) -> Deciding:
     contents = Contents()
     for job in _jobs(site, count=count):
         contents.put_job(job_of(job))
-    cache, metrics = JobCache(contents, ScheduleCache(), []), Metrics()
-    queue = Queue(cluster=site.cluster, cache=cache, settings=LIMITS, namespaces=[site.namespace], metrics=metrics)
+    services = make_services(site.cluster, LIMITS.model_copy(update={"namespaces": (site.namespace,)}))
+    queue = Admitting(services, make_term(JobCache(contents, ScheduleCache(), [])))
     keys = list(contents.jobs)
     queue.changed(keys)
 
@@ -62,7 +62,7 @@ def deciding(site: Site, *, count: int) -> Deciding:
         look()
 
     look()
-    snapshot, policy = Snapshot(active=[*queue._active.values()], waiting=[*queue._waiting.values()]), policy_of(LIMITS)
+    snapshot, policy = Snapshot(active=[*queue._active.values()], waiting=[*queue._waiting.values()]), limits_of(LIMITS)
     assert (len(snapshot.waiting), len(snapshot.active)) == (count, ACTIVE)
     alone = _cpu_of(lambda: admit(snapshot, policy, site.cluster.server_time()))
     return Deciding(alone=alone, whole=_cpu_of(change_and_look))

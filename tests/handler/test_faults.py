@@ -10,7 +10,7 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters.base import BrokerUnavailable
 from adapters.memory import MemoryBroker
 from events.identity import Identity, job_name
-from handler.controller import control
+from handler.effects import deliveries
 from k8s.api.cluster import Cluster
 from k8s.base import NotFound, Refused, Unavailable
 from tests.chaos.claims import Told, distinct, path_problems
@@ -166,7 +166,7 @@ async def test_a_command_that_the_api_server_refuses_is_answered_and_the_leader_
 async def test_a_command_that_breaks_us_becomes_a_dead_letter_and_the_leader_stays(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "BUG_DELAY", 0.0)
+    monkeypatch.setattr(deliveries, "BUG_SECONDS", 0.0)
     breaking: Any = Refusing(cluster, "list_jobs", RuntimeError("a bug"))
     async with running(broker, breaking, max_attempts=3) as client:
         await client.command(make_command("cancel", "nobody"))

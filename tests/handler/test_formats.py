@@ -145,7 +145,7 @@ async def test_a_newer_job_is_told_whole_by_the_first_who_understands_it(
         assert state.metrics.registry.get_sample_value("jobrelay_sync_failures_total") == 0
     monkeypatch.setattr(observed, "FORMAT_VERSION", FORMAT_VERSION + 1)
     # It begins to repeat where the former leader stopped vouching: so it is told even long after.
-    monkeypatch.setattr("handler.controller.controller.REPEAT_SECONDS", 1.0)
+    monkeypatch.setattr("handler.controller.published.REPEAT_SECONDS", 1.0)
     async with relaying(connected(broker), cluster) as state:
         await client.ended("inline")
         assert await client.phases("inline") == WHOLE

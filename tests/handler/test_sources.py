@@ -70,7 +70,7 @@ async def test_a_request_of_a_broker_no_longer_configured_is_told_on_the_default
 async def test_a_broker_that_does_not_answer_holds_up_its_own_requests_only(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handler.link.backoff", lambda attempt: 0.05)
+    monkeypatch.setattr("handler.effects.repeating.backoff", lambda attempt, **_: 0.05)
     here, away = make_broker("here"), make_broker("away")
     there = False
 

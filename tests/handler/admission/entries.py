@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from handler.admission.decision import Decisions, Dependency, Entry, Policy, Reason, Snapshot, admit
+from handler.admission.decision import Decisions, Dependency, Entry, Limits, Reason, Snapshot, admit
 
 NOW = 1_000_000.0
 AGEING = 60.0
@@ -23,8 +23,8 @@ def wait_for(*ids: str, **fields: Any) -> tuple[Dependency, ...]:
     return tuple(Dependency(id=one, **fields) for one in ids)
 
 
-def decide(*waiting: Entry, active: Sequence[Entry] = (), **policy: Any) -> Decisions:
-    return admit(Snapshot(active=active, waiting=waiting), Policy(ageing=AGEING, **policy), NOW)
+def decide(*waiting: Entry, active: Sequence[Entry] = (), **limits: Any) -> Decisions:
+    return admit(Snapshot(active=active, waiting=waiting), Limits(ageing=AGEING, **limits), NOW)
 
 
 def released(decisions: Decisions) -> list[str]:
@@ -32,7 +32,7 @@ def released(decisions: Decisions) -> list[str]:
 
 
 def held(decisions: Decisions) -> dict[str, Reason]:
-    return {one.key[1]: one.reason for one in decisions.held}
+    return {one.key[1]: one.reason for one in decisions.waiting}
 
 
 def failed(decisions: Decisions) -> dict[str, str]:
@@ -40,7 +40,7 @@ def failed(decisions: Decisions) -> dict[str, str]:
 
 
 _limits = st.one_of(st.none(), st.integers(1, 4))
-policies = st.builds(Policy, total=_limits, per_service=_limits, per_namespace=_limits, per_key=_limits, gpus=_limits)
+policies = st.builds(Limits, total=_limits, per_service=_limits, per_namespace=_limits, per_key=_limits, gpus=_limits)
 _moments = st.one_of(
     st.integers(0, 40).map(lambda quarters: NOW - quarters * AGEING / 4),
     st.integers(0, 2100).map(lambda steps: NOW - steps * AGEING),

@@ -3,20 +3,20 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from handler.admission.decision import Entry, Policy, Reason, Snapshot
+from handler.admission.decision import Entry, Limits, Reason, Snapshot
 
 
-def lacks(entry: Entry, active: Sequence[Entry], policy: Policy) -> set[str]:
+def lacks(entry: Entry, active: Sequence[Entry], limits: Limits) -> set[str]:
     """What it would have to wait for if these were active: total, namespace, service, gpus, key, alone."""
     in_service = [one for one in active if one.service == entry.service]
     in_namespace = [one for one in active if one.key[0] == entry.key[0]]
     gpus = entry.gpus + sum(one.gpus for one in active) if entry.gpus else 0
     found = {
-        "total": _full(policy.total, active),
-        "namespace": _full(policy.per_namespace, in_namespace),
-        "service": entry.service != "" and _full(policy.per_service, in_service),
-        "gpus": policy.gpus is not None and gpus > policy.gpus,
-        "key": _full(key_limit(entry, active, policy), on_key(entry, active)),
+        "total": _full(limits.total, active),
+        "namespace": _full(limits.per_namespace, in_namespace),
+        "service": entry.service != "" and _full(limits.per_service, in_service),
+        "gpus": limits.gpus is not None and gpus > limits.gpus,
+        "key": _full(key_limit(entry, active, limits), on_key(entry, active)),
         "alone": any(one.exclusive or entry.exclusive for one in in_service),
     }
     return {what for what, is_lacking in found.items() if is_lacking}
@@ -26,42 +26,42 @@ def on_key(entry: Entry, active: Iterable[Entry]) -> list[Entry]:
     return [one for one in active if entry.concurrency is not None and one.concurrency == entry.concurrency]
 
 
-def key_limit(entry: Entry, active: Iterable[Entry], policy: Policy) -> int | None:
+def key_limit(entry: Entry, active: Iterable[Entry], limits: Limits) -> int | None:
     if entry.concurrency is None:
         return None
-    limits = [entry.limit, policy.per_key, *(one.limit for one in on_key(entry, active))]
-    return min((limit for limit in limits if limit is not None), default=None)
+    found = [entry.limit, limits.per_key, *(one.limit for one in on_key(entry, active))]
+    return min((limit for limit in found if limit is not None), default=None)
 
 
 def _full(limit: int | None, active: Sequence[Entry]) -> bool:
     return limit is not None and len(active) >= limit
 
 
-def level(entry: Entry, policy: Policy, now: float) -> int:
-    return math.floor(entry.priority + max(0.0, now - entry.since) / policy.ageing)
+def level(entry: Entry, limits: Limits, now: float) -> int:
+    return math.floor(entry.priority + max(0.0, now - entry.since) / limits.ageing)
 
 
-def in_conflict(first: Entry, then: Entry, policy: Policy) -> set[str]:
+def in_conflict(first: Entry, then: Entry, limits: Limits) -> set[str]:
     """The limits that both of them count against, or would."""
     shared = first.service == then.service
     found = {
         "key": first.concurrency is not None and first.concurrency == then.concurrency,
-        "gpus": policy.gpus is not None and first.gpus > 0 and then.gpus > 0,
-        "service": shared and first.service != "" and policy.per_service is not None,
+        "gpus": limits.gpus is not None and first.gpus > 0 and then.gpus > 0,
+        "service": shared and first.service != "" and limits.per_service is not None,
         "alone": shared and (first.exclusive or then.exclusive),
     }
     return {what for what, is_shared in found.items() if is_shared}
 
 
-def kept(first: Entry, lacking: set[str], then: Entry, policy: Policy, now: float) -> bool:
+def kept(first: Entry, lacking: set[str], then: Entry, limits: Limits, now: float) -> bool:
     """Whether `then` has to stay behind `first`, which is held and lacks this."""
-    if level(first, policy, now) >= 1001:
-        return bool(in_conflict(first, then, policy))
+    if level(first, limits, now) >= 1001:
+        return bool(in_conflict(first, then, limits))
     same_service = first.service == then.service and bool(lacking & {"service", "alone"})
-    return same_service or bool(lacking & {"key", "gpus"} & in_conflict(first, then, policy))
+    return same_service or bool(lacking & {"key", "gpus"} & in_conflict(first, then, limits))
 
 
-def in_turn(snapshot: Snapshot, policy: Policy, now: float) -> tuple[list[Entry], list[tuple[Entry, Reason]]]:
+def in_turn(snapshot: Snapshot, limits: Limits, now: float) -> tuple[list[Entry], list[tuple[Entry, Reason]]]:
     """Who of the waiting, all of whom ask for room, is released and who is held, both in the order of admission."""
     active, released, waiting = list(snapshot.active), [], list(snapshot.waiting)
     held: list[tuple[Entry, Reason]] = []
@@ -69,18 +69,18 @@ def in_turn(snapshot: Snapshot, policy: Policy, now: float) -> tuple[list[Entry]
 
     def turn(entry: Entry) -> tuple[int, int, float, tuple[str, str]]:
         beside = sum(one.service == entry.service for one in active)
-        return -level(entry, policy, now), beside, entry.since, entry.key
+        return -level(entry, limits, now), beside, entry.since, entry.key
 
     while waiting:
         entry = min(waiting, key=turn)
         waiting.remove(entry)
-        lacking = lacks(entry, active, policy)
-        is_kept = any(kept(first, what, entry, policy, now) for first, what in keeping)
+        lacking = lacks(entry, active, limits)
+        is_kept = any(kept(first, what, entry, limits, now) for first, what in keeping)
         if not lacking and not is_kept:
             active.append(entry)
             released.append(entry)
             continue
-        held.append((entry, _reason(lacking, key_limit(entry, active, policy))))
+        held.append((entry, _reason(lacking, key_limit(entry, active, limits))))
         keeping.append((entry, lacking))
     return released, held
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from handler.admission.decision import Dependency, Entry, Hold, Policy, Reason, Snapshot, admit
+from handler.admission.decision import Dependency, Entry, Limits, Reason, Snapshot, Waiting, admit
 from tests.handler.admission.entries import NOW, decide, failed, held, make_entry, released, wait_for
 
 
@@ -16,7 +16,7 @@ def waiting_for(name: str, *ids: str, **fields: object) -> Entry:
 def test_a_job_waits_for_requests_that_have_not_ended() -> None:
     known = Dependency(id="b", outcome="succeeded")
     decisions = decide(make_entry(dependencies=(known, Dependency(id="c")), dependencies_until=NOW + 7))
-    assert decisions.held == [Hold(key=("jobs", "a"), reason=Reason.DEPENDENCIES, position=0)]
+    assert decisions.waiting == [Waiting(key=("jobs", "a"), reason=Reason.DEPENDENCIES, position=0)]
     assert decisions.look_again == NOW + 7
     assert decide(waiting_for("a", "b")).look_again is None
     assert released(decide(make_entry(dependencies=(known,)))) == ["a"]
@@ -113,7 +113,7 @@ def test_exactly_those_that_wait_for_themselves_are_a_cycle(
     waiting: list[tuple[str, str, set[str]]], active: list[tuple[str, str, set[str]]]
 ) -> None:
     snapshot = Snapshot(active=_entries("a", active), waiting=_entries("w", waiting))
-    decisions = admit(snapshot, Policy(), NOW)
+    decisions = admit(snapshot, Limits(), NOW)
     cyclic = {one.key for one in decisions.failed if one.code == "DEPENDENCY_CYCLE"}
     assert cyclic == {entry.key for entry in snapshot.waiting if entry.key in _reached(entry, snapshot)}
 

@@ -4,19 +4,19 @@ from typing import Any
 
 import pytest
 
-from handler.admission.decision import Entry, Hold, Policy, Reason, Release, Snapshot, admit
+from handler.admission.decision import Entry, Limits, Reason, Release, Snapshot, Waiting, admit
 from tests.handler.admission.entries import AGEING, NOW, decide, failed, held, make_entry, released, wait_for
 
 
 def test_without_limits_all_that_may_run_are_released_the_first_of_the_order_first() -> None:
     decisions = decide(make_entry("young", waited=1), make_entry("old", waited=2), make_entry("dear", priority=5))
     assert decisions.released == [Release(key=("jobs", name)) for name in ("dear", "old", "young")]
-    assert (decisions.held, decisions.failed, decisions.look_again) == ([], [], None)
+    assert (decisions.waiting, decisions.failed, decisions.look_again) == ([], [], None)
 
 
 def test_nothing_to_decide_is_nothing_decided() -> None:
     decisions = decide(active=[make_entry()], total=1)
-    assert (decisions.released, decisions.held, decisions.failed, decisions.look_again) == ([], [], [], None)
+    assert (decisions.released, decisions.waiting, decisions.failed, decisions.look_again) == ([], [], [], None)
 
 
 # Time.
@@ -26,7 +26,7 @@ def test_nothing_to_decide_is_nothing_decided() -> None:
 def test_a_job_is_held_until_its_time(reason: Reason) -> None:
     early = make_entry(not_before=NOW + 5, not_before_reason=reason)
     decisions = decide(early, make_entry("later", not_before=NOW + 9))
-    assert decisions.held[0] == Hold(key=("jobs", "a"), reason=reason, position=0)
+    assert decisions.waiting[0] == Waiting(key=("jobs", "a"), reason=reason, position=0)
     assert decisions.look_again == NOW + 5
     assert released(decide(make_entry(not_before=NOW, not_before_reason=reason))) == ["a"]
 
@@ -35,7 +35,7 @@ def test_what_waits_for_its_time_takes_no_room_and_no_position() -> None:
     early = make_entry("early", not_before=NOW + 5, priority=1000, exclusive=True, concurrency="k", limit=1)
     decisions = decide(early, make_entry("a", concurrency="k"), make_entry("b"), total=1)
     assert released(decisions) == ["a"]
-    assert [(one.key[1], one.position) for one in decisions.held] == [("b", 1), ("early", 0)]
+    assert [(one.key[1], one.position) for one in decisions.waiting] == [("b", 1), ("early", 0)]
 
 
 def test_the_next_look_is_at_the_nearest_moment_that_matters() -> None:
@@ -49,7 +49,7 @@ def test_the_next_look_is_at_the_nearest_moment_that_matters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "policy", "words"),
+    ("fields", "limits", "words"),
     [
         ({"gpus": 3}, {"gpus": 2}, "JOBRELAY_MAX_ACTIVE_GPUS allows: at most 2"),
         ({}, {"total": 0}, "JOBRELAY_MAX_ACTIVE allows no Job"),
@@ -60,20 +60,20 @@ def test_the_next_look_is_at_the_nearest_moment_that_matters() -> None:
     ],
 )
 def test_what_no_room_could_ever_be_enough_for_fails_at_once(
-    fields: dict[str, Any], policy: dict[str, Any], words: str
+    fields: dict[str, Any], limits: dict[str, Any], words: str
 ) -> None:
-    decisions = decide(make_entry(**fields), **policy)
+    decisions = decide(make_entry(**fields), **limits)
     assert failed(decisions) == {"a": "NEVER_ADMISSIBLE"}
     assert words in decisions.failed[0].message
     assert not decisions.released
 
 
 @pytest.mark.parametrize(
-    ("fields", "policy"),
+    ("fields", "limits"),
     [({"gpus": 2}, {"gpus": 2}), ({}, {"gpus": 0}), ({}, {"per_service": 0}), ({}, {"per_key": 0}), ({"limit": 0}, {})],
 )
-def test_a_limit_that_does_not_concern_a_job_does_not_fail_it(fields: dict[str, Any], policy: dict[str, Any]) -> None:
-    assert released(decide(make_entry(**fields), **policy)) == ["a"]
+def test_a_limit_that_does_not_concern_a_job_does_not_fail_it(fields: dict[str, Any], limits: dict[str, Any]) -> None:
+    assert released(decide(make_entry(**fields), **limits)) == ["a"]
 
 
 # Order.
@@ -116,7 +116,7 @@ def test_jobs_without_a_service_are_one_service_in_sharing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "other", "policy"),
+    ("fields", "other", "limits"),
     [
         ({}, {}, {"total": 1}),
         ({"service": "x"}, {"service": "x"}, {"per_service": 1}),
@@ -125,17 +125,17 @@ def test_jobs_without_a_service_are_one_service_in_sharing() -> None:
     ],
 )
 def test_a_job_is_held_while_a_limit_is_reached(
-    fields: dict[str, Any], other: dict[str, Any], policy: dict[str, Any]
+    fields: dict[str, Any], other: dict[str, Any], limits: dict[str, Any]
 ) -> None:
     waiting, active = make_entry(**fields), make_entry("other", **other)
-    assert held(decide(waiting, active=[active], **policy)) == {"a": Reason.LIMIT}
+    assert held(decide(waiting, active=[active], **limits)) == {"a": Reason.LIMIT}
     # The same within one decision.
-    assert held(decide(make_entry("other", **other, priority=1), waiting, **policy)) == {"a": Reason.LIMIT}
-    assert released(decide(waiting, **policy)) == ["a"]
+    assert held(decide(make_entry("other", **other, priority=1), waiting, **limits)) == {"a": Reason.LIMIT}
+    assert released(decide(waiting, **limits)) == ["a"]
 
 
 @pytest.mark.parametrize(
-    ("fields", "other", "policy"),
+    ("fields", "other", "limits"),
     [
         ({"service": "x"}, {"service": "y"}, {"per_service": 1}),
         ({}, {}, {"per_service": 1}),
@@ -147,9 +147,9 @@ def test_a_job_is_held_while_a_limit_is_reached(
     ],
 )
 def test_a_limit_is_reached_only_for_those_it_is_about(
-    fields: dict[str, Any], other: dict[str, Any], policy: dict[str, Any]
+    fields: dict[str, Any], other: dict[str, Any], limits: dict[str, Any]
 ) -> None:
-    assert released(decide(make_entry(**fields), active=[make_entry("other", **other)], **policy)) == ["a"]
+    assert released(decide(make_entry(**fields), active=[make_entry("other", **other)], **limits)) == ["a"]
 
 
 def on_key(name: str, limit: int | None = None, **fields: Any) -> Entry:
@@ -203,4 +203,4 @@ def test_more_may_be_active_than_a_limit_that_was_lowered() -> None:
 
 def test_times_are_those_of_the_caller() -> None:
     snapshot = Snapshot(active=[], waiting=[make_entry(not_before=NOW + 5)])
-    assert released(admit(snapshot, Policy(), NOW + 5)) == ["a"]
+    assert released(admit(snapshot, Limits(), NOW + 5)) == ["a"]

@@ -11,7 +11,7 @@ OVERDUE = 1001 * AGEING
 
 
 @pytest.mark.parametrize(
-    ("first", "later", "active", "policy"),
+    ("first", "later", "active", "limits"),
     [
         ({"gpus": 2}, {"gpus": 1}, {"gpus": 1}, {"gpus": 2}),
         ({"concurrency": "k", "limit": 1}, {"concurrency": "k"}, {"concurrency": "k"}, {}),
@@ -19,14 +19,14 @@ OVERDUE = 1001 * AGEING
     ],
 )
 def test_what_is_waited_for_is_kept(
-    first: dict[str, Any], later: dict[str, Any], active: dict[str, Any], policy: dict[str, Any]
+    first: dict[str, Any], later: dict[str, Any], active: dict[str, Any], limits: dict[str, Any]
 ) -> None:
     one, other = make_entry("first", **first, waited=1), make_entry("later", **later)
-    decisions = decide(one, other, active=[make_entry("active", **active)], **policy)
+    decisions = decide(one, other, active=[make_entry("active", **active)], **limits)
     assert held(decisions)["later"] is Reason.PRIORITY
-    assert [(hold.key[1], hold.position) for hold in decisions.held] == [("first", 1), ("later", 2)]
+    assert [(hold.key[1], hold.position) for hold in decisions.waiting] == [("first", 1), ("later", 2)]
     # It is the reservation that holds it, not a lack of room.
-    assert released(decide(other, active=[make_entry("active", **active)], **policy)) == ["later"]
+    assert released(decide(other, active=[make_entry("active", **active)], **limits)) == ["later"]
 
 
 def test_a_full_total_is_full_for_all() -> None:
@@ -75,7 +75,7 @@ BUSY = make_entry("busy", concurrency="k", limit=1, service="z")
 
 
 @pytest.mark.parametrize(
-    ("mine", "later", "policy"),
+    ("mine", "later", "limits"),
     [
         ({"gpus": 1}, {"gpus": 1}, {"gpus": 8}),
         ({"service": "x"}, {"service": "x"}, {"per_service": 8}),
@@ -84,12 +84,12 @@ BUSY = make_entry("busy", concurrency="k", limit=1, service="z")
     ],
 )
 def test_an_overdue_one_keeps_all_that_it_uses(
-    mine: dict[str, Any], later: dict[str, Any], policy: dict[str, Any]
+    mine: dict[str, Any], later: dict[str, Any], limits: dict[str, Any]
 ) -> None:
     newcomer = make_entry("newcomer", **later, priority=1000)
-    assert held(decide(overdue(**mine), newcomer, active=[BUSY], **policy))["newcomer"] is Reason.PRIORITY
+    assert held(decide(overdue(**mine), newcomer, active=[BUSY], **limits))["newcomer"] is Reason.PRIORITY
     almost = overdue(**mine, waited=OVERDUE - 1)
-    assert released(decide(almost, newcomer, active=[BUSY], **policy)) == ["newcomer"]
+    assert released(decide(almost, newcomer, active=[BUSY], **limits)) == ["newcomer"]
 
 
 def test_an_overdue_one_that_gives_way_to_another_keeps_all_that_it_uses_too() -> None:

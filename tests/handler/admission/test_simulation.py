@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from handler.admission.decision import Entry, Policy, Snapshot, admit
+from handler.admission.decision import Entry, Limits, Snapshot, admit
 from tests.handler.admission.entries import make_entry
 from tests.handler.admission.rules import in_conflict
 
@@ -24,7 +24,7 @@ class Work:
     runtime: float
 
 
-def simulate(works: list[Work], policy: Policy) -> dict[str, float]:
+def simulate(works: list[Work], limits: Limits) -> dict[str, float]:
     """When each was admitted, by name. Decides at every arrival and every end; at one moment ends come first."""
     by_key = {work.entry.key: work for work in works}
     arrivals = sorted(works, key=lambda work: work.entry.since, reverse=True)
@@ -40,7 +40,7 @@ def simulate(works: list[Work], policy: Policy) -> dict[str, float]:
             entry = arrivals.pop().entry
             waiting[entry.key] = entry
         snapshot = Snapshot(active=list(active.values()), waiting=list(waiting.values()))
-        for one in admit(snapshot, policy, now).released:
+        for one in admit(snapshot, limits, now).released:
             active[one.key] = waiting.pop(one.key)
             admitted[one.key[1]] = now
             heapq.heappush(ends, (now + by_key[one.key].runtime, one.key))
@@ -81,29 +81,29 @@ def test_waiting_beats_a_stream_of_the_highest_priority_that_takes_all_there_is(
     works = stream(every=runtime / capacity / load, until=40 + 1000 * ageing + 4 * runtime, runtime=runtime)
     few = [make_entry(f"other-{number}", **one) for number, one in enumerate(others[: max(1, capacity // 2)])]
     works += [Work(entry=entry, runtime=runtime) for entry in few]
-    admitted = simulate(works, Policy(total=capacity, ageing=ageing))
+    admitted = simulate(works, Limits(total=capacity, ageing=ageing))
     for entry in few:
         assert admitted[entry.key[1]] - entry.since <= (1000 - entry.priority) * ageing + 2 * runtime
 
 
 @pytest.mark.parametrize("priority", [0, 900, 1000])
 @pytest.mark.parametrize(
-    ("mine", "theirs", "policy"),
+    ("mine", "theirs", "limits"),
     [
-        ({"gpus": 2}, {"gpus": 1}, Policy(gpus=2, ageing=1 / 16)),
-        ({"gpus": 1, "service": "x"}, {"service": "x"}, Policy(per_service=2, gpus=1, ageing=1 / 16)),
-        ({"service": "x", "exclusive": True}, {"service": "x"}, Policy(ageing=1 / 16)),
+        ({"gpus": 2}, {"gpus": 1}, Limits(gpus=2, ageing=1 / 16)),
+        ({"gpus": 1, "service": "x"}, {"service": "x"}, Limits(per_service=2, gpus=1, ageing=1 / 16)),
+        ({"service": "x", "exclusive": True}, {"service": "x"}, Limits(ageing=1 / 16)),
     ],
 )
 def test_what_is_free_in_turns_and_never_together_is_had_at_last(
-    priority: int, mine: dict[str, Any], theirs: dict[str, Any], policy: Policy
+    priority: int, mine: dict[str, Any], theirs: dict[str, Any], limits: Limits
 ) -> None:
     """One Job after the other has the key, two at a time have the rest, and they never end at the same time."""
     on_key = stream(every=4, until=120, runtime=4, concurrency="k", limit=1, service="y")
     beside = [replace(work, entry=replace(work.entry, since=work.entry.since + 1, **theirs)) for work in _pairs()]
     entry = make_entry("both", concurrency="k", limit=1, priority=priority, since=2.0, **mine)
-    admitted = simulate([*on_key, *beside, Work(entry=entry, runtime=4)], policy)
-    assert admitted["both"] - entry.since <= (1001 - priority) * policy.ageing + 2 * 4
+    admitted = simulate([*on_key, *beside, Work(entry=entry, runtime=4)], limits)
+    assert admitted["both"] - entry.since <= (1001 - priority) * limits.ageing + 2 * 4
 
 
 def _pairs() -> list[Work]:
@@ -148,7 +148,7 @@ def mixtures(draw: st.DrawFn) -> list[Work]:
 
 
 mixed_policies = st.builds(
-    Policy,
+    Limits,
     total=st.sampled_from([None, 2, 4]),
     per_service=st.sampled_from([None, 2]),
     per_namespace=st.sampled_from([None, 2, 3]),
@@ -158,19 +158,19 @@ mixed_policies = st.builds(
 
 
 @several
-@given(works=mixtures(), policy=mixed_policies)
-def test_nobody_starves_among_keys_services_and_gpus(works: list[Work], policy: Policy) -> None:
-    admitted = simulate(works, policy)
+@given(works=mixtures(), limits=mixed_policies)
+def test_nobody_starves_among_keys_services_and_gpus(works: list[Work], limits: Limits) -> None:
+    admitted = simulate(works, limits)
     assert len(admitted) == len(works)
     longest = max(work.runtime for work in works)
     for older in (work.entry for work in works):
-        first_at = older.since + (1001 - older.priority) * policy.ageing
+        first_at = older.since + (1001 - older.priority) * limits.ageing
         mine = admitted[older.key[1]]
         for newer in (work.entry for work in works if work.entry.since > first_at):
-            assert not in_conflict(older, newer, policy) or admitted[newer.key[1]] >= mine
+            assert not in_conflict(older, newer, limits) or admitted[newer.key[1]] >= mine
         before = [
             one
             for one in works
-            if one.entry.since <= first_at + policy.ageing and admitted[one.entry.key[1]] > first_at
+            if one.entry.since <= first_at + limits.ageing and admitted[one.entry.key[1]] > first_at
         ]
-        assert mine <= first_at + policy.ageing + 2 * longest * (len(before) + 1)
+        assert mine <= first_at + limits.ageing + 2 * longest * (len(before) + 1)

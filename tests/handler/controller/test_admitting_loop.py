@@ -14,9 +14,8 @@ from adapters.memory import MemoryBroker
 from events.jobs.observed import Job
 from events.jobs.queueing import Queueing
 from handler.admission.decision import Decisions
-from handler.controller.admitting import DECIDING, Queue
+from handler.controller.admitting import DECIDING, Admitting
 from handler.settings.settings import Settings
-from handler.telemetry.metrics import Metrics
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest, Refused
 from k8s.informer.informer import JobCache
@@ -24,6 +23,7 @@ from k8s.informer.jobs import Contents
 from k8s.informer.schedules import ScheduleCache
 from tests.handler.controller.test_admitting import suspended
 from tests.handler.controller.test_controller import name_of
+from tests.handler.parts import make_services, make_term
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import make_command, make_request, until
 
@@ -130,16 +130,16 @@ async def _is_seen(client: Client, cluster: Cluster, request_id: str) -> bool:
 async def test_long_decisions_leave_time_for_all_else(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decide, seconds = Queue._decide, 0.05
+    decide, seconds = Admitting._decide, 0.05
 
-    def long(self: Queue) -> Decisions:
+    def long(self: Admitting) -> Decisions:
         time.sleep(seconds)
         return decide(self)
 
     async with running(broker, cluster, admission="always") as client:
         await client.publish(make_request("first"))
         await client.ended("first")
-        monkeypatch.setattr(Queue, "_decide", long)
+        monkeypatch.setattr(Admitting, "_decide", long)
         begun, before = time.monotonic(), decisions(client)
         for number in range(40):
             await client.publish(make_request(f"r-{number}"))
@@ -174,13 +174,8 @@ async def test_one_that_the_api_server_refuses_to_let_go_does_not_hold_up_the_ot
 async def test_what_is_not_decided_about_yet_counts_as_waiting_for_room(cluster: Cluster) -> None:
     contents = Contents()
     settings = Settings.model_validate({"max_active": 1})
-    queue = Queue(
-        cluster=cluster,
-        cache=JobCache(contents, ScheduleCache(), []),
-        settings=settings,
-        namespaces=["default"],
-        metrics=Metrics(),
-    )
+    services = make_services(cluster, settings.model_copy(update={"namespaces": ("default",)}))
+    queue = Admitting(services, make_term(JobCache(contents, ScheduleCache(), [])))
 
     def comes(name: str, **queueing: Any) -> None:
         asked = Queueing(**queueing).to_annotation()

@@ -233,7 +233,7 @@ async def test_runs_do_not_wait_for_the_broker(
 async def test_a_new_leader_tells_again_only_what_the_former_may_not_have_told(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, seconds: float, times: int
 ) -> None:
-    monkeypatch.setattr("handler.controller.schedules.REPEAT_SECONDS", seconds)
+    monkeypatch.setattr("handler.controller.published.REPEAT_SECONDS", seconds)
     async with running(broker, cluster) as client:
         await client.publish(make_schedule())
         before = len(await ended(client, 2))

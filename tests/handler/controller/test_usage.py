@@ -13,12 +13,12 @@ from events.jobs.observed import Job, Pod
 from events.jobs.usage import PodUsage
 from handler.controller.usage import Sampler
 from handler.settings.settings import Settings
-from handler.telemetry.metrics import Metrics
 from k8s.api.cluster import Cluster, connect
 from k8s.base import Unavailable
 from k8s.devcluster.server import ServerOptions, serve
 from k8s.informer.informer import JobCache
 from tests.events.samples import NOON, make_job, running as running_pod, succeeded
+from tests.handler.parts import make_services, make_term
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import make_command, make_request, until
 
@@ -128,14 +128,8 @@ class Held:
 
 
 def sampler(answers: Answers, held: Held, *, look_again: float = 300.0, **settings: Any) -> Sampler:
-    return Sampler(
-        cluster=cast("Cluster", answers),
-        cache=cast("JobCache", held),
-        selector="a=b",
-        settings=Settings(**settings),
-        metrics=Metrics(),
-        look_again=look_again,
-    )
+    services = make_services(cast("Cluster", answers), Settings(**settings))
+    return Sampler(services, make_term(cast("JobCache", held)), look_again=look_again)
 
 
 def busy(name: str = "j1", *pods: Pod) -> tuple[Job, list[Pod]]:

@@ -9,7 +9,8 @@ from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import BrokerUnavailable, Kind, Topic, TopicRefused
 from events.cloudevent.event import build
-from handler.effects.publisher import REPLY_TRIES, Publisher, until_taken
+from handler.effects.publisher import REPLY_TRIES, Publisher
+from handler.effects.repeating import until_taken
 from handler.telemetry.metrics import Metrics
 from tests.handler.relay import detail
 

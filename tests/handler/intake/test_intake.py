@@ -219,7 +219,7 @@ async def test_a_request_delivered_too_often_is_a_dead_letter_before_any_work(
 async def test_an_error_of_ours_is_tried_again_and_counted(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handler.intake.intake.BUG_DELAY", 0.05)
+    monkeypatch.setattr("handler.effects.deliveries.BUG_SECONDS", 0.05)
     judge = Requests.of
     failures = iter([ZeroDivisionError("a bug")])
 

@@ -24,7 +24,12 @@ from tests.handler.relay import running
 from tests.handler.samples import make_command, make_request, until
 from tests.processes import installation
 
-WORKERS = {"handler.intake.intake", "handler.controller.controller", "handler.controller.control"}
+WORKERS = {
+    "handler.intake.intake",
+    "handler.controller.controller",
+    "handler.controller.published",
+    "handler.controller.control",
+}
 """Loggers that write of nothing but requests."""
 LIMIT_SECONDS = 5e-6
 

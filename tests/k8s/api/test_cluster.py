@@ -174,14 +174,13 @@ async def test_informer_follows_a_job_to_its_end_and_until_its_release(real: Clu
 
 async def test_lease_changes_hands(real: Cluster, namespace: str) -> None:
     async def succeed() -> float | None:
-        async with lead(
-            real, namespace=namespace, name="l", identity="b", published_to=lambda: 2.0, timing=FAST
-        ) as second:
+        async with lead(real, namespace=namespace, name="l", identity="b", timing=FAST) as second:
             second.check(FAST.call)
             return second.previous
 
-    first = lead(real, namespace=namespace, name="l", identity="a", published_to=lambda: 1.5, timing=FAST)
-    async with asyncio.TaskGroup() as group, first:
+    first = lead(real, namespace=namespace, name="l", identity="a", timing=FAST)
+    async with asyncio.TaskGroup() as group, first as leadership:
+        leadership.reports(published_to=lambda: 1.5, counts=lambda: None)
         task = group.create_task(succeed())
         await asyncio.sleep(0.3)
         assert not task.done()

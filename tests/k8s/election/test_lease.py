@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,23 +46,20 @@ class Terms:
         ]
 
 
-def leading(
+@asynccontextmanager
+async def leading(
     cluster: Cluster,
     identity: str,
     *,
     published_to: Callable[[], float] = lambda: 0.0,
     clock: Callable[[], float] = boottime,
     timing: LeaseTiming = FAST,
-) -> AbstractAsyncContextManager[Leadership]:
-    return lead(
-        cluster,
-        namespace="ns",
-        name="jobrelay",
-        identity=identity,
-        published_to=published_to,
-        timing=timing,
-        clock=clock,
-    )
+) -> AsyncIterator[Leadership]:
+    async with lead(
+        cluster, namespace="ns", name="jobrelay", identity=identity, timing=timing, clock=clock
+    ) as leadership:
+        leadership.reports(published_to=published_to, counts=lambda: None)
+        yield leadership
 
 
 @asynccontextmanager

@@ -1,0 +1,98 @@
+"""Finds the Jobs and schedules that a command means. Changes nothing."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+from events.identity import request_label
+from events.jobs.attempts import attempt_name, next_key
+from events.jobs.observed import Job, Schedule
+from events.names import Label
+from events.request.control import Command
+from handler.controller.term import Term
+from handler.effects.deliveries import Rejection
+from handler.effects.services import Services
+from k8s.base import Malformed, Manifest, Unavailable
+from k8s.reading.job import job_of
+
+LOOK_SECONDS = 0.2
+"""Time between looks for a request that has no Job yet."""
+Target = Job | Schedule
+"""What a command is carried out on."""
+
+
+class Targets:
+    """What a command's subject names, in one term of leadership."""
+
+    def __init__(self, services: Services, term: Term) -> None:
+        self._cluster = services.cluster
+        self._namespaces = services.namespaces
+        self._instance = services.settings.instance
+        self._wait = services.settings.control_wait
+        self._cache = term.cache
+
+    async def of(self, command: Command) -> list[Target]:
+        """The Jobs meant; waits for one to appear, because a command may overtake its request. Raises `Rejection`."""
+        deadline = time.monotonic() + self._wait
+        while not (found := self._known(command) or await self._ended(command)) or _is_newer(command, found):
+            if time.monotonic() >= deadline:
+                raise _nobody_to_command(command, found)
+            # A newer version may take the lead meanwhile, and this command with it.
+            await asyncio.sleep(LOOK_SECONDS)
+        if command.request_source is not None:
+            found = [target for target in found if target.source == command.request_source]
+            if not found:
+                raise Rejection("UNKNOWN", f"no Job of request {command.subject!r} from {command.request_source!r}")
+        elif len({target.source for target in found}) > 1:
+            sources = ", ".join(sorted({target.source for target in found}))
+            raise Rejection("AMBIGUOUS", f"several sources use this id; name one as requestsource: {sources}")
+        return found
+
+    def now(self, seen: Target) -> Target:
+        """What it is by now; a Job that was let go may have another attempt behind it."""
+        key = (seen.namespace, seen.name)
+        if isinstance(seen, Schedule):
+            return self._cache.schedules.get(key) or seen
+        return self._cache.get(key) or self._cache.get(next_key(seen)) or seen
+
+    def is_followed(self, job: Job) -> bool:
+        """Whether it is in the cache still."""
+        return self._cache.get((job.namespace, job.name)) is not None
+
+    def _known(self, command: Command) -> list[Target]:
+        """The last attempt of each request of this id, and schedules of this id."""
+        found: dict[tuple[str, str], Job] = {}
+        for job in sorted(self._cache.jobs(), key=lambda job: job.attempt):
+            if job.request_id == command.subject:
+                found[job.namespace, attempt_name(job, 1)] = job
+        schedules = (schedule for schedule in self._cache.schedules.all() if schedule.request_id == command.subject)
+        return [*found.values(), *schedules]
+
+    async def _ended(self, command: Command) -> list[Target]:
+        """Jobs without our finalizer are done; the cache does not hold them. Empty too when nobody answers."""
+        labels = {Label.INSTANCE: self._instance, Label.REQUEST: request_label(command.subject)}
+        selector = ",".join(f"{name}={value}" for name, value in labels.items())
+        found: list[Manifest] = []
+        for namespace in self._namespaces:
+            try:
+                found += await self._cluster.list_jobs(namespace, selector)
+            except Unavailable:
+                return []
+        return [job for job in _readable(found) if not job.held]
+
+
+def _is_newer(command: Command, found: list[Target]) -> bool:
+    return any(target.newer and command.request_source in (None, target.source) for target in found)
+
+
+def _nobody_to_command(command: Command, found: list[Target]) -> Rejection:
+    if not found:
+        return Rejection("UNKNOWN", f"no Job of request {command.subject!r}")
+    return Rejection("NEWER_FORMAT", f"request {command.subject!r} belongs to a newer version of jobrelay")
+
+
+def _readable(found: list[Manifest]) -> Iterator[Job]:
+    for manifest in found:
+        with suppress(Malformed):  # Somebody else's, under our labels.
+            yield job_of(manifest)

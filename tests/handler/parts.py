@@ -1,0 +1,23 @@
+"""Makers of what the parts of a process share, for tests of one part."""
+
+from typing import Any, cast
+
+from handler.controller.term import Term
+from handler.effects.publisher import Publisher
+from handler.effects.services import Services
+from handler.effects.writes import Writes
+from handler.settings.settings import Settings
+from handler.telemetry.metrics import Metrics
+from k8s.api.cluster import Cluster
+from k8s.informer.informer import JobCache
+
+
+def make_services(cluster: Cluster, settings: Settings) -> Services:
+    """With no broker."""
+    metrics = Metrics()
+    return Services(cluster=cluster, settings=settings, metrics=metrics, publisher=Publisher({}, (), metrics))
+
+
+def make_term(cache: JobCache, writes: Any = None) -> Term:
+    """`writes`: for a part that writes."""
+    return Term(cache=cache, writes=cast("Writes", writes), previous=None)
