@@ -59,7 +59,7 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What Jobs and CronJobs of ours have in common. Times are epoch seconds; fields from annotations are None when the
     annotation is absent.
 
-    `held`: our finalizer is on it. `format`: the annotation `version`, 0 when it is absent or no number. `context`,
+    `has_finalizer`: ours is on it. `format`: the annotation `version`, 0 when it is absent or no number. `context`,
     `tags` and `metadata` are raw JSON, as in their annotations. `broker` names the adapter.
     """
 
@@ -69,7 +69,7 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     version: str
     created: float
     deleted: float | None = None
-    held: bool = True
+    has_finalizer: bool = True
     format: int = 0
     request_id: str
     source: str
@@ -142,7 +142,7 @@ class Job(Ours, frozen=True, kw_only=True, gc=False):
     @property
     def new_run(self) -> bool:
         """Kubernetes has made it for a schedule, and it is not ours yet."""
-        return self.run == NEW_RUN and not self.held and self.deleted is None
+        return self.run == NEW_RUN and not self.has_finalizer and self.deleted is None
 
     @property
     def several(self) -> bool:

@@ -79,7 +79,7 @@ class Targets:
                 found += await self._cluster.list_jobs(namespace, selector)
             except Unavailable:
                 return []
-        return [job for job in _readable(found) if not job.held]
+        return [job for job in _readable(found) if not job.has_finalizer]
 
 
 def _is_newer(command: Command, found: list[Target]) -> bool:

@@ -33,24 +33,24 @@ class JobCache:
         self._watches = watches
 
     def jobs(self) -> Sequence[Job]:
-        return [job for job in self._contents.jobs.values() if job.held]
+        return [job for job in self._contents.jobs.values() if job.has_finalizer]
 
     def keys(self) -> Sequence[Key]:
         """Theirs."""
-        return [key for key, job in self._contents.jobs.items() if job.held]
+        return [key for key, job in self._contents.jobs.items() if job.has_finalizer]
 
     def get(self, key: Key) -> Job | None:
         job = self._contents.jobs.get(key)
-        return job if job is not None and job.held else None
+        return job if job is not None and job.has_finalizer else None
 
     def new_runs(self) -> Sequence[Job]:
         """Jobs that Kubernetes has made for schedules, and that are still to get our finalizer."""
-        return [job for job in self._contents.jobs.values() if not job.held]
+        return [job for job in self._contents.jobs.values() if not job.has_finalizer]
 
     def new_run(self, key: Key) -> Job | None:
         """The one of this name."""
         job = self._contents.jobs.get(key)
-        return None if job is None or job.held else job
+        return None if job is None or job.has_finalizer else job
 
     def pods(self, job_uid: str) -> list[Pod]:
         return self._contents.pods(job_uid)

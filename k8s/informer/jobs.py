@@ -46,7 +46,7 @@ class Contents:
         newest = number(known.version) if known else self._released[job.namespace].get(key, -1)
         if number(job.version) <= newest:
             return
-        kept = job.held or job.new_run
+        kept = job.has_finalizer or job.new_run
         if known and (known.uid != job.uid or not kept):
             self.drop_job(key)
         if kept:
@@ -58,7 +58,7 @@ class Contents:
         if number(job.version) <= self._passed[job.namespace] and key not in self.jobs:
             return
         self.put_job(job)
-        if not job.held:
+        if not job.has_finalizer:
             self._released[job.namespace][key] = number(job.version)
 
     def drop_job(self, key: Key) -> None:

@@ -43,7 +43,7 @@ class ScheduleCache:
         known = self._held.get(key)
         if known is not None and number(schedule.version) <= number(known.version):
             return
-        if schedule.held:
+        if schedule.has_finalizer:
             self._held[key] = schedule
             self._tell(key)
         elif known is not None:

@@ -55,7 +55,7 @@ def _schedule(wire: WireCronJob) -> Schedule:
         version=meta.resource_version,
         created=epoch(meta.creation_timestamp) or 0.0,
         deleted=epoch(meta.deletion_timestamp),
-        held=FINALIZER in (meta.finalizers or ()),
+        has_finalizer=FINALIZER in (meta.finalizers or ()),
         format=integer(notes.get(Annotation.VERSION)) or 0,
         request_id=notes.get(Annotation.ID, ""),
         source=notes.get(Annotation.SOURCE, ""),

@@ -158,7 +158,7 @@ def _job(wire: WireJob) -> observed.Job:
         version=meta.resource_version,
         created=epoch(meta.creation_timestamp) or 0.0,
         deleted=epoch(meta.deletion_timestamp),
-        held=FINALIZER in (meta.finalizers or ()),
+        has_finalizer=FINALIZER in (meta.finalizers or ()),
         format=integer(notes.get(Annotation.VERSION)) or 0,
         request_id=notes.get(Annotation.ID, ""),
         source=shared(notes.get(Annotation.SOURCE)) or "",

@@ -16,7 +16,7 @@ TIMES = [format_epoch(NOON + 60 * minute) for minute in range(60)]
 
 
 def new_run(uid: str = "uid-1", *, minute: int = 0) -> Job:
-    return make_job(uid=uid, run="new", held=False, scheduled_at=NOON + 60 * minute)
+    return make_job(uid=uid, run="new", has_finalizer=False, scheduled_at=NOON + 60 * minute)
 
 
 def ended(times: list[str], phase: Phase = Phase.SUCCEEDED, **fields: object) -> Runs:
@@ -31,7 +31,7 @@ def test_a_run_is_called_by_its_schedule_and_its_time_in_utc() -> None:
 
 
 def test_one_made_by_hand_is_of_the_time_it_was_made() -> None:
-    assert run_time(make_job(run="new", held=False)) == "2026-11-21T12:00:00Z"
+    assert run_time(make_job(run="new", has_finalizer=False)) == "2026-11-21T12:00:00Z"
 
 
 def test_each_run_counts_once_but_for_one_that_was_lost() -> None:

@@ -59,7 +59,7 @@ async def test_life_of_a_job_its_pods_and_its_log(real: Cluster, namespace: str)
     manifest = make_job("echo hello; cat $JOBRELAY_EVENT_PATH > $JOBRELAY_RESULT_PATH", namespace=namespace)
     created = await real.create_job(manifest)
     job = await finished(real, namespace, name_of(manifest))
-    assert (job.uid, job.succeeded, job.held) == (created.uid, 1, True)
+    assert (job.uid, job.succeeded, job.has_finalizer) == (created.uid, 1, True)
     (pod,) = await real.pods_of(namespace, job.uid)
     assert (pod.exit_code, pod.job_uid) == (0, job.uid)
     assert pod.message is not None
@@ -67,7 +67,7 @@ async def test_life_of_a_job_its_pods_and_its_log(real: Cluster, namespace: str)
     log = b"".join([piece async for piece in real.pod_log(namespace, pod.name)])
     assert log == b"hello\n"
     released = await real.patch_job(namespace, job.name, {**RELEASE, "spec": {"ttlSecondsAfterFinished": 0}})
-    assert not released.held
+    assert not released.has_finalizer
     async with asyncio.timeout(20):
         while await real.list_jobs(
             namespace, f"jobrelay.dev/request={manifest['metadata']['labels']['jobrelay.dev/request']}"

@@ -169,7 +169,7 @@ def test_recorded_ones_show_what_matters() -> None:
     }
     assert [one.suspend for one in schedules] == [False, False, True]
     assert [one.last_schedule_time for one in schedules] == [None, 1_795_299_480.0, 1_795_299_480.0]
-    assert not any(one.held for one in schedules)
+    assert not any(one.has_finalizer for one in schedules)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,12 @@ def test_its_metadata_is_that_of_the_job_of_the_same_request() -> None:
     assert made == render(request, options=options()).job["metadata"]
     assert made["finalizers"] == [FINALIZER]
     schedule = schedule_of({"metadata": {**made, "uid": "u"}, "spec": {"schedule": "0 3 * * *"}})
-    assert (schedule.request_id, schedule.source, schedule.service, schedule.held) == ("r1", "/shop", "s", True)
+    assert (schedule.request_id, schedule.source, schedule.service, schedule.has_finalizer) == (
+        "r1",
+        "/shop",
+        "s",
+        True,
+    )
 
 
 def test_only_what_is_asked_for_is_in_its_spec() -> None:
@@ -114,7 +119,7 @@ async def test_server_takes_it_and_lets_what_it_makes_be_adopted(real: Cluster) 
     assert run.new_run
     patch = adoption(run, request_id=f"{request.id}@t", time="t", released="now")
     adopted = await real.patch_job("default", name, patch)
-    assert (adopted.held, adopted.suspend, adopted.run, adopted.released) == (True, False, "t", "now")
+    assert (adopted.has_finalizer, adopted.suspend, adopted.run, adopted.released) == (True, False, "t", "now")
     assert adopted.request_id == f"{request.id}@t"
     stored = await real.read_job("default", name)
     for labels in (stored["metadata"]["labels"], stored["spec"]["template"]["metadata"]["labels"]):

@@ -40,7 +40,7 @@ def test_recorded_success_shows_what_matters() -> None:
     assert job.start_time is not None
     assert job.completion_time - job.start_time == 2
     assert [one.type for one in job.conditions] == ["SuccessCriteriaMet", "Complete"]
-    assert not job.held
+    assert not job.has_finalizer
     assert (job.format, job.ttl, job.request_id) == (0, None, "")
     pod = parse_pod(seen("job-succeeds", "pods")[-1])
     assert (pod.phase, pod.exit_code, pod.reason, pod.node) == ("Succeeded", 0, "Completed", "fake-0")
@@ -76,7 +76,7 @@ def test_our_annotations_are_read() -> None:
         Annotation.TAGS: '["x"]',
     }
     job = job_of(manifest)
-    assert (job.held, job.format, job.request_id, job.source) == (True, 1, "a", "/test")
+    assert (job.has_finalizer, job.format, job.request_id, job.source) == (True, 1, "a", "/test")
     assert (job.ttl, job.start_timeout, job.timeout) == (3600, 600, 60)
     assert (job.payload, job.reply_to, job.broker, job.tags) == ("pending", "there", "nats", '["x"]')
 
