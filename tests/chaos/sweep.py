@@ -1,7 +1,6 @@
 """Kills jobrelay at a call of one's choice, starts it again, and accounts for a small scene. Chooses no call itself."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from adapters.jetstream.options import JetStreamOptions
 from handler.local import stack as local
 from handler.local.processes import Process
 from k8s.base import KubernetesError
+from tests.chaos import impatient
 from tests.chaos.calls import Call, Ledger, When
 from tests.chaos.gateway import gateway
 from tests.chaos.load import INLINE, LONG, TRIED_TWICE, Load, Stage, account, problems, publish, stored
@@ -25,16 +25,6 @@ SCENE = (16, 12, 4)
 TRIES = (TRIED_TWICE,)
 """One that is tried again after a delay, and then fails over."""
 LAYOUTS = {"one process": ("both",), "two processes": ("handler", "controller")}
-ACK_SECONDS = 2.0
-IMPATIENT = f"""
-import sys
-from dataclasses import replace
-from handler import cli, connections
-nats = connections._nats
-connections._nats = lambda settings: replace(nats(settings), ack_wait={ACK_SECONDS})
-sys.exit(cli.main())
-"""
-"""jobrelay whose deliveries NATS takes back from the dead after two seconds instead of thirty."""
 MAX_BYTES = 16 << 20
 STEP_SECONDS = 180.0 if LONG else 120.0
 LISTEN_SECONDS = 0.3
@@ -111,7 +101,7 @@ class Lane:
             if process is None or process.exit_code is not None:
                 label = f"{self._stage.instance}-{name}"
                 self._processes[name] = await self._stage.here.start_relay(
-                    environ, name=label, wait=False, command=[sys.executable, "-P", "-c", IMPATIENT, "run"]
+                    environ, name=label, wait=False, command=impatient.COMMAND
                 )
 
     async def stop(self) -> None:
@@ -222,7 +212,9 @@ async def lane(
             }
             environs[role] = here.environ(settings)
         connected = await stack.enter_async_context(
-            connect_broker(here.servers[broker].url, instance=instance, options=JetStreamOptions(ack_wait=ACK_SECONDS))
+            connect_broker(
+                here.servers[broker].url, instance=instance, options=JetStreamOptions(ack_wait=impatient.ACK_SECONDS)
+            )
         )
         cluster = await stack.enter_async_context(here.cluster())
         on = Stage(here=here, broker=connected, cluster=cluster, instance=instance, exact=False)

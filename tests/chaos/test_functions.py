@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import sys
 from pathlib import Path
 
 import orjson
@@ -17,9 +16,9 @@ from events.names import Annotation
 from handler.local.processes import Process
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
+from tests.chaos import impatient
 from tests.chaos.calls import Call, Ledger, When
 from tests.chaos.gateway import gateway
-from tests.chaos.sweep import ACK_SECONDS, IMPATIENT
 from tests.chaos.table import Rows
 from tests.processes import Installation, installation
 
@@ -38,7 +37,7 @@ async def test_no_job_without_its_payload_and_no_secret_without_its_job(tmp_path
         installation(tmp_path) as here,
         here.cluster() as cluster,
         gateway("handler", here.kubeconfig, [], calls=calls) as (_, kubeconfig),
-        connect_broker(here.server.url, options=JetStreamOptions(ack_wait=ACK_SECONDS)) as broker,
+        connect_broker(here.server.url, options=JetStreamOptions(ack_wait=impatient.ACK_SECONDS)) as broker,
     ):
         await broker.declare()
         settings = {
@@ -83,7 +82,7 @@ def functions(directory: Path) -> Path:
 
 
 async def start(here: Installation, settings: dict[str, str]) -> Process:
-    return await here.start_relay(settings, name="handler", command=[sys.executable, "-P", "-c", IMPATIENT, "run"])
+    return await here.start_relay(settings, name="handler", command=impatient.COMMAND)
 
 
 async def jobs(cluster: Cluster) -> list[Manifest]:

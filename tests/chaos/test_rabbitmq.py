@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -25,6 +24,7 @@ from handler.local.processes import Process, spawn
 from k8s.base import Manifest
 from tests.adapters.conftest import need_rabbit
 from tests.amqp import client, subscribed
+from tests.chaos import fragile
 from tests.chaos.load import Stage, publish, stage, stored
 from tests.chaos.table import Rows
 from tests.chaos.test_absence import detail, ended, job_of, let_go, reached
@@ -37,19 +37,6 @@ together = pytest.mark.asyncio(loop_scope="module")
 STARTED = ["created", "started"]
 LARGEST = 3000
 """Bytes of a message that the shared node takes."""
-POISON = """
-import os, sys
-from handler.cli import main
-from handler.requests import Requests
-judge = Requests.of
-def fall(self, event):
-    if event.get_id() == "event-poison":
-        os._exit(9)
-    return judge(self, event)
-Requests.of = fall
-sys.exit(main())
-"""
-"""jobrelay with a mistake that one request brings out."""
 
 
 @pytest.fixture(autouse=True)
@@ -265,7 +252,7 @@ async def test_a_request_that_kills_the_process_is_a_dead_letter_after_its_attem
         environ = on.here.environ({"JOBRELAY_MAX_ATTEMPTS": "3"})
         for _ in range(3):
             relay = await _fragile(on.here, environ)
-            assert await asyncio.wait_for(relay.wait(), 20) == 9, relay.output()
+            assert await asyncio.wait_for(relay.wait(), 20) == fragile.EXIT_CODE, relay.output()
         await publish(on.broker, make_request("good"))
         relay = await _fragile(on.here, environ)
         on.here.relays.append(relay)
@@ -273,7 +260,7 @@ async def test_a_request_that_kills_the_process_is_a_dead_letter_after_its_attem
         await reached(on, "good", "succeeded")
         async with on.broker.history(Kind.DEAD) as records:
             (letter,) = [record async for record in records]
-        assert letter.event().get_id() == "event-poison"
+        assert letter.event().get_id() == fragile.POISON
         assert (letter.headers[CODE], attempts_before(letter.headers)) == ("TOO_MANY_ATTEMPTS", 4)
         assert reason_of(letter.headers) == "delivered 3 times without an outcome"
     done = "a request that kills the process, MAX_ATTEMPTS 3"
@@ -282,5 +269,4 @@ async def test_a_request_that_kills_the_process_is_a_dead_letter_after_its_attem
 
 async def _fragile(here: Installation, environ: Mapping[str, str]) -> Process:
     """Under a supervisor that starts it again and again."""
-    command = [sys.executable, "-P", "-c", POISON, "run"]
-    return await spawn("fragile", command, log=here.directory / "fragile.log", environ=environ)
+    return await spawn("fragile", fragile.COMMAND, log=here.directory / "fragile.log", environ=environ)
