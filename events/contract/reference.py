@@ -1,5 +1,6 @@
-"""The contract as a page of Markdown, made from the models and from the list of error codes. Pure: prints nothing."""
+"""The contract in Markdown, made from the models and from the list of error codes. Pure: prints nothing."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,9 @@ from events.contract.schema import control_envelope, lifecycle_envelope, request
 from events.lifecycle.events import STATUS
 from events.names import CONTROL_TYPE, JOB_TYPE, REQUESTED_TYPE
 from events.request.control import ControlVerb
+from events.request.fields import Model
+from events.request.job import JobSpec
+from events.request.request import JobRequest
 
 _HEAD = """# Reference
 
@@ -19,12 +23,65 @@ as an AsyncAPI document, and `examples/` has events to start from.
 """
 _LIMITS = {"maxItems": "items", "maxProperties": "entries", "maxLength": "characters"}
 _COLUMNS = ("field", "type", "default", "allowed", "meaning")
+_BY_DEFAULT = " By default "
+_SETTING = re.compile(r"(?<![`$])\bJOBRELAY_[A-Z_]+\b(?!`)")
 
 
 def reference(topics: Sequence[tuple[str, str, str]]) -> str:
     """The whole page. `topics`: (broker, address, what it carries)."""
     sections = [_HEAD, *_requests(), *_control(), *_lifecycle(), *_functions(), *_codes(), *_topics(topics)]
     return "\n".join(sections)
+
+
+def request_table() -> str:
+    """The fields of a request and of its `job`, under the `section` of the class that declares them.
+
+    The last sentence of a description that begins with "By default" is the third column.
+    """
+    models = request_models()
+    sections: dict[str, list[tuple[str, str, str]]] = {}
+    for prefix, model in (("", JobRequest), ("job.", JobSpec)):
+        schema = models[model.__name__]
+        for name, field in model.model_fields.items():
+            published = field.alias or name
+            meaning, default = _brief(schema["properties"][published], models)
+            if field.is_required():
+                default = "required"
+            sections.setdefault(_section(model, name), []).append((f"`{prefix}{published}`", meaning, default))
+    rows = [row for section, fields in sections.items() for row in [(f"**{section}**", "", ""), *fields]]
+    return _table(("field", "meaning", "default"), rows).rstrip()
+
+
+def _section(model: type[Model], name: str) -> str:
+    """The heading of the class that declares this field: of those that have it, the one furthest up."""
+    return [base for base in model.__mro__ if issubclass(base, Model) and name in base.model_fields][-1].section
+
+
+def _brief(schema: Schema, models: Mapping[str, Schema]) -> tuple[str, str]:
+    """Meaning and default in one cell each: what `_fields` puts into `allowed` and `type` is part of the meaning."""
+    text, said, default = schema["description"].rpartition(_BY_DEFAULT)
+    text, default = (text, default.rstrip(".")) if said else (default, _value(schema.get("default")))
+    inner = _inner(schema)
+    range_ = f"{inner['minimum']}-{inner['maximum']}." if "maximum" in inner else ""
+    values = [f"`{value}`" for value in inner.get("enum", ())]
+    choices = "" if all(value in f"{text} {default}" for value in values) else f"{', '.join(values)}."
+    meaning = " ".join(filter(None, (text, range_, choices, _shape(inner, models))))
+    return _SETTING.sub(r"`\g<0>`", meaning), _SETTING.sub(r"`\g<0>`", default)
+
+
+def _shape(schema: Schema, models: Mapping[str, Schema]) -> str:
+    """What a nested model looks like, `?` behind what may be left out; empty for other types."""
+    if "anyOf" in schema:
+        return _shape(_inner(schema), models)
+    if "items" in schema:
+        items = _shape(schema["items"], models)
+        return f"List of {items}" if items else ""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    if not name or name == JobSpec.__name__:
+        return ""
+    required = models[name].get("required", ())
+    fields = [field if field in required else f"{field}?" for field in models[name]["properties"]]
+    return f"[`{{{', '.join(fields)}}}`](REFERENCE.md#{name.lower()})."
 
 
 def _requests() -> Iterator[str]:

@@ -1,11 +1,20 @@
 """When a Job with several pods has succeeded or failed: the policies of batch/v1."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from events.request.fields import Model, at_least_one, exactly_one, wrong
+from events.request.fields import INT32_MAX, Model, at_least_one, exactly_one, wrong
+
+MAX_PARALLELISM = 1000
+MAX_COMPLETIONS = 100_000
+"""As many indexes as Kubernetes can still tell apart in a Job's status."""
+MAX_RETRIES = 100
+MAX_DEADLINE = 604_800
+"""Seconds, a week: of `activeDeadlineSeconds` and `startTimeout`."""
+Retries = Annotated[int, Field(ge=0, le=MAX_RETRIES)]
+Deadline = Annotated[int, Field(ge=1, le=MAX_DEADLINE)]
 
 _INDEXES = re.compile(r"(0|[1-9][0-9]{0,6})(-[1-9][0-9]{0,6})?(,(0|[1-9][0-9]{0,6})(-[1-9][0-9]{0,6})?)*", re.ASCII)
 _Rules = Field(min_length=1, max_length=20)
@@ -101,3 +110,64 @@ class FailurePolicy(Model):
     """The first rule that matches a failed pod decides; without a match it counts towards the limit."""
 
     rules: Annotated[list[FailureRule], _Rules] = Field(description="The first one that matches decides.")
+
+
+class BatchFields(Model):
+    """The fields of `job` that batch/v1 has beside the pod: how many pods, how often, how long."""
+
+    section: ClassVar[str] = "How many, how often, how long"
+
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=INT32_MAX)] | None = Field(
+        default=None,
+        description="Seconds a finished Job stays, at most JOBRELAY_MAX_TTL_SECONDS; fewer than JOBRELAY_DEDUP_SECONDS "
+        "are raised to those. By default JOBRELAY_TTL_SECONDS.",
+    )
+    backoff_limit: Retries | None = Field(
+        default=None,
+        description="How often a failed pod is replaced: the same as `retries`. By default `0`, or, with "
+        "`backoffLimitPerIndex`, no limit but that of each index.",
+    )
+    active_deadline_seconds: Deadline | None = Field(
+        default=None,
+        description="Seconds the Job may run, at most JOBRELAY_MAX_DEADLINE_SECONDS. "
+        "By default JOBRELAY_DEADLINE_SECONDS.",
+    )
+    parallelism: Annotated[int, Field(ge=1, le=MAX_PARALLELISM)] = Field(
+        default=1,
+        description="Pods that run at once, at most JOBRELAY_MAX_PARALLELISM. Above 1 and without `completions` the "
+        "Job is a work queue: it is done when one pod has succeeded and all have ended.",
+    )
+    completions: Annotated[int, Field(ge=1, le=INT32_MAX)] | None = Field(
+        default=None,
+        description="Pods that must succeed, at most JOBRELAY_MAX_COMPLETIONS. By default `1`, or, with `parallelism` "
+        "above 1, a work queue.",
+    )
+    completion_mode: Literal["NonIndexed", "Indexed"] | None = Field(
+        default=None,
+        description="`Indexed`: each pod has an index, in `JOB_COMPLETION_INDEX`; needs `completions`. "
+        "By default `NonIndexed`.",
+    )
+    backoff_limit_per_index: Retries | None = Field(
+        default=None,
+        description="How often a failed pod of one index is replaced; needs `completionMode: Indexed`. "
+        "By default `backoffLimit` alone counts.",
+    )
+    max_failed_indexes: Annotated[int, Field(ge=0, le=MAX_COMPLETIONS)] | None = Field(
+        default=None,
+        description="Failed indexes above which the Job fails at once; needs `backoffLimitPerIndex`. "
+        "By default no limit.",
+    )
+    success_policy: SuccessPolicy | None = Field(
+        default=None,
+        description="When an Indexed Job succeeds before all its indexes have. By default all must succeed.",
+    )
+    pod_failure_policy: FailurePolicy | None = Field(
+        default=None,
+        description="What failed pods mean, by exit code or condition; the container is called `main`. "
+        "By default every failure counts.",
+    )
+    pod_replacement_policy: Literal["TerminatingOrFailed", "Failed"] | None = Field(
+        default=None,
+        description="When a pod that ends is replaced: once it terminates, or once it has failed, which is the only "
+        "choice with `podFailurePolicy`. By default Kubernetes decides.",
+    )

@@ -1,12 +1,15 @@
 """What a request says about its container: variables, resources, user and privileges. Not where it runs."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
 from events.request.fields import (
+    INT32_MAX,
+    Directory,
     EnvName,
+    Image,
     LabelValue,
     Model,
     MountPath,
@@ -19,6 +22,10 @@ from events.request.fields import (
     wrong,
 )
 
+MAX_GPUS = 64
+MAX_GRACE = 3600
+"""Seconds of `terminationGracePeriodSeconds`: a cancelled Job takes up to that long."""
+MAX_VOLUMES = 50
 SOURCES = ("pvc", "empty_dir", "config_map", "secret", "ephemeral")
 
 
@@ -88,7 +95,7 @@ OUR_ENV = frozenset(
 )
 """What every container gets from jobrelay: a request cannot set them."""
 
-_Id = Annotated[int, Field(ge=0, le=2**31 - 1)]
+_Id = Annotated[int, Field(ge=0, le=INT32_MAX)]
 
 
 class EnvVar(Model):
@@ -181,3 +188,82 @@ def distinct_env(env: list[EnvVar]) -> list[EnvVar]:
     if not OUR_ENV.isdisjoint(names):
         raise wrong(f"sets a variable that jobrelay sets: {', '.join(sorted(OUR_ENV.intersection(names)))}")
     return env
+
+
+class ContainerFields(Model):
+    """The fields of `job` about its container and what the container is given."""
+
+    section: ClassVar[str] = "What runs"
+
+    image: Image = Field(description="The container's image; must match JOBRELAY_IMAGES.")
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
+        default=None, description="When the image is pulled, as in a container. By default Kubernetes decides."
+    )
+    image_pull_secrets: Annotated[list[PullSecret], Field(max_length=50)] | None = Field(
+        default=None,
+        description="Secrets to pull the image with, as in a pod; names must match JOBRELAY_PULL_SECRETS. "
+        "By default none.",
+    )
+    command: list[Text] = Field(
+        default_factory=list, description="Program and its first arguments. By default the image's entry point."
+    )
+    args: list[Text] = Field(default_factory=list, description="Arguments. By default the image's.")
+    working_dir: Directory | None = Field(
+        default=None, description="Directory in which the program starts. By default the image's."
+    )
+    env: Annotated[list[EnvVar], AfterValidator(distinct_env)] = Field(
+        default_factory=list, description="Environment variables. By default none."
+    )
+    env_ref: list[EnvRef] = Field(
+        default_factory=list,
+        description="ConfigMaps and Secrets whose keys become environment variables; Secrets must match "
+        "JOBRELAY_SECRETS. By default none.",
+    )
+    resources: Resources = Field(
+        default_factory=Resources,
+        description="As in a container, each at most JOBRELAY_MAX_CPU, JOBRELAY_MAX_MEMORY, "
+        "JOBRELAY_MAX_EPHEMERAL_STORAGE; other resources must match JOBRELAY_EXTENDED_RESOURCES. "
+        "By default those maxima as limits, where they are set.",
+    )
+    gpu_enable: bool | None = Field(
+        default=None, description="`true`: each pod gets GPUs (resource JOBRELAY_GPU_RESOURCE). By default none."
+    )
+    gpu_number: Annotated[int, Field(ge=1, le=MAX_GPUS)] | None = Field(
+        default=None,
+        description="How many GPUs each pod gets, at most JOBRELAY_MAX_GPUS; needs `gpuEnable`. By default `1`.",
+    )
+    volume: ClaimVolume | None = Field(
+        default=None,
+        description="One existing claim to mount, as webhook-style workers know it; must match JOBRELAY_CLAIMS. "
+        "By default none.",
+    )
+    volumes: Annotated[list[Volume], Field(max_length=MAX_VOLUMES)] | None = Field(
+        default=None,
+        description="What to mount, each from one source: an existing claim (must match JOBRELAY_CLAIMS), a "
+        "ConfigMap, a Secret (must match JOBRELAY_SECRETS), space of the pod's own, or a claim made for each pod (at "
+        "most JOBRELAY_MAX_CLAIM_STORAGE, of JOBRELAY_STORAGE_CLASSES). Never a path of the node. By default nothing.",
+    )
+    service_account: ObjectName | None = Field(
+        default=None,
+        description="One of JOBRELAY_SERVICE_ACCOUNTS. By default the namespace's default account, its token not "
+        "mounted.",
+    )
+    security_context: SecurityContext | None = Field(
+        default=None,
+        description="User and group ids, which must be in JOBRELAY_USER_IDS, and further restrictions. "
+        "By default as JOBRELAY_POD_SECURITY says.",
+    )
+    termination_grace_period_seconds: Annotated[int, Field(ge=0, le=MAX_GRACE)] | None = Field(
+        default=None, description="Seconds a pod gets to end by itself after SIGTERM. By default `30`."
+    )
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of each pod that `gpuEnable` and `gpuNumber` ask for."""
+        return (self.gpu_number or 1) if self.gpu_enable else 0
+
+    @property
+    def mounts(self) -> list[Volume]:
+        """`volume` and `volumes` as one list."""
+        one = [] if self.volume is None else [Volume.model_validate(self.volume.model_dump(by_alias=True))]
+        return [*one, *(self.volumes or ())]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from pydantic.alias_generators import to_camel
@@ -15,6 +15,11 @@ class Model(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel, extra="forbid", strict=True, frozen=True, hide_input_in_errors=True
     )
+    section: ClassVar[str] = ""
+    """Heading above this class's own fields in the published table of a request's fields."""
+
+
+INT32_MAX = 2**31 - 1
 
 
 def exactly_one(*names: str) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """Where a request wants its pods: tolerations, affinity, spreading. The shapes are those of Kubernetes' pods."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from events.request.fields import LabelKey, LabelText, Model, wrong
+from events.request.fields import INT32_MAX, LabelKey, LabelText, Model, ObjectName, wrong
 
 _Weight = Annotated[int, Field(ge=1, le=100)]
-_Seconds = Annotated[int, Field(ge=0, le=2**31 - 1)]
+_Seconds = Annotated[int, Field(ge=0, le=INT32_MAX)]
 _Few = Field(min_length=1, max_length=20)
 
 
@@ -188,3 +188,32 @@ class Spread(Model):
         if self.min_domains is not None and self.when_unsatisfiable != "DoNotSchedule":
             raise wrong("has minDomains, which go with whenUnsatisfiable DoNotSchedule only")
         return self
+
+
+class PlacementFields(Model):
+    """The fields of `job` about the nodes that its pods run on."""
+
+    section: ClassVar[str] = "Where it runs"
+
+    node_selector: NodeSelector | None = Field(
+        default=None,
+        description="Labels a node must have: a map, or `{matchKey, matchValue}` for one label. By default none.",
+    )
+    toleration: Toleration | None = Field(default=None, description="One more entry of `tolerations`. By default none.")
+    tolerations: Annotated[list[Toleration], Field(max_length=50)] | None = Field(
+        default=None, description="Taints of nodes that the pods bear, as in a pod. By default none."
+    )
+    affinity: Affinity | None = Field(
+        default=None,
+        description="As in a pod, but terms about pods have `labelSelector` and `topologyKey` only, and look into the "
+        "Job's own namespace. By default none.",
+    )
+    topology_spread_constraints: Annotated[list[Spread], Field(max_length=20)] | None = Field(
+        default=None,
+        description="As in a pod; without `labelSelector` a constraint means the request's own pods. `[]`: the pods "
+        "are not spread. By default evenly over the nodes, as far as there is room.",
+    )
+    priority_class_name: ObjectName | None = Field(
+        default=None,
+        description="Priority class of the pods; must match JOBRELAY_PRIORITY_CLASSES. By default none.",
+    )

@@ -1,6 +1,6 @@
 """When a request may run: the fields about queueing. In which order Jobs are let go is decided elsewhere."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
@@ -53,23 +53,34 @@ class Concurrency(Model):
 class Queueable(Model):
     """The fields of a request that say when it may run, but for points in time."""
 
+    section: ClassVar[str] = "When it may run"
+
     priority: Priority | None = Field(
-        default=None, description="0-1000: who goes first where not all can run. Waiting raises it. By default 0."
+        default=None,
+        description="Who goes first where not all can run: the highest, and waiting raises it. By default `0`.",
     )
     exclusive: bool | None = Field(
         default=None,
-        description="Runs alone among those with its `concurrency.key`; without one, alone in its service.",
+        description="`true`: runs alone among the requests with its `concurrency.key`; without a key, alone in its "
+        "`service`. By default `false`.",
     )
-    concurrency: Concurrency | None = Field(default=None, description="How many with the same key may run at a time.")
+    concurrency: Concurrency | None = Field(
+        default=None,
+        description="How many requests with the same `key` may run at a time: `limit`, else "
+        "JOBRELAY_MAX_ACTIVE_PER_KEY. By default no key.",
+    )
     dependencies: Dependencies | None = Field(
-        default=None, description="Ids of requests that must have succeeded before: of the same source, else of any."
+        default=None,
+        description="Ids of requests that must have succeeded before: of the same source, else of any. "
+        "By default none.",
     )
     on_dependency_failure: OnDependencyFailure | None = Field(
         default=None,
-        description="When one of them does not succeed: `cancel` fails this one, `run` runs it. By default `cancel`.",
+        description="When a dependency does not succeed: `cancel` fails this request, `run` runs it. "
+        "By default `cancel`.",
     )
     dependency_timeout: DependencyTimeout | None = Field(
-        default=None, description="Seconds from acceptance that they may take. By default 3600."
+        default=None, description="Seconds from acceptance that the dependencies may take. By default `3600`."
     )
 
     def queueing(self, *, gpus: int, run_at: str | None = None) -> Queueing:

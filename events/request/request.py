@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from cloudevents.core.v1.event import CloudEvent
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
@@ -12,8 +12,9 @@ from events.identity import PREFIX_LENGTH, Identity, job_name
 from events.jobs.attempts import Retry
 from events.names import REQUESTED_TYPE
 from events.problems import FieldError as FieldError, InvalidRequest as InvalidRequest, explain
+from events.request.batch import Deadline, Retries
 from events.request.fields import Anything, Identifier, LabelValue, Model, Text, is_dns_label, wrong
-from events.request.job import Deadline, JobSpec, Retries
+from events.request.job import JobSpec
 from events.request.queue import Moment, Queueable
 from events.request.rules import across
 from events.request.schedule import Schedulable
@@ -28,7 +29,7 @@ class Backoff(Model):
 
     initial: _Seconds = Field(description="Seconds to the second attempt.")
     factor: Annotated[float, Field(ge=1, le=100, strict=False)] | None = Field(
-        default=None, description="How many times as long each further one is. By default 1."
+        default=None, description="How many times as long each further one is. By default `1`."
     )
     max: _Seconds | None = Field(default=None, description="Seconds that none is longer than.")
 
@@ -68,13 +69,20 @@ MAX_TIMEOUT = 31_536_000
 class _Work(Model):
     """What is to run, and for whom."""
 
-    id: Identifier | None = Field(default=None, description="Identifier of the request. By default the event's `id`.")
+    section: ClassVar[str] = "The request"
+
+    id: Identifier | None = Field(
+        default=None, description="Identifier of the request, up to 256 characters. By default the event's `id`."
+    )
     service: LabelValue | None = Field(
-        default=None, description="Who asks: label of the Job, part of the topic of its lifecycle events."
+        default=None,
+        description="Who asks: label of the Job, part of the topic of its lifecycle events. By default none.",
     )
     job: JobSpec = Field(description="What to run.")
     retries: Retries | None = Field(
-        default=None, description="How often a failed pod is replaced. The same as `job.backoffLimit`."
+        default=None,
+        description="How often a failed pod is replaced: the same as `job.backoffLimit`. By default `0`, or, with "
+        "`job.backoffLimitPerIndex`, no limit but that of each index.",
     )
     start_timeout: Deadline | None = Field(
         default=None,
@@ -82,32 +90,38 @@ class _Work(Model):
     )
     timeout: Annotated[int, Field(ge=1, le=MAX_TIMEOUT)] | None = Field(
         default=None,
-        description="Seconds from acceptance to the end, waiting included; of a schedule's run since its Job was made. "
-        "By default none.",
+        description="Seconds from acceptance to the end, waiting included; for a schedule's run, from the creation of "
+        "its Job. By default none.",
     )
     payload: Literal["secret"] | None = Field(
         default=None,
         description="`secret`: the event goes into a Secret that the Job owns, whatever its size. "
-        "By default only what is over JOBRELAY_INLINE_BYTES, or for several pods.",
+        "By default only an event over JOBRELAY_INLINE_BYTES, or for several pods.",
     )
     tags: list[Text] | None = Field(
-        default=None, description="Repeated in every lifecycle event; with `metadata` up to 8 KiB as JSON."
+        default=None,
+        description="Repeated in every lifecycle event; with `metadata` up to 8 KiB as JSON. By default none.",
     )
     metadata: dict[Text, Anything] | None = Field(
-        default=None, description="Repeated in every lifecycle event; with `tags` up to 8 KiB as JSON."
+        default=None,
+        description="Repeated in every lifecycle event; with `tags` up to 8 KiB as JSON. By default none.",
     )
 
 
 class JobRequest(Schedulable, Queueable, _Work):
     """The data of a job request: what is to run as one Kubernetes Job, or as one for each time of a schedule."""
 
-    run_at: Moment | None = Field(default=None, description="Not before this time. By default at once.")
+    section: ClassVar[str] = _Work.section
+
+    run_at: Moment | None = Field(default=None, description="Not before this time (RFC 3339). By default at once.")
     retry_delay: RetryDelay | None = Field(
         default=None,
-        description="Makes `retries` attempts of Jobs of their own: seconds from a failure to the next one, or "
-        "`{initial, factor, max}` for delays that grow.",
+        description="With `retries`, makes each attempt a Job of its own: seconds from a failure to the next attempt, "
+        "or `{initial, factor, max}` for delays that grow. By default none: Kubernetes replaces pods within one Job.",
     )
-    failover: Failover | None = Field(default=None, description="What to run when the request has failed for good.")
+    failover: Failover | None = Field(
+        default=None, description="What to run when the request has failed for good. By default nothing."
+    )
 
     @property
     def name_prefix(self) -> str:

@@ -1,7 +1,7 @@
 """When a request is to run again and again: its fields about that. When a time has come is Kubernetes' business."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
@@ -54,11 +54,15 @@ TimeZone = Annotated[
 class Schedulable(Model):
     """The fields of a request that make it recur."""
 
+    section: ClassVar[str] = "A schedule"
+
     schedule: Cron | None = Field(
-        default=None, description="Run at each of these times, in cron's words, as in a CronJob. By default once."
+        default=None,
+        description="Cron expression, as in a CronJob: run at each of these times. By default the request runs once.",
     )
     time_zone: TimeZone | None = Field(
-        default=None, description="By whose clocks; needs `schedule`. By default the cluster's, mostly UTC."
+        default=None,
+        description="Time zone of `schedule`, an IANA name. By default that of the cluster, usually UTC.",
     )
     max_runs: Annotated[int, Field(ge=1, le=MAX_RUNS)] | None = Field(
         default=None, description="How often it runs; needs `schedule`. By default without end."

@@ -5,7 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from events.request.job import INT32_MAX, MAX_COMPLETIONS, MAX_DEADLINE, MAX_GPUS, MAX_PARALLELISM
+from events.request.batch import MAX_COMPLETIONS, MAX_DEADLINE, MAX_PARALLELISM
+from events.request.container import MAX_GPUS
+from events.request.fields import INT32_MAX
 from k8s.manifests.job import MAX_EVENT_BYTES
 from k8s.reading.quantity import parse
 

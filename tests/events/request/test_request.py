@@ -9,8 +9,8 @@ from hypothesis import given, strategies as st
 from events.cloudevent.event import InvalidEvent
 from events.names import REQUESTED_TYPE
 from events.problems import MAX_ERRORS
+from events.request.batch import MAX_DEADLINE, MAX_PARALLELISM, MAX_RETRIES
 from events.request.container import OUR_ENV
-from events.request.job import MAX_DEADLINE, MAX_PARALLELISM, MAX_RETRIES
 from events.request.request import MAX_TIMEOUT, FieldError, InvalidRequest, JobRequest, Request, parse_request
 from events.request.rules import MAX_ECHO
 from tests.events.samples import make_event, make_request_event
