@@ -368,7 +368,7 @@ def test_examples_of_functions_in_the_documents_are_valid() -> None:
     assert load(text.encode(), ()) == (), "none until the operator says so"
     commented = "\n".join(line.removeprefix("# ") for line in text.splitlines() if line.startswith("# "))
     blocks = [f"functions:\n{commented}"]
-    blocks += re.findall(r"```yaml\n(functions:\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    blocks += re.findall(r"```yaml\n(functions:\n.*?)```", (ROOT / "events" / "FUNCTIONS.md").read_text(), re.DOTALL)
     for block in blocks:
         (function,) = load(block.encode(), ())
         assert function.name == "thumbnail"
