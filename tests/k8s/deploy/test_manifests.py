@@ -212,7 +212,7 @@ def test_a_node_can_always_be_drained_and_one_controller_stays(given: tuple[str,
 
 @each_overlay
 def test_the_controller_can_be_applied_before_the_handlers(given: tuple[str, ...]) -> None:
-    """With `-l app.kubernetes.io/component!=handler`, as README says it for upgrades."""
+    """With `-l app.kubernetes.io/component!=handler`, as k8s/README.md says it for upgrades."""
     objects = rendered(*given)
     first = {
         name: one
