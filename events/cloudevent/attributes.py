@@ -10,12 +10,12 @@ from events.cloudevent.timestamp import format_time, parse_time
 SPECVERSION = "1.0"
 REQUIRED = ("id", "source", "type")
 MAX_NAME = 100
-"""Characters of an attribute's name. The specification only recommends 20."""
+"""Characters of an attribute's name. The specification recommends no more than 20, but allows them."""
 MAX_VALUE = 8192
 """UTF-8 bytes of an attribute's value: everything here also travels in headers and annotations."""
 
 RESERVED = frozenset({"data", "database64"})
-"""Names that no attribute can have: of the event's data."""
+"""Names that no attribute can have: the event's data has them."""
 _NAME = re.compile(rf"[a-z0-9]{{1,{MAX_NAME}}}", re.ASCII)
 # CloudEvents type system, String: no control characters, no noncharacters, no lone surrogates.
 _FORBIDDEN = re.compile(
@@ -32,12 +32,12 @@ _INT32 = range(-(2**31), 2**31)
 
 
 def is_name(text: str) -> bool:
-    """Whether it is made as names of attributes are; one of `RESERVED` is too."""
+    """Whether it has the form of an attribute's name. The names in `RESERVED` have it too."""
     return _NAME.fullmatch(text) is not None
 
 
 def normalise(attributes: Mapping[str, object]) -> dict[str, Any]:
-    """A new dict of what is there (None means absent), `time` as an aware datetime, other times as text.
+    """A new dict of those that are there (None means absent), with `time` as an aware datetime and other times as text.
 
     Raises `ValueError` with one sentence about the first attribute that breaks a rule.
     """
@@ -68,7 +68,7 @@ def readable(attributes: Mapping[str, object]) -> dict[str, str]:
 
 
 def is_text(value: object) -> bool:
-    """A string that can be the value of an attribute that must not be empty."""
+    """Whether it is a string that an attribute which must not be empty can have."""
     if not isinstance(value, str) or not value:
         return False
     try:
@@ -91,7 +91,7 @@ def _typed(name: str, value: object) -> str | bool | int | datetime:
         raise ValueError(f"{name} cannot be the name of an attribute")
     if isinstance(value, datetime):
         if name == "time" and value.tzinfo is UTC:
-            return value  # Written and read again, as others are, it would be the same.
+            return value  # Formatting and parsing it, as below, would only give the same time again.
         value = _time_text(name, value)
     if isinstance(value, str):
         return _text(name, value)
@@ -104,7 +104,7 @@ def _typed(name: str, value: object) -> str | bool | int | datetime:
 
 def _text(name: str, value: str) -> str:
     if len(value) <= MAX_VALUE and value.isascii() and value.isprintable():
-        return value  # Nearly all are; the rules below are slower.
+        return value  # Nearly all values are like that, and the rules below are slower.
     if _FORBIDDEN.search(value):
         raise ValueError(f"attribute {name} holds a control character or another that CloudEvents forbids")
     if len(value.encode()) > MAX_VALUE:

@@ -54,9 +54,9 @@ def from_amqp(headers: Mapping[str, object] | None, content_type: str | None, bo
     """AMQP 0.9.1: the property `content_type` decides the mode; binary attributes are headers as they are.
 
     There is no official binding for this version of AMQP and clients differ, so the prefixes `ce-`, `cloudEvents:` and
-    `cloudEvents_` are taken in any case. Values are text, booleans, integers or timestamps, and not percent-encoded.
-    Without the property, a header of that name decides; without either and without attributes it is structured. Raises
-    `InvalidEvent`.
+    `cloudEvents_` are accepted, in upper or lower case. Values are text, booleans, integers or timestamps, and not
+    percent-encoded. Without the property, a header of that name decides; without either and without attributes the
+    message is structured. Raises `InvalidEvent`.
     """
     raw: dict[str, object] = {}
     for header, value in (headers or {}).items():
@@ -79,7 +79,7 @@ def to_amqp(event: CloudEvent) -> tuple[str, bytes]:
 
 
 def _add(attributes: dict[str, object], name: str, value: object) -> None:
-    # Some clients send two prefixes, to be understood by others.
+    # Some clients send an attribute under two prefixes, so that more readers understand it.
     if attributes.setdefault(name, value) != value:
         raise InvalidEvent(f"attribute {shown(name)} is there twice, and differs", readable(attributes))
 
@@ -130,7 +130,7 @@ def _structured(content_type: str, body: bytes) -> CloudEvent:
 
 
 def _binary(attributes: Mapping[str, object], content_type: str | None, body: bytes) -> CloudEvent:
-    """Any binding's binary mode: attributes from headers, the body is the data and nothing but the data."""
+    """The binary mode of any binding: attributes come from headers, and the body is the data alone."""
     known: dict[str, object] = dict(attributes)
     if content_type is not None:
         known.setdefault("datacontenttype", content_type)

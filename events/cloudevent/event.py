@@ -1,6 +1,6 @@
 """Strict CloudEvents 1.0 in the JSON format, into and out of the SDK's type. Not the bindings to brokers (binding.py).
 
-Ours because the SDK's decoder invents what is missing (`id`, `time`, `specversion`) and lets much else pass. JSON is
+The SDK's own decoder invents what is missing (`id`, `time`, `specversion`) and lets much else pass. JSON is
 read as orjson reads it: of duplicate keys the last counts, and integers beyond 64 bits become floats.
 """
 
@@ -19,7 +19,7 @@ from events.cloudevent.timestamp import format_time, parse_epoch
 
 STRUCTURED = "application/cloudevents+json"
 MAX_DEPTH = 100
-"""Levels of objects and lists in data. orjson writes 254, and lifecycle events nest what they echo."""
+"""Levels of objects and lists in data. orjson writes 254, and a lifecycle event nests what it echoes deeper."""
 BATCH = "a batch of events: send each event as a message of its own, no binding to these brokers has batches"
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -27,7 +27,7 @@ _INT64 = range(-(2**63), 2**64)
 
 
 class InvalidEvent(ValueError):
-    """These bytes, headers or attributes are no CloudEvent.
+    """These bytes, headers or attributes are not a CloudEvent.
 
     `reason` is one sentence. `attributes` holds what could still be read of id, source, type and subject.
     """
@@ -68,14 +68,14 @@ def build(attributes: Mapping[str, object], data: object = None) -> CloudEvent:
 
 
 def from_parts(attributes: Mapping[str, object], data: Any) -> CloudEvent:
-    """As `build`, for data that is known to be JSON or bytes."""
+    """What `build` makes, for data that is known to be JSON or bytes. Raises `InvalidEvent`."""
     try:
         known = normalise(attributes)
     except ValueError as error:
         raise InvalidEvent(str(error), readable(attributes)) from error
     if "time" in known:
         return CloudEvent(known, data)
-    # The SDK's constructor fills in a missing time with now: give it one, and take it away again.
+    # The SDK's constructor sets a missing time to now: give it a time, and take that away again.
     event = CloudEvent({**known, "time": _EPOCH}, data)
     del event.get_attributes()["time"]
     return event
@@ -95,7 +95,7 @@ def encode_structured(event: CloudEvent) -> bytes:
 
 
 def data_bytes(event: CloudEvent) -> bytes:
-    """The data in one canonical form: JSON with sorted keys and no spaces, text and bytes as they are."""
+    """The data in a canonical form: JSON with sorted keys and no spaces, text and bytes as they are."""
     data: Any = event.get_data()
     if data is None:
         return b""
@@ -113,7 +113,7 @@ def expired(event: CloudEvent, now: float) -> bool:
 
 
 def is_json(content_type: str | None) -> bool:
-    """A media type of JSON: the default where there is none, `application/json`, `text/json`, `anything+json`."""
+    """Whether the media type is JSON: `application/json`, `text/json`, `anything+json`, and none, the default."""
     if content_type is None:
         return True
     subtype = content_type.partition(";")[0].strip().lower().partition("/")[2]
@@ -132,7 +132,7 @@ def parse_json(body: bytes, *, what: str, known: Mapping[str, str] | None = None
 
 
 def check_json(value: object, known: Mapping[str, str], depth: int = MAX_DEPTH) -> None:
-    """Raises `InvalidEvent` for what JSON cannot say (NaN, foreign types, lone surrogates) and for too many levels."""
+    """Raises `InvalidEvent` for what JSON cannot say (NaN, other types, lone surrogates), and for too many levels."""
     if not isinstance(value, (dict, list, tuple)):
         if not _is_scalar(value):
             raise InvalidEvent(f"data holds what JSON cannot say: {shown(value)}", known)

@@ -30,7 +30,7 @@ def format_time(moment: datetime) -> str:
 
 
 def from_epoch(seconds: float) -> datetime:
-    """The whole second of a time in epoch seconds: what Kubernetes' own timestamps can say."""
+    """A time in epoch seconds, cut to the whole second: Kubernetes' own timestamps hold no more."""
     return datetime.fromtimestamp(int(seconds), UTC)
 
 
