@@ -1,4 +1,4 @@
-"""JSON that stands in annotations, where anybody may have changed it. What it means is for whoever wrote it to say."""
+"""JSON in annotations, where anybody may have changed it. What it means is defined where it is written."""
 
 from typing import TypeVar
 
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def read_stored(annotation: str | None, kind: type[T]) -> T | None:
-    """A value of this type; None where there is none, or somebody has made it unreadable."""
+    """The value as this type; None if it is absent, or if somebody has made it unreadable."""
     if annotation is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Attempts of a request as Jobs of their own: whether another one follows, when, under which name. Pure."""
+"""Attempts of a request as Jobs of their own: whether another follows, when, under which name. Pure."""
 
 import msgspec
 
@@ -13,7 +13,7 @@ _NO_MORE = frozenset({"PodFailurePolicy"})
 class Retry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Annotation `retry`, a stored format: up to `limit` more attempts, the first `delay` seconds after a failure.
 
-    Each further one waits `factor` times as long, `most` seconds at most.
+    Each further attempt waits `factor` times as long, `most` seconds at most.
     """
 
     limit: int
@@ -34,14 +34,14 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def read_retry(annotation: str | None) -> Retry | None:
-    """What `to_annotation` wrote; whatever somebody has made unreadable counts as absent."""
+    """What `to_annotation` wrote; what is unreadable counts as absent."""
     return read_stored(annotation, Retry)
 
 
 def next_attempt_at(job: Job) -> float | None:
-    """When another attempt follows this one (epoch seconds); None when none does.
+    """When the next attempt follows (epoch seconds); None if none does.
 
-    One follows an attempt that Kubernetes says has failed, while there are some left; none follows a verdict.
+    There is a next attempt if Kubernetes says that this one has failed, and some are left. None follows a verdict.
     """
     failed, retry = job.condition("Failed"), read_retry(job.retry)
     if failed is None or retry is None or job.verdict is not None or failed.reason in _NO_MORE:
@@ -66,6 +66,6 @@ def next_key(job: Job) -> tuple[str, str]:
 
 
 def written_time(seconds: float) -> str:
-    """RFC 3339 of epoch seconds, never earlier: nothing may run before its time."""
+    """RFC 3339 of epoch seconds, rounded up: nothing may run before its time."""
     whole = int(seconds)
     return format_epoch(whole if whole == seconds else whole + 1)

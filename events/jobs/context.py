@@ -20,21 +20,21 @@ TRACE = ("traceparent", "tracestate")
 
 
 def context_annotation(event: CloudEvent) -> str:
-    """Stored format: a JSON object of those of these attributes that the event has, all as text."""
+    """Stored format: a JSON object of the attributes in `_KEPT` that the event has, all as text."""
     attributes = event.get_attributes()
     return orjson.dumps({name: _as_text(attributes[name]) for name in _KEPT if name in attributes}).decode()
 
 
 def attribute_text(event: CloudEvent, name: str) -> str | None:
-    """An attribute in CloudEvents' canonical form as text; None when the event has it not."""
+    """An attribute in CloudEvents' canonical form as text; None if the event does not have it."""
     value = event.get_attributes().get(name)
     return None if value is None else _as_text(value)
 
 
-# Each event about a Job needs it, and each line that is logged about it. Few: what requests say may be long.
+# Every event and every log line about a Job needs it. A small cache: what requests say may be long.
 @lru_cache(maxsize=128)
 def read_context(annotation: str) -> Mapping[str, str]:
-    """What `context_annotation` wrote; whatever somebody has made unreadable is left out."""
+    """What `context_annotation` wrote; what is unreadable is left out."""
     stored = _parsed(annotation)
     if not isinstance(stored, dict):
         return MappingProxyType({})
@@ -42,7 +42,7 @@ def read_context(annotation: str) -> Mapping[str, str]:
 
 
 def followed(context: Mapping[str, object], *, request_id: str | None) -> dict[str, str]:
-    """Extension attributes of an event that follows from the one of this context; what is no valid text is left out."""
+    """Extension attributes of an event that the event of this context caused; what is not valid text is left out."""
     request = request_id if is_text(request_id) else None
     wanted = {
         "causationid": context.get("id"),
@@ -54,7 +54,7 @@ def followed(context: Mapping[str, object], *, request_id: str | None) -> dict[s
 
 
 def in_trace(event: CloudEvent, trace: Mapping[str, str]) -> CloudEvent:
-    """The same event with this trace context (`traceparent`, `tracestate`) in place of its own."""
+    """A copy of the event with this trace context (`traceparent`, `tracestate`) in place of its own."""
     kept = {name: value for name, value in event.get_attributes().items() if name not in TRACE}
     return from_parts({**kept, **trace}, event.get_data())
 

@@ -1,4 +1,4 @@
-"""What Kubernetes shows of Jobs, Pods and CronJobs, flat and small: thousands of these are held. No parsing here."""
+"""What Kubernetes shows of Jobs, Pods and CronJobs, flat and small: thousands stay in memory. Does not parse."""
 
 import sys
 from typing import Any
@@ -11,7 +11,7 @@ from events.names import FORMAT_VERSION, NEW_RUN, Phase
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An outcome that Kubernetes does not state itself, written on the Job first. `at` is epoch seconds."""
+    """An outcome that Kubernetes itself does not state, written on the Job before it is told. `at` is epoch seconds."""
 
     phase: Phase
     error_code: str
@@ -50,7 +50,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     at: float
 
     def __post_init__(self) -> None:
-        # Few values, many Jobs.
+        # Few different values, many Jobs: they share them.
         msgspec.structs.force_setattr(self, "type", sys.intern(self.type))
         msgspec.structs.force_setattr(self, "reason", sys.intern(self.reason))
 
@@ -85,7 +85,7 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def newer(self) -> bool:
-        """Written by a version of jobrelay that knows more than this one: what it means is not for us to say."""
+        """Written by a newer version of jobrelay: this version cannot know what it means."""
         return self.format > FORMAT_VERSION
 
 
@@ -93,8 +93,8 @@ class Job(Ours, frozen=True, kw_only=True, gc=False):
     """A Job of ours.
 
     `verdict`, `queueing`, `dependencies` and `retry` are raw JSON, as in their annotations. `attempt` counts from 1;
-    `accepted` is when the first one was created, on all others. `failover`: the request names a Job to run when it has
-    failed. `kueue`: that decides when the Job runs.
+    on further attempts `accepted` is when the first was created. `failover`: the request names a Job to run when it has
+    failed. `kueue`: Kueue decides when the Job runs.
     `failed_indexes` are those of an Indexed Job, as Kubernetes writes them: `1,3-5`.
     Of a schedule's run: `run` is its scheduled time (RFC 3339), or `NEW_RUN`; `scheduled_at` what Kubernetes says of
     it, in epoch seconds; `schedule` and `schedule_uid` name the CronJob that owns it, None once none does.
@@ -155,7 +155,7 @@ class Job(Ours, frozen=True, kw_only=True, gc=False):
         return self.condition("Complete") is not None or self.condition("Failed") is not None
 
     def verdict_of(self) -> Verdict | None:
-        """Our verdict; None without one, or when somebody has made it unreadable."""
+        """Our verdict; None if there is none, or if somebody has made it unreadable."""
         if self.verdict is None:
             return None
         try:

@@ -10,7 +10,7 @@ DEFAULT_DEPENDENCY_TIMEOUT = 3600
 
 
 class Queueing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """What the request, or its function, says of when it may run. Stored as JSON, without what is as by default.
+    """What the request, or its function, says about when it may run. Stored as JSON, without default values.
 
     `key` and `limit`: its `concurrency`; `exclusive`: limit 1, of its service where it has no key. `gpus`: of all its
     pods together. `run_at`: not before this time, RFC 3339.
@@ -27,12 +27,12 @@ class Queueing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
     run_at: str | None = None
 
     def to_annotation(self) -> str | None:
-        """None where all is as by default."""
+        """None if every value is the default."""
         return None if self == NONE else msgspec.json.encode(self).decode()
 
     @property
     def waits(self) -> bool:
-        """For a time or for other requests, whatever room there is."""
+        """Whether it waits for a time or for other requests, however much room there is."""
         return bool(self.dependencies) or self.run_at is not None
 
     @property
@@ -48,12 +48,12 @@ NONE = Queueing()
 
 
 def read_queueing(annotation: str | None) -> Queueing:
-    """What `to_annotation` wrote; whatever somebody has made unreadable counts as absent."""
+    """What `to_annotation` wrote; what is unreadable counts as absent."""
     return read_stored(annotation, Queueing) or NONE
 
 
 def queued_since(queued: str, *, created: float) -> float:
-    """Epoch seconds of the annotation `queued` on a Job that was created then."""
+    """Since when a Job with this annotation `queued` waits (epoch seconds): `created`, unless it names a time."""
     try:
         return parse_epoch(queued)
     except ValueError:
@@ -61,12 +61,12 @@ def queued_since(queued: str, *, created: float) -> float:
 
 
 def queued_at(seconds: float) -> str:
-    """The annotation `queued` of a Job that is put into the queue then (epoch seconds)."""
+    """The annotation `queued` of a Job that enters the queue at this time (epoch seconds)."""
     return format_epoch(seconds)
 
 
 def read_outcomes(annotation: str | None) -> dict[str, str]:
-    """Annotation `dependencies`: how requests that this one waits for have ended, by id, as terminal phases."""
+    """Annotation `dependencies`: the terminal phases of requests that the Job waits for, by id."""
     return read_stored(annotation, dict[str, str]) or {}
 
 

@@ -1,4 +1,4 @@
-"""What the pods of a Job use, folded from sample to sample. Pure: asks nobody, and a sample names its own time."""
+"""What the pods of a Job use, folded from sample to sample. Pure: each sample brings its own time."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +30,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def sampled(before: Usage | None, pods: Sequence[PodUsage]) -> Usage | None:
-    """With one more sample. None when it tells nothing new: no pod, or none measured since."""
+    """The usage with one more sample. None if that tells nothing new: no pod, or none measured since."""
     at = max((pod.at for pod in pods), default=0.0)
     if not pods or (before is not None and at <= before.at):
         return None
