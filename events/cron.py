@@ -1,7 +1,7 @@
 """Cron schedules as Kubernetes reads them: their grammar, and when the next run is. Knows no clock, starts nothing.
 
-Not left to a library: the known ones read another grammar (7, L, #, but no @every) and treat hours that clocks skip or
-repeat otherwise than Kubernetes does, so they would accept what it refuses and tell other times than it keeps.
+No library does this: the known ones read another grammar (7, L and #, but not @every) and treat the hours that clocks
+skip or repeat differently. They would accept what Kubernetes refuses, and name other times than it keeps.
 """
 
 import re
@@ -12,7 +12,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 YEARS = 5
-"""How far ahead a next run is looked for, as Kubernetes does."""
+"""How far ahead a next run is looked for, as in Kubernetes."""
 _STEP = timedelta(minutes=1)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _ZONE_PART = re.compile(r"[A-Za-z0-9._+][A-Za-z0-9._+-]{0,13}", re.ASCII)
@@ -60,7 +60,7 @@ class Calendar:
     def next_after(self, moment: datetime, zone: ZoneInfo) -> datetime | None:
         """The first minute after `moment` (aware) that fits the clocks in `zone`, in UTC. None: not in `YEARS` years.
 
-        What falls into an hour that clocks skip is left out; into one that they repeat, it comes twice.
+        A time in an hour that clocks skip is left out; a time in an hour that they repeat comes twice.
         """
         if not (self.minutes and self.hours):  # `,` is a list of nothing
             return None
@@ -88,7 +88,7 @@ class Calendar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """`@every`: always the same time after the run before."""
+    """`@every`: always this long after the run before."""
 
     seconds: int
 
@@ -138,7 +138,7 @@ def zone(name: str) -> ZoneInfo:
 
 
 def _begins(day: date, zone: ZoneInfo) -> datetime:
-    """The first instant of a day; where clocks skip midnight, that is when they do."""
+    """The first instant of a day: midnight, or the moment at which clocks skip it."""
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
@@ -237,7 +237,7 @@ def _seconds(text: str) -> int:
     if rest == "0":
         return 0
     total = Decimal(0)
-    # The last match is empty: it is an error only where it is the first one too.
+    # The last match is always empty, which is an error only if there is no other.
     for number, unit in _DURATION_PART.findall(rest)[:-1] or [("", "")]:
         if number in ("", "."):
             raise ValueError(f"time: invalid {quoted}")

@@ -44,8 +44,8 @@ class Identity:
 
 
 def job_name(prefix: str, identity: Identity) -> str:
-    """`<prefix, at most 32>-<12 characters of the identity's hash>`: 45, as CronJobs and attempts append to it."""
-    # Ten bytes are sixteen characters, whatever follows them.
+    """`<prefix, at most 32>-<12 characters of the identity's hash>`. No longer: CronJobs and attempts append to it."""
+    # The first ten bytes alone make the first sixteen characters.
     return f"{prefix[:PREFIX_LENGTH]}-{_base32(identity.digest()[:10])[:_HASH_LENGTH]}"
 
 

@@ -39,7 +39,7 @@ class FieldError:
 
 
 class InvalidRequest(ValueError):
-    """A CloudEvent, but not a request (or control event) that can be carried out, ever."""
+    """A CloudEvent that can never be carried out as a request, or as a control event."""
 
     def __init__(self, errors: Sequence[FieldError], *, code: str = "INVALID_REQUEST") -> None:
         self.errors = tuple(errors)
@@ -48,7 +48,7 @@ class InvalidRequest(ValueError):
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[FieldError]:
-    """The errors of pydantic in our words, at most `MAX_ERRORS`, without any value."""
+    """Pydantic's errors in our words, at most `MAX_ERRORS` of them, without any value."""
     details = error.errors(include_url=False, include_input=False)
     explained = [_explain(one, model) for one in details[:MAX_ERRORS]]
     if len(details) > MAX_ERRORS:
@@ -89,7 +89,7 @@ def _explain(one: ErrorDetails, model: type[BaseModel]) -> FieldError:
 
 
 def path_of(location: Sequence[str | int]) -> str:
-    """`job.env[0].name`; a key that is no plain word is quoted."""
+    """`job.env[0].name`; a key that is not a plain word is quoted."""
     path = ""
     for part in location:
         if isinstance(part, int):
@@ -101,7 +101,7 @@ def path_of(location: Sequence[str | int]) -> str:
 
 
 def _unknown(name: str, parents: Sequence[str | int], model: type[BaseModel]) -> tuple[str, str | None]:
-    """Message and what is allowed, for a field that nobody knows, or that is for later."""
+    """Message and what is allowed, for a field that is unknown, misplaced or never allowed."""
     if name == "webhook":
         return WEBHOOK, None
     if name in NEVER:
@@ -119,7 +119,7 @@ def _names(model: type[BaseModel]) -> list[str]:
 
 
 def _inner(model: type[BaseModel], parents: Sequence[str | int]) -> type[BaseModel]:
-    """The model that stands at this place: list items and optional values count as what they hold."""
+    """The model at this place; a list or an optional value stands for what it holds."""
     for part in parents:
         field = next((one for name, one in model.model_fields.items() if (one.alias or name) == part), None)
         if field is not None:
