@@ -31,10 +31,10 @@ _Pairs = Annotated[dict[Annotated[str, AfterValidator(_attribute)], _Text], Afte
 
 
 class Filter(Model):
-    """One expression: exactly one of its fields is given. With several attributes in it, all must match.
+    """A filter: exactly one of its fields is given. Where a field has several attributes, all must match.
 
     An attribute that the event does not have matches nothing. Values are compared as text (CloudEvents' canonical
-    form: `true`, `42`, RFC 3339 in UTC for `time`), letter case counts. Dialect `sql` is not supported.
+    form: `true`, `42`, RFC 3339 in UTC for `time`); letter case counts. The dialect `sql` is not supported.
     """
 
     exact: _Pairs | None = Field(None, description="Attributes that have exactly this value.")
@@ -42,7 +42,7 @@ class Filter(Model):
     suffix: _Pairs | None = Field(None, description="Attributes whose value ends with this.")
     all: Annotated[list["Filter"], Field(min_length=1)] | None = Field(None, description="All of these take it.")
     any: Annotated[list["Filter"], Field(min_length=1)] | None = Field(None, description="At least one takes it.")
-    not_: "Filter | None" = Field(None, alias="not", description="This one does not take it.")
+    not_: "Filter | None" = Field(None, alias="not", description="This filter does not take it.")
 
     @model_validator(mode="before")
     @classmethod
@@ -66,7 +66,7 @@ class Filter(Model):
         return self.not_ is not None and not self.not_.takes(event)
 
     def depth(self) -> int:
-        """Levels of filters, itself included."""
+        """Levels of filters, including this one."""
         return 1 + max((one.depth() for one in self._inner()), default=0)
 
     def _inner(self) -> Iterator["Filter"]:
@@ -80,7 +80,7 @@ _DIALECTS = ("exact", "prefix", "suffix", "all", "any", "not")
 
 
 def shallow(filters: list[Filter]) -> list[Filter]:
-    """For a field that holds filters: they are not nested too deep."""
+    """The filters, unless they are nested too deep: then an error of pydantic's is raised."""
     if any(one.depth() > MAX_DEPTH for one in filters):
         raise wrong("are nested too deep", f"at most {MAX_DEPTH} levels")
     return filters

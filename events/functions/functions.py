@@ -1,6 +1,6 @@
-"""Functions: what the operator runs for events of any type. Their file's model, which events match, what is asked for.
+"""Functions: what the operator runs for events of any type. The model of their file, and what they make of an event.
 
-Whether `job` is a Job that Kubernetes takes is not judged here, nor where the file comes from.
+Does not read the file, and does not check whether Kubernetes would accept `job`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ class InvalidFunctions(ValueError):
 
 
 class Function(Model):
-    """One Job for each event that passes every one of its filters."""
+    """A Job for each event that passes all of its filters."""
 
     name: FunctionName = Field(
         description="Beginning of its Jobs' names and of their subject, `<name>/<id of the event>`; their service."
@@ -78,7 +78,7 @@ class Function(Model):
 
     @property
     def namespace(self) -> str | None:
-        """Where its Jobs are to be; None: the default namespace."""
+        """The namespace of its Jobs; None: the default."""
         namespace: str | None = self._metadata.get("namespace")
         return namespace
 
@@ -128,7 +128,7 @@ def _repeated(names: Sequence[object]) -> list[FieldError]:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One function's request: one identity and what it asks for. `env` is ready for a manifest: `$` is quoted."""
+    """The request that a function makes of an event. `env` is ready for a manifest: `$` is quoted."""
 
     function: Function
     identity: Identity
@@ -170,7 +170,7 @@ class Call:
 
 
 Asked = Request | Call
-"""What becomes one Job."""
+"""What becomes a Job."""
 
 
 def subject_of(function: Function, event: CloudEvent) -> str:
@@ -187,7 +187,7 @@ def _env(function: Function, values: Values) -> tuple[dict[str, str], list[Field
     env, errors = {}, []
     for name, template in function.env.items():
         try:
-            # Kubernetes replaces $(NAME) in values: for the operator, but not for who sends events.
+            # Kubernetes expands $(NAME) in values. The operator may use that, whoever sends events may not.
             value = fill(template, values, quote={"$": "$$"})
         except Missing as error:
             about = f"is missing: variable {name} of function {function.name} is made from it"

@@ -20,19 +20,21 @@ Template = Annotated[Text, AfterValidator(valid)]
 
 
 class FunctionConcurrency(Model):
-    """Of the requests with one key only so many run at a time, whoever sent them."""
+    """A limit on how many requests with the same key run at a time, whoever sent them."""
 
-    key: Template = Field(description="What must not be used by too many at a time: a template, as in `env`.")
+    key: Template = Field(description="Names what must not be used by too many at a time: a template, as in `env`.")
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] | None = Field(
-        default=None, description="How many of it may run. By default JOBRELAY_MAX_ACTIVE_PER_KEY."
+        default=None, description="How many with this key may run. By default JOBRELAY_MAX_ACTIVE_PER_KEY."
     )
 
 
 class FunctionQueue(Model):
-    """As the fields of a request by these names; texts are templates."""
+    """The fields of a request by these names. Texts are templates."""
 
-    priority: Priority | None = Field(default=None, description="0-1000: who goes first where not all can run.")
-    exclusive: bool | None = Field(default=None, description="Alone with its key; without one, alone in its service.")
+    priority: Priority | None = Field(default=None, description="Who goes first where not all can run: the highest.")
+    exclusive: bool | None = Field(
+        default=None, description="Runs alone among those with its key; without a key, alone in its service."
+    )
     concurrency: FunctionConcurrency | None = Field(
         default=None, description="How many with the same key may run at a time."
     )
@@ -40,9 +42,12 @@ class FunctionQueue(Model):
         default=None, description="Requests that must have succeeded before: their ids, of a function's `<name>/<id>`."
     )
     on_dependency_failure: OnDependencyFailure | None = Field(
-        default=None, description="`cancel` (the default) or `run`."
+        default=None,
+        description="When a dependency does not succeed: `cancel` fails the request (the default), `run` runs it.",
     )
-    dependency_timeout: DependencyTimeout | None = Field(default=None, description="Seconds that they may take.")
+    dependency_timeout: DependencyTimeout | None = Field(
+        default=None, description="Seconds that the dependencies may take."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "FunctionQueue":
@@ -53,7 +58,7 @@ class FunctionQueue(Model):
         return self
 
     def of(self, values: Values, *, function: str) -> tuple[Queueable, list[FieldError]]:
-        """What it comes to for one event, and what is wrong with that event for it."""
+        """The fields filled in from an event, and what is missing or wrong in that event."""
         missing: list[FieldError] = []
         filled = _filled(self.model_dump(by_alias=True, exclude_none=True), values, missing, function)
         if missing:

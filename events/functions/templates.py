@@ -41,14 +41,14 @@ class Reference:
 
 
 class Values:
-    """What templates can say of one event."""
+    """What an event has to fill into templates."""
 
     def __init__(self, event: CloudEvent) -> None:
         self._event = event
         self._data = _data(event)
 
     def find(self, reference: Reference) -> str | None:
-        """As text: text as it is, everything else as JSON. None for what is missing, null or bytes."""
+        """The value as text: text as it is, everything else as JSON. None for what is missing, null or bytes."""
         if reference.name != "data":
             return attribute_text(self._event, reference.name)
         value = self._data
@@ -61,7 +61,7 @@ class Values:
 
 @lru_cache(maxsize=4096)
 def parse(template: str) -> Sequence[str | Reference]:
-    """Its texts and references in order. Raises an error of pydantic's (a `ValueError`) for what is no template."""
+    """Its texts and references in order. Raises an error of pydantic's (a `ValueError`) if it is not a template."""
     pieces: list[str | Reference] = []
     end = 0
     for found in _PIECE.finditer(template):
@@ -78,13 +78,13 @@ def parse(template: str) -> Sequence[str | Reference]:
 
 
 def valid(template: str) -> str:
-    """The same text, for a field that is a template. Raises as `parse`."""
+    """The text, if it is a template. Raises what `parse` raises."""
     parse(template)
     return template
 
 
 def fill(template: str, values: Values, *, quote: Mapping[str, str] | None = None) -> str:
-    """The text with what the event says. `quote`: what to write for characters of the event's. Raises `Missing`."""
+    """The text with what the event says. `quote` replaces characters that come from the event. Raises `Missing`."""
     table = str.maketrans(dict(quote or {}))
     return "".join(
         piece if isinstance(piece, str) else _value(piece, values).translate(table) for piece in parse(template)

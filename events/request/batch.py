@@ -37,7 +37,7 @@ def _exit_codes(codes: list[int]) -> list[int]:
 
 
 class SuccessRule(Model):
-    """Met by these indexes, or by so many of them (of all, where none are named)."""
+    """Met when these indexes have succeeded, or that many of them (of all indexes, where none are named)."""
 
     model_config = ConfigDict(json_schema_extra=at_least_one("succeededIndexes", "succeededCount"))
 
@@ -56,15 +56,15 @@ class SuccessRule(Model):
 
 
 class SuccessPolicy(Model):
-    """The Job succeeds with the first rule that is met; pods that still run are ended."""
+    """The Job succeeds as soon as one of the rules is met; pods that still run are ended."""
 
-    rules: Annotated[list[SuccessRule], _Rules] = Field(description="The first one that is met decides.")
+    rules: Annotated[list[SuccessRule], _Rules] = Field(description="The first that is met decides.")
 
 
 class OnExitCodes(Model):
     """Exit codes of the container, which is called `main`."""
 
-    container_name: Literal["main"] | None = Field(default=None, description="Of the container whose exit code counts.")
+    container_name: Literal["main"] | None = Field(default=None, description="The container whose exit code counts.")
     operator: Literal["In", "NotIn"] = Field(
         description="`In`: the exit code is one of `values`; `NotIn`: it is none of them, nor 0."
     )
@@ -82,8 +82,10 @@ class OnExitCodes(Model):
 class OnPodCondition(Model):
     """A condition of the failed pod, such as `DisruptionTarget`."""
 
-    type: Annotated[str, Field(min_length=1, max_length=316)] = Field(description="Such as `DisruptionTarget`.")
-    status: Literal["True", "False", "Unknown"] = Field(default="True", description="Of the condition.")
+    type: Annotated[str, Field(min_length=1, max_length=316)] = Field(
+        description="Type of the condition, such as `DisruptionTarget`."
+    )
+    status: Literal["True", "False", "Unknown"] = Field(default="True", description="Status of the condition.")
 
 
 class FailureRule(Model):
@@ -92,7 +94,8 @@ class FailureRule(Model):
     model_config = ConfigDict(json_schema_extra=exactly_one("onExitCodes", "onPodConditions"))
 
     action: Literal["FailJob", "FailIndex", "Ignore", "Count"] = Field(
-        description="`FailJob`, `FailIndex`: Job or index fail at once; `Ignore`: not counted; `Count`: as without."
+        description="`FailJob`, `FailIndex`: the Job or the index fails at once; `Ignore`: not counted; "
+        "`Count`: counted as usual."
     )
     on_exit_codes: OnExitCodes | None = Field(default=None, description="Matches by exit code.")
     on_pod_conditions: Annotated[list[OnPodCondition], _Rules] | None = Field(
@@ -107,9 +110,9 @@ class FailureRule(Model):
 
 
 class FailurePolicy(Model):
-    """The first rule that matches a failed pod decides; without a match it counts towards the limit."""
+    """The first rule that matches a failed pod decides; without a match the failure counts towards the limit."""
 
-    rules: Annotated[list[FailureRule], _Rules] = Field(description="The first one that matches decides.")
+    rules: Annotated[list[FailureRule], _Rules] = Field(description="The first that matches decides.")
 
 
 class BatchFields(Model):

@@ -37,18 +37,18 @@ class ClaimVolume(Model):
 
 
 class EmptyDir(Model):
-    """As in a pod: gone with it. `medium` Memory counts as the container's memory."""
+    """An `emptyDir` as in a pod, with which it goes."""
 
     medium: Literal["Memory"] | None = Field(default=None, description="`Memory`: counts as memory of the container.")
     size_limit: Quantity | None = Field(default=None, description="The most it may hold.")
 
 
 class Ephemeral(Model):
-    """A PersistentVolumeClaim that is made for each pod and goes with it."""
+    """A PersistentVolumeClaim that is made for each pod and goes with the pod."""
 
     storage: Quantity = Field(description="Size, up to JOBRELAY_MAX_CLAIM_STORAGE.")
     storage_class_name: ObjectName | None = Field(
-        default=None, description="Must match JOBRELAY_STORAGE_CLASSES. By default the cluster's."
+        default=None, description="Storage class; must match JOBRELAY_STORAGE_CLASSES. By default the cluster's."
     )
     access_modes: (
         Annotated[
@@ -56,11 +56,11 @@ class Ephemeral(Model):
             Field(min_length=1, max_length=4),
         ]
         | None
-    ) = Field(default=None, description="By default `ReadWriteOnce`.")
+    ) = Field(default=None, description="How it may be mounted. By default `ReadWriteOnce`.")
 
 
 class Volume(Model):
-    """Where, and exactly one of what: the names of a claim, ConfigMap or Secret, or space of the pod's own."""
+    """Where something is mounted, and exactly one source: a claim, a ConfigMap, a Secret, or space of the pod's own."""
 
     model_config = ConfigDict(json_schema_extra=exactly_one(*(to_camel(source) for source in SOURCES)))
 
@@ -93,7 +93,7 @@ OUR_ENV = frozenset(
         "TRACEPARENT",
     }
 )
-"""What every container gets from jobrelay: a request cannot set them."""
+"""Variables that every container gets from jobrelay: a request cannot set them."""
 
 _Id = Annotated[int, Field(ge=0, le=INT32_MAX)]
 
@@ -102,20 +102,20 @@ class EnvVar(Model):
     """One variable of the container."""
 
     name: EnvName = Field(
-        description="Not one that jobrelay sets itself.", json_schema_extra={"not": {"enum": [*sorted(OUR_ENV)]}}
+        description="Its name: none that jobrelay sets itself.", json_schema_extra={"not": {"enum": [*sorted(OUR_ENV)]}}
     )
-    value: Text = Field(default="", description="As it is: nothing is expanded but Kubernetes' `$(NAME)`.")
+    value: Text = Field(default="", description="Its value. Nothing in it is expanded but Kubernetes' `$(NAME)`.")
 
 
 class EnvRef(Model):
     """All keys of a ConfigMap or Secret as variables."""
 
-    name: ObjectName = Field(description="Of the ConfigMap or Secret.")
-    type: Literal["configmap", "secret"] = Field(description="Which of both.")
+    name: ObjectName = Field(description="Name of the ConfigMap or Secret.")
+    type: Literal["configmap", "secret"] = Field(description="Which of the two it is.")
 
 
 class Resources(Model):
-    """As in a container's `resources`."""
+    """Resources of the container, as in Kubernetes."""
 
     limits: dict[ResourceName, Quantity] = Field(default_factory=dict, description="The most it may use, by resource.")
     requests: dict[ResourceName, Quantity] = Field(
@@ -124,13 +124,13 @@ class Resources(Model):
 
 
 class PullSecret(Model):
-    """As in a pod's `imagePullSecrets`."""
+    """A Secret to pull the image with, as in a pod."""
 
-    name: ObjectName = Field(description="Of the Secret.")
+    name: ObjectName = Field(description="Name of the Secret.")
 
 
 class Capabilities(Model):
-    """As in a container's security context, but capabilities can only be taken away."""
+    """Capabilities of the container. They can only be taken away."""
 
     drop: Annotated[list[LabelValue], Field(max_length=50)] = Field(
         description="Capabilities it does not get; under JOBRELAY_POD_SECURITY `restricted` it has none anyway."
@@ -138,7 +138,7 @@ class Capabilities(Model):
 
 
 class SeccompProfile(Model):
-    """The only profile every node has."""
+    """A seccomp profile: the only one that every node has."""
 
     type: Literal["RuntimeDefault"] = Field(description="The container runtime's own.")
 
@@ -172,7 +172,7 @@ class SecurityContext(Model):
     supplemental_groups: Annotated[list[_Id], Field(max_length=50)] | None = Field(
         default=None, description="Further groups, of JOBRELAY_USER_IDS."
     )
-    seccomp_profile: SeccompProfile | None = Field(default=None, description="As in a pod.")
+    seccomp_profile: SeccompProfile | None = Field(default=None, description="Seccomp profile, as in a pod.")
     allow_privilege_escalation: Annotated[bool, AfterValidator(_false), WithJsonSchema({"const": False})] | None = (
         Field(default=None, description="Only false.")
     )
@@ -181,7 +181,7 @@ class SecurityContext(Model):
 
 
 def distinct_env(env: list[EnvVar]) -> list[EnvVar]:
-    """The same list. Raises for a name that stands twice or is ours."""
+    """The variables, unless a name occurs twice or is ours: then an error of pydantic's is raised."""
     names = [one.name for one in env]
     if len(set(names)) < len(names):
         raise wrong("names a variable twice")

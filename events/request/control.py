@@ -27,7 +27,7 @@ class ControlVerb(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """`verb` the request whose subject is `subject`; if several sources use that id, the one of `request_source`."""
+    """Do `verb` to the request with id `subject`; where several sources use that id, to that of `request_source`."""
 
     verb: ControlVerb
     subject: str
@@ -38,7 +38,7 @@ class Command:
 
 
 def parse_control(event: CloudEvent) -> Command:
-    """Raises `InvalidRequest` for another type, a missing subject, a `requestsource` that is no text."""
+    """Raises `InvalidRequest` for another type, a missing subject, a `requestsource` that is not text."""
     errors = []
     word = event.get_type().removeprefix(f"{CONTROL_TYPE}.")
     verb = next((verb for verb in ControlVerb if verb == word), None)
@@ -70,7 +70,7 @@ def accepted(command: Command, *, instance: str, jobs: Sequence[str]) -> CloudEv
 
 
 def refused(command: Command | CloudEvent, *, instance: str, code: str, message: str) -> CloudEvent:
-    """The answer to a command, or to an event that is none, that was not carried out."""
+    """The answer to a command that was not carried out, or to an event that is not a command."""
     event = command.event if isinstance(command, Command) else command
     detail: dict[str, Any] = {"error": {"errorCode": code, "message": message}}
     if isinstance(command, Command):

@@ -54,12 +54,12 @@ def wrong(message: str, allowed: str | None = None) -> PydanticCustomError:
 
 
 def is_dns_label(text: str) -> bool:
-    """RFC 1123, as Kubernetes wants of namespaces."""
+    """Whether it is a label by RFC 1123, as the name of a namespace has to be."""
     return len(text) <= 63 and _DNS_LABEL.fullmatch(text) is not None
 
 
 def is_label_name(text: str) -> bool:
-    """The name of a Kubernetes object that can stand in a label."""
+    """Whether it is the name of a Kubernetes object that can also be a label's value."""
     return len(text) <= 63 and _DNS_SUBDOMAIN.fullmatch(text) is not None
 
 
@@ -102,7 +102,7 @@ def _image(value: str) -> str:
 
 
 def _mount_path(value: str) -> str:
-    """As Kubernetes takes it, and so that it is clear what it covers."""
+    """A path that Kubernetes accepts and that shows plainly what it covers."""
     parts = value.split("/")
     if not 2 <= len(value) <= 4096 or parts[0] or not all(parts[1:]) or {".", ".."}.intersection(parts):
         raise wrong("is no place for a volume", "an absolute path without empty parts, . and .., at most 4096")
@@ -137,12 +137,12 @@ def _directory(value: str) -> str:
 
 
 def _number_as_text(value: Any) -> Any:
-    # As Kubernetes does: `cpu: 2` is a quantity too.
+    # Kubernetes does it too: `cpu: 2` is a quantity.
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
 def _like(pattern: str, longest: int | None = None, said: str | None = None) -> WithJsonSchema:
-    """What JSON Schema can say of such text: readers of other languages check as much before they publish."""
+    """What JSON Schema can say about such text: clients in other languages check that much before they publish."""
     length = {"maxLength": longest} if longest else {}
     return WithJsonSchema(
         {"type": "string", **length, "pattern": f"^(?:{pattern})$", **({"$comment": said} if said else {})}

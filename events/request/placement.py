@@ -20,7 +20,7 @@ def _pair_as_map(value: Any) -> Any:
 
 
 class _OrPair:
-    """Tells JSON Schema of the other form."""
+    """Adds the other form to the JSON Schema."""
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         text = {"type": "string"}
@@ -33,16 +33,20 @@ NodeSelector = Annotated[dict[LabelKey, LabelText], Field(max_length=20), Before
 
 
 class Toleration(Model):
-    """As in a pod."""
+    """A toleration, as in a pod."""
 
-    key: LabelKey | None = Field(default=None, description="Of the taint. Absent with `operator: Exists`: every taint.")
-    operator: Literal["Exists", "Equal"] | None = Field(default=None, description="By default `Equal`.")
-    value: LabelText | None = Field(default=None, description="Of the taint.")
+    key: LabelKey | None = Field(
+        default=None, description="Key of the taint. Absent with `operator: Exists`: every taint."
+    )
+    operator: Literal["Exists", "Equal"] | None = Field(
+        default=None, description="How the taint is compared. By default `Equal`."
+    )
+    value: LabelText | None = Field(default=None, description="Value of the taint.")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
-        default=None, description="Of the taint. By default every effect."
+        default=None, description="Effect of the taint. By default every effect."
     )
     toleration_seconds: _Seconds | None = Field(
-        default=None, description="How long, with effect `NoExecute`. By default for ever."
+        default=None, description="How long the taint is tolerated, with effect `NoExecute`. By default for ever."
     )
 
     @model_validator(mode="after")
@@ -59,7 +63,7 @@ class Toleration(Model):
 class Expression(Model):
     """One requirement on the labels of a pod."""
 
-    key: LabelKey = Field(description="Of the label.")
+    key: LabelKey = Field(description="Key of the label.")
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(description="How the label is compared.")
     values: Annotated[list[LabelText], Field(max_length=100)] | None = Field(
         default=None, description="With `In` and `NotIn`."
@@ -75,7 +79,7 @@ class Expression(Model):
 class NodeExpression(Model):
     """One requirement on the labels of a node."""
 
-    key: LabelKey = Field(description="Of the node's label.")
+    key: LabelKey = Field(description="Key of the node's label.")
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"] = Field(
         description="How the label is compared."
     )
@@ -93,10 +97,10 @@ class NodeExpression(Model):
 
 
 class LabelSelector(Model):
-    """As everywhere in Kubernetes."""
+    """A label selector, as everywhere in Kubernetes."""
 
     match_labels: Annotated[dict[LabelKey, LabelText], Field(max_length=20)] | None = Field(
-        default=None, description="Labels that must be so."
+        default=None, description="Labels that must have these values."
     )
     match_expressions: Annotated[list[Expression], Field(max_length=20)] | None = Field(
         default=None, description="Requirements that must all hold."
@@ -104,32 +108,32 @@ class LabelSelector(Model):
 
 
 class NodeTerm(Model):
-    """All of these must hold."""
+    """Requirements on a node, all of which must hold."""
 
     match_expressions: Annotated[list[NodeExpression], _Few] = Field(description="Requirements that must all hold.")
 
 
 class NodeTerms(Model):
-    """One of these must hold."""
+    """Terms of which one must hold."""
 
     node_selector_terms: Annotated[list[NodeTerm], _Few] = Field(description="One of them must hold.")
 
 
 class PreferredNode(Model):
-    """Nodes that are rather taken."""
+    """Nodes to prefer."""
 
     weight: _Weight = Field(description="1-100: how much it counts.")
     preference: NodeTerm = Field(description="The nodes.")
 
 
 class NodeAffinity(Model):
-    """As in a pod's affinity."""
+    """Affinity to nodes, as in a pod."""
 
     required_during_scheduling_ignored_during_execution: NodeTerms | None = Field(
-        default=None, description="Nodes that are possible."
+        default=None, description="Nodes that are allowed."
     )
     preferred_during_scheduling_ignored_during_execution: Annotated[list[PreferredNode], _Few] | None = Field(
-        default=None, description="Nodes that are better."
+        default=None, description="Nodes that are preferred."
     )
 
 
@@ -141,25 +145,25 @@ class PodTerm(Model):
 
 
 class PreferredPod(Model):
-    """Pods near to (or far from) which is rather run."""
+    """Pods to prefer being near to, or far from."""
 
     weight: _Weight = Field(description="1-100: how much it counts.")
     pod_affinity_term: PodTerm = Field(description="The pods.")
 
 
 class PodAffinity(Model):
-    """As `podAffinity` or `podAntiAffinity` in a pod's affinity."""
+    """Affinity to other pods, or away from them, as in a pod."""
 
     required_during_scheduling_ignored_during_execution: Annotated[list[PodTerm], _Few] | None = Field(
-        default=None, description="Must hold."
+        default=None, description="Terms that must hold."
     )
     preferred_during_scheduling_ignored_during_execution: Annotated[list[PreferredPod], _Few] | None = Field(
-        default=None, description="Is better."
+        default=None, description="Terms that are better met."
     )
 
 
 class Affinity(Model):
-    """As in a pod, without the terms that look into other namespaces."""
+    """Affinity as in a pod, without the terms that look into other namespaces."""
 
     node_affinity: NodeAffinity | None = Field(default=None, description="To nodes.")
     pod_affinity: PodAffinity | None = Field(default=None, description="Near to other pods of the namespace.")
@@ -167,9 +171,9 @@ class Affinity(Model):
 
 
 class Spread(Model):
-    """As a pod's topology spread constraint; without a selector it spreads the request's own pods."""
+    """A topology spread constraint, as in a pod; without a selector it spreads the request's own pods."""
 
-    max_skew: Annotated[int, Field(ge=1, le=1000)] = Field(description="By how many pods places may differ.")
+    max_skew: Annotated[int, Field(ge=1, le=1000)] = Field(description="By how many pods the places may differ.")
     topology_key: LabelKey = Field(description="Node label that tells places apart.")
     when_unsatisfiable: Literal["ScheduleAnyway", "DoNotSchedule"] = Field(
         description="`ScheduleAnyway`: as far as possible."
@@ -180,8 +184,10 @@ class Spread(Model):
     min_domains: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         default=None, description="Places there should be at least; with `DoNotSchedule`."
     )
-    node_affinity_policy: Literal["Honor", "Ignore"] | None = Field(default=None, description="As in a pod.")
-    node_taints_policy: Literal["Honor", "Ignore"] | None = Field(default=None, description="As in a pod.")
+    node_affinity_policy: Literal["Honor", "Ignore"] | None = Field(
+        default=None, description="As in a pod's constraint."
+    )
+    node_taints_policy: Literal["Honor", "Ignore"] | None = Field(default=None, description="As in a pod's constraint.")
 
     @model_validator(mode="after")
     def _consistent(self) -> "Spread":

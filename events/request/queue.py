@@ -41,17 +41,17 @@ DependencyTimeout = Annotated[int, Field(ge=1, le=MAX_DEPENDENCY_TIMEOUT)]
 
 
 class Concurrency(Model):
-    """Of the requests with one key only so many run at a time, whoever sent them."""
+    """A limit on how many requests with the same key run at a time, whoever sent them."""
 
-    key: Identifier = Field(description="What must not be used by too many at a time. Free text.")
+    key: Identifier = Field(description="Free text: names what must not be used by too many at a time.")
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] | None = Field(
         default=None,
-        description="How many of this key may run while this one does. By default JOBRELAY_MAX_ACTIVE_PER_KEY.",
+        description="How many with this key may run while this request does. By default JOBRELAY_MAX_ACTIVE_PER_KEY.",
     )
 
 
 class Queueable(Model):
-    """The fields of a request that say when it may run, but for points in time."""
+    """The fields of a request that say when it may run, except points in time."""
 
     section: ClassVar[str] = "When it may run"
 
@@ -84,7 +84,7 @@ class Queueable(Model):
     )
 
     def queueing(self, *, gpus: int, run_at: str | None = None) -> Queueing:
-        """What is stored of it. `gpus`: of all its pods together."""
+        """What is stored of these fields. `gpus`: of all its pods together."""
         key, limit = (self.concurrency.key, self.concurrency.limit) if self.concurrency else (None, None)
         return Queueing(
             priority=self.priority or 0,

@@ -25,13 +25,13 @@ _Seconds = Annotated[int, Field(ge=1, le=MAX_RETRY_DELAY)]
 
 
 class Backoff(Model):
-    """Delays between attempts that grow."""
+    """Growing delays between attempts."""
 
     initial: _Seconds = Field(description="Seconds to the second attempt.")
     factor: Annotated[float, Field(ge=1, le=100, strict=False)] | None = Field(
-        default=None, description="How many times as long each further one is. By default `1`."
+        default=None, description="By what factor each further delay is longer. By default `1`."
     )
-    max: _Seconds | None = Field(default=None, description="Seconds that none is longer than.")
+    max: _Seconds | None = Field(default=None, description="Seconds that no delay exceeds.")
 
     @model_validator(mode="after")
     def _consistent(self) -> "Backoff":
@@ -41,12 +41,12 @@ class Backoff(Model):
 
 
 def _seconds_as_backoff(value: Any) -> Any:
-    """A number of seconds is the same delay each time."""
+    """A number of seconds means the same delay each time."""
     return {"initial": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class _OrSeconds:
-    """Tells JSON Schema of the other form."""
+    """Adds the other form to the JSON Schema."""
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         return {"anyOf": [handler(core), {"type": "integer", "minimum": 1, "maximum": MAX_RETRY_DELAY}]}
@@ -57,7 +57,7 @@ RetryDelay = Annotated[Backoff, BeforeValidator(_seconds_as_backoff), _OrSeconds
 
 
 class Failover(Model):
-    """A request of its own, made when this one has failed: `<id>/failover`."""
+    """A further request, `<id>/failover`, that is made when the request has failed."""
 
     job: JobSpec = Field(description="What to run; its container finds the `failed` event in $JOBRELAY_EVENT_PATH.")
 
@@ -125,7 +125,7 @@ class JobRequest(Schedulable, Queueable, _Work):
 
     @property
     def name_prefix(self) -> str:
-        """What its Job's name begins with: `job.prefixName`, else its `service` where names allow that, else `job`."""
+        """What its Job's name begins with: `job.prefixName`, else `service` where it can begin a name, else `job`."""
         if self.job.prefix_name:
             return self.job.prefix_name
         usual = self.service if self.service and is_dns_label(self.service) else "job"
@@ -143,8 +143,8 @@ class JobRequest(Schedulable, Queueable, _Work):
     def backoff_limit(self) -> int | None:
         """How often a failed pod is replaced: `retries`, which is the same as `job.backoffLimit`; by default never.
 
-        None where each index has a limit of its own, and the Job none: Kubernetes' default then. 0 where attempts are
-        Jobs of their own.
+        None, which is Kubernetes' default, where each index has a limit of its own and the Job has none. 0 where
+        attempts are Jobs of their own.
         """
         if self.retry is not None:
             return 0
@@ -156,7 +156,7 @@ class JobRequest(Schedulable, Queueable, _Work):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One identity and what it asks for. `job_name`: of its Job, the same for every delivery of this request."""
+    """A request with its identity. `job_name` is that of its Job, the same for every delivery of the request."""
 
     identity: Identity
     request: JobRequest
@@ -183,7 +183,7 @@ class Request:
 
     @property
     def namespace(self) -> str | None:
-        """Where its Job is to be; None: the default namespace."""
+        """The namespace of its Job; None: the default."""
         return self.request.job.namespace
 
     @property

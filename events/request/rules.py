@@ -20,7 +20,7 @@ Raw = dict[str, Any]
 
 
 def across(data: Raw) -> list[FieldError]:
-    """Everything that does not go together. Fields of a wrong type are passed over: they have errors of their own."""
+    """Every combination that is not allowed. Fields of a wrong type are skipped: they have errors of their own."""
     job = _object(data, "job")
     found = [*_retries(data, job), *_queue(data), *_schedule(data), *_echo(data), *_within(job)]
     return [*found, *_failover(data)] if "failover" in data else found

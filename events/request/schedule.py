@@ -1,4 +1,4 @@
-"""When a request is to run again and again: its fields about that. When a time has come is Kubernetes' business."""
+"""The fields of a request that make it run again and again. When a time has come is up to Kubernetes."""
 
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Literal
@@ -10,7 +10,7 @@ from events.request.fields import Model, wrong
 
 MAX_RUNS = 1_000_000
 _SOME_DAY = datetime(2024, 1, 1, tzinfo=UTC)
-"""Of a leap year: what does not come in the years after it never does."""
+"""In a leap year: a date that does not come in the years after it never comes."""
 _CRON = r"@(yearly|annually|monthly|weekly|daily|midnight|hourly)|@every .+|\s*\S+(\s+\S+){4}\s*"
 _ZONE = r"[A-Za-z0-9._+][A-Za-z0-9._+-]{0,13}(/[A-Za-z0-9._+][A-Za-z0-9._+-]{0,13})*"
 
