@@ -5,8 +5,8 @@ from enum import StrEnum
 FORMAT_VERSION = 1
 """Written as annotation `jobrelay.dev/version`, a whole number.
 
-A Job with a smaller one, or with none, is understood: what a format adds is absent there. One with a larger one is left
-alone and counted. The stored examples in tests/formats/ hold this version to it, and every later one.
+A Job with a smaller number, or with none, is understood: what a format adds is absent there. A Job with a larger number
+is left alone and counted. The stored examples in tests/formats/ hold this version to that, and every later version.
 """
 
 DOMAIN = "jobrelay.dev"
@@ -18,7 +18,7 @@ DEFAULT_INSTANCE = "jobrelay"
 class Label:
     """Labels of Jobs, their Pods, and CronJobs. Plain strings, not an enum: they are keys of what is sent as JSON.
 
-    `SCHEDULE` is on the runs of a schedule: what `REQUEST` is on its CronJob.
+    `SCHEDULE` is on the runs of a schedule, with the value that `REQUEST` has on its CronJob.
     """
 
     MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -69,14 +69,14 @@ BY_FUNCTION = "function"
 """Value of annotation `suspended-by` where a function's manifest says `suspend: true`: it waits for a `resume`."""
 
 BY_KUEUE = "kueue"
-"""Value of annotation `suspended-by` where Kueue has stopped a Job that ran, and why it is `queued` before that."""
+"""Value of annotation `suspended-by` where Kueue has stopped a Job that ran, and reason of `queued` before that."""
 
 QUEUED_AT_CREATION = "created"
-"""Value of annotation `queued`: it waits for admission since it was created. Else a time: since it was resumed."""
+"""Value of annotation `queued`: it waits since its creation. Any other value is a time: since its resumption."""
 
 NEW_RUN = "new"
 """Value of annotation `run` of a Job that Kubernetes has made for a schedule, before it is ours: it has no finalizer
-and no request id of its own yet. Afterwards its scheduled time.
+and no request id of its own yet. Afterwards the value is its scheduled time.
 """
 
 
