@@ -1,1 +1,1 @@
-"""What is told of a Job, derived from what it shows; start at `transitions`. Imports no request."""
+"""What is told about a Job, derived from what it shows; start at `transitions`. Imports no request."""

@@ -1,4 +1,4 @@
-"""Lifecycle events: what is published about requests, as CloudEvents. What has happened is read in transitions.py."""
+"""Lifecycle events as CloudEvents: what is published about requests. What has happened is found in transitions.py."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,16 +30,16 @@ _SHORT = 1000
 
 
 def lifecycle_event(job: Job, transition: Transition) -> CloudEvent:
-    """The event about this transition of a request's Job: the same id whenever the state is the same.
+    """The event about this transition of a request's Job, with the same id and data whenever the state is the same.
 
-    So is its data but for `usage`, which only the leader that took the samples knows.
+    Only `usage` may differ: nobody but the leader that took the samples knows it.
     """
     planned = {} if job.run is None else {"scheduledFor": job.run}
     return _observed(job, transition, resource="jobs", detail={**transition.detail, **planned})
 
 
 def schedule_event(schedule: Schedule, transition: Transition) -> CloudEvent:
-    """The same about a schedule, whose source is its CronJob."""
+    """The event about this transition of a schedule; its source is the CronJob."""
     return _observed(schedule, transition, resource="cronjobs", detail=transition.detail)
 
 
@@ -55,14 +55,14 @@ def rejected_event(
     request_id: str | None,
     function: str = "",
 ) -> CloudEvent:
-    """An event became no Job; with `function`, none of that one's.
+    """An event became no Job; with `function`, no Job of that function.
 
-    `event_attributes` are what could be read of it, `replays` how often it was sent again.
+    `event_attributes` are those that could be read, `replays` is how often the event was sent again.
 
-    It has no `time`: Kubernetes knows nothing of it, and a repeat is the same event.
+    It has no `time`: Kubernetes names none, and a repeat has to be the same event.
     """
     parts = [str(event_attributes.get(name, "")) for name in ("source", "id")]
-    # One event may be refused once for each function that takes it.
+    # An event may be refused once for each function that takes it.
     origin = netstrings(*parts, str(replays), *([function] if function else ()))
     error: dict[str, Any] = {"errorCode": code, "message": message}
     if fields:
@@ -80,14 +80,14 @@ def rejected_event(
 
 
 def undelivered(event: CloudEvent, *, topic: str, reason: str) -> CloudEvent:
-    """The same event for the default topic, saying that the wanted one refused it for good."""
+    """A copy of the event for the default topic, saying that the wanted topic refused it for good."""
     return _with_detail(event, {**_detail(event), "undelivered": {"topic": topic, "reason": reason}})
 
 
 def shortened(event: CloudEvent) -> CloudEvent:
-    """The same event for a broker it was too large for: results, tails and echoes go, long messages are cut.
+    """A copy for a broker that the event was too large for: results, log tails and echoes left out, messages cut.
 
-    `detail.shortened` names what went.
+    `detail.shortened` names what was left out.
     """
     detail = _detail(event)
     error = detail.get("error")

@@ -1,4 +1,4 @@
-"""How a request ends and how far it has come, read from its Job and Pods: result, exit code, error, counts. Pure."""
+"""How a request ended and how far it has come, from its Job and Pods: result, exit code, error, counts. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from events.jobs.observed import Job, Pod
 from events.names import Payload, Phase
 
 ENDED = frozenset({"Succeeded", "Failed"})
-"""Phases of pods that run no more."""
+"""Phases of pods that no longer run."""
 MAX_ID = 256
 """Characters of a request's id."""
 MAX_RESULTS = 16_384
-"""Bytes of `results` as JSON: one of them may be 4 KiB, a Job may have thousands."""
+"""Bytes of `results` as JSON: each may be 4 KiB, and a Job may have thousands."""
 _POD_CODES = {"Evicted": "EVICTED", "OOMKilled": "OOM_KILLED"}
 _JOB_CODES = {
     "DeadlineExceeded": "DEADLINE_EXCEEDED",
@@ -25,13 +25,13 @@ _JOB_CODES = {
     "MaxFailedIndexesExceeded": "MAX_FAILED_INDEXES",
     "FailedIndexes": "FAILED_INDEXES",
 }
-"""Error codes by the reason of condition Failed. For any other the pods tell."""
+"""Error codes by the reason of condition Failed. For other reasons the pods tell."""
 _FAILED = "JOB_EXECUTION_FAILED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The end of a Job: `error` is (code, message), a code of None is for the pods to tell. `time` is epoch seconds."""
+    """The end of a Job. A `code` of None is for the pods to tell. `time` is epoch seconds."""
 
     phase: Phase
     time: float
@@ -40,9 +40,10 @@ class Outcome:
 
 
 def outcome(job: Job) -> Outcome | None:
-    """How it ended, if it has: our verdict before Kubernetes' conditions, but not before the Job is really over.
+    """How it ended, or None if it has not. Our verdict has precedence over Kubernetes' conditions.
 
-    A Job that is being deleted unfinished has no outcome until somebody gives it a verdict.
+    A verdict alone is no end: the Job has to be over, or being deleted. A Job that is being deleted unfinished has no
+    outcome without one.
     """
     complete, failed = job.condition("Complete"), job.condition("Failed")
     condition = complete or failed
@@ -78,7 +79,7 @@ def outcome_detail(job: Job, pods: Sequence[Pod], end: Outcome) -> dict[str, Any
         **({"failover": {"id": failover_id(job)}} if job.failover and end.phase is Phase.FAILED else {}),
         **({"logTail": last.message} if last is not None and last.message else {}),
         **({"failedIndexes": job.failed_indexes} if job.failed_indexes else {}),
-        # What some indexes achieved is not lost because others failed.
+        # That some indexes failed does not lose what others achieved.
         **(_results(job, good) if job.indexed else {}),
     }
 
@@ -90,12 +91,12 @@ def failover_id(job: Job) -> str:
 
 
 def failed_pods(pods: Sequence[Pod]) -> list[Pod]:
-    """Those that failed by themselves, in order. One that is being deleted was killed (suspend, deadline, cancel)."""
+    """Those that failed by themselves, in order. A pod that is being deleted was killed (suspend, deadline, cancel)."""
     return sorted((pod for pod in pods if pod.phase == "Failed" and pod.deleted is None), key=_last)
 
 
 def ended_at(pod: Pod) -> float:
-    """When it ended; an evicted pod may not say, then it is as old as it is."""
+    """When it ended. An evicted pod may not say: then the time of its creation stands in."""
     return pod.created if pod.finished is None else pod.finished
 
 
@@ -110,7 +111,7 @@ def _last(pod: Pod) -> tuple[float, str]:
 
 
 def _times(job: Job, pods: Sequence[Pod], end: Outcome) -> dict[str, Any]:
-    """`startedAt`, `finishedAt`, and the seconds between; no start for a Job that never had one."""
+    """`startedAt`, `finishedAt`, and the seconds between; only `finishedAt` for a Job that never started."""
     started = min((pod.started for pod in pods if pod.started is not None), default=job.start_time)
     finished = {"finishedAt": format_epoch(end.time)}
     if started is None:
@@ -123,7 +124,7 @@ def _exit_code(pod: Pod | None) -> dict[str, int]:
 
 
 def _results(job: Job, good: Sequence[Pod]) -> dict[str, Any]:
-    """`result` of a Job of one pod; `results` of all others, also when one of them was enough."""
+    """`result` for a Job of one pod, `results` for all others, even where one success was enough."""
     if len(good) == 1 and not job.several:
         return _result(good[0])
     ordered = sorted(good, key=lambda pod: (pod.index or 0, *_last(pod)))
@@ -140,7 +141,7 @@ def _results(job: Job, good: Sequence[Pod]) -> dict[str, Any]:
 
 
 def _result(pod: Pod) -> dict[str, Any]:
-    """What the container left as its result: JSON where it is JSON, else text."""
+    """`result`: what the container left, as JSON if it is JSON, else as text; empty if it left nothing."""
     text = (pod.message or "").rstrip("\n")
     if not text:
         return {}
@@ -151,13 +152,13 @@ def _result(pod: Pod) -> dict[str, Any]:
 
 
 def is_ending(job: Job) -> bool:
-    """Nothing it may still show is progress: it is over, or somebody has decided that it will be."""
+    """Whether it is over, or bound to be: nothing it still shows is progress."""
     decided = job.condition("SuccessCriteriaMet") or job.condition("FailureTarget")
     return job.finished or decided is not None or job.deleted is not None or job.verdict_of() is not None
 
 
 def counts(job: Job) -> dict[str, Any] | None:
-    """`{succeeded, failed, total}` of pods; None for a Job with one completion, or as long as no pod has ended.
+    """`{succeeded, failed, total}` of pods; None for a Job with one completion, and until a pod has ended.
 
     No `total` where one pod's success is enough (`parallelism` without `completions`).
     """
@@ -169,22 +170,22 @@ def counts(job: Job) -> dict[str, Any] | None:
 
 
 def counted_at(job: Job, pods: Sequence[Pod]) -> float:
-    """When the last of the pods in these counts ended: not a later one, so that it is the same at every look."""
+    """When the last of the pods in these counts ended. Pods that ended later do not change it."""
     ends = sorted(ended_at(pod) for pod in pods if pod.finished is not None)
     last = min(job.succeeded + job.failed, len(ends))
     return ends[last - 1] if last else job.created
 
 
 def waits(job: Job) -> bool:
-    """Kueue has it and has not let it start yet, ever."""
+    """Whether Kueue has never let it start yet."""
     ready = job.payload != Payload.PENDING and not is_ending(job)
     return job.kueue and job.suspend and job.released is None and ready
 
 
 def unnoted(job: Job) -> bool:
-    """Kueue has let it start for the first time, and that does not stand on it yet.
+    """Whether Kueue has let it start for the first time, and that is not written on it yet.
 
-    Once it does, a suspension is one of a Job that ran. Kubernetes has a start time of it, which goes when it is
-    suspended again.
+    Once it is written, a suspension is known to be that of a Job that ran. Kubernetes' own start time does not tell:
+    it goes when the Job is suspended again.
     """
     return job.kueue and job.released is None and job.start_time is not None and not is_ending(job)

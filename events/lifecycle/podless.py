@@ -1,4 +1,4 @@
-"""Why no pod of a Job appears: what Kubernetes' Events say about it. Pure; asking for them is another's."""
+"""Why no pod of a Job appears: what Kubernetes' Events say about it. Pure: does not fetch them."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ FORBIDDEN = "FORBIDDEN"
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One Event about a Job whose pod could not be created; `first` and `last` time of it, epoch seconds."""
+    """An Event about a Job whose pod could not be created; `first` and `last` are its times, epoch seconds."""
 
     message: str
     first: float
@@ -22,7 +22,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def podless_since(job: Job, pods: Sequence[Pod]) -> float | None:
-    """Since when it should have a pod and has none (epoch seconds); None when it has, or should not."""
+    """Since when it should have a pod and has none (epoch seconds); None if it has one, or should not have one."""
     if job.start_time is None or job.suspend or job.payload == Payload.PENDING or job.active or is_ending(job):
         return None
     if any(pod.phase not in ENDED and pod.deleted is None for pod in pods):
@@ -31,7 +31,7 @@ def podless_since(job: Job, pods: Sequence[Pod]) -> float | None:
 
 
 def stalled(notices: Sequence[Notice], *, since: float, attempt: int) -> list[Transition]:
-    """One transition for each cause that does not pass by itself, by the first notice of it after `since`."""
+    """A transition for each cause that does not pass by itself, from the first notice of it after `since`."""
     found: dict[str, Transition] = {}
     for notice in sorted(notices, key=lambda one: (one.first, one.message)):
         cause = _cause(notice.message)

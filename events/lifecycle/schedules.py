@@ -1,4 +1,4 @@
-"""Schedules: what a CronJob remembers of its runs, what is told of it, what runs are called. Pure; starts no run."""
+"""Schedules: what a CronJob remembers of its runs, what is told about it, what runs are called. Pure."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -15,17 +15,17 @@ from events.lifecycle.transitions import Transition
 from events.names import Phase
 
 RECENT = 20
-"""Ended runs of which a CronJob remembers how."""
+"""How many ended runs a CronJob remembers the outcome of."""
 UTC_ZONE = "Etc/UTC"
-"""Where a schedule names no time zone Kubernetes takes that of its controller: in a cluster that is this one."""
+"""For a schedule without a time zone: Kubernetes takes that of its controller, which is UTC in most clusters."""
 
 
 class Runs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """Annotation `runs` of a CronJob, a stored format: a JSON object, without what is as by default.
+    """Annotation `runs` of a CronJob, a stored format: a JSON object without default values.
 
-    `count`: runs that were let go, or are about to be. `last`: the scheduled time of the one counted last, `job` the
-    uid of its Job. `recent`: outcomes (terminal phases) of the last that ended, by scheduled time, in the order of
-    their ends; `ended_at`: when the last of them did. Times are RFC 3339.
+    `count`: runs that were let go, or are about to be. `last`: the scheduled time of the run counted last, `job` the
+    uid of its Job. `recent`: outcomes (terminal phases) of the runs that ended last, by scheduled time, in the order of
+    their ends; `ended_at`: when the last of them ended. Times are RFC 3339.
     """
 
     count: int = 0
@@ -38,13 +38,13 @@ class Runs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
     recent: dict[str, str] = msgspec.field(default_factory=dict)
 
     def counting(self, run: Job, *, lost: bool) -> "Runs":
-        """One more. `lost`: the one counted last was deleted before it was ours, and is none after all."""
+        """With this run counted. `lost`: the run counted last was deleted before it was ours, so it does not count."""
         return replace(self, count=self.count if lost else self.count + 1, last=run_time(run), job=run.uid)
 
     def ending(self, run: str, phase: Phase, *, at: float, held: Collection[str]) -> "Runs":
-        """The run of this scheduled time ended so, at that time (epoch seconds); the same if that is known.
+        """With the run of this scheduled time ended in this phase, `at` epoch seconds. Unchanged if that is known.
 
-        Those in `held` are not forgotten: they may be told of once more.
+        Runs in `held` are not forgotten: their ends may be told once more.
         """
         if run in self.recent:
             return self
@@ -67,17 +67,17 @@ NONE = Runs()
 
 
 def read_runs(annotation: str | None) -> Runs:
-    """What `to_annotation` wrote; whatever somebody has made unreadable counts as absent."""
+    """What `to_annotation` wrote; what is unreadable counts as absent."""
     return read_stored(annotation, Runs) or NONE
 
 
 def is_exhausted(schedule: Schedule) -> bool:
-    """It has as many runs as it may have; the last of them may go on."""
+    """Whether it has had as many runs as it may have; the last of them may still go on."""
     return schedule.max_runs is not None and read_runs(schedule.runs).count >= schedule.max_runs
 
 
 def run_time(run: Job) -> str:
-    """Its scheduled time, RFC 3339 in UTC; when it was made, for one that somebody made by hand."""
+    """Its scheduled time, RFC 3339 in UTC; for a run that somebody made by hand, the time of its creation."""
     return format_epoch(run.created if run.scheduled_at is None else run.scheduled_at)
 
 
@@ -87,18 +87,18 @@ def run_id(request_id: str, time: str) -> str:
 
 
 def next_run(schedule: Schedule, *, after: float) -> str | None:
-    """The first scheduled time after this one (epoch seconds), RFC 3339 in UTC; None if there is none to be told."""
+    """The first scheduled time after `after` (epoch seconds), RFC 3339 in UTC; None if none is known."""
     try:
         found = parse_schedule(schedule.cron).next_after(
             datetime.fromtimestamp(after, UTC), zone(schedule.time_zone or UTC_ZONE)
         )
     except InvalidSchedule:
-        return None  # Kubernetes took it: it knows more than we do.
+        return None  # Kubernetes accepted it, so it may know a grammar that we do not.
     return None if found is None else format_time(found)
 
 
 def scheduled(schedule: Schedule) -> Transition:
-    """It is in force."""
+    """It came into force."""
     told = {
         "schedule": schedule.cron,
         "timeZone": schedule.time_zone,
@@ -109,7 +109,7 @@ def scheduled(schedule: Schedule) -> Transition:
 
 
 def unscheduled(schedule: Schedule) -> Transition:
-    """It is over: its CronJob is being deleted, or the last run has ended."""
+    """It ended: its CronJob is being deleted, or the last run has ended."""
     runs = read_runs(schedule.runs)
     ended = _epoch(runs.ended_at) if is_exhausted(schedule) else 0.0
     time = ended or schedule.deleted or schedule.created
@@ -121,7 +121,7 @@ def _transition(phase: Phase, time: float, told: dict[str, Any]) -> Transition:
 
 
 def _epoch(text: str | None) -> float:
-    """0 for what is no time."""
+    """Epoch seconds; 0 if it is absent or not a time."""
     try:
         return 0.0 if text is None else parse_epoch(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What has happened to a request, read from its Job and Pods as they are now. Pure; how it ended is in outcome.py."""
+"""What has happened to a request, from its Job and Pods as they are now. Pure. How it ended is in outcome.py."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -50,7 +50,7 @@ class Transition:
 
     @property
     def key(self) -> str:
-        """`<phase>[/<suffix>]`: names it among those of its Job, the same however often it is seen."""
+        """`<phase>[/<suffix>]`: its name among those of its Job, the same however often it is seen."""
         return f"{self.phase}/{self.suffix}" if self.suffix else self.phase.value
 
     @property
@@ -65,7 +65,7 @@ class Transition:
 def transitions(job: Job, pods: Sequence[Pod], usage: Usage | None = None) -> list[Transition]:
     """All that the state shows, in the order to publish it: `created`, the rest by time, the end last.
 
-    The end of an attempt that another one follows is `retrying`. Empty for a further attempt that has nothing to tell.
+    The end of an attempt is `retrying` if another attempt follows. Empty for a further attempt with nothing to tell.
     """
     start = _started(job, pods)
     between = [*_queued(job), *_suspended(job, pods), *_stalled(job, pods), *_retrying(job, pods)]
@@ -78,24 +78,24 @@ def transitions(job: Job, pods: Sequence[Pod], usage: Usage | None = None) -> li
 def _moment(one: Transition, start: Transition | None) -> tuple[float, int]:
     time = one.time
     if start is not None and one.phase in (Phase.RETRYING, Phase.PROGRESS):
-        # An evicted pod may never have run, a sample may be older than the start of its container: whoever follows the
-        # request still hears of a start first.
+        # An evicted pod may never have run, and a sample may be older than the start of its container. Subscribers are
+        # to see `started` first all the same.
         time = max(time, start.time)
     return time, _ORDER.index(one.phase)
 
 
 def _created(job: Job) -> Iterator[Transition]:
     if job.attempt > 1:
-        return  # It was told of the first one.
+        return  # It was told for the first attempt.
     detail: dict[str, Any] = {"attempt": 1, "jobId": job.uid, "jobName": job.name, "namespace": job.namespace}
     if job.ttl is not None:
-        # The one in force: a request's own may have been too short to recognize repeats.
+        # The TTL in force: the request's own may have been too short to recognize repeats.
         detail["ttlSecondsAfterFinished"] = job.ttl
     yield Transition(phase=Phase.CREATED, time=job.created, detail=detail)
 
 
 def _queued(job: Job) -> Iterator[Transition]:
-    """By Kueue: in a queue of ours only its leader knows why a Job waits."""
+    """In Kueue's queue only: why a Job waits in ours is known to the leader alone."""
     if waits(job):
         detail = {"attempt": job.attempt, "reason": BY_KUEUE}
         yield Transition(phase=Phase.QUEUED, suffix=BY_KUEUE, time=job.created, detail=detail)
@@ -117,13 +117,13 @@ def _suspended(job: Job, pods: Sequence[Pod]) -> Iterator[Transition]:
 def _told(job: Job, suspended: Condition) -> bool:
     admitted = job.queued is None and (job.released is not None or not job.kueue)
     if not admitted and job.suspended_by is None:
-        return False  # It waits for admission: nobody has stopped it.
+        return False  # It waits for admission, so nobody has suspended it.
     if suspended.status:
-        # Held by us until its payload is there: nobody asked for that. Nor once it is: the condition lags the release.
+        # Suspended only until its payload exists: not a user's suspension. Nor is it once released: the condition lags.
         return job.payload != Payload.PENDING and (job.suspend or job.suspended_by is not None)
     if job.released is not None and job.suspended_by is None:
-        return False  # Its first release, no resumption.
-    # A verdict ends a Job by unsuspending it: no resumption either.
+        return False  # It was let run for the first time, which is not a resumption.
+    # A verdict ends a suspended Job by unsuspending it, which is not a resumption either.
     verdict = job.verdict_of()
     return verdict is None or suspended.at < int(verdict.at)
 
@@ -152,7 +152,7 @@ def _stalled(job: Job, pods: Sequence[Pod]) -> Iterator[Transition]:
 
 
 def _stall(pod: Pod) -> tuple[str | None, str]:
-    """Why it does not run, if that is a reason that does not pass by itself."""
+    """Error code and message if it does not run for a reason that does not pass by itself, else None and nothing."""
     if pod.finished is not None or pod.deleted is not None or pod.phase in ENDED:
         return None, ""
     if pod.scheduled_reason == "Unschedulable":
@@ -175,7 +175,7 @@ def _retrying(job: Job, pods: Sequence[Pod]) -> Iterator[Transition]:
 
 
 def _within_limits(job: Job, pods: Sequence[Pod]) -> Iterator[tuple[str, int, Pod]]:
-    """(suffix, attempt, pod) of failed pods that are not one too many: for their index, where each has a limit."""
+    """(suffix, attempt, pod) of the failed pods within the limit: the Job's, or that of each index where it has one."""
     failed = failed_pods(pods)
     if job.backoff_limit_per_index is None:
         yield from ((str(attempt), attempt, pod) for attempt, pod in enumerate(failed[: job.backoff_limit], start=1))
@@ -189,7 +189,7 @@ def _within_limits(job: Job, pods: Sequence[Pod]) -> Iterator[tuple[str, int, Po
 
 
 def _progress(job: Job, pods: Sequence[Pod], usage: Usage | None) -> Iterator[Transition]:
-    """Of counts and of samples only the last: what came between two looks is not told."""
+    """Only the latest counts and the latest sample: what came between two looks is not told."""
     if is_ending(job):
         return
     found = counts(job)
@@ -208,7 +208,7 @@ def _end(job: Job, pods: Sequence[Pod], usage: Usage | None) -> Iterator[Transit
         return
     if again is not None:
         failed = failed_pods(pods)
-        # Where Kubernetes only says that it failed, the pod says why.
+        # Where Kubernetes says no more than that it failed, the pod says why.
         error = pod_error(failed[-1]) if failed and end.code is None else outcome_detail(job, pods, end)["error"]
         detail = {"attempt": job.attempt, "error": error, "nextAttemptAt": written_time(again)}
         yield Transition(phase=Phase.RETRYING, suffix=str(job.attempt), time=end.time, detail=detail)
@@ -218,5 +218,5 @@ def _end(job: Job, pods: Sequence[Pod], usage: Usage | None) -> Iterator[Transit
 
 
 def _attempt(job: Job, pods: Sequence[Pod], time: float) -> int:
-    """The attempt that was on at this time, from 1."""
+    """The number, from 1, of the attempt at this time."""
     return job.attempt + sum(ended_at(pod) < time for pod in failed_pods(pods))
