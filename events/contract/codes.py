@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from events.names import Phase
 
 CONTROL = "control rejected"
-"""Where answers to control events are meant, beside the phases of requests."""
+"""Stands for rejected control events, beside the phases of requests."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""What the data of lifecycle events and of answers to control events holds: declared, not built (that is lifecycle/).
+"""What the data of lifecycle events and of answers to control events hold. They are built in lifecycle/.
 
-The published schema and the reference come from here, and the tests hold every event they see to it.
+The published schema and the reference come from here, and the tests check every event they see against it.
 """
 
 from typing import Annotated, Any, Literal
@@ -12,39 +12,41 @@ from events.contract.codes import CONTROL, codes_told
 from events.names import Phase
 
 OrNull = Annotated[str | None, WithJsonSchema({"type": ["string", "null"]})]
-"""Text, or null; where None means absent, the schema knows no null."""
+"""Text or null. Elsewhere None means absent, and the schema has no null."""
 Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
 class Part(BaseModel):
-    """camelCase, strict types. Closed for the tests; the published schema lets later versions add fields."""
+    """camelCase, strict types. No unknown fields in the tests; the published schema lets later versions add fields."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, frozen=True)
 
 
 class FieldProblem(Part):
-    """One thing that is wrong with a request."""
+    """A mistake in a request."""
 
-    path: str = Field(description="Where in the event's data, such as `job.env[0].name`, or the attribute's name.")
+    path: str = Field(
+        description="Where it is in the event's data, such as `job.env[0].name`, or the name of an attribute."
+    )
     message: str = Field(description="What is wrong. Never shows the value.")
     allowed: str | None = Field(default=None, description="What would be accepted.")
 
 
 class Error(Part):
-    """Why."""
+    """What went wrong."""
 
-    error_code: str = Field(description="One of the error codes; a later version may know more.")
+    error_code: str = Field(description="One of the error codes; later versions may add some.")
     message: str = Field(description="One or more sentences for people.")
 
 
 class RejectedError(Error):
-    """Why, with every field error at once."""
+    """What is wrong with an event, with every field error at once."""
 
     fields: list[FieldProblem] | None = Field(default=None, description="Each field that is wrong.")
 
 
 class Undelivered(Part):
-    """The wanted topic refused the event for good: this is the default one."""
+    """The wanted topic refused the event for good: it came on the default topic."""
 
     topic: str = Field(description="The topic in `replyto`.")
     reason: str = Field(description="What the broker said.")
@@ -67,30 +69,30 @@ class Usage(Part):
 
 
 class PodResult(Part):
-    """What one of several pods left."""
+    """The outcome of one of several pods."""
 
-    index: int | None = Field(default=None, description="Of the pod, with `completionMode: Indexed`.")
-    pod_name: str | None = Field(default=None, description="Of the pod, without indexes.")
-    exit_code: int | None = Field(default=None, description="Of its container.")
+    index: int | None = Field(default=None, description="Index of the pod, with `completionMode: Indexed`.")
+    pod_name: str | None = Field(default=None, description="Name of the pod, where there are no indexes.")
+    exit_code: int | None = Field(default=None, description="Exit code of its container.")
     result: Any = Field(default=None, description="What it wrote to $JOBRELAY_RESULT_PATH: JSON where it is JSON.")
 
 
 class Detail(Part):
-    """In the detail of every lifecycle event."""
+    """What is in the detail of every lifecycle event."""
 
-    service: str | None = Field(default=None, description="The request's.")
-    tags: list[str] | None = Field(default=None, description="The request's.")
-    metadata: dict[str, Any] | None = Field(default=None, description="The request's.")
-    undelivered: Undelivered | None = Field(default=None, description="Why it came on the default topic.")
+    service: str | None = Field(default=None, description="The request's `service`.")
+    tags: list[str] | None = Field(default=None, description="The request's `tags`.")
+    metadata: dict[str, Any] | None = Field(default=None, description="The request's `metadata`.")
+    undelivered: Undelivered | None = Field(default=None, description="Why the event came on the default topic.")
     shortened: list[str] | None = Field(
         default=None, description="The event was too large for the broker: these fields were left out."
     )
 
 
 class Attempted(Detail):
-    """In the detail of every event about a Job."""
+    """What is in the detail of every event about a Job."""
 
-    attempt: int = Field(description="From 1: how often pods of the Job had failed by then, and one more.")
+    attempt: int = Field(description="From 1: how often pods had failed by then, plus 1.")
     scheduled_for: Moment | None = Field(default=None, description="Scheduled time of a schedule's run.")
 
 
@@ -101,22 +103,25 @@ class Created(Attempted):
     job_id: str = Field(description="The Job's uid.")
     job_name: str = Field(description="The Job's name.")
     namespace: str = Field(description="The Job's namespace.")
-    ttl_seconds_after_finished: int | None = Field(default=None, description="Seconds it stays when finished.")
+    ttl_seconds_after_finished: int | None = Field(
+        default=None, description="Seconds it stays when finished: what is in force."
+    )
 
 
 class Queued(Attempted):
-    """The Job waits for its turn: told once per reason."""
+    """The Job waits for its turn: told once for each reason."""
 
     phase: Literal["queued"] = Field(description="Last word of the type.")
     reason: str = Field(
-        description="`limit`: too many run; `priority`: others go first; `exclusive`: something runs that it must not "
-        "run beside; `dependencies`, `runAt`, `retryDelay`: as the request says; `kueue`: Kueue has not admitted it."
+        description="`limit`: too many run; `priority`: there is room, but others go first; `exclusive`: something "
+        "runs that it must not run beside; `dependencies`, `runAt`, `retryDelay`: the request says so; `kueue`: Kueue "
+        "has not admitted it."
     )
-    position: int | None = Field(default=None, description="How many go first, and one more, when this was told.")
+    position: int | None = Field(default=None, description="Its place in the queue when this was told, from 1.")
 
 
 class Started(Attempted):
-    """The first pod runs."""
+    """The first pod runs: told once for each attempt."""
 
     phase: Literal["started"] = Field(description="Last word of the type.")
     pod_id: str = Field(description="The pod's uid.")
@@ -137,19 +142,21 @@ class Progress(Attempted):
 
 
 class Stalled(Attempted):
-    """A pod cannot start, or none appears."""
+    """A pod cannot start, or none appears for 5 s and Kubernetes says why."""
 
     phase: Literal["stalled"] = Field(description="Last word of the type.")
     error: Error = Field(description="What it waits for.")
 
 
 class Retrying(Attempted):
-    """A pod failed and is replaced, or an attempt failed and another one follows."""
+    """A pod failed and is replaced, or an attempt failed and another follows."""
 
     phase: Literal["retrying"] = Field(description="Last word of the type.")
-    index: int | None = Field(default=None, description="Of the pod, with `backoffLimitPerIndex`.")
+    index: int | None = Field(default=None, description="Index of the pod, with `backoffLimitPerIndex`.")
     error: Error = Field(description="Why the pod, or the attempt, failed.")
-    next_attempt_at: Moment | None = Field(default=None, description="With `retryDelay`: not before then.")
+    next_attempt_at: Moment | None = Field(
+        default=None, description="With `retryDelay`: the next attempt starts no sooner."
+    )
 
 
 class Suspended(Attempted):
@@ -163,7 +170,7 @@ class Suspended(Attempted):
 
 
 class Resumed(Attempted):
-    """The Job goes on."""
+    """The Job is no longer suspended."""
 
     phase: Literal["resumed"] = Field(description="Last word of the type.")
     by: str = Field(description="Who had suspended it: `request`, `function`, `kueue` or `external`.")
@@ -175,9 +182,9 @@ class Ended(Attempted):
     duration: int | None = Field(default=None, description="Seconds from `startedAt` to `finishedAt`.")
     started_at: Moment | None = Field(default=None, description="When the first pod ran; absent if none did.")
     finished_at: Moment = Field(description="When it was over.")
-    exit_code: int | None = Field(default=None, description="Of the last pod's container.")
+    exit_code: int | None = Field(default=None, description="Exit code of the last pod's container.")
     result: Any = Field(default=None, description="What the container wrote to $JOBRELAY_RESULT_PATH, up to 4 KiB.")
-    results: list[PodResult] | None = Field(default=None, description="The same of each pod, where there were several.")
+    results: list[PodResult] | None = Field(default=None, description="What each pod left, where there were several.")
     results_truncated: Literal[True] | None = Field(default=None, description="`results` would be above 16 KiB.")
     usage: Usage | None = Field(default=None, description="What it used, where that was measured.")
 
@@ -193,7 +200,9 @@ class Broken(Ended):
 
     error: Error = Field(description="Why.")
     log_tail: str | None = Field(default=None, description="End of the last failed pod's log: 80 lines, 2 KiB.")
-    failed_indexes: str | None = Field(default=None, description="Of an Indexed Job, such as `1,3-5`.")
+    failed_indexes: str | None = Field(
+        default=None, description="Indexes of an Indexed Job that failed, such as `1,3-5`."
+    )
 
 
 class NextRequest(Part):
@@ -210,7 +219,7 @@ class Failed(Broken):
 
 
 class Cancelled(Broken):
-    """By a control event, or the Job was deleted."""
+    """A control event ended the request, or somebody deleted the Job."""
 
     phase: Literal["cancelled"] = Field(description="Last word of the type.")
 
@@ -226,8 +235,8 @@ class Scheduled(Detail):
     """The schedule is in force: its CronJob exists."""
 
     phase: Literal["scheduled"] = Field(description="Last word of the type.")
-    schedule: str = Field(description="When it runs, in cron's words.")
-    time_zone: str | None = Field(default=None, description="By whose clocks; absent: the cluster's, mostly UTC.")
+    schedule: str = Field(description="Its cron expression.")
+    time_zone: str | None = Field(default=None, description="Its time zone; absent: that of the cluster, usually UTC.")
     next_run: Moment | None = Field(default=None, description="The first time it names.")
     max_runs: int | None = Field(default=None, description="How often it runs; absent: without end.")
 
@@ -236,8 +245,8 @@ class Unscheduled(Detail):
     """The schedule is over: it has run as often as it may, was cancelled, or its CronJob was deleted."""
 
     phase: Literal["unscheduled"] = Field(description="Last word of the type.")
-    schedule: str = Field(description="When it ran, in cron's words.")
-    runs: int = Field(description="How often. Those that have not ended go on, unless its CronJob was deleted.")
+    schedule: str = Field(description="Its cron expression.")
+    runs: int = Field(description="How often it ran. Runs that have not ended go on, unless its CronJob was deleted.")
 
 
 class ControlAccepted(Part):
@@ -276,7 +285,7 @@ ANSWERS: dict[str, type[Part]] = {"accepted": ControlAccepted, "rejected": Contr
 
 
 def codes_of(model: type[Part]) -> tuple[str, ...]:
-    """The error codes that a detail of this kind may have."""
+    """The error codes that may be in a detail of this kind."""
     phase = next((phase for phase, known in DETAILS.items() if known is model), None)
     if phase is not None:
         return codes_told(phase)

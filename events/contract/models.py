@@ -17,12 +17,12 @@ from events.request.request import JobRequest
 Schema = dict[str, Any]
 
 DEFS = "#/$defs/{model}"
-"""How references are written where the definitions are in the schema itself."""
+"""How references are written if the definitions are in the schema itself."""
 _STATUS = (
     "0: created, 1: started, 2: succeeded, 3: failed or cancelled, 99: stalled or rejected, null: any other phase."
 )
 _MANIFEST: Schema = {
-    # What stands in a Job is said by Kubernetes; `jobrelay check` holds the file to it.
+    # Kubernetes says what a Job may hold; `jobrelay check` tests the file against that.
     "properties": {
         "apiVersion": {"const": "batch/v1"},
         "kind": {"const": "Job"},
@@ -59,7 +59,7 @@ _MANIFEST: Schema = {
 
 
 class _Generator(GenerateJsonSchema):
-    """No titles for fields: they would only repeat the names."""
+    """Gives fields no titles: they would only repeat the names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -71,7 +71,7 @@ class _Generator(GenerateJsonSchema):
 
 
 class _Open(_Generator):
-    """For what jobrelay sends: None is absent, not null, and later versions may add fields."""
+    """For what jobrelay sends: None means absent, not null, and later versions may add fields."""
 
     def nullable_schema(self, schema: Any) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
@@ -86,12 +86,12 @@ class _Open(_Generator):
 
 
 def request_models(template: str = DEFS) -> dict[str, Schema]:
-    """The definition of `JobRequest` and of all it consists of, by name; references as `template` writes them."""
+    """The definitions of `JobRequest` and of all it consists of, by name, with references written by `template`."""
     return definitions([JobRequest], _Generator, template)
 
 
 def lifecycle_models(template: str = DEFS) -> dict[str, Schema]:
-    """The same of the data of every lifecycle event and of the answers to control events: `CreatedData`, …"""
+    """The definitions of the data of lifecycle events and of answers to control events: `CreatedData`, …"""
     parts: list[type[Part]] = [*DETAILS.values(), *ANSWERS.values()]
     found = definitions(parts, _Open, template)
     for model in parts:
@@ -102,7 +102,7 @@ def lifecycle_models(template: str = DEFS) -> dict[str, Schema]:
 
 
 def function_models(template: str = DEFS) -> dict[str, Schema]:
-    """The same of the operator's file: `FunctionsFile`, `Function`, `Filter`."""
+    """The definitions of the operator's file: `FunctionsFile`, `Function`, `Filter`."""
     found = definitions([FunctionsFile], _Generator, template)
     found["Function"]["properties"]["job"] |= _MANIFEST
     properties = found["Filter"]["properties"]
@@ -130,7 +130,7 @@ def definitions(
 
 
 def _body(name: str, status: int | None, template: str) -> Schema:
-    """The data of events whose detail is of this name."""
+    """The schema of the data of events with this detail."""
     return {
         "type": "object",
         "properties": {
@@ -143,7 +143,7 @@ def _body(name: str, status: int | None, template: str) -> Schema:
 
 
 def _name_codes(found: dict[str, Schema], model: type[Part]) -> None:
-    """Say in its definition which error codes it may have."""
+    """Says in the definition of `model` which error codes it may have."""
     codes = codes_of(model)
     if codes:
         error = found[model.__name__]["properties"]["error"]

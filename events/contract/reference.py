@@ -196,7 +196,7 @@ def _fields(model: Schema) -> str:
 
 
 def _inner(schema: Schema) -> Schema:
-    """What it is when it is not null."""
+    """The schema of the value when it is not null."""
     options = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
     return options[0] if options else schema
 

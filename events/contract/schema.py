@@ -10,10 +10,10 @@ from events.request.control import ControlVerb
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ROOT = "https://jobrelay.dev/schemas/v1"
-"""Names the schemas (`$id`). Nothing needs to be there: a name is no address."""
+"""Names the schemas (`$id`). Nothing has to be found there: it is a name, not an address."""
 NAMES = ("request", "lifecycle", "control", "functions")
 BARE = ("control", "functions")
-"""Those that have no schema of data alone."""
+"""Schemas without a variant for the data alone."""
 _TEXT: Schema = {"type": "string", "minLength": 1}
 _ATTRIBUTES: Schema = {
     "specversion": {"const": "1.0"},
