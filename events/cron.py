@@ -133,7 +133,7 @@ def zone(name: str) -> ZoneInfo:
         raise unknown
     try:
         return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:  # no such file; one that is no time zone; a directory
+    except (KeyError, ValueError, OSError) as error:  # no such file; a file that is no time zone; a directory
         raise unknown from error
 
 

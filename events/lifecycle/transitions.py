@@ -119,7 +119,7 @@ def _told(job: Job, suspended: Condition) -> bool:
     if not admitted and job.suspended_by is None:
         return False  # It waits for admission, so nobody has suspended it.
     if suspended.status:
-        # Suspended only until its payload exists: not a user's suspension. Nor is it once released: the condition lags.
+        # Suspended only until its payload exists: not a user's suspension. After the release the condition may lag.
         return job.payload != Payload.PENDING and (job.suspend or job.suspended_by is not None)
     if job.released is not None and job.suspended_by is None:
         return False  # It was let run for the first time, which is not a resumption.

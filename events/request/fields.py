@@ -137,7 +137,7 @@ def _directory(value: str) -> str:
 
 
 def _number_as_text(value: Any) -> Any:
-    # Kubernetes does it too: `cpu: 2` is a quantity.
+    # In Kubernetes a number is a quantity too: `cpu: 2`.
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 

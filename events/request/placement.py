@@ -114,7 +114,7 @@ class NodeTerm(Model):
 
 
 class NodeTerms(Model):
-    """Terms of which one must hold."""
+    """Terms, at least one of which must hold."""
 
     node_selector_terms: Annotated[list[NodeTerm], _Few] = Field(description="One of them must hold.")
 

@@ -109,7 +109,7 @@ class _Work(Model):
 
 
 class JobRequest(Schedulable, Queueable, _Work):
-    """The data of a job request: what is to run as one Kubernetes Job, or as one for each time of a schedule."""
+    """The data of a job request: what is to run as one Kubernetes Job, or as a Job at each time of a schedule."""
 
     section: ClassVar[str] = _Work.section
 
