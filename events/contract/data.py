@@ -149,7 +149,7 @@ class Stalled(Attempted):
 
 
 class Retrying(Attempted):
-    """A pod failed and is replaced, or an attempt failed and another follows."""
+    """A failed pod is replaced (or `podFailurePolicy` ends the Job), or another attempt follows a failed attempt."""
 
     phase: Literal["retrying"] = Field(description="Last word of the type.")
     index: int | None = Field(default=None, description="Index of the pod, with `backoffLimitPerIndex`.")
@@ -160,7 +160,7 @@ class Retrying(Attempted):
 
 
 class Suspended(Attempted):
-    """The Job is suspended: no pod runs."""
+    """The Job is suspended: none of its pods runs."""
 
     phase: Literal["suspended"] = Field(description="Last word of the type.")
     by: str = Field(
@@ -184,7 +184,7 @@ class Ended(Attempted):
     finished_at: Moment = Field(description="When it was over.")
     exit_code: int | None = Field(default=None, description="Exit code of the last pod's container.")
     result: Any = Field(default=None, description="What the container wrote to $JOBRELAY_RESULT_PATH, up to 4 KiB.")
-    results: list[PodResult] | None = Field(default=None, description="What each pod left, where there were several.")
+    results: list[PodResult] | None = Field(default=None, description="Of several pods, what each that succeeded left.")
     results_truncated: Literal[True] | None = Field(default=None, description="`results` would be above 16 KiB.")
     usage: Usage | None = Field(default=None, description="What it used, where that was measured.")
 

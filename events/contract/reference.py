@@ -52,6 +52,19 @@ def request_table() -> str:
     return _table(("field", "meaning", "default"), rows).rstrip()
 
 
+def lifecycle_table() -> str:
+    """The phases of a request with their `status`, when each is told, and what `detail` has for that phase alone."""
+    models = lifecycle_models()
+    shared = _shared(models)
+    rows = []
+    for phase, model in DETAILS.items():
+        status = models[f"{model.__name__}Data"]["properties"]["status"]["const"]
+        own = [f"`{field}`" for field in models[model.__name__]["properties"] if field not in shared]
+        link = f"[`{phase}`](REFERENCE.md#{model.__name__.lower()})"
+        rows.append((link, _status(status), _said(model), ", ".join(own)))
+    return _table(("phase", "`status`", "when", "in `detail`"), rows).rstrip()
+
+
 def _section(model: type[Model], name: str) -> str:
     """The heading of the class that declares this field: of those that have it, the one furthest up."""
     return [base for base in model.__mro__ if issubclass(base, Model) and name in base.model_fields][-1].section

@@ -5,6 +5,8 @@ import re
 import pytest
 
 from events.contract.codes import CODES
+from events.contract.data import DETAILS
+from events.contract.reference import lifecycle_table
 from events.names import Phase
 from handler.cli.main import main
 from handler.commands.contract import reference_page
@@ -28,6 +30,12 @@ def test_page_has_every_code_phase_and_topic() -> None:
     assert all(f"`dev.jobrelay.job.{phase}`" in page for phase in Phase)
     for topic in ("jobrelay.requests.high", "jobrelay.control", "jobrelay.lifecycle.{service}.{id}.{phase}"):
         assert f"| nats | `{topic}` |" in page
+
+
+def test_table_of_phases_has_each_with_when_it_is_told_and_fields_of_its_own() -> None:
+    rows = [line.strip("| ").split(" | ") for line in lifecycle_table().splitlines()[2:]]
+    assert [row[0].partition("`")[2].partition("`")[0] for row in rows] == list(DETAILS)
+    assert all(len(row) == 4 and all(row) for row in rows)
 
 
 def test_links_lead_somewhere_and_tables_are_whole() -> None:
