@@ -50,43 +50,52 @@ class AdmissionSettings(BaseModel):
 
     admission: Literal["auto", "always", "off"] = Field(
         "auto",
-        description="`auto`: Jobs that a limit or a field of their request concerns wait for the controller's leave; "
-        "`always`: all do; `off`: none does, and requests that ask for it are refused.",
+        description="Which Jobs wait until the controller admits them. `auto`: those that a limit or a field of their "
+        "request concerns (`concurrency`, `exclusive`, `dependencies`, `runAt`); `always`: all; `off`: none, and "
+        "requests with such a field are rejected. `off` goes with no limit.",
     )
     max_active: _Limit | None = Field(None, description="Jobs that may run at a time. Empty: no limit.")
-    max_active_per_service: _Limit | None = Field(None, description="The same for each `service`.")
-    max_active_per_namespace: _Limit | None = Field(None, description="The same for each namespace.")
-    max_active_per_key: _Limit | None = Field(None, description="The same for each `concurrency.key`.")
+    max_active_per_service: _Limit | None = Field(
+        None, description="Jobs of each `service` that may run at a time. Empty: no limit."
+    )
+    max_active_per_namespace: _Limit | None = Field(
+        None, description="Jobs in each namespace that may run at a time. Empty: no limit."
+    )
+    max_active_per_key: _Limit | None = Field(
+        None,
+        description="Jobs with each `concurrency.key` that may run at a time. Requests may name a smaller limit. "
+        "Empty: no limit.",
+    )
     max_active_gpus: _Limit | None = Field(
-        None, description="GPUs (`JOBRELAY_GPU_RESOURCE`) of all Jobs that run at a time. Empty: no limit."
+        None, description="GPUs (`JOBRELAY_GPU_RESOURCE`) that all Jobs may take at a time. Empty: no limit."
     )
     ageing_seconds: float = Field(
-        60, ge=1, le=86400, description="Time of waiting that counts as much as one step of `priority`."
+        60, ge=1, le=86400, description="Seconds of waiting that count as much as one step of `priority`."
     )
     max_queued: int = Field(
         1000,
         ge=1,
         le=1_000_000,
-        description="Jobs that wait for room before handlers stop taking requests in, where `JOBRELAY_ADMISSION` is "
-        "`always` or there is a limit.",
+        description="Jobs waiting for room above which handlers stop taking requests in. It matters where "
+        "`JOBRELAY_ADMISSION` is `always` or a limit is set.",
     )
     max_waiting: int = Field(
         10_000,
         ge=1,
         le=1_000_000,
-        description="Jobs that wait for a time, for other requests or for a `resume`; beyond, such requests are "
-        "refused.",
+        description="Jobs that may wait for a time, for other requests or for a `resume`. Beyond, such requests are "
+        "rejected with `TOO_MANY_WAITING`.",
     )
 
     kueue_queue: Annotated[str, AfterValidator(_queue)] | None = Field(
         None,
-        description="LocalQueue of Kueue that every Job is put into: Kueue, not jobrelay, then decides when Jobs run. "
-        "Empty: none, but for functions with a `queueName`.",
+        description="Kueue's LocalQueue that every Job is put into: Kueue then decides when Jobs run. Goes with no "
+        "limit and not with `JOBRELAY_ADMISSION=always`. Empty: Kueue decides only for functions with a `queueName`.",
     )
     kueue_priority_classes: Annotated[Names, AfterValidator(_classes)] = Field(
         (),
-        description="Kueue's priority classes, each with the least `priority` that means it, such as `0=low,500=high`. "
-        "Empty: none.",
+        description="Kueue's WorkloadPriorityClasses, each with the least `priority` that it stands for, such as "
+        "`0=low,500=high`. Empty: none.",
     )
 
     @model_validator(mode="after")

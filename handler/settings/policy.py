@@ -52,74 +52,112 @@ class PolicySettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    images: Names = Field(("*",), description="Images requests may name: shell patterns, comma-separated.")
-    pull_secrets: Names = Field((), description="Names in `imagePullSecrets`: shell patterns. Empty: none.")
-    service_accounts: Names = Field((), description="Service accounts requests may name. Empty: none.")
+    images: Names = Field(("*",), description="Images that requests may name: shell patterns.")
+    pull_secrets: Names = Field(
+        (), description="Secrets that requests may name in `imagePullSecrets`: shell patterns. Empty: none."
+    )
+    service_accounts: Names = Field(
+        (), description="Service accounts that requests may name, by their full names. Empty: none."
+    )
     secrets: Names = Field(
-        (), description="Secrets requests may name in `envRef` and `volumes`: shell patterns. Empty: none."
+        (), description="Secrets that requests may name in `envRef` and `volumes`: shell patterns. Empty: none."
     )
     claims: Names = Field(
         (),
-        description="PersistentVolumeClaims requests may name in `volume` and `volumes`: shell patterns. Empty: none.",
+        description="PersistentVolumeClaims that requests may name in `volume` and `volumes`: shell patterns. "
+        "Empty: none.",
     )
     max_claim_storage: Amount | None = Field(
         None, description="Largest `ephemeral` claim in `volumes`. Empty: no ephemeral claims."
     )
     storage_classes: Names = Field(
-        (), description="Storage classes of ephemeral claims: shell patterns. Empty: only the cluster's default one."
+        (),
+        description="Storage classes that ephemeral claims may name: shell patterns. "
+        "Empty: only the cluster's default.",
     )
     label_prefixes: Names = Field(
         (),
-        description="Prefixes of labels requests may set, such as `example.com`: shell patterns. Labels without one "
-        "are free. `jobrelay.dev` is never allowed, one of Kubernetes only by a pattern that ends like it.",
+        description="Prefixes of labels that requests may set, such as `example.com`: shell patterns. Labels without a "
+        "prefix are free, but for `app`, `job-name` and `controller-uid`. Prefixes of Kubernetes are allowed only by a "
+        "pattern that ends like them (`*.kubernetes.io`, `*.k8s.io`, `*.x-k8s.io`), `jobrelay.dev` never.",
     )
-    annotation_prefixes: Names = Field((), description="The same for annotations.")
-    priority_classes: Names = Field((), description="Names in `priorityClassName`: shell patterns. Empty: none.")
+    annotation_prefixes: Names = Field(
+        (),
+        description="Prefixes of annotations that requests may set: shell patterns. Annotations without a prefix are "
+        "free; Kubernetes' prefixes and `jobrelay.dev` are treated as in labels.",
+    )
+    priority_classes: Names = Field(
+        (), description="Priority classes that requests may name in `priorityClassName`: shell patterns. Empty: none."
+    )
     pod_security: Literal["restricted", "off"] = Field(
         "restricted",
-        description="`restricted`: Jobs meet the Pod Security Standard of that name; `off`: image decides.",
+        description="`restricted`: pods meet the Pod Security Standard of that name. `off`: the image decides; "
+        "requests still cannot ask for more.",
     )
-    run_as_user: int = Field(65532, ge=1, le=INT32_MAX, description="User of containers under `restricted`.")
+    run_as_user: int = Field(65532, ge=1, le=INT32_MAX, description="User id of containers under `restricted`.")
     user_ids: Annotated[Names, AfterValidator(_ids)] = Field(
-        (f"1-{INT32_MAX}",), description="User and group ids in `securityContext`: numbers and ranges, comma-separated."
+        (f"1-{INT32_MAX}",),
+        description="User and group ids that requests may name in `securityContext`: numbers and ranges.",
     )
     max_cpu: Amount | None = Field(
         None, description="Largest CPU limit of a container, and the limit of those that name none. Empty: no maximum."
     )
-    max_memory: Amount | None = Field(None, description="The same for memory.")
-    max_ephemeral_storage: Amount | None = Field(None, description="The same for ephemeral storage.")
+    max_memory: Amount | None = Field(
+        None,
+        description="Largest memory limit of a container, and the limit of those that name none. Empty: no maximum.",
+    )
+    max_ephemeral_storage: Amount | None = Field(
+        None,
+        description="Largest limit of a container's ephemeral storage, and the limit of those that name none. "
+        "Empty: no maximum.",
+    )
     extended_resources: Names = Field(
-        (), description="Other resources requests may name, such as `example.com/fpga`: shell patterns. Empty: none."
+        (),
+        description="Other resources that requests may name, such as `example.com/fpga`: shell patterns. Empty: none.",
     )
     gpu_resource: str = Field(
         "nvidia.com/gpu",
         pattern=r"^[a-z0-9.-]{1,253}/[A-Za-z0-9_.-]{1,63}$",
         description="Resource that `gpuEnable` and `gpuNumber` mean.",
     )
-    max_gpus: int = Field(4, ge=0, le=MAX_GPUS, description="GPUs each pod of a request may have. 0: none.")
-    max_parallelism: int = Field(100, ge=1, le=MAX_PARALLELISM, description="Largest `parallelism`.")
-    max_completions: int = Field(10_000, ge=1, le=MAX_COMPLETIONS, description="Largest `completions`.")
+    max_gpus: int = Field(
+        4, ge=0, le=MAX_GPUS, description="GPUs that each pod may have, however its request asks for them. 0: none."
+    )
+    max_parallelism: int = Field(100, ge=1, le=MAX_PARALLELISM, description="Largest `parallelism` of a request.")
+    max_completions: int = Field(10_000, ge=1, le=MAX_COMPLETIONS, description="Largest `completions` of a request.")
     deadline_seconds: int | None = Field(
         None,
         ge=1,
         le=MAX_DEADLINE,
-        description="`activeDeadlineSeconds` of requests that name none. Empty: the maximum.",
+        description="`activeDeadlineSeconds` of requests that name none. Empty: `JOBRELAY_MAX_DEADLINE_SECONDS`.",
     )
     max_deadline_seconds: int | None = Field(
-        None, ge=1, le=MAX_DEADLINE, description="Largest `activeDeadlineSeconds`. Empty: no maximum, nor a default."
+        None,
+        ge=1,
+        le=MAX_DEADLINE,
+        description="Largest `activeDeadlineSeconds` of a request. Empty: no maximum, and no default.",
     )
     dedup_seconds: int = Field(
-        3600, ge=300, description="Time a finished Job stays at least, to meet a repeated request."
+        3600,
+        ge=300,
+        description="Seconds that a finished Job stays at least, so that a repeat of its request finds it. "
+        "A smaller TTL is raised to this.",
     )
-    ttl_seconds: int = Field(3600, ge=0, description="Time a finished Job stays when its request names none.")
+    ttl_seconds: int = Field(
+        3600, ge=0, description="Seconds that a finished Job stays when its request names no `ttlSecondsAfterFinished`."
+    )
     max_ttl_seconds: int = Field(
-        604_800, ge=300, le=INT32_MAX, description="Largest `ttlSecondsAfterFinished` of a request."
+        604_800,
+        ge=300,
+        le=INT32_MAX,
+        description="Largest `ttlSecondsAfterFinished` of a request. `JOBRELAY_TTL_SECONDS` and "
+        "`JOBRELAY_DEDUP_SECONDS` are no larger.",
     )
     max_request_bytes: int = Field(
         MAX_EVENT_BYTES,
         ge=1024,
         le=MAX_EVENT_BYTES,
-        description="Largest request, as a structured event. No Secret holds more than 1 MiB.",
+        description="Largest request, in bytes, as a structured event. A Secret holds no more than 1 MiB.",
     )
 
     @model_validator(mode="after")

@@ -3,15 +3,22 @@
 import difflib
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 
 from events.request.container import OUR_ENV
 from handler.settings.admission import AdmissionSettings
-from handler.settings.policy import Names, PolicySettings, split
+from handler.settings.policy import PolicySettings
+from handler.settings.process import (
+    BrokerSettings,
+    ConnectionSettings,
+    LeadershipSettings,
+    LogSettings,
+    RequestSettings,
+    ServingSettings,
+)
 
 PREFIX = "JOBRELAY_"
 SCHEMES = {"nats": "nats", "tls": "nats", "amqp": "rabbitmq", "amqps": "rabbitmq"}
@@ -29,104 +36,10 @@ class InvalidSettings(ValueError):
         self.errors = errors
 
 
-Weights = Annotated[tuple[int, int, int], BeforeValidator(split)]
-
-
-class _ProcessSettings(BaseModel):
-    """What the process connects to and how it runs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    sources: Names = Field(
-        ("nats://127.0.0.1:4222",),
-        description="Brokers to consume from, at most one of each kind, the default one first: "
-        "`nats://[user:password@]host:port`, `tls://…`, `amqp://[user:password@]host:port/[vhost]`, `amqps://…`.",
-    )
-    role: Literal["both", "handler", "controller"] = Field(
-        "both",
-        description="`handler`: turn requests into Jobs; `controller`: follow the Jobs, report on them, declare the "
-        "broker's topology, carry out control events; `both`: everything in one process.",
-    )
-    instance: str = Field(
-        "jobrelay",
-        pattern=r"^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$",
-        description="Name of this installation: label on its Jobs, name of its Lease, prefix of its streams.",
-    )
-    namespaces: Names = Field(
-        (),
-        description="Namespaces requests may name, comma-separated; the first is the default. "
-        "Empty: only the one of the kubeconfig or of the service account.",
-    )
-    kubeconfig: Path | None = Field(
-        None, description="Kubeconfig file. Empty: `KUBECONFIG`, else in-cluster, else `~/.kube/config`."
-    )
-    kube_context: str | None = Field(None, description="Context of the kubeconfig. Empty: its current one.")
-    kube_timeout: float = Field(15, ge=1, le=300, description="Time a request to the API server may take.")
-    reply_topics: Names = Field(
-        (),
-        description="Topics requests may name in `replyto`: shell patterns on NATS subjects or RabbitMQ routing keys. "
-        "Empty: none.",
-    )
-    functions: Path | None = Field(
-        None,
-        description="YAML file of the functions, which turn events of any type into Jobs; read again when it changes. "
-        "Empty: none.",
-    )
-    concurrency: int = Field(
-        64, ge=1, le=4096, description="Requests of each source that are worked on at the same time."
-    )
-    lane_weights: Weights = Field(
-        (6, 3, 1), description="Shares of the lanes high, normal, low while all have messages; each at least 1."
-    )
-    max_attempts: int = Field(20, ge=1, le=1000, description="Deliveries of one request before it is a dead letter.")
-    inline_bytes: int = Field(
-        16384, ge=0, le=65536, description="Largest event stored on the Job itself; a larger one goes into a Secret."
-    )
-    start_timeout: int = Field(600, ge=1, le=604800, description="Time to a running pod when the request names none.")
-    quota_delay: float = Field(30, ge=1, le=3600, description="Time until a request refused by a quota is tried again.")
-    control_wait: float = Field(60, ge=0, le=240, description="Time a control event waits for its request to appear.")
-    progress_seconds: float = Field(
-        60, ge=0, le=86400, description="Time between samples of what running Jobs use (metrics.k8s.io); 0: none."
-    )
-    progress_jobs: int = Field(500, ge=0, description="Running Jobs above which no samples are taken.")
-    drain_seconds: float = Field(20, ge=0, le=600, description="Time that work in flight gets to finish after SIGTERM.")
-    http_address: str = Field(
-        "127.0.0.1:8080",
-        pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$",
-        description="Where `/livez /readyz /healthz /metrics` are served; port 0 picks a free one.",
-    )
-    lease_seconds: float = Field(10, ge=1, le=300, description="Time after which a silent leader has lost its Lease.")
-    lease_renew_seconds: float = Field(7, ge=0.5, le=300, description="Time a leader has for renewing before it stops.")
-    lease_retry_seconds: float = Field(
-        2, ge=0.1, le=60, description="Time between renewals, or between looks at the Lease."
-    )
-    lease_call_seconds: float = Field(3, ge=0.1, le=60, description="Time one write of the controller may take.")
-    watch_idle_seconds: float = Field(
-        120, ge=1, le=3600, description="Silence after which a watch is taken for dead (bookmarks come each minute)."
-    )
-    nats_creds: Path | None = Field(None, description="Credentials file (JWT and seed) for NATS.")
-    nats_nkey: Path | None = Field(None, description="NKey seed file for NATS.")
-    nats_replicas: int | None = Field(
-        None, ge=1, le=5, description="Replicas of every stream. Empty: 1 for a new one, and what an existing one has."
-    )
-    nats_max_bytes: int | None = Field(
-        None,
-        ge=1 << 20,
-        description="Size of the request stream, beyond which publishers are refused. Empty: 1 GiB for a new one.",
-    )
-    tls_ca: Path | None = Field(None, description="CA bundle for the broker's certificate. Empty: the system's.")
-    tls_cert: Path | None = Field(None, description="Client certificate for the broker, PEM.")
-    tls_key: Path | None = Field(None, description="Key of the client certificate, PEM.")
-    broker_timeout: float = Field(5, ge=0.5, le=60, description="Time a publish may take until it counts as failed.")
-    tracing: Literal["off", "otlp"] = Field(
-        "off",
-        description="`otlp`: spans to the OpenTelemetry collector that the standard variables `OTEL_EXPORTER_OTLP_*` "
-        "name; needs the extra `otlp`.",
-    )
-    log_format: Literal["text", "json"] = Field("text", description="`text` for people, `json` for collectors.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="Least severity that is logged."
-    )
+class _ProcessSettings(
+    LogSettings, BrokerSettings, LeadershipSettings, ServingSettings, RequestSettings, ConnectionSettings
+):
+    """The rules about these settings. Fields come in the order of the bases, read from the right."""
 
     @field_validator("sources")
     @classmethod
