@@ -52,7 +52,7 @@ class AdmissionSettings(BaseModel):
         "auto",
         description="Which Jobs wait until the controller admits them. `auto`: those that a limit or a field of their "
         "request concerns (`concurrency`, `exclusive`, `dependencies`, `runAt`); `always`: all; `off`: none, and "
-        "requests with such a field are rejected. `off` goes with no limit.",
+        "requests with such a field are rejected. `off` cannot be combined with limits.",
     )
     max_active: _Limit | None = Field(None, description="Jobs that may run at a time. Empty: no limit.")
     max_active_per_service: _Limit | None = Field(
@@ -89,8 +89,9 @@ class AdmissionSettings(BaseModel):
 
     kueue_queue: Annotated[str, AfterValidator(_queue)] | None = Field(
         None,
-        description="Kueue's LocalQueue that every Job is put into: Kueue then decides when Jobs run. Goes with no "
-        "limit and not with `JOBRELAY_ADMISSION=always`. Empty: Kueue decides only for functions with a `queueName`.",
+        description="Kueue's LocalQueue that every Job is put into: Kueue then decides when Jobs run. Cannot be "
+        "combined with limits or with `JOBRELAY_ADMISSION=always`. Empty: Kueue decides only for functions with a "
+        "`queueName`.",
     )
     kueue_priority_classes: Annotated[Names, AfterValidator(_classes)] = Field(
         (),

@@ -50,12 +50,14 @@ _WHOLE = (1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0)
 class Metrics:
     """The metrics of one process on a registry of its own, so that two in one process (tests) do not meet.
 
-    `bounds`: of each family with labels, the values that each label may have.
+    `bounds`: of each family, the values that each of its labels may have. `subjects`: what each family is about.
     """
 
     def __init__(self, *, role: str = "both") -> None:
         self.registry = CollectorRegistry()
         self.bounds: dict[str, Mapping[str, Collection[str]]] = {}
+        self.subjects: dict[str, str] = {}
+        self._subject = ""
         self._requests()
         self._events()
         self._controller()
@@ -70,7 +72,7 @@ class Metrics:
             self.messages_failed.labels(broker, code)
 
     def _requests(self) -> None:
-        """From the broker to the Job."""
+        self._subject = "From the broker to the Job"
         self.queue_length = self._gauge(
             "queue_length", "Messages that wait in the broker, for delivery or as dead letters.", **_QUEUES
         )
@@ -104,7 +106,7 @@ class Metrics:
         )
 
     def _events(self) -> None:
-        """From a change in Kubernetes to the broker."""
+        self._subject = "From a change in Kubernetes to the broker"
         self.publish_seconds = self._histogram("publish_seconds", "Time to publish one lifecycle event.", _CALL)
         self.lifecycle_delay = self._histogram(
             "lifecycle_delay_seconds",
@@ -122,7 +124,7 @@ class Metrics:
         self.publish_failures = self._counter("publish_failures", "Lifecycle events the broker did not take at a try.")
 
     def _controller(self) -> None:
-        """Following the Jobs, and leading."""
+        self._subject = "Following the Jobs, and leading"
         self.jobs = self._gauge("jobs", "Jobs that are followed, by phase.", phase=PHASES)
         self.jobs_newer_format = self._gauge("jobs_newer_format", "Jobs left alone: written by a newer version.")
         self.finalizers_pending = self._gauge(
@@ -153,17 +155,17 @@ class Metrics:
         )
 
     def _process(self, role: str) -> None:
-        """This process itself. Its memory, CPU time and descriptors are `process_*`, as everywhere."""
+        """Its memory, CPU time and descriptors are `process_*`, as everywhere."""
+        self._subject = "The process"
         self.broker_connected = self._gauge("broker_connected", "1 while the broker is connected.", broker=BROKERS)
         self.ready = self._gauge("ready", "1 while nothing is missing, as `/readyz` has it.")
         self.asyncio_tasks = self._gauge("asyncio_tasks", "Tasks of the event loop.")
         self.build_info = Gauge(
-            "jobrelay_build_info",
+            self._bounded("build_info", {"version": (version(),), "role": (role,)}),
             "Always 1: the version, and what it runs as.",
             ["version", "role"],
             registry=self.registry,
         )
-        self.bounds["jobrelay_build_info"] = {"version": (version(),), "role": (role,)}
         self.build_info.labels(version(), role).set(1)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -182,5 +184,6 @@ class Metrics:
         return Histogram(self._bounded(name, {}), documentation, buckets=buckets, registry=self.registry)
 
     def _bounded(self, name: str, values: Mapping[str, Collection[str]]) -> str:
-        self.bounds[f"jobrelay_{name}"] = values
-        return f"jobrelay_{name}"
+        full = f"jobrelay_{name}"
+        self.bounds[full], self.subjects[full] = values, self._subject
+        return full
