@@ -1,6 +1,7 @@
 # Everything a fresh machine needs is python3, make and the package registries.
 #   make demo   set up, run the main job on embedded defaults, show it (BROKER=rabbitmq: on RabbitMQ)
 #   make test   set up, then check and all tests
+#   make docs   write what is generated in the documents
 SHELL := /bin/bash
 PYTHON ?= python3
 BROKER ?= nats
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 IN := $(if $(filter containers,$(SERVICES)),$(BIN)/python -m tests.containers)
 
-.PHONY: demo test check e2e bench soak chaos rabbitmq requirements clean
+.PHONY: demo test check docs e2e bench soak chaos rabbitmq requirements clean
 
 demo: $(READY) $(filter rabbitmq,$(BROKER))
 	$(BIN)/jobrelay demo --broker $(BROKER)
@@ -30,6 +31,10 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+# Everything in the documents that is made from the code; tests compare it.
+docs: $(READY)
+	$(BIN)/python -m tests.docs
 
 # Against KUBECONFIG, NATS_URL and RABBITMQ_URL where they are set, in E2E_NAMESPACE; else against servers of its own.
 e2e: $(READY)

@@ -19,12 +19,13 @@ from tests.bench.adapters import Alone, alone
 from tests.bench.load import IN_FLIGHT
 from tests.bench.measures import Rates, creating, living
 from tests.bench.queueing import Deciding, deciding, releasing
-from tests.bench.report import Row, broker_of, machine, markdown, write
+from tests.bench.report import Row, broker_of, machine, markdown
 from tests.bench.watching import Takeover, Tracking, holding, reporting, taking_over, tracking
+from tests.docs.marks import put
 from tests.e2e.site import NATS, RABBITMQ, VARIABLES, Site, on_broker, site
 from tests.paths import ROOT
 
-README = ROOT / "README.md"
+PAGE = ROOT / "tests" / "BENCHMARKS.md"
 API_SERVER = ("tests.bench.apiserver",)
 LEVELS = (1, 16, IN_FLIGHT)
 TITLES = {NATS: "NATS", RABBITMQ: "RabbitMQ"}
@@ -54,7 +55,7 @@ QUICK = Size(events=300, rounds=1, samples=100, tracked=1000, queued=1000, held=
 def arguments(given: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="little of everything: shows that it works")
-    parser.add_argument("--readme", action="store_true", help="also put the table into README.md")
+    parser.add_argument("--docs", action="store_true", help="also put the table into tests/BENCHMARKS.md")
     for name in Size.__dataclass_fields__:
         usual = getattr(Size(), name)
         parser.add_argument(f"--{name}", type=type(usual), help=f"default {usual}")
@@ -215,8 +216,8 @@ def main(given: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="jobrelay-bench-") as directory:
         text = asyncio.run(run(size_of(chosen), os.environ, directory=Path(directory)))
     print(text)
-    if chosen.readme:
-        write(README, text)
+    if chosen.docs:
+        put(PAGE, "bench", text)
     return 0
 
 

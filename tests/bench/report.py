@@ -1,4 +1,4 @@
-"""Figures and the machine they were taken on as one Markdown table; for people, and for README."""
+"""Figures and the machine they were taken on as one Markdown table; for people, and for BENCHMARKS.md."""
 
 import os
 import platform
@@ -13,24 +13,23 @@ import orjson
 
 from tests.e2e.site import NATS, Site
 
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
-
-
 METHOD = """\
 `jobrelay run` with default settings, but without `progress`. Rates and CPU are medians of alternating rounds, ratios
-those of neighbours.
-*Created*: one handler, from a full queue until every request is acknowledged, against the same Jobs posted by the same
-HTTP client; their pods do not run ({pods}). *Whole life*: one handler and one controller, until every terminal event is
-stored and every Job released, against POST and PATCH of the same Jobs until they are complete; {life}. Both sides have
-their connections to the API server open. *Caught up*: what happened to Jobs while jobrelay was down is told.
-*Decision*: of Jobs with 1,001 priorities in 20 services, half of them on 50 keys, while one has changed. *Let go*: Jobs
-that wait for one to end, from its end to the last answer, against PATCHes of the same Jobs beside a watch that is read
-and thrown away: whoever lets Jobs go has to see them end. All processes share the cores, broker and API server too:
-where together they need more of them than a bare client and the API server do, that is the ratio, however little of it
-is ours. *Adapter alone*: in one process with nothing else, events of 1 kB, 64 in flight; decoding is part of
-consuming."""
-_OWN = {"pods": "the API server runs no controllers", "life": "pods are shown to run for 0.2 s, no process is started"}
-_REAL = {"pods": "a quota of no pods", "life": "real pods run `true`"}
+those of neighbouring rounds. All processes share the cores, the broker and the API server too: where together they need
+more of them than a bare client and the API server do, the ratio shows that, however little of it is jobrelay's.
+
+- *Created*: one handler, from a full queue until every request is acknowledged, against the same Jobs posted by the
+  same HTTP client; their pods do not run ({pods}).
+- *Whole life*: one handler and one controller, until every terminal event is stored and every Job released, against
+  POST and PATCH of the same Jobs until they are complete. {life}.
+  Both sides have their connections to the API server open.
+- *Caught up*: what happened to Jobs while jobrelay was down is published.
+- *Decision*: of Jobs with 1,001 priorities in 20 services, half of them on 50 keys, while one has changed.
+- *Let go*: Jobs that wait for a Job to end, from its end to the last answer, against PATCHes of the same Jobs beside a
+  watch that is read and thrown away: whoever lets Jobs go has to see them end.
+- *Adapter alone*: in one process with nothing else, events of 1 kB, 64 in flight; decoding is part of consuming."""
+_OWN = {"pods": "the API server runs no controllers", "life": "Pods are shown to run for 0.2 s, no process is started"}
+_REAL = {"pods": "a quota of no pods", "life": "Real pods run `true`"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,15 +73,6 @@ def markdown(rows: Sequence[Row], machine: Sequence[str]) -> str:
     lines = ["| what | measured | aim |", "|---|---|---|"]
     lines += [f"| {row.what} | {row.result} | {row.aim} |" for row in rows]
     return "\n".join([*lines, "", *machine])
-
-
-def write(readme: Path, text: str) -> None:
-    """Replace what stands between the two marks. Raises ValueError when they are missing."""
-    before, begin, rest = readme.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{readme}: no {BEGIN} … {END}")
-    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
 def _cpu_model() -> str:

@@ -9,7 +9,6 @@ import pytest
 from tests.adapters.conftest import need_rabbit
 from tests.bench.__main__ import LEVELS, Size, arguments, run, size_of
 from tests.bench.load import many
-from tests.bench.report import BEGIN, END, Row, markdown, write
 
 TINY = Size(events=12, rounds=1, samples=3, tracked=20, queued=20, held=20, lease=1.0)
 
@@ -45,22 +44,6 @@ async def test_every_row_is_produced_with_the_facts_of_the_machine(tmp_path: Pat
     assert "cores" in facts
     assert "RabbitMQ" in facts
     assert any("no process is started" in line for line in lines)
-
-
-def test_the_table_replaces_what_stands_between_the_marks_and_nothing_else(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    write(readme, markdown([Row(what="a", result="1", aim="2")], ["machine"]))
-    text = f"{BEGIN}\n| what | measured | aim |\n|---|---|---|\n| a | 1 | 2 |\n\nmachine\n{END}"
-    assert readme.read_text() == f"before\n{text}\nafter\n"
-
-
-def test_a_page_without_the_marks_is_left_alone(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text("nothing here\n")
-    with pytest.raises(ValueError, match="bench: begin"):
-        write(readme, "table")
-    assert readme.read_text() == "nothing here\n"
 
 
 def test_numbers_given_count_before_those_of_quick() -> None:

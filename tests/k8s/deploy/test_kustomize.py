@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.docs.pages import Page
 from tests.k8s.deploy.manifests import NAMESPACE, Objects, by_name, containers, rendered
 from tests.k8s.deploy.test_manifests import each, workloads
-from tests.paths import DEPLOY
+from tests.paths import DEPLOY, ROOT
 
 pytestmark = pytest.mark.kubectl
 
@@ -58,6 +59,14 @@ def test_an_overlay_of_somebody_else_chooses_namespace_image_and_settings(tmp_pa
         ref["configMapRef"]["name"] for one in workloads(by_name(made)) for ref in containers(one)[0]["envFrom"][:1]
     }
     assert used == {config["metadata"]["name"]}
+
+
+@pytest.mark.parametrize("page", ["README.md", "k8s/README.md"])
+def test_the_overlay_that_a_page_shows_is_one(page: str, tmp_path: Path) -> None:
+    (text,) = [block for block in Page(ROOT / page).code("yaml") if block.startswith("# kustomization.yaml\n")]
+    made = kustomized(tmp_path, yaml.safe_load(text.replace("jobrelay/k8s/deploy", "../deploy")))
+    images = {container["image"] for one in workloads(made) for container in containers(one)}
+    assert images == {"registry.example/jobrelay:0.1.0"}
 
 
 def kustomized(directory: Path, mine: dict[str, Any]) -> Objects:

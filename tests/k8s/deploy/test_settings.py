@@ -1,30 +1,17 @@
-"""Every environment name in the manifests is a setting, and every setting is in the manifests: set, or listed."""
+"""Every environment name in the manifests is a setting. That settings.env lists all of them is a test of tests.docs."""
 
 import re
-import textwrap
 from pathlib import Path
 
 import pytest
 
-from handler.settings.settings import PREFIX, Settings
+from handler.settings.settings import Settings
+from tests.docs.settings import variable_of
 from tests.k8s.deploy.manifests import OVERLAYS, Objects, containers, data_of, rendered
 from tests.paths import DEPLOY
 
-FILE = DEPLOY / "base" / "settings.env"
-BEGIN = "# settings: begin"
-NAMES = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+NAMES = {variable_of(name) for name in Settings.model_fields}
 FROM_SECRET = {"JOBRELAY_SOURCES": "amqp://user:password@rabbitmq:5672/"}
-
-
-def reference() -> str:
-    """The list of all settings as it has to be. `python -m tests.test_readme` writes it too."""
-    shown = Settings.from_env({}).printable()
-    lines = []
-    for name, field in Settings.model_fields.items():
-        variable = f"{PREFIX}{name.upper()}"
-        about = textwrap.fill(str(field.description).replace("`", ""), 118, initial_indent="# ", subsequent_indent="# ")
-        lines += [about, f"#{variable}={shown[variable]}", ""]
-    return "\n".join(lines)
 
 
 def environ(objects: Objects, role: str) -> dict[str, str]:
@@ -37,11 +24,6 @@ def environ(objects: Objects, role: str) -> dict[str, str]:
         elif not source["secretRef"].get("optional"):
             found |= FROM_SECRET
     return found | {one["name"]: one["value"] for one in container["env"]}
-
-
-def test_the_list_of_settings_is_complete_and_shows_their_defaults() -> None:
-    text = FILE.read_text()
-    assert text[text.index(BEGIN) + len(BEGIN) :].strip() == reference().strip()
 
 
 def test_every_name_in_a_manifest_is_a_setting() -> None:
@@ -81,9 +63,3 @@ def test_files_that_settings_name_are_mounted_from_a_secret(component: str) -> N
         assert files
         assert {file.parent for file in files} == {Path(one["mountPath"]) for one in container["volumeMounts"]}
         assert all(one["readOnly"] for one in container["volumeMounts"])
-
-
-def write() -> None:
-    """Bring the file up to date."""
-    text = FILE.read_text()
-    FILE.write_text(f"{text[: text.index(BEGIN) + len(BEGIN)]}\n{reference()}")

@@ -1,0 +1,106 @@
+"""Every page leads where it says, can be found from README, names what exists, and shows examples that are valid."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from adapters.base import Kind
+from events.contract.schema import schema_of
+from events.names import JOB_TYPE, REQUESTED_TYPE
+from events.request.container import OUR_ENV
+from handler.cli.main import cli
+from handler.settings.settings import PREFIX, Settings
+from tests.docs import metrics
+from tests.docs.pages import Page, pages, slug
+from tests.docs.settings import variable_of
+from tests.paths import ROOT
+
+PAGES = pages()
+README = Page(ROOT / "README.md")
+BYTES, WORDS = 10_000, 430
+"""What a newcomer reads in a sitting; so many words take less than three minutes, read aloud."""
+OF_TESTS = frozenset({"JOBRELAY_CHAOS", "JOBRELAY_SOAK_REQUESTS"})
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def test_readme_is_short() -> None:
+    assert len(README.path.read_bytes()) <= BYTES
+    assert len(README.prose().split()) <= WORDS
+
+
+@each_page
+def test_every_link_leads_to_a_file_or_a_heading(page: Page) -> None:
+    assert [str(link) for link in page.links if not leads_somewhere(page, link.path, link.anchor)] == []
+
+
+def leads_somewhere(page: Page, path: str, anchor: str) -> bool:
+    target = (page.path.parent / path).resolve() if path else page.path
+    if not target.exists() or not target.is_relative_to(ROOT):
+        return False
+    return not anchor or (target.suffix == ".md" and anchor in Page(target).anchors)
+
+
+def test_every_page_can_be_found_from_readme() -> None:
+    found, waiting = set[Path](), [README.path]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += targets(Page(path))
+    assert [page.name for page in PAGES if page.path not in found] == []
+
+
+def targets(page: Page) -> list[Path]:
+    """The pages it links to; a folder shows its README."""
+    paths = [(page.path.parent / link.path).resolve() for link in page.links if link.path]
+    return [file for path in paths for file in (path, path / "README.md") if file.is_file() and file.suffix == ".md"]
+
+
+@each_page
+def test_every_variable_that_is_named_exists(page: Page) -> None:
+    settings = {variable_of(name) for name in Settings.model_fields}
+    of_containers = {name for name in OUR_ENV if name.startswith(PREFIX)}
+    streams = {f"{PREFIX}{kind.upper()}" for kind in Kind}
+    assert set(re.findall(r"JOBRELAY_[A-Z_]+[A-Z]", page.text)) <= settings | of_containers | streams | OF_TESTS
+
+
+@each_page
+def test_every_metric_that_is_named_exists(page: Page) -> None:
+    assert set(re.findall(r"\bjobrelay_[a-z_]+\b", page.text)) <= metrics.names()
+
+
+@each_page
+def test_every_command_and_every_target_of_make_that_is_shown_exists(page: Page) -> None:
+    shown = "\n".join(page.code("sh"))
+    made = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"(?:^|-- )jobrelay ([a-z]+)", shown, re.MULTILINE)) <= set(cli.commands)
+    assert set(re.findall(r"^make ([a-z0-9]+)", shown, re.MULTILINE)) <= set(made[0].split())
+
+
+@each_page
+def test_every_event_that_is_shown_whole_is_valid(page: Page) -> None:
+    for text in page.code("json"):
+        event = json.loads(text)
+        kind = event.get("type", "")
+        if kind == REQUESTED_TYPE:
+            Draft202012Validator(schema_of("request")).validate(event)
+        elif kind.startswith(JOB_TYPE):
+            Draft202012Validator(schema_of("lifecycle")).validate(event)
+
+
+def test_anchors_are_those_of_github() -> None:
+    assert slug("What is guaranteed, and what is not") == "what-is-guaranteed-and-what-is-not"
+    assert slug("The way of a pod's change") == "the-way-of-a-pods-change"
+    assert slug("`jobrelay_jobs`: Jobs & pods") == "jobrelay_jobs-jobs--pods"
+
+
+def test_headings_that_repeat_are_numbered_and_those_in_code_are_none(tmp_path: Path) -> None:
+    page = Page(tmp_path / "page.md")
+    page.path.write_text(
+        "# A `b`\n\n## A b\n\n```\n# no heading\n```\n\n[x](#a-b-1) [y](https://example.com) ![z](z.png)\n"
+    )
+    assert page.anchors == {"a-b", "a-b-1"}
+    assert [str(link) for link in page.links] == ["#a-b-1", "z.png"]

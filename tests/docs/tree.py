@@ -1,0 +1,84 @@
+"""The tree of the packages and the layers of their imports, as handler/README.md shows them. Made from the code."""
+
+import ast
+import re
+import textwrap
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from tests.paths import ROOT
+
+PACKAGES = ("handler", "adapters", "events", "k8s")
+COLUMN, WIDTH = 18, 116
+
+
+def tree() -> str:
+    """Every folder of the packages with what it is for and its modules, in the order of the layers."""
+    return "\n".join(["```", *chain.from_iterable(_folder(ROOT / package, depth=0) for package in PACKAGES), "```"])
+
+
+def layers() -> str:
+    """What may import what: each contract as `above > below`, where siblings (`|`) do not import each other."""
+    margin = " " * COLUMN
+    lines = chain.from_iterable(
+        textwrap.wrap(
+            " > ".join(layer.replace(" | ", "|") for layer in contract["layers"]),
+            WIDTH,
+            initial_indent=f"{_inside(contract):{COLUMN}}",
+            subsequent_indent=margin,
+        )
+        for contract in _contracts()
+    )
+    return "\n".join(["```", *lines, "```"])
+
+
+def _folder(path: Path, *, depth: int) -> Iterator[str]:
+    """Modules of a package have lines of their own, those further inside share a line."""
+    yield _line(f"{path.name}/", _purpose(path / "__init__.py"), depth)
+    folders = [entry for entry in path.iterdir() if (entry / "__init__.py").exists()]
+    modules = [entry for entry in path.glob("*.py") if entry.stem != "__init__"]
+    if depth:
+        margin = " " * COLUMN
+        names = ", ".join(sorted(module.stem for module in modules))
+        yield from textwrap.wrap(names, WIDTH, initial_indent=margin, subsequent_indent=margin)
+    for entry in sorted([*folders, *([] if depth else modules)], key=lambda entry: _place(path, entry)):
+        if entry in folders:
+            yield from _folder(entry, depth=depth + 1)
+        else:
+            yield _line(entry.stem, _purpose(entry), depth + 1)
+
+
+def _line(name: str, purpose: str, depth: int) -> str:
+    return f"{'  ' * depth + name:{COLUMN}}{purpose}"
+
+
+def _purpose(module: Path) -> str:
+    """The beginning of its docstring, up to where it says what it is not."""
+    docstring = ast.get_docstring(ast.parse(module.read_text())) or ""
+    return re.split(r"[.;](?:\s|$)", docstring, maxsplit=1)[0].replace("\n", " ")
+
+
+def _place(package: Path, entry: Path) -> tuple[int, str]:
+    """Upper layers first; what stands in no layer of this package comes in the order of names."""
+    name = ".".join(package.relative_to(ROOT).parts)
+    order = [
+        re.split(r" [|:] ", layer)
+        for contract in _contracts()
+        if contract.get("containers") == [name]
+        for layer in contract["layers"]
+    ]
+    return next((index for index, layer in enumerate(order) if entry.stem in layer), len(order)), entry.name
+
+
+def _inside(contract: dict[str, Any]) -> str:
+    return f"{contract['containers'][0].replace('.', '/')}/" if "containers" in contract else "(the packages)"
+
+
+@cache
+def _contracts() -> list[dict[str, Any]]:
+    read = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    return [contract for contract in read["tool"]["importlinter"]["contracts"] if contract["type"] == "layers"]
