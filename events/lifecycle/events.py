@@ -11,7 +11,7 @@ from events.cloudevent.timestamp import from_epoch
 from events.identity import base32_sha256, netstrings
 from events.jobs.context import echoes, followed, read_context
 from events.jobs.observed import Job, Ours, Schedule
-from events.lifecycle.transitions import Transition as Transition, transitions as transitions
+from events.lifecycle.transitions import Transition
 from events.names import JOB_TYPE, Phase
 from events.problems import FieldError
 

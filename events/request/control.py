@@ -11,7 +11,7 @@ from events.cloudevent.attributes import SPECVERSION
 from events.cloudevent.event import build
 from events.identity import base32_sha256, netstrings, topic_part
 from events.names import CONTROL_TYPE
-from events.request.request import FieldError, InvalidRequest
+from events.problems import FieldError, InvalidRequest
 
 ACCEPTED = "accepted"
 REJECTED = "rejected"

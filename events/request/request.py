@@ -11,7 +11,7 @@ from events.cloudevent.event import InvalidEvent, is_json, parse_json
 from events.identity import PREFIX_LENGTH, Identity, job_name
 from events.jobs.attempts import Retry
 from events.names import REQUESTED_TYPE
-from events.problems import FieldError as FieldError, InvalidRequest as InvalidRequest, explain
+from events.problems import FieldError, InvalidRequest, explain
 from events.request.batch import Deadline, Retries
 from events.request.fields import Anything, Identifier, LabelValue, Model, Text, is_dns_label, wrong
 from events.request.job import JobSpec

@@ -9,22 +9,9 @@ from collections.abc import Mapping
 from operator import attrgetter
 
 from handler.admission.barring import barred, find_loops
-from handler.admission.data import Decisions, Dependency, Entry, Fail, Key, Limits, Reason, Release, Snapshot, Waiting
+from handler.admission.data import Decisions, Entry, Fail, Key, Limits, Release, Snapshot, Waiting
 from handler.admission.order import OVERDUE, by_level, shared
 from handler.admission.room import Room, never_fits
-
-__all__ = [
-    "Decisions",
-    "Dependency",
-    "Entry",
-    "Fail",
-    "Limits",
-    "Reason",
-    "Release",
-    "Snapshot",
-    "Waiting",
-    "admit",
-]
 
 
 def admit(snapshot: Snapshot, limits: Limits, now: float) -> Decisions:

@@ -15,7 +15,8 @@ from cloudevents.core.v1.event import CloudEvent
 
 from events.cloudevent.event import InvalidEvent, build, decode_structured
 from events.names import REQUESTED_TYPE
-from events.request.request import InvalidRequest, parse_request
+from events.problems import InvalidRequest
+from events.request.request import parse_request
 from handler.core_yaml import Loader
 
 Document = dict[str, Any]

@@ -16,8 +16,8 @@ from events.identity import request_label
 from events.jobs.observed import Job, Pod, Schedule
 from events.jobs.queueing import read_outcomes, read_queueing
 from events.jobs.usage import PodUsage, Usage, sampled, usage_now
-from events.lifecycle.events import Transition, transitions
 from events.lifecycle.outcome import outcome
+from events.lifecycle.transitions import Transition, transitions
 from events.names import MANAGED_BY, Label, Phase
 from handler.commands.errors import OK, Failed
 from handler.commands.schedules import find_schedules, schedule_facts, show_schedules

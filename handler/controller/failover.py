@@ -12,8 +12,9 @@ from adapters.base import Kind, Topic
 from events.identity import Identity, lifecycle_key
 from events.jobs.context import echoes
 from events.jobs.observed import Job, Pod
-from events.lifecycle.events import lifecycle_event, rejected_event, transitions
+from events.lifecycle.events import lifecycle_event, rejected_event
 from events.lifecycle.outcome import failover_id
+from events.lifecycle.transitions import transitions
 from events.names import Annotation, Phase
 from events.request.request import JobRequest, Request
 from handler.controller.term import Term

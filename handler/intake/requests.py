@@ -9,7 +9,8 @@ from cloudevents.core.v1.event import CloudEvent
 from events.cloudevent.event import expired
 from events.functions.functions import Asked, Call, Function, matching, subject_of
 from events.names import REQUESTED_TYPE, Annotation
-from events.request.request import FieldError, InvalidRequest, Request
+from events.problems import FieldError, InvalidRequest
+from events.request.request import Request
 from handler.effects.deliveries import About, Rejection
 from handler.effects.launcher import Outcome, Taken, launch, launch_schedule
 from handler.effects.services import Services

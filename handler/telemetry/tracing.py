@@ -16,7 +16,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from adapters.base import Delivery, Kind, Topic
 from events.jobs.context import TRACE, in_trace, read_context
 from events.jobs.observed import Job
-from events.lifecycle.events import Transition
+from events.lifecycle.transitions import Transition
 from events.names import DEFAULT_INSTANCE, Phase
 
 _W3C = TraceContextTextMapPropagator()

@@ -9,15 +9,8 @@ from cloudevents.core.v1.event import CloudEvent
 
 from events.cloudevent.event import decode_structured, encode_structured
 from events.jobs.context import context_annotation
-from events.lifecycle.events import (
-    STATUS,
-    Transition,
-    lifecycle_event,
-    rejected_event,
-    shortened,
-    transitions,
-    undelivered,
-)
+from events.lifecycle.events import STATUS, lifecycle_event, rejected_event, shortened, undelivered
+from events.lifecycle.transitions import Transition, transitions
 from events.names import TERMINAL, Phase
 from events.problems import FieldError
 from tests.events.samples import NOON, condition, failed, make_event, make_job, make_pod, succeeded

@@ -3,8 +3,8 @@
 import pytest
 
 from events.cloudevent.attributes import shown
+from events.problems import InvalidRequest
 from events.request.control import ControlVerb, accepted, control_key, parse_control, refused
-from events.request.request import InvalidRequest
 from tests.events.samples import make_event
 
 

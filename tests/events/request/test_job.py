@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from events.problems import FieldError
+from events.problems import FieldError, InvalidRequest
 from events.request.batch import MAX_RETRIES
 from events.request.container import MAX_GPUS, MAX_GRACE, MAX_VOLUMES
 from events.request.job import JobSpec
-from events.request.request import InvalidRequest, JobRequest, Request, parse_request
+from events.request.request import JobRequest, Request, parse_request
 from events.request.rules import MAX_ANNOTATIONS
 from tests.events.samples import make_request_event
 

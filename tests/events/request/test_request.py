@@ -8,10 +8,10 @@ from hypothesis import given, strategies as st
 
 from events.cloudevent.event import InvalidEvent
 from events.names import REQUESTED_TYPE
-from events.problems import MAX_ERRORS
+from events.problems import MAX_ERRORS, FieldError, InvalidRequest
 from events.request.batch import MAX_DEADLINE, MAX_PARALLELISM, MAX_RETRIES
 from events.request.container import OUR_ENV
-from events.request.request import MAX_TIMEOUT, FieldError, InvalidRequest, JobRequest, Request, parse_request
+from events.request.request import MAX_TIMEOUT, JobRequest, Request, parse_request
 from events.request.rules import MAX_ECHO
 from tests.events.samples import make_event, make_request_event
 

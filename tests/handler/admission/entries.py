@@ -6,7 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from handler.admission.decision import Decisions, Dependency, Entry, Limits, Reason, Snapshot, admit
+from handler.admission.data import Decisions, Dependency, Entry, Limits, Reason, Snapshot
+from handler.admission.decision import admit
 
 NOW = 1_000_000.0
 AGEING = 60.0

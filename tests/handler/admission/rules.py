@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from handler.admission.decision import Entry, Limits, Reason, Snapshot
+from handler.admission.data import Entry, Limits, Reason, Snapshot
 
 
 def lacks(entry: Entry, active: Sequence[Entry], limits: Limits) -> set[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from handler.admission.decision import Entry, Reason
+from handler.admission.data import Entry, Reason
 from tests.handler.admission.entries import AGEING, decide, held, make_entry, released
 
 OVERDUE = 1001 * AGEING

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from handler.admission.decision import Entry, Limits, Snapshot, admit
+from handler.admission.data import Entry, Limits, Snapshot
+from handler.admission.decision import admit
 from tests.handler.admission.entries import make_entry
 from tests.handler.admission.rules import in_conflict
 

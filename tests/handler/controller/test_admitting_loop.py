@@ -13,7 +13,7 @@ import pytest
 from adapters.memory import MemoryBroker
 from events.jobs.observed import Job
 from events.jobs.queueing import Queueing
-from handler.admission.decision import Decisions
+from handler.admission.data import Decisions
 from handler.controller.admitting import DECIDING, Admitting
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
