@@ -13,13 +13,14 @@ def due(job: Job, pods: Sequence[Pod], *, now: float) -> Verdict | None:
     if job.finished or job.verdict_of() is not None:
         return None
     if job.deleted is not None:
-        return _verdict(Phase.CANCELLED, "DELETED", "the Job was deleted", at=now)
+        return Verdict(phase=Phase.CANCELLED, error_code="DELETED", message="the Job was deleted", at=now)
     if job.timeout is not None and now >= _accepted(job) + job.timeout:
-        return _verdict(Phase.FAILED, "TIMEOUT", f"not finished {job.timeout} s after it was accepted", at=now)
+        message = f"not finished {job.timeout} s after it was accepted"
+        return Verdict(phase=Phase.FAILED, error_code="TIMEOUT", message=message, at=now)
     start_by = _start_by(job, pods)
     if start_by is not None and now >= start_by:
         message = f"no pod was running {job.start_timeout} s after the Job started{_reason(pods)}"
-        return _verdict(Phase.FAILED, "START_TIMEOUT", message, at=now)
+        return Verdict(phase=Phase.FAILED, error_code="START_TIMEOUT", message=message, at=now)
     return None
 
 
@@ -64,7 +65,3 @@ def _start_by(job: Job, pods: Sequence[Pod]) -> float | None:
 def _reason(pods: Sequence[Pod]) -> str:
     reasons = sorted({pod.waiting_reason or pod.scheduled_reason or "" for pod in pods} - {""})
     return f" ({', '.join(reasons)})" if reasons else ""
-
-
-def _verdict(phase: Phase, code: str, message: str, *, at: float) -> Verdict:
-    return Verdict(phase=phase, error_code=code, message=message, at=at)

@@ -104,18 +104,14 @@ def _fill_template(template: Manifest, call: Call, *, labels: Mapping[str, str],
 def _fill_container(container: Manifest, call: Call) -> None:
     own = container.get("env", [])
     set_by_operator = {one["name"] for one in own}
-    ours = {one["name"]: one["value"] for one in our_env(call, result_path=_result_path(container))}
+    result_path: str = container.get("terminationMessagePath", RESULT_PATH)
+    ours = {one["name"]: one["value"] for one in our_env(call, result_path=result_path)}
     # Before the operator's, which may refer to them: $(IMAGE_URL).
     added = {name: value for name, value in {**ours, **call.env}.items() if name not in set_by_operator}
     container["env"] = [*({"name": name, "value": value} for name, value in added.items()), *own]
     container["volumeMounts"] = [*container.get("volumeMounts", ()), dict(EVENT_MOUNT)]
-    container.setdefault("terminationMessagePath", RESULT_PATH)
+    container.setdefault("terminationMessagePath", result_path)
     container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
-
-
-def _result_path(container: Manifest) -> str:
-    path: str = container.get("terminationMessagePath", RESULT_PATH)
-    return path
 
 
 def _without_nulls(value: Any) -> Any:

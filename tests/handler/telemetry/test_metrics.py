@@ -92,15 +92,16 @@ def test_counters_are_there_before_they_count() -> None:
 
 def test_all_codes_in_the_code_are_declared() -> None:
     """Calls of `Rejection("CODE", …)` where events are judged, `Taken("CODE", …)`, and verdicts."""
-    found: dict[str, set[str]] = {"Rejection": set(), "Taken": set(), "_verdict": set(), "Verdict": set()}
+    found: dict[str, set[str]] = {"Rejection": set(), "Taken": set(), "Verdict": set()}
     for name in ("effects/deliveries.py", "intake/requests.py", "effects/launcher.py", "controller/verdicts.py"):
         for node in ast.walk(ast.parse((HANDLER / name).read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in found:
-                constants = [one.value for one in node.args if isinstance(one, ast.Constant)]
+                given = [*node.args, *(keyword.value for keyword in node.keywords)]
+                constants = [one.value for one in given if isinstance(one, ast.Constant)]
                 found[node.func.id] |= {one for one in constants if isinstance(one, str) and one.isupper()}
     assert len(found["Rejection"]) > 5
     assert found["Rejection"] | found["Taken"] <= set(REFUSALS)
-    assert found["_verdict"] | {"CANCELLED"} | codes_of_admission() == set(VERDICTS)
+    assert found["Verdict"] | {"CANCELLED"} | codes_of_admission() == set(VERDICTS)
     assert {*SCHEMES.values(), "memory"} == set(BROKERS)
 
 
