@@ -8,12 +8,7 @@ from handler.commands.errors import Misuse
 FORMATS = click.Choice(["json", "yaml"])
 
 
-@click.group()
-def contract() -> None:
-    """Holds the commands; they are added to `jobrelay` itself."""
-
-
-@contract.command()
+@click.command()
 @click.argument("name", type=click.Choice(["request", "lifecycle", "control", "functions"]))
 @click.option("--data", is_flag=True, help="Only of the event's data.")
 @click.option("-o", "--output", "form", type=FORMATS, default="json", help="Format of what is printed.")
@@ -32,7 +27,7 @@ def schema(name: str, data: bool, form: str) -> int:
     return show(document, form)
 
 
-@contract.command()
+@click.command()
 @click.option("--instance", metavar="NAME", default=DEFAULT_INSTANCE, help="Installation.", show_default=True)
 @click.option("-o", "--output", "form", type=FORMATS, default="yaml", help="Format of what is printed.")
 def asyncapi(instance: str, form: str) -> int:
@@ -48,7 +43,7 @@ def asyncapi(instance: str, form: str) -> int:
     return show(made, form)
 
 
-@contract.command()
+@click.command()
 def reference() -> int:
     """Print every field, event, error code and topic as Markdown."""
     from handler.commands.contract import reference_page

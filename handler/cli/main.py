@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from handler.cli.contract import contract
+from handler.cli.contract import asyncapi, reference, schema
 from handler.cli.dead import dead
 from handler.cli.imports import import_command
 from handler.cli.options import connects, prints, settings_from, starts
@@ -213,8 +213,9 @@ _controls("resume", "Resume a suspended request.")
 
 cli.add_command(import_command)
 cli.add_command(dead)
-for _command in contract.commands.values():
-    cli.add_command(_command)
+cli.add_command(schema)
+cli.add_command(asyncapi)
+cli.add_command(reference)
 
 
 @cli.command()
