@@ -8,7 +8,7 @@ from urllib.parse import quote
 from cloudevents.core.v1.event import CloudEvent
 
 from events.cloudevent.event import data_bytes
-from events.names import Phase
+from events.phases import Phase
 
 PREFIX_LENGTH = 32
 _HASH_LENGTH = 12

@@ -86,27 +86,6 @@ class Payload(StrEnum):
     PENDING = "pending"
 
 
-class Phase(StrEnum):
-    """The last word of a lifecycle event's type and of its topic (design: `dev.jobrelay.job.<phase>`)."""
-
-    CREATED = "created"
-    QUEUED = "queued"
-    STARTED = "started"
-    PROGRESS = "progress"
-    STALLED = "stalled"
-    RETRYING = "retrying"
-    SUSPENDED = "suspended"
-    RESUMED = "resumed"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    REJECTED = "rejected"
-    SCHEDULED = "scheduled"
-    UNSCHEDULED = "unscheduled"
-
-
-TERMINAL = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
-
 JOB_TYPE = "dev.jobrelay.job"
 """Prefix of lifecycle event types, and of the request's: `dev.jobrelay.job.requested`."""
 REQUESTED_TYPE = f"{JOB_TYPE}.requested"

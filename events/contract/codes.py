@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from events.names import Phase
+from events.phases import Phase
 
 CONTROL = "control rejected"
 """Stands for rejected control events, beside the phases of requests."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from events.contract.codes import CONTROL, codes_told
-from events.names import Phase
+from events.phases import Phase
 
 OrNull = Annotated[str | None, WithJsonSchema({"type": ["string", "null"]})]
 """Text or null. Elsewhere None means absent, and the schema has no null."""

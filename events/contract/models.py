@@ -10,7 +10,7 @@ from events.cloudevent.attributes import MAX_NAME
 from events.contract.data import ANSWERS, DETAILS, Part, codes_of
 from events.functions.filters import Filter
 from events.functions.functions import FunctionsFile
-from events.lifecycle.events import STATUS
+from events.phases import Phase
 from events.request.fields import exactly_one
 from events.request.request import JobRequest
 
@@ -18,9 +18,6 @@ Schema = dict[str, Any]
 
 DEFS = "#/$defs/{model}"
 """How references are written if the definitions are in the schema itself."""
-_STATUS = (
-    "0: created, 1: started, 2: succeeded, 3: failed or cancelled, 99: stalled or rejected, null: any other phase."
-)
 _MANIFEST: Schema = {
     # Kubernetes says what a Job may hold; `jobrelay check` tests the file against that.
     "properties": {
@@ -96,7 +93,7 @@ def lifecycle_models(template: str = DEFS) -> dict[str, Schema]:
     found = definitions(parts, _Open, template)
     for model in parts:
         _name_codes(found, model)
-    told = {model.__name__: STATUS.get(phase) for phase, model in DETAILS.items()}
+    told = {model.__name__: phase.traits.status for phase, model in DETAILS.items()}
     told |= {ANSWERS["accepted"].__name__: None, ANSWERS["rejected"].__name__: 99}
     return found | {f"{name}Data": _body(name, status, template) for name, status in told.items()}
 
@@ -135,11 +132,21 @@ def _body(name: str, status: int | None, template: str) -> Schema:
         "type": "object",
         "properties": {
             "id": {"type": ["string", "null"], "description": "The request's; of an answer the control event's."},
-            "status": {"const": status, "description": _STATUS},
+            "status": {"const": status, "description": _statuses()},
             "detail": {"$ref": template.format(model=name)},
         },
         "required": ["id", "status", "detail"],
     }
+
+
+def _statuses() -> str:
+    """What each number means."""
+    phases: dict[int, list[str]] = {}
+    for phase in Phase:
+        if phase.traits.status is not None:
+            phases.setdefault(phase.traits.status, []).append(phase)
+    told = [f"{status}: {' or '.join(phases[status])}" for status in sorted(phases)]
+    return ", ".join([*told, "null: any other phase."])
 
 
 def _name_codes(found: dict[str, Schema], model: type[Part]) -> None:

@@ -8,7 +8,6 @@ from events.contract.codes import CODES
 from events.contract.data import ANSWERS, DETAILS, Attempted, Part
 from events.contract.models import Schema, function_models, lifecycle_models, request_models
 from events.contract.schema import control_envelope, lifecycle_envelope, request_envelope
-from events.lifecycle.events import STATUS
 from events.names import CONTROL_TYPE, JOB_TYPE, REQUESTED_TYPE
 from events.request.control import ControlVerb
 from events.request.fields import Model
@@ -58,10 +57,9 @@ def lifecycle_table() -> str:
     shared = _shared(models)
     rows = []
     for phase, model in DETAILS.items():
-        status = models[f"{model.__name__}Data"]["properties"]["status"]["const"]
         own = [f"`{field}`" for field in models[model.__name__]["properties"] if field not in shared]
         link = f"[`{phase}`](REFERENCE.md#{model.__name__.lower()})"
-        rows.append((link, _status(status), _said(model), ", ".join(own)))
+        rows.append((link, _status(phase.traits.status), _said(model), ", ".join(own)))
     return _table(("phase", "`status`", "when", "in `detail`"), rows).rstrip()
 
 
@@ -124,7 +122,7 @@ def _lifecycle() -> Iterator[str]:
         "`status` is in the table, `detail` is below. Later versions may add fields, types and error codes.\n"
     )
     rows = [
-        (f"`{JOB_TYPE}.{phase}`", _status(STATUS.get(phase)), _said(model), _link(model.__name__))
+        (f"`{JOB_TYPE}.{phase}`", _status(phase.traits.status), _said(model), _link(model.__name__))
         for phase, model in DETAILS.items()
     ]
     answers = {"accepted": None, "rejected": 99}
@@ -137,8 +135,9 @@ def _lifecycle() -> Iterator[str]:
     yield _attributes(lifecycle_envelope("", {}))
     shared = _shared(models)
     yield "### In every detail\n"
-    others = "`rejected`, `scheduled` and `unscheduled`"
-    yield f"Not in answers to control events; `attempt` and `scheduledFor` not in {others}.\n"
+    *others, last = [f"`{phase}`" for phase, model in DETAILS.items() if not issubclass(model, Attempted)]
+    without = f"{', '.join(others)} and {last}"
+    yield f"Not in answers to control events; `attempt` and `scheduledFor` not in {without}.\n"
     yield _fields({"properties": shared})
     details = [model.__name__ for model in (*DETAILS.values(), *ANSWERS.values())]
     parts = [name for name in models if name not in details and not name.endswith("Data")]

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from events.contract.data import ANSWERS, DETAILS
 from events.contract.models import DEFS, Schema, function_models, lifecycle_models, request_models
-from events.names import CONTROL_TYPE, JOB_TYPE, REQUESTED_TYPE, Phase
+from events.names import CONTROL_TYPE, JOB_TYPE, REQUESTED_TYPE
+from events.phases import Phase
 from events.request.control import ControlVerb
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -7,7 +7,8 @@ import msgspec
 import orjson
 
 from events.cloudevent.timestamp import format_epoch, parse_epoch
-from events.names import FORMAT_VERSION, NEW_RUN, Phase
+from events.names import FORMAT_VERSION, NEW_RUN
+from events.phases import Phase
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):

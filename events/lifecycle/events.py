@@ -12,19 +12,10 @@ from events.identity import base32_sha256, netstrings
 from events.jobs.context import echoes, followed, read_context
 from events.jobs.observed import Job, Ours, Schedule
 from events.lifecycle.transitions import Transition
-from events.names import JOB_TYPE, Phase
+from events.names import JOB_TYPE
+from events.phases import Phase
 from events.problems import FieldError
 
-STATUS = {
-    Phase.CREATED: 0,
-    Phase.STARTED: 1,
-    Phase.SUCCEEDED: 2,
-    Phase.FAILED: 3,
-    Phase.CANCELLED: 3,
-    Phase.STALLED: 99,
-    Phase.REJECTED: 99,
-}
-"""`status` in an event's data; null for every other phase."""
 _BULKY = ("tags", "metadata", "result", "results", "logTail", "failedIndexes", "fields")
 _SHORT = 1000
 
@@ -122,7 +113,7 @@ def _event(phase: Phase, attributes: Mapping[str, object], *, request_id: str | 
         "datacontenttype": "application/json",
         "subject": request_id if request_id and is_text(request_id) else None,
     }
-    return from_parts({**fixed, **attributes}, {"id": request_id, "status": STATUS.get(phase), "detail": detail})
+    return from_parts({**fixed, **attributes}, {"id": request_id, "status": phase.traits.status, "detail": detail})
 
 
 def _detail(event: CloudEvent) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from events.cloudevent.event import InvalidEvent, parse_json
 from events.cloudevent.timestamp import format_epoch
 from events.identity import base32_sha256
 from events.jobs.observed import Job, Pod
-from events.names import Payload, Phase
+from events.names import Payload
+from events.phases import Phase
 
 ENDED = frozenset({"Succeeded", "Failed"})
 """Phases of pods that no longer run."""

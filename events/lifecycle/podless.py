@@ -7,7 +7,8 @@ import msgspec
 from events.jobs.observed import Job, Pod
 from events.lifecycle.outcome import ENDED, ended_at, is_ending
 from events.lifecycle.transitions import Transition
-from events.names import Payload, Phase
+from events.names import Payload
+from events.phases import Phase
 
 QUOTA = "QUOTA"
 FORBIDDEN = "FORBIDDEN"

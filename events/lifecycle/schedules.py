@@ -12,7 +12,7 @@ from events.cron import InvalidSchedule, parse_schedule, zone
 from events.jobs.annotation import read_stored
 from events.jobs.observed import Job, Schedule
 from events.lifecycle.transitions import Transition
-from events.names import Phase
+from events.phases import Phase
 
 RECENT = 20
 """How many ended runs a CronJob remembers the outcome of."""

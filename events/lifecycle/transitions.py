@@ -21,7 +21,8 @@ from events.lifecycle.outcome import (
     pod_error,
     waits,
 )
-from events.names import BY_KUEUE, TERMINAL, Payload, Phase
+from events.names import BY_KUEUE, Payload
+from events.phases import Phase
 
 EXTERNAL = "external"
 """Who suspended a Job that carries no `suspended-by` and is not Kueue's."""
@@ -35,8 +36,6 @@ _STALLS = {
         "CREATE_CONTAINER",
     ),
 }
-# Kubernetes' times are whole seconds: within one, this is the order in which things happen.
-_ORDER = (Phase.QUEUED, Phase.SUSPENDED, Phase.RESUMED, Phase.STARTED, Phase.STALLED, Phase.RETRYING, Phase.PROGRESS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +54,7 @@ class Transition:
 
     @property
     def terminal(self) -> bool:
-        return self.phase in TERMINAL
+        return self.phase.traits.terminal
 
     def id(self, about: Ours) -> str:
         """The CloudEvent's id."""
@@ -81,7 +80,7 @@ def _moment(one: Transition, start: Transition | None) -> tuple[float, int]:
         # An evicted pod may never have run, and a sample may be older than the start of its container. Subscribers are
         # to see `started` first all the same.
         time = max(time, start.time)
-    return time, _ORDER.index(one.phase)
+    return time, one.phase.traits.rank
 
 
 def _created(job: Job) -> Iterator[Transition]:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
-from events.names import Phase
+from events.phases import Phase
 from handler.admission.data import Entry, Fail, Key, Reason, Snapshot, Waiting
 
 _ENDED: Mapping[str, str] = {Phase.FAILED: "failed", Phase.CANCELLED: "was cancelled"}

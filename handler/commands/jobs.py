@@ -18,7 +18,8 @@ from events.jobs.queueing import read_outcomes, read_queueing
 from events.jobs.usage import PodUsage, Usage, sampled, usage_now
 from events.lifecycle.outcome import outcome
 from events.lifecycle.transitions import Transition, transitions
-from events.names import MANAGED_BY, Label, Phase
+from events.names import MANAGED_BY, Label
+from events.phases import Phase
 from handler.commands.errors import OK, Failed
 from handler.commands.schedules import find_schedules, schedule_facts, show_schedules
 from handler.commands.showing.facts import facts_of

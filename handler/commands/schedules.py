@@ -8,7 +8,7 @@ from rich.text import Text
 
 from events.jobs.observed import Schedule
 from events.lifecycle.schedules import is_exhausted, next_run, read_runs
-from events.names import Phase
+from events.phases import Phase
 from handler.commands.showing.facts import facts_of
 from handler.commands.showing.output import clean, phase_text, table
 from k8s.api.cluster import Cluster

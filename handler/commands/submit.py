@@ -12,7 +12,8 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters.base import Broker, Kind, Topic, TopicRefused
 from adapters.lanes import NORMAL
 from events.cloudevent.event import InvalidEvent, encode_structured, parse_json
-from events.names import REQUESTED_TYPE, Phase
+from events.names import REQUESTED_TYPE
+from events.phases import Phase
 from handler.commands.connection import broker_of
 from handler.commands.documents import Changes, Document, make_event, problems, read_documents
 from handler.commands.errors import FAILED, OK, Failed, Misuse

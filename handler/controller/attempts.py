@@ -6,7 +6,7 @@ import logging
 from events.jobs.attempts import next_key
 from events.jobs.observed import Job, Verdict
 from events.jobs.queueing import NONE
-from events.names import Phase
+from events.phases import Phase
 from handler.effects.launcher import Newer, Taken, launch
 from handler.effects.writes import Writes
 from k8s.base import Manifest, NotFound, Refused

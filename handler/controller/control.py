@@ -8,7 +8,7 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters.base import Delivery, Kind, Subscription, Topic
 from events.cloudevent.event import expired
 from events.jobs.observed import Job, Schedule, Verdict
-from events.names import Phase
+from events.phases import Phase
 from events.problems import InvalidRequest
 from events.request.control import ACCEPTED, REJECTED, Command, accepted, control_key, parse_control, refused
 from handler.controller.rulings import Step, cancellation, rule, rule_schedule

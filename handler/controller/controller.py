@@ -8,8 +8,8 @@ from events.jobs.attempts import next_attempt_at, next_key, previous_key
 from events.jobs.observed import Job, Pod
 from events.lifecycle.events import lifecycle_event
 from events.lifecycle.outcome import outcome
-from events.lifecycle.transitions import Transition, transitions
-from events.names import Phase
+from events.lifecycle.transitions import transitions
+from events.phases import Phase
 from handler.controller import verdicts
 from handler.controller.admitting import Admitting
 from handler.controller.attempts import prepare_next
@@ -163,7 +163,7 @@ class Controller:
             shown += self._admitting.waits(job)
         self._published.forget_past_progress(key, job, shown)
         for transition in shown:
-            if self._published.has(key, job, transition) or self._former_leader_did(transition):
+            if self._published.has(key, job, transition):
                 continue
             if transition.phase is Phase.SUSPENDED and job.released is not None and job.suspended_by is None:
                 job = await self._writes.mark_suspended(job, by=transition.detail["by"])
@@ -172,9 +172,3 @@ class Controller:
                 self._tracing.ended(job, shown)
         # All of it is out, now or since an earlier look: if only the finalizer is left, nothing is published again.
         return ended
-
-    def _former_leader_did(self, transition: Transition) -> bool:
-        # Nobody says when a pod began to stall, or a Job to wait for this: that is told again rather than not at all.
-        if transition.terminal or transition.phase in (Phase.STALLED, Phase.QUEUED):
-            return False
-        return self._published.is_before_our_time(transition)

@@ -15,7 +15,8 @@ from events.jobs.observed import Job, Pod
 from events.lifecycle.events import lifecycle_event, rejected_event
 from events.lifecycle.outcome import failover_id
 from events.lifecycle.transitions import transitions
-from events.names import Annotation, Phase
+from events.names import Annotation
+from events.phases import Phase
 from events.request.request import JobRequest, Request
 from handler.controller.term import Term
 from handler.effects.launcher import Newer, Taken, launch

@@ -9,7 +9,7 @@ from adapters.base import Kind, Topic
 from events.identity import lifecycle_key
 from events.jobs.observed import Ours
 from events.lifecycle.transitions import Transition
-from events.names import Phase
+from events.phases import Phase
 from handler.controller.term import Term
 from handler.controller.workqueue import Key
 from handler.effects.services import Services
@@ -29,13 +29,11 @@ class Published:
         # A set of one takes four times as much as a tuple, and thousands of Jobs have told one thing.
         self._out: dict[Key, tuple[str, tuple[str, ...]]] = {}
 
-    def is_before_our_time(self, transition: Transition) -> bool:
-        """Whether the former leader has vouched for it: everything up to then is at the broker."""
-        return transition.time < self._repeat_from
-
     def has(self, key: Key, seen: Ours, transition: Transition) -> bool:
-        """Whether this term has published it."""
-        return transition.key in self._of(key, seen)
+        """Whether it is out: this term has published it, or the former leader has vouched for all up to then."""
+        if transition.key in self._of(key, seen):
+            return True
+        return not transition.phase.traits.repeated and transition.time < self._repeat_from
 
     async def publish(self, key: Key, seen: Ours, transition: Transition, event: CloudEvent) -> None:
         """Return once a broker has stored it, and remember that. Raises `BrokerUnavailable`."""

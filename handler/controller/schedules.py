@@ -16,7 +16,6 @@ from events.lifecycle.events import schedule_event
 from events.lifecycle.outcome import outcome
 from events.lifecycle.schedules import Runs, is_exhausted, read_runs, run_id, run_time, scheduled, unscheduled
 from events.lifecycle.transitions import Transition
-from events.names import Phase
 from handler.controller.published import Published
 from handler.controller.term import Term
 from handler.controller.workqueue import Key, NewerFormat, Workers, WorkQueue
@@ -200,8 +199,6 @@ class Schedules:
         """Once, or once more after a change of leaders."""
         key = _key(schedule)
         if self._published.has(key, schedule, transition):
-            return
-        if transition.phase is Phase.SCHEDULED and self._published.is_before_our_time(transition):
             return
         await self._published.publish(key, schedule, transition, schedule_event(schedule, transition))
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from events.jobs.observed import Job, Pod, Verdict
 from events.lifecycle.outcome import unnoted
-from events.names import Phase
+from events.phases import Phase
 from handler.effects.writes import Writes
 
 

@@ -12,7 +12,7 @@ from adapters.base import Broker, Delivery, Kind, Subscription, Topic
 from events.cloudevent.event import InvalidEvent
 from events.identity import lifecycle_key
 from events.lifecycle.events import rejected_event
-from events.names import Phase
+from events.phases import Phase
 from handler.effects.deliveries import Rejection, processing, read, surviving
 from handler.effects.launcher import Newer, Outcome
 from handler.effects.repeating import until_taken

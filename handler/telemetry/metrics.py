@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
-from events.names import Phase
+from events.phases import Phase
 from events.request.control import ACCEPTED, REJECTED, ControlVerb
 from handler import version
 

@@ -17,7 +17,8 @@ from adapters.base import Delivery, Kind, Topic
 from events.jobs.context import TRACE, in_trace, read_context
 from events.jobs.observed import Job
 from events.lifecycle.transitions import Transition
-from events.names import DEFAULT_INSTANCE, Phase
+from events.names import DEFAULT_INSTANCE
+from events.phases import Phase
 
 _W3C = TraceContextTextMapPropagator()
 _NOTHING = nullcontext()

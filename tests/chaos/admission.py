@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from events.names import TERMINAL, Phase
+from events.phases import TERMINAL, Phase
 from tests.bench.load import IN_FLIGHT, many
 from tests.chaos.books import Books, Limits, watching
 from tests.chaos.claims import Told, distinct, path_problems

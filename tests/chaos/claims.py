@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cloudevents.core.v1.event import CloudEvent
 
-from events.names import TERMINAL, Phase
+from events.phases import TERMINAL, Phase
 
 BETWEEN = frozenset(
     {

@@ -16,7 +16,8 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters.base import Broker, BrokerUnavailable, Kind, Topic
 from adapters.servers.rabbitmq import RabbitServerFailed
 from events.cloudevent.event import decode_structured
-from events.names import DEFAULT_INSTANCE, TERMINAL, Label, Phase
+from events.names import DEFAULT_INSTANCE, Label
+from events.phases import TERMINAL, Phase
 from k8s.api.cluster import Cluster
 from k8s.base import KubernetesError, Manifest
 from tests.chaos.claims import Told, distinct, path_problems

@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from events.cloudevent.event import decode_structured
-from events.names import TERMINAL
+from events.phases import TERMINAL
 from tests.amqp import subscribed
 from tests.chaos.claims import Told, distinct
 

@@ -10,7 +10,8 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters.base import Kind
 from events.cloudevent.event import decode_structured
 from events.identity import Identity, job_name
-from events.names import FINALIZER, TERMINAL
+from events.names import FINALIZER
+from events.phases import TERMINAL
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest, NotFound
 from tests.chaos.claims import Told, distinct, path_problems

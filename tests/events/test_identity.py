@@ -13,7 +13,7 @@ from events.identity import (
     request_sha,
     topic_part,
 )
-from events.names import Phase
+from events.phases import Phase
 from tests.events.samples import make_event
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))

@@ -13,7 +13,7 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters.base import Kind, Record, Topic
 from adapters.memory import MemoryBroker
 from events.cloudevent.event import decode_structured
-from events.names import TERMINAL
+from events.phases import TERMINAL
 from handler.app import App
 from handler.link import Connect
 from handler.settings.settings import Settings

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from events.names import Phase
+from events.phases import Phase
 from handler.commands.showing.progress import Progress
 
 EXAMPLES = Path(__file__).parent / "examples"

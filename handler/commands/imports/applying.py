@@ -9,7 +9,7 @@ from typing import Any
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Broker, Kind, Topic, TopicRefused
-from events.names import Phase
+from events.phases import Phase
 from events.request.control import ControlVerb
 from handler.commands.control import control_event
 from handler.commands.imports.definitions import Definition

@@ -8,11 +8,11 @@ from typing import Any
 import orjson
 from cloudevents.core.v1.event import CloudEvent
 
-from events.names import JOB_TYPE, TERMINAL, Phase
+from events.names import JOB_TYPE
+from events.phases import LAST, Phase
 from handler.commands.showing.output import amount
 from handler.commands.showing.reading import Heard
 
-_ENDS = TERMINAL | {Phase.REJECTED, Phase.UNSCHEDULED}
 _RESULT_LENGTH = 200
 
 
@@ -37,7 +37,7 @@ class Progress:
     @property
     def ended(self) -> bool:
         """Nothing more will come."""
-        return self.phase in _ENDS
+        return self.phase in LAST
 
     @property
     def exit_code(self) -> int:

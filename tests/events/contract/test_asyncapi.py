@@ -14,7 +14,7 @@ from adapters.base import Kind, Topic
 from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.topology import Names, lanes_of, streams
 from adapters.rabbitmq.topology import Names as RabbitNames, exchanges
-from events.names import Phase
+from events.phases import Phase
 from handler.cli.main import main
 from tests.events.contract.node import node_modules
 from tests.events.contract.samples import REQUESTS, example

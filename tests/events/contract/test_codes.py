@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from events.contract.codes import CODES, CONTROL
-from events.names import Phase
+from events.phases import Phase
 from events.request.container import OUR_ENV
 from handler.telemetry.metrics import REFUSALS, VERDICTS
 from tests.paths import ROOT

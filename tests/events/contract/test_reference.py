@@ -7,7 +7,7 @@ import pytest
 from events.contract.codes import CODES
 from events.contract.data import DETAILS
 from events.contract.reference import lifecycle_table
-from events.names import Phase
+from events.phases import Phase
 from handler.cli.main import main
 from handler.commands.contract import reference_page
 

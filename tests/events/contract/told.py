@@ -7,8 +7,8 @@ import orjson
 from pydantic import ValidationError
 
 from events.contract.data import ANSWERS, DETAILS, Part, codes_of
-from events.lifecycle.events import STATUS
-from events.names import CONTROL_TYPE, JOB_TYPE, Phase
+from events.names import CONTROL_TYPE, JOB_TYPE
+from events.phases import Phase
 
 MODELS: Mapping[str, type[Part]] = {
     **{f"{JOB_TYPE}.{phase}": model for phase, model in DETAILS.items()},
@@ -40,4 +40,4 @@ def _status(type_: str) -> int | None:
     prefix, _, word = type_.rpartition(".")
     if prefix == CONTROL_TYPE:
         return 99 if word == "rejected" else None
-    return STATUS.get(Phase(word))
+    return Phase(word).traits.status

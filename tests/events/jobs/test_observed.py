@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 
 from events.jobs.observed import Job, Verdict
-from events.names import Phase
+from events.phases import Phase
 from tests.events.samples import NOON, condition, make_job, make_pod
 
 

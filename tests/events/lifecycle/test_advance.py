@@ -7,7 +7,7 @@ import pytest
 from events.jobs.observed import Job, Pod, Verdict
 from events.jobs.usage import PodUsage, Usage, sampled
 from events.lifecycle.transitions import transitions
-from events.names import Phase
+from events.phases import Phase
 from tests.events.samples import NOON, condition, failed, make_job, make_pod, running, succeeded
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from events.jobs.observed import Job
 from events.lifecycle.transitions import Transition, transitions
-from events.names import Phase
+from events.phases import Phase
 from k8s.reading.job import job_of
 from tests.events.samples import condition, failed, make_job, running, succeeded
 

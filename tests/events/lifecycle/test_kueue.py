@@ -7,7 +7,8 @@ import pytest
 from events.jobs.observed import Job, Pod, Verdict
 from events.lifecycle.outcome import unnoted, waits
 from events.lifecycle.transitions import Transition, transitions
-from events.names import Payload, Phase
+from events.names import Payload
+from events.phases import Phase
 from tests.events.samples import NOON, condition, make_job, running
 
 STARTED = {"start_time": NOON + 2, "conditions": (condition("Suspended", at=2, status=False),)}

@@ -9,7 +9,7 @@ import pytest
 from events.jobs.observed import Job, Pod, Verdict
 from events.lifecycle.outcome import MAX_RESULTS, outcome
 from events.lifecycle.transitions import transitions
-from events.names import Phase
+from events.phases import Phase
 from tests.events.samples import NOON, condition, failed, make_job, succeeded
 
 COMPLETE = (condition("Complete", at=9, reason="CompletionsReached"),)

@@ -8,7 +8,8 @@ from hypothesis import given, strategies as st
 
 from events.jobs.observed import Job, Pod, Verdict
 from events.lifecycle.transitions import Transition, transitions
-from events.names import TERMINAL, Payload, Phase
+from events.names import Payload
+from events.phases import TERMINAL, Phase
 from tests.events.samples import NOON, condition, failed, make_job, make_pod, running, succeeded
 
 COMPLETE = (condition("SuccessCriteriaMet", at=6), condition("Complete", at=6, reason="CompletionsReached"))

@@ -8,7 +8,8 @@ from adapters.base import Kind
 from events.cloudevent.event import decode_structured
 from events.identity import request_label
 from events.lifecycle.schedules import Runs, read_runs
-from events.names import TERMINAL, Annotation, Label
+from events.names import Annotation, Label
+from events.phases import TERMINAL
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
 from k8s.devcluster.loops import Options

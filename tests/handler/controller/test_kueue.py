@@ -8,7 +8,8 @@ import pytest
 from adapters.memory import MemoryBroker
 from events.cloudevent.timestamp import parse_epoch
 from events.jobs.observed import Verdict
-from events.names import Annotation, Phase
+from events.names import Annotation
+from events.phases import Phase
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
 from k8s.kueue import GATED_BY, PRIORITY_CLASS, QUEUE_NAME

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from events.jobs.observed import Condition, Job, Pod, Verdict
-from events.names import Phase
+from events.phases import Phase
 from handler.controller.verdicts import due, next_due
 
 

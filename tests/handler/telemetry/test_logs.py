@@ -14,7 +14,7 @@ import pytest
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker
 from events.cloudevent.event import decode_structured
-from events.names import TERMINAL
+from events.phases import TERMINAL
 from handler.telemetry import logcontext
 from handler.telemetry.logs import JsonFormatter, TextFormatter
 from k8s.api.cluster import Cluster, Created

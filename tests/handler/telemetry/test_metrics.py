@@ -8,7 +8,7 @@ from prometheus_client import generate_latest
 
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker
-from events.names import Phase
+from events.phases import Phase
 from handler.settings.settings import SCHEMES
 from handler.telemetry.metrics import BROKERS, REFUSALS, TOPICS, VERDICTS, Metrics
 from k8s.api.cluster import Cluster

@@ -20,7 +20,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker
 from events.cloudevent.event import decode_structured
-from events.names import TERMINAL
+from events.phases import TERMINAL
 from handler.settings.settings import Settings
 from handler.telemetry.otlp import tracing_of
 from k8s.api.cluster import Cluster

@@ -16,7 +16,7 @@ from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker, connect
 from events.identity import lifecycle_key
 from events.lifecycle.events import rejected_event
-from events.names import Phase
+from events.phases import Phase
 from events.request.control import accepted, control_key, parse_control, refused
 from handler.commands.imports import applying
 from handler.commands.imports.applying import Change, carry_out
