@@ -16,7 +16,8 @@ from handler.commands.connection import broker_of
 from handler.commands.documents import default_source
 from handler.commands.errors import OK, Failed
 from handler.commands.showing.output import clean, write
-from handler.commands.showing.progress import detail_of, error_text
+from handler.commands.showing.phases import error_text
+from handler.commands.showing.progress import detail_of
 from handler.commands.showing.reading import Heard, lifecycle
 from handler.settings.settings import Settings
 

@@ -23,8 +23,8 @@ from events.phases import Phase
 from handler.commands.errors import OK, Failed
 from handler.commands.schedules import find_schedules, schedule_facts, show_schedules
 from handler.commands.showing.facts import facts_of
-from handler.commands.showing.output import amount, clean, duration, phase_text, table, write
-from handler.commands.showing.progress import sentence
+from handler.commands.showing.output import amount, clean, duration, table, write
+from handler.commands.showing.phases import phase_text, sentence
 from handler.settings.connections import cluster_of, namespaces_of
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster

@@ -10,7 +10,8 @@ from events.jobs.observed import Schedule
 from events.lifecycle.schedules import is_exhausted, next_run, read_runs
 from events.phases import Phase
 from handler.commands.showing.facts import facts_of
-from handler.commands.showing.output import clean, phase_text, table
+from handler.commands.showing.output import clean, table
+from handler.commands.showing.phases import phase_text
 from k8s.api.cluster import Cluster
 from k8s.base import KubernetesError, Malformed
 from k8s.reading.cronjob import schedule_of

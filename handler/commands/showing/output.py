@@ -11,23 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 FORMATS = ("table", "json", "yaml")
-STYLES = {
-    "created": "cyan",
-    "queued": "cyan",
-    "started": "blue",
-    "progress": "blue",
-    "stalled": "yellow",
-    "retrying": "yellow",
-    "suspended": "magenta",
-    "resumed": "blue",
-    "succeeded": "green",
-    "failed": "red",
-    "cancelled": "magenta",
-    "rejected": "red",
-    "scheduled": "cyan",
-    "unscheduled": "magenta",
-}
-"""Colours of phases."""
 
 
 def console(file: TextIO | None = None) -> Console:
@@ -78,11 +61,6 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, wide:
     with out.capture() as capture:
         out.print(shown)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
-
-
-def phase_text(phase: str) -> Text:
-    """A phase in its colour."""
-    return Text(clean(phase), style=STYLES.get(phase, ""))
 
 
 def amount(cpu: float, memory: int) -> str:

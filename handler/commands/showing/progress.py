@@ -1,19 +1,15 @@
 """What lifecycle events tell about requests, folded into one state each. Pure: reads no broker, draws nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import orjson
 from cloudevents.core.v1.event import CloudEvent
 
 from events.names import JOB_TYPE
 from events.phases import LAST, Phase
-from handler.commands.showing.output import amount
 from handler.commands.showing.reading import Heard
-
-_RESULT_LENGTH = 200
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,116 +110,3 @@ def detail_of(event: CloudEvent) -> Mapping[str, Any]:
     data: Any = event.get_data()
     detail = data.get("detail") if isinstance(data, dict) else None
     return detail if isinstance(detail, dict) else {}
-
-
-def sentence(phase: str, detail: Mapping[str, Any]) -> str:
-    """What a phase's detail says, on one line."""
-    error = detail.get("error")
-    if phase in _WAITS:
-        return ", ".join(_WAITS[phase](detail))
-    match phase:
-        case Phase.CREATED:
-            return f"Job {detail.get('namespace')}/{detail.get('jobName')}"
-        case Phase.STARTED:
-            node = f" on {detail['node']}" if detail.get("node") else ""
-            return f"pod {detail.get('podName')}{node}"
-        case Phase.PROGRESS:
-            return ", ".join([*_counts(detail), *_used(detail)])
-        case Phase.SUCCEEDED:
-            return ", ".join([*_took(detail), *_results(detail)])
-        case Phase.FAILED:
-            return ", ".join([*_took(detail), _failure(detail)])
-        case Phase.RETRYING:
-            at = detail.get("nextAttemptAt")
-            return ", ".join([error_text(error, None), *([f"next attempt at {at}"] if at else [])])
-        case _:
-            return error_text(error, None) if error else _who(detail)
-
-
-_REASONS = {
-    "limit": "too many run",
-    "priority": "others go first",
-    "exclusive": "something runs that it must not run beside",
-    "dependencies": "requests that it depends on have not ended",
-    "runAt": "its time has not come",
-    "retryDelay": "the time of its next attempt has not come",
-    "kueue": "Kueue has not admitted it",
-}
-"""For people, by `reason` of a `queued` event."""
-
-
-def _queued(detail: Mapping[str, Any]) -> list[str]:
-    reason, place = str(detail.get("reason", "")), detail.get("position")
-    # Of the cluster alone more is known of times and requests, and less of the others in the queue.
-    more = [f"until {detail['until']}"] if detail.get("until") else []
-    more += [f"waits for {', '.join(map(str, detail['requests']))}"] if detail.get("requests") else []
-    return [_REASONS.get(reason, reason), *([f"place {place}"] if place else []), *more]
-
-
-def _failure(detail: Mapping[str, Any]) -> str:
-    """The end of the log says more than Kubernetes, which counted attempts."""
-    error = detail.get("error")
-    tail = str(detail.get("logTail") or "").strip().splitlines()
-    if isinstance(error, dict) and error.get("errorCode") == "JOB_EXECUTION_FAILED" and tail:
-        code = detail.get("exitCode")
-        return tail[-1] if code is None else f"exit {code}: {tail[-1]}"
-    return error_text(error, detail.get("exitCode"))
-
-
-def error_text(error: object, exit_code: object) -> str:
-    """`CODE (exit 3): message`."""
-    if not isinstance(error, dict):
-        return ""
-    code = str(error.get("errorCode", ""))
-    if exit_code is not None:
-        code = f"{code} (exit {exit_code})"
-    message = str(error.get("message", "")).strip()
-    return f"{code}: {message}" if message else code
-
-
-def _counts(detail: Mapping[str, Any]) -> list[str]:
-    if "succeeded" not in detail:
-        return []
-    total = f" of {detail['total']}" if detail.get("total") else ""
-    failed = [f"{detail['failed']} failed"] if detail.get("failed") else []
-    return [f"{detail['succeeded']}{total} done", *failed]
-
-
-def _used(detail: Mapping[str, Any]) -> list[str]:
-    cpu, memory = detail.get("cpu"), detail.get("memory")
-    return [amount(cpu, memory)] if isinstance(cpu, int | float) and isinstance(memory, int) else []
-
-
-def _took(detail: Mapping[str, Any]) -> list[str]:
-    seconds = detail.get("duration")
-    return [f"{seconds:g} s"] if isinstance(seconds, int | float) else []
-
-
-def _results(detail: Mapping[str, Any]) -> list[str]:
-    several = detail.get("results")
-    if isinstance(several, list):
-        return [f"{len(several)} results"]
-    value = detail.get("result")
-    if value is None:
-        return []
-    text = value.strip() if isinstance(value, str) else orjson.dumps(value).decode()
-    return [f"result {text if len(text) <= _RESULT_LENGTH else text[:_RESULT_LENGTH] + '...'}"]
-
-
-def _recurs(detail: Mapping[str, Any]) -> list[str]:
-    at, runs = detail.get("nextRun"), detail.get("runs")
-    told = [str(detail.get("schedule"))]
-    told += [f"first run at {at}"] if at else []
-    return told if runs is None else [*told, f"{runs} runs"]
-
-
-def _who(detail: Mapping[str, Any]) -> str:
-    return f"by {detail['by']}" if detail.get("by") else ""
-
-
-_WAITS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
-    Phase.QUEUED: _queued,
-    Phase.SCHEDULED: _recurs,
-    Phase.UNSCHEDULED: _recurs,
-}
-"""The phases in which nothing has happened yet."""

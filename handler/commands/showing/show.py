@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from events.cloudevent.event import encode_structured, parse_json
-from handler.commands.showing.output import clean, console, duration, lines_of, phase_text, write
-from handler.commands.showing.progress import Board, Progress, detail_of, phase_of, sentence
+from handler.commands.showing.output import clean, console, duration, lines_of, write
+from handler.commands.showing.phases import phase_text, sentence
+from handler.commands.showing.progress import Board, Progress, detail_of, phase_of
 
 _LOG_LINES = 20
 

@@ -10,7 +10,7 @@ import pytest
 from adapters.memory import MemoryBroker
 from events.names import Annotation
 from handler.commands.jobs import find
-from handler.commands.showing.progress import sentence
+from handler.commands.showing.phases import sentence
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
 from tests.handler.controller.test_controller import name_of, released

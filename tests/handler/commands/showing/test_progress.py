@@ -10,7 +10,8 @@ from rich.console import Console
 from events.cloudevent.event import build
 from events.names import JOB_TYPE
 from handler.commands.showing.output import clean, duration
-from handler.commands.showing.progress import Board, sentence
+from handler.commands.showing.phases import sentence
+from handler.commands.showing.progress import Board
 from handler.commands.showing.reading import EVERYTHING, Heard, key_of
 from handler.commands.showing.show import live_table, tell_failure
 

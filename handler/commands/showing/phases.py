@@ -1,0 +1,161 @@
+"""How phases are shown to people: the colour of each, and the detail of its events on one line. Draws nothing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from rich.text import Text
+
+from events.phases import Phase
+from handler.commands.showing.output import amount, clean
+
+Detail = Mapping[str, Any]
+"""`data.detail` of a lifecycle event; nothing in it is sure to be there."""
+REASONS: Mapping[str, str] = {
+    "limit": "too many run",
+    "priority": "others go first",
+    "exclusive": "something runs that it must not run beside",
+    "dependencies": "requests that it depends on have not ended",
+    "runAt": "its time has not come",
+    "retryDelay": "the time of its next attempt has not come",
+    "kueue": "Kueue has not admitted it",
+}
+"""For people, by `reason` of a `queued` event."""
+_RESULT_LENGTH = 200
+
+
+def phase_text(phase: str) -> Text:
+    """A phase in its colour; without any where a later version told of it."""
+    return Text(clean(phase), style=SHOWN[phase].style if phase in SHOWN else "")
+
+
+def sentence(phase: str, detail: Detail) -> str:
+    """What a phase's detail says, on one line."""
+    parts = SHOWN[phase].parts if phase in SHOWN else _why
+    return ", ".join(parts(detail))
+
+
+def error_text(error: object, exit_code: object) -> str:
+    """`CODE (exit 3): message`."""
+    if not isinstance(error, dict):
+        return ""
+    code = str(error.get("errorCode", ""))
+    if exit_code is not None:
+        code = f"{code} (exit {exit_code})"
+    message = str(error.get("message", "")).strip()
+    return f"{code}: {message}" if message else code
+
+
+def _why(detail: Detail) -> Sequence[str]:
+    """The error, else who did it."""
+    if detail.get("error"):
+        return [error_text(detail["error"], None)]
+    return [f"by {detail['by']}"] if detail.get("by") else []
+
+
+def _created(detail: Detail) -> Sequence[str]:
+    return [f"Job {detail.get('namespace')}/{detail.get('jobName')}"]
+
+
+def _queued(detail: Detail) -> Sequence[str]:
+    reason, place = str(detail.get("reason", "")), detail.get("position")
+    # Of the cluster alone more is known of times and requests, and less of the others in the queue.
+    more = [f"until {detail['until']}"] if detail.get("until") else []
+    more += [f"waits for {', '.join(map(str, detail['requests']))}"] if detail.get("requests") else []
+    return [REASONS.get(reason, reason), *([f"place {place}"] if place else []), *more]
+
+
+def _started(detail: Detail) -> Sequence[str]:
+    node = f" on {detail['node']}" if detail.get("node") else ""
+    return [f"pod {detail.get('podName')}{node}"]
+
+
+def _progress(detail: Detail) -> Sequence[str]:
+    return [*_counts(detail), *_used(detail)]
+
+
+def _counts(detail: Detail) -> Sequence[str]:
+    if "succeeded" not in detail:
+        return []
+    total = f" of {detail['total']}" if detail.get("total") else ""
+    failed = [f"{detail['failed']} failed"] if detail.get("failed") else []
+    return [f"{detail['succeeded']}{total} done", *failed]
+
+
+def _used(detail: Detail) -> Sequence[str]:
+    cpu, memory = detail.get("cpu"), detail.get("memory")
+    return [amount(cpu, memory)] if isinstance(cpu, int | float) and isinstance(memory, int) else []
+
+
+def _retrying(detail: Detail) -> Sequence[str]:
+    at = detail.get("nextAttemptAt")
+    return [error_text(detail.get("error"), None), *([f"next attempt at {at}"] if at else [])]
+
+
+def _succeeded(detail: Detail) -> Sequence[str]:
+    return [*_took(detail), *_results(detail)]
+
+
+def _failed(detail: Detail) -> Sequence[str]:
+    return [*_took(detail), _failure(detail)]
+
+
+def _took(detail: Detail) -> Sequence[str]:
+    seconds = detail.get("duration")
+    return [f"{seconds:g} s"] if isinstance(seconds, int | float) else []
+
+
+def _results(detail: Detail) -> Sequence[str]:
+    several = detail.get("results")
+    if isinstance(several, list):
+        return [f"{len(several)} results"]
+    value = detail.get("result")
+    if value is None:
+        return []
+    text = value.strip() if isinstance(value, str) else orjson.dumps(value).decode()
+    return [f"result {text if len(text) <= _RESULT_LENGTH else text[:_RESULT_LENGTH] + '...'}"]
+
+
+def _failure(detail: Detail) -> str:
+    """The end of the log says more than Kubernetes, which counted attempts."""
+    error = detail.get("error")
+    tail = str(detail.get("logTail") or "").strip().splitlines()
+    if isinstance(error, dict) and error.get("errorCode") == "JOB_EXECUTION_FAILED" and tail:
+        code = detail.get("exitCode")
+        return tail[-1] if code is None else f"exit {code}: {tail[-1]}"
+    return error_text(error, detail.get("exitCode"))
+
+
+def _recurs(detail: Detail) -> Sequence[str]:
+    at, runs = detail.get("nextRun"), detail.get("runs")
+    told = [str(detail.get("schedule"))]
+    told += [f"first run at {at}"] if at else []
+    return told if runs is None else [*told, f"{runs} runs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """`style`: its colour, as rich names it. `parts` of the line about a detail; commas go between them."""
+
+    style: str
+    parts: Callable[[Detail], Sequence[str]]
+
+
+SHOWN: Mapping[str, Shown] = {
+    Phase.CREATED: Shown("cyan", _created),
+    Phase.QUEUED: Shown("cyan", _queued),
+    Phase.STARTED: Shown("blue", _started),
+    Phase.PROGRESS: Shown("blue", _progress),
+    Phase.STALLED: Shown("yellow", _why),
+    Phase.RETRYING: Shown("yellow", _retrying),
+    Phase.SUSPENDED: Shown("magenta", _why),
+    Phase.RESUMED: Shown("blue", _why),
+    Phase.SUCCEEDED: Shown("green", _succeeded),
+    Phase.FAILED: Shown("red", _failed),
+    Phase.CANCELLED: Shown("magenta", _why),
+    Phase.REJECTED: Shown("red", _why),
+    Phase.SCHEDULED: Shown("cyan", _recurs),
+    Phase.UNSCHEDULED: Shown("magenta", _recurs),
+}
+"""Every phase of this version. A later one may tell of others."""
