@@ -86,6 +86,23 @@ class Payload(StrEnum):
     PENDING = "pending"
 
 
+class Reason(StrEnum):
+    """Why a Job waits for admission: `reason` of its `queued` event, and the suffix of that event's id.
+
+    Of a Job that waits for Kueue it is `BY_KUEUE`.
+    """
+
+    LIMIT = "limit"
+    """A limit leaves no room for it."""
+    PRIORITY = "priority"
+    """There is room, kept for one that comes before it."""
+    EXCLUSIVE = "exclusive"
+    """There is room but for somebody who must be alone: itself, or one that runs."""
+    DEPENDENCIES = "dependencies"
+    RUN_AT = "runAt"
+    RETRY_DELAY = "retryDelay"
+
+
 JOB_TYPE = "dev.jobrelay.job"
 """Prefix of lifecycle event types, and of the request's: `dev.jobrelay.job.requested`."""
 REQUESTED_TYPE = f"{JOB_TYPE}.requested"

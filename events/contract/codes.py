@@ -11,11 +11,15 @@ CONTROL = "control rejected"
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """`told`: in which phases (or `CONTROL`); `when` and `remedy` are sentences for people."""
+    """`told`: in which phases (or `CONTROL`); `when` and `remedy` are sentences for people.
+
+    `verdict`: an outcome that jobrelay decides, not Kubernetes.
+    """
 
     told: tuple[str, ...]
     when: str
     remedy: str
+    verdict: bool = False
 
 
 _POD = (Phase.RETRYING, Phase.FAILED)
@@ -122,36 +126,43 @@ CODES: Mapping[str, Code] = {
         (Phase.FAILED,),
         "No pod ran within `startTimeout`.",
         "The `stalled` events before it say why.",
+        verdict=True,
     ),
     "TIMEOUT": Code(
         (Phase.FAILED,),
         "The request was not over within `timeout`, waiting included.",
         "Raise it, or find out what it waited for.",
+        verdict=True,
     ),
     "DEPENDENCY_FAILED": Code(
         (Phase.FAILED,),
         "A request that it depends on did not succeed.",
         "See how that one ended. With `onDependencyFailure: run` it runs all the same.",
+        verdict=True,
     ),
     "DEPENDENCY_UNKNOWN": Code(
         (Phase.FAILED,),
         "No request of an id in `dependencies` had a Job within `dependencyTimeout`: it never came, or is gone.",
         "Check the id, and the `source` it was sent with; send both within JOBRELAY_DEDUP_SECONDS.",
+        verdict=True,
     ),
     "DEPENDENCY_TIMEOUT": Code(
         (Phase.FAILED,),
         "A request that it depends on was not over within `dependencyTimeout`.",
         "Raise it, or find out what that one waits for.",
+        verdict=True,
     ),
     "DEPENDENCY_CYCLE": Code(
         (Phase.FAILED,),
         "The request depends on itself, by way of others.",
         "Correct `dependencies`: the message names one that closes the circle.",
+        verdict=True,
     ),
     "NEVER_ADMISSIBLE": Code(
         (Phase.FAILED,),
         "It asks for more than this installation lets run at all.",
         "Ask for less, or have the operator raise the limit that the message names.",
+        verdict=True,
     ),
     "POD_FAILURE_POLICY": Code(
         (Phase.FAILED,),
@@ -172,11 +183,13 @@ CODES: Mapping[str, Code] = {
         (Phase.CANCELLED,),
         "A control event asked for it.",
         "Nothing to do.",
+        verdict=True,
     ),
     "DELETED": Code(
         (Phase.CANCELLED,),
         "Somebody deleted the Job before it was over; or it was a run, and the next one came with `Replace`.",
         "Send the request with a new id if it is still wanted.",
+        verdict=True,
     ),
     "UNKNOWN": Code(
         (CONTROL,),
@@ -204,3 +217,8 @@ CODES: Mapping[str, Code] = {
 def codes_told(told: str) -> tuple[str, ...]:
     """The codes of this phase, or of `CONTROL`."""
     return tuple(name for name, code in CODES.items() if told in code.told)
+
+
+def verdicts_told(told: str) -> tuple[str, ...]:
+    """Those of them that jobrelay decides."""
+    return tuple(name for name in codes_told(told) if CODES[name].verdict)

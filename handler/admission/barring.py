@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
+from events.names import Reason
 from events.phases import Phase
-from handler.admission.data import Entry, Fail, Key, Reason, Snapshot, Waiting
+from handler.admission.data import Entry, Fail, Key, Snapshot, Waiting
 
 _ENDED: Mapping[str, str] = {Phase.FAILED: "failed", Phase.CANCELLED: "was cancelled"}
 _Request = tuple[str | None, str]

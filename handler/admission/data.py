@@ -3,26 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import msgspec
 
+from events.names import Reason
+
 Key = tuple[str, str]
 """Namespace and name of a Job."""
-
-
-class Reason(StrEnum):
-    """Why a Job is held: `reason` of its `queued` event, and the suffix of that event's id."""
-
-    LIMIT = "limit"
-    """A limit leaves no room for it."""
-    PRIORITY = "priority"
-    """There is room, kept for one that comes before it."""
-    EXCLUSIVE = "exclusive"
-    """There is room but for somebody who must be alone: itself, or one that runs."""
-    DEPENDENCIES = "dependencies"
-    RUN_AT = "runAt"
-    RETRY_DELAY = "retryDelay"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

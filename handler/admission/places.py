@@ -5,8 +5,8 @@ from enum import StrEnum
 
 from events.jobs.observed import Job
 from events.jobs.queueing import queued_since, read_outcomes, read_queueing
-from events.names import Payload
-from handler.admission.data import Dependency, Entry, Key, Reason
+from events.names import Payload, Reason
+from handler.admission.data import Dependency, Entry, Key
 
 
 class Standing(StrEnum):

@@ -4,7 +4,8 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from handler.admission.data import Entry, Limits, Reason
+from events.names import Reason
+from handler.admission.data import Entry, Limits
 
 _LIMIT = Reason.LIMIT
 """The answer to nearly all of a long queue. To look it up in its class takes longer than all else about it."""

@@ -18,7 +18,7 @@ from events.jobs.queueing import read_outcomes, read_queueing
 from events.jobs.usage import PodUsage, Usage, sampled, usage_now
 from events.lifecycle.outcome import outcome
 from events.lifecycle.transitions import Transition, transitions
-from events.names import MANAGED_BY, Label
+from events.names import MANAGED_BY, Label, Reason
 from events.phases import Phase
 from handler.commands.errors import OK, Failed
 from handler.commands.schedules import find_schedules, schedule_facts, show_schedules
@@ -57,9 +57,9 @@ def _waiting(job: Job) -> dict[str, Any]:
     asked = read_queueing(job.queueing)
     ended = read_outcomes(job.dependencies)
     if missing := [one for one in asked.dependencies if one not in ended]:
-        return {"reason": "dependencies", "requests": missing}
+        return {"reason": Reason.DEPENDENCIES, "requests": missing}
     if asked.run_at is not None and (asked.not_before or 0.0) > time.time():
-        return {"reason": "runAt" if job.attempt == 1 else "retryDelay", "until": asked.run_at}
+        return {"reason": Reason.RUN_AT if job.attempt == 1 else Reason.RETRY_DELAY, "until": asked.run_at}
     return {"reason": "waits for room"}
 
 

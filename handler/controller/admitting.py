@@ -15,8 +15,9 @@ from events.jobs.attempts import previous_key
 from events.jobs.observed import Job, Verdict
 from events.lifecycle.outcome import outcome
 from events.lifecycle.transitions import Transition
+from events.names import Reason
 from events.phases import Phase
-from handler.admission.data import Decisions, Entry, Fail, Limits, Reason, Snapshot, Waiting
+from handler.admission.data import Decisions, Entry, Fail, Limits, Snapshot, Waiting
 from handler.admission.decision import admit
 from handler.admission.places import Standing, entry_of, standing
 from handler.controller.dependencies import Dependencies

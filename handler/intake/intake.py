@@ -20,6 +20,7 @@ from handler.effects.services import Services
 from handler.intake.gate import Leaving
 from handler.intake.requests import Requests
 from handler.telemetry.logcontext import also
+from handler.telemetry.metrics import Deferral
 from k8s.base import QuotaExceeded
 
 logger = logging.getLogger(__name__)
@@ -112,11 +113,13 @@ class Intake:
         logger.info("%s", outcome)
 
     async def _defer(self, delivery: Delivery, error: QuotaExceeded | Newer) -> None:
-        newer = isinstance(error, Newer)
-        delay = NEWER_DELAY if newer else self._settings.quota_delay
+        if isinstance(error, Newer):
+            reason, delay = Deferral.NEWER_FORMAT, NEWER_DELAY
+        else:
+            reason, delay = Deferral.QUOTA, self._settings.quota_delay
         logger.info("deferred: %s", error)
         self._tracing.came_to("deferred")
-        self._metrics.messages_deferred.labels(self._broker.name, "newer_format" if newer else "quota").inc()
+        self._metrics.messages_deferred.labels(self._broker.name, reason).inc()
         await until_taken(lambda: delivery.defer(delay))
 
     async def _reject(self, delivery: Delivery, *rejected: Rejection) -> None:

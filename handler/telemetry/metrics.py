@@ -2,9 +2,12 @@
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
+from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
+from events.contract.codes import codes_told, verdicts_told
+from events.names import Reason
 from events.phases import Phase
 from events.request.control import ACCEPTED, REJECTED, ControlVerb
 from handler import version
@@ -12,32 +15,10 @@ from handler import version
 BROKERS = ("nats", "rabbitmq", "memory")
 TOPICS = ("requests", "requests.high", "requests.low", "control", "dead")
 _QUEUES = {"broker": BROKERS, "topic": TOPICS}
-REFUSALS = (
-    "INVALID_EVENT",
-    "INVALID_REQUEST",
-    "FORBIDDEN",
-    "NO_FUNCTION",
-    "TOO_LARGE",
-    "ID_REUSED",
-    "NAME_TAKEN",
-    "EXPIRED",
-    "TOO_MANY_ATTEMPTS",
-    "ADMISSION_OFF",
-    "TOO_MANY_WAITING",
-)
+REFUSALS = codes_told(Phase.REJECTED)
 """Why a request becomes no Job: `errorCode` of `rejected` events."""
-VERDICTS = (
-    "CANCELLED",
-    "DELETED",
-    "START_TIMEOUT",
-    "TIMEOUT",
-    "DEPENDENCY_FAILED",
-    "DEPENDENCY_UNKNOWN",
-    "DEPENDENCY_TIMEOUT",
-    "DEPENDENCY_CYCLE",
-    "NEVER_ADMISSIBLE",
-)
-QUEUED_FOR = ("limit", "priority", "exclusive", "dependencies", "runAt", "retryDelay")
+VERDICTS = (*verdicts_told(Phase.CANCELLED), *verdicts_told(Phase.FAILED))
+QUEUED_FOR = tuple(map(str, Reason))
 """Why a Job waits for admission."""
 PHASES = ("pending", "running", "queued", "suspended", "finishing")
 """Of a Job that is followed."""
@@ -45,6 +26,13 @@ _CALL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 _WAIT = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0)
 _WHOLE = (1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0)
 """For differences to times of Kubernetes, which are whole seconds."""
+
+
+class Deferral(StrEnum):
+    """Why a request is put back for later."""
+
+    QUOTA = "quota"
+    NEWER_FORMAT = "newer_format"
 
 
 class Metrics:
@@ -67,7 +55,8 @@ class Metrics:
         """Show the counters of this broker at 0 from the start: the first step of one that appears goes unseen."""
         for counter in (self.messages_processed, self.messages_duplicate):
             counter.labels(broker)
-        self.messages_deferred.labels(broker, "quota")
+        for reason in Deferral:
+            self.messages_deferred.labels(broker, reason)
         for code in REFUSALS:
             self.messages_failed.labels(broker, code)
 
@@ -87,7 +76,7 @@ class Metrics:
             "messages_duplicate", "Requests whose Job existed already.", broker=BROKERS
         )
         self.messages_deferred = self._counter(
-            "messages_deferred", "Requests put back for later.", broker=BROKERS, reason=("quota",)
+            "messages_deferred", "Requests put back for later.", broker=BROKERS, reason=tuple(map(str, Deferral))
         )
         self.messages_in_flight = self._gauge("messages_in_flight", "Requests that are worked on.", broker=BROKERS)
         self.event_age = self._histogram(

@@ -7,19 +7,20 @@ from typing import Any
 import orjson
 from rich.text import Text
 
+from events.names import BY_KUEUE, Reason
 from events.phases import Phase
 from handler.commands.showing.output import amount, clean
 
 Detail = Mapping[str, Any]
 """`data.detail` of a lifecycle event; nothing in it is sure to be there."""
 REASONS: Mapping[str, str] = {
-    "limit": "too many run",
-    "priority": "others go first",
-    "exclusive": "something runs that it must not run beside",
-    "dependencies": "requests that it depends on have not ended",
-    "runAt": "its time has not come",
-    "retryDelay": "the time of its next attempt has not come",
-    "kueue": "Kueue has not admitted it",
+    Reason.LIMIT: "too many run",
+    Reason.PRIORITY: "others go first",
+    Reason.EXCLUSIVE: "something runs that it must not run beside",
+    Reason.DEPENDENCIES: "requests that it depends on have not ended",
+    Reason.RUN_AT: "its time has not come",
+    Reason.RETRY_DELAY: "the time of its next attempt has not come",
+    BY_KUEUE: "Kueue has not admitted it",
 }
 """For people, by `reason` of a `queued` event."""
 _RESULT_LENGTH = 200

@@ -6,7 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from handler.admission.data import Decisions, Dependency, Entry, Limits, Reason, Snapshot
+from events.names import Reason
+from handler.admission.data import Decisions, Dependency, Entry, Limits, Snapshot
 from handler.admission.decision import admit
 
 NOW = 1_000_000.0

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from handler.admission.data import Entry, Limits, Reason, Snapshot
+from events.names import Reason
+from handler.admission.data import Entry, Limits, Snapshot
 
 
 def lacks(entry: Entry, active: Sequence[Entry], limits: Limits) -> set[str]:

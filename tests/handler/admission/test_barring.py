@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from handler.admission.data import Dependency, Entry, Limits, Reason, Snapshot, Waiting
+from events.names import Reason
+from handler.admission.data import Dependency, Entry, Limits, Snapshot, Waiting
 from handler.admission.decision import admit
 from tests.handler.admission.entries import NOW, decide, failed, held, make_entry, released, wait_for
 

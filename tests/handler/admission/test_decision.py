@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from handler.admission.data import Entry, Limits, Reason, Release, Snapshot, Waiting
+from events.names import Reason
+from handler.admission.data import Entry, Limits, Release, Snapshot, Waiting
 from handler.admission.decision import admit
 from tests.handler.admission.entries import AGEING, NOW, decide, failed, held, make_entry, released, wait_for
 

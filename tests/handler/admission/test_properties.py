@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from handler.admission.data import Entry, Limits, Reason, Snapshot
+from events.names import Reason
+from handler.admission.data import Entry, Limits, Snapshot
 from handler.admission.decision import admit
 from tests.handler.admission.entries import AGEING, NOW, policies, snapshots
 from tests.handler.admission.rules import in_conflict, in_turn, key_limit, lacks, level, on_key

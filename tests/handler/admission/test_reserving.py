@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from handler.admission.data import Entry, Reason
+from events.names import Reason
+from handler.admission.data import Entry
 from tests.handler.admission.entries import AGEING, decide, held, make_entry, released
 
 OVERDUE = 1001 * AGEING
