@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from events.contract.codes import CONTROL, codes_told
 from events.phases import Phase
+from events.request.control import ACCEPTED, REJECTED
 
 OrNull = Annotated[str | None, WithJsonSchema({"type": ["string", "null"]})]
 """Text or null. Elsewhere None means absent, and the schema has no null."""
@@ -281,7 +282,7 @@ DETAILS: dict[Phase, type[Detail]] = {
     Phase.SCHEDULED: Scheduled,
     Phase.UNSCHEDULED: Unscheduled,
 }
-ANSWERS: dict[str, type[Part]] = {"accepted": ControlAccepted, "rejected": ControlRejected}
+ANSWERS: dict[str, type[Part]] = {ACCEPTED: ControlAccepted, REJECTED: ControlRejected}
 
 
 def codes_of(model: type[Part]) -> tuple[str, ...]:

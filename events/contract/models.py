@@ -11,6 +11,7 @@ from events.contract.data import ANSWERS, DETAILS, Part, codes_of
 from events.functions.filters import Filter
 from events.functions.functions import FunctionsFile
 from events.phases import Phase
+from events.request.control import ANSWER_STATUS
 from events.request.fields import exactly_one
 from events.request.request import JobRequest
 
@@ -94,7 +95,7 @@ def lifecycle_models(template: str = DEFS) -> dict[str, Schema]:
     for model in parts:
         _name_codes(found, model)
     told = {model.__name__: phase.traits.status for phase, model in DETAILS.items()}
-    told |= {ANSWERS["accepted"].__name__: None, ANSWERS["rejected"].__name__: 99}
+    told |= {model.__name__: ANSWER_STATUS[outcome] for outcome, model in ANSWERS.items()}
     return found | {f"{name}Data": _body(name, status, template) for name, status in told.items()}
 
 

@@ -9,7 +9,7 @@ from events.contract.data import ANSWERS, DETAILS, Attempted, Part
 from events.contract.models import Schema, function_models, lifecycle_models, request_models
 from events.contract.schema import control_envelope, lifecycle_envelope, request_envelope
 from events.names import CONTROL_TYPE, JOB_TYPE, REQUESTED_TYPE
-from events.request.control import ControlVerb
+from events.request.control import ANSWER_STATUS, ControlVerb
 from events.request.fields import Model
 from events.request.job import JobSpec
 from events.request.request import JobRequest
@@ -125,9 +125,8 @@ def _lifecycle() -> Iterator[str]:
         (f"`{JOB_TYPE}.{phase}`", _status(phase.traits.status), _said(model), _link(model.__name__))
         for phase, model in DETAILS.items()
     ]
-    answers = {"accepted": None, "rejected": 99}
     rows += [
-        (f"`{CONTROL_TYPE}.{word}`", _status(answers[word]), _said(model), _link(model.__name__))
+        (f"`{CONTROL_TYPE}.{word}`", _status(ANSWER_STATUS[word]), _said(model), _link(model.__name__))
         for word, model in ANSWERS.items()
     ]
     yield _table(("type", "`status`", "when", "`detail`"), rows)

@@ -1,6 +1,6 @@
 """Control events: what they ask of a request, and the answers. Not which Jobs that means, nor how it is done."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -15,6 +15,8 @@ from events.problems import FieldError, InvalidRequest
 
 ACCEPTED = "accepted"
 REJECTED = "rejected"
+ANSWER_STATUS: Mapping[str, int | None] = {ACCEPTED: None, REJECTED: 99}
+"""`status` in the data of answers."""
 
 
 class ControlVerb(StrEnum):
@@ -66,7 +68,7 @@ def parse_control(event: CloudEvent) -> Command:
 def accepted(command: Command, *, instance: str, jobs: Sequence[str]) -> CloudEvent:
     """The answer to a command that was carried out on `jobs` (names)."""
     detail = {"verb": command.verb, "subject": command.subject, "jobs": list(jobs)}
-    return _answer(command.event, ACCEPTED, instance=instance, status=None, detail=detail)
+    return _answer(command.event, ACCEPTED, instance=instance, detail=detail)
 
 
 def refused(command: Command | CloudEvent, *, instance: str, code: str, message: str) -> CloudEvent:
@@ -75,7 +77,7 @@ def refused(command: Command | CloudEvent, *, instance: str, code: str, message:
     detail: dict[str, Any] = {"error": {"errorCode": code, "message": message}}
     if isinstance(command, Command):
         detail |= {"verb": command.verb, "subject": command.subject}
-    return _answer(event, REJECTED, instance=instance, status=99, detail=detail)
+    return _answer(event, REJECTED, instance=instance, detail=detail)
 
 
 def control_key(event_id: str, outcome: str) -> str:
@@ -83,9 +85,7 @@ def control_key(event_id: str, outcome: str) -> str:
     return f"_control.{topic_part(event_id)}.{outcome}"
 
 
-def _answer(
-    event: CloudEvent, outcome: str, *, instance: str, status: int | None, detail: dict[str, Any]
-) -> CloudEvent:
+def _answer(event: CloudEvent, outcome: str, *, instance: str, detail: dict[str, Any]) -> CloudEvent:
     name = base32_sha256(netstrings(event.get_source(), event.get_id()))
     attributes: dict[str, Any] = {
         "specversion": SPECVERSION,
@@ -99,4 +99,4 @@ def _answer(
         "traceparent": event.get_extension("traceparent"),
         "tracestate": event.get_extension("tracestate"),
     }
-    return build(attributes, {"id": event.get_id(), "status": status, "detail": detail})
+    return build(attributes, {"id": event.get_id(), "status": ANSWER_STATUS[outcome], "detail": detail})
