@@ -5,14 +5,9 @@ from dataclasses import dataclass
 
 from cloudevents.core.v1.event import CloudEvent
 
-from events.phases import TERMINAL, Phase
+from events.phases import LAST, TERMINAL, Phase
 
-BETWEEN = frozenset(
-    {
-        *(Phase.QUEUED, Phase.STARTED, Phase.PROGRESS, Phase.STALLED),
-        *(Phase.RETRYING, Phase.SUSPENDED, Phase.RESUMED),
-    }
-)
+BETWEEN = {*Phase} - LAST - {Phase.CREATED, Phase.SCHEDULED}
 
 
 @dataclass(frozen=True, slots=True)
