@@ -17,7 +17,8 @@ from handler.settings.connections import selector_of
 from handler.settings.settings import Settings
 from handler.telemetry.state import State
 from k8s.base import KubernetesError, LeadershipLost
-from k8s.election.lease import Leadership, LeaseTiming, lead
+from k8s.election.lease import Leadership, lead
+from k8s.election.record import LeaseTiming
 from k8s.informer.informer import JobCache, follow
 
 logger = logging.getLogger(__name__)

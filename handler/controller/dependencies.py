@@ -17,7 +17,7 @@ from handler.controller.term import Term
 from handler.effects.repeating import until_answered
 from handler.effects.services import Services
 from k8s.base import Malformed, NotFound
-from k8s.informer.informer import Key
+from k8s.informer.jobs import Key
 from k8s.reading.job import job_of
 
 logger = logging.getLogger(__name__)

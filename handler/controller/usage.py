@@ -10,7 +10,7 @@ from handler.controller.term import Term
 from handler.effects.services import Services
 from handler.settings.connections import selector_of
 from k8s.base import KubernetesError
-from k8s.informer.informer import Key
+from k8s.informer.jobs import Key
 
 logger = logging.getLogger(__name__)
 

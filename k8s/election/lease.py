@@ -15,8 +15,6 @@ from k8s.background import beside
 from k8s.base import Conflict, KubernetesError, LeadershipLost, Manifest, NotFound, Unavailable
 from k8s.election.record import LeaseTiming, Record, Sight, Step, decide, held, read, released, unheld
 
-__all__ = ["Leadership", "LeaseTiming", "lead", "read_lease"]
-
 logger = logging.getLogger(__name__)
 
 

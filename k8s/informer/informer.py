@@ -16,8 +16,6 @@ from k8s.informer.schedules import ScheduleCache, ScheduleFeed
 from k8s.reading.cronjob import parse_cron_job
 from k8s.reading.job import parse_job, parse_pod
 
-__all__ = ["JobCache", "Key", "follow"]
-
 BATCH = "/apis/batch/v1/namespaces/{}"
 
 

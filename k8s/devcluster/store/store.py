@@ -23,8 +23,6 @@ from k8s.devcluster.store.quota import check_quota
 from k8s.devcluster.store.shelf import Shelf
 from k8s.devcluster.store.subscription import Subscription
 
-__all__ = ["ApiError", "Key", "Store", "Subscription"]
-
 FIRST_VERSION = 100  # so that "version 1" is always too old, as in a cluster that has been used
 SIZE_LIMIT = 1536 * 1024  # bytes of one object, as etcd's
 DEFAULT_NAMESPACES = ("default", "kube-system")

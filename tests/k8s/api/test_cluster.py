@@ -11,7 +11,8 @@ from events.jobs.observed import Job
 from events.names import FINALIZER
 from k8s.api.cluster import Cluster
 from k8s.base import Conflict, Manifest, NotFound, QuotaExceeded, Refused, Unavailable
-from k8s.election.lease import LeaseTiming, lead
+from k8s.election.lease import lead
+from k8s.election.record import LeaseTiming
 from k8s.informer.informer import follow
 from k8s.manifests.job import render, secret_for
 from tests.k8s.conftest import eventually

@@ -10,7 +10,8 @@ from typing import Any
 from k8s.devcluster.errors import ApiError
 from k8s.devcluster.loops import Options, run
 from k8s.devcluster.resources import Obj
-from k8s.devcluster.store.store import Store, Subscription
+from k8s.devcluster.store.store import Store
+from k8s.devcluster.store.subscription import Subscription
 
 NAMESPACE = "default"
 QUICK = Options(backoff=0.05, ready_lag=0.05)

@@ -12,8 +12,8 @@ import pytest
 from k8s.api.clock import boottime
 from k8s.api.cluster import Cluster, connect
 from k8s.base import Conflict, LeadershipLost
-from k8s.election.lease import Leadership, LeaseTiming, lead
-from k8s.election.record import PUBLISHED_TO
+from k8s.election.lease import Leadership, lead
+from k8s.election.record import PUBLISHED_TO, LeaseTiming
 from tests.k8s.conftest import eventually
 from tests.k8s.server import LEASES, Server, status
 

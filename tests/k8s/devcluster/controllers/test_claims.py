@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from k8s.devcluster.controllers.claims import CLAIMS
-from k8s.devcluster.store.store import ApiError, Store
+from k8s.devcluster.errors import ApiError
+from k8s.devcluster.store.store import Store
 from tests.k8s.devcluster.in_process import NAMESPACE, Cluster, cluster, make_claim, make_pod
 
 Obj = dict[str, Any]

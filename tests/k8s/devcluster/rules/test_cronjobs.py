@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from k8s.devcluster.errors import ApiError
 from k8s.devcluster.resources import Obj
-from k8s.devcluster.store.store import ApiError, Store
+from k8s.devcluster.store.store import Store
 from tests.k8s.devcluster.in_process import NAMESPACE, make_cron_job
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from k8s.devcluster.store.store import ApiError, Store
+from k8s.devcluster.errors import ApiError
+from k8s.devcluster.store.store import Store
 from tests.k8s.devcluster.served import make_job
 
 Obj = dict[str, Any]

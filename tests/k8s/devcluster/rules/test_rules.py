@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from k8s.devcluster.api.patch import strategic_patch
-from k8s.devcluster.store.store import ApiError, Store
+from k8s.devcluster.errors import ApiError
+from k8s.devcluster.store.store import Store
 from k8s.reading.quantity import parse
 from tests.k8s.devcluster.served import make_job
 
