@@ -13,13 +13,17 @@ _TIMES = frozenset(
         *("scheduled_at", "last_schedule_time"),
     }
 )
+_NAMES = {"has_finalizer": "held"}
+"""Fields that users know by another name."""
 _DOCUMENTS = frozenset({"context", "tags", "metadata", "runs"})
 
 
 def facts_of(struct: msgspec.Struct, *, without: Sequence[str] = ()) -> dict[str, Any]:
     """All its fields but those."""
     return {
-        _camel(name): _fact(name, getattr(struct, name)) for name in struct.__struct_fields__ if name not in without
+        _NAMES.get(name) or _camel(name): _fact(name, getattr(struct, name))
+        for name in struct.__struct_fields__
+        if name not in without
     }
 
 
