@@ -1,1 +1,1 @@
-"""Who may run, decided purely; start at `decision.admit`. Imports no adapter, nothing of k8s, no clock."""
+"""Which waiting Jobs may run, as pure decisions; start at `decision.admit`. Imports no adapter, k8s module or clock."""

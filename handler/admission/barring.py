@@ -1,4 +1,4 @@
-"""What a waiting Job's dependencies say about it: it goes on, it waits, it can never run. Finds no outcomes itself."""
+"""Whether its dependencies let a waiting Job go on, keep it waiting, or end it. Does not look up outcomes."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,17 +10,18 @@ from handler.admission.data import Entry, Fail, Key, Snapshot, Waiting
 
 _ENDED: Mapping[str, str] = {Phase.FAILED: "failed", Phase.CANCELLED: "was cancelled"}
 _Request = tuple[str | None, str]
-"""Source and id of a request; None for the requests of that id from whatever source."""
+"""Source and id of a request; a source of None means the requests of that id from every source."""
 _Graph = Sequence[Sequence[int]]
-"""For each node those that it leads to."""
+"""For each node, the nodes that it leads to."""
 
 
 def barred(entry: Entry, loops: Mapping[Key, str], now: float) -> Waiting | Fail | None:
-    """Why its dependencies keep it from running, now or ever. `loops` is what `find_loops` answers."""
+    """Why its dependencies keep a Job from running, now or for good; None if they do not. `loops`: see `find_loops`."""
     if not entry.run_on_failure:
-        for one in entry.dependencies:
-            if one.outcome is not None and one.outcome != Phase.SUCCEEDED:
-                return _fail(entry, one.id, "DEPENDENCY_FAILED", _ENDED.get(one.outcome, "did not succeed"))
+        for dependency in entry.dependencies:
+            outcome = dependency.outcome
+            if outcome is not None and outcome != Phase.SUCCEEDED:
+                return _fail(entry, dependency.id, "DEPENDENCY_FAILED", _ENDED.get(outcome, "did not succeed"))
     if entry.key in loops:
         looping = loops[entry.key]
         what = "is itself" if looping == entry.request_id else "waits for it in turn"
@@ -31,16 +32,16 @@ def barred(entry: Entry, loops: Mapping[Key, str], now: float) -> Waiting | Fail
 
 
 def _out_of_time(entry: Entry) -> Fail:
-    unresolved = [one for one in entry.dependencies if one.outcome is None]
-    for one in unresolved:
-        if not one.seen:
-            return _fail(entry, one.id, "DEPENDENCY_UNKNOWN", "never came, or its Job is gone already")
+    unresolved = [dependency for dependency in entry.dependencies if dependency.outcome is None]
+    for dependency in unresolved:
+        if not dependency.seen:
+            return _fail(entry, dependency.id, "DEPENDENCY_UNKNOWN", "never came, or its Job is gone already")
     return _fail(entry, unresolved[0].id, "DEPENDENCY_TIMEOUT", "had not ended when dependencyTimeout was over")
 
 
 def _unresolved(entry: Entry) -> list[str]:
     """The ids of the requests whose outcome it waits for."""
-    return [one.id for one in entry.dependencies if one.outcome is None]
+    return [dependency.id for dependency in entry.dependencies if dependency.outcome is None]
 
 
 def _fail(entry: Entry, request_id: str, code: str, what: str) -> Fail:
@@ -48,9 +49,9 @@ def _fail(entry: Entry, request_id: str, code: str, what: str) -> Fail:
 
 
 def find_loops(snapshot: Snapshot) -> dict[Key, str]:
-    """The waiting Jobs that wait for themselves by way of their dependencies, each with one that leads back to it.
+    """The Jobs that wait for themselves through their dependencies, each with a dependency that leads back to it.
 
-    A dependency means the Jobs of that id and of the same source where there are any, else those of every source.
+    A dependency means the Jobs of that id and the same source if there are any, else those from every source.
     """
     blocked = [(entry, ids) for entry in snapshot.waiting if entry.dependencies and (ids := _unresolved(entry))]
     meant = _meant(_entangled(blocked), snapshot)
@@ -58,7 +59,7 @@ def find_loops(snapshot: Snapshot) -> dict[Key, str]:
     for node, (entry, _) in enumerate(meant):
         jobs[entry.source, entry.request_id].append(node)
         jobs[None, entry.request_id].append(node)
-    # What a dependency means is a node too: there are as many edges as dependencies, not as pairs of Jobs.
+    # Requests are nodes as well as Jobs: that takes an edge for each dependency, not for each pair of Jobs.
     nodes = {request: node for node, request in enumerate(jobs, len(meant))}
     graph = [[nodes[request] for request in requests if request in nodes] for _, requests in meant]
     component = _components([*graph, *jobs.values()])
@@ -71,12 +72,12 @@ def find_loops(snapshot: Snapshot) -> dict[Key, str]:
 
 
 def _entangled(blocked: list[tuple[Entry, list[str]]]) -> list[tuple[Entry, list[str]]]:
-    """Without most of those that wait for no blocked one, or for which none waits: they are in no loop.
+    """The blocked Jobs without most of those that wait for no blocked Job or that none waits for: they are in no loop.
 
-    Nearly always that is all of them. It is repeated only as long as it halves them: a long chain gives way too slowly.
+    Nearly always that leaves none. It is repeated only while each pass halves them: a long chain would take too many.
     """
     while True:
-        wanted = {one for _, ids in blocked for one in ids}
+        wanted = {request_id for _, ids in blocked for request_id in ids}
         wanted &= {entry.request_id for entry, _ in blocked}
         rest = [(entry, ids) for entry, ids in blocked if entry.request_id in wanted and not wanted.isdisjoint(ids)]
         if not rest or 2 * len(rest) > len(blocked):
@@ -85,26 +86,26 @@ def _entangled(blocked: list[tuple[Entry, list[str]]]) -> list[tuple[Entry, list
 
 
 def _meant(blocked: Sequence[tuple[Entry, list[str]]], snapshot: Snapshot) -> list[tuple[Entry, list[_Request]]]:
-    """Whom the ids that each of them waits for mean."""
+    """Each blocked Job with the requests that the ids it waits for mean."""
     if not blocked:
         return []
-    ids = {one for _, wanted in blocked for one in wanted}
+    wanted = {request_id for _, ids in blocked for request_id in ids}
     jobs = chain(snapshot.active, snapshot.waiting)
-    known = {(entry.source, entry.request_id) for entry in jobs if entry.request_id in ids}
+    known = {(entry.source, entry.request_id) for entry in jobs if entry.request_id in wanted}
     return [
-        (entry, [(entry.source, one) if (entry.source, one) in known else (None, one) for one in wanted])
-        for entry, wanted in blocked
+        (entry, [(entry.source if (entry.source, request_id) in known else None, request_id) for request_id in ids])
+        for entry, ids in blocked
     ]
 
 
 def _components(graph: _Graph) -> Sequence[int]:
-    """For each node a number that it shares with exactly those that it leads to and that lead back to it (Kosaraju)."""
+    """For each node, the number of its strongly connected component (Kosaraju's algorithm)."""
     back: list[list[int]] = [[] for _ in graph]
     for node, targets in enumerate(graph):
         for target in targets:
             back[target].append(node)
     component = [-1] * len(graph)
-    for root in reversed(_left_last(graph)):
+    for root in reversed(_post_order(graph)):
         stack = [root]
         while stack:
             node = stack.pop()
@@ -114,8 +115,8 @@ def _components(graph: _Graph) -> Sequence[int]:
     return component
 
 
-def _left_last(graph: _Graph) -> Sequence[int]:
-    """The nodes as a depth-first walk leaves them: each after all that it leads to, but for loops."""
+def _post_order(graph: _Graph) -> Sequence[int]:
+    """The nodes in the order in which a depth-first search leaves them."""
     left, seen = [], [False] * len(graph)
     for root in range(len(graph)):
         stack = [(root, False)]

@@ -1,4 +1,4 @@
-"""What admission decides about, and what it decides: plain data. The rules are in decision.py."""
+"""What admission decides about, and what it decides, as plain data. The rules are in decision.py."""
 
 import math
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How many Jobs, or GPUs, may be active at a time; None: no limit, 0: none is ever admitted.
+    """How many Jobs, or GPUs, may be active at a time. None: no limit; 0: none at all.
 
-    `per_key` is a concurrency key's limit beside those of the Jobs themselves. `ageing`: seconds of waiting that count
-    as much as one step of priority, more than 0.
+    `per_key` limits every concurrency key, beside the limits that Jobs bring along. `ageing`: seconds of waiting that
+    raise the priority by 1, more than 0.
     """
 
     total: int | None = None
@@ -30,9 +30,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependency:
-    """A request that must have ended first. `outcome`: a terminal `Phase`, None while it is not known.
+    """A request that must end first. `outcome`: a terminal `Phase`, None while it is not known.
 
-    `seen`: there is or was a Job of it.
+    `seen`: a Job of it exists, or has existed.
     """
 
     id: str
@@ -42,15 +42,15 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One Job, waiting or active. Times are epoch seconds.
+    """A Job, waiting or active. Times are epoch seconds.
 
-    `service`: "" for none; such Jobs have no service limit, but are one service in sharing and for `exclusive`.
-    `priority`: 0-1000. `since`: when it began to wait. `gpus`: of all its pods together.
-    `concurrency`: a key, of whatever service and namespace; `limit`: how many may be active on it while this one is,
-    1 for a Job that is exclusive on its key. `exclusive`: alone in its service. That holds only where every Job of the
-    service goes through admission.
-    `not_before`: held until then, for `not_before_reason`. `dependencies_until`: when patience with them ends.
-    `run_on_failure`: they only have to end, however.
+    `service`: "" for none; Jobs without a service have no service limit, but count as one service for fair shares and
+    `exclusive`. `priority`: 0-1000. `since`: when it began to wait. `gpus`: of all its pods together.
+    `concurrency`: its key, which services and namespaces share; `limit`: how many Jobs may be active on that key while
+    this Job is active, 1 for a Job that is exclusive on its key. `exclusive`: alone in its service. That holds only if
+    every Job of the service goes through admission.
+    `not_before`: it waits until then, for `not_before_reason`. `dependencies_until`: when it stops waiting for its
+    dependencies. `run_on_failure`: they only have to end, no matter how.
     """
 
     key: Key
@@ -72,20 +72,20 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Every Job that takes room, and every one that waits for its release; each once, in any order."""
+    """Every Job that takes room, and every Job that waits for its release; each once, in any order."""
 
     active: Sequence[Entry]
     waiting: Sequence[Entry]
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """It may run."""
+    """The Job may run."""
 
     key: Key
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """It waits on. `position`: from 1 among those that wait for room, in the order of admission; else 0."""
+    """The Job keeps waiting. `position`: from 1, in admission order, among the Jobs that wait for room; else 0."""
 
     key: Key
     reason: Reason
@@ -93,7 +93,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Fail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """It can never run.
+    """The Job can never run.
 
     `code`, for its verdict: DEPENDENCY_FAILED, DEPENDENCY_UNKNOWN, DEPENDENCY_TIMEOUT, DEPENDENCY_CYCLE or
     NEVER_ADMISSIBLE. `message` says why, for people.
@@ -106,13 +106,13 @@ class Fail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decisions:
-    """One for each waiting Job.
+    """A decision about each waiting Job.
 
-    `released` is in the order of admission; `waiting` are those that wait for room by position, then the others by key;
-    `failed` is by key.
+    `released` is in admission order; `waiting` has first the Jobs that wait for room, by position, then the others by
+    key; `failed` is by key.
 
-    `look_again`: the earliest time (epoch seconds) at which a `not_before` or a `dependencies_until` passes; None when
-    there is none ahead. What waits for room gets it only by a change of the snapshot, or by ageing past another.
+    `look_again`: the earliest time (epoch seconds) at which a `not_before` or a `dependencies_until` passes; None if
+    none lies ahead. A Job that waits for room gets it only when the snapshot changes, or by ageing past another Job.
     """
 
     released: list[Release]

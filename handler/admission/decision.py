@@ -1,7 +1,7 @@
-"""Which waiting Jobs may run now, which wait for what, which never can. Pure: no clock, no Kubernetes, no waiting.
+"""Which waiting Jobs may run now, which must wait and for what, and which can never run. Pure: no clock, no I/O.
 
-A decision takes the Jobs in order of priority, which grows with waiting. One that has no room keeps what it waits for
-from all that come after it, so that none starves.
+A decision takes the Jobs in order of priority, which grows while they wait. A Job without room reserves what it waits
+for against all Jobs after it, so that none starves.
 """
 
 import math
@@ -15,7 +15,7 @@ from handler.admission.room import Room, never_fits
 
 
 def admit(snapshot: Snapshot, limits: Limits, now: float) -> Decisions:
-    """Decide about every waiting Job at `now` (epoch seconds). The same whatever the order of the snapshot."""
+    """Decide about every waiting Job at `now` (epoch seconds). The order of the snapshot makes no difference."""
     loops = find_loops(snapshot)
     ready: list[Entry] = []
     early: list[Waiting] = []
@@ -40,7 +40,7 @@ def admit(snapshot: Snapshot, limits: Limits, now: float) -> Decisions:
 
 
 def _barred(entry: Entry, limits: Limits, loops: Mapping[Key, str], now: float) -> Waiting | Fail | None:
-    """What keeps it from even asking for room: a limit that can never be kept, its time, its dependencies."""
+    """Why a Job may not even ask for room: it can never fit, its time has not come, or its dependencies bar it."""
     message = never_fits(entry, limits)
     if message is not None:
         return Fail(key=entry.key, code="NEVER_ADMISSIBLE", message=message)
@@ -50,7 +50,7 @@ def _barred(entry: Entry, limits: Limits, loops: Mapping[Key, str], now: float) 
 
 
 def _until(entry: Entry, now: float) -> float:
-    """When a Job that is held for its time or its dependencies must be looked at again though nothing has changed."""
+    """When to decide again about a Job that waits for its time or its dependencies, even if nothing changes."""
     if entry.not_before is not None and entry.not_before > now:
         return entry.not_before
     return entry.dependencies_until

@@ -1,4 +1,4 @@
-"""In which order waiting Jobs are asked for: priority and waiting, then fair shares, then age. Admits nobody."""
+"""The order in which waiting Jobs ask for room: by priority and time waited, then fair shares, then age."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,14 +9,14 @@ from events.request.queue import MAX_PRIORITY
 from handler.admission.data import Entry
 
 OVERDUE = MAX_PRIORITY + 1
-"""The level from which on no newcomer, of priority 1000 at most, can come before it."""
+"""From this level on, no newcomer comes first: its priority is 1000 at most."""
 
 _BY_AGE = attrgetter("since", "key")
-"""No two Jobs have the same key: it settles every tie."""
+"""The key settles every tie: no two Jobs share it."""
 
 
 def by_level(entries: Iterable[Entry], *, ageing: float, now: float) -> list[tuple[float, list[Entry]]]:
-    """The levels, whole numbers, the highest first; and the Jobs of each."""
+    """The levels, highest first, each with its Jobs. A level is the priority plus the full `ageing` periods waited."""
     levels: defaultdict[float, list[Entry]] = defaultdict(list)
     for entry in entries:
         waited = now - entry.since
@@ -25,9 +25,9 @@ def by_level(entries: Iterable[Entry], *, ageing: float, now: float) -> list[tup
 
 
 def shared(entries: Iterable[Entry], active: Mapping[str, int]) -> Iterator[Entry]:
-    """The Jobs of one level in their order: each time the oldest one of the service with the fewest active.
+    """The Jobs of one level in order: always the oldest Job of the service with the fewest active Jobs.
 
-    `active`: how many are in any service. It is read again after each Job, which may have become one of them.
+    `active`: how many Jobs are active in each service. It is read again after each Job, which may have become active.
     """
     places = sorted(entries, key=_BY_AGE)
     places.sort(key=lambda entry: active[entry.service])
@@ -35,13 +35,13 @@ def shared(entries: Iterable[Entry], active: Mapping[str, int]) -> Iterator[Entr
         before = active[entry.service]
         yield entry
         if active[entry.service] != before:
-            # Not before: sorting takes much less time, and hardly any level of a long queue has one that is let in.
+            # Merge lazily: sorting is far cheaper, and in a long queue most levels admit nobody.
             yield from _merged(places[index + 1 :], active)
             return
 
 
 def _merged(entries: Sequence[Entry], active: Mapping[str, int]) -> Iterator[Entry]:
-    """The same of Jobs that come sorted by age within each service, while more and more are let in."""
+    """The order of `shared` while `active` keeps changing. `entries` are sorted by age within each service."""
     services: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in reversed(entries):
         services[entry.service].append(entry)
@@ -53,9 +53,9 @@ def _merged(entries: Sequence[Entry], active: Mapping[str, int]) -> Iterator[Ent
     while heads:
         _, _, _, entry, queue = heads[0]
         yield entry
-        # Whether it was let in or not, only the number of its own service can have changed.
+        # Admitted or not, only the count of its own service can have changed.
         if queue:
-            then = queue.pop()
-            heapreplace(heads, (active[then.service], then.since, then.key, then, queue))
+            following = queue.pop()
+            heapreplace(heads, (active[following.service], following.since, following.key, following, queue))
         else:
             heappop(heads)

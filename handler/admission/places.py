@@ -1,4 +1,4 @@
-"""From a Job as it is to its place in admission: does it wait, does it run, what does it take. Pure; admits nobody."""
+"""What a Job is to admission: whether it waits, whether it takes room, and how much. Pure."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -10,23 +10,24 @@ from handler.admission.data import Dependency, Entry, Key
 
 
 class Standing(StrEnum):
-    """How a Job stands towards admission."""
+    """Where a Job stands in admission."""
 
     WAITING = "waiting"
-    """It is for us to let it go."""
+    """It waits for admission to release it."""
     COMING = "coming"
-    """It will be, once its payload is there."""
+    """It will wait for admission once its payload exists, or once the attempt before it is done with."""
     ACTIVE = "active"
     """It takes room: it may run, or its pods still do."""
-    HELD = "held"
-    """It waits for a `resume`, or for whoever else suspended it."""
+    SUSPENDED = "suspended"
+    """It waits for a `resume`, or for the user or controller that suspended it."""
     KUEUE = "kueue"
-    """When it runs is Kueue's to say: it waits for no leave of ours, and takes no room."""
+    """Kueue decides when it runs: it needs no release of ours, and takes no room."""
     OVER = "over"
+    """It takes no room any more, and will not ask for any."""
 
 
 def standing(job: Job) -> Standing:
-    """Of a Job with our finalizer that this version understands."""
+    """The standing of a Job that has our finalizer and is of no newer format."""
     if job.finished:
         return Standing.OVER
     if job.kueue:
@@ -36,14 +37,15 @@ def standing(job: Job) -> Standing:
     if job.deleted is not None or job.verdict is not None:
         return Standing.OVER
     if job.queued is None:
-        return Standing.HELD
+        return Standing.SUSPENDED
     return Standing.COMING if job.payload == Payload.PENDING else Standing.WAITING
 
 
 def entry_of(key: Key, job: Job, *, known: Mapping[str, Dependency]) -> Entry:
-    """What `admit` has to know of a Job. `known`: what was found out about requests it depends on, by their ids."""
+    """What `admit` needs to know of a Job. `known`: what was found out about the requests it depends on, by id."""
     asked = read_queueing(job.queueing)
-    outcomes = read_outcomes(job.dependencies)
+    written = {id_: Dependency(id=id_, outcome=outcome) for id_, outcome in read_outcomes(job.dependencies).items()}
+    dependencies = {**known, **written}
     since, not_before = queued_since(job.queued or "", created=job.created), asked.not_before
     return Entry(
         key=key,
@@ -58,10 +60,7 @@ def entry_of(key: Key, job: Job, *, known: Mapping[str, Dependency]) -> Entry:
         exclusive=asked.exclusive and asked.key is None,
         not_before=not_before,
         not_before_reason=Reason.RUN_AT if job.attempt == 1 else Reason.RETRY_DELAY,
-        dependencies=tuple(
-            Dependency(id=one, outcome=outcomes[one]) if one in outcomes else known.get(one, Dependency(id=one))
-            for one in asked.dependencies
-        ),
+        dependencies=tuple(dependencies.get(id_, Dependency(id=id_)) for id_ in asked.dependencies),
         run_on_failure=asked.run_on_failure,
         dependencies_until=job.created + asked.dependency_timeout,
     )

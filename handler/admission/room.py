@@ -1,4 +1,4 @@
-"""The room of one decision: what is taken, and what is kept for those that come first. In which order: elsewhere."""
+"""The room in one decision: what is taken, and what is reserved for Jobs that come first. Their order: order.py."""
 
 import math
 from collections import defaultdict
@@ -8,11 +8,11 @@ from events.names import Reason
 from handler.admission.data import Entry, Limits
 
 _LIMIT = Reason.LIMIT
-"""The answer to nearly all of a long queue. To look it up in its class takes longer than all else about it."""
+"""The answer to nearly all of a long queue: looking it up in its class each time would cost more than all the rest."""
 
 
 def never_fits(entry: Entry, limits: Limits) -> str | None:
-    """Why it could not run even if nothing else did, in words for people; None if it could."""
+    """Why a Job could not run even if no other Job did, in words for people; None if it could."""
     if limits.gpus is not None and entry.gpus > limits.gpus:
         return f"it asks for more GPUs than JOBRELAY_MAX_ACTIVE_GPUS allows: at most {limits.gpus}"
     if limits.total == 0:
@@ -33,7 +33,7 @@ def _allows_none(limit: str) -> str:
 
 
 class Room:
-    """Asked about one waiting Job after the other, in the order of admission, each of which `never_fits` lets pass."""
+    """The room left in one decision. Ask about Jobs in admission order, without those that `never_fits` rules out."""
 
     def __init__(self, limits: Limits, active: Iterable[Entry]) -> None:
         self._most = _or_endless(limits.total)
@@ -48,25 +48,25 @@ class Room:
         self._keys: defaultdict[str, int] = defaultdict(int)
         self._key_limits: dict[str, float] = {}
         self._alone: set[str] = set()
-        self._kept_keys: set[str | None] = set()
-        self._kept_services: set[str] = set()
-        self._kept_shared: set[str] = set()
-        self._kept_gpus = False
+        self._reserved_keys: set[str | None] = set()
+        self._reserved_services: set[str] = set()
+        self._reserved_shared: set[str] = set()
+        self._reserved_gpus = False
         for entry in active:
-            self._take(entry)
+            self._occupy(entry)
 
     @property
     def services(self) -> Mapping[str, int]:
-        """How many are active in each service by now; 0 in any other."""
+        """How many Jobs are active in each service by now; 0 in any other service."""
         return self._services
 
     def ask(self, entry: Entry, overdue: bool) -> Reason | None:
-        """Let it in, which is None; or say why it waits, and keep what it waits for from all that are asked later.
+        """Let the Job in (None); or say why it waits, and reserve what it waits for against all Jobs asked later.
 
-        For an `overdue` one all that it uses is kept: its key and its GPUs could else be free in turns, never together.
+        For an `overdue` Job, reserve all it uses: else its key and its GPUs could be free in turns, never together.
         """
-        # Nothing ends during a decision. So total, namespace and share, once full, are full for all that come later,
-        # and need not be kept from them.
+        # Nothing ends during a decision: total, namespace and service, once full, stay full for all Jobs asked later,
+        # and need no reservation.
         if self._active >= self._most:
             return _LIMIT
         service, key, gpus = entry.service, entry.concurrency, entry.gpus
@@ -78,23 +78,23 @@ class Room:
         reached = None if key is None else self._reached(key, entry.limit)
         lacks_limit = no_place or no_share or no_gpus or (reached is not None and reached > 1)
         lacks = lacks_limit or not_alone or reached is not None
-        if not lacks and not self._is_kept(entry):
-            self._take(entry)
+        if not lacks and not self._is_reserved(entry):
+            self._occupy(entry)
             return None
         if overdue:
-            self._keep_all(entry)
+            self._reserve_all(entry)
         if not_alone:
-            self._kept_services.add(service)
+            self._reserved_services.add(service)
         if no_gpus:
-            self._kept_gpus = True
+            self._reserved_gpus = True
         if reached is not None:
-            self._kept_keys.add(key)
+            self._reserved_keys.add(key)
         if lacks_limit:
             return _LIMIT
         return Reason.EXCLUSIVE if lacks else Reason.PRIORITY
 
     def _reached(self, key: str, limit: int | None) -> float | None:
-        """The limit on the key for a Job that brings `limit` along, where as many are active."""
+        """The limit on the key for a Job that brings `limit` along, if as many Jobs are active on it; else None."""
         active = self._keys.get(key)
         if active is None:
             return None
@@ -103,26 +103,26 @@ class Room:
             most = limit
         return most if active >= most else None
 
-    def _is_kept(self, entry: Entry) -> bool:
-        """Whether something that it uses is kept for one before it."""
+    def _is_reserved(self, entry: Entry) -> bool:
+        """Whether something that the Job uses is reserved for a Job before it."""
         return (
-            entry.concurrency in self._kept_keys
-            or entry.service in self._kept_services
-            or (entry.exclusive and entry.service in self._kept_shared)
-            or (self._kept_gpus and entry.gpus > 0)
+            entry.concurrency in self._reserved_keys
+            or entry.service in self._reserved_services
+            or (entry.exclusive and entry.service in self._reserved_shared)
+            or (self._reserved_gpus and entry.gpus > 0)
         )
 
-    def _keep_all(self, entry: Entry) -> None:
+    def _reserve_all(self, entry: Entry) -> None:
         if entry.concurrency is not None:
-            self._kept_keys.add(entry.concurrency)
+            self._reserved_keys.add(entry.concurrency)
         if entry.exclusive or (entry.service != "" and self._most_in_service < math.inf):
-            self._kept_services.add(entry.service)
-        # Where nothing limits the service, only one that must be alone in it could come in its way.
-        self._kept_shared.add(entry.service)
+            self._reserved_services.add(entry.service)
+        # Where nothing limits the service, only a Job that must be alone in it could get in the way.
+        self._reserved_shared.add(entry.service)
         if entry.gpus > 0 and self._most_gpus < math.inf:
-            self._kept_gpus = True
+            self._reserved_gpus = True
 
-    def _take(self, entry: Entry) -> None:
+    def _occupy(self, entry: Entry) -> None:
         self._active += 1
         self._gpus += entry.gpus
         self._services[entry.service] += 1

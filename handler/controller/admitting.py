@@ -140,7 +140,7 @@ class Admitting:
         if job is None or not job.has_finalizer or job.newer:
             return None, Standing.OVER
         if self._refused.get(key) == job.version:
-            return job, Standing.HELD  # The API server said no to what we wanted of it, and nobody has changed it.
+            return job, Standing.SUSPENDED  # The API server said no to what we wanted of it, and nobody has changed it.
         place, before = standing(job), previous_key(job)
         if place is Standing.WAITING and before is not None and self._cache.get(before) is not None:
             return job, Standing.COMING  # The attempt before is not done with yet.
@@ -171,7 +171,7 @@ class Admitting:
         standing = Counter(self._standing.values())
         return {
             "queued": standing[Standing.WAITING] - otherwise + standing[Standing.COMING],
-            "waiting": standing[Standing.HELD] + otherwise,
+            "waiting": standing[Standing.SUSPENDED] + otherwise,
             "active": standing[Standing.ACTIVE],
         }
 
