@@ -1,1 +1,1 @@
-"""Every write that intake and controller make: Jobs, their changes, events. Decides nothing."""
+"""Every write that intake and controller make: Jobs, their changes, events. Imports neither of them."""

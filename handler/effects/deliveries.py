@@ -18,7 +18,7 @@ from k8s.base import LeadershipLost
 logger = logging.getLogger(__name__)
 
 BUG_SECONDS = 5.0
-"""Until a delivery that met an error of ours is offered again; it counts as an attempt."""
+"""Seconds until a delivery that ran into a bug of ours is offered again; that counts as an attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +46,9 @@ class Rejection(Exception):
 
 
 def read(delivery: Delivery, *, max_attempts: int) -> CloudEvent:
-    """Its event. Raises `Rejection` for what is no CloudEvent, and first for what was delivered too often.
+    """The CloudEvent of a delivery. Raises `Rejection` if it is none, or was delivered too often.
 
-    The number of attempts comes before all else: reading the message may be what ends the process.
+    The attempts are checked first: reading the message may be what kills the process.
     """
     if delivery.attempt > max_attempts:
         raise Rejection("TOO_MANY_ATTEMPTS", f"delivered {max_attempts} times without an outcome")
@@ -60,7 +60,7 @@ def read(delivery: Delivery, *, max_attempts: int) -> CloudEvent:
 
 @contextmanager
 def processing(delivery: Delivery, event: CloudEvent, *, broker: str, tracing: Tracing) -> Iterator[None]:
-    """Log lines and spans of the block name this event."""
+    """Within the block, log lines and spans name this event."""
     also_event(event)
     with tracing.processing(delivery, event, broker=broker):
         if tracing.active:
@@ -69,7 +69,7 @@ def processing(delivery: Delivery, event: CloudEvent, *, broker: str, tracing: T
 
 
 async def surviving(delivery: Delivery, work: Callable[[Delivery], Awaitable[None]], *, what: str) -> None:
-    """Do `work`. After an error of ours the delivery is offered again: it must stop no other delivery.
+    """Do `work`. After an error of ours the delivery is offered again, so that it stops no other delivery.
 
     Raises `LeadershipLost`, and nothing else.
     """

@@ -1,4 +1,4 @@
-"""From a rendered request to its Job or CronJob: idempotent, crash-safe at every call. Knows Kubernetes, no broker."""
+"""From a rendered request to its Job or CronJob: idempotent, and safe to crash at any call. Knows no broker."""
 
 import contextlib
 import logging
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Maker(Protocol):
-    """What it takes of a cluster; see there."""
+    """What launching a Job needs of `Cluster`; see there."""
 
     def server_time(self) -> float: ...
     async def create_job(self, manifest: Manifest) -> Created: ...
@@ -31,14 +31,14 @@ class Maker(Protocol):
 
 
 class Outcome(StrEnum):
-    """What a launch came to."""
+    """How a launch ended."""
 
     CREATED = "created"
     DUPLICATE = "duplicate"
 
 
 class Taken(Exception):
-    """The name belongs to another request (`code` ID_REUSED) or to somebody else (NAME_TAKEN)."""
+    """The name is in use: by this request with other data (`code` ID_REUSED), or by something else (NAME_TAKEN)."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -46,11 +46,11 @@ class Taken(Exception):
 
 
 class Newer(Exception):
-    """What has this name was written by a newer version, and only that can tell what becomes of this request."""
+    """A newer version wrote the object of this name, and only that version can tell what becomes of this request."""
 
 
 async def launch(cluster: Maker, rendered: Rendered) -> Outcome:
-    """Create the Job, and its payload Secret where it has one. A repeat finishes what a crash left and is a duplicate.
+    """Create the Job, and its payload Secret if it has one. A repeat completes what a crash left, and is a duplicate.
 
     Raises `Taken`, `Newer`, and what `Cluster.create_job` raises.
     """
@@ -58,7 +58,7 @@ async def launch(cluster: Maker, rendered: Rendered) -> Outcome:
 
 
 async def launch_schedule(cluster: Cluster, rendered: Rendered) -> Outcome:
-    """The same of a CronJob."""
+    """Create the CronJob; in all else like `launch`."""
     return await _launch(cluster, rendered, create=cluster.create_cron_job, read=cluster.read_cron_job)
 
 
@@ -76,7 +76,7 @@ async def _launch(
             try:
                 existing = await read(*_key(rendered.job))
             except NotFound:
-                continue  # It went between the two calls: its name is free.
+                continue  # Deleted between the two calls: the name is free.
             if _is_ours(existing, rendered.job) and is_newer(existing):
                 _compare_newer(existing, rendered.job)
             else:
@@ -95,7 +95,7 @@ def _is_ours(existing: Manifest, wanted: Manifest) -> bool:
 
 
 def _compare_newer(existing: Manifest, wanted: Manifest) -> None:
-    """Only what is plainly the same request, with its payload, is a duplicate: nothing else is for us to judge."""
+    """Raise `Newer` unless it plainly is the same request and has its payload: the rest only that version can judge."""
     metadata = existing["metadata"]
     try:
         _compare(existing, wanted)
@@ -106,6 +106,7 @@ def _compare_newer(existing: Manifest, wanted: Manifest) -> None:
 
 
 def _compare(existing: Manifest, wanted: Manifest) -> None:
+    """Raise `Taken` unless it is the same request with the same data."""
     ours, theirs = wanted["metadata"], existing["metadata"]
     mine, found = ours["annotations"], theirs.get("annotations", {})
     identity = (Annotation.ID, Annotation.SOURCE)
@@ -122,16 +123,16 @@ def _named(existing: Manifest, wanted: Manifest) -> str:
 
 
 async def _finish_payload(cluster: Maker, rendered: Rendered, metadata: Manifest) -> None:
-    """Make the Secret, then let the Job go, unless it waits for admission or its function's manifest holds it.
+    """Create the Secret, then release the Job, unless it waits for admission or its function's manifest suspends it.
 
-    Kueue lets its own Jobs go itself. Nothing to do for a Job whose payload is there already.
+    Kueue releases its own Jobs. A Job whose payload exists already is left alone.
     """
     annotations = metadata["annotations"]
     if annotations.get(Annotation.PAYLOAD) != Payload.PENDING:
         return
     await _ensure_secret(cluster, secret_for(rendered, metadata["uid"]))
-    # Without a resourceVersion: the Job controller has changed the status by now, and until the payload is there nobody
-    # else decides about this Job but by a verdict, which ends it whether it is suspended or not.
+    # No resourceVersion: the Job controller has changed the status by now. Until the payload exists, nothing but a
+    # verdict is decided about this Job, and a verdict ends it whether it is suspended or not.
     patch: Manifest = {"metadata": {"annotations": {Annotation.PAYLOAD: None, **ungated(metadata)}}}
     if not _waits(metadata):
         patch["metadata"]["annotations"][Annotation.RELEASED] = format_epoch(cluster.server_time())
@@ -141,10 +142,10 @@ async def _finish_payload(cluster: Maker, rendered: Rendered, metadata: Manifest
 
 
 def _waits(metadata: Manifest) -> bool:
-    """Whether somebody else is to let it go."""
+    """Whether admission, a `resume` or Kueue is to release the Job."""
     annotations = metadata["annotations"]
-    held = annotations.get(Annotation.SUSPENDED_BY) == BY_FUNCTION or Annotation.QUEUED in annotations
-    return held or in_kueue(metadata["labels"])
+    suspended = annotations.get(Annotation.SUSPENDED_BY) == BY_FUNCTION
+    return suspended or Annotation.QUEUED in annotations or in_kueue(metadata["labels"])
 
 
 async def _ensure_secret(cluster: Maker, secret: Manifest) -> None:
@@ -160,7 +161,7 @@ async def _ensure_secret(cluster: Maker, secret: Manifest) -> None:
             owners = {owner["uid"] for owner in found["metadata"].get("ownerReferences", [])}
             if wanted in owners:
                 return
-            # Left by an earlier Job of this name that is being collected: its event is not ours.
+            # Left by an earlier Job of this name, and about to be garbage-collected: its event is not ours.
             logger.info("replacing the payload of a former Job", extra={"secret": name})
             await _delete_secret(cluster, found)
         else:

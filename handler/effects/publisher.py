@@ -1,4 +1,4 @@
-"""Lifecycle events out: to the requester's topic, to the default one where that is refused, cut where too large."""
+"""Publishes lifecycle events: to the requester's topic; if that refuses, to the default topic, shortened if need be."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,14 +10,13 @@ from handler.telemetry.metrics import Metrics
 from handler.telemetry.tracing import OFF, Tracing
 
 REPLY_TRIES = 3
-"""Tries on a reply topic the broker refuses, before the event goes to the default topic."""
+"""Tries on a reply topic that the broker refuses, before the event goes to the default topic."""
 
 
 class Publisher:
-    """Publishes for Jobs of any broker: an event goes back to the broker its request came from.
+    """Publishes to the broker that a request came from, or to the default broker if that is no longer configured.
 
-    `brokers` are those that are connected, by name; `configured` all names, the default one first: what came from a
-    broker that is not configured any more is told there.
+    `brokers`: those that are connected, by name. `configured`: all names, the default first.
     """
 
     def __init__(
@@ -33,7 +32,7 @@ class Publisher:
     ) -> None:
         """Return once a broker has stored it. Raises `BrokerUnavailable`, after which the same call may be repeated.
 
-        `topic` is the default topic, `reply_to` the requester's own, `broker` the name of the adapter it belongs to.
+        `topic` is the default topic, `reply_to` the requester's own, `broker` the name of the broker it came from.
         """
         name = broker if broker and broker in self._configured else self._configured[0]
         chosen = self._brokers.get(name)
@@ -50,7 +49,7 @@ class Publisher:
         await self._publish_default(chosen, topic, event)
 
     async def _try_reply(self, broker: Broker, topic: Topic, event: CloudEvent) -> TopicRefused | None:
-        """None once it is out, else why the topic will never take it."""
+        """None once it is published, else why the topic will never take it."""
         refusal = None
         for _ in range(REPLY_TRIES):
             try:
@@ -66,7 +65,7 @@ class Publisher:
             await self._send(broker, topic, event)
         except TopicRefused as error:
             if not error.too_large:
-                # Our own topology is missing or closed to us: an operator can mend that, so the Job waits.
+                # Our own topology is missing or closed to us: an operator can fix that, so the Job waits.
                 raise BrokerUnavailable(str(error)) from error
             try:
                 await self._send(broker, topic, shortened(event))

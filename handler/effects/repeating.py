@@ -1,4 +1,4 @@
-"""Repeats a call until the API server or the broker answers it. Does not know what is called."""
+"""Repeats a call until the API server or the broker answers it."""
 
 import asyncio
 import logging
@@ -22,7 +22,8 @@ async def until_answered(
 ) -> T:
     """Repeat `call` with growing pauses while it raises `Unavailable` or `BrokerUnavailable`; `complain` gets each.
 
-    With `conflict_seconds` a `Conflict` too is repeated, after that time: for a call that reads anew what it changes.
+    With `conflict_seconds`, repeat it that many seconds after a `Conflict` too: for a call that first reads anew what
+    it changes.
     """
     attempt = 0
     while True:
@@ -41,5 +42,5 @@ async def until_answered(
 
 
 async def until_taken(call: Callable[[], Awaitable[None]]) -> None:
-    """Repeat `call` until the broker takes it: nothing can go on before a delivery is settled or an answer is out."""
+    """Repeat `call` until the broker takes it: nothing can go on before a delivery is settled or an answer sent."""
     await until_answered(call, complain=lambda error: logger.warning("broker does not answer, trying again: %s", error))

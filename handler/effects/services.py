@@ -22,5 +22,5 @@ class Services:
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        """Where Jobs of this installation may be; the first is the default and holds the Lease."""
+        """The namespaces that Jobs of this installation may be in; the first is the default and holds the Lease."""
         return namespaces_of(self.settings, self.cluster)

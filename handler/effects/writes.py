@@ -21,23 +21,22 @@ T = TypeVar("T")
 
 
 class Call(Protocol):
-    """Carries out one call if the Lease outlives it."""
+    """Makes a call if the Lease outlives it."""
 
     async def __call__(self, call: Callable[[], Awaitable[T]]) -> T: ...
 
 
 class Writes:
-    """The leader's hands. Every answer enters the cache before anything is decided anew.
+    """The leader's writes. Every answer enters the cache before the next decision.
 
-    All raise `LeadershipLost`, `Unavailable`, `NotFound`; with a `Job` or a `Schedule` also `Conflict` when it has
-    changed since.
+    All raise `LeadershipLost`, `Unavailable`, `NotFound`; those that take a `Job` or a `Schedule` also `Conflict` if it
+    has changed since. `maker`: what `launch` needs of a cluster, with the same guard.
     """
 
     def __init__(self, *, cluster: Cluster, cache: JobCache, leadership: Leadership) -> None:
         self._cluster = cluster
         self._cache = cache
         self._leadership = leadership
-
         self.maker = _Guarded(cluster, self._call)
 
     def now(self) -> float:
@@ -45,13 +44,13 @@ class Writes:
         return self._cluster.server_time()
 
     async def note_verdict(self, job: Job, verdict: Verdict) -> Job:
-        """Write the outcome on a Job that Kubernetes is done with."""
+        """Write the verdict on a Job that has finished."""
         return await self._patch(job, _annotated(job, {Annotation.VERDICT: verdict.to_annotation()}))
 
     async def give_verdict(self, job: Job, verdict: Verdict) -> Job:
-        """Write the outcome on the Job, and make Kubernetes end it: within about a second it fails, no pod starts.
+        """Write the verdict on the Job, and make Kubernetes end it: within about a second it fails, and no pod starts.
 
-        One of Kueue's is not touched but for that; it has to be deleted.
+        A Job of Kueue's gets nothing but the annotation, and then has to be deleted.
         """
         patch = _annotated(job, {Annotation.VERDICT: verdict.to_annotation()})
         if job.deleted is None and not job.kueue:
@@ -59,57 +58,57 @@ class Writes:
         return await self._patch(job, patch)
 
     async def admit(self, job: Job) -> Job:
-        """Let it run: it has waited for room."""
+        """Release a Job that has waited for room."""
         notes = {Annotation.QUEUED: None, Annotation.RELEASED: format_epoch(self._cluster.server_time())}
         return await self._patch(job, {**_annotated(job, notes), "spec": {"suspend": False}})
 
     async def suspend(self, job: Job, *, by: str) -> Job:
-        """Stop its pods, or keep it from having any, until `resume`; `by` is told in the `suspended` event."""
+        """Stop its pods, or keep it from starting any, until `resume`. The `suspended` event names `by`."""
         notes = {Annotation.SUSPENDED_BY: by, Annotation.QUEUED: None}
         return await self._patch(job, {**_annotated(job, notes), "spec": {"suspend": True}})
 
     async def resume(self, job: Job) -> Job:
-        """Let it run again, at once."""
+        """Let it run again, at once and without admission."""
         return await self._patch(job, {**_annotated(job, {Annotation.QUEUED: None}), "spec": {"suspend": False}})
 
     async def enqueue(self, job: Job) -> Job:
-        """Let it run again when there is room for it."""
+        """Let it run again once admission has room for it."""
         return await self._patch(job, _annotated(job, {Annotation.QUEUED: queued_at(self._cluster.server_time())}))
 
     async def note_outcomes(self, job: Job, outcomes: dict[str, str]) -> Job:
-        """Write on a Job how requests that it depends on have ended."""
+        """Write on the Job how requests that it depends on have ended."""
         return await self._patch(job, _annotated(job, {Annotation.DEPENDENCIES: write_outcomes(outcomes)}))
 
     async def reread(self, key: Key) -> None:
-        """Take in how it stands at the API server now. Raises `NotFound` where it is gone."""
+        """Bring the Job's state at the API server into the cache. Raises `NotFound` if it is gone."""
         self._cache.assume(job_of(await self._call(lambda: self._cluster.read_job(*key))))
 
     async def mark_suspended(self, job: Job, *, by: str) -> Job:
-        """Remember that somebody else suspended it, so that its resumption is told from its first release."""
+        """Note that it was suspended from outside, so that its resumption is not taken for its first release."""
         return await self._patch(job, _annotated(job, {Annotation.SUSPENDED_BY: by}))
 
     async def note_start(self, job: Job) -> Job:
-        """Remember that Kueue has let it start once, so that what comes after is told as suspension and resumption."""
+        """Note that Kueue has let it start, so that what comes after is published as `suspended` and `resumed`."""
         notes = {Annotation.QUEUED: None, Annotation.RELEASED: format_epoch(self._cluster.server_time())}
         return await self._patch(job, _annotated(job, notes))
 
     async def delete(self, job: Job) -> None:
-        """Delete this very Job; its pods go first."""
+        """Delete exactly this Job, by its uid; its pods go first."""
         await self._call(lambda: self._cluster.delete_job(job.namespace, job.name, uid=job.uid))
 
     async def drop_finalizer(self, job: Job) -> Job:
-        """Its terminal event is out: take our finalizer off (nobody else's) and let the TTL begin."""
+        """After its terminal event: remove our finalizer, and no other, and let the TTL begin."""
         patch: Manifest = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
         if job.deleted is None and job.ttl is not None:
             patch["spec"] = {"ttlSecondsAfterFinished": job.ttl}
         return await self._patch(job, patch)
 
     async def delete_pods(self, job: Job) -> None:
-        """End the pods of a Job that is being deleted: its finalizer keeps Kubernetes from doing it."""
+        """End the pods of a Job that is being deleted: our finalizer keeps Kubernetes from doing it."""
         await self._call(lambda: self._cluster.delete_pods(job.namespace, job.uid))
 
     async def adopt(self, run: Job, *, request_id: str, time: str, governed: bool) -> Job:
-        """Make a new run, of this scheduled time, a request of this id. It may run, unless admission is to say so."""
+        """Turn a new run, of this scheduled time, into a request of this id. `governed`: admission is to release it."""
         released = None if governed else format_epoch(self._cluster.server_time())
         return await self._patch(run, adoption(run, request_id=request_id, time=time, released=released))
 
@@ -118,23 +117,23 @@ class Writes:
         await self._call(lambda: self._cluster.delete_job(run.namespace, run.name, uid=run.uid))
 
     async def note_runs(self, schedule: Schedule, runs: Runs) -> Schedule:
-        """Write on a CronJob what became of its runs. If it may have no more, Kubernetes is to make no more."""
+        """Write on a CronJob what became of its runs, and suspend it once it has as many as it may have."""
         patch = _annotated(schedule, {Annotation.RUNS: runs.to_annotation()})
         if schedule.max_runs is not None and runs.count >= schedule.max_runs:
-            # With `Replace`, one more would also end the last one.
+            # With concurrencyPolicy `Replace`, another run would also end the last run that counts.
             patch["spec"] = {"suspend": True}
         return await self._patch_schedule(schedule, patch)
 
     async def suspend_schedule(self, schedule: Schedule, *, suspend: bool) -> Schedule:
-        """Have Kubernetes make no Jobs for it, or go on."""
+        """Keep Kubernetes from making Jobs for it, or let it go on."""
         return await self._patch_schedule(schedule, {**_annotated(schedule, {}), "spec": {"suspend": suspend}})
 
     async def delete_schedule(self, schedule: Schedule) -> None:
-        """Its runs go on."""
+        """Delete the CronJob; its runs go on."""
         await self._call(lambda: self._cluster.delete_cron_job(schedule.namespace, schedule.name, uid=schedule.uid))
 
     async def drop_schedule_finalizer(self, schedule: Schedule) -> None:
-        """Its end is told: take our finalizer off."""
+        """After its `unscheduled` event: remove our finalizer."""
         patch: Manifest = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
         await self._call(lambda: self._cluster.patch_cron_job(schedule.namespace, schedule.name, patch))
 
@@ -159,7 +158,7 @@ class Writes:
 
 
 class _Guarded:
-    """A cluster for making Jobs and their Secrets; each call first makes sure that the Lease outlives it."""
+    """A cluster to launch Jobs on; each call first makes sure that the Lease outlives it."""
 
     def __init__(self, cluster: Cluster, call: Call) -> None:
         self._cluster = cluster
@@ -188,5 +187,5 @@ class _Guarded:
 
 
 def _annotated(seen: Ours, annotations: Mapping[str, str | None]) -> Manifest:
-    """A patch that holds only if nobody has changed it since we saw it."""
+    """A patch that the API server takes only if the object has not changed since we saw it."""
     return {"metadata": {"resourceVersion": seen.version, "annotations": annotations}}
