@@ -204,7 +204,7 @@ class Schedules:
 
     async def _delete(self, run: Job) -> None:
         with suppress(NotFound):
-            await self._writes.delete_run(run)
+            await self._writes.delete(run)
 
 
 def _key(schedule: Schedule) -> Key:

@@ -112,10 +112,6 @@ class Writes:
         released = None if governed else format_epoch(self._cluster.server_time())
         return await self._patch(run, adoption(run, request_id=request_id, time=time, released=released))
 
-    async def delete_run(self, run: Job) -> None:
-        """Delete a Job that has never run."""
-        await self._call(lambda: self._cluster.delete_job(run.namespace, run.name, uid=run.uid))
-
     async def note_runs(self, schedule: Schedule, runs: Runs) -> Schedule:
         """Write on a CronJob what became of its runs, and suspend it once it has as many as it may have."""
         patch = _annotated(schedule, {Annotation.RUNS: runs.to_annotation()})
