@@ -137,7 +137,7 @@ class Admitting:
 
     def _find(self, key: Key) -> tuple[Job | None, Standing]:
         job = self._cache.get(key)
-        if job is None or not job.has_finalizer or job.newer:
+        if job is None or job.newer:
             return None, Standing.OVER
         if self._refused.get(key) == job.version:
             return job, Standing.SUSPENDED  # The API server said no to what we wanted of it, and nobody has changed it.

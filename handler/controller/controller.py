@@ -94,7 +94,7 @@ class Controller:
     async def _look(self, key: Key) -> None:
         about(namespace=key[0], job=key[1])
         job = self._cache.get(key)
-        if job is None or not job.has_finalizer:
+        if job is None:
             self._forget(key)
             return
         about_job(job)

@@ -141,7 +141,7 @@ class Dependencies:
 
     async def _write_once(self, key: Key, ended: dict[str, str]) -> None:
         job = self._cache.get(key)
-        if job is None or not job.has_finalizer:
+        if job is None:
             return
         written = read_outcomes(job.dependencies)
         if not ended.items() <= written.items():
