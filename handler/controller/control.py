@@ -61,7 +61,7 @@ class Control:
             also(job_id=command.subject)
             answer, outcome = await self._answer(command)
             self._metrics.control.labels(command.verb, outcome).inc()
-            self._tracing.came_to(outcome)
+            self._tracing.set_outcome(outcome)
             await self._publish(command.event_id, outcome, answer)
             await until_taken(delivery.ack)
 
@@ -69,7 +69,7 @@ class Control:
         code = "INVALID_REQUEST"
         answer = refused(event, instance=self._settings.instance, code=code, message=reason)
         self._metrics.control.labels("unknown", REJECTED).inc()
-        self._tracing.came_to(REJECTED, error=code, message=reason)
+        self._tracing.set_outcome(REJECTED, error=code, message=reason)
         await self._publish(event.get_id(), REJECTED, answer)
         await until_taken(lambda: delivery.reject(code, reason))
 

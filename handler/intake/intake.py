@@ -109,7 +109,7 @@ class Intake:
         self._processed[outcome].inc()
         if outcome is Outcome.CREATED and (sent := event.get_time()) is not None:
             self._metrics.event_age.observe(max(0.0, self._clock() - sent.timestamp()))
-        self._tracing.came_to(outcome)
+        self._tracing.set_outcome(outcome)
         logger.info("%s", outcome)
 
     async def _defer(self, delivery: Delivery, error: QuotaExceeded | Newer) -> None:
@@ -118,7 +118,7 @@ class Intake:
         else:
             reason, delay = Deferral.QUOTA, self._settings.quota_delay
         logger.info("deferred: %s", error)
-        self._tracing.came_to("deferred")
+        self._tracing.set_outcome("deferred")
         self._metrics.messages_deferred.labels(self._broker.name, reason).inc()
         await until_taken(lambda: delivery.defer(delay))
 
@@ -137,7 +137,7 @@ class Intake:
         request_id, service = (about.request_id, about.service) if about else (claims.request_id, claims.service)
         also(job_id=request_id)
         logger.info("rejected: %s", rejection, extra={"code": rejection.code})
-        self._tracing.came_to("rejected", error=rejection.code, message=str(rejection))
+        self._tracing.set_outcome("rejected", error=rejection.code, message=str(rejection))
         if request_id is None:
             return
         event = rejected_event(

@@ -100,8 +100,8 @@ class Tracing:
         context = trace.get_current_span().get_span_context() if self._tracer is not None else None
         return trace.format_trace_id(context.trace_id) if context is not None and context.is_valid else None
 
-    def came_to(self, outcome: str, *, error: str | None = None, message: str = "") -> None:
-        """What the span at hand came to; `error` is a code of ours."""
+    def set_outcome(self, outcome: str, *, error: str | None = None, message: str = "") -> None:
+        """Set the outcome of the current span; `error` is a code of ours."""
         if self._tracer is None:
             return
         span = trace.get_current_span()

@@ -235,7 +235,7 @@ def test_making_no_spans_costs_next_to_nothing() -> None:
         """All of one event's way: intake, then three lifecycle events."""
         with OFF.processing(delivery, event, broker="nats"), OFF.creating("a", "b"):
             OFF.carrier()
-            OFF.came_to("created")
+            OFF.set_outcome("created")
         for _ in range(3):
             with OFF.publishing(topic, event, broker="nats") as published:
                 assert published is event
