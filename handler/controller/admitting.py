@@ -1,4 +1,4 @@
-"""The loop around `handler.admission.admit`: lets Jobs go, and ends those that never can. Decides nothing itself."""
+"""The loop around `handler.admission`: releases Jobs, and fails those that can never run. Makes no decision itself."""
 
 import asyncio
 import logging
@@ -31,17 +31,17 @@ from k8s.informer.jobs import Key
 
 logger = logging.getLogger(__name__)
 
-Deed = Callable[[Job], Awaitable[None]]
+Action = Callable[[Job], Awaitable[None]]
 WRITES_AT_ONCE = 64
 DECIDING = 0.25
-"""The share of its time that a leader decides in. About 10,000 Jobs that takes 20 ms, for which all else waits."""
+"""The largest share of its time that a leader decides in: a decision about 10,000 Jobs stops all else for 20 ms."""
 _KEY, _REASON = attrgetter("key"), attrgetter("reason")
 FOR_ROOM = frozenset({Reason.LIMIT, Reason.EXCLUSIVE, Reason.PRIORITY})
-"""Why a Job waits that could run at once if no other Job did."""
+"""Reasons of Jobs that could run at once if no other Job did."""
 
 
 class Admitting:
-    """Who waits and who runs in one term of leadership, kept by changes; each decision is about all of them."""
+    """The waiting and active Jobs of one term, kept up to date by changes. Each decision is about all of them."""
 
     def __init__(self, services: Services, term: Term) -> None:
         self._cluster = services.cluster
@@ -62,12 +62,12 @@ class Admitting:
         self._due_at: float | None = None
 
     def changed(self, keys: Iterable[Key]) -> None:
-        """These Jobs are not what they were, or are gone."""
+        """These Jobs have changed or are gone."""
         self._dirty |= set(keys)
         self._news.set()
 
-    def waits(self, job: Job) -> list[Transition]:
-        """That the last decision left it waiting, and why: once per reason, by its id."""
+    def queued(self, job: Job) -> list[Transition]:
+        """The transition `queued` if the last decision left the Job waiting. Its id makes it one per reason."""
         waits = self._reasons.get((job.namespace, job.name))
         if waits is None or job.queued is None:
             return []
@@ -76,19 +76,19 @@ class Admitting:
         return [Transition(phase=Phase.QUEUED, suffix=str(waits.reason), time=job.created, detail=detail)]
 
     def counts(self) -> str | None:
-        """For the Lease: JSON `{queued, waiting, active}`; None before everything was looked at once."""
+        """For the Lease: JSON `{queued, waiting, active}`; None before the first decision."""
         return orjson.dumps(self._counted()).decode() if self._decided else None
 
     async def settle(self, job: Job) -> None:
-        """Its terminal event is out: tell those that wait for this request before its finalizer goes."""
+        """After a Job's terminal event, before its finalizer goes: write its outcome on the Jobs that wait for it."""
         end = outcome(job)
         if end is not None:
             self.changed(await self._dependencies.settle(job, str(end.phase)))
 
-    async def run(self, tell: Callable[[Iterable[Key]], None]) -> None:
+    async def run(self, notify: Callable[[Iterable[Key]], None]) -> None:
         """Decide whenever something changed that a decision depends on, until cancelled.
 
-        `tell` gets the keys of Jobs that wait for another reason than before. Raises `LeadershipLost` (in a group).
+        `notify` gets the keys of Jobs that wait for another reason than before. Raises `LeadershipLost` (in a group).
         """
         self.changed(self._cache.keys())
         async with asyncio.TaskGroup() as group:
@@ -96,32 +96,32 @@ class Admitting:
             while True:
                 self._refresh()
                 if self._stale or self._is_due():
-                    await asyncio.sleep(await self._round(tell))
-                await self._next()
+                    await asyncio.sleep(await self._round(notify))
+                await self._wait()
 
-    async def _round(self, tell: Callable[[Iterable[Key]], None]) -> float:
-        """Decide, and do it. Answers for how many seconds not to decide again, so that there is time for all else."""
+    async def _round(self, notify: Callable[[Iterable[Key]], None]) -> float:
+        """Decide, and carry it out. Returns the seconds to pause before the next decision: all else needs time too."""
         begun = time.monotonic()
         with self._metrics.admission_seconds.time():
             decisions = self._decide()
-        tell(self._note(decisions))
+        notify(self._remember(decisions))
         decided = time.monotonic()
         self._due_at = decisions.look_again
-        # What could not be done is decided about again, changed or not.
-        self._stale = await self._act(decisions)
+        # Decide again after any action: if it failed, perhaps no change will bring us back here.
+        self._stale = await self._carry_out(decisions)
         return max(0.0, begun + (decided - begun) / DECIDING - time.monotonic())
 
     def _refresh(self) -> None:
-        """Take in what changed. Most of it changes nothing for admission: that a pod started, say."""
+        """Take in what changed. Most changes, such as the start of a pod, make no difference to admission."""
         self._news.clear()
         dirty, self._dirty = self._dirty, set()
         for key in dirty:
             before = self._waiting.pop(key, None), self._active.pop(key, None)
             self._standing.pop(key, None)
-            self._place(key)
+            self._classify(key)
             self._stale |= before != (self._waiting.get(key), self._active.get(key))
 
-    def _place(self, key: Key) -> None:
+    def _classify(self, key: Key) -> None:
         job, place = self._find(key)
         if job is None or place is Standing.OVER:
             self._dependencies.forget(key)
@@ -136,22 +136,23 @@ class Admitting:
             self._active[key] = entry_of(key, job, known={})
 
     def _find(self, key: Key) -> tuple[Job | None, Standing]:
+        """The Job, None if it is not for us to admit, and its standing now."""
         job = self._cache.get(key)
         if job is None or job.newer:
             return None, Standing.OVER
         if self._refused.get(key) == job.version:
-            return job, Standing.SUSPENDED  # The API server said no to what we wanted of it, and nobody has changed it.
+            return job, Standing.SUSPENDED  # The API server refused our write, and the Job has not changed since.
         place, before = standing(job), previous_key(job)
         if place is Standing.WAITING and before is not None and self._cache.get(before) is not None:
-            return job, Standing.COMING  # The attempt before is not done with yet.
+            return job, Standing.COMING  # The attempt before it still has our finalizer.
         return job, place
 
     def _decide(self) -> Decisions:
         snapshot = Snapshot(active=list(self._active.values()), waiting=list(self._waiting.values()))
         return admit(snapshot, self._limits, self._cluster.server_time())
 
-    def _note(self, decisions: Decisions) -> list[Key]:
-        """Keep who waits and why. Answers for whom that is another reason than before."""
+    def _remember(self, decisions: Decisions) -> list[Key]:
+        """Remember which Jobs wait, and why. Returns those that wait for another reason than before."""
         before, waiting = self._reasons, decisions.waiting
         self._reasons = dict(zip(map(_KEY, waiting), waiting, strict=True))
         self._decided = True
@@ -165,7 +166,7 @@ class Admitting:
         ]
 
     def _counted(self) -> dict[str, int]:
-        # Those not decided about yet are taken to wait for room: handlers rely on it that nobody is left out.
+        # Jobs not decided about yet count as waiting for room: handlers rely on every Job being counted.
         decided = (self._reasons.get(key) for key in self._waiting)
         otherwise = sum(waits is not None and waits.reason not in FOR_ROOM for waits in decided)
         standing = Counter(self._standing.values())
@@ -175,30 +176,30 @@ class Admitting:
             "active": standing[Standing.ACTIVE],
         }
 
-    async def _act(self, decisions: Decisions) -> bool:
-        """Carry it out, so many at a time; on return all of it is known to be so, or known not to be."""
+    async def _carry_out(self, decisions: Decisions) -> bool:
+        """Make the writes, some at a time, until each is known to be done or not. Returns whether there were any."""
         free = asyncio.Semaphore(WRITES_AT_ONCE)
-        deeds: list[tuple[Key, Deed]] = [(release.key, self._admit) for release in decisions.released]
-        deeds += [(fail.key, partial(self._give_up, why=fail)) for fail in decisions.failed]
+        actions: list[tuple[Key, Action]] = [(release.key, self._admit) for release in decisions.released]
+        actions += [(fail.key, partial(self._fail, why=fail)) for fail in decisions.failed]
         async with asyncio.TaskGroup() as group:
-            for key, deed in deeds:
+            for key, action in actions:
                 await free.acquire()
-                group.create_task(self._carry_out(key, deed)).add_done_callback(lambda _: free.release())
-        return bool(deeds)
+                group.create_task(self._act(key, action)).add_done_callback(lambda _: free.release())
+        return bool(actions)
 
-    async def _carry_out(self, key: Key, deed: Deed) -> None:
-        """Unless a command, say, was faster than the many writes of one decision."""
+    async def _act(self, key: Key, action: Action) -> None:
+        """Do it unless the Job no longer waits: a command, say, may be faster than the many writes of one decision."""
         about(namespace=key[0], job=key[1])
         job, place = self._find(key)
         if job is None or place is not Standing.WAITING:
             return
         about_job(job)
         try:
-            await deed(job)
+            await action(job)
         except (Conflict, NotFound):
             await self._read_again(key)
         except Unavailable as error:
-            # It may have been done all the same: a Job that was let go takes room until that is known.
+            # It may have happened all the same: only the API server knows whether a released Job takes room now.
             logger.warning("what admission decided came to no answer: %s", error)
             await self._read_again(key)
         except (Refused, Malformed) as error:
@@ -210,7 +211,7 @@ class Admitting:
         self._metrics.admitted.inc()
         logger.info("admitted")
 
-    async def _give_up(self, job: Job, *, why: Fail) -> None:
+    async def _fail(self, job: Job, *, why: Fail) -> None:
         at = self._cluster.server_time()
         verdict = Verdict(phase=Phase.FAILED, error_code=why.code, message=why.message, at=at)
         await self._writes.give_verdict(job, verdict)
@@ -218,20 +219,20 @@ class Admitting:
         logger.info("verdict: %s", why.message, extra={"code": why.code})
 
     def _refuse(self, job: Job, error: Exception) -> None:
-        """Not again until somebody changes it: a Job that an admission webhook refuses must not hold up others."""
+        """Do not try again until the Job changes: a Job that an admission webhook refuses must not hold up others."""
         logger.error("the API server refuses what admission decided: %s", error)
         self._refused[job.namespace, job.name] = job.version
 
     async def _read_again(self, key: Key) -> None:
-        """Until the API server says what it is now: no decision may be made without knowing that."""
+        """Repeat until the API server says what the Job is now: no decision may be made without knowing that."""
         with suppress(NotFound):
             await until_answered(lambda: self._writes.reread(key))
 
     def _is_due(self) -> bool:
         return self._due_at is not None and self._due_at <= self._cluster.server_time()
 
-    async def _next(self) -> None:
-        """Until something changed, or a time has come that changes something."""
+    async def _wait(self) -> None:
+        """Wait until something changed, or a time has come that changes something."""
         delay = None if self._due_at is None else max(0.0, self._due_at - self._cluster.server_time())
         if self._dirty or self._stale:
             delay = 0.0
@@ -241,7 +242,7 @@ class Admitting:
 
 
 def limits_of(settings: AdmissionSettings) -> Limits:
-    """The limits of the installation."""
+    """The limits of the installation, for admission."""
     return Limits(
         total=settings.max_active,
         per_service=settings.max_active_per_service,

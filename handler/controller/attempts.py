@@ -1,4 +1,4 @@
-"""After an attempt that failed: the Job of the next one, while the first still has our finalizer. Publishes nothing."""
+"""After an attempt that failed: makes the Job of the next attempt before our finalizer goes. Publishes nothing."""
 
 import base64
 import logging
@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 
 
 async def prepare_next(job: Job, writes: Writes, *, at: float) -> Job:
-    """Make the Job of the next attempt, which waits until `at` (epoch seconds) and until this one is let go.
+    """Make the Job of the next attempt, which waits until `at` (epoch seconds) and until `job` loses our finalizer.
 
-    Answers this one: as it was, or with a verdict where there can be no other. Raises `LeadershipLost`, `Unavailable`,
-    `QuotaExceeded`, `Conflict`, and `NotFound` where this one is gone.
+    Returns `job`, as it was, or with a verdict if there can be no further attempt. Raises `LeadershipLost`,
+    `Unavailable`, `QuotaExceeded`, `Conflict`, and `NotFound` if `job` is gone.
     """
     manifest = await writes.maker.read_job(job.namespace, job.name)
     try:
@@ -36,7 +36,7 @@ async def prepare_next(job: Job, writes: Writes, *, at: float) -> Job:
 
 
 class _NoPayload(Exception):
-    """Somebody has deleted the Secret with the event."""
+    """The Secret with the event has been deleted."""
 
 
 async def _rendered(manifest: Manifest, job: Job, writes: Writes, *, at: float) -> Rendered:

@@ -37,12 +37,12 @@ class Control:
         self._broker = broker
 
     async def run(self, subscription: Subscription) -> None:
-        """Until cancelled. Raises `LeadershipLost` (in a group)."""
+        """Carry out commands until cancelled. Raises `LeadershipLost` (in a group)."""
         async with asyncio.TaskGroup() as group:
             async for delivery in subscription:
-                group.create_task(surviving(delivery, self._judge, what="command"))
+                group.create_task(surviving(delivery, self._process, what="command"))
 
-    async def _judge(self, delivery: Delivery) -> None:
+    async def _process(self, delivery: Delivery) -> None:
         try:
             event = read(delivery, max_attempts=self._settings.max_attempts)
         except Rejection as rejection:
@@ -78,6 +78,7 @@ class Control:
         await until_taken(lambda: self._publisher.publish(topic, answer, broker=self._broker))
 
     async def _answer(self, command: Command) -> tuple[CloudEvent, str]:
+        """Carry out the command. Returns the answer to publish, and whether it is `ACCEPTED` or `REJECTED`."""
         instance = self._settings.instance
         try:
             if expired(command.event, self._cluster.server_time()):

@@ -1,4 +1,4 @@
-"""The Job→event half: look at what a Job is, give the verdict it has earned, publish what it shows, let it go."""
+"""The Job→event half: look at a Job, give the verdict that is due, publish its transitions, drop our finalizer."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ from handler.controller.published import Published
 from handler.controller.schedules import Schedules
 from handler.controller.term import Term
 from handler.controller.usage import Sampler
-from handler.controller.verdicts import attend
+from handler.controller.verdicts import attend_kueue
 from handler.controller.workqueue import Key, NewerFormat, Workers, WorkQueue
 from handler.effects.services import Services
 from handler.telemetry.logcontext import about, about_job
@@ -52,7 +52,7 @@ class Controller:
     def published_to(self) -> float:
         """Every transition before this time (epoch seconds, the API server's clock) is at the broker.
 
-        0 until every Job and schedule has been looked at once: the former leader's word stands.
+        0 until every Job and schedule is queued for a look, so that the former leader's time stands.
         """
         if not self._running:
             return 0.0
@@ -63,7 +63,7 @@ class Controller:
         return self._admitting.counts()
 
     async def run(self) -> None:
-        """Act until cancelled. Raises `LeadershipLost` (in a group)."""
+        """Look at what changes, until cancelled. Raises `LeadershipLost` (in a group)."""
         self._queue.add(self._cache.keys(), since=self._previous or 0.0)
         self._running = True
         self._metrics.work_queue_length.set_function(self._queue.__len__)
@@ -101,7 +101,7 @@ class Controller:
         if job.newer:
             raise NewerFormat
         if (before := previous_key(job)) is not None and self._cache.get(before) is not None:
-            return  # Silent until the attempt before it is let go.
+            return  # Silent until the attempt before it has lost our finalizer.
         await self._advance(key, job)
 
     async def _advance(self, key: Key, job: Job) -> None:
@@ -111,7 +111,7 @@ class Controller:
             job = await self._writes.give_verdict(job, verdict)
             self._metrics.verdicts.labels(verdict.error_code).inc()
             logger.info("verdict: %s", verdict.message, extra={"code": verdict.error_code})
-        job = await attend(job, self._writes)
+        job = await attend_kueue(job, self._writes)
         if job.deleted is not None and not job.finished:
             await self._writes.delete_pods(job)
         if job.finished and verdict is None:
@@ -120,14 +120,14 @@ class Controller:
         if again is not None:
             job = await prepare_next(job, self._writes, at=again)
         if await self._publish_all(key, job, pods):
-            await self._let_go(job, pods)
+            await self._finish(job, pods)
             self._forget(key)
             return
-        self._appoint(key, verdicts.next_due(job, pods))
-        self._appoint(key, self._podless.next_look(key))
+        self._look_later(key, verdicts.next_due(job, pods))
+        self._look_later(key, self._podless.next_look(key))
 
-    async def _let_go(self, job: Job, pods: Sequence[Pod]) -> None:
-        """All of it is out: make whatever follows from its end, then drop our finalizer."""
+    async def _finish(self, job: Job, pods: Sequence[Pod]) -> None:
+        """After its terminal event: make whatever follows from the Job's end, then drop our finalizer."""
         if next_attempt_at(job) is None:
             await self._admitting.settle(job)
             await self._schedules.settle(job)
@@ -138,8 +138,8 @@ class Controller:
         self._look_again([next_key(job)])
         self._admitting.changed([next_key(job)])
 
-    def _appoint(self, key: Key, at: float | None) -> None:
-        """Look again then (epoch seconds, the API server's clock) although nothing changed."""
+    def _look_later(self, key: Key, at: float | None) -> None:
+        """Look again at that time (epoch seconds, the API server's clock), even if nothing changes."""
         if at is not None:
             self._queue.add_later(key, at - self._cluster.server_time())
 
@@ -149,18 +149,18 @@ class Controller:
         self._queue.forget(key)
 
     async def _all_pods(self, job: Job, pods: Sequence[Pod]) -> Sequence[Pod]:
-        """Its pods with their ends, which the Job's own end may have overtaken: the two watches are not in step."""
+        """Its pods with their ends, which may be seen later than the Job's own end: the two watches are not in step."""
         if sum(pod.finished is not None for pod in pods) >= job.succeeded + job.failed:
             return pods
         return await self._cluster.pods_of(job.namespace, job.uid) or pods
 
     async def _publish_all(self, key: Key, job: Job, pods: Sequence[Pod]) -> bool:
-        """Publish what is not out yet, in order. True when the terminal event is out."""
+        """Publish what is not published yet, in order. Returns whether the terminal event is published."""
         shown = transitions(job, pods, self._sampler.of(job.uid))
         ended = outcome(job) is not None
         if not ended:
             shown += self._podless.look(job, pods, now=self._cluster.server_time())
-            shown += self._admitting.waits(job)
+            shown += self._admitting.queued(job)
         self._published.forget_past_progress(key, job, shown)
         for transition in shown:
             if self._published.has(key, job, transition):
@@ -170,5 +170,5 @@ class Controller:
             await self._published.publish(key, job, transition, lifecycle_event(job, transition))
             if transition.terminal:
                 self._tracing.ended(job, shown)
-        # All of it is out, now or since an earlier look: if only the finalizer is left, nothing is published again.
+        # Published now or at an earlier look: if only the finalizer is left, nothing is published again.
         return ended

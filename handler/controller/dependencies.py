@@ -1,4 +1,4 @@
-"""How requests that others wait for have ended: found in the cluster, and written on those that wait. Admits nobody."""
+"""Finds out how requests that Jobs wait for have ended, and writes it on those Jobs. Does not release them."""
 
 import asyncio
 import logging
@@ -23,11 +23,11 @@ from k8s.reading.job import job_of
 logger = logging.getLogger(__name__)
 
 CONFLICT_SECONDS = 0.2
-"""After somebody else changed a dependent just now."""
+"""Seconds to wait after a dependent changed between our look and our write."""
 
 
 class Dependencies:
-    """The requests that waiting Jobs of one leader depend on. Each is looked up once; what ends later is told us."""
+    """The requests that waiting Jobs depend on, in one term. Each is looked up once; `settle` tells of later ends."""
 
     def __init__(self, services: Services, term: Term) -> None:
         self._cluster = services.cluster
@@ -42,21 +42,21 @@ class Dependencies:
         self._news = asyncio.Event()
 
     def known(self, job: Job) -> dict[str, Dependency]:
-        """What was found out for this Job so far, by the ids of the requests it waits for. Looks up what was not."""
+        """What is known so far of the requests that the Job waits for, by id. The first call starts the look-up."""
         key = (job.namespace, job.name)
         if key not in self._wanted:
             wanted = read_queueing(job.queueing).dependencies
             if not wanted:
                 return {}
             self._wanted[key] = wanted
-            for one in wanted:
-                self._dependents[one].add(key)
+            for request_id in wanted:
+                self._dependents[request_id].add(key)
             self._asked[key] = None
             self._news.set()
         return self._found.get(key, {})
 
     def appeared(self, job: Job) -> set[Key]:
-        """There is a Job of this request: whom that is news for."""
+        """There is a Job of this request. Returns the dependents that this is news for."""
         dependents = self._dependents.get(job.request_id, set())
         new = {key for key in dependents if job.request_id not in self._found.get(key, {})}
         for key in new:
@@ -64,16 +64,16 @@ class Dependencies:
         return new
 
     def forget(self, key: Key) -> None:
-        """It waits no more."""
-        for one in self._wanted.pop(key, ()):
-            self._dependents[one].discard(key)
-            if not self._dependents[one]:
-                del self._dependents[one]
+        """The Job no longer waits."""
+        for request_id in self._wanted.pop(key, ()):
+            self._dependents[request_id].discard(key)
+            if not self._dependents[request_id]:
+                del self._dependents[request_id]
         self._found.pop(key, None)
         self._asked.pop(key, None)
 
-    async def run(self, tell: Callable[[Iterable[Key]], None]) -> None:
-        """Look up what `known` asked for, until cancelled. `tell` gets the key of each Job with news."""
+    async def run(self, notify: Callable[[Iterable[Key]], None]) -> None:
+        """Look up what `known` asked for, until cancelled. `notify` gets the key of each Job with news."""
         while True:
             await self._news.wait()
             self._news.clear()
@@ -81,24 +81,24 @@ class Dependencies:
                 key = next(iter(self._asked))
                 del self._asked[key]
                 await self._look_up(key)
-                tell([key])
+                notify([key])
 
     async def settle(self, job: Job, ended: str) -> list[Key]:
-        """Before its finalizer goes: write on all that wait for this request that it ended so. Answers who they are."""
-        told = []
+        """Before a Job's finalizer goes: write how it ended on the Jobs that wait for it. Returns their keys."""
+        written = []
         for key in sorted(self._dependents.get(job.request_id, ())):
             dependent = self._cache.get(key)
             if dependent is not None and self._means(dependent, job):
                 await self._write(key, {job.request_id: ended})
-                told.append(key)
-        return told
+                written.append(key)
+        return written
 
     def _means(self, dependent: Job, job: Job) -> bool:
-        """Of the same source, or there is none of its source."""
+        """Whether the dependent waits for this Job: it has the same source, or no Job of that id has."""
         if dependent.source == job.source:
             return True
-        same = (one for one in self._cache.jobs() if one.request_id == job.request_id)
-        return not any(one.source == dependent.source for one in same)
+        same_id = (other for other in self._cache.jobs() if other.request_id == job.request_id)
+        return not any(other.source == dependent.source for other in same_id)
 
     async def _look_up(self, key: Key) -> None:
         ended: dict[str, str] = {}
@@ -107,16 +107,16 @@ class Dependencies:
         if dependent is None:
             return
         written = read_outcomes(dependent.dependencies)
-        for one in self._wanted.get(key, ()):
-            if one in written:
+        for request_id in self._wanted.get(key, ()):
+            if request_id in written:
                 continue
-            job = _meant(await self._jobs_of(one), dependent.source)
+            job = _meant(await self._jobs_of(request_id), dependent.source)
             if job is None:
                 continue
             end = outcome(job) if next_attempt_at(job) is None else None
-            found[one] = Dependency(id=one, outcome=None, seen=True)
+            found[request_id] = Dependency(id=request_id, outcome=None, seen=True)
             if end is not None:
-                ended[one] = str(end.phase)
+                ended[request_id] = str(end.phase)
         if key in self._wanted:
             self._found.setdefault(key, {}).update(found)
         if ended:
@@ -135,7 +135,7 @@ class Dependencies:
         return jobs
 
     async def _write(self, key: Key, ended: dict[str, str]) -> None:
-        """Until it stands there, or the Job is gone or no longer waits."""
+        """Repeat until it is written, or the Job is gone or done with."""
         with suppress(NotFound):
             await until_answered(lambda: self._write_once(key, ended), conflict_seconds=CONFLICT_SECONDS)
 
@@ -153,7 +153,8 @@ def _complain(error: Exception) -> None:
 
 
 def _meant(jobs: Sequence[Job], source: str) -> Job | None:
-    """The one that stands for the request: of this source, else of any; one that has not ended before one that has."""
-    same = [job for job in jobs if job.source == source] or list(jobs)
-    same = [job for job in same if job.source == min(one.source for one in same)]
-    return max(same, key=lambda job: (job.created, job.name), default=None)
+    """The newest Job of this source; if there is none, of the source that sorts first."""
+    found = [job for job in jobs if job.source == source] or list(jobs)
+    chosen = min((job.source for job in found), default=source)
+    newest = (job for job in found if job.source == chosen)
+    return max(newest, key=lambda job: (job.created, job.name), default=None)

@@ -1,4 +1,4 @@
-"""After a request that failed for good: the request that is to run instead, if it names one. Decides no outcome."""
+"""After a request that failed for good: makes the request that is to run instead, if it names one."""
 
 import logging
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class Failover:
-    """Makes the requests that take over. Made twice they are the same: their identity is that of the failed Job."""
+    """Makes the requests that take over. Idempotent: their identity follows from the failed Job."""
 
     def __init__(self, services: Services, term: Term) -> None:
         self._settings = services.settings
@@ -37,7 +37,7 @@ class Failover:
         self._writes = term.writes
 
     async def make(self, job: Job, pods: Sequence[Pod]) -> None:
-        """After its terminal event, before its finalizer goes. Raises as `launch` does, `LeadershipLost` too."""
+        """Call it after the terminal event, before the finalizer goes. Raises what `Writes` and `Publisher` raise."""
         if not job.failover:
             return
         end = transitions(job, pods)[-1]
@@ -53,7 +53,7 @@ class Failover:
         except Taken as error:
             if error.code != "ID_REUSED":
                 await self._reject(job, failed, "NAME_TAKEN", str(error))
-            # Else a former leader made it, and saw another tail of the log.
+            # ID_REUSED: a former leader made it, and saw another tail of the log.
         except Newer as error:
             logger.info("a newer version made the failover: %s", error)
         except (Refused, ValidationError) as error:
@@ -64,7 +64,7 @@ class Failover:
         return orjson.loads(manifest["metadata"]["annotations"][Annotation.FAILOVER])
 
     async def _reject(self, job: Job, failed: CloudEvent, code: str, message: str) -> None:
-        """It becomes no Job: told as of any other request."""
+        """It becomes no Job: publish `rejected`, as for any other request."""
         logger.warning("no failover: %s", message)
         request_id = failover_id(job)
         event = rejected_event(

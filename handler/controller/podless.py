@@ -1,4 +1,4 @@
-"""Asks why no pod of a Job appears, seldom and one Job after the other. The answer is read in events.lifecycle."""
+"""Asks why a Job has no pod, seldom and for one Job at a time. events.lifecycle.podless understands the answers."""
 
 import asyncio
 import logging
@@ -16,10 +16,11 @@ from k8s.base import KubernetesError
 logger = logging.getLogger(__name__)
 
 PATIENCE = 5.0
-"""Seconds a Job may be without a pod before anybody asks; then between two questions about it, doubled each time."""
+"""Seconds a Job may be without a pod before we ask; then the pause between questions about it, doubled each time."""
 LONGEST = 60.0
+"""The longest pause between questions about a Job, in seconds."""
 PAUSE = 0.1
-"""Seconds between two questions about any Jobs: the API server looks through all Events of a namespace for each."""
+"""Seconds between questions about any Jobs: for each, the API server looks through all Events of a namespace."""
 
 
 @dataclass(slots=True)
@@ -34,7 +35,7 @@ class _Case:
 
 
 class Podless:
-    """The Jobs of one leader that should have pods and have none. Forgotten as soon as they have."""
+    """The Jobs that should have a pod and have none, in one term. Each is forgotten as soon as it has."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -43,19 +44,19 @@ class Podless:
         self._news = asyncio.Event()
         self._refused = False
 
-    async def run(self, tell: Callable[[Iterable[Key]], None]) -> None:
-        """Answer what `look` asks for, until cancelled. `tell` gets the key of each Job with an answer."""
+    async def run(self, notify: Callable[[Iterable[Key]], None]) -> None:
+        """Answer what `look` asks for, until cancelled. `notify` gets the key of each Job with an answer."""
         while True:
             await self._news.wait()
             self._news.clear()
             while self._asked:
                 key = next(iter(self._asked))
                 await self._ask(key[0], self._asked.pop(key))
-                tell([key])
+                notify([key])
                 await asyncio.sleep(PAUSE)
 
     def look(self, job: Job, pods: Sequence[Pod], *, now: float) -> list[Transition]:
-        """What is known of why it has no pod; asks anew in the background when it is time. `now`: epoch seconds."""
+        """The `stalled` transitions so far; asks again in the background when it is time. `now`: epoch seconds."""
         key, since = (job.namespace, job.name), podless_since(job, pods)
         if since is None:
             self.forget(key)
@@ -70,7 +71,7 @@ class Podless:
         return stalled(case.notices, since=since, attempt=1 + len(failed_pods(pods)))
 
     def next_look(self, key: Key) -> float | None:
-        """When to call `look` again although nothing changed (epoch seconds)."""
+        """When to call `look` again even if nothing changes (epoch seconds)."""
         case = self._cases.get(key)
         return None if case is None else case.ask_at
 

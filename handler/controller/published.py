@@ -1,4 +1,4 @@
-"""Publishes transitions of Jobs and schedules, each of them once in a term. Does not find out what happened."""
+"""Publishes transitions of Jobs and schedules, each once in a term. Does not find out what happened."""
 
 import logging
 from collections.abc import Sequence
@@ -17,21 +17,21 @@ from handler.effects.services import Services
 logger = logging.getLogger(__name__)
 
 REPEAT_SECONDS = 10.0
-"""A new leader repeats what happened this long before the former one's `published-to`: clocks and watches lag."""
+"""A new leader repeats what happened this long before the former leader's `published-to`: clocks and watches lag."""
 
 
 class Published:
-    """What is out, by the namespace and name of the Job or CronJob. Another object of that name starts anew."""
+    """What this term has published, by namespace and name of the Job or CronJob. A new object starts anew."""
 
     def __init__(self, services: Services, term: Term) -> None:
         self._services = services
         self._repeat_from = (term.previous or 0.0) - REPEAT_SECONDS
-        # A set of one takes four times as much as a tuple, and thousands of Jobs have told one thing.
+        # Tuples: a set of one key takes four times the memory, and thousands of Jobs have published a single event.
         self._out: dict[Key, tuple[str, tuple[str, ...]]] = {}
 
     def has(self, key: Key, seen: Ours, transition: Transition) -> bool:
-        """Whether it is out: this term has published it, or the former leader has vouched for all up to then."""
-        if transition.key in self._of(key, seen):
+        """Whether it is out: published in this term, or the former leader has vouched for everything up to then."""
+        if transition.key in self._told(key, seen):
             return True
         return not transition.phase.traits.repeated and transition.time < self._repeat_from
 
@@ -39,23 +39,23 @@ class Published:
         """Return once a broker has stored it, and remember that. Raises `BrokerUnavailable`."""
         topic = Topic(Kind.LIFECYCLE, lifecycle_key(seen.service, seen.request_id, transition.phase))
         await self._services.publisher.publish(topic, event, broker=seen.broker, reply_to=seen.reply_to)
-        self._out[key] = (seen.uid, (*self._of(key, seen), transition.key))
+        self._out[key] = (seen.uid, (*self._told(key, seen), transition.key))
         delay = self._services.cluster.server_time() - transition.time
         self._services.metrics.lifecycle_delay.observe(max(0.0, delay))
         logger.info("%s", transition.phase)
 
     def forget(self, key: Key) -> None:
-        """It is gone, or let go."""
+        """The object is gone, or has lost our finalizer."""
         self._out.pop(key, None)
 
     def forget_past_progress(self, key: Key, seen: Ours, shown: Sequence[Transition]) -> None:
-        """Progress that is no longer shown never comes again: a Job that runs for weeks must not remember all of it."""
-        out = self._of(key, seen)
-        if any(_is_progress(told) for told in out):
+        """Forget progress that is no longer shown: it never comes again, and piles up for a Job that runs for weeks."""
+        told = self._told(key, seen)
+        if any(map(_is_progress, told)):
             now = {transition.key for transition in shown}
-            self._out[key] = (seen.uid, tuple(told for told in out if told in now or not _is_progress(told)))
+            self._out[key] = (seen.uid, tuple(past for past in told if past in now or not _is_progress(past)))
 
-    def _of(self, key: Key, seen: Ours) -> tuple[str, ...]:
+    def _told(self, key: Key, seen: Ours) -> tuple[str, ...]:
         uid, out = self._out.get(key, (seen.uid, ()))
         return out if uid == seen.uid else ()
 

@@ -1,4 +1,4 @@
-"""What a command comes to for a Job or schedule as it is now: which write, none, or a rejection. Pure."""
+"""What a command means for a Job or schedule as it is now: a write, nothing, or a rejection. Pure."""
 
 from enum import Enum, auto
 
@@ -14,23 +14,23 @@ from k8s.base import Conflict
 
 
 class Step(Enum):
-    """What is to be done."""
+    """What to do for a command."""
 
     NOTHING = auto()
-    """It is so already."""
+    """It is already as wanted."""
     CANCEL = auto()
     SUSPEND = auto()
     RESUME = auto()
-    """It may run at once."""
+    """Let it run at once."""
     ENQUEUE = auto()
-    """It may run when there is room."""
+    """Let it run once there is room."""
 
 
 def rule_schedule(command: Command, schedule: Schedule) -> Step:
-    """Raises `Rejection`."""
+    """The step for a schedule. Raises `Rejection`."""
     verb = command.verb
     if verb is ControlVerb.CANCEL and schedule.deleted is not None:
-        return Step.NOTHING  # Perhaps by this very command, before we were killed.
+        return Step.NOTHING  # Perhaps by this very command, before a crash.
     if schedule.deleted is not None or is_exhausted(schedule):
         raise Rejection("FINISHED", f"schedule {command.subject!r} is over")
     if verb is ControlVerb.CANCEL:
@@ -41,12 +41,15 @@ def rule_schedule(command: Command, schedule: Schedule) -> Step:
 
 
 def rule(command: Command, job: Job, *, followed: bool, settings: AdmissionSettings) -> Step:
-    """`followed`: the controller still has this Job. Raises `Rejection`, and `Conflict` where it must be asked anew."""
+    """The step for a Job. `followed`: the cache still has it.
+
+    Raises `Rejection`, and `Conflict` when only a later state of the Job can tell.
+    """
     verb = command.verb
     if next_attempt_at(job) is not None and followed:
         raise Conflict("its next attempt is on its way: that one is meant")
     if verb is ControlVerb.CANCEL and _is_cancelled_by(command, job):
-        return Step.NOTHING  # Before the answer to that was lost, or we were killed.
+        return Step.NOTHING  # By this very command, before a crash or a lost answer.
     if job.finished or job.deleted is not None or job.verdict_of() is not None:
         raise Rejection("FINISHED", f"request {command.subject!r} has ended")
     if verb is ControlVerb.CANCEL:
@@ -61,7 +64,7 @@ def rule(command: Command, job: Job, *, followed: bool, settings: AdmissionSetti
 
 
 def cancellation(command: Command) -> str:
-    """The message of the verdict: it names the command, which is recognised by it."""
+    """The message of the verdict. It names the command, so that a repeat of the command recognises it."""
     return f"cancelled by {command.source} (event {command.event_id})"
 
 

@@ -1,6 +1,6 @@
-"""Keeps schedules: tells of them, makes each Job that Kubernetes makes for one a request, ends those that are over.
+"""Looks after schedules: publishes their events, turns Jobs that Kubernetes makes for them into requests, ends them.
 
-When a time has come is for Kubernetes to say; what becomes of a run is the controller's business, as of any Job.
+Kubernetes decides when a run is due. What becomes of a run is up to `controller`, as with any Job.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 
 WORKERS = 16
 """Schedules that are looked at concurrently."""
-NOBODYS = ""
-"""In place of a CronJob's name: Jobs that were made for one that let go of them when it went."""
+NO_OWNER = ""
+"""Stands for the CronJob's name, for Jobs that were orphaned when their CronJob was deleted."""
 
 
 class Schedules:
@@ -48,11 +48,11 @@ class Schedules:
         self._runs: defaultdict[Key, set[Key]] = defaultdict(set)
 
     def oldest(self) -> float:
-        """Everything before this time (epoch seconds) is told; 0 until each schedule has been taken up."""
+        """Everything before this time (epoch seconds) is published; 0 until every schedule is queued for a look."""
         return self._queue.oldest() if self._running else 0.0
 
     def changed(self, jobs: Iterable[Key]) -> None:
-        """These Jobs, of schedules or not, are not what they were, or are gone."""
+        """These Jobs, of schedules or not, have changed or are gone."""
         for key in jobs:
             job = self._cache.get(key) or self._cache.new_run(key)
             before = self._owner.pop(key, None)
@@ -60,32 +60,32 @@ class Schedules:
                 self._runs[before].discard(key)
                 self._look_at(before)
             if job is not None and job.run is not None:
-                owner = (job.namespace, job.schedule or NOBODYS)
+                owner = (job.namespace, job.schedule or NO_OWNER)
                 self._owner[key] = owner
                 self._runs[owner].add(key)
                 self._look_at(owner)
 
     async def settle(self, job: Job) -> None:
-        """Its terminal event is out: if it is a run, note how it ended on its schedule before its finalizer goes."""
+        """After a Job's terminal event, before its finalizer goes: if it is a run, note its outcome on its schedule."""
         end = outcome(job)
-        schedule = self._cache.schedules.get((job.namespace, job.schedule or NOBODYS))
+        schedule = self._cache.schedules.get((job.namespace, job.schedule or NO_OWNER))
         if end is None or job.run is None or schedule is None or schedule.uid != job.schedule_uid or schedule.newer:
             return
         runs = read_runs(schedule.runs)
-        held = {run.run for run in self._of(schedule) if run.run is not None}
-        noted = runs.ending(job.run, end.phase, at=end.time, held=held)
+        present = {run.run for run in self._jobs_of(schedule) if run.run is not None}
+        noted = runs.ending(job.run, end.phase, at=end.time, held=present)
         if noted == runs:
             return
         try:
             await self._writes.note_runs(schedule, noted)
         except NotFound:
-            pass  # It went, and nobody will ask.
+            pass  # The schedule is gone, and its record with it.
         except Refused as error:
-            # The run's end is told: that must not wait for a CronJob that cannot be changed any more.
+            # The run's end is published: its finalizer must not wait for a CronJob that cannot be changed any more.
             logger.warning("the outcome of a run is not noted on its CronJob: %s", error)
 
     async def run(self) -> None:
-        """Act until cancelled. Raises `LeadershipLost` (in a group)."""
+        """Look at what changes, until cancelled. Raises `LeadershipLost` (in a group)."""
         self._queue.add((_key(schedule) for schedule in self._cache.schedules.all()), since=self._previous or 0.0)
         self.changed((job.namespace, job.name) for job in (*self._cache.jobs(), *self._cache.new_runs()))
         self._running = True
@@ -100,13 +100,13 @@ class Schedules:
             self._queue.add(await self._cache.schedules.changed(), since=fresh)
 
     def _look_at(self, key: Key) -> None:
-        # What its runs do is told of them, not of it: what the leader vouches for stays.
+        # What its runs do makes no event of the schedule, so it must not hold back `oldest`: no lower bound.
         self._queue.add([key], since=float("inf"))
 
     async def _look(self, key: Key) -> None:
         about(namespace=key[0], cron_job=key[1])
-        if key[1] == NOBODYS:
-            await self._drop_strays(key)
+        if key[1] == NO_OWNER:
+            await self._delete_orphans(key)
             return
         schedule = self._cache.schedules.get(key)
         if schedule is None:
@@ -120,35 +120,38 @@ class Schedules:
             await self._publish(schedule, scheduled(schedule))
         except BrokerUnavailable:
             # Runs do not wait for the broker.
-            await self._take_runs(schedule)
+            await self._adopt_runs(schedule)
             raise
-        schedule = await self._take_runs(schedule)
+        schedule = await self._adopt_runs(schedule)
         if schedule.deleted is not None or self._is_over(schedule):
             await self._publish(schedule, unscheduled(schedule))
             await self._end(schedule)
 
-    async def _drop_strays(self, key: Key) -> None:
-        """What was made for a schedule that was gone before it became a run."""
-        for one in list(self._runs[key]):
-            run = self._cache.new_run(one)
+    async def _delete_orphans(self, owner: Key) -> None:
+        """Delete Jobs whose schedule was gone before they became runs."""
+        for key in list(self._runs[owner]):
+            run = self._cache.new_run(key)
             if run is not None:
                 await self._delete(run)
 
-    async def _take_runs(self, schedule: Schedule) -> Schedule:
-        """Make new runs requests, one after the other. The schedule as it is then."""
+    async def _adopt_runs(self, schedule: Schedule) -> Schedule:
+        """Turn new runs into requests, one after the other. Returns the schedule as it is then."""
         if schedule.deleted is None:
             for run in self._new_runs(schedule):
-                schedule = await self._take(schedule, run)
+                schedule = await self._adopt(schedule, run)
         return schedule
 
     def _new_runs(self, schedule: Schedule) -> list[Job]:
-        """In the order of their times, but for one that is counted already: it comes first."""
+        """In the order of their scheduled times, but a run that is counted already comes first."""
         counted = read_runs(schedule.runs).job
-        new = [run for run in self._of(schedule) if run.new_run and not run.newer]
+        new = [run for run in self._jobs_of(schedule) if run.new_run and not run.newer]
         return sorted(new, key=lambda run: (run.uid != counted, run_time(run), run.name))
 
-    async def _take(self, schedule: Schedule, run: Job) -> Schedule:
-        """Count it, then let it go; one that would be one too many is deleted. Raises `Conflict`."""
+    async def _adopt(self, schedule: Schedule, run: Job) -> Schedule:
+        """Count the run, then make it a request; delete it if it exceeds `max_runs`. Raises `Conflict`.
+
+        Returns the schedule as it is then.
+        """
         runs = read_runs(schedule.runs)
         if runs.job != run.uid:
             counting = runs.counting(run, lost=self._is_lost(schedule, runs))
@@ -156,36 +159,36 @@ class Schedules:
                 logger.info("a run too many is deleted: %s", run.name)
                 await self._delete(run)
                 return schedule
-            # Before it runs: whoever comes after a crash in between finds it counted.
+            # Count it before it runs: after a crash in between, the next leader finds it counted.
             schedule = await self._writes.note_runs(schedule, counting)
         governed = self._settings.governs(read_queueing(run.queueing), run.service)
         time = run_time(run)
-        with suppress(NotFound):  # Somebody deleted it: then it is no run.
+        with suppress(NotFound):  # Deleted meanwhile: then it is no run.
             await self._writes.adopt(run, request_id=run_id(schedule.request_id, time), time=time, governed=governed)
             logger.info("run of %s", time)
         return schedule
 
     def _is_lost(self, schedule: Schedule, runs: Runs) -> bool:
-        """Whether the run counted last was deleted before it was let go: of any other the end would be known."""
+        """Whether the run counted last was deleted before it became a request: the end of any other would be known."""
         if runs.job is None or runs.last in runs.recent:
             return False
-        # Its first attempt may be gone, and another one here.
-        return all(run.uid != runs.job and run.run != runs.last for run in self._of(schedule))
+        # Its first attempt may be gone while a later attempt is here.
+        return all(run.uid != runs.job and run.run != runs.last for run in self._jobs_of(schedule))
 
     def _is_over(self, schedule: Schedule) -> bool:
-        """All runs that it may have were told to their ends."""
+        """Whether the ends of all runs that it may have are published."""
         told = read_runs(schedule.runs).recent
-        return is_exhausted(schedule) and all(run.run in told for run in self._of(schedule))
+        return is_exhausted(schedule) and all(run.run in told for run in self._jobs_of(schedule))
 
-    def _of(self, schedule: Schedule) -> Iterator[Job]:
-        """Its Jobs, new and held."""
+    def _jobs_of(self, schedule: Schedule) -> Iterator[Job]:
+        """Its Jobs: runs, and new runs that have not got our finalizer yet."""
         for key in self._runs.get(_key(schedule), ()):
             run = self._cache.get(key) or self._cache.new_run(key)
             if run is not None and run.schedule_uid == schedule.uid:
                 yield run
 
     async def _end(self, schedule: Schedule) -> None:
-        """Its end is told: let it go, or delete it as soon as no repeat of its request could make it anew."""
+        """After `unscheduled`: drop our finalizer, or delete the CronJob once no repeated request can make it anew."""
         if schedule.deleted is not None:
             await self._writes.drop_schedule_finalizer(schedule)
             return
@@ -196,7 +199,7 @@ class Schedules:
             await self._writes.delete_schedule(schedule)
 
     async def _publish(self, schedule: Schedule, transition: Transition) -> None:
-        """Once, or once more after a change of leaders."""
+        """Publish it once, or once more after a change of leaders."""
         key = _key(schedule)
         if self._published.has(key, schedule, transition):
             return

@@ -17,7 +17,7 @@ from k8s.base import Malformed, Manifest, Unavailable
 from k8s.reading.job import job_of
 
 LOOK_SECONDS = 0.2
-"""Time between looks for a request that has no Job yet."""
+"""Seconds between looks for a request that has no Job yet."""
 Target = Job | Schedule
 """What a command is carried out on."""
 
@@ -33,12 +33,12 @@ class Targets:
         self._cache = term.cache
 
     async def of(self, command: Command) -> list[Target]:
-        """The Jobs meant; waits for one to appear, because a command may overtake its request. Raises `Rejection`."""
+        """The Jobs and schedules meant. Waits for the first: a command may overtake its request. Raises `Rejection`."""
         deadline = time.monotonic() + self._wait
         while not (found := self._known(command) or await self._ended(command)) or _is_newer(command, found):
             if time.monotonic() >= deadline:
-                raise _nobody_to_command(command, found)
-            # A newer version may take the lead meanwhile, and this command with it.
+                raise _no_target(command, found)
+            # Meanwhile a newer version may take the lead, and take over this command.
             await asyncio.sleep(LOOK_SECONDS)
         if command.request_source is not None:
             found = [target for target in found if target.source == command.request_source]
@@ -50,18 +50,18 @@ class Targets:
         return found
 
     def now(self, seen: Target) -> Target:
-        """What it is by now; a Job that was let go may have another attempt behind it."""
+        """What it is by now. A Job that is no longer in the cache may have been followed by another attempt."""
         key = (seen.namespace, seen.name)
         if isinstance(seen, Schedule):
             return self._cache.schedules.get(key) or seen
         return self._cache.get(key) or self._cache.get(next_key(seen)) or seen
 
     def is_followed(self, job: Job) -> bool:
-        """Whether it is in the cache still."""
+        """Whether the Job is still in the cache."""
         return self._cache.get((job.namespace, job.name)) is not None
 
     def _known(self, command: Command) -> list[Target]:
-        """The last attempt of each request of this id, and schedules of this id."""
+        """The last attempt of each request of this id, and the schedules of this id."""
         found: dict[tuple[str, str], Job] = {}
         for job in sorted(self._cache.jobs(), key=lambda job: job.attempt):
             if job.request_id == command.subject:
@@ -70,7 +70,7 @@ class Targets:
         return [*found.values(), *schedules]
 
     async def _ended(self, command: Command) -> list[Target]:
-        """Jobs without our finalizer are done; the cache does not hold them. Empty too when nobody answers."""
+        """Jobs that are done: the cache has none without our finalizer. Empty too if the API server does not answer."""
         labels = {Label.INSTANCE: self._instance, Label.REQUEST: request_label(command.subject)}
         selector = ",".join(f"{name}={value}" for name, value in labels.items())
         found: list[Manifest] = []
@@ -86,7 +86,7 @@ def _is_newer(command: Command, found: list[Target]) -> bool:
     return any(target.newer and command.request_source in (None, target.source) for target in found)
 
 
-def _nobody_to_command(command: Command, found: list[Target]) -> Rejection:
+def _no_target(command: Command, found: list[Target]) -> Rejection:
     if not found:
         return Rejection("UNKNOWN", f"no Job of request {command.subject!r}")
     return Rejection("NEWER_FORMAT", f"request {command.subject!r} belongs to a newer version of jobrelay")
@@ -94,5 +94,5 @@ def _nobody_to_command(command: Command, found: list[Target]) -> Rejection:
 
 def _readable(found: list[Manifest]) -> Iterator[Job]:
     for manifest in found:
-        with suppress(Malformed):  # Somebody else's, under our labels.
+        with suppress(Malformed):  # Another program's, under our labels.
             yield job_of(manifest)

@@ -1,4 +1,4 @@
-"""One term of leadership, as the parts of the controller share it."""
+"""What the parts of the controller share in one term of leadership."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from k8s.informer.informer import JobCache
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
-    """What the leader sees, and what it writes with as long as the Lease is its own."""
+    """What the leader sees, and what it writes with as long as it has the Lease."""
 
     cache: JobCache
     writes: Writes

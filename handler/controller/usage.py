@@ -1,4 +1,4 @@
-"""Samples what running Jobs use, one list a namespace and interval. A cluster that serves no metrics costs nothing."""
+"""Samples the CPU and memory that running Jobs use: one list per namespace and interval, if metrics are served."""
 
 import asyncio
 import logging
@@ -15,11 +15,11 @@ from k8s.informer.jobs import Key
 logger = logging.getLogger(__name__)
 
 LOOK_AGAIN_SECONDS = 300.0
-"""After a namespace's metrics could not be read: there may be no metrics server, and none of this is urgent."""
+"""Seconds until metrics that could not be read are tried again: there may be no metrics server, and no hurry."""
 
 
 class Sampler:
-    """What the Jobs have used in one term of leadership. Held for Jobs with a sample only, and in memory only."""
+    """What Jobs have used in one term of leadership. Kept in memory only, for Jobs that have been sampled."""
 
     def __init__(self, services: Services, term: Term, *, look_again: float = LOOK_AGAIN_SECONDS) -> None:
         settings = services.settings
@@ -30,33 +30,33 @@ class Sampler:
         self._most_jobs = settings.progress_jobs
         self._cache = term.cache
         self._look_again = look_again
-        # Namespaces that could not answer, and when (of the loop's clock) to ask again.
+        # Namespaces whose metrics could not be read, and when to ask again (the loop's clock).
         self._ask_at: dict[str, float] = {}
         self._usage: dict[str, Usage] = {}
         self._too_many = False
 
     def of(self, job_uid: str) -> Usage | None:
-        """What is known of this Job; None before its first sample."""
+        """The usage of this Job; None before its first sample."""
         return self._usage.get(job_uid)
 
     def forget(self, job_uid: str) -> None:
-        """This Job is done with."""
+        """The Job has ended."""
         self._usage.pop(job_uid, None)
 
-    async def run(self, tell: Callable[[Iterable[Key]], None]) -> None:
-        """Sample at every interval until cancelled, and tell whose usage is new. Does nothing when it is switched off.
+    async def run(self, notify: Callable[[Iterable[Key]], None]) -> None:
+        """Sample at every interval until cancelled; `notify` gets the Jobs with new usage. Returns if switched off.
 
-        No failure of metrics ends it.
+        Metrics that cannot be read do not end it.
         """
         try:
             while self._interval:
                 await asyncio.sleep(self._interval)
-                tell(await self.sample())
+                notify(await self.sample())
         finally:
             self._metrics.usage_jobs.set(0)
 
     async def sample(self) -> list[Key]:
-        """Take one sample of all Jobs that run. Answers those that it told something new about."""
+        """Sample all running Jobs once. Returns those with new usage."""
         jobs = self._cache.jobs()
         self._usage = {job.uid: self._usage[job.uid] for job in jobs if job.uid in self._usage}
         running = [(job, pods) for job in jobs if (pods := self._running(job))]
@@ -65,7 +65,8 @@ class Sampler:
         found: dict[Key, PodUsage] = {}
         for namespace in {job.namespace for job, _ in running}:
             found |= await self._read(namespace)
-        news = [job for job, pods in running if self._take(job, [found.get((pod.namespace, pod.name)) for pod in pods])]
+        samples = [(job, [found.get((pod.namespace, pod.name)) for pod in pods]) for job, pods in running]
+        news = [job for job, sample in samples if self._update(job, sample)]
         self._metrics.usage_jobs.set(len(news))
         return [(job.namespace, job.name) for job in news]
 
@@ -98,7 +99,8 @@ class Sampler:
             logger.info("usage of Jobs is known again")
         return {(namespace, pod.name): pod for pod in pods}
 
-    def _take(self, job: Job, pods: Sequence[PodUsage | None]) -> bool:
+    def _update(self, job: Job, pods: Sequence[PodUsage | None]) -> bool:
+        """Take a sample in. Returns whether it says something new."""
         usage = sampled(self.of(job.uid), [pod for pod in pods if pod is not None])
         if usage is not None:
             self._usage[job.uid] = usage

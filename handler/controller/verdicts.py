@@ -1,4 +1,4 @@
-"""Outcomes that Kubernetes does not state itself: start timeout, timeout, deleted by somebody. Time is an argument."""
+"""Outcomes that Kubernetes does not state itself: start timeout, timeout, deletion. Time is an argument."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from handler.effects.writes import Writes
 
 
 def due(job: Job, pods: Sequence[Pod], *, now: float) -> Verdict | None:
-    """The verdict this Job has earned by `now` (epoch seconds, the API server's clock) and does not have yet."""
+    """The verdict that is due at `now` (epoch seconds, the API server's clock), if the Job has none yet."""
     if job.finished or job.verdict_of() is not None:
         return None
     if job.deleted is not None:
@@ -25,18 +25,18 @@ def due(job: Job, pods: Sequence[Pod], *, now: float) -> Verdict | None:
 
 
 def next_due(job: Job, pods: Sequence[Pod]) -> float | None:
-    """When `due` has to be asked again although nothing changed (epoch seconds)."""
+    """When to call `due` again even if nothing changes (epoch seconds)."""
     if job.finished or job.verdict_of() is not None:
         return None
     times = [_start_by(job, pods), None if job.timeout is None else _accepted(job) + job.timeout]
     return min((time for time in times if time is not None), default=None)
 
 
-async def attend(job: Job, writes: Writes) -> Job:
-    """Carry out its verdict, and remember that it has started. Answers how it then is. Raises as `Writes`.
+async def attend_kueue(job: Job, writes: Writes) -> Job:
+    """For a Job of Kueue's: carry out its verdict, or note its start. Returns the Job as it then is.
 
-    A verdict cannot end it as it ends other Jobs: Kueue would stop what it has not let go. It is deleted instead; until
-    that is seen, again at every look: a leader may have ended between verdict and deletion.
+    A verdict cannot end it by letting it run and fail: Kueue would suspend it again. So it is deleted, at every look
+    until it is gone: a leader may have crashed between verdict and deletion. Raises what `Writes` raises.
     """
     if not job.kueue or job.finished or job.deleted is not None:
         return job
@@ -53,10 +53,10 @@ def _accepted(job: Job) -> float:
 
 
 def _start_by(job: Job, pods: Sequence[Pod]) -> float | None:
-    # status.startTime goes at suspension and comes anew at resume: the clock restarts by itself.
+    # Kubernetes removes status.startTime at suspension and sets it anew at resume: the clock restarts by itself.
     if job.start_timeout is None or job.start_time is None or job.suspend:
         return None
-    # Pods of before a suspension are deleted ones.
+    # Pods from before a suspension are being deleted.
     runs = any(pod.started is not None and pod.deleted is None for pod in pods)
     ran = job.ready or job.succeeded or job.failed or runs
     return None if ran else job.start_time + job.start_timeout

@@ -11,17 +11,19 @@ from handler.telemetry.metrics import Metrics
 from k8s.api.clock import backoff
 from k8s.base import Conflict, KubernetesError, LeadershipLost, NotFound, Unavailable
 
-Key = tuple[str, str]
+logger = logging.getLogger(__name__)
 
+Key = tuple[str, str]
+"""Namespace and name of a Job or CronJob."""
 _SPARE = 64
-"""Forgotten appointments that may stay in the heap beside as many as are kept."""
+"""By how much the heap may exceed twice the times in force before it is rebuilt."""
 
 
 class WorkQueue:
-    """What is added while it is worked on is worked on once more afterwards: a look never misses a change.
+    """A key that is added while a worker has it gets another look afterwards, so that no change is missed.
 
-    Each key remembers `since`, the time up to which all its changes were done when it was added; `oldest()` is what the
-    leader may vouch for.
+    With each key it keeps `since`: all changes of the key before that time were done when it was added. `oldest()` is
+    the time up to which the leader may vouch for everything.
     """
 
     def __init__(self) -> None:
@@ -39,7 +41,7 @@ class WorkQueue:
         return len(self._waiting) + len(self._working) + len(self._failed)
 
     def add(self, keys: Iterable[Key], *, since: float) -> None:
-        """These changed after `since` (seconds of the API server's clock)."""
+        """These changed after `since` (epoch seconds, the API server's clock)."""
         for key in keys:
             if key in self._working:
                 self._again[key] = min(since, self._again.get(key, since))
@@ -50,7 +52,7 @@ class WorkQueue:
             self._ready.set()
 
     def add_later(self, key: Key, delay: float) -> None:
-        """Look at it again in `delay` seconds, changed or not. An earlier appointment stands."""
+        """Look at it again in `delay` seconds, changed or not; sooner if an earlier time is set already."""
         at = asyncio.get_running_loop().time() + max(0.0, delay)
         if at < self._later.get(key, float("inf")):
             self._later[key] = at
@@ -58,14 +60,14 @@ class WorkQueue:
             self._set_timer()
 
     def forget(self, key: Key) -> None:
-        """Keep no appointment: there is nothing to look at any more. One may be a year away."""
+        """Drop the time set for it, which may be a year away: there is nothing to look at any more."""
         if self._later.pop(key, None) is not None and len(self._heap) > 2 * len(self._later) + _SPARE:
             self._heap = [(at, waiting) for waiting, at in self._later.items()]
             heapq.heapify(self._heap)
             self._set_timer()
 
     async def get(self) -> Key:
-        """The next key; `done` or `failed` gives it back."""
+        """Wait for the next key; `done`, `failed` or `leave` gives it back."""
         while not self._waiting:
             self._ready.clear()
             await self._ready.wait()
@@ -74,7 +76,7 @@ class WorkQueue:
         return key
 
     def done(self, key: Key) -> None:
-        """The look saw everything up to its beginning."""
+        """The look succeeded: all changes before it began are done."""
         del self._working[key]
         self._attempts.pop(key, None)
         again = self._again.pop(key, None)
@@ -82,13 +84,13 @@ class WorkQueue:
             self.add([key], since=again)
 
     def failed(self, key: Key) -> int:
-        """The look did not come through: `oldest` keeps counting it. Returns how many failed in a row."""
+        """The look failed: the key still counts in `oldest`. Returns how many looks failed in a row."""
         self._attempts[key] = attempts = self._attempts.get(key, 0) + 1
         self.leave(key)
         return attempts
 
     def leave(self, key: Key) -> None:
-        """Not for us: until it is done in a later look, after a change, `oldest` keeps counting it."""
+        """The key is not for us: it counts in `oldest` until it changes and a look at it succeeds."""
         since = self._working.pop(key)
         if self._again.pop(key, None) is None:
             self._failed[key] = since
@@ -96,7 +98,7 @@ class WorkQueue:
             self.add([key], since=since)
 
     def oldest(self) -> float:
-        """Everything before this time is done; infinite when nothing is waiting."""
+        """All changes before this time are done; infinite if no key is left."""
         pending = (self._waiting.values(), self._working.values(), self._failed.values())
         return min((since for group in pending for since in group), default=float("inf"))
 
@@ -117,15 +119,12 @@ class WorkQueue:
         self._set_timer()
 
 
-logger = logging.getLogger(__name__)
-
-
 class NewerFormat(Exception):
-    """What was looked at was written by a newer version of jobrelay: it is left alone."""
+    """The object was written by a newer version of jobrelay, and is left alone."""
 
 
 class Workers:
-    """`at_once`: a look is a few calls that wait for the broker or the API server."""
+    """Looks at `at_once` keys concurrently: a look is a few calls that wait for the broker or the API server."""
 
     def __init__(self, queue: WorkQueue, *, metrics: Metrics, at_once: int) -> None:
         self._queue = queue
@@ -133,7 +132,7 @@ class Workers:
         self._at_once = at_once
 
     async def run(self, look: Callable[[Key], Awaitable[None]]) -> None:
-        """Until cancelled. Raises `LeadershipLost` (in a group)."""
+        """Call `look` with each key, until cancelled. Raises `LeadershipLost` (in a group)."""
         free = asyncio.Semaphore(self._at_once)
         async with asyncio.TaskGroup() as group:
             while True:
@@ -148,25 +147,26 @@ class Workers:
         except LeadershipLost:
             raise
         except NewerFormat:
-            # Counted by a metric. Whoever understands it begins where we stopped vouching for everything.
+            # A metric counts it. A leader that understands it begins where we stopped vouching for everything.
             self._queue.leave(key)
         except NotFound:
-            self._queue.done(key)  # It went meanwhile; the watch will say so.
+            self._queue.done(key)  # Deleted meanwhile: the watch will say so.
         except Conflict:
-            # Somebody was faster: the watch brings what they made of it.
+            # Another write was faster: the watch brings what it made of the object.
             self._queue.failed(key)
             self._queue.add_later(key, 0.1)
         except (BrokerUnavailable, KubernetesError) as error:
             attempts = self._look_again(key, error)
             logger.warning("looking again: %s", error, extra={"attempt": attempts})
         except Exception as error:
-            # One that we cannot handle must not stop the others.
+            # A key that we cannot handle must not stop the others.
             self._look_again(key, error)
             logger.exception("look failed")
         else:
             self._queue.done(key)
 
     def _look_again(self, key: Key, error: Exception) -> int:
+        """Look again after a pause. Returns how many looks failed in a row."""
         self._metrics.sync_failures.inc()
         attempts = self._queue.failed(key)
         retry_after = error.retry_after if isinstance(error, Unavailable) else None

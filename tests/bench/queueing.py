@@ -55,7 +55,7 @@ def deciding(site: Site, *, count: int) -> Deciding:
 
     def look() -> None:
         queue._refresh()
-        queue._note(queue._decide())
+        queue._remember(queue._decide())
 
     def change_and_look() -> None:
         queue.changed([random.choice(keys)])

@@ -188,7 +188,7 @@ async def test_what_is_not_decided_about_yet_counts_as_waiting_for_room(cluster:
     queue.changed([("default", "runs")])
     comes("later", run_at="2999-01-01T00:00:00Z")
     comes("next")
-    queue._note(queue._decide())
+    queue._remember(queue._decide())
     assert json.loads(queue.counts() or "") == {"queued": 1, "waiting": 1, "active": 1}
     comes("new")
     assert json.loads(queue.counts() or "") == {"queued": 2, "waiting": 1, "active": 1}
