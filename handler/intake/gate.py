@@ -1,4 +1,4 @@
-"""Holds work back while the API server does not answer. Knows nothing of what is held."""
+"""Holds work back while the API server does not answer."""
 
 import asyncio
 import logging
@@ -11,13 +11,13 @@ logger = logging.getLogger(__name__)
 
 
 class Leaving(Exception):
-    """We are about to end, and the API server does not answer: what waits for it is better with somebody else."""
+    """We are shutting down and the API server does not answer: better leave the delivery to another process."""
 
 
 class Gate:
-    """Open as long as calls pass. A failed call closes it for a time that doubles with each further one.
+    """Open as long as calls are answered. A failed call closes it, for a time that doubles with each further failure.
 
-    Whatever is held keeps its delivery: nothing is settled because the API server is down (design: nothing lost).
+    What waits here keeps its delivery: none is settled because the API server is down, so nothing is lost.
     """
 
     def __init__(self, metrics: Metrics) -> None:
@@ -33,9 +33,9 @@ class Gate:
         return not self._closed
 
     async def wait(self) -> None:
-        """Until it is open. Raises `Leaving` where that is not waited for any more."""
+        """Wait until it is open. Raises `Leaving` if it is closed while we shut down."""
         await self._passable.wait()
-        # Whoever was let through goes on though another call closes it just then: all of them count as one failure.
+        # A caller that was let through goes on, even if another call closes the gate now: both count as one failure.
         if self._leaving and self._closed:
             raise Leaving
 
@@ -44,7 +44,7 @@ class Gate:
         self._failures = 0
 
     def close(self, error: Unavailable) -> None:
-        """A call was not answered. Calls that were under way together count as one failure."""
+        """A call was not answered. Failures of calls that were under way together count as one."""
         if self._closed:
             return
         self._closed = True
@@ -57,7 +57,7 @@ class Gate:
         asyncio.get_running_loop().call_later(delay, self._reopen)
 
     def leave(self) -> None:
-        """Nobody waits from now on."""
+        """Shutting down: from now on `wait` does not wait."""
         self._leaving = True
         self._passable.set()
 

@@ -1,4 +1,4 @@
-"""The event→Job half: consume requests, judge them, create Jobs, acknowledge. Publishes nothing but `rejected`."""
+"""The event→Job half: consume requests, judge them, create Jobs, acknowledge. Publishes only `rejected`."""
 
 import asyncio
 import logging
@@ -26,9 +26,9 @@ from k8s.base import QuotaExceeded
 logger = logging.getLogger(__name__)
 
 OURS = "dev.jobrelay."
-"""Beginning of the types of events that are meant for jobrelay itself."""
+"""Prefix of the types of events that are meant for jobrelay itself."""
 NEWER_DELAY = 30.0
-"""Seconds until a request that only a newer version can judge is offered again, to it if it is there by then."""
+"""Seconds until a request that only a newer version can judge is offered again, perhaps to that version."""
 
 
 class Intake:
@@ -56,7 +56,7 @@ class Intake:
         }
 
     async def run(self, subscription: Subscription) -> None:
-        """Until the subscription is closed and every delivery that came out of it is settled."""
+        """Take requests in until the subscription is closed and all its deliveries are settled."""
         async with asyncio.TaskGroup() as group:
             async for delivery in subscription:
                 # The subscription's prefetch bounds these tasks.
@@ -64,9 +64,9 @@ class Intake:
 
     async def _handle(self, delivery: Delivery) -> None:
         with self._in_flight.track_inprogress():
-            await surviving(delivery, self._judge, what="request")
+            await surviving(delivery, self._process, what="request")
 
-    async def _judge(self, delivery: Delivery) -> None:
+    async def _process(self, delivery: Delivery) -> None:
         try:
             event = read(delivery, max_attempts=self._settings.max_attempts)
         except Rejection as rejection:
@@ -77,7 +77,7 @@ class Intake:
             with processing(delivery, event, broker=self._broker.name, tracing=self._tracing):
                 await self._serve(delivery, event)
         except Leaving:
-            # It goes back when the subscription ends: as soon as everything else is settled.
+            # Unsettled, it goes back when the subscription ends: as soon as everything else is settled.
             logger.info("not waiting for the API server any more")
 
     async def _serve(self, delivery: Delivery, event: CloudEvent) -> None:
@@ -95,7 +95,7 @@ class Intake:
             except (QuotaExceeded, Newer) as error:
                 later = error
             else:
-                self._note(outcome, event)
+                self._report(outcome, event)
         if later is not None:
             # While part is deferred, report no rejection: on redelivery it may come out differently.
             await self._defer(delivery, later)
@@ -105,7 +105,7 @@ class Intake:
             # Only now: a crash before this line redelivers, and launching is idempotent.
             await delivery.ack()
 
-    def _note(self, outcome: Outcome, event: CloudEvent) -> None:
+    def _report(self, outcome: Outcome, event: CloudEvent) -> None:
         self._processed[outcome].inc()
         if outcome is Outcome.CREATED and (sent := event.get_time()) is not None:
             self._metrics.event_age.observe(max(0.0, self._clock() - sent.timestamp()))
@@ -123,7 +123,7 @@ class Intake:
         await until_taken(lambda: delivery.defer(delay))
 
     async def _reject(self, delivery: Delivery, *rejected: Rejection) -> None:
-        """Say so on the lifecycle topic if anything identifies the requests, keep the original, be done with it."""
+        """Publish `rejected` if anything identifies the requests, and put the original among the dead letters."""
         claims = _claims(delivery)
         for rejection in rejected:
             await self._publish_rejected(delivery, rejection, claims)
@@ -157,7 +157,7 @@ class Intake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Claims:
-    """What a delivery says of itself, believed only for telling its sender that it was rejected."""
+    """What a delivery says of itself, trusted only to tell its sender that it was rejected."""
 
     attributes: Mapping[str, str]
     request_id: str | None
@@ -169,7 +169,7 @@ def _claims(delivery: Delivery) -> _Claims:
         event = delivery.event()
     except InvalidEvent as error:
         return _Claims(attributes=error.attributes, request_id=error.attributes.get("id"), service=None)
-    # Other producers' data say nothing to us; a producer who only got the type wrong listens where its request says.
+    # Only data of our own types name a request. A producer that got the type wrong still listens where its data say.
     data = event.get_data() if event.get_type().startswith(OURS) else None
     claimed = data if isinstance(data, dict) else {}
     request_id, service = claimed.get("id"), claimed.get("service")

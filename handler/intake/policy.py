@@ -1,4 +1,4 @@
-"""What the operator lets requests ask for (settings). Pure: a request and the settings in, refusals out."""
+"""What the operator's settings let requests ask for. Pure: a request and the settings in, refusals out."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,12 +17,19 @@ _KUBERNETES = ("kubernetes.io", "k8s.io", "x-k8s.io")
 _CONTAINERS_OWN = ("cpu", "memory", "ephemeral-storage")
 _TAKEN = frozenset({"app", "controller-uid", "job-name"})
 """Labels without a prefix that jobrelay or Kubernetes' Job controller sets."""
+_MAXIMA = {
+    "parallelism": "MAX_PARALLELISM",
+    "completions": "MAX_COMPLETIONS",
+    "active_deadline_seconds": "MAX_DEADLINE_SECONDS",
+    "ttl_seconds_after_finished": "MAX_TTL_SECONDS",
+}
+"""Settings that limit numbers of the Job, by the field."""
 
 
 def refusals(request: JobRequest, settings: PolicySettings, *, namespaces: tuple[str, ...]) -> list[FieldError]:
     """Every rule the request breaks, each naming its field, its setting and what is allowed.
 
-    `namespaces` are the allowed ones.
+    `namespaces`: those that are allowed.
     """
     found = _of_job(request.job, settings, namespaces)
     if request.failover is not None:
@@ -32,7 +39,7 @@ def refusals(request: JobRequest, settings: PolicySettings, *, namespaces: tuple
 
 
 def kueue_refusals(rendered: Rendered) -> list[FieldError]:
-    """Fields by which a request, or its function, would have us say when its Job runs, which is one of Kueue's."""
+    """Fields of a request, or its function, that would have us decide when the Job runs, where Kueue decides it."""
     queueing, notes = rendered.queueing, rendered.job["metadata"]["annotations"]
     asked = {
         "concurrency": queueing.key is not None,
@@ -44,7 +51,9 @@ def kueue_refusals(rendered: Rendered) -> list[FieldError]:
         "job.spec.suspend": notes.get(Annotation.SUSPENDED_BY) == BY_FUNCTION,
     }
     return [
-        FieldError(field, "is not to be had: Kueue decides when the Job runs") for field, one in asked.items() if one
+        FieldError(field, "is not to be had: Kueue decides when the Job runs")
+        for field, is_asked in asked.items()
+        if is_asked
     ]
 
 
@@ -123,7 +132,7 @@ def _keys(
 
 
 def _naming(prefix: str, patterns: tuple[str, ...]) -> tuple[str, ...]:
-    """Those that may allow this prefix: a `*` for everybody's does not mean Kubernetes' own."""
+    """The patterns that may allow this prefix: a plain `*` does not allow Kubernetes' own prefixes."""
     if not _within(prefix, _KUBERNETES):
         return patterns
     return tuple(pattern for pattern in patterns if pattern.endswith(_KUBERNETES))
@@ -164,24 +173,16 @@ def _numbers(job: JobSpec, settings: PolicySettings) -> Iterator[FieldError]:
             yield _too_much(f"job.{JobSpec.model_fields[field].alias}", _MAXIMA[field], str(most))
 
 
-_MAXIMA = {
-    "parallelism": "MAX_PARALLELISM",
-    "completions": "MAX_COMPLETIONS",
-    "active_deadline_seconds": "MAX_DEADLINE_SECONDS",
-    "ttl_seconds_after_finished": "MAX_TTL_SECONDS",
-}
-
-
 def _security(asked: SecurityContext | None, settings: PolicySettings) -> Iterator[FieldError]:
     if asked is None:
         return
     ids = [("runAsUser", asked.run_as_user), ("runAsGroup", asked.run_as_group), ("fsGroup", asked.fs_group)]
-    ids += [(f"supplementalGroups[{index}]", one) for index, one in enumerate(asked.supplemental_groups or ())]
-    for field, one in ids:
-        if one is not None and not any(one in id_range(text) for text in settings.user_ids):
+    ids += [(f"supplementalGroups[{index}]", group) for index, group in enumerate(asked.supplemental_groups or ())]
+    for field, id_ in ids:
+        if id_ is not None and not any(id_ in id_range(text) for text in settings.user_ids):
             path = f"job.securityContext.{field}"
-            yield _not_allowed(path, one, "USER_IDS", settings.user_ids)
-        elif field == "runAsUser" and one == 0 and settings.pod_security == "restricted":
+            yield _not_allowed(path, id_, "USER_IDS", settings.user_ids)
+        elif field == "runAsUser" and id_ == 0 and settings.pod_security == "restricted":
             yield FieldError("job.securityContext.runAsUser", "is root, which JOBRELAY_POD_SECURITY does not allow")
 
 

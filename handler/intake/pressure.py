@@ -1,4 +1,4 @@
-"""Whether there is room for more Jobs that wait, from what the leader writes into its Lease. Stops nobody itself."""
+"""Whether more Jobs may wait, by the counts that the leader writes into its Lease. Does not stop intake itself."""
 
 import asyncio
 import logging
@@ -15,13 +15,13 @@ from k8s.election.record import Record
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
-"""Between looks at the Lease: as often as it is renewed."""
+"""Seconds between looks at the Lease: as often as it is renewed."""
 SOON_SECONDS = 0.5
-"""The same while nobody has counted yet."""
+"""Seconds between looks while there are no counts to go by."""
 STALE_SECONDS = 30.0
-"""Counts older than this say nothing: nobody may be there to let a Job go."""
+"""Counts older than this say nothing: there may be no leader to release a Job."""
 LAG_SECONDS = 1.0
-"""How much later than a Job is created the leader may count it."""
+"""Seconds within which the leader counts a Job that was created."""
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -33,9 +33,9 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Pressure:
-    """`room` is set while Jobs that wait for room may be added, `full` while not.
+    """`room` is set while more Jobs may wait for room, `full` while they may not.
 
-    What was created here since the leader counted is added to its counts.
+    Jobs created here since the leader counted are added to its counts.
     """
 
     def __init__(self, services: Services) -> None:
@@ -52,33 +52,33 @@ class Pressure:
         self._matters = asyncio.Event()
         if self._settings.admits:
             self._matters.set()
-        self._judge()
+        self._update()
 
     def too_many_waiting(self) -> bool:
-        """Whether no more Jobs may be made that wait for something else than room."""
+        """Whether no more Jobs may be created that wait for something other than room."""
         self._matters.set()
         return self._counts.waiting + len(self._waiting) >= self._settings.max_waiting
 
     def created(self, *, waits: bool) -> None:
-        """A Job was created that waits: for room, or (`waits`) for something else."""
+        """A Job was created that waits for room, or, if `waits`, for something else."""
         (self._waiting if waits else self._queued).append(self._cluster.server_time())
-        self._judge()
+        self._update()
 
     async def run(self) -> None:
-        """Follow the Lease until cancelled, from the moment on when it matters: most installations let nothing wait."""
+        """Follow the Lease until cancelled, but only once that matters: in most installations no Job waits."""
         await self._matters.wait()
         name, timeout = self._settings.instance, self._settings.kube_timeout
         while True:
             try:
                 lease = await read_lease(self._cluster, namespace=self._namespace, name=name, timeout=timeout)
                 if lease is not None:
-                    self._take(lease)
+                    self._take_counts(lease)
             except KubernetesError as error:
                 logger.debug("cannot read the Lease: %s", error)
-            self._judge()
+            self._update()
             await asyncio.sleep(LOOK_SECONDS if self._is_known() else SOON_SECONDS)
 
-    def _take(self, lease: Record) -> None:
+    def _take_counts(self, lease: Record) -> None:
         if lease.renewed is None or lease.counts is None:
             return
         self._counts, self._counted_at = read_stored(lease.counts, Counts) or Counts(), lease.renewed
@@ -89,7 +89,7 @@ class Pressure:
     def _is_known(self) -> bool:
         return self._cluster.server_time() - self._counted_at <= STALE_SECONDS
 
-    def _judge(self) -> None:
+    def _update(self) -> None:
         queued = self._counts.queued + len(self._queued)
         full = self._settings.admits and (not self._is_known() or queued >= self._settings.max_queued)
         if full != self.full.is_set():

@@ -1,4 +1,4 @@
-"""From an event to the requests it makes, and from a request to its Job, or CronJob. Settles no delivery."""
+"""From an event to the requests it makes, and from a request to its Job or CronJob. Does not settle deliveries."""
 
 import time
 from collections.abc import Callable
@@ -52,12 +52,12 @@ class Requests:
         self._options = options_of(services.settings, namespace=self._namespaces[0], broker=broker)
 
     def of(self, event: CloudEvent) -> list[Asked | Rejection]:
-        """Every request that the event makes, and a rejection in place of each that cannot be. Never empty."""
+        """Every request that the event makes, with a rejection in place of each that is invalid. Never empty."""
         if expired(event, self._clock()):
             return [Rejection("EXPIRED", f"its expirytime {event.get_extension('expirytime')} is past")]
         if event.get_type() == REQUESTED_TYPE:
             return [self._request(event)]
-        # The functions of this moment: a redelivery may meet others.
+        # The functions in force now: a redelivery may meet others.
         matched = matching(self._functions.current, event)
         if not matched:
             return [Rejection("NO_FUNCTION", f"no function takes this event of type {event.get_type()!r}")]
@@ -91,11 +91,11 @@ class Requests:
         else:
             make = render_schedule if scheduled else render
             rendered = make(asked, options=options, reply_to=reply_to, trace=trace)
-        self._may_be_as_large(len(rendered.event), scheduled=scheduled)
-        self._may_queue(rendered, scheduled=scheduled)
+        self._check_size(len(rendered.event), scheduled=scheduled)
+        self._check_queueing(rendered, scheduled=scheduled)
         return rendered
 
-    def _may_be_as_large(self, size: int, *, scheduled: bool) -> None:
+    def _check_size(self, size: int, *, scheduled: bool) -> None:
         """Raises `Rejection` before anything is created: a Job whose Secret is refused would wait for ever."""
         bounds = {"JOBRELAY_MAX_REQUEST_BYTES": self._settings.max_request_bytes}
         if scheduled:
@@ -104,8 +104,8 @@ class Requests:
             if size > most:
                 raise Rejection("TOO_LARGE", f"{size} bytes as a structured event; {name} allows {most}")
 
-    def _may_queue(self, rendered: Rendered, *, scheduled: bool) -> None:
-        """Raises `Rejection` for what this installation admits no Jobs by, or has no more room to wait for."""
+    def _check_queueing(self, rendered: Rendered, *, scheduled: bool) -> None:
+        """Raises `Rejection` for fields that admission here does not support, and when too many Jobs wait already."""
         queueing, mode = rendered.queueing, self._settings.admission
         if rendered.kueue:
             fields = kueue_refusals(rendered)
@@ -158,7 +158,7 @@ def _call(function: Function, event: CloudEvent) -> Call | Rejection:
 
 
 def _about(asked: Asked) -> About | None:
-    """None for a job request: its delivery tells as much."""
+    """None for a job request, which the delivery itself identifies."""
     return _about_function(asked.function, asked.event) if isinstance(asked, Call) else None
 
 
