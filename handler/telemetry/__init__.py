@@ -1,1 +1,1 @@
-"""What the process tells of itself: metrics, logs, traces, probes. Changes nothing."""
+"""What the process says about itself: metrics, logs, traces, probes. Of handler's folders it imports only settings."""

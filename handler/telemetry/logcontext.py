@@ -1,4 +1,4 @@
-"""Which event, request and Job a task is at work on: what its log lines carry. How they look is logs.py's business."""
+"""Which event, request and Job a task is working on, for its log lines. logs.py formats them."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -13,37 +13,37 @@ from events.jobs.observed import Job
 Fields = Mapping[str, object]
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-# Kept as what makes the fields: most work logs nothing, and the context of a Job has to be parsed for them.
+# A function that makes the fields: most work logs nothing, and for a Job's fields its context has to be parsed.
 _ABOUT: ContextVar[Callable[[], Fields]] = ContextVar("about", default=dict)
 
 
 def about(**fields: object) -> None:
-    """This task is at work on something else now: its lines, and those of tasks it starts, carry just these."""
+    """This task works on something else now: its log lines, and those of tasks it starts, carry only these fields."""
     _ABOUT.set(partial(dict, **fields))
 
 
 def also(**fields: object) -> None:
-    """More has become known of it."""
+    """Add fields: more has become known of what this task works on."""
     _ABOUT.set(partial(_both, _ABOUT.get(), fields))
 
 
 def also_event(event: CloudEvent) -> None:
-    """The event at work on: `event_id`, and `trace_id` where its `traceparent` names one."""
+    """Add the event's `event_id`, and `trace_id` if its `traceparent` is valid."""
     _ABOUT.set(partial(_of_event, _ABOUT.get(), event))
 
 
 def about_job(job: Job) -> None:
-    """This task is at work on this Job now: `namespace, job, job_id`, and its event's as `also_event`."""
+    """This task works on this Job now: `namespace, job, job_id`, and the fields of its event like `also_event`."""
     _ABOUT.set(partial(_of_job, job))
 
 
 def current() -> Fields:
-    """What is known in this task, without what is None."""
+    """The fields of this task, without those that are None."""
     return {name: value for name, value in _ABOUT.get()().items() if value is not None}
 
 
 def trace_id(traceparent: object) -> str | None:
-    """The 32 hexadecimal digits that name the trace (W3C Trace Context); None for what is no `traceparent`."""
+    """The 32 hexadecimal digits that name the trace (W3C Trace Context); None if it is no `traceparent`."""
     found = _TRACEPARENT.fullmatch(traceparent) if isinstance(traceparent, str) else None
     return found[1] if found else None
 

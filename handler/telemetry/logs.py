@@ -10,11 +10,11 @@ from handler.telemetry.logcontext import current
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _FOR_COLLECTORS = frozenset({"event_id", "trace_id", "message_id", "namespace"})
-"""What people can do without in a line that names the request."""
+"""Fields that people do not need in a line that names the request."""
 
 
 class JsonFormatter(logging.Formatter):
-    """`time, level, logger, message`, what the task is at work on, and whatever the caller put into `extra`."""
+    """`time, level, logger, message`, what the task is working on, and whatever the caller put into `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -46,12 +46,12 @@ def configure(*, form: str, level: str) -> None:
     """Send every record to standard error in `form` (`text` or `json`)."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
-    # No line shows them, so they are not looked up for each.
+    # No line shows these, so they need not be looked up for each record.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:
     own = {key: value for key, value in vars(record).items() if key not in _STANDARD}
-    # Formatted by the task that logs: its context is the one at hand.
+    # The task that logs also formats: the current context is its own.
     return {**current(), **own}

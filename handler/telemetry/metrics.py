@@ -36,7 +36,7 @@ class Deferral(StrEnum):
 
 
 class Metrics:
-    """The metrics of one process on a registry of its own, so that two in one process (tests) do not meet.
+    """The metrics of one process, on a registry of their own, so that two sets in a process (in tests) do not collide.
 
     `bounds`: of each family, the values that each of its labels may have. `subjects`: what each family is about.
     """
@@ -52,7 +52,7 @@ class Metrics:
         self._process(role)
 
     def expect(self, broker: str) -> None:
-        """Show the counters of this broker at 0 from the start: the first step of one that appears goes unseen."""
+        """Show the counters of this broker at 0 from the start: Prometheus misses the first step of a new series."""
         for counter in (self.messages_processed, self.messages_duplicate):
             counter.labels(broker)
         for reason in Deferral:

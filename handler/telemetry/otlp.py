@@ -1,4 +1,4 @@
-"""Sends spans to an OpenTelemetry collector, beside the work and never in its way. What spans there are: tracing.py."""
+"""Sends spans to an OpenTelemetry collector, beside the work and without delaying it. tracing.py makes the spans."""
 
 import asyncio
 import importlib.util
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # an optional extra
 logger = logging.getLogger(__name__)
 
 FLUSH_FLOOR = 1.0
-"""Seconds that the last spans get at least, when draining has used up its time."""
+"""Seconds that sending the last spans may take even when draining has used up its time."""
 _NEEDED = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
 
 
@@ -34,10 +34,10 @@ def require(settings: Settings) -> None:
 
 @asynccontextmanager
 async def tracing_of(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Tracing]:
-    """Spans as the settings want them. Where they are sent to and how is up to the standard variables `OTEL_*`.
+    """Tracing as the settings want it. The standard variables `OTEL_*` say where spans are sent to, and how.
 
-    With `off` they go to the SDK that somebody else set up in this process (`opentelemetry-instrument`), if any. At the
-    end the last of them are sent within what `stop` has left of the drain time; what cannot be sent is dropped.
+    With `off`, spans go to the SDK that was set up from outside (`opentelemetry-instrument`), if any. Otherwise the
+    last spans are sent at the end, within what is left of the drain time since `stop`; what cannot be sent is dropped.
     """
     if settings.tracing == "off":
         known = trace.get_tracer_provider()
@@ -46,14 +46,14 @@ async def tracing_of(settings: Settings, stop: asyncio.Event) -> AsyncIterator[T
         return
     stopped: float | None = None
 
-    async def note() -> None:
+    async def note_stop() -> None:
         nonlocal stopped
         await stop.wait()
         stopped = time.monotonic()
 
     provider = _provider(settings)
     try:
-        async with beside(note()):
+        async with beside(note_stop()):
             yield Tracing(provider, instance=settings.instance)
     finally:
         used = 0.0 if stopped is None else time.monotonic() - stopped
@@ -73,16 +73,16 @@ def _provider(settings: Settings) -> "TracerProvider":
             "service.version": version(),
         }
     )
-    # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word.
+    # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence.
     resource = Resource.create(dict(ours.merge(OTELResourceDetector().detect()).attributes))
-    # Not at exit of the interpreter: that would wait for a collector which is away.
+    # No flush when the interpreter exits: that would wait for a collector that does not answer.
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
 
 
 async def _finish(provider: "TracerProvider", *, within: float) -> None:
-    """Send what is left. In a thread of its own: the SDK waits in its own way, and longer than we may."""
+    """Send what is left. In a thread: the SDK blocks while it waits, and for longer than we may."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()
 
     def finish() -> None:
@@ -101,5 +101,5 @@ async def _finish(provider: "TracerProvider", *, within: float) -> None:
 def _installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # not even its parents
+    except ModuleNotFoundError:  # Not even its parent package is there.
         return False

@@ -1,4 +1,4 @@
-"""What this process knows about itself, for probes and metrics. Changes nothing."""
+"""What this process knows about itself, for probes and metrics."""
 
 import asyncio
 from collections import Counter
@@ -12,7 +12,7 @@ from k8s.informer.informer import JobCache
 
 
 class State:
-    """Filled in by the application as its parts come up. `follows`: whether Jobs are, in this role."""
+    """Filled in by the application as its parts come up. `follows`: whether its role follows Jobs."""
 
     def __init__(self, metrics: Metrics, *, follows: bool = True) -> None:
         self.metrics = metrics
@@ -27,7 +27,7 @@ class State:
         self._errors = 0
 
     def problems(self) -> list[str]:
-        """Why no requests should be expected to be served now; empty when ready. A standby is ready."""
+        """Why the process is not ready to serve; empty if it is. A standby is ready."""
         found = []
         found += [f"broker {name}: {problem}" for name, problem in self.broker_problems.items()]
         found += [f"broker {name}: no connection" for name, broker in self.brokers.items() if not broker.connected]
@@ -40,7 +40,7 @@ class State:
         return found
 
     def report(self) -> dict[str, object]:
-        """The same and more, as JSON."""
+        """Readiness, problems, whether it leads, and what its cache holds, for a JSON body."""
         problems = self.problems()
         report: dict[str, object] = {"ready": not problems, "problems": problems, "leading": self.leading}
         if self.cache is not None:
@@ -48,7 +48,7 @@ class State:
         return report
 
     def measure(self) -> None:
-        """Bring the gauges up to date that are read off what is held here."""
+        """Update the gauges that are computed from this state."""
         metrics = self.metrics
         metrics.leader.set(self.leading)
         metrics.ready.set(not self.problems())

@@ -1,4 +1,4 @@
-"""OpenTelemetry spans of one request's way, by the API alone. otlp.py sets up where they go; else none is made.
+"""OpenTelemetry spans of a request's way, made with the API alone. Without an SDK (see otlp.py) there are none.
 
 Names and attributes follow the semantic conventions for messaging, CloudEvents and Kubernetes.
 """
@@ -25,7 +25,7 @@ _NOTHING = nullcontext()
 
 
 class Tracing:
-    """Makes spans with `provider`; None: none, at next to no cost. `instance` is the prefix of topics."""
+    """Makes spans with `provider`; without it none, at next to no cost. `instance` is the prefix of topics."""
 
     def __init__(self, provider: TracerProvider | None = None, *, instance: str = DEFAULT_INSTANCE) -> None:
         self._tracer = None if provider is None else provider.get_tracer("jobrelay")
@@ -36,7 +36,7 @@ class Tracing:
         return self._tracer is not None
 
     def processing(self, delivery: Delivery, event: CloudEvent | None, *, broker: str) -> AbstractContextManager[Any]:
-        """All that is done about one message, in the trace its event names. None: it is no event that can be read."""
+        """A span of all work on a message, in the trace that its event names. `event`: None if it cannot be read."""
         if self._tracer is None:
             return _NOTHING
         topic = f"{self._instance}.{delivery.topic}"
@@ -57,14 +57,14 @@ class Tracing:
         )
 
     def creating(self, namespace: str, name: str) -> AbstractContextManager[Any]:
-        """From the request to its Job, waiting for the API server included. The container is a child of this."""
+        """A span from request to Job, with any wait for the API server. The container's spans are its children."""
         if self._tracer is None:
             return _NOTHING
         attributes = {"k8s.namespace.name": namespace, "k8s.job.name": name}
         return self._tracer.start_as_current_span("create Job", kind=SpanKind.CLIENT, attributes=attributes)
 
     def publishing(self, topic: Topic, event: CloudEvent, *, broker: str) -> AbstractContextManager[CloudEvent]:
-        """The event to publish: it names this span, so that its subscribers' spans are children of it."""
+        """A span. Yields the event to publish, which carries its context: spans of subscribers become its children."""
         if self._tracer is None:
             return nullcontext(event)
         return self._publishing(self._tracer, topic, event, broker)
@@ -72,7 +72,7 @@ class Tracing:
     def _publishing(
         self, tracer: trace.Tracer, topic: Topic, event: CloudEvent, broker: str
     ) -> AbstractContextManager[CloudEvent]:
-        # Keys of lifecycle topics hold ids: of those there may be any number, and a name shall have few.
+        # Keys of lifecycle topics contain request ids, and the names of destinations should stay few.
         destination = topic.key if topic.kind is Kind.REPLY else f"{self._instance}.{topic.kind}"
         attributes = {
             "messaging.system": broker,
@@ -92,11 +92,11 @@ class Tracing:
         return _Carrying(span, event)
 
     def carrier(self) -> dict[str, str] | None:
-        """`traceparent` and `tracestate` of the span at hand; None without one."""
+        """`traceparent` and `tracestate` of the current span; None if there is none."""
         return None if self._tracer is None else _carrier()
 
     def trace_id(self) -> str | None:
-        """Of the span at hand, 32 hexadecimal digits; None without one."""
+        """The trace of the current span, 32 hexadecimal digits; None if there is none."""
         context = trace.get_current_span().get_span_context() if self._tracer is not None else None
         return trace.format_trace_id(context.trace_id) if context is not None and context.is_valid else None
 
@@ -111,20 +111,20 @@ class Tracing:
             span.set_status(StatusCode.ERROR, message)
 
     def noticed(self, what: str, error: Exception) -> None:
-        """Something worth a mark on the span at hand, which goes on."""
+        """Add an event to the current span, which goes on."""
         if self._tracer is not None:
             trace.get_current_span().add_event(what, {"exception.message": str(error)})
 
     def ended(self, job: Job, shown: Sequence[Transition]) -> None:
-        """The spans `job wait` and `job run` of a request whose terminal event is out, with the times of Kubernetes.
+        """Make the spans `job wait` and `job run` of a Job whose terminal event is published.
 
-        Whole seconds, as Kubernetes has them. They are made once by each leader that publishes the terminal event:
-        after a crash they may be there twice.
+        Their times are those of Kubernetes, in whole seconds. Each leader that publishes the terminal event makes them
+        once: after a crash they may exist twice.
         """
         if self._tracer is None:
             return
         end = shown[-1]
-        start = next((one for one in shown if one.phase is Phase.STARTED), None)
+        start = next((transition for transition in shown if transition.phase is Phase.STARTED), None)
         attributes = {
             "k8s.namespace.name": job.namespace,
             "k8s.job.name": job.name,
@@ -135,11 +135,11 @@ class Tracing:
         waited = end.time if start is None else start.time
         wait = self._tracer.start_span("job wait", parent, attributes=attributes, start_time=_ns(job.created))
         if start is None:
-            _close(wait, end)
+            _set_end(wait, end)
         wait.end(_ns(max(job.created, waited)))
         if start is not None:
             run = self._tracer.start_span("job run", parent, attributes=attributes, start_time=_ns(start.time))
-            _close(run, end)
+            _set_end(run, end)
             run.end(_ns(max(start.time, end.time)))
 
 
@@ -162,8 +162,8 @@ class _Carrying:
         return self._span.__exit__(*error)
 
 
-def _close(span: Span, end: Transition) -> None:
-    """What the Job came to."""
+def _set_end(span: Span, end: Transition) -> None:
+    """Set the outcome of the Job."""
     span.set_attribute("jobrelay.outcome", str(end.phase))
     if "exitCode" in end.detail:
         span.set_attribute("process.exit.code", end.detail["exitCode"])
@@ -185,7 +185,7 @@ def _of_event(event: CloudEvent) -> dict[str, str]:
 
 
 def _parent(attributes: Mapping[str, Any]) -> Context:
-    """The context these event attributes name. What makes no sense is no parent: a new trace begins."""
+    """The trace context that these event attributes name. If it makes no sense, a new trace begins."""
     named = {name: value for name in TRACE if isinstance(value := attributes.get(name), str)}
     return _W3C.extract(named, context=Context())
 

@@ -1,4 +1,4 @@
-"""The HTTP side: `/livez /readyz /healthz /metrics`, open to probes and to Prometheus. Changes nothing."""
+"""The HTTP side: `/livez /readyz /healthz /metrics`, open to probes and to Prometheus, and read-only."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ STATE = web.AppKey("state", State)
 
 @asynccontextmanager
 async def serve(state: State, *, address: str) -> AsyncIterator[str]:
-    """Serve until the block ends; yields the URL. Raises `OSError` when the address is not to be had."""
+    """Serve until the block ends; yields the URL. Raises `OSError` if the address cannot be used."""
     app = web.Application()
     app[STATE] = state
     metrics = make_aiohttp_handler(state.metrics.registry)
