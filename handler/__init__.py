@@ -4,7 +4,7 @@ from importlib import metadata
 
 
 def version() -> str:
-    """As packaged; `unknown` for sources that nobody installed."""
+    """The packaged version; `unknown` if jobrelay runs from sources that are not installed."""
     try:
         return metadata.version("jobrelay")
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""The process: connects everything, runs what its role asks for side by side, drains at the end. Decides nothing."""
+"""The process: connects everything, runs the parts of its role side by side, and drains at the end."""
 
 import asyncio
 import logging
@@ -67,7 +67,7 @@ class App:
         ]
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set and what was in flight is done, at most the drain time later."""
+        """Run until `stop` is set and what was in flight is done, at most the drain time later."""
         over = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             for link in self._links:
@@ -84,7 +84,7 @@ class App:
             for link in self._links:
                 await link.drained.wait()
             if following is not None:
-                # The controller gives its Lease back before the connections go.
+                # The controller gives its Lease back before the connections close.
                 following.cancel()
                 await asyncio.wait({following})
             over.set()

@@ -1,4 +1,4 @@
-"""The controller's side of a process: keeps the Jobs in view, and acts on them and on commands while it leads."""
+"""The controller's side of a process: follows the Jobs, and acts on them and on commands while it leads."""
 
 import asyncio
 import logging
@@ -24,12 +24,12 @@ from k8s.informer.informer import JobCache, follow
 logger = logging.getLogger(__name__)
 
 CONTROL_PREFETCH = 256
-"""Control events held at a time: one that waits for its request must not hold up the others."""
+"""Control events in hand at a time: those that wait for their request must not hold up the others."""
 RETRY_SECONDS = 1.0
 
 
 class Candidate:
-    """Of several with the same Lease one leads; the others are warm."""
+    """Of several candidates for a Lease one leads; the others keep their caches warm."""
 
     def __init__(self, services: Services, *, links: Sequence[Link], state: State) -> None:
         self._services = services
@@ -68,7 +68,7 @@ class Candidate:
             identity=f"{socket.gethostname()}_{secrets.token_hex(4)}",
             timing=_timing(self._settings),
         ) as leadership:
-            # What a former leader wrote up to its last moment must be seen before anything is done.
+            # See what the former leader wrote up to its last moment before doing anything.
             await cache.resync()
             logger.info("leading")
             self._state.leading = True
@@ -80,7 +80,7 @@ class Candidate:
             async with asyncio.TaskGroup() as group:
                 group.create_task(controller.run())
                 for link in self._links:
-                    group.create_task(self._command(link, Control(self._services, term, broker=link.name)))
+                    group.create_task(self._serve_commands(link, Control(self._services, term, broker=link.name)))
 
     def _measure(self, leadership: Leadership) -> None:
         self._metrics.leader_terms.inc()
@@ -88,7 +88,7 @@ class Candidate:
             gap = self._cluster.server_time() - leadership.former_until
             self._metrics.takeover_seconds.set(max(0.0, gap))
 
-    async def _command(self, link: Link, control: Control) -> None:
+    async def _serve_commands(self, link: Link, control: Control) -> None:
         """Carry out the control events of one broker, whenever it is there."""
         await link.declared.wait()
         while True:

@@ -1,4 +1,4 @@
-"""How YAML is read wherever jobrelay reads it. Not what it says."""
+"""How YAML is read wherever jobrelay reads it."""
 
 import re
 

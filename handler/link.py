@@ -1,6 +1,6 @@
-"""One configured broker for the life of the process: connected once it answers, its topology kept, requests taken in.
+"""A configured broker, for the life of the process: connects to it, keeps its topology, takes its requests in.
 
-It does not follow Jobs: the controller uses the broker that a link holds for as long as that is open.
+Does not follow Jobs: the controller uses the broker of a link for as long as that is connected.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from k8s.background import beside
 logger = logging.getLogger(__name__)
 
 MEASURE_SECONDS = 5.0
-"""Time between looks at the queue lengths and the topology."""
+"""Seconds between looks at the queue lengths and the topology."""
 RETRY_SECONDS = 1.0
 
 Connect = Callable[[], AbstractAsyncContextManager[Broker]]
@@ -28,10 +28,10 @@ MakeIntake = Callable[[Broker], Intake]
 
 
 class Link:
-    """`declared`: the broker has our topology, or another one under its names. `drained`: intake is over.
+    """`declared` is set once the broker has our topology, or something else under its names; `drained` after intake.
 
-    `intake` is None in a role that takes no requests in; `owns` where this role declares the topology, else it is
-    only checked. `pressure` says when no more requests are to be taken in for a while.
+    `intake` is None in a role that takes no requests in. `owns`: this role declares the topology; without it, the link
+    only checks it. `pressure` says when to take no more requests in for a while.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Link:
         self._metrics: Metrics = state.metrics
         if intake is not None:
             self._metrics.expect(name)
-        self._tell("not connected yet")
+        self._report("not connected yet")
 
     async def run(self, *, stop: asyncio.Event, over: asyncio.Event) -> None:
         """Take requests in until `stop`, drain, and hold the connection until `over`."""
@@ -66,8 +66,8 @@ class Link:
             if broker is not None:
                 self._state.brokers[self.name] = broker
                 async with beside(self._keep_topology(broker)):
-                    # Consuming what is not there yet would only begin after a backoff.
-                    await _first(self.declared, stop)
+                    # Subscribing to a queue that does not exist yet would fail, and begin only after a backoff.
+                    await _wait_for_any(self.declared, stop)
                     if self._intake is not None and not stop.is_set():
                         await self._take_in(broker, self._intake(broker), stop)
                     await stop.wait()
@@ -75,7 +75,7 @@ class Link:
             await over.wait()
 
     async def _connected(self, stack: AsyncExitStack, stop: asyncio.Event) -> Broker | None:
-        """The broker as soon as it answers; None when we are stopped before."""
+        """The broker as soon as it answers; None if `stop` is set before."""
 
         async def give_up() -> None:
             await stop.wait()
@@ -108,7 +108,7 @@ class Link:
                 logger.warning("drain time is over; %s redelivers what was in flight", self.name)
 
     async def _relieve(self, subscription: Subscription) -> None:
-        """Take no more while too many Jobs wait for room: the requests wait in the broker."""
+        """Take no more requests while too many Jobs wait for room: they wait in the broker."""
         while True:
             await self._pressure.full.wait()
             subscription.pause()
@@ -116,19 +116,19 @@ class Link:
             subscription.resume()
 
     async def _keep_topology(self, broker: Broker) -> None:
-        """Declare what is missing, also when somebody deletes it later; look at the queue lengths."""
+        """Declare what is missing, now and whenever it is deleted later; measure the queue lengths."""
         while True:
             try:
                 await (broker.declare() if self._owns else broker.check())
                 self.declared.set()
-                self._tell(None)
+                self._report(None)
                 if self._owns:
                     await self._measure(broker)
             except TopologyDrift as error:
-                self._tell(f"topology differs, left as it is: {error}")
+                self._report(f"topology differs, left as it is: {error}")
                 self.declared.set()
             except BrokerUnavailable as error:
-                self._tell(str(error))
+                self._report(str(error))
             await asyncio.sleep(MEASURE_SECONDS if self.declared.is_set() else RETRY_SECONDS)
 
     async def _measure(self, broker: Broker) -> None:
@@ -136,7 +136,7 @@ class Link:
             self._metrics.queue_length.labels(self.name, str(topic)).set(depth.ready)
             self._metrics.queue_unsettled.labels(self.name, str(topic)).set(depth.unsettled)
 
-    def _tell(self, problem: str | None) -> None:
+    def _report(self, problem: str | None) -> None:
         before = self._state.broker_problems.get(self.name)
         if problem is None:
             self._state.broker_problems.pop(self.name, None)
@@ -146,8 +146,8 @@ class Link:
                 logger.warning("broker %s: %s", self.name, problem)
 
 
-async def _first(*events: asyncio.Event) -> None:
-    """Until one of them is set."""
+async def _wait_for_any(*events: asyncio.Event) -> None:
+    """Wait until any of these events is set."""
     async with asyncio.TaskGroup() as group:
         waits = [group.create_task(event.wait()) for event in events]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
