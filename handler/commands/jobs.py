@@ -23,13 +23,13 @@ from events.phases import Phase
 from handler.commands.errors import OK, Failed
 from handler.commands.schedules import find_schedules, schedule_facts, show_schedules
 from handler.commands.showing.facts import facts_of
-from handler.commands.showing.output import amount, clean, duration, table, write
+from handler.commands.showing.output import amount, clean, duration, say_left_out, table, write
 from handler.commands.showing.phases import phase_text, sentence
 from handler.settings.connections import cluster_of, namespaces_of
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
-from k8s.base import KubernetesError, Malformed, NotFound, Refused
-from k8s.reading.job import job_of, parse_pod
+from k8s.base import KubernetesError, NotFound, Refused
+from k8s.reading.job import parse_pod
 
 _LOOK_SECONDS = 0.5
 
@@ -100,18 +100,14 @@ async def find(
 ) -> list[Found]:
     """Jobs of the installation with their Pods, oldest first; with label `SCHEDULE`, the runs of that schedule."""
     selector = _selector(settings, request_id, label)
-    found = []
-    for namespace in namespaces_of(settings, cluster):
-        jobs = await cluster.list_jobs(namespace, selector)
-        pods = await pods_in(cluster, namespace, selector)
-        for manifest in jobs:
-            try:
-                job = job_of(manifest)
-            except Malformed as error:
-                click.echo(f"left out: {clean(error)}", err=True)
-                continue
-            if not job.new_run and (label == Label.SCHEDULE or request_id in (None, job.request_id)):
-                found.append(Found(job=job, pods=[pod for pod in pods if pod.job_uid == job.uid]))
+    namespaces = namespaces_of(settings, cluster)
+    jobs = await cluster.find_jobs(namespaces, selector, skipped=say_left_out)
+    pods = [pod for namespace in namespaces for pod in await pods_in(cluster, namespace, selector)]
+    found = [
+        Found(job=job, pods=[pod for pod in pods if pod.job_uid == job.uid])
+        for job in jobs
+        if not job.new_run and (label == Label.SCHEDULE or request_id in (None, job.request_id))
+    ]
     return sorted(found, key=lambda one: (one.job.created, one.job.name))
 
 

@@ -10,11 +10,10 @@ from events.jobs.observed import Schedule
 from events.lifecycle.schedules import is_exhausted, next_run, read_runs
 from events.phases import Phase
 from handler.commands.showing.facts import facts_of
-from handler.commands.showing.output import clean, table
+from handler.commands.showing.output import clean, say_left_out, table
 from handler.commands.showing.phases import phase_text
 from k8s.api.cluster import Cluster
-from k8s.base import KubernetesError, Malformed
-from k8s.reading.cronjob import schedule_of
+from k8s.base import KubernetesError
 
 _COLUMNS = (
     *("SCHEDULE", "SERVICE", "CRONJOB", "CRON", "LAST RUN", "OUTCOME", "NEXT RUN", "RUNS"),
@@ -24,18 +23,12 @@ _COLUMNS = (
 
 async def find_schedules(cluster: Cluster, namespaces: Sequence[str], *, selector: str) -> list[Schedule]:
     """Those that the label selector matches, oldest first. That this user may not see them is said, and no error."""
-    found = []
+    found: list[Schedule] = []
     for namespace in namespaces:
         try:
-            listed = await cluster.list_cron_jobs(namespace, selector)
+            found += await cluster.find_schedules([namespace], selector, skipped=say_left_out)
         except KubernetesError as error:
             click.echo(f"schedules in {namespace} are left out: {clean(error)}", err=True)
-            continue
-        for manifest in listed:
-            try:
-                found.append(schedule_of(manifest))
-            except Malformed as error:
-                click.echo(f"left out: {clean(error)}", err=True)
     return sorted(found, key=lambda one: (one.created, one.name))
 
 

@@ -2,11 +2,11 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -17,8 +17,8 @@ from k8s.api.client import JSON, STRATEGIC_MERGE, Client, open_client, segment
 from k8s.api.config import load
 from k8s.api.wire import read_names
 from k8s.base import Expired, Malformed, Manifest, Unavailable
-from k8s.reading.cronjob import parse_cron_job
-from k8s.reading.job import CONTROLLER_UID, parse_job, parse_pod
+from k8s.reading.cronjob import parse_cron_job, schedule_of
+from k8s.reading.job import CONTROLLER_UID, job_of, parse_job, pod_of
 from k8s.reading.podmetrics import parse_notice, parse_pod_metrics
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,11 @@ PAGE = 500
 """Objects a page of a list. Without `resourceVersion`: with 0 the limit is ignored and the answer may be stale."""
 METADATA_ONLY = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1, {JSON}"
 _STRICT = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+_Seen = TypeVar("_Seen")
+
+
+def unsaid(_: Malformed) -> None:
+    """Skip a malformed object in silence: somebody else put it under our labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +79,16 @@ class Cluster:
         """All Jobs that the label selector matches, one consistent state."""
         return await self._list(_jobs(namespace), {"labelSelector": selector})
 
+    async def find_jobs(
+        self, namespaces: Iterable[str], selector: str, *, skipped: Callable[[Malformed], None] = unsaid
+    ) -> list[Job]:
+        """All Jobs that the label selector matches in these namespaces, each of which is one consistent state.
+
+        Malformed Jobs are skipped: `skipped` hears of each.
+        """
+        listed = [one for namespace in namespaces for one in await self.list_jobs(namespace, selector)]
+        return list(_readable(listed, job_of, skipped=skipped))
+
     async def create_cron_job(self, manifest: Manifest) -> Created:
         """Raises `Conflict` when the name is taken."""
         return await self._create(_cron_jobs(manifest["metadata"]["namespace"]), manifest)
@@ -94,10 +109,17 @@ class Cluster:
         """As `list_jobs`."""
         return await self._list(_cron_jobs(namespace), {"labelSelector": selector})
 
+    async def find_schedules(
+        self, namespaces: Iterable[str], selector: str, *, skipped: Callable[[Malformed], None] = unsaid
+    ) -> list[Schedule]:
+        """What `find_jobs` does, for CronJobs."""
+        listed = [one for namespace in namespaces for one in await self.list_cron_jobs(namespace, selector)]
+        return list(_readable(listed, schedule_of, skipped=skipped))
+
     async def pods_of(self, namespace: str, job_uid: str) -> list[Pod]:
         """All Pods of a Job as they are now."""
         found = await self._list(_pods(namespace), {"labelSelector": f"{CONTROLLER_UID}={job_uid}"})
-        return list(_readable(found))
+        return list(_readable(found, pod_of, skipped=_warn_of_pod))
 
     async def delete_pods(self, namespace: str, job_uid: str) -> None:
         """Ask all Pods of a Job to end, in their grace period."""
@@ -235,10 +257,16 @@ def _object(answer: bytes) -> dict[str, Any]:
     return found
 
 
-def _readable(pods: Iterable[Manifest]) -> Iterator[Pod]:
-    """One Pod that makes no sense must not hide the others."""
-    for one in pods:
+def _readable(
+    listed: Iterable[Manifest], read: Callable[[Manifest], _Seen], *, skipped: Callable[[Malformed], None]
+) -> Iterator[_Seen]:
+    """A malformed object must not hide the others."""
+    for manifest in listed:
         try:
-            yield parse_pod(orjson.dumps(one))
+            yield read(manifest)
         except Malformed as error:
-            logger.warning("a pod is left out: %s", error)
+            skipped(error)
+
+
+def _warn_of_pod(error: Malformed) -> None:
+    logger.warning("a pod is left out: %s", error)

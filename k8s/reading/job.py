@@ -137,8 +137,13 @@ def parse_pod(raw: bytes | Raw) -> observed.Pod:
 
 
 def job_of(manifest: dict[str, Any]) -> observed.Job:
-    """The same from an object that is already a dict. Raises `Malformed`."""
+    """What `parse_job` reads, from an object that is already a dict. Raises `Malformed`."""
     return parse_job(msgspec.json.encode(manifest))
+
+
+def pod_of(manifest: dict[str, Any]) -> observed.Pod:
+    """What `parse_pod` reads, from an object that is already a dict. Raises `Malformed`."""
+    return parse_pod(msgspec.json.encode(manifest))
 
 
 def is_newer(manifest: dict[str, Any]) -> bool:

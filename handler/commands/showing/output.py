@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
+import click
 import orjson
 import yaml
 from rich.console import Console
@@ -27,6 +28,11 @@ def clean(value: object) -> str:
 def lines_of(value: object) -> list[str]:
     """As `clean`, line by line."""
     return [clean(line.expandtabs(4)) if line.strip() else "" for line in str(value).splitlines()]
+
+
+def say_left_out(error: Exception) -> None:
+    """Say on stderr what an object is left out for, which nothing can be shown of."""
+    click.echo(f"left out: {clean(error)}", err=True)
 
 
 def write(form: str, document: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from k8s.api.cluster import Cluster, connect
-from k8s.base import Conflict, Expired, NotFound, Refused, Unavailable
+from k8s.base import Conflict, Expired, Malformed, NotFound, Refused, Unavailable
 from tests.k8s.conftest import eventually, write_kubeconfig
 from tests.k8s.server import JOBS, PODS, Server, status
 
@@ -153,6 +153,24 @@ async def test_list_starts_again_when_its_page_token_expires(cluster: Cluster, s
     server.answer(410, status(410, "Expired"), part="continue=", times=100)
     with pytest.raises(Expired):
         await cluster.list_jobs("ns", "a=b")
+
+
+async def test_jobs_are_found_in_several_namespaces_and_a_malformed_job_is_skipped(
+    cluster: Cluster, server: Server
+) -> None:
+    other = JOBS.replace("/ns/", "/other/")
+    server.put(JOBS, {"metadata": {"name": "a", "namespace": "ns", "uid": "u"}, "spec": {}})
+    server.put(JOBS, {"metadata": {"name": "broken", "uid": "v"}, "spec": {"parallelism": "many"}})
+    server.put(other, {"metadata": {"name": "b", "namespace": "other", "uid": "w"}, "spec": {}})
+    assert [(job.namespace, job.name) for job in await cluster.find_jobs(("ns", "other"), "a=b")] == [
+        ("ns", "a"),
+        ("other", "b"),
+    ]
+    skipped: list[Malformed] = []
+    assert [job.name for job in await cluster.find_jobs(["ns"], "a=b", skipped=skipped.append)] == ["a"]
+    (error,) = skipped
+    assert "no Job" in str(error)
+    assert "parallelism" in str(error)
 
 
 async def test_unreadable_pod_does_not_hide_the_others(cluster: Cluster, server: Server) -> None:
