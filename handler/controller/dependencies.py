@@ -16,9 +16,8 @@ from handler.admission.data import Dependency
 from handler.controller.term import Term
 from handler.effects.repeating import until_answered
 from handler.effects.services import Services
-from k8s.base import Malformed, NotFound
+from k8s.base import NotFound
 from k8s.informer.jobs import Key
-from k8s.reading.job import job_of
 
 logger = logging.getLogger(__name__)
 
@@ -127,12 +126,7 @@ class Dependencies:
 
     async def _list(self, request_id: str) -> list[Job]:
         selector = f"{Label.INSTANCE}={self._instance},{Label.REQUEST}={request_label(request_id)}"
-        jobs: list[Job] = []
-        for namespace in self._namespaces:
-            for manifest in await self._cluster.list_jobs(namespace, selector):
-                with suppress(Malformed):
-                    jobs.append(job_of(manifest))
-        return jobs
+        return await self._cluster.find_jobs(self._namespaces, selector)
 
     async def _write(self, key: Key, ended: dict[str, str]) -> None:
         """Repeat until it is written, or the Job is gone or done with."""

@@ -2,8 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 
 from events.identity import request_label
 from events.jobs.attempts import attempt_name, next_key
@@ -13,8 +11,7 @@ from events.request.control import Command
 from handler.controller.term import Term
 from handler.effects.deliveries import Rejection
 from handler.effects.services import Services
-from k8s.base import Malformed, Manifest, Unavailable
-from k8s.reading.job import job_of
+from k8s.base import Unavailable
 
 LOOK_SECONDS = 0.2
 """Seconds between looks for a request that has no Job yet."""
@@ -73,13 +70,11 @@ class Targets:
         """Jobs that are done: the cache has none without our finalizer. Empty too if the API server does not answer."""
         labels = {Label.INSTANCE: self._instance, Label.REQUEST: request_label(command.subject)}
         selector = ",".join(f"{name}={value}" for name, value in labels.items())
-        found: list[Manifest] = []
-        for namespace in self._namespaces:
-            try:
-                found += await self._cluster.list_jobs(namespace, selector)
-            except Unavailable:
-                return []
-        return [job for job in _readable(found) if not job.has_finalizer]
+        try:
+            found = await self._cluster.find_jobs(self._namespaces, selector)
+        except Unavailable:
+            return []
+        return [job for job in found if not job.has_finalizer]
 
 
 def _is_newer(command: Command, found: list[Target]) -> bool:
@@ -90,9 +85,3 @@ def _no_target(command: Command, found: list[Target]) -> Rejection:
     if not found:
         return Rejection("UNKNOWN", f"no Job of request {command.subject!r}")
     return Rejection("NEWER_FORMAT", f"request {command.subject!r} belongs to a newer version of jobrelay")
-
-
-def _readable(found: list[Manifest]) -> Iterator[Job]:
-    for manifest in found:
-        with suppress(Malformed):  # Another program's, under our labels.
-            yield job_of(manifest)

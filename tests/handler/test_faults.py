@@ -167,7 +167,7 @@ async def test_a_command_that_breaks_us_becomes_a_dead_letter_and_the_leader_sta
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deliveries, "BUG_SECONDS", 0.0)
-    breaking: Any = Refusing(cluster, "list_jobs", RuntimeError("a bug"))
+    breaking: Any = Refusing(cluster, "find_jobs", RuntimeError("a bug"))
     async with running(broker, breaking, max_attempts=3) as client:
         await client.command(make_command("cancel", "nobody"))
         (letter,) = await until(client.dead)
