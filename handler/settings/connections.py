@@ -14,7 +14,7 @@ from handler.settings.admission import priority_class
 from handler.settings.settings import SCHEMES, Settings
 from k8s.api.cluster import Cluster, connect as connect_cluster
 from k8s.kueue import KueueOptions
-from k8s.manifests.job import ManifestOptions
+from k8s.manifests.options import ManifestOptions
 
 PROGRAM = "jobrelay"
 

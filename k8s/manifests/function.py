@@ -14,7 +14,6 @@ from events.names import BY_FUNCTION, FINALIZER, Annotation, Label
 from k8s.base import Manifest
 from k8s.kueue import gate, in_kueue
 from k8s.manifests.job import (
-    ManifestOptions,
     Rendered,
     fate,
     fits,
@@ -25,6 +24,7 @@ from k8s.manifests.job import (
     our_labels,
     queue_place,
 )
+from k8s.manifests.options import ManifestOptions
 from k8s.manifests.pod import EVENT_MOUNT, RESULT_PATH, event_volume, our_env
 from k8s.reading.job import DEFAULT_CONTAINER, MAIN
 

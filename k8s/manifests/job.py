@@ -1,10 +1,8 @@
 """From a request to the Job that runs it, and the Secret that carries a large event. Pure: sends and reads nothing."""
 
 import base64
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-
-import orjson
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from events.cloudevent.event import encode_structured
 from events.functions.functions import Asked
@@ -12,7 +10,6 @@ from events.identity import request_label, request_sha
 from events.jobs.context import context_annotation, in_trace
 from events.jobs.queueing import Queueing
 from events.names import (
-    DEFAULT_INSTANCE,
     FINALIZER,
     FORMAT_VERSION,
     MANAGED_BY,
@@ -21,41 +18,16 @@ from events.names import (
     Label,
     Payload,
 )
-from events.request.job import JobSpec
 from events.request.request import Request
 from k8s.base import Manifest
-from k8s.kueue import KueueOptions, gate, in_kueue
-from k8s.manifests.pod import EVENT_FILE, PodOptions, as_json, pod_spec
+from k8s.kueue import gate, in_kueue
+from k8s.manifests import mapping
+from k8s.manifests.options import ManifestOptions
+from k8s.manifests.pod import EVENT_FILE, pod_template
 from k8s.reading.quantity import parse
 
 MAX_EVENT_BYTES = 1 << 20
 """What a Secret holds (Kubernetes' `MaxSecretSize`)."""
-
-
-def ungoverned(queueing: Queueing, service: str | None) -> bool:
-    """Nothing waits for admission."""
-    return False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManifestOptions(PodOptions):
-    """The installation's part of every Job. Seconds and bytes.
-
-    `namespace`: of requests that name none. `inline_bytes`: the largest event on the Job itself. `min_ttl`: a smaller
-    TTL is raised to it, so that a repeat still meets its Job. `default_deadline`: None is none. `governs`: whether a
-    Job of this queueing and service waits for admission, unless it is Kueue's.
-    """
-
-    instance: str = DEFAULT_INSTANCE
-    namespace: str
-    broker: str
-    inline_bytes: int = 16384
-    min_ttl: int = 3600
-    default_ttl: int = 3600
-    default_start_timeout: int = 600
-    default_deadline: int | None = None
-    governs: Callable[[Queueing, str | None], bool] = ungoverned
-    kueue: KueueOptions = field(default_factory=KueueOptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +70,14 @@ def render(
         event, options, pods=spec.parallelism, payload=request.request.payload
     )
     ttl, raised = lasting(spec.ttl_seconds_after_finished, options)
-    labels = _labels(request, options.instance)
-    job_spec = _job_spec(request, options, labels=labels, inline=event.decode() if inline else None)
+    labels = {**mapping.labels(request.request), **our_labels(request, options.instance)}
+    template = pod_template(request, options, labels=labels, event=event.decode() if inline else None)
+    job_spec = {**mapping.job_fields(request.request, options), "template": template}
     queueing = request.request.queueing(gpus=gpus_of(job_spec, options.gpu_resource), run_at=request.request.run_at)
     labels = options.kueue.labels(labels, priority=queueing.priority)
     place = queue_place(queueing, governed=not in_kueue(labels) and options.governs(queueing, request.service))
-    annotations = _annotations(request, options) | fate(ttl=ttl, reply_to=reply_to, inline=inline) | place
+    annotations = mapping.annotations(request.request, options) | origin(request, options)
+    annotations |= fate(ttl=ttl, reply_to=reply_to, inline=inline) | place
     annotations |= gate(labels, inline=inline)
     if is_held(labels, annotations, inline=inline):
         job_spec["suspend"] = True
@@ -208,67 +182,3 @@ def fate(*, ttl: int, reply_to: str | None, inline: bool) -> dict[str, str]:
     if not inline:
         annotations[Annotation.PAYLOAD] = Payload.PENDING
     return annotations
-
-
-def _labels(request: Request, instance: str) -> dict[str, str]:
-    labels = {**(request.request.job.labels or {}), **our_labels(request, instance)}
-    if request.service:
-        labels |= {Label.NAME: request.service, Label.APP: request.service}
-    return labels
-
-
-def _annotations(request: Request, options: ManifestOptions) -> dict[str, str]:
-    asked = request.request
-    annotations: dict[str, str] = {
-        **(asked.job.annotations or {}),
-        **origin(request, options),
-        Annotation.START_TIMEOUT: str(asked.start_timeout or options.default_start_timeout),
-    }
-    if asked.timeout is not None:
-        annotations[Annotation.TIMEOUT] = str(asked.timeout)
-    if asked.retry is not None:
-        annotations[Annotation.RETRY] = asked.retry.to_annotation()
-    if asked.failover is not None:
-        annotations[Annotation.FAILOVER] = asked.failover.job.model_dump_json(by_alias=True, exclude_unset=True)
-    for name, value in ((Annotation.TAGS, asked.tags), (Annotation.METADATA, asked.metadata)):
-        if value is not None:
-            annotations[name] = orjson.dumps(value).decode()
-    return annotations
-
-
-def _job_spec(request: Request, options: ManifestOptions, *, labels: Mapping[str, str], inline: str | None) -> Manifest:
-    asked = request.request.job
-    metadata: Manifest = {"labels": dict(labels)}
-    annotations = {**(asked.annotations or {}), **({} if inline is None else {Annotation.EVENT: inline})}
-    if annotations:
-        metadata["annotations"] = annotations
-    pod = pod_spec(request, options, labels=labels, inline=inline is not None)
-    deadline = asked.active_deadline_seconds or options.default_deadline
-    fields = {
-        "backoffLimit": request.request.backoff_limit,
-        "parallelism": asked.parallelism,
-        "completions": _completions(asked),
-        "activeDeadlineSeconds": deadline,
-        **_batch(asked),
-    }
-    return {
-        **{name: value for name, value in fields.items() if value is not None},
-        "template": {"metadata": metadata, "spec": pod},
-    }
-
-
-def _completions(asked: JobSpec) -> int | None:
-    """As batch/v1 has it: one pod of one by default; several without a number share a queue of their own."""
-    return asked.completions or (1 if asked.parallelism == 1 else None)
-
-
-def _batch(asked: JobSpec) -> Manifest:
-    """What only Jobs of several pods have."""
-    policies = {"successPolicy": asked.success_policy, "podFailurePolicy": asked.pod_failure_policy}
-    return {
-        "completionMode": asked.completion_mode,
-        "backoffLimitPerIndex": asked.backoff_limit_per_index,
-        "maxFailedIndexes": asked.max_failed_indexes,
-        "podReplacementPolicy": asked.pod_replacement_policy,
-        **{name: as_json(policy) for name, policy in policies.items() if policy is not None},
-    }

@@ -9,7 +9,9 @@ from events.jobs.observed import Job
 from events.names import FINALIZER, NEW_RUN, QUEUED_AT_CREATION, Annotation, Label
 from events.request.request import Request
 from k8s.base import Manifest
-from k8s.manifests.job import ManifestOptions, Rendered, render, ungoverned
+from k8s.manifests.job import Rendered, render
+from k8s.manifests.mapping import cron_job_annotations, cron_job_fields
+from k8s.manifests.options import ManifestOptions, ungoverned
 
 HISTORY = 1000
 """Finished Jobs that Kubernetes leaves alone: what becomes of them is for their TTL to say."""
@@ -31,21 +33,17 @@ def render_schedule(
     spec["template"]["metadata"]["labels"] = labels
     _name_run(spec["template"]["spec"], labels)
     template = {"labels": labels, "annotations": {**metadata["annotations"], Annotation.RUN: NEW_RUN}}
-    bound: dict[str, str] = {} if asked.max_runs is None else {Annotation.MAX_RUNS: str(asked.max_runs)}
     cron_job: Manifest = {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
-        "metadata": {**metadata, "annotations": {**metadata["annotations"], **bound}},
+        "metadata": {**metadata, "annotations": {**metadata["annotations"], **cron_job_annotations(asked)}},
         "spec": {
-            "schedule": asked.schedule,
-            "concurrencyPolicy": asked.concurrency_policy or "Allow",
+            **cron_job_fields(asked),
             "successfulJobsHistoryLimit": HISTORY,
             "failedJobsHistoryLimit": HISTORY,
             "jobTemplate": {"metadata": template, "spec": {**spec, "suspend": True}},
         },
     }
-    if asked.time_zone is not None:
-        cron_job["spec"]["timeZone"] = asked.time_zone
     return replace(rendered, job=cron_job)
 
 

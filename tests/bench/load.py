@@ -18,7 +18,8 @@ from k8s.api.client import STRATEGIC_MERGE
 from k8s.api.cluster import METADATA_ONLY
 from k8s.background import beside
 from k8s.base import Manifest, NotFound
-from k8s.manifests.job import ManifestOptions, render
+from k8s.manifests.job import render
+from k8s.manifests.options import ManifestOptions
 from tests.e2e.observer import request
 from tests.e2e.site import Relay, Site
 

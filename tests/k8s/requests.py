@@ -5,7 +5,7 @@ from typing import Any
 from events.cloudevent.event import build
 from events.names import REQUESTED_TYPE
 from events.request.request import Request
-from k8s.manifests.job import ManifestOptions
+from k8s.manifests.options import ManifestOptions
 
 
 def make_request(*, attributes: dict[str, Any] | None = None, **data: Any) -> Request:

@@ -13,7 +13,7 @@ from events.names import FORMAT_VERSION, Annotation
 from events.request.request import Request
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from k8s.manifests.job import ManifestOptions
+from k8s.manifests.options import ManifestOptions
 from k8s.manifests.schedule import adoption, render_schedule
 from k8s.reading.job import SCHEDULED_TIMESTAMP, job_of
 from tests.handler.relay import detail, running

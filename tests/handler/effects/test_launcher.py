@@ -13,7 +13,8 @@ from handler.effects.launcher import Outcome, Taken, launch
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
 from k8s.kueue import GATED_BY, KueueOptions
-from k8s.manifests.job import ManifestOptions, Rendered, render, secret_for
+from k8s.manifests.job import Rendered, render, secret_for
+from k8s.manifests.options import ManifestOptions
 from tests.handler.samples import make_request, until
 
 INLINE, SECRET = 16384, 0

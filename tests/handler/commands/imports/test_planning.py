@@ -9,7 +9,7 @@ from events.request.request import Request
 from handler.commands.imports.definitions import Definition, DefinitionSet
 from handler.commands.imports.planning import Action, Held, difference, held_by_id, plan
 from k8s.base import Manifest
-from k8s.manifests.job import ManifestOptions
+from k8s.manifests.options import ManifestOptions
 from k8s.manifests.schedule import render_schedule
 
 SOURCE = "/set"
