@@ -10,20 +10,9 @@ from typing import Any
 from events.cloudevent.event import encode_structured
 from events.functions.functions import Call
 from events.jobs.context import in_trace
-from events.names import BY_FUNCTION, FINALIZER, Annotation, Label
+from events.names import Annotation, Label
 from k8s.base import Manifest
-from k8s.kueue import gate, in_kueue
-from k8s.manifests.job import (
-    Rendered,
-    fate,
-    fits,
-    gpus_of,
-    is_held,
-    lasting,
-    origin,
-    our_labels,
-    queue_place,
-)
+from k8s.manifests.job import Draft, Rendered, complete, fits, gpus_of, our_labels
 from k8s.manifests.options import ManifestOptions
 from k8s.manifests.pod import EVENT_MOUNT, RESULT_PATH, event_volume, our_env
 from k8s.reading.job import DEFAULT_CONTAINER, MAIN
@@ -36,46 +25,27 @@ def render_call(
     event = encode_structured(call.event)  # as it came
     if trace is not None:
         call = replace(call, event=in_trace(call.event, trace))
-    job: Manifest = _without_nulls(call.function.job)
-    spec = job["spec"]
-    inline = fits(event, options, pods=spec.get("parallelism", 1), payload=call.function.payload)
-    ttl, raised = lasting(spec.pop("ttlSecondsAfterFinished", None), options)
-    named = {Label.NAME: call.function.name, Label.APP: call.function.name}
+    function = call.function
+    job: Manifest = _without_nulls(function.job)
+    spec, given = job["spec"], job.get("metadata", {})
+    ttl = spec.pop("ttlSecondsAfterFinished", None)
+    inline = fits(event, options, pods=spec.get("parallelism", 1), payload=function.payload)
+    named = {Label.NAME: function.name, Label.APP: function.name}
     ours = our_labels(call, options.instance)
-    given = job.pop("metadata", {})
-    annotations = {
-        **given.get("annotations", {}),
-        **origin(call, options),
-        **fate(ttl=ttl, reply_to=reply_to, inline=inline),
-        Annotation.START_TIMEOUT: str(options.default_start_timeout),
-    }
-    queueing = call.queue.queueing(gpus=gpus_of(spec, options.gpu_resource))
-    held = bool(spec.get("suspend"))
-    if held:
-        annotations[Annotation.SUSPENDED_BY] = BY_FUNCTION
-    labels = options.kueue.labels(
-        {**named, **given.get("labels", {}), **ours}, priority=queueing.priority, queue=call.function.queue_name
-    )
-    governed = not held and not in_kueue(labels) and options.governs(queueing, call.service)
-    annotations |= queue_place(queueing, governed=governed) | gate(labels, inline=inline)
-    if is_held(labels, annotations, inline=inline):
-        spec["suspend"] = True
-    metadata = {
-        "name": call.job_name,
-        "namespace": given.get("namespace") or options.namespace,
-        "labels": labels,
-        "annotations": annotations,
-        "finalizers": [FINALIZER],
-    }
     _fill_template(spec["template"], call, labels={**named, **ours}, event=event.decode() if inline else None)
-    return Rendered(
-        job={**job, "metadata": metadata},
+    start_timeout = {Annotation.START_TIMEOUT: str(options.default_start_timeout)}
+    draft = Draft(
+        asked=call,
         event=event,
         inline=inline,
+        labels={**named, **given.get("labels", {}), **ours},
+        annotations={**given.get("annotations", {}), **start_timeout},
+        spec=spec,
         ttl=ttl,
-        ttl_raised=raised,
-        queueing=queueing,
+        queueing=call.queue.queueing(gpus=gpus_of(spec, options.gpu_resource)),
+        kueue_queue=function.queue_name,
     )
+    return complete(draft, options, reply_to=reply_to)
 
 
 def _fill_template(template: Manifest, call: Call, *, labels: Mapping[str, str], event: str | None) -> None:

@@ -10,6 +10,7 @@ from events.identity import request_label, request_sha
 from events.jobs.context import context_annotation, in_trace
 from events.jobs.queueing import Queueing
 from events.names import (
+    BY_FUNCTION,
     FINALIZER,
     FORMAT_VERSION,
     MANAGED_BY,
@@ -34,10 +35,10 @@ MAX_EVENT_BYTES = 1 << 20
 class Rendered:
     """A Job, and its event as the container gets it: `inline` on the Job, else in a Secret, see `secret_for`.
 
-    Of a request with a schedule, `job` is a CronJob.
+    `scheduled`: `job` is a CronJob, whose Jobs run the request.
 
-    A Job whose event is not on it is suspended and pending until the Secret is there; one that waits for admission, of
-    ours or of Kueue, is suspended too. `ttl` is the wanted one, `ttl_raised` when the request asked for less.
+    A Job whose event is not on it is suspended and pending until the Secret is there; a Job that waits for admission,
+    ours or Kueue's, is suspended too. `ttl` is the wanted one, `ttl_raised` when the request asked for less.
     """
 
     job: Manifest
@@ -46,11 +47,31 @@ class Rendered:
     ttl: int
     ttl_raised: bool
     queueing: Queueing
+    scheduled: bool = False
 
     @property
     def kueue(self) -> bool:
         """Kueue decides when it runs."""
         return in_kueue(self.job["metadata"]["labels"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What was asked for as a Job, by a request or through a function; `complete` makes the rest of it.
+
+    `event`: as it came, whatever trace `asked` has. `ttl`: seconds, None: none was asked for. `kueue_queue`: None is
+    the installation's.
+    """
+
+    asked: Asked
+    event: bytes
+    inline: bool
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    spec: Manifest
+    ttl: int | None
+    queueing: Queueing
+    kueue_queue: str | None = None
 
 
 def render(
@@ -64,38 +85,51 @@ def render(
     event = encode_structured(request.event)  # as it came
     if trace is not None:
         request = replace(request, event=in_trace(request.event, trace))
-    spec = request.request.job
+    asked = request.request
     # A schedule's event goes with each of its Jobs: there is nobody to bring every one a Secret.
-    inline = request.request.schedule is not None or fits(
-        event, options, pods=spec.parallelism, payload=request.request.payload
-    )
-    ttl, raised = lasting(spec.ttl_seconds_after_finished, options)
-    labels = {**mapping.labels(request.request), **our_labels(request, options.instance)}
+    inline = asked.schedule is not None or fits(event, options, pods=asked.job.parallelism, payload=asked.payload)
+    labels = {**mapping.labels(asked), **our_labels(request, options.instance)}
     template = pod_template(request, options, labels=labels, event=event.decode() if inline else None)
-    job_spec = {**mapping.job_fields(request.request, options), "template": template}
-    queueing = request.request.queueing(gpus=gpus_of(job_spec, options.gpu_resource), run_at=request.request.run_at)
-    labels = options.kueue.labels(labels, priority=queueing.priority)
-    place = queue_place(queueing, governed=not in_kueue(labels) and options.governs(queueing, request.service))
-    annotations = mapping.annotations(request.request, options) | origin(request, options)
-    annotations |= fate(ttl=ttl, reply_to=reply_to, inline=inline) | place
-    annotations |= gate(labels, inline=inline)
-    if is_held(labels, annotations, inline=inline):
-        job_spec["suspend"] = True
-    metadata = {"name": request.job_name, "namespace": spec.namespace or options.namespace, "labels": labels}
-    job = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {**metadata, "annotations": annotations, "finalizers": [FINALIZER]},
-        "spec": job_spec,
-    }
-    return Rendered(
-        job=job,
+    spec = {**mapping.job_fields(asked, options), "template": template}
+    draft = Draft(
+        asked=request,
         event=event,
         inline=inline,
-        ttl=ttl,
-        ttl_raised=raised,
-        queueing=queueing,
+        labels=labels,
+        annotations=mapping.annotations(asked, options),
+        spec=spec,
+        ttl=asked.job.ttl_seconds_after_finished,
+        queueing=asked.queueing(gpus=gpus_of(spec, options.gpu_resource), run_at=asked.run_at),
     )
+    return complete(draft, options, reply_to=reply_to)
+
+
+def complete(draft: Draft, options: ManifestOptions, *, reply_to: str | None) -> Rendered:
+    """The Job, with what it is found by, what is to become of it, and whether it starts suspended."""
+    asked, inline, suspended = draft.asked, draft.inline, bool(draft.spec.get("suspend"))
+    ttl, raised = effective_ttl(draft.ttl, options)
+    labels = options.kueue.labels(draft.labels, priority=draft.queueing.priority, queue=draft.kueue_queue)
+    governed = not suspended and not in_kueue(labels) and options.governs(draft.queueing, asked.service)
+    annotations = {
+        **draft.annotations,
+        **origin(asked, options),
+        **outcome_annotations(ttl=ttl, reply_to=reply_to, inline=inline),
+        **queue_place(draft.queueing, governed=governed),
+        **gate(labels, inline=inline),
+    }
+    if suspended:
+        annotations[Annotation.SUSPENDED_BY] = BY_FUNCTION
+    # Until its payload is there, or until it is admitted.
+    waits = {"suspend": True} if not inline or governed or in_kueue(labels) else {}
+    metadata = {
+        "name": asked.job_name,
+        "namespace": asked.namespace or options.namespace,
+        "labels": labels,
+        "annotations": annotations,
+        "finalizers": [FINALIZER],
+    }
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {**draft.spec, **waits}}
+    return Rendered(job=job, event=draft.event, inline=inline, ttl=ttl, ttl_raised=raised, queueing=draft.queueing)
 
 
 def fits(event: bytes, options: ManifestOptions, *, pods: int, payload: str | None) -> bool:
@@ -103,7 +137,7 @@ def fits(event: bytes, options: ManifestOptions, *, pods: int, payload: str | No
     return payload is None and pods == 1 and len(event) <= options.inline_bytes
 
 
-def lasting(asked: int | None, options: ManifestOptions) -> tuple[int, bool]:
+def effective_ttl(asked: int | None, options: ManifestOptions) -> tuple[int, bool]:
     """The TTL in force, and whether less was asked for."""
     ttl = max(options.default_ttl if asked is None else asked, options.min_ttl)
     return ttl, asked is not None and asked < ttl
@@ -129,11 +163,6 @@ def queue_place(queueing: Queueing, *, governed: bool) -> dict[str, str]:
     asked = queueing.to_annotation()
     stored: dict[str, str] = {} if asked is None else {Annotation.QUEUEING: asked}
     return {**stored, Annotation.QUEUED: QUEUED_AT_CREATION} if governed else stored
-
-
-def is_held(labels: Mapping[str, str], annotations: Mapping[str, str], *, inline: bool) -> bool:
-    """Whether it is created suspended: until its payload is there, or until it is admitted."""
-    return not inline or Annotation.QUEUED in annotations or in_kueue(labels)
 
 
 def secret_for(rendered: Rendered, job_uid: str) -> Manifest:
@@ -174,7 +203,7 @@ def origin(asked: Asked, options: ManifestOptions) -> dict[str, str]:
     }
 
 
-def fate(*, ttl: int, reply_to: str | None, inline: bool) -> dict[str, str]:
+def outcome_annotations(*, ttl: int, reply_to: str | None, inline: bool) -> dict[str, str]:
     """Annotations: what is to become of it."""
     annotations: dict[str, str] = {Annotation.TTL: str(ttl)}
     if reply_to:

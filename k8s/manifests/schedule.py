@@ -44,7 +44,7 @@ def render_schedule(
             "jobTemplate": {"metadata": template, "spec": {**spec, "suspend": True}},
         },
     }
-    return replace(rendered, job=cron_job)
+    return replace(rendered, job=cron_job, scheduled=True)
 
 
 def adoption(run: Job, *, request_id: str, time: str, released: str | None) -> Manifest:
