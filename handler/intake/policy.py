@@ -47,7 +47,7 @@ def kueue_refusals(rendered: Rendered) -> list[FieldError]:
         "dependencies": bool(queueing.dependencies),
         "runAt": queueing.run_at is not None,
         "retryDelay": Annotation.RETRY in notes,
-        "schedule": rendered.job["kind"] == "CronJob",
+        "schedule": rendered.scheduled,
         "job.spec.suspend": notes.get(Annotation.SUSPENDED_BY) == BY_FUNCTION,
     }
     return [

@@ -85,32 +85,31 @@ class Requests:
     def _render(self, asked: Asked) -> Rendered:
         options = self._options
         reply_to, trace = self._reply_to(asked.event), self._tracing.carrier()
-        scheduled = isinstance(asked, Request) and asked.request.schedule is not None
         if isinstance(asked, Call):
             rendered = render_call(asked, options=options, reply_to=reply_to, trace=trace)
         else:
-            make = render_schedule if scheduled else render
+            make = render if asked.request.schedule is None else render_schedule
             rendered = make(asked, options=options, reply_to=reply_to, trace=trace)
-        self._check_size(len(rendered.event), scheduled=scheduled)
-        self._check_queueing(rendered, scheduled=scheduled)
+        self._check_size(rendered)
+        self._check_queueing(rendered)
         return rendered
 
-    def _check_size(self, size: int, *, scheduled: bool) -> None:
+    def _check_size(self, rendered: Rendered) -> None:
         """Raises `Rejection` before anything is created: a Job whose Secret is refused would wait for ever."""
-        bounds = {"JOBRELAY_MAX_REQUEST_BYTES": self._settings.max_request_bytes}
-        if scheduled:
+        size, bounds = len(rendered.event), {"JOBRELAY_MAX_REQUEST_BYTES": self._settings.max_request_bytes}
+        if rendered.scheduled:
             bounds["JOBRELAY_INLINE_BYTES, of one with a schedule,"] = self._settings.inline_bytes
         for name, most in bounds.items():
             if size > most:
                 raise Rejection("TOO_LARGE", f"{size} bytes as a structured event; {name} allows {most}")
 
-    def _check_queueing(self, rendered: Rendered, *, scheduled: bool) -> None:
+    def _check_queueing(self, rendered: Rendered) -> None:
         """Raises `Rejection` for fields that admission here does not support, and when too many Jobs wait already."""
         queueing, mode = rendered.queueing, self._settings.admission
         if rendered.kueue:
             fields = kueue_refusals(rendered)
         else:
-            asked = unadmitted(queueing, mode, scheduled=scheduled)
+            asked = unadmitted(queueing, mode, scheduled=rendered.scheduled)
             fields = [FieldError(field, f"needs {needed}") for field, needed in asked]
         if fields:
             raise Rejection("ADMISSION_OFF", "; ".join(map(str, fields)), fields)
@@ -135,7 +134,7 @@ class Requests:
             await self._gate.wait()
             try:
                 with self._metrics.create_seconds.time():
-                    make = launch_schedule if rendered.job["kind"] == "CronJob" else launch
+                    make = launch_schedule if rendered.scheduled else launch
                     outcome = await make(self._cluster, rendered)
             except Unavailable as error:
                 self._tracing.noticed("paused", error)
