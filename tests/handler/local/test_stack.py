@@ -20,7 +20,7 @@ from tests.processes import survivors
 
 PARENT = """
 import asyncio, pathlib, sys
-from handler.processes import spawn
+from handler.local.processes import spawn
 async def main():
     process = await spawn("child", ["sleep", "600"], log=pathlib.Path(sys.argv[1]))
     print(process.pid, flush=True)
