@@ -12,16 +12,21 @@ from pathlib import Path
 import click
 
 from handler.commands.environment import DEV_DIRECTORY, Local
-from handler.commands.errors import FAILED, Failed
+from handler.commands.errors import FAILED, Failed, Misuse
 from handler.commands.showing.output import console
 from handler.local.processes import StartFailed
-from handler.local.stack import BROKERS, USUAL, Stack, start
+from handler.local.stack import BROKERS, USUAL, Stack, missing, start
 
 _FOLLOW_SECONDS = 0.1
 
 
 async def dev(*, broker: str, clean: bool, functions: Path | None = None, directory: Path = DEV_DIRECTORY) -> int:
-    """Run until interrupted (the cancellation goes through) or until one of the processes ends: exit code 1."""
+    """Run until interrupted (the cancellation goes through) or until one of the processes ends: exit code 1.
+
+    Raises `Misuse` where the extra [local] is missing.
+    """
+    if (lacking := missing()) is not None:
+        raise Misuse(lacking)
     with _alone(directory):
         if clean:
             _clear(directory)

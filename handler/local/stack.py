@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from adapters.servers import nats as natsserver, rabbitmq as rabbitmqserver
@@ -71,6 +72,13 @@ class Stack:
             for one in waiting:
                 one.cancel()
         return waiting[done.pop()]
+
+
+def missing() -> str | None:
+    """What to install before `start` can work; None: nothing. The production image lacks the development cluster."""
+    if find_spec("k8s.devcluster") is not None and find_spec("trustme") is not None:
+        return None
+    return "the development cluster needs the extra [local], not in the image: pip install 'jobrelay[local]'"
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import gc
 import logging
 import signal
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from k8s.devcluster import loops
@@ -55,11 +56,15 @@ async def _run(arguments: argparse.Namespace) -> None:
 
 
 def main() -> int:
+    arguments = _arguments()
+    if find_spec("trustme") is None:
+        sys.stderr.write("the development cluster needs the extra [local]: pip install 'jobrelay[local]'\n")
+        return 2
     # Ten thousand Jobs are a million dicts that stay: looking through them all at the usual rate costs pauses.
     gc.set_threshold(50_000, 20, 50)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(_run(_arguments()))
+        asyncio.run(_run(arguments))
     except (OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

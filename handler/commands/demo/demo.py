@@ -14,14 +14,14 @@ from rich.text import Text
 from adapters.base import Broker, Kind
 from handler.commands.connection import broker_of
 from handler.commands.demo.cases import CANCELLED, CASES, EXAMPLES, TWICE
-from handler.commands.errors import FAILED, OK, Failed
+from handler.commands.errors import FAILED, OK, Failed, Misuse
 from handler.commands.jobs import find
 from handler.commands.showing.output import console, table
 from handler.commands.showing.progress import Board
 from handler.commands.showing.reading import EVERYTHING, Heard, lifecycle
 from handler.commands.showing.show import View, shown
 from handler.local.processes import StartFailed, running
-from handler.local.stack import BROKERS, Stack, clean_environ, jobrelay, start
+from handler.local.stack import BROKERS, Stack, clean_environ, jobrelay, missing, start
 from handler.settings.connections import cluster_of
 from handler.settings.settings import Settings
 
@@ -31,7 +31,12 @@ _LOOK_SECONDS = 0.05
 
 
 async def demo(*, broker: str) -> int:
-    """Exit code 0 when every request came to what it had to come to. Leaves nothing behind, however it ends."""
+    """Exit code 0 when every request came to what it had to come to. Leaves nothing behind, however it ends.
+
+    Raises `Misuse` where the extra [local] is missing.
+    """
+    if (lacking := missing()) is not None:
+        raise Misuse(lacking)
     began = time.monotonic()
     console().print(Text(f"Starting a {BROKERS[broker]} server, a development cluster and jobrelay", style="bold"))
     with tempfile.TemporaryDirectory(prefix="jobrelay-demo-") as directory:

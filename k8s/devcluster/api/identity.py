@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import trustme
 import yaml
 
 ADMIN = "system:admin"
@@ -27,6 +26,8 @@ class Identity:
 
 def identity(directory: Path, *, host: str) -> Identity:
     """Load or make the authority and the token of `directory`; the server's own certificate is new every time."""
+    import trustme  # Of the extra [local]: where that is missing, __main__ says so.
+
     key, certificate, token = directory / "ca.key", directory / "ca.crt", directory / "token"
     if not (key.exists() and certificate.exists() and token.exists()):
         made = trustme.CA(organization_name="jobrelay development cluster")

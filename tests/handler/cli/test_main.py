@@ -191,6 +191,19 @@ def test_a_client_library_that_is_missing_is_misuse_and_names_its_extra(
         assert "pip install 'jobrelay[rabbitmq]'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["dev", "demo"])
+def test_without_the_extra_of_the_development_cluster_nothing_starts(
+    command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "trustme", None)
+    assert main([command]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "pip install 'jobrelay[local]'" in told.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_check_tries_every_source(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

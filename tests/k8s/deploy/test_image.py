@@ -1,14 +1,31 @@
-"""The image is pinned, without root, and holds nothing of the tests. It is not built here: no registry is asked."""
+"""The image is pinned, without root, and holds no tests and no development cluster.
+
+It is not built here, because no registry is asked: its modules are tried from a copy of what goes into the build.
+"""
 
 import fnmatch
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from tests.k8s.deploy.manifests import containers, rendered
 from tests.paths import DEPLOY
 
 ROOT = DEPLOY.parents[1]
 DOCKERFILE = DEPLOY / "Dockerfile"
+JOBRELAY = "import sys; from handler.cli.main import main; sys.exit(main())"
+IMPORT_EVERYTHING = """
+import importlib, pkgutil
+for package in map(importlib.import_module, ("adapters", "events", "handler", "k8s")):
+    print(package.__file__)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        print(importlib.import_module(module.name).__file__)
+"""
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -85,7 +102,60 @@ def test_what_is_copied_exists_and_is_neither_tests_nor_ignored() -> None:
     for path in ("tests", "tests/k8s/deploy/test_image.py", ".git/config", ".venv/bin/python", "k8s/deploy/Dockerfile"):
         assert ignored(path), path
     assert ignored("handler/__pycache__/app.pyc")
-    assert not ignored("k8s/devcluster/api/api.py")
+    assert not ignored("k8s/api/cluster.py")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project as the build of the image sees it."""
+    root = tmp_path_factory.mktemp("image")
+    for top in copied():
+        for file in [ROOT / top, *(ROOT / top).rglob("*")]:
+            path = file.relative_to(ROOT)
+            if file.is_file() and not ignored(path.as_posix()):
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, root / path)
+    return root
+
+
+def python(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run this Python on what is in `tree`, with an empty home directory."""
+    home = tree / "home"
+    home.mkdir(exist_ok=True)
+    environ = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-P", *arguments]
+    return subprocess.run(command, cwd=home, env=environ, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_no_file_of_the_development_cluster_goes_into_the_build(tree: Path) -> None:
+    found = {path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()}
+    assert {"handler/app.py", "k8s/api/cluster.py", "adapters/jetstream/broker.py", "pyproject.toml"} <= found
+    assert not [path for path in found if "devcluster" in path]
+    assert list((ROOT / "k8s" / "devcluster").rglob("*.py")), "they would be there otherwise"
+
+
+def test_every_module_in_the_image_finds_what_it_imports(tree: Path) -> None:
+    done = python(tree, "-c", IMPORT_EVERYTHING)
+    assert done.returncode == 0, done.stderr
+    files = [Path(line) for line in done.stdout.splitlines()]
+    assert len(files) > 200
+    assert all(file.is_relative_to(tree) for file in files), "none is this checkout's"
+
+
+def test_check_works_in_the_image(tree: Path) -> None:
+    done = python(tree, "-c", JOBRELAY, "check", "--broker", "nats://broker:4222")
+    assert done.returncode == 0, done.stderr
+    assert "JOBRELAY_SOURCES" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["dev", "demo"])
+def test_what_needs_the_development_cluster_names_its_extra_and_starts_nothing(tree: Path, command: str) -> None:
+    done = python(tree, "-c", JOBRELAY, command)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert "not in the image" in line
+    assert "jobrelay[local]" in line
+    assert not list((tree / "home").iterdir())
 
 
 def test_everything_installed_is_named_by_its_hash_and_is_what_was_tested() -> None:

@@ -161,3 +161,15 @@ async def test_a_minute_without_length_is_refused_before_anything_starts(tmp_pat
         _, said = await running.communicate()
     assert running.returncode == 1
     assert said.decode() == "cron_minute must be above 0 seconds\n"
+
+
+async def test_without_its_extra_it_names_that_and_makes_nothing(tmp_path: Path) -> None:
+    hidden = "import runpy, sys; sys.modules['trustme'] = None"
+    program = f"{hidden}; runpy.run_module('k8s.devcluster', run_name='__main__')"
+    command = [sys.executable, "-c", program, "--directory", str(tmp_path / "cluster")]
+    running = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(30):
+        _, said = await running.communicate()
+    assert running.returncode == 2
+    assert said.decode() == "the development cluster needs the extra [local]: pip install 'jobrelay[local]'\n"
+    assert not (tmp_path / "cluster").exists()
