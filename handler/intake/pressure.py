@@ -10,7 +10,7 @@ from events.jobs.annotation import read_stored
 from handler.effects.services import Services
 from k8s.base import KubernetesError
 from k8s.election.lease import read_lease
-from k8s.election.record import Record
+from k8s.election.record import LeaseRecord
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Pressure:
             self._update()
             await asyncio.sleep(LOOK_SECONDS if self._is_known() else SOON_SECONDS)
 
-    def _take_counts(self, lease: Record) -> None:
+    def _take_counts(self, lease: LeaseRecord) -> None:
         if lease.renewed is None or lease.counts is None:
             return
         self._counts, self._counted_at = read_stored(lease.counts, Counts) or Counts(), lease.renewed

@@ -13,7 +13,7 @@ from k8s.api.clock import backoff, boottime
 from k8s.api.cluster import Cluster
 from k8s.background import beside
 from k8s.base import Conflict, KubernetesError, LeadershipLost, Manifest, NotFound, Unavailable
-from k8s.election.record import LeaseTiming, Record, Sight, Step, decide, held, read, released, unheld
+from k8s.election.record import LeaseRecord, LeaseTiming, Sight, Step, claimed, decide, no_lease, read, released
 
 logger = logging.getLogger(__name__)
 
@@ -76,19 +76,19 @@ async def lead(
         await term.release()
 
 
-async def read_lease(cluster: Cluster, *, namespace: str, name: str, timeout: float) -> Record | None:
+async def read_lease(cluster: Cluster, *, namespace: str, name: str, timeout: float) -> LeaseRecord | None:
     """The Lease as it is; None where there is none. Raises `Unavailable`."""
     return await _read(cluster, f"{_leases(namespace)}/{segment(name)}", timeout=timeout)
 
 
-async def _read(cluster: Cluster, path: str, *, timeout: float) -> Record | None:
+async def _read(cluster: Cluster, path: str, *, timeout: float) -> LeaseRecord | None:
     try:
         return _record(await cluster.client.request("GET", path, timeout=timeout))
     except NotFound:
         return None
 
 
-def _record(answer: bytes) -> Record:
+def _record(answer: bytes) -> LeaseRecord:
     try:
         return read(orjson.loads(answer))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -112,7 +112,7 @@ class _Term:
         timing: LeaseTiming,
         clock: Callable[[], float],
     ) -> None:
-        self.record = unheld(namespace=namespace, name=name)
+        self.record = no_lease(namespace=namespace, name=name)
         self.timing = timing
         self.former_until: float | None = None
         self.published_to: Callable[[], float] = lambda: 0.0
@@ -158,10 +158,10 @@ class _Term:
             return False
         before = sight.record or self._absent
         self.former_until = before.renewed
-        await self._hold(before, published_to=before.published_to)
+        await self._claim(before, published_to=before.published_to)
         if step is Step.CREATE:
             await asyncio.sleep(self.timing.doubt)
-            await self._hold(self.record, published_to=None)
+            await self._claim(self.record, published_to=None)
         return True
 
     async def keep(self) -> None:
@@ -201,17 +201,17 @@ class _Term:
 
     async def _renew(self) -> None:
         try:
-            await self._hold(self.record, published_to=self._published())
+            await self._claim(self.record, published_to=self._published())
         except NotFound as error:
             raise LeadershipLost("somebody deleted the Lease") from error
         except Conflict:
             await self._check_holder()
-            await self._hold(self.record, published_to=self._published())
+            await self._claim(self.record, published_to=self._published())
 
-    async def _hold(self, before: Record, *, published_to: float | None) -> None:
+    async def _claim(self, before: LeaseRecord, *, published_to: float | None) -> None:
         """Write that it is ours. What counts is when that was sent: others count from when they see it, later."""
         sent = self._clock()
-        manifest = held(
+        manifest = claimed(
             before,
             identity=self._identity,
             at=self._cluster.server_time(),
@@ -232,10 +232,10 @@ class _Term:
             raise LeadershipLost(f"the Lease is held by {found.holder or 'nobody'}" if found else "the Lease is gone")
         self.record = found
 
-    async def _read(self) -> Record | None:
+    async def _read(self) -> LeaseRecord | None:
         return await _read(self._cluster, self._path, timeout=self.timing.call)
 
-    async def _request(self, method: str, path: str, manifest: Manifest) -> Record:
+    async def _request(self, method: str, path: str, manifest: Manifest) -> LeaseRecord:
         answer = await self._cluster.client.request(method, path, body=manifest, timeout=self.timing.call)
         return _record(answer)
 

@@ -41,7 +41,7 @@ class LeaseTiming:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class LeaseRecord:
     """A Lease as read. `holder` is empty when it is released; `version` is its resourceVersion.
 
     `renewed`: when its holder wrote it last, or released it, by the API server's clock (epoch seconds).
@@ -74,10 +74,10 @@ class Sight:
     `held_until`: when the last holder seen will have stopped, whatever the Lease says now; -inf when none was seen.
     """
 
-    record: Record | None = None
+    record: LeaseRecord | None = None
     held_until: float = -math.inf
 
-    def saw(self, record: Record | None, *, now: float, timing: LeaseTiming) -> "Sight":
+    def saw(self, record: LeaseRecord | None, *, now: float, timing: LeaseTiming) -> "Sight":
         """After a look at `now`. Only a change of the record is news of its holder: no clocks are compared."""
         if record is None:
             return replace(self, record=None)
@@ -100,11 +100,11 @@ def decide(sight: Sight, *, identity: str, now: float) -> Step:
     return Step.CREATE if record is None else Step.TAKE
 
 
-def read(manifest: Manifest) -> Record:
+def read(manifest: Manifest) -> LeaseRecord:
     """A Lease's JSON. Whatever somebody has made unreadable counts as absent."""
     metadata, spec = manifest["metadata"], manifest.get("spec") or {}
     duration, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
-    return Record(
+    return LeaseRecord(
         uid=metadata.get("uid", ""),
         version=metadata.get("resourceVersion", ""),
         holder=spec.get("holderIdentity") or "",
@@ -118,8 +118,8 @@ def read(manifest: Manifest) -> Record:
     )
 
 
-def held(
-    record: Record,
+def claimed(
+    record: LeaseRecord,
     *,
     identity: str,
     at: float,
@@ -143,7 +143,7 @@ def held(
     return _written(record, spec, published_to, counts)
 
 
-def released(record: Record, *, at: float, published_to: float | None) -> Manifest:
+def released(record: LeaseRecord, *, at: float, published_to: float | None) -> Manifest:
     """The Lease as its holder leaves it: free for anybody at once."""
     spec = {
         **(record.manifest.get("spec") or {}),
@@ -154,7 +154,7 @@ def released(record: Record, *, at: float, published_to: float | None) -> Manife
     return _written(record, spec, published_to)
 
 
-def unheld(*, namespace: str, name: str) -> Record:
+def no_lease(*, namespace: str, name: str) -> LeaseRecord:
     """What stands for a Lease that is not there."""
     manifest: Manifest = {
         "apiVersion": "coordination.k8s.io/v1",
@@ -164,7 +164,9 @@ def unheld(*, namespace: str, name: str) -> Record:
     return replace(read(manifest), transitions=-1)
 
 
-def _written(record: Record, spec: dict[str, Any], published_to: float | None, counts: str | None = None) -> Manifest:
+def _written(
+    record: LeaseRecord, spec: dict[str, Any], published_to: float | None, counts: str | None = None
+) -> Manifest:
     """With the resourceVersion read: whoever wrote in between makes it a conflict."""
     metadata = dict(record.manifest["metadata"])
     published = None if published_to is None else _micro_time(published_to)

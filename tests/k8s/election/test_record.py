@@ -6,14 +6,25 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from k8s.election.record import PUBLISHED_TO, LeaseTiming, Record, Sight, Step, decide, held, read, released, unheld
+from k8s.election.record import (
+    PUBLISHED_TO,
+    LeaseRecord,
+    LeaseTiming,
+    Sight,
+    Step,
+    claimed,
+    decide,
+    no_lease,
+    read,
+    released,
+)
 
 TIMING = LeaseTiming()
 seconds = st.floats(0, 1e6)
 holders = st.sampled_from(["", "a", "b", "c"])
 
 
-def make_record(holder: str, version: str = "1", *, duration: Any = 10, uid: str = "u") -> Record:
+def make_record(holder: str, version: str = "1", *, duration: Any = 10, uid: str = "u") -> LeaseRecord:
     return read(
         {
             "metadata": {"name": "l", "uid": uid, "resourceVersion": version},
@@ -75,8 +86,8 @@ def test_nobody_leads_before_a_holder_seen_must_have_stopped(
 
 
 def test_taking_over_counts_a_transition_and_renewing_does_not() -> None:
-    absent = unheld(namespace="ns", name="l")
-    first = held(absent, identity="a", at=0.5, timing=TIMING, published_to=None)
+    absent = no_lease(namespace="ns", name="l")
+    first = claimed(absent, identity="a", at=0.5, timing=TIMING, published_to=None)
     assert first["spec"] == {
         "holderIdentity": "a",
         "leaseDurationSeconds": 10,
@@ -84,17 +95,17 @@ def test_taking_over_counts_a_transition_and_renewing_does_not() -> None:
         "renewTime": "1970-01-01T00:00:00.500000Z",
         "leaseTransitions": 0,
     }
-    renewed = held(read(first), identity="a", at=2, timing=TIMING, published_to=1.5)
+    renewed = claimed(read(first), identity="a", at=2, timing=TIMING, published_to=1.5)
     assert renewed["spec"]["acquireTime"] == first["spec"]["acquireTime"]
     assert renewed["spec"]["leaseTransitions"] == 0
     assert read(renewed).published_to == 1.5
-    taken = held(read(renewed), identity="b", at=20, timing=TIMING, published_to=None)
+    taken = claimed(read(renewed), identity="b", at=20, timing=TIMING, published_to=None)
     assert taken["spec"]["leaseTransitions"] == 1
     assert read(taken).published_to == 1.5, "what the former leader published stays"
 
 
 def test_release_keeps_all_but_the_holder() -> None:
-    before = held(unheld(namespace="ns", name="l"), identity="a", at=0, timing=TIMING, published_to=None)
+    before = claimed(no_lease(namespace="ns", name="l"), identity="a", at=0, timing=TIMING, published_to=None)
     after = released(read(before), at=3, published_to=2.0)
     assert after["spec"]["holderIdentity"] == ""
     assert after["spec"]["leaseDurationSeconds"] == 1
