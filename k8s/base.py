@@ -60,3 +60,5 @@ class LeadershipLost(KubernetesError):
 
 Manifest = dict[str, Any]
 """A Kubernetes object as JSON."""
+Key = tuple[str, str]
+"""Namespace and name of an object of some kind."""

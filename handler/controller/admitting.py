@@ -26,8 +26,7 @@ from handler.effects.repeating import until_answered
 from handler.effects.services import Services
 from handler.settings.admission import AdmissionSettings
 from handler.telemetry.logcontext import about, about_job
-from k8s.base import Conflict, Malformed, NotFound, Refused, Unavailable
-from k8s.informer.jobs import Key
+from k8s.base import Conflict, Key, Malformed, NotFound, Refused, Unavailable
 
 logger = logging.getLogger(__name__)
 

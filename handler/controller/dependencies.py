@@ -16,8 +16,7 @@ from handler.admission.data import Dependency
 from handler.controller.term import Term
 from handler.effects.repeating import until_answered
 from handler.effects.services import Services
-from k8s.base import NotFound
-from k8s.informer.jobs import Key
+from k8s.base import Key, NotFound
 
 logger = logging.getLogger(__name__)
 

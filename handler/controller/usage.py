@@ -9,8 +9,7 @@ from events.jobs.usage import PodUsage, Usage, sampled
 from handler.controller.term import Term
 from handler.effects.services import Services
 from handler.settings.connections import selector_of
-from k8s.base import KubernetesError
-from k8s.informer.jobs import Key
+from k8s.base import Key, KubernetesError
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,9 @@ from events.jobs.queueing import queued_at, write_outcomes
 from events.lifecycle.schedules import Runs
 from events.names import FINALIZER, Annotation
 from k8s.api.cluster import Cluster, Created
-from k8s.base import Manifest, Unavailable
+from k8s.base import Key, Manifest, Unavailable
 from k8s.election.lease import Leadership
 from k8s.informer.informer import JobCache
-from k8s.informer.jobs import Key
 from k8s.manifests.schedule import adoption
 from k8s.reading.job import job_of
 

@@ -15,7 +15,7 @@ from events.jobs.usage import PodUsage
 from events.lifecycle.podless import Notice
 from k8s.api.client import JSON, STRATEGIC_MERGE, Client, open_client, segment
 from k8s.api.config import load
-from k8s.api.wire import read_names
+from k8s.api.wire import read_meta
 from k8s.base import Expired, Malformed, Manifest, Unavailable
 from k8s.reading.cronjob import parse_cron_job, schedule_of
 from k8s.reading.job import CONTROLLER_UID, job_of, parse_job, pod_of
@@ -31,7 +31,7 @@ _STRICT = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
 _Seen = TypeVar("_Seen")
 
 
-def unsaid(_: Malformed) -> None:
+def skip_silently(_: Malformed) -> None:
     """Skip a malformed object in silence: somebody else put it under our labels."""
 
 
@@ -80,7 +80,7 @@ class Cluster:
         return await self._list(_jobs(namespace), {"labelSelector": selector})
 
     async def find_jobs(
-        self, namespaces: Iterable[str], selector: str, *, skipped: Callable[[Malformed], None] = unsaid
+        self, namespaces: Iterable[str], selector: str, *, skipped: Callable[[Malformed], None] = skip_silently
     ) -> list[Job]:
         """All Jobs that the label selector matches in these namespaces, each of which is one consistent state.
 
@@ -110,7 +110,7 @@ class Cluster:
         return await self._list(_cron_jobs(namespace), {"labelSelector": selector})
 
     async def find_schedules(
-        self, namespaces: Iterable[str], selector: str, *, skipped: Callable[[Malformed], None] = unsaid
+        self, namespaces: Iterable[str], selector: str, *, skipped: Callable[[Malformed], None] = skip_silently
     ) -> list[Schedule]:
         """What `find_jobs` does, for CronJobs."""
         listed = [one for namespace in namespaces for one in await self.list_cron_jobs(namespace, selector)]
@@ -169,7 +169,7 @@ class Cluster:
     async def _create(self, path: str, manifest: Manifest) -> Created:
         answer = await self.client.request("POST", path, params=_STRICT, body=manifest, accept=METADATA_ONLY)
         try:
-            made = read_names(answer)
+            made = read_meta(answer)
         except Malformed as error:
             raise Unavailable(str(error)) from error
         return Created(uid=made.uid, version=made.resource_version)

@@ -28,7 +28,7 @@ class WatchEvent(Struct):
     object: Raw
 
 
-class Names(Struct, gc=False, rename="camel"):
+class ObjectMeta(Struct, gc=False, rename="camel"):
     """As much of an object as can be read when nothing else can."""
 
     resource_version: str = ""
@@ -38,13 +38,13 @@ class Names(Struct, gc=False, rename="camel"):
     labels: dict[str, str] | None = None
 
 
-class _Named(Struct, gc=False):
-    metadata: Names
+class _Object(Struct, gc=False):
+    metadata: ObjectMeta
 
 
 _PAGE = msgspec.json.Decoder(Page)
 _EVENT = msgspec.json.Decoder(WatchEvent)
-_NAMED = msgspec.json.Decoder(_Named)
+_OBJECT = msgspec.json.Decoder(_Object)
 
 
 def decode_page(answer: bytes) -> Page:
@@ -66,20 +66,20 @@ def decode_event(line: bytes) -> WatchEvent:
     return event
 
 
-def read_names(answer: bytes | Raw) -> Names:
+def read_meta(answer: bytes | Raw) -> ObjectMeta:
     """Raises `Malformed` for what has no readable metadata."""
     try:
-        return _NAMED.decode(answer).metadata
+        return _OBJECT.decode(answer).metadata
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"the answer is no Kubernetes object: {error}"[:256]) from error
 
 
-def decode_names(raw: Raw) -> Names:
-    """As `read_names`, but all empty for what cannot be read."""
+def meta_or_empty(raw: Raw) -> ObjectMeta:
+    """As `read_meta`, but all empty for what cannot be read."""
     try:
-        return read_names(raw)
+        return read_meta(raw)
     except Malformed:
-        return Names()
+        return ObjectMeta()
 
 
 def number(version: str) -> int:

@@ -10,7 +10,8 @@ from events.jobs.observed import Job, Pod, Schedule
 from k8s.api.client import segment
 from k8s.api.cluster import Cluster
 from k8s.background import beside
-from k8s.informer.jobs import Contents, JobFeed, Key, PodFeed
+from k8s.base import Key
+from k8s.informer.jobs import Contents, JobFeed, PodFeed
 from k8s.informer.reflector import Reflector, WatchTiming
 from k8s.informer.schedules import ScheduleCache, ScheduleFeed
 from k8s.reading.cronjob import parse_cron_job

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from events.jobs.observed import Job, Pod
-from k8s.api.wire import Names, number
+from k8s.api.wire import ObjectMeta, number
+from k8s.base import Key
 from k8s.reading.job import CONTROLLER_UID
 
-Key = tuple[str, str]
-"""Namespace and name of a Job."""
 DELETED_KEPT = 20
 """Deleted Pods that a Job keeps."""
 
@@ -65,7 +64,7 @@ class Contents:
         job = self.jobs.pop(key)
         self._keys.pop(job.uid, None)
         self._pods.pop(job.uid, None)
-        self._tell(key)
+        self._note_change(key)
 
     def put_pod(self, pod: Pod, version: int) -> None:
         key = self._keys.get(pod.job_uid)
@@ -73,7 +72,7 @@ class Contents:
             held = self._pods.get(pod.job_uid, ())
             if pod not in held:
                 self._pods[pod.job_uid] = (*(one for one in held if one.uid != pod.uid), pod)
-                self._tell(key)
+                self._note_change(key)
         elif version > self._passed[pod.namespace]:
             self._early[pod.namespace].setdefault(pod.job_uid, {})[pod.uid] = (pod, version)
 
@@ -110,7 +109,7 @@ class Contents:
         self.jobs[key] = job
         if early := self._early[job.namespace].pop(job.uid, None):
             self._pods[job.uid] = tuple(pod for pod, _ in early.values())
-        self._tell(key)
+        self._note_change(key)
 
     def _set_pods(self, job_uid: str, left: tuple[Pod, ...]) -> None:
         if left == self._pods.get(job_uid, ()):
@@ -119,9 +118,9 @@ class Contents:
             self._pods[job_uid] = left
         else:
             del self._pods[job_uid]
-        self._tell(self._keys[job_uid])
+        self._note_change(self._keys[job_uid])
 
-    def _tell(self, key: Key) -> None:
+    def _note_change(self, key: Key) -> None:
         self.changes.add(key)
         self.news.set()
 
@@ -162,10 +161,10 @@ class JobFeed:
     def changed(self, one: Job, version: int) -> None:
         self._contents.put_job(one)
 
-    def removed(self, names: Names, version: int) -> None:
-        key = (self._namespace, names.name)
+    def removed(self, meta: ObjectMeta, version: int) -> None:
+        key = (self._namespace, meta.name)
         known = self._contents.jobs.get(key)
-        if known is not None and known.uid == names.uid:
+        if known is not None and known.uid == meta.uid:
             self._drop(key, version)
 
     def passed(self, version: int) -> None:
@@ -192,8 +191,8 @@ class PodFeed:
     def changed(self, one: Pod, version: int) -> None:
         self._contents.put_pod(one, version)
 
-    def removed(self, names: Names, version: int) -> None:
-        self._contents.drop_pod(self._namespace, (names.labels or {}).get(CONTROLLER_UID, ""), names.uid)
+    def removed(self, meta: ObjectMeta, version: int) -> None:
+        self._contents.drop_pod(self._namespace, (meta.labels or {}).get(CONTROLLER_UID, ""), meta.uid)
 
     def passed(self, version: int) -> None:
         """Nothing waits for Pods."""

@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from k8s.api.client import Client
 from k8s.api.clock import backoff, boottime
-from k8s.api.wire import Names, WatchEvent, decode_event, decode_names, decode_page, number
+from k8s.api.wire import ObjectMeta, WatchEvent, decode_event, decode_page, meta_or_empty, number
 from k8s.base import Expired, KubernetesError, Malformed, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Sink(Protocol[T_contra]):
 
     def changed(self, one: T_contra, version: int) -> None: ...
 
-    def removed(self, names: Names, version: int) -> None:
+    def removed(self, meta: ObjectMeta, version: int) -> None:
         """Deleted, or no longer readable."""
         ...
 
@@ -151,7 +151,7 @@ class Reflector(Generic[T]):
                     raise Unavailable("the watch ended at once")
             except Expired:
                 logger.info("version %s of %s is too old, listing again", version, self._path)
-                await self._doubt()
+                await self._pause_before_list()
                 return
             except Unavailable as error:
                 await self._pause(error)
@@ -159,7 +159,7 @@ class Reflector(Generic[T]):
                 await self._pause(error)
                 return
 
-    async def _doubt(self) -> None:
+    async def _pause_before_list(self) -> None:
         """Before listing because a version was too old: at once, but not while lists lead to nothing else."""
         self._fruitless += 1
         if self._fruitless > 1:
@@ -198,9 +198,9 @@ class Reflector(Generic[T]):
                 self._in_step_at = boottime() + LAG_SECONDS
             async for piece in pieces:
                 *lines, rest = (rest + piece).split(b"\n")
-                self._take(lines)
+                self._read_lines(lines)
 
-    def _take(self, lines: list[bytes]) -> None:
+    def _read_lines(self, lines: list[bytes]) -> None:
         for line in filter(bytes.strip, lines):
             self._event(line)
         if not lines:
@@ -216,25 +216,25 @@ class Reflector(Generic[T]):
             self.errors += 1
             raise
         self._fruitless = 0
-        names = decode_names(event.object)
+        meta = meta_or_empty(event.object)
         if event.type != "BOOKMARK":
-            self._tell(event, names)
-        if names.resource_version:
-            self._version = names.resource_version
+            self._pass_on(event, meta)
+        if meta.resource_version:
+            self._version = meta.resource_version
             self._sink.passed(number(self._version))
 
-    def _tell(self, event: WatchEvent, names: Names) -> None:
-        version = number(names.resource_version)
+    def _pass_on(self, event: WatchEvent, meta: ObjectMeta) -> None:
+        version = number(meta.resource_version)
         one = None if event.type == "DELETED" else self._parsed(event.object)
         if one is None:
-            self._sink.removed(names, version)
+            self._sink.removed(meta, version)
         else:
             self._sink.changed(one, version)
 
     def _readable(self, items: list[Raw]) -> Iterator[tuple[T, int]]:
         for raw in items:
             if (one := self._parsed(raw)) is not None:
-                yield one, number(decode_names(raw).resource_version)
+                yield one, number(meta_or_empty(raw).resource_version)
 
     def _parsed(self, raw: Raw) -> T | None:
         """The object, or None for one that makes no sense: counted, logged once a version, and never in the way."""
@@ -242,12 +242,12 @@ class Reflector(Generic[T]):
             return self._parse(raw)
         except Malformed as error:
             self.errors += 1
-            names = decode_names(raw)
-            if (names.uid, names.resource_version) not in self._poison:
+            meta = meta_or_empty(raw)
+            if (meta.uid, meta.resource_version) not in self._poison:
                 if len(self._poison) >= _POISON_REMEMBERED:
                     self._poison.clear()
-                self._poison.add((names.uid, names.resource_version))
-                logger.warning("%s/%s is left out: %s", names.namespace, names.name, error)
+                self._poison.add((meta.uid, meta.resource_version))
+                logger.warning("%s/%s is left out: %s", meta.namespace, meta.name, error)
             return None
 
     def _alive(self, server_time: float, at: float) -> None:

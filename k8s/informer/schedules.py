@@ -4,10 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from events.jobs.observed import Schedule
-from k8s.api.wire import Names, number
-
-Key = tuple[str, str]
-"""Namespace and name of a CronJob."""
+from k8s.api.wire import ObjectMeta, number
+from k8s.base import Key
 
 
 class ScheduleCache:
@@ -45,15 +43,15 @@ class ScheduleCache:
             return
         if schedule.has_finalizer:
             self._held[key] = schedule
-            self._tell(key)
+            self._note_change(key)
         elif known is not None:
             self.drop(key)
 
     def drop(self, key: Key) -> None:
         del self._held[key]
-        self._tell(key)
+        self._note_change(key)
 
-    def _tell(self, key: Key) -> None:
+    def _note_change(self, key: Key) -> None:
         self._changes.add(key)
         self._news.set()
 
@@ -76,10 +74,10 @@ class ScheduleFeed:
     def changed(self, one: Schedule, version: int) -> None:
         self._cache.put(one)
 
-    def removed(self, names: Names, version: int) -> None:
-        known = self._cache.get((self._namespace, names.name))
-        if known is not None and known.uid == names.uid:
-            self._cache.drop((self._namespace, names.name))
+    def removed(self, meta: ObjectMeta, version: int) -> None:
+        known = self._cache.get((self._namespace, meta.name))
+        if known is not None and known.uid == meta.uid:
+            self._cache.drop((self._namespace, meta.name))
 
     def passed(self, version: int) -> None:
         """Nothing waits for CronJobs."""

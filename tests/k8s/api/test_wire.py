@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 from msgspec import Raw
 
-from k8s.api.wire import decode_event, decode_names, decode_page, number
+from k8s.api.wire import decode_event, decode_page, meta_or_empty, number
 from k8s.base import Expired, Malformed
 from tests.paths import TRACES
 
@@ -33,7 +33,7 @@ def test_recorded_watches_can_be_read_and_the_expired_one_is_expired() -> None:
             else:
                 decoded = decode_event(line)
                 assert decoded.type == event["type"]
-                assert number(decode_names(decoded.object).resource_version) > 0
+                assert number(meta_or_empty(decoded.object).resource_version) > 0
     assert expired == 1
 
 
@@ -43,7 +43,7 @@ def test_any_bytes_are_no_event_and_no_list(line: bytes) -> None:
         decode_event(line)
     with pytest.raises(Malformed):
         decode_page(line)
-    assert decode_names(Raw(line)).name == ""
+    assert meta_or_empty(Raw(line)).name == ""
 
 
 @given(json_values)
