@@ -32,7 +32,7 @@ class KueueOptions:
         name = given.get(QUEUE_NAME) or queue or self.queue
         if name is None:
             return dict(given)
-        meant = [one for least, one in self.classes if least <= priority]
+        meant = [name for least, name in self.classes if least <= priority]
         ours = {PRIORITY_CLASS: meant[-1]} if meant else {}
         return {**ours, **given, QUEUE_NAME: name}
 

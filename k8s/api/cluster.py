@@ -86,7 +86,7 @@ class Cluster:
 
         Malformed Jobs are skipped: `skipped` hears of each.
         """
-        listed = [one for namespace in namespaces for one in await self.list_jobs(namespace, selector)]
+        listed = [job for namespace in namespaces for job in await self.list_jobs(namespace, selector)]
         return list(_readable(listed, job_of, skipped=skipped))
 
     async def create_cron_job(self, manifest: Manifest) -> Created:
@@ -113,7 +113,7 @@ class Cluster:
         self, namespaces: Iterable[str], selector: str, *, skipped: Callable[[Malformed], None] = skip_silently
     ) -> list[Schedule]:
         """What `find_jobs` does, for CronJobs."""
-        listed = [one for namespace in namespaces for one in await self.list_cron_jobs(namespace, selector)]
+        listed = [cron_job for namespace in namespaces for cron_job in await self.list_cron_jobs(namespace, selector)]
         return list(_readable(listed, schedule_of, skipped=skipped))
 
     async def pods_of(self, namespace: str, job_uid: str) -> list[Pod]:
@@ -130,7 +130,7 @@ class Cluster:
         """What the Job controller said about pods of this Job that it could not create: Events of about an hour."""
         selector = f"involvedObject.uid={job_uid},reason=FailedCreate"
         found = await self._list(_path("/api/v1", namespace, "events", None), {"fieldSelector": selector})
-        return [notice for one in found if (notice := parse_notice(one)) is not None]
+        return [notice for event in found if (notice := parse_notice(event)) is not None]
 
     async def pod_metrics(self, namespace: str, selector: str) -> list[PodUsage]:
         """What the Pods use that run and match. `Unavailable` where metrics.k8s.io is not served."""

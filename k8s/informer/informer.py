@@ -134,8 +134,8 @@ async def follow(
         watch(ScheduleFeed(schedules, home), home, api=f"{BATCH}/cronjobs", parse=parse_cron_job) for home in homes
     ]
     async with beside(_run(jobs, pods, cron_jobs)):
-        for one in (*jobs, *pods, *cron_jobs):
-            await one.synced()
+        for reflector in (*jobs, *pods, *cron_jobs):
+            await reflector.synced()
         yield JobCache(contents, schedules, (*jobs, *pods, *cron_jobs))
 
 

@@ -69,9 +69,9 @@ class Contents:
     def put_pod(self, pod: Pod, version: int) -> None:
         key = self._keys.get(pod.job_uid)
         if key is not None:
-            held = self._pods.get(pod.job_uid, ())
-            if pod not in held:
-                self._pods[pod.job_uid] = (*(one for one in held if one.uid != pod.uid), pod)
+            known = self._pods.get(pod.job_uid, ())
+            if pod not in known:
+                self._pods[pod.job_uid] = (*(other for other in known if other.uid != pod.uid), pod)
                 self._note_change(key)
         elif version > self._passed[pod.namespace]:
             self._early[pod.namespace].setdefault(pod.job_uid, {})[pod.uid] = (pod, version)
@@ -83,8 +83,8 @@ class Contents:
     def keep_pods(self, namespace: str, listed: set[str]) -> None:
         """Of this namespace's Pods only these are left."""
         for (home, _), job in self.jobs.items():
-            if home == namespace and (held := self._pods.get(job.uid)):
-                self._set_pods(job.uid, _without(held, {one.uid for one in held} - listed))
+            if home == namespace and (known := self._pods.get(job.uid)):
+                self._set_pods(job.uid, _without(known, {pod.uid for pod in known} - listed))
         for waiting in self._early[namespace].values():
             for uid in waiting.keys() - listed:
                 del waiting[uid]
@@ -127,10 +127,10 @@ class Contents:
 
 def _without(pods: Sequence[Pod], gone: set[str]) -> tuple[Pod, ...]:
     """What is left when these are deleted: the others, and the last of the deleted ones that ran, marked as such."""
-    marked = [replace(one, deleted=_end(one)) if one.uid in gone else one for one in pods if _stays(one, gone)]
-    ran = [one.uid for one in marked if one.deleted is not None and one.started is not None]
+    marked = [replace(pod, deleted=_end(pod)) if pod.uid in gone else pod for pod in pods if _stays(pod, gone)]
+    ran = [pod.uid for pod in marked if pod.deleted is not None and pod.started is not None]
     surplus = set(ran[:-DELETED_KEPT])
-    return tuple(one for one in marked if one.uid not in surplus)
+    return tuple(pod for pod in marked if pod.uid not in surplus)
 
 
 def _stays(pod: Pod, gone: set[str]) -> bool:
@@ -158,8 +158,8 @@ class JobFeed:
             self._drop(key, version)
         self._contents.jobs_passed(self._namespace, version)
 
-    def changed(self, one: Job, version: int) -> None:
-        self._contents.put_job(one)
+    def changed(self, job: Job, version: int) -> None:
+        self._contents.put_job(job)
 
     def removed(self, meta: ObjectMeta, version: int) -> None:
         key = (self._namespace, meta.name)
@@ -188,8 +188,8 @@ class PodFeed:
             self._contents.put_pod(pod, its_version)
         self._contents.keep_pods(self._namespace, {pod.uid for pod, _ in objects})
 
-    def changed(self, one: Pod, version: int) -> None:
-        self._contents.put_pod(one, version)
+    def changed(self, pod: Pod, version: int) -> None:
+        self._contents.put_pod(pod, version)
 
     def removed(self, meta: ObjectMeta, version: int) -> None:
         self._contents.drop_pod(self._namespace, (meta.labels or {}).get(CONTROLLER_UID, ""), meta.uid)

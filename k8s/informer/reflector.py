@@ -33,7 +33,7 @@ class Sink(Protocol[T_contra]):
         """These are all there were at `version`; what is not among them is gone."""
         ...
 
-    def changed(self, one: T_contra, version: int) -> None: ...
+    def changed(self, changed: T_contra, /, version: int) -> None: ...
 
     def removed(self, meta: ObjectMeta, version: int) -> None:
         """Deleted, or no longer readable."""
@@ -225,16 +225,16 @@ class Reflector(Generic[T]):
 
     def _pass_on(self, event: WatchEvent, meta: ObjectMeta) -> None:
         version = number(meta.resource_version)
-        one = None if event.type == "DELETED" else self._parsed(event.object)
-        if one is None:
+        found = None if event.type == "DELETED" else self._parsed(event.object)
+        if found is None:
             self._sink.removed(meta, version)
         else:
-            self._sink.changed(one, version)
+            self._sink.changed(found, version)
 
     def _readable(self, items: list[Raw]) -> Iterator[tuple[T, int]]:
         for raw in items:
-            if (one := self._parsed(raw)) is not None:
-                yield one, number(meta_or_empty(raw).resource_version)
+            if (found := self._parsed(raw)) is not None:
+                yield found, number(meta_or_empty(raw).resource_version)
 
     def _parsed(self, raw: Raw) -> T | None:
         """The object, or None for one that makes no sense: counted, logged once a version, and never in the way."""

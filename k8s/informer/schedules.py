@@ -12,15 +12,15 @@ class ScheduleCache:
     """Reading never waits; the objects never change."""
 
     def __init__(self) -> None:
-        self._held: dict[Key, Schedule] = {}
+        self._schedules: dict[Key, Schedule] = {}
         self._changes: set[Key] = set()
         self._news = asyncio.Event()
 
     def all(self) -> Sequence[Schedule]:
-        return list(self._held.values())
+        return list(self._schedules.values())
 
     def get(self, key: Key) -> Schedule | None:
-        return self._held.get(key)
+        return self._schedules.get(key)
 
     async def changed(self) -> set[Key]:
         """Those that changed or left since the last call; waits for at least one. One caller only."""
@@ -32,23 +32,23 @@ class ScheduleCache:
     def assume(self, schedule: Schedule) -> None:
         """Take in the answer to our own PATCH before the watch brings it, unless something newer is here."""
         # One that the watch has taken away meanwhile must not come back.
-        if (schedule.namespace, schedule.name) in self._held:
+        if (schedule.namespace, schedule.name) in self._schedules:
             self.put(schedule)
 
     def put(self, schedule: Schedule) -> None:
         """Newer than what is held: kept, or dropped when it is released. Older: ignored."""
         key = (schedule.namespace, schedule.name)
-        known = self._held.get(key)
+        known = self._schedules.get(key)
         if known is not None and number(schedule.version) <= number(known.version):
             return
         if schedule.has_finalizer:
-            self._held[key] = schedule
+            self._schedules[key] = schedule
             self._note_change(key)
         elif known is not None:
             self.drop(key)
 
     def drop(self, key: Key) -> None:
-        del self._held[key]
+        del self._schedules[key]
         self._note_change(key)
 
     def _note_change(self, key: Key) -> None:
@@ -71,8 +71,8 @@ class ScheduleFeed:
             if schedule.namespace == self._namespace and schedule.name not in listed:
                 self._cache.drop((schedule.namespace, schedule.name))
 
-    def changed(self, one: Schedule, version: int) -> None:
-        self._cache.put(one)
+    def changed(self, schedule: Schedule, version: int) -> None:
+        self._cache.put(schedule)
 
     def removed(self, meta: ObjectMeta, version: int) -> None:
         known = self._cache.get((self._namespace, meta.name))

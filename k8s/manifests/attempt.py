@@ -49,7 +49,7 @@ def next_attempt(manifest: Manifest, job: Job, *, at: float) -> Manifest:
         notes[Annotation.PAYLOAD] = Payload.PENDING
     labels = {key: value for key, value in given["labels"].items() if key not in _OF_ONE_JOB}
     metadata = {"name": name, "namespace": given["namespace"], "labels": labels, "annotations": notes}
-    if owners := [_not_controlled(one) for one in given.get("ownerReferences") or () if one["kind"] == "CronJob"]:
+    if owners := [_not_controlled(owner) for owner in given.get("ownerReferences") or () if owner["kind"] == "CronJob"]:
         metadata["ownerReferences"] = owners
     return {
         "apiVersion": "batch/v1",
@@ -72,7 +72,7 @@ def _not_controlled(owner: Manifest) -> Manifest:
 
 def _payload(pod: Manifest) -> Manifest | None:
     volumes = pod.get("volumes") or ()
-    found = next((one.get("secret") for one in volumes if one["name"] == EVENT_VOLUME), None)
+    found = next((volume.get("secret") for volume in volumes if volume["name"] == EVENT_VOLUME), None)
     return found if isinstance(found, dict) else None
 
 

@@ -62,7 +62,7 @@ def _fill_template(template: Manifest, call: Call, *, labels: Mapping[str, str],
     for container in (*containers, *pod.get("initContainers", ())):
         _fill_container(container, call)
     notes = metadata.get("annotations", {})
-    if len(containers) > 1 and not any(one["name"] == MAIN for one in containers):
+    if len(containers) > 1 and not any(container["name"] == MAIN for container in containers):
         # Statuses come in no order of ours: this says whose result and log count.
         notes = {DEFAULT_CONTAINER: containers[0]["name"], **notes}
     if event is not None:
@@ -73,9 +73,9 @@ def _fill_template(template: Manifest, call: Call, *, labels: Mapping[str, str],
 
 def _fill_container(container: Manifest, call: Call) -> None:
     own = container.get("env", [])
-    set_by_operator = {one["name"] for one in own}
+    set_by_operator = {variable["name"] for variable in own}
     result_path: str = container.get("terminationMessagePath", RESULT_PATH)
-    ours = {one["name"]: one["value"] for one in our_env(call, result_path=result_path)}
+    ours = {variable["name"]: variable["value"] for variable in our_env(call, result_path=result_path)}
     # Before the operator's, which may refer to them: $(IMAGE_URL).
     added = {name: value for name, value in {**ours, **call.env}.items() if name not in set_by_operator}
     container["env"] = [*({"name": name, "value": value} for name, value in added.items()), *own]

@@ -146,8 +146,8 @@ def effective_ttl(asked: int | None, options: ManifestOptions) -> tuple[int, boo
 def gpus_of(job_spec: Manifest, resource: str) -> int:
     """GPUs that all its pods take which run at a time."""
     containers = job_spec["template"]["spec"]["containers"]
-    limits = [(one.get("resources") or {}).get("limits") or {} for one in containers]
-    return sum(_whole(one[resource]) for one in limits if resource in one) * int(job_spec.get("parallelism", 1))
+    limits = [(container.get("resources") or {}).get("limits") or {} for container in containers]
+    return sum(_whole(limit[resource]) for limit in limits if resource in limit) * int(job_spec.get("parallelism", 1))
 
 
 def _whole(amount: object) -> int:

@@ -80,7 +80,7 @@ def _of_runs(labels: Mapping[str, str]) -> dict[str, str]:
 def _name_run(pod: Manifest, labels: Mapping[str, str]) -> None:
     """Have each pod learn from its annotations which run it is, and count all runs in spreading over the nodes."""
     for container in pod["containers"]:
-        others = [one for one in container["env"] if one["name"] not in _RUN_FIELDS]
+        others = [variable for variable in container["env"] if variable["name"] not in _RUN_FIELDS]
         container["env"] = [*(_variable(name, note) for name, note in _RUN_FIELDS.items()), *others]
     for constraint in pod["topologySpreadConstraints"]:
         if constraint["labelSelector"] == {"matchLabels": {Label.REQUEST: labels[Label.SCHEDULE]}}:

@@ -155,7 +155,7 @@ def is_newer(manifest: dict[str, Any]) -> bool:
 def _job(wire: WireJob) -> observed.Job:
     meta, spec, status = wire.metadata, wire.spec, wire.status
     notes = meta.annotations or {}
-    owner = next((one for one in meta.owner_references or () if one.kind == "CronJob"), None)
+    owner = next((owner for owner in meta.owner_references or () if owner.kind == "CronJob"), None)
     return observed.Job(
         namespace=meta.namespace,
         name=meta.name,
@@ -206,7 +206,7 @@ def _job(wire: WireJob) -> observed.Job:
         failed_indexes=status.failed_indexes or None,
         start_time=epoch(status.start_time),
         completion_time=epoch(status.completion_time),
-        conditions=tuple(_condition(one) for one in status.conditions or ()),
+        conditions=tuple(_condition(condition) for condition in status.conditions or ()),
     )
 
 
@@ -233,7 +233,7 @@ def _pod(wire: WirePod) -> observed.Pod:
     main = _main(statuses, (meta.annotations or {}).get(DEFAULT_CONTAINER, MAIN))
     state = main.state if main else ContainerState()
     waiting, ended = state.waiting or Waiting(), state.terminated
-    unscheduled = next((one for one in status.conditions or () if _is_unscheduled(one)), None)
+    unscheduled = next((condition for condition in status.conditions or () if _is_unscheduled(condition)), None)
     running_since = state.running.started_at if state.running else None
     return observed.Pod(
         namespace=meta.namespace,
@@ -265,7 +265,5 @@ def _is_unscheduled(condition: JobCondition) -> bool:
 
 
 def _main(statuses: list[ContainerStatus], name: str) -> ContainerStatus | None:
-    for one in statuses:
-        if one.name == name:
-            return one
-    return statuses[0] if statuses else None
+    named = next((status for status in statuses if status.name == name), None)
+    return named or (statuses[0] if statuses else None)

@@ -38,7 +38,7 @@ def parse_pod_metrics(answer: bytes) -> list[PodUsage]:
     """A PodMetricsList as numbers. Raises `Malformed`."""
     try:
         found = msgspec.json.decode(answer, type=_List)
-        return [_usage(one) for one in found.items or ()]
+        return [_usage(pod) for pod in found.items or ()]
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise Malformed(f"the answer is no PodMetricsList: {error}"[:256]) from error
 
@@ -47,8 +47,8 @@ def _usage(pod: _PodMetrics) -> PodUsage:
     return PodUsage(
         name=pod.metadata.name,
         at=parse_epoch(pod.timestamp),
-        cpu=float(sum(parse(one.usage.cpu) for one in pod.containers)),
-        memory=int(sum(parse(one.usage.memory) for one in pod.containers)),
+        cpu=float(sum(parse(container.usage.cpu) for container in pod.containers)),
+        memory=int(sum(parse(container.usage.memory) for container in pod.containers)),
     )
 
 
