@@ -1,4 +1,4 @@
-"""Work that runs beside a block for as long as the block lasts. Restarts nothing."""
+"""Work that runs beside a block, for as long as the block lasts. Restarts nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -10,7 +10,7 @@ from typing import Any
 async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Run `work` until the block ends, then cancel it.
 
-    If `work` raises, the block is cancelled and that exception comes out; what the block raises comes out unchanged.
+    If `work` raises, the block is cancelled and that exception is raised. Exceptions of the block pass unchanged.
     A bare TaskGroup would wrap either in a group.
     """
     raised: Exception | None = None

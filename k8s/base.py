@@ -12,9 +12,9 @@ class ConfigError(KubernetesError):
 
 
 class Unavailable(KubernetesError):
-    """Not the request's fault and not now: 429, 5xx, timeout, no connection, 401, RBAC's 403, namespace gone.
+    """Not now, and not the request's fault: 429, 5xx, timeout, no connection, 401, RBAC's 403, namespace gone.
 
-    `retry_after` is the server's wish in seconds, when it has one.
+    `retry_after`: seconds that the server asks us to wait, None if it does not say.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -55,7 +55,7 @@ class Malformed(KubernetesError):
 
 
 class LeadershipLost(KubernetesError):
-    """The Lease is no longer ours, or may not be by the time a write would have ended."""
+    """The Lease is no longer ours, or may have expired before a write would end."""
 
 
 Manifest = dict[str, Any]

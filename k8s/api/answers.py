@@ -1,4 +1,4 @@
-"""What an answer of the API server means: a pure function from a failed answer to one of our errors. Sends nothing."""
+"""From a failed answer of the API server to one of our errors. Pure: sends nothing."""
 
 import re
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ import orjson
 from k8s.base import Conflict, Expired, KubernetesError, NotFound, QuotaExceeded, Refused, Unavailable
 
 MESSAGE_LIMIT = 256
-"""Characters of a server's text that an error repeats: it ends in logs and events, and may quote what somebody sent."""
+"""Characters of a server's text that an error repeats. Errors end up in logs and events, and may quote a request."""
 
-# Both anchored: the server writes what stands before "is forbidden:", but what follows may quote the object.
+# Both are anchored: the server itself writes what precedes "is forbidden:", what follows may quote the object.
 _RBAC = re.compile(r'\S+(?: "[^"]*")? is forbidden: User "')
 _QUOTA = re.compile(r'\S+(?: "[^"]*")? is forbidden: exceeded quota: ')
 
@@ -37,7 +37,7 @@ def failure(method: str, status: int, *, headers: Mapping[str, str], body: bytes
 def _forbidden(message: str, answer: dict[str, Any]) -> KubernetesError:
     text = str(answer.get("message", ""))
     if not answer or _RBAC.match(text) or _has_cause(answer, "NamespaceTerminating"):
-        # Not from Kubernetes at all (a proxy), or about us and not about the request.
+        # It comes from a proxy, not from Kubernetes, or it is about us and not about the request.
         return Unavailable(message)
     if _QUOTA.match(text):
         return QuotaExceeded(message)
@@ -53,13 +53,13 @@ def _not_found(method: str, message: str, answer: dict[str, Any]) -> KubernetesE
 
 def _conflict(method: str, message: str, answer: dict[str, Any]) -> KubernetesError:
     if method == "POST" and answer.get("reason") == "Conflict":
-        # Not the name: two creates met at the same ResourceQuota.
+        # Not about the name: two creates changed the same ResourceQuota at once.
         return Unavailable(message, retry_after=None)
     return Conflict(message)
 
 
 def _status_object(body: bytes) -> dict[str, Any]:
-    """The answer's Status object; empty for HTML of a proxy and the like."""
+    """The answer's Status object; empty for anything else, such as a proxy's HTML."""
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -92,7 +92,7 @@ def _has_cause(answer: dict[str, Any], reason: str) -> bool:
 
 
 def _retry_after(headers: Mapping[str, str], answer: dict[str, Any]) -> float | None:
-    """Seconds, from the header (seconds or a date, taken against the answer's own Date) or from the Status object."""
+    """Seconds, from the header or the Status object. A date in the header is compared with the answer's own Date."""
     value = headers.get("Retry-After", "").strip()
     if value.isdigit():
         return float(value)

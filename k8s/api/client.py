@@ -1,4 +1,4 @@
-"""HTTP to one API server: credentials, timeouts, errors, its clock. Knows no resources, repeats nothing but a 401."""
+"""HTTP to one API server: credentials, timeouts, errors, its clock. Knows no resources; repeats only after a 401."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -27,7 +27,7 @@ _LIMITS = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
 
 
 class Client:
-    """Requests to one API server. Made by `open_client`; safe to share between tasks."""
+    """Sends requests to one API server. Made by `open_client`; safe to share between tasks."""
 
     def __init__(self, access: Access, session: aiohttp.ClientSession, *, timeout: float) -> None:
         self._access = access
@@ -42,7 +42,7 @@ class Client:
         }
 
     def server_time(self) -> float:
-        """The API server's clock now, epoch seconds, never ahead of it; this machine's before the first answer."""
+        """The API server's time in epoch seconds, never ahead of it. Before the first answer, this machine's time."""
         return self._clock.now()
 
     async def request(
@@ -56,10 +56,10 @@ class Client:
         accept: str = JSON,
         timeout: float | None = None,
     ) -> bytes:
-        """The body of a 2xx answer. `path` is already quoted; `body` is sent as JSON.
+        """Send a request; return the body of a 2xx answer. `path` is already quoted; `body` is sent as JSON.
 
-        Everything together, reading credentials again after a 401 included, takes at most `timeout` seconds. Raises the
-        errors of `k8s.base`, and no other; after `Unavailable` the request may have had its effect.
+        `timeout`: seconds for everything together, including reading credentials again after a 401. Raises only the
+        errors of `k8s.base`; after `Unavailable` the request may have had its effect.
         """
         data = None if body is None else orjson.dumps(body)
         headers = {"Accept": accept} if data is None else {"Accept": accept, "Content-Type": content_type}
@@ -76,10 +76,10 @@ class Client:
     async def stream(
         self, path: str, *, params: Params | None = None, accept: str = JSON, silence: float | None = None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The body of a 2xx answer to a GET, in pieces as they come.
+        """The body of a 2xx answer to a GET, in pieces as they arrive.
 
-        `silence`: seconds without a byte before `Unavailable`. Both entering and iterating raise the errors of
-        `k8s.base`, and no other.
+        `silence`: seconds without a byte before `Unavailable`. Entering and iterating raise only the errors of
+        `k8s.base`.
         """
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
         url = self._url(path, params)
@@ -93,10 +93,10 @@ class Client:
                         answer = await response.read()
                 raise failure("GET", response.status, headers=response.headers, body=answer)
             yield _pieces(response, path)
-            response.close()  # rather than wait for the rest of it
+            response.close()  # Do not wait for the rest of it.
 
     async def _send(self, method: str, url: URL, *, headers: dict[str, str], **options: Any) -> aiohttp.ClientResponse:
-        """The answer's head. A 401 has had no effect: credentials are read again, and the request is sent once more."""
+        """The answer's head. A 401 had no effect: read the credentials again, and send the request once more."""
         response = await self._send_once(method, url, headers=headers, **options)
         if response.status == 401:
             response.release()
@@ -120,22 +120,21 @@ class Client:
 
 @asynccontextmanager
 async def open_client(access: Access, *, timeout: float = 15.0, user_agent: str = "jobrelay") -> AsyncIterator[Client]:
-    """A client whose credentials are kept fresh and whose connections end with the block. `timeout`: seconds each."""
+    """A client for one block, which keeps its credentials fresh. `timeout`: seconds for each request."""
     session = aiohttp.ClientSession(
         # No limit: a Lease renewal must not queue behind creates. Callers bound their own concurrency.
-        # Idle connections go soon: after an outage each one that died silently costs a request its whole timeout.
+        # Close idle connections soon: after an outage, each dead connection costs a request its whole timeout.
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15),
         headers={"User-Agent": user_agent},
-        skip_auto_headers={
-            "Accept-Encoding"
-        },  # the server would spend more on compressing than a cluster's network does
+        # Compression would cost the server more than it saves on a cluster's network.
+        skip_auto_headers={"Accept-Encoding"},
         read_bufsize=2**21,
     )
     async with session, beside(access.keep_fresh()):
         yield Client(access, session, timeout=timeout)
 
 
-# Nearly all requests are creates in one namespace, with the same parameters.
+# Nearly all requests are creates in one namespace, with equal parameters.
 @lru_cache(maxsize=64)
 def _query(params: tuple[tuple[str, str], ...]) -> str:
     return f"?{urlencode(params, quote_via=quote)}"
@@ -147,7 +146,7 @@ def _parsed(url: str) -> URL:
 
 
 def segment(name: str) -> str:
-    """A name as one segment of a path. Raises `Refused` for what would name something else than one object."""
+    """A name as one segment of a path. Raises `Refused` for a segment that would name no object, or several."""
     if name in {"", ".", ".."}:
         raise Refused(f"{name!r} is no name", status=400)
     return quote(name, safe="")

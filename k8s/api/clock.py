@@ -1,4 +1,4 @@
-"""Clocks and waits: one that counts while the machine sleeps, the API server's, and backoff. Starts no timers."""
+"""A clock that goes on while the machine is suspended, the API server's clock, and backoff. Starts no timers."""
 
 import random
 import time
@@ -8,16 +8,16 @@ _JITTER = random.Random()  # noqa: S311 - spreads retries, guards nothing
 
 
 def boottime() -> float:
-    """Seconds since some fixed point, where Linux offers it those too in which the machine was suspended."""
+    """Seconds since some fixed point. On Linux, time in which the machine was suspended counts."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
 
 
 def backoff(attempt: int, *, retry_after: float | None = None, rng: random.Random = _JITTER) -> float:
-    """Seconds to wait after the failed attempt number `attempt` (from 1): 0.1 doubling to 10, half of it random.
+    """Seconds to wait after failed attempt number `attempt` (from 1): from 0.1 doubling to 10, half of it random.
 
-    The server's `retry_after` is a minimum, but at most 60 s of it: a wrong answer must not stop us for hours.
+    The server's `retry_after` is a minimum, capped at 60 s: a wrong answer must not stop us for hours.
     """
     ceiling = min(10.0, 0.1 * 2.0 ** min(attempt, 10))
     wait = max(0.1, ceiling * (0.5 + 0.5 * rng.random()))
@@ -25,11 +25,11 @@ def backoff(attempt: int, *, retry_after: float | None = None, rng: random.Rando
 
 
 class ServerClock:
-    """The API server's clock, kept from `Date` headers, which name whole seconds.
+    """The API server's clock, estimated from `Date` headers, which have whole seconds.
 
-    An answer says that when it was received, that clock showed its date or later, and when it was sent for, less than
-    a second more than its date. The best lower bound is kept, so many answers make it exact to milliseconds, and given
-    up once an answer contradicts it: the server's clock was set back, or another server answers.
+    When an answer arrives, the server's clock shows its date or later; when the request was sent, it showed less than
+    a second after that date. The best lower bound is kept, so after many answers it is exact to milliseconds. An answer
+    that contradicts it replaces it: the server's clock was set back, or another server answered.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class ServerClock:
         self._last: tuple[str, float] = ("", 0.0)
 
     def heard(self, date: str, *, sent: float, received: float) -> None:
-        """Take in the `Date` header of an answer; `sent` and `received` are `boottime()`. No date: ignored."""
+        """Learn from the `Date` header of an answer, if it has one. `sent` and `received` are `boottime()`."""
         if not date:
             return
         if date != self._last[0]:
@@ -52,5 +52,5 @@ class ServerClock:
             self._known = True
 
     def now(self) -> float:
-        """Epoch seconds; this machine's own clock until the first answer."""
+        """Epoch seconds, by this machine's clock until the first answer."""
         return boottime() + self._offset

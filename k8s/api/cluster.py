@@ -1,4 +1,4 @@
-"""Everything we ask of a Kubernetes cluster, one method a request. Holds no state and retries nothing."""
+"""Everything that we ask of a Kubernetes cluster, a method for each request. Holds no state; retries nothing."""
 
 import logging
 import os
@@ -25,33 +25,33 @@ logger = logging.getLogger(__name__)
 
 FIELD_MANAGER = "jobrelay"
 PAGE = 500
-"""Objects a page of a list. Without `resourceVersion`: with 0 the limit is ignored and the answer may be stale."""
+"""Objects in a page of a list. We send no `resourceVersion`: with 0 the limit is ignored, and data may be stale."""
 METADATA_ONLY = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1, {JSON}"
 _STRICT = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
 _Seen = TypeVar("_Seen")
 
 
 def skip_silently(_: Malformed) -> None:
-    """Skip a malformed object in silence: somebody else put it under our labels."""
+    """Say nothing about a malformed object: somebody else gave it our labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Created:
-    """What a create tells of the new object."""
+    """What the answer to a create says of the new object."""
 
     uid: str
     version: str
 
 
 class Cluster:
-    """One cluster. Methods raise the errors of `k8s.base`, and no other. Names may be anybody's: they are quoted."""
+    """One cluster. Methods raise only the errors of `k8s.base`. Names may come from anybody: they are quoted."""
 
     def __init__(self, client: Client, *, default_namespace: str) -> None:
         self.client = client
         self.default_namespace = default_namespace
 
     def server_time(self) -> float:
-        """The API server's clock now, epoch seconds."""
+        """The API server's time, epoch seconds."""
         return self.client.server_time()
 
     async def create_job(self, manifest: Manifest) -> Created:
@@ -59,32 +59,32 @@ class Cluster:
         return await self._create(_jobs(manifest["metadata"]["namespace"]), manifest)
 
     async def try_job(self, manifest: Manifest) -> None:
-        """Raises what creating it would; nothing is created."""
+        """Raise what creating it would raise. Nothing is created."""
         path = _jobs(manifest["metadata"]["namespace"])
         await self.client.request("POST", path, params={**_STRICT, "dryRun": "All"}, body=manifest)
 
     async def read_job(self, namespace: str, name: str) -> Manifest:
-        """The whole Job as it is now, not as some cache has it."""
+        """The whole Job, from the server, not from a cache."""
         return _object(await self.client.request("GET", _jobs(namespace, name)))
 
     async def patch_job(self, namespace: str, name: str, patch: Manifest, *, timeout: float | None = None) -> Job:
-        """Strategic merge; answers the Job as it then is. A `resourceVersion` in it: that version or `Conflict`."""
+        """Strategic merge; returns the patched Job. A `resourceVersion` in it: raises `Conflict` for any other."""
         return parse_job(await self._patch(_jobs(namespace, name), patch, timeout=timeout))
 
     async def delete_job(self, namespace: str, name: str, *, uid: str | None = None) -> None:
-        """Foreground: its Pods go first. With `uid`: only that Job (`Conflict`)."""
+        """Foreground: its Pods are deleted first. With `uid`: raises `Conflict` if another Job has the name."""
         await self._delete(_jobs(namespace, name), uid=uid, propagation="Foreground")
 
     async def list_jobs(self, namespace: str, selector: str) -> list[Manifest]:
-        """All Jobs that the label selector matches, one consistent state."""
+        """All Jobs that the label selector matches, in one consistent state."""
         return await self._list(_jobs(namespace), {"labelSelector": selector})
 
     async def find_jobs(
         self, namespaces: Iterable[str], selector: str, *, skipped: Callable[[Malformed], None] = skip_silently
     ) -> list[Job]:
-        """All Jobs that the label selector matches in these namespaces, each of which is one consistent state.
+        """All Jobs that the label selector matches in these namespaces, each namespace in one consistent state.
 
-        Malformed Jobs are skipped: `skipped` hears of each.
+        Malformed Jobs are skipped, and `skipped` is called for each.
         """
         listed = [job for namespace in namespaces for job in await self.list_jobs(namespace, selector)]
         return list(_readable(listed, job_of, skipped=skipped))
@@ -94,19 +94,19 @@ class Cluster:
         return await self._create(_cron_jobs(manifest["metadata"]["namespace"]), manifest)
 
     async def read_cron_job(self, namespace: str, name: str) -> Manifest:
-        """The whole CronJob as it is now."""
+        """The whole CronJob."""
         return _object(await self.client.request("GET", _cron_jobs(namespace, name)))
 
     async def patch_cron_job(self, namespace: str, name: str, patch: Manifest) -> Schedule:
-        """As `patch_job`."""
+        """What `patch_job` does, for a CronJob."""
         return parse_cron_job(await self._patch(_cron_jobs(namespace, name), patch))
 
     async def delete_cron_job(self, namespace: str, name: str, *, uid: str | None = None) -> None:
-        """Its Jobs stay, and are nobody's afterwards. With `uid`: only that CronJob (`Conflict`)."""
+        """Orphan: its Jobs stay, without an owner. With `uid`: raises `Conflict` if another CronJob has the name."""
         await self._delete(_cron_jobs(namespace, name), uid=uid, propagation="Orphan")
 
     async def list_cron_jobs(self, namespace: str, selector: str) -> list[Manifest]:
-        """As `list_jobs`."""
+        """What `list_jobs` does, for CronJobs."""
         return await self._list(_cron_jobs(namespace), {"labelSelector": selector})
 
     async def find_schedules(
@@ -117,23 +117,23 @@ class Cluster:
         return list(_readable(listed, schedule_of, skipped=skipped))
 
     async def pods_of(self, namespace: str, job_uid: str) -> list[Pod]:
-        """All Pods of a Job as they are now."""
+        """All Pods of a Job."""
         found = await self._list(_pods(namespace), {"labelSelector": f"{CONTROLLER_UID}={job_uid}"})
         return list(_readable(found, pod_of, skipped=_warn_of_pod))
 
     async def delete_pods(self, namespace: str, job_uid: str) -> None:
-        """Ask all Pods of a Job to end, in their grace period."""
+        """Delete all Pods of a Job, each with its grace period."""
         params = {"labelSelector": f"{CONTROLLER_UID}={job_uid}"}
         await self.client.request("DELETE", _pods(namespace), params=params)
 
     async def failed_creates(self, namespace: str, job_uid: str) -> list[Notice]:
-        """What the Job controller said about pods of this Job that it could not create: Events of about an hour."""
+        """Why the Job controller could not create pods of this Job. Kubernetes keeps such Events for about an hour."""
         selector = f"involvedObject.uid={job_uid},reason=FailedCreate"
         found = await self._list(_path("/api/v1", namespace, "events", None), {"fieldSelector": selector})
         return [notice for event in found if (notice := parse_notice(event)) is not None]
 
     async def pod_metrics(self, namespace: str, selector: str) -> list[PodUsage]:
-        """What the Pods use that run and match. `Unavailable` where metrics.k8s.io is not served."""
+        """What matching, running Pods use. Raises `Unavailable` where metrics.k8s.io is not served."""
         path = _path("/apis/metrics.k8s.io/v1beta1", namespace, "pods", None)
         return parse_pod_metrics(await self.client.request("GET", path, params={"labelSelector": selector}))
 
@@ -142,19 +142,19 @@ class Cluster:
         return await self._create(_secrets(manifest["metadata"]["namespace"]), manifest)
 
     async def read_secret(self, namespace: str, name: str) -> Manifest:
-        """The Secret; `data` is base64, as Kubernetes has it."""
+        """The Secret, with `data` in base64."""
         return _object(await self.client.request("GET", _secrets(namespace, name)))
 
     async def delete_secret(self, namespace: str, name: str, *, uid: str | None = None) -> None:
-        """At once, so that its name is free. With `uid`: only that Secret (`Conflict`)."""
+        """Background: its name is free at once. With `uid`: raises `Conflict` if another Secret has the name."""
         await self._delete(_secrets(namespace, name), uid=uid, propagation="Background")
 
     async def pod_log(
         self, namespace: str, pod: str, *, container: str | None = None, follow: bool = False, tail: int | None = None
     ) -> AsyncIterator[bytes]:
-        """The log of a Pod's `container`, which a Pod with only one need not name, in pieces.
+        """The log of a Pod's `container` in pieces. None will do where the Pod has only one container.
 
-        The last `tail` lines of it; `follow` goes on until it ends.
+        `tail`: only that many last lines. `follow`: go on until the container ends.
         """
         params = {"follow": "true"} if follow else {}
         if container is not None:
@@ -186,7 +186,7 @@ class Cluster:
         await self.client.request("DELETE", path, body=options)
 
     async def _list(self, path: str, params: Mapping[str, str]) -> list[Manifest]:
-        """Page after page of one state; from the start again when that state has been compacted meanwhile."""
+        """Page after page of one state. Starts over when that state has been compacted meanwhile."""
         for _ in range(5):
             try:
                 return await self._pages(path, params)
@@ -215,11 +215,11 @@ async def connect(
     user_agent: str = "jobrelay",
     environ: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Cluster]:
-    """The cluster of this kubeconfig, of `KUBECONFIG`, or the one we run in; `timeout` seconds a request.
+    """The cluster of this kubeconfig, of `KUBECONFIG`, or the cluster we run in. `timeout`: seconds for each request.
 
-    `user_agent` is what the server's audit log says of who asked.
+    `user_agent` names us in the server's audit log.
 
-    Raises `ConfigError` for what it cannot read; sends nothing yet, so an unreachable server is no error here.
+    Raises `ConfigError` for configuration that it cannot read. It sends nothing, so an unreachable server shows later.
     """
     access = await load(kubeconfig, context, environ=os.environ if environ is None else environ)
     async with open_client(access, timeout=timeout, user_agent=user_agent) as client:

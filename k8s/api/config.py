@@ -23,9 +23,9 @@ PLUGIN_SECONDS = 30.0
 
 
 class Access:
-    """One API server and our credentials there.
+    """One API server, and our credentials for it.
 
-    `base_url` has no trailing slash; `tls` is None for plain HTTP; `server_name` and `proxy` None unless configured.
+    `base_url` has no trailing slash. `tls` is None for plain HTTP, `server_name` and `proxy` unless configured.
     """
 
     def __init__(self, configuration: Any, reload: Callable[[bool], Awaitable[None]], *, namespace: str) -> None:
@@ -42,20 +42,20 @@ class Access:
         self.tls = _tls_context(configuration) if self.base_url.startswith("https:") else None
 
     async def headers(self) -> dict[str, str]:
-        """The Authorization header as of now, or nothing. Never waits for a plugin."""
+        """The current Authorization header, or none. Never waits for a plugin."""
         token = await self._configuration.get_api_key_with_prefix("BearerToken")
         return {"Authorization": " ".join(token.split())} if token else {}
 
     async def refresh(self) -> None:
-        """Have the credentials read anew although they are not due, and wait for it: the server did not accept them."""
+        """The server did not accept the credentials: have them read again now, and wait for that."""
         done = self._refreshed
         self._wanted.set()
         await done.wait()
 
     async def keep_fresh(self) -> None:
-        """Run beside whoever uses this: token files, exec plugins and certificates are read again, failures outlived.
+        """Read token files, exec plugins and certificates again and again, until cancelled. Failures are logged.
 
-        Its own task, so that a slow plugin delays no request, and no request's timeout cuts a plugin short.
+        Runs as a task of its own: a slow plugin must delay no request, and no request's timeout may end a plugin.
         """
         wait = REFRESH_SECONDS
         while True:
@@ -73,7 +73,7 @@ class Access:
                 await self._reload(forced)
             if self.tls is not None:
                 _load_client_certificate(self.tls, self._configuration)
-        except Exception as error:  # noqa: BLE001 - plugins fail in every way; the old credentials may still do
+        except Exception as error:  # noqa: BLE001 - plugins raise anything; the old credentials may still work
             logger.warning("credentials could not be refreshed, going on with the old ones: %s", _one_line(error))
             return False
         return True
@@ -88,7 +88,7 @@ async def load(
 ) -> Access:
     """The explicit kubeconfig or context, else `KUBECONFIG`, else the pod's service account, else `~/.kube/config`.
 
-    Raises `ConfigError` with one readable sentence.
+    Raises `ConfigError` with a readable sentence.
     """
     files = str(kubeconfig) if kubeconfig else environ.get("KUBECONFIG", "")
     if not files and context is None and environ.get("KUBERNETES_SERVICE_HOST"):
@@ -97,7 +97,7 @@ async def load(
 
 
 async def _load_kubeconfig(files: str, context: str | None) -> Access:
-    # 0.6 s and 60 MB: not for those who only import the package.
+    # It takes 0.6 s and 60 MB: do not import it with the package.
     from kubernetes_asyncio import client, config
 
     if not _exists(files):
@@ -108,7 +108,7 @@ async def _load_kubeconfig(files: str, context: str | None) -> Access:
     async def reload(force: bool) -> None:
         nonlocal loader
         if force or loader is None:
-            # A new loader reads the files again and runs an exec plugin although its last answer has not expired.
+            # A new loader reads the files again, and runs an exec plugin even if its last answer has not expired.
             loader = await config.load_kube_config(files, context=context, client_configuration=configuration)
         else:
             await loader.load_and_set(configuration)
@@ -132,7 +132,7 @@ async def _load_service_account(directory: Path, environ: Mapping[str, str]) -> 
     async def reload(_: bool) -> None:
         config.load_incluster_config(  # type: ignore[no-untyped-call]
             client_configuration=configuration,
-            try_refresh_token=False,  # ours does, and outlives a failure
+            try_refresh_token=False,  # `keep_fresh` does, and goes on after a failure
             token_filename=str(directory / "token"),
             cert_filename=str(directory / "ca.crt"),
             environ=environ,
@@ -155,7 +155,7 @@ def _exists(files: str) -> bool:
 
 def _tls_context(configuration: Any) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
-    # Python 3.13 began to insist on extensions that many cluster authorities lack; kubectl does not.
+    # Python 3.13 began to require extensions that many clusters' authorities lack; kubectl does not.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not configuration.verify_ssl:
         context.check_hostname = False
@@ -165,13 +165,13 @@ def _tls_context(configuration: Any) -> ssl.SSLContext:
 
 
 def _load_client_certificate(context: ssl.SSLContext, configuration: Any) -> None:
-    """Also into a context in use: connections opened from now on show the new certificate."""
+    """The context may be in use: connections that open from now on show the new certificate."""
     if configuration.cert_file:
         context.load_cert_chain(configuration.cert_file, configuration.key_file)
 
 
 def _environment_proxy(base_url: str) -> str | None:
-    """`HTTPS_PROXY` and `NO_PROXY`, looked up once. As with kubectl, never for this machine itself."""
+    """From `HTTPS_PROXY` and `NO_PROXY`. Never for this machine itself, which is how kubectl does it."""
     parts = urlsplit(base_url)
     host = parts.hostname or ""
     if host == "localhost" or _is_loopback(host) or proxy_bypass(host):

@@ -1,4 +1,4 @@
-"""What lists and watches look like on the wire, around objects that are left as they came. Sends nothing."""
+"""Lists and watches on the wire; the objects in them stay raw. Sends nothing."""
 
 import msgspec
 from msgspec import Raw, Struct
@@ -29,7 +29,7 @@ class WatchEvent(Struct):
 
 
 class ObjectMeta(Struct, gc=False, rename="camel"):
-    """As much of an object as can be read when nothing else can."""
+    """The part of an object's metadata that is read even if the rest is malformed."""
 
     resource_version: str = ""
     namespace: str = ""
@@ -56,7 +56,7 @@ def decode_page(answer: bytes) -> Page:
 
 
 def decode_event(line: bytes) -> WatchEvent:
-    """Raises `Malformed` for what is no event, and what an ERROR event stands for: `Expired`, else `Malformed`."""
+    """Raises `Malformed` if it is no event. For an ERROR event raises `Expired` if it means that, else `Malformed`."""
     try:
         event = _EVENT.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -67,7 +67,7 @@ def decode_event(line: bytes) -> WatchEvent:
 
 
 def read_meta(answer: bytes | Raw) -> ObjectMeta:
-    """Raises `Malformed` for what has no readable metadata."""
+    """Raises `Malformed` if the metadata is not readable."""
     try:
         return _OBJECT.decode(answer).metadata
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -75,7 +75,7 @@ def read_meta(answer: bytes | Raw) -> ObjectMeta:
 
 
 def meta_or_empty(raw: Raw) -> ObjectMeta:
-    """As `read_meta`, but all empty for what cannot be read."""
+    """What `read_meta` returns; all empty if it is not readable."""
     try:
         return read_meta(raw)
     except Malformed:
@@ -83,12 +83,12 @@ def meta_or_empty(raw: Raw) -> ObjectMeta:
 
 
 def number(version: str) -> int:
-    """A resourceVersion as a number: they grow, over all resources of one server. 0 for what is none."""
+    """A resourceVersion as a number, 0 if it is none. Numbers grow, over all resources of a server."""
     return int(version) if version.isascii() and version.isdigit() else 0
 
 
 def _reported(status: bytes) -> KubernetesError:
-    """The object of an ERROR event is the Status that an answer would have had as its body."""
+    """The object of an ERROR event is a Status, which a failed answer would have as its body."""
     try:
         code = msgspec.json.decode(status)["code"]
     except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError):
