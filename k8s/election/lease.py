@@ -1,4 +1,4 @@
-"""Lease election: one leader at a time, as far as clocks of equal speed can promise. What it does is not known here."""
+"""Lease election: at most one leader at a time, if clocks run equally fast. Knows nothing of what a leader does."""
 
 import asyncio
 import logging
@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 
 
 class Leadership:
-    """The Lease is ours. `previous`: up to when the former leader had published (epoch seconds), None if it never said.
+    """The Lease is ours. `previous`: until when the former leader has published (epoch seconds), None if unknown.
 
-    `former_until`: when the former leader renewed or released the Lease last (epoch seconds), None if there was none.
-    `write_timeout`: seconds a write of the leader may take.
+    `former_until`: when the former leader last renewed or released the Lease (epoch seconds), None if there was none.
+    `write_timeout`: seconds that a write of the leader may take.
     """
 
     def __init__(self, term: "_Term") -> None:
@@ -32,14 +32,14 @@ class Leadership:
         self.write_timeout = term.timing.call
 
     def check(self, write_timeout: float) -> None:
-        """Before each write. Raises `LeadershipLost` unless the Lease outlives one of `write_timeout` seconds."""
+        """Call before each write. Raises `LeadershipLost` unless the Lease lasts `write_timeout` seconds more."""
         self._term.check(write_timeout)
 
     def reports(self, *, published_to: Callable[[], float], counts: Callable[[], str | None]) -> None:
-        """From the next renewal on, store what these answer on the Lease.
+        """From the next renewal on, store what these functions return on the Lease.
 
-        `published_to`: the API server's time before which everything has been published. `counts`: text for whoever
-        reads the Lease; None leaves the former text.
+        `published_to`: the API server's time before which everything has been published. `counts`: text for readers of
+        the Lease; None leaves the text as it is.
         """
         self._term.published_to, self._term.counts = published_to, counts
 
@@ -54,11 +54,11 @@ async def lead(
     timing: LeaseTiming | None = None,
     clock: Callable[[], float] = boottime,
 ) -> AsyncIterator[Leadership]:
-    """Wait until the Lease is ours, and keep it for the length of the block. `identity` is of this process alone.
+    """Wait until the Lease is ours, and keep it for the length of the block. `identity` must be unique to this process.
 
-    When it is lost the block is cancelled and `LeadershipLost` comes out; what the block raises comes out unchanged.
-    At the end the Lease is given back, so that the next leader need not wait. `clock` must go on while this process or
-    machine is suspended.
+    If the Lease is lost, the block is cancelled and `LeadershipLost` is raised; exceptions of the block pass unchanged.
+    At the end the Lease is released, so that the next leader need not wait. `clock` must go on while this process or
+    the machine is suspended.
     """
     term = _Term(
         cluster,
@@ -77,7 +77,7 @@ async def lead(
 
 
 async def read_lease(cluster: Cluster, *, namespace: str, name: str, timeout: float) -> LeaseRecord | None:
-    """The Lease as it is; None where there is none. Raises `Unavailable`."""
+    """The current Lease; None if there is none. Raises `Unavailable`."""
     return await _read(cluster, f"{_leases(namespace)}/{segment(name)}", timeout=timeout)
 
 
@@ -100,7 +100,7 @@ def _leases(namespace: str) -> str:
 
 
 class _Term:
-    """One candidacy, and the leadership it leads to."""
+    """A candidacy, and the leadership that follows."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class _Term:
             raise LeadershipLost("the Lease may be over before this write would be")
 
     async def win(self) -> None:
-        """Look until the Lease is free, and take it."""
+        """Poll the Lease until it is free, and take it."""
         sight, failures, told = Sight(), 0, ""
         while True:
             try:
@@ -140,7 +140,7 @@ class _Term:
                 if await self._step(sight):
                     return
             except Conflict:
-                failures = 0  # somebody was faster
+                failures = 0  # Another candidate was faster.
             except KubernetesError as error:
                 failures += 1
                 if str(error) != told:
@@ -152,7 +152,7 @@ class _Term:
             await asyncio.sleep(pause * (0.9 + 0.2 * self._rng.random()))
 
     async def _step(self, sight: Sight) -> bool:
-        """Do what the last look asks for; whether we lead now."""
+        """Act on what was seen; return whether we lead now."""
         step = decide(sight, identity=self._identity, now=self._clock())
         if step is Step.WAIT:
             return False
@@ -165,7 +165,7 @@ class _Term:
         return True
 
     async def keep(self) -> None:
-        """Renew until cancelled. Raises `LeadershipLost` when somebody else holds it, or it was not renewed in time."""
+        """Renew until cancelled. Raises `LeadershipLost` if another holds it, or it could not be renewed in time."""
         pause = self.timing.retry
         while True:
             await asyncio.sleep(max(0.0, min(pause, self._left())))
@@ -184,7 +184,7 @@ class _Term:
                 pause = self.timing.retry
 
     async def release(self) -> None:
-        """Give the Lease back if it is ours still. Best effort: otherwise it runs out by itself."""
+        """Release the Lease if it is still ours. Best effort: without this it expires."""
         if self._gone or not self.record.version:
             return
         with suppress(KubernetesError, TimeoutError):
@@ -209,7 +209,7 @@ class _Term:
             await self._claim(self.record, published_to=self._published())
 
     async def _claim(self, before: LeaseRecord, *, published_to: float | None) -> None:
-        """Write that it is ours. What counts is when that was sent: others count from when they see it, later."""
+        """Write that the Lease is ours. It counts from when we sent this: others count from when they see it, later."""
         sent = self._clock()
         manifest = claimed(
             before,
@@ -226,7 +226,7 @@ class _Term:
         self._renewed = sent
 
     async def _check_holder(self) -> None:
-        """After a conflict: an answer of ours that got lost, or somebody else's mark on the Lease, is no loss."""
+        """After a conflict the Lease may still be ours: an answer to us was lost, or somebody annotated the Lease."""
         found = await self._read()
         if found is None or found.holder != self._identity or found.uid != self.record.uid:
             raise LeadershipLost(f"the Lease is held by {found.holder or 'nobody'}" if found else "the Lease is gone")
@@ -240,10 +240,10 @@ class _Term:
         return _record(answer)
 
     def _published(self) -> float | None:
-        """Never back: what a former leader published stays published. A time to come was no time of this server's."""
+        """Never goes back: what a former leader published stays published. Ignores a future time: another server's."""
         before = self.record.published_to or 0.0
         return max(self.published_to(), before if before <= self._cluster.server_time() + 1 else 0.0) or None
 
     def _left(self) -> float:
-        """Seconds until we have to stop, if we cannot renew before."""
+        """Seconds until we have to stop, unless we can renew."""
         return self._renewed + self.timing.renew_deadline - self._clock()

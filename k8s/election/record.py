@@ -1,4 +1,4 @@
-"""Who may lead, decided from what a Lease says and when it was seen to say so. Pure: no clock, no requests."""
+"""Decides who may lead, from what a Lease says and when that was seen. Pure: no clock, no requests."""
 
 import math
 from dataclasses import dataclass, replace
@@ -13,15 +13,15 @@ from k8s.base import Manifest
 PUBLISHED_TO = f"{DOMAIN}/published-to"
 """Annotation: the API server's time up to which every transition has been published. RFC 3339 with microseconds."""
 COUNTS = f"{DOMAIN}/counts"
-"""Annotation: how many Jobs wait and run, as JSON `{queued, waiting, active}`; as old as the renewal."""
+"""Annotation: how many Jobs wait and run at the last renewal, as JSON `{queued, waiting, active}`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseTiming:
     """Seconds.
 
-    `lease`: how long a renewal holds. `renew_deadline`: how long a leader tries to renew before it stops. `retry`:
-    between renewals. `call`: the time any one request of a leader may take.
+    `lease`: how long a renewal lasts. `renew_deadline`: how long a leader tries to renew before it stops. `retry`:
+    between renewals. `call`: the most that any request of a leader may take.
     """
 
     lease: float = 10.0
@@ -31,20 +31,20 @@ class LeaseTiming:
 
     @property
     def look(self) -> float:
-        """Between a candidate's looks at the Lease: often enough to be there soon after it was released."""
+        """How often a candidate reads the Lease: it should notice soon when it is released."""
         return min(0.5, self.retry / 2)
 
     @property
     def doubt(self) -> float:
-        """After creating the Lease: if it was there before and somebody deleted it, its holder notices meanwhile."""
+        """How long to wait after creating the Lease. If somebody deleted it, its former holder notices meanwhile."""
         return self.retry * 1.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRecord:
-    """A Lease as read. `holder` is empty when it is released; `version` is its resourceVersion.
+    """A Lease as it was read. `holder` is empty once it is released; `version` is its resourceVersion.
 
-    `renewed`: when its holder wrote it last, or released it, by the API server's clock (epoch seconds).
+    `renewed`: when its holder last renewed or released it, by the API server's clock (epoch seconds).
     """
 
     uid: str
@@ -69,29 +69,30 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """What a candidate last saw: the record, None when there is no Lease, and since when by its own clock.
+    """What a candidate last saw: the Lease, or None if there is none.
 
-    `held_until`: when the last holder seen will have stopped, whatever the Lease says now; -inf when none was seen.
+    `held_until`: when the last holder will have stopped, by the candidate's clock, even if the Lease has been deleted
+    since; -inf if it saw no holder.
     """
 
     record: LeaseRecord | None = None
     held_until: float = -math.inf
 
     def saw(self, record: LeaseRecord | None, *, now: float, timing: LeaseTiming) -> "Sight":
-        """After a look at `now`. Only a change of the record is news of its holder: no clocks are compared."""
+        """What is known after reading the Lease at `now`. Only a change shows a live holder: no clocks are compared."""
         if record is None:
             return replace(self, record=None)
         if self.record is not None and (record.uid, record.version) == (self.record.uid, self.record.version):
             return self
         if not record.holder:
-            # Its holder said itself that it has stopped.
+            # The holder itself has said that it stopped.
             return Sight(record=record)
         duration = record.duration if record.duration > 0 else timing.lease
         return Sight(record=record, held_until=max(self.held_until, now + duration + timing.call))
 
 
 def decide(sight: Sight, *, identity: str, now: float) -> Step:
-    """What the candidate `identity` does about what it saw."""
+    """What the candidate `identity` does next."""
     record = sight.record
     if record is not None and record.holder in {"", identity}:
         return Step.TAKE
@@ -101,7 +102,7 @@ def decide(sight: Sight, *, identity: str, now: float) -> Step:
 
 
 def read(manifest: Manifest) -> LeaseRecord:
-    """A Lease's JSON. Whatever somebody has made unreadable counts as absent."""
+    """Read a Lease's JSON. Fields that are not readable count as absent."""
     metadata, spec = manifest["metadata"], manifest.get("spec") or {}
     duration, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
     return LeaseRecord(
@@ -127,9 +128,9 @@ def claimed(
     published_to: float | None,
     counts: str | None = None,
 ) -> Manifest:
-    """The Lease as `identity` writes it when it takes or renews it; `at` is the API server's time.
+    """The Lease as `identity` writes it to take or renew it; `at` is the API server's time.
 
-    `published_to` and `counts`: None leaves what a former one has written.
+    `published_to` and `counts`: None leaves what is written there.
     """
     now = _micro_time(at)
     renewal = record.holder == identity
@@ -144,7 +145,7 @@ def claimed(
 
 
 def released(record: LeaseRecord, *, at: float, published_to: float | None) -> Manifest:
-    """The Lease as its holder leaves it: free for anybody at once."""
+    """The Lease as its holder writes it to release it: anybody may take it at once."""
     spec = {
         **(record.manifest.get("spec") or {}),
         "holderIdentity": "",
@@ -155,7 +156,7 @@ def released(record: LeaseRecord, *, at: float, published_to: float | None) -> M
 
 
 def no_lease(*, namespace: str, name: str) -> LeaseRecord:
-    """What stands for a Lease that is not there."""
+    """Stands for a Lease that does not exist."""
     manifest: Manifest = {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
@@ -167,7 +168,7 @@ def no_lease(*, namespace: str, name: str) -> LeaseRecord:
 def _written(
     record: LeaseRecord, spec: dict[str, Any], published_to: float | None, counts: str | None = None
 ) -> Manifest:
-    """With the resourceVersion read: whoever wrote in between makes it a conflict."""
+    """Keeps the resourceVersion that was read: a write in between makes this write a conflict."""
     metadata = dict(record.manifest["metadata"])
     published = None if published_to is None else _micro_time(published_to)
     marks = {name: mark for name, mark in ((PUBLISHED_TO, published), (COUNTS, counts)) if mark is not None}
@@ -177,7 +178,7 @@ def _written(
 
 
 def _micro_time(seconds: float) -> str:
-    """RFC 3339 with exactly six digits: anything else a Lease refuses."""
+    """RFC 3339 with exactly six digits after the point: a Lease accepts nothing else."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -1,1 +1,1 @@
-"""What is in the cluster, kept up to date in memory; start at `informer.follow`. Writes nothing."""
+"""Caches of what is in the cluster, kept up to date; start at `informer.follow`. Writes nothing to the cluster."""

@@ -1,4 +1,4 @@
-"""Follows Jobs, their Pods, and CronJobs of one selector in some namespaces. Decides nothing about them."""
+"""Follows Jobs, their Pods and CronJobs that match a selector, in some namespaces. Decides nothing about them."""
 
 import asyncio
 import random
@@ -21,9 +21,9 @@ BATCH = "/apis/batch/v1/namespaces/{}"
 
 
 class JobCache:
-    """Jobs that carry our finalizer and their Pods, as last seen. Reading never waits; the objects never change.
+    """Jobs that have our finalizer and their Pods, as last seen. Reading never waits; the objects are immutable.
 
-    `schedules`: the same of CronJobs.
+    `schedules`: the cache of CronJobs.
     """
 
     def __init__(self, contents: Contents, schedules: ScheduleCache, watches: Sequence[Reflector[Any]]) -> None:
@@ -35,7 +35,7 @@ class JobCache:
         return [job for job in self._contents.jobs.values() if job.has_finalizer]
 
     def keys(self) -> Sequence[Key]:
-        """Theirs."""
+        """The keys of `jobs`."""
         return [key for key, job in self._contents.jobs.items() if job.has_finalizer]
 
     def get(self, key: Key) -> Job | None:
@@ -43,11 +43,11 @@ class JobCache:
         return job if job is not None and job.has_finalizer else None
 
     def new_runs(self) -> Sequence[Job]:
-        """Jobs that Kubernetes has made for schedules, and that are still to get our finalizer."""
+        """Jobs that Kubernetes has made for schedules and that do not have our finalizer yet."""
         return [job for job in self._contents.jobs.values() if not job.has_finalizer]
 
     def new_run(self, key: Key) -> Job | None:
-        """The one of this name."""
+        """The new run of this name, if there is one."""
         job = self._contents.jobs.get(key)
         return None if job is None or job.has_finalizer else job
 
@@ -55,47 +55,47 @@ class JobCache:
         return self._contents.pods(job_uid)
 
     async def changed(self) -> set[Key]:
-        """Jobs of which something changed or that left since the last call; waits for at least one. One caller only."""
+        """Jobs that changed or left since the last call; waits for at least one. Only one task may call this."""
         await self._contents.news.wait()
         self._contents.news.clear()
         changes, self._contents.changes = self._contents.changes, set()
         return changes
 
     def assume(self, job: Job) -> None:
-        """Take in the answer to our own PATCH before the watch brings it, unless something newer is here."""
+        """Take in the answer to our own PATCH before the watch delivers it, unless the cache has a newer version."""
         self._contents.assume(job)
 
     async def resync(self) -> None:
-        """List everything anew, and wait for it: on return all that was there at the call has been seen."""
+        """List everything again, and wait for that: on return, the cache has all that existed at the call."""
         async with asyncio.TaskGroup() as group:
             for watch in self._watches:
                 group.create_task(watch.resync())
 
     def fresh(self) -> float:
-        """The API server's time (epoch seconds) up to which everything has been seen, by the watch furthest behind.
+        """The API server's time (epoch seconds) up to which every watch has seen everything.
 
-        That of its last list, event or bookmark: an idle watch gets ahead with bookmarks only, about once a minute. An
-        event on its way just then may be missing still: whoever stores this leaves some seconds of room.
+        It is the time of a list, event or bookmark. Bookmarks, about once a minute, are all that moves an idle watch
+        on. An event that was on its way just then may still be missing: to rely on this time, subtract some seconds.
         """
         return min(watch.seen for watch in self._watches)
 
     def age(self) -> float:
-        """Seconds since the last sign of life of the quietest watch."""
+        """Seconds since the last sign of life, of the watch where that is longest ago."""
         return max(watch.quiet for watch in self._watches)
 
     @property
     def problem(self) -> str | None:
-        """Why a watch is behind, None when none is."""
+        """Why a watch is behind; None if none is."""
         return next((watch.problem for watch in self._watches if watch.problem), None)
 
     @property
     def errors(self) -> int:
-        """Objects that made no sense, so far."""
+        """How many malformed objects there were so far."""
         return sum(watch.errors for watch in self._watches)
 
     @property
     def relists(self) -> int:
-        """Lists after the first ones, so far."""
+        """How many lists there were so far, without the first of each watch."""
         return sum(watch.relists for watch in self._watches)
 
 
@@ -108,10 +108,10 @@ async def follow(
     idle: float = 120.0,
     rng: random.Random | None = None,
 ) -> AsyncIterator[JobCache]:
-    """A cache that has seen every Job, Pod and CronJob on entry and is kept so. Entering waits for an absent server.
+    """A cache that has every Job, Pod and CronJob on entry, and is kept up to date. Entering waits for the server.
 
-    `idle`: seconds of silence after which a watch is taken for dead; bookmarks come about once a minute. Nothing the
-    server does ends it: see `JobCache.problem`.
+    `idle`: seconds of silence after which a watch counts as dead; bookmarks come about once a minute. No failure of the
+    server ends the block: `JobCache.problem` says what is wrong.
     """
 
     def watch(sink: Any, namespace: str, *, api: str, parse: Callable[[Any], Any]) -> Reflector[Any]:
@@ -151,6 +151,6 @@ async def _run(
 
 
 async def _after(jobs: Reflector[Job], pods: Reflector[Pod]) -> None:
-    """Jobs first: Pods of Jobs that are done need not be held then."""
+    """List Jobs first: Pods of Jobs that are done then need not be kept."""
     await jobs.synced()
     await pods.run()

@@ -1,4 +1,4 @@
-"""Jobs and their Pods as last seen, and which of them changed. Fed by reflectors; asks nobody and decides nothing."""
+"""Jobs and their Pods as last seen, and which of them changed. Fed by reflectors. Sends and decides nothing."""
 
 import asyncio
 from collections import defaultdict
@@ -12,17 +12,19 @@ from k8s.base import Key
 from k8s.reading.job import CONTROLLER_UID
 
 DELETED_KEPT = 20
-"""Deleted Pods that a Job keeps."""
+"""How many deleted Pods are kept for each Job."""
 
 
 class Contents:
-    """What the cache holds, and the rules for it.
+    """What the cache keeps, and by which rules.
 
-    Only Jobs with our finalizer, or runs of schedules that are still to get it, and only their Pods: those that ran
-    stay as last seen when they are deleted, for they are how the Job started and ended (a deadline deletes its Pods
-    before it fails the Job). The two watches are not in step: a Pod may come before its Job, so one of an unknown Job
-    waits in `early` until the Job watch has passed the Pod's version. By then the Job is known, or it is none of ours
-    any more. Nor is the Job watch in step with the answers to our own PATCHes.
+    It keeps Jobs that have our finalizer, new runs of schedules, which get it later, and the Pods of both. A Pod that
+    ran stays as last seen after it is deleted, because it shows how the Job started and ended: a deadline deletes the
+    Pods before it fails the Job.
+
+    The watches of Jobs and Pods are not in step, so a Pod may come before its Job. Such a Pod waits in `_early` until
+    the Job watch has passed the Pod's version: by then the Job is known, or is not ours any more. Nor is the Job watch
+    in step with the answers to our own PATCHes.
     """
 
     def __init__(self) -> None:
@@ -39,7 +41,7 @@ class Contents:
         return list(self._pods.get(job_uid, ()))
 
     def put_job(self, job: Job) -> None:
-        """Newer than what is held: kept, or dropped when it is released. Older: ignored."""
+        """Keep a newer version, or drop the Job if that has no finalizer any more. Ignore an older version."""
         key = (job.namespace, job.name)
         known = self.jobs.get(key)
         newest = number(known.version) if known else self._released[job.namespace].get(key, -1)
@@ -52,7 +54,7 @@ class Contents:
             self._keep_job(key, job)
 
     def assume(self, job: Job) -> None:
-        """The answer to our own PATCH: not if the watch has passed it, and what it released stays so."""
+        """Take in the answer to our own PATCH, unless the watch has passed it. A released Job stays released."""
         key = (job.namespace, job.name)
         if number(job.version) <= self._passed[job.namespace] and key not in self.jobs:
             return
@@ -81,7 +83,7 @@ class Contents:
         self._set_pods(job_uid, _without(self._pods.get(job_uid, ()), {uid}))
 
     def keep_pods(self, namespace: str, listed: set[str]) -> None:
-        """Of this namespace's Pods only these are left."""
+        """Only these Pods (uids) are left in this namespace."""
         for (home, _), job in self.jobs.items():
             if home == namespace and (known := self._pods.get(job.uid)):
                 self._set_pods(job.uid, _without(known, {pod.uid for pod in known} - listed))
@@ -90,9 +92,9 @@ class Contents:
                 del waiting[uid]
 
     def jobs_passed(self, namespace: str, version: int) -> None:
-        """The Job watch of this namespace has told everything up to `version`: what waited for that is over."""
+        """The Job watch of this namespace has delivered everything up to `version`: stop waiting for that."""
         self._passed[namespace] = max(version, self._passed[namespace])
-        # In order of arrival, which is nearly that of versions: looking at the first is enough, and costs nothing.
+        # They are in order of arrival, nearly that of versions, so it is enough to look at the first: that is cheap.
         early = self._early[namespace]
         while early:
             uid, waiting = next(iter(early.items()))
@@ -104,7 +106,7 @@ class Contents:
             del released[next(iter(released))]
 
     def _keep_job(self, key: Key, job: Job) -> None:
-        # One tuple for all who keep something of this Job.
+        # Share one tuple among everything kept for this Job.
         key = self._keys.setdefault(job.uid, key)
         self.jobs[key] = job
         if early := self._early[job.namespace].pop(job.uid, None):
@@ -126,7 +128,7 @@ class Contents:
 
 
 def _without(pods: Sequence[Pod], gone: set[str]) -> tuple[Pod, ...]:
-    """What is left when these are deleted: the others, and the last of the deleted ones that ran, marked as such."""
+    """What to keep when these are gone: all others and, marked as deleted, the last of those that ran."""
     marked = [replace(pod, deleted=_end(pod)) if pod.uid in gone else pod for pod in pods if _stays(pod, gone)]
     ran = [pod.uid for pod in marked if pod.deleted is not None and pod.started is not None]
     surplus = set(ran[:-DELETED_KEPT])
@@ -138,7 +140,7 @@ def _stays(pod: Pod, gone: set[str]) -> bool:
 
 
 def _end(pod: Pod) -> float | None:
-    """When it went, as far as it was seen."""
+    """When it was deleted, as far as we saw."""
     return next((time for time in (pod.deleted, pod.finished, pod.started) if time is not None), None)
 
 
@@ -171,7 +173,7 @@ class JobFeed:
         self._contents.jobs_passed(self._namespace, version)
 
     def _drop(self, key: Key, version: int) -> None:
-        # What our own PATCH answered may be newer than what is told here.
+        # The answer to our own PATCH may be newer than this.
         if number(self._contents.jobs[key].version) <= version:
             self._contents.drop_job(key)
 

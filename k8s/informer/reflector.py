@@ -1,4 +1,4 @@
-"""Keeps a sink in step with one resource of one namespace: list, watch, resume, list again. Holds no objects itself."""
+"""Keeps a sink up to date with a resource of one namespace: list, watch, resume, list again. Keeps no objects."""
 
 import asyncio
 import logging
@@ -22,25 +22,26 @@ T_contra = TypeVar("T_contra", contravariant=True)
 
 _POISON_REMEMBERED = 1000
 LAG_SECONDS = 5.0
-"""A watch that comes back after more silence than this may be told what it missed piece by piece: for so long, what it
-says is not taken for being in step."""
+"""After more silence than this, the server may deliver bit by bit what a watch has missed. For that long after the
+watch is back, its events do not count as up to date.
+"""
 
 
 class Sink(Protocol[T_contra]):
-    """Where objects go, each with its resourceVersion as a number."""
+    """Receives objects, each with its resourceVersion as a number."""
 
     def replaced(self, objects: Sequence[tuple[T_contra, int]], *, version: int) -> None:
-        """These are all there were at `version`; what is not among them is gone."""
+        """These were all at `version`: any other object is gone."""
         ...
 
     def changed(self, changed: T_contra, /, version: int) -> None: ...
 
     def removed(self, meta: ObjectMeta, version: int) -> None:
-        """Deleted, or no longer readable."""
+        """It was deleted, or is malformed now."""
         ...
 
     def passed(self, version: int) -> None:
-        """All changes up to this version have been told."""
+        """All changes up to this version have been delivered."""
         ...
 
 
@@ -48,8 +49,8 @@ class Sink(Protocol[T_contra]):
 class WatchTiming:
     """Seconds.
 
-    `silence`: without a byte the watch counts as dead (bookmarks come about once a minute). `session`: how long one
-    watch is asked to last, a fifth of it random. `idle`: one that ends sooner without an event is a failure.
+    `silence`: after that long without a byte a watch counts as dead (bookmarks come about once a minute). `session`:
+    how long we ask a watch to last, a fifth of it random. `idle`: a watch that ends sooner, without an event, failed.
     """
 
     silence: float = 120.0
@@ -58,12 +59,12 @@ class WatchTiming:
 
 
 class Reflector(Generic[T]):
-    """One resource (`path` names its collection) under one label selector. `parse` raises `Malformed`.
+    """A resource (`path` names its collection) under a label selector. `parse` raises `Malformed`.
 
-    `seen` is the API server's time, epoch seconds, of the last sign of life: the list's request, or an event or
-    bookmark received while in step. Everything before it has been told to the sink, but for what was on its way just
-    then. `quiet` is how long ago any sign of life was. `problem` says why it is behind, None when it is not. `errors`
-    counts objects that make no sense, `relists` the lists after the first.
+    `seen`: the API server's time, epoch seconds, when a list was requested, or an event or bookmark came that was up to
+    date. The sink has received everything before that, except for what was on its way just then. `quiet`: seconds since
+    any sign of life. `problem`: why it is behind, None if it is not. `errors` counts malformed objects, `relists` the
+    lists after the first.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Reflector(Generic[T]):
         return boottime() - self._seen_at
 
     async def run(self) -> None:
-        """List and watch, for ever."""
+        """List and watch, until cancelled."""
         while True:
             asked = self._asked
             try:
@@ -114,7 +115,7 @@ class Reflector(Generic[T]):
                 continue
             self._listed(asked)
             if asked == self._asked:
-                # Ends early only when `resync` reschedules it.
+                # The timeout expires only if `resync` reschedules it.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(None) as self._watching:
                         await self._follow()
@@ -127,7 +128,7 @@ class Reflector(Generic[T]):
             await self._round.wait()
 
     async def resync(self) -> None:
-        """List anew, now, and wait for it: on return the sink knows all that was there at the call."""
+        """List again now, and wait for that: on return, the sink has all that existed at the call."""
         self._asked += 1
         mine = self._asked
         if self._watching is not None:
@@ -142,7 +143,7 @@ class Reflector(Generic[T]):
         done.set()
 
     async def _follow(self) -> None:
-        """Watch, one connection after another, until only a new list helps."""
+        """Watch, connection after connection, until only a new list helps."""
         while True:
             begun, version = boottime(), self._version
             try:
@@ -160,13 +161,13 @@ class Reflector(Generic[T]):
                 return
 
     async def _pause_before_list(self) -> None:
-        """Before listing because a version was too old: at once, but not while lists lead to nothing else."""
+        """Wait before a list that an expired version makes necessary: not the first time, but if it keeps happening."""
         self._fruitless += 1
         if self._fruitless > 1:
             await asyncio.sleep(backoff(self._fruitless - 1, rng=self._rng))
 
     async def _list(self) -> None:
-        """Page after page of one consistent state. Raises `Expired` when that state was compacted meanwhile."""
+        """Read page after page of one consistent state. Raises `Expired` if that state was compacted meanwhile."""
         asked, asked_at = self._client.server_time(), boottime()
         params = {"labelSelector": self._selector, "limit": "500"}
         found: list[tuple[T, int]] = []
@@ -182,7 +183,7 @@ class Reflector(Generic[T]):
         self._alive(asked, asked_at)
 
     async def _watch(self, version: str) -> None:
-        """One connection from `version` on, until it ends."""
+        """Watch from `version` on, until the connection ends."""
         session = self._timing.session * (0.8 + 0.2 * self._rng.random())
         params = {
             "watch": "1",
@@ -193,7 +194,7 @@ class Reflector(Generic[T]):
         }
         rest = b""
         async with self._client.stream(self._path, params=params, silence=self._timing.silence) as pieces:
-            self._answered_well()  # but no sign of life: nothing has been told yet
+            self._answered_well()  # This is no sign of life: no event has come yet.
             if self.quiet > LAG_SECONDS:
                 self._in_step_at = boottime() + LAG_SECONDS
             async for piece in pieces:
@@ -205,7 +206,7 @@ class Reflector(Generic[T]):
             self._event(line)
         if not lines:
             return
-        # Not before the last of them: the sink has seen all that came together.
+        # Only now: the sink has received all events that came together.
         now = boottime()
         self._alive(self._client.server_time() if now >= self._in_step_at else self.seen, now)
 
@@ -237,7 +238,7 @@ class Reflector(Generic[T]):
                 yield found, number(meta_or_empty(raw).resource_version)
 
     def _parsed(self, raw: Raw) -> T | None:
-        """The object, or None for one that makes no sense: counted, logged once a version, and never in the way."""
+        """The object, or None if it is malformed: that is counted, and logged once for each version."""
         try:
             return self._parse(raw)
         except Malformed as error:

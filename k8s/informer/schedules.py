@@ -1,4 +1,4 @@
-"""CronJobs that carry our finalizer as last seen, and which of them changed. Fed by reflectors; decides nothing."""
+"""CronJobs with our finalizer as last seen, and which of them changed. Fed by reflectors. Decides nothing."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from k8s.base import Key
 
 
 class ScheduleCache:
-    """Reading never waits; the objects never change."""
+    """Reading never waits; the objects are immutable."""
 
     def __init__(self) -> None:
         self._schedules: dict[Key, Schedule] = {}
@@ -23,20 +23,20 @@ class ScheduleCache:
         return self._schedules.get(key)
 
     async def changed(self) -> set[Key]:
-        """Those that changed or left since the last call; waits for at least one. One caller only."""
+        """CronJobs that changed or left since the last call; waits for at least one. Only one task may call this."""
         await self._news.wait()
         self._news.clear()
         changes, self._changes = self._changes, set()
         return changes
 
     def assume(self, schedule: Schedule) -> None:
-        """Take in the answer to our own PATCH before the watch brings it, unless something newer is here."""
-        # One that the watch has taken away meanwhile must not come back.
+        """Take in the answer to our own PATCH before the watch delivers it, unless the cache has a newer version."""
+        # A CronJob that the watch has removed meanwhile must not come back.
         if (schedule.namespace, schedule.name) in self._schedules:
             self.put(schedule)
 
     def put(self, schedule: Schedule) -> None:
-        """Newer than what is held: kept, or dropped when it is released. Older: ignored."""
+        """Keep a newer version, or drop the CronJob if that has no finalizer any more. Ignore an older version."""
         key = (schedule.namespace, schedule.name)
         known = self._schedules.get(key)
         if known is not None and number(schedule.version) <= number(known.version):
