@@ -1,1 +1,1 @@
-"""What we need of Kubernetes: client, informer, Lease election, manifests, a development cluster. Knows no brokers."""
+"""All about Kubernetes: client, informer, Lease election, manifests, a development cluster. Knows no brokers."""

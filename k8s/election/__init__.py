@@ -1,1 +1,1 @@
-"""Which of several processes leads; start at `lease.lead`. Knows no Jobs."""
+"""Decides which of several processes leads; start at `lease.lead`. Knows nothing of Jobs."""

@@ -1,4 +1,4 @@
-"""From the Job of an attempt that failed to the Job of the next one. Pure: sends and reads nothing."""
+"""From the Job of a failed attempt to the Job of the next attempt. Pure: sends and reads nothing."""
 
 import copy
 
@@ -22,13 +22,13 @@ _NOT_AGAIN = (
 _OF_ONE_JOB = frozenset(
     {"controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"}
 )
-"""Labels that Kubernetes put on the pod template: they name the one Job."""
+"""Labels that Kubernetes has put on the pod template: they belong to a single Job."""
 
 
 def next_attempt(manifest: Manifest, job: Job, *, at: float) -> Manifest:
-    """The Job of the attempt after `job`, whose whole manifest is given: not before `at` (epoch seconds), queued.
+    """The Job of the attempt after `job`: queued, and not before `at` (epoch seconds). `manifest` is that of `job`.
 
-    One whose event is in a Secret is pending until its own is there.
+    If the event is in a Secret, the new Job is pending until its own Secret exists.
     """
     name = attempt_name(job, job.attempt + 1)
     given, spec = manifest["metadata"], copy.deepcopy(manifest["spec"])
@@ -60,13 +60,13 @@ def next_attempt(manifest: Manifest, job: Job, *, at: float) -> Manifest:
 
 
 def payload_secret(manifest: Manifest) -> str | None:
-    """Name of the Secret with its event; None where that is on the Job itself."""
+    """Name of the Secret with the Job's event; None if the event is on the Job itself."""
     secret = _payload(manifest["spec"]["template"]["spec"])
     return None if secret is None else str(secret["secretName"])
 
 
 def _not_controlled(owner: Manifest) -> Manifest:
-    """It goes with its schedule, whose controller would take it for a run that it has not made."""
+    """The Job is deleted with its schedule, but the schedule's controller must not take it for a run of its own."""
     return {name: value for name, value in owner.items() if name != "blockOwnerDeletion"} | {"controller": False}
 
 

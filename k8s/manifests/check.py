@@ -1,4 +1,4 @@
-"""Whether a function's manifest can become Jobs, before the first event: its shape, and what is ours to set. Pure."""
+"""Checks a function's manifest before the first event: its shape, and fields that jobrelay sets itself. Pure."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,16 +19,16 @@ _RESTARTS = ("Never", "OnFailure")
 
 
 def problems(job: Manifest, path: Path) -> list[FieldError]:
-    """Everything that is wrong with it. `path`: where it stands in the operator's file.
+    """Everything that is wrong with it. `path`: where it is in the operator's file.
 
-    What only a server knows (whether a class exists, whether values go together) shows when the first Job is made.
+    What only a server can tell (does a class exist, do values go together) shows when the first Job is created.
     """
     shape = [*unfit("V1Job", job, path), *_not_json(job, path)]
     return [*_kind(job, path), *shape, *(() if shape else _rules(job, path))]
 
 
 def _not_json(job: Manifest, path: Path) -> Iterator[FieldError]:
-    """YAML can say more: bytes, sets, what contains itself."""
+    """YAML can say more than JSON: bytes, sets, cycles."""
     try:
         orjson.dumps(job)
     except TypeError as error:
@@ -44,7 +44,7 @@ def _kind(job: Manifest, path: Path) -> Iterator[FieldError]:
 
 
 def _rules(job: Manifest, path: Path) -> Iterator[FieldError]:
-    """Of a manifest whose shape is right."""
+    """Rules that need a manifest of the right shape."""
     metadata = job.get("metadata") or {}
     for name in metadata:
         if name not in _METADATA:
@@ -66,7 +66,7 @@ def _rules(job: Manifest, path: Path) -> Iterator[FieldError]:
 
 
 def _ours(metadata: Manifest, path: Path) -> Iterator[FieldError]:
-    """Labels and annotations by which we find and follow Jobs."""
+    """Labels and annotations that are jobrelay's own: it finds and follows Jobs by them."""
     for kind in ("labels", "annotations"):
         for name in metadata.get(kind) or {}:
             if name in _OURS or name.rpartition("/")[0] == DOMAIN:

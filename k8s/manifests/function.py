@@ -1,6 +1,6 @@
-"""From a function's request to its Job: the operator's manifest, and what we have to add to it. Pure.
+"""From a function's request to its Job: the operator's manifest, and what we have to add. Pure.
 
-Nothing that the operator wrote is changed but `ttlSecondsAfterFinished`, which is ours to set once the end was told.
+Of what the operator wrote, only `ttlSecondsAfterFinished` changes: we set it once the terminal event is published.
 """
 
 from collections.abc import Mapping
@@ -21,8 +21,8 @@ from k8s.reading.job import DEFAULT_CONTAINER, MAIN
 def render_call(
     call: Call, *, options: ManifestOptions, reply_to: str | None = None, trace: Mapping[str, str] | None = None
 ) -> Rendered:
-    """The Job of this request, the same for the same arguments, which are those of `render`."""
-    event = encode_structured(call.event)  # as it came
+    """The Job of this request; a pure function. The arguments are those of `render`."""
+    event = encode_structured(call.event)  # as it arrived, whatever `trace` is
     if trace is not None:
         call = replace(call, event=in_trace(call.event, trace))
     function = call.function
@@ -49,13 +49,13 @@ def render_call(
 
 
 def _fill_template(template: Manifest, call: Call, *, labels: Mapping[str, str], event: str | None) -> None:
-    """Add labels, the event and what containers need. `event`: None if it comes in a Secret."""
+    """Add labels, the event and what containers need. `event`: None if it is in a Secret."""
     metadata = template.setdefault("metadata", {})
     metadata["labels"] = {**labels, **metadata.get("labels", {})}
     pod = template["spec"]
     pod.setdefault("restartPolicy", "Never")
     if "serviceAccountName" not in pod and "serviceAccount" not in pod:
-        # Nobody asked for the default account's token.
+        # Nobody asked for the token of the default service account.
         pod.setdefault("automountServiceAccountToken", False)
     pod["volumes"] = [*pod.get("volumes", ()), event_volume(call.job_name, inline=event is not None)]
     containers = pod["containers"]
@@ -63,7 +63,7 @@ def _fill_template(template: Manifest, call: Call, *, labels: Mapping[str, str],
         _fill_container(container, call)
     notes = metadata.get("annotations", {})
     if len(containers) > 1 and not any(container["name"] == MAIN for container in containers):
-        # Statuses come in no order of ours: this says whose result and log count.
+        # Kubernetes reports containers in any order: this says whose result and log count.
         notes = {DEFAULT_CONTAINER: containers[0]["name"], **notes}
     if event is not None:
         notes = {**notes, Annotation.EVENT: event}
@@ -76,7 +76,7 @@ def _fill_container(container: Manifest, call: Call) -> None:
     set_by_operator = {variable["name"] for variable in own}
     result_path: str = container.get("terminationMessagePath", RESULT_PATH)
     ours = {variable["name"]: variable["value"] for variable in our_env(call, result_path=result_path)}
-    # Before the operator's, which may refer to them: $(IMAGE_URL).
+    # Ours come first: the operator's may refer to them, such as $(IMAGE_URL).
     added = {name: value for name, value in {**ours, **call.env}.items() if name not in set_by_operator}
     container["env"] = [*({"name": name, "value": value} for name, value in added.items()), *own]
     container["volumeMounts"] = [*container.get("volumeMounts", ()), dict(EVENT_MOUNT)]
@@ -85,7 +85,7 @@ def _fill_container(container: Manifest, call: Call) -> None:
 
 
 def _without_nulls(value: Any) -> Any:
-    """A copy as a server reads it: a field that is null is absent. An empty list or object stays."""
+    """A copy without fields that are null, which is how a server reads it. Empty lists and objects stay."""
     if isinstance(value, dict):
         return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
     if isinstance(value, list):

@@ -28,17 +28,18 @@ from k8s.manifests.pod import EVENT_FILE, pod_template
 from k8s.reading.quantity import parse
 
 MAX_EVENT_BYTES = 1 << 20
-"""What a Secret holds (Kubernetes' `MaxSecretSize`)."""
+"""The most that a Secret can hold (Kubernetes' `MaxSecretSize`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """A Job, and its event as the container gets it: `inline` on the Job, else in a Secret, see `secret_for`.
+    """A Job, and the event that its containers get. `inline`: the event is on the Job; else see `secret_for`.
 
-    `scheduled`: `job` is a CronJob, whose Jobs run the request.
+    `scheduled`: `job` is a CronJob, whose Jobs run the request. `ttl`: in force, seconds; `ttl_raised`: the request
+    asked for less.
 
-    A Job whose event is not on it is suspended and pending until the Secret is there; a Job that waits for admission,
-    ours or Kueue's, is suspended too. `ttl` is the wanted one, `ttl_raised` when the request asked for less.
+    A Job without its event is suspended, and pending until its Secret exists. A Job that waits for admission, ours or
+    Kueue's, is suspended too.
     """
 
     job: Manifest
@@ -51,16 +52,16 @@ class Rendered:
 
     @property
     def kueue(self) -> bool:
-        """Kueue decides when it runs."""
+        """Whether Kueue decides when it runs."""
         return in_kueue(self.job["metadata"]["labels"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What was asked for as a Job, by a request or through a function; `complete` makes the rest of it.
+    """The part of a Job that differs between requests and functions; `complete` adds the rest.
 
-    `event`: as it came, whatever trace `asked` has. `ttl`: seconds, None: none was asked for. `kueue_queue`: None is
-    the installation's.
+    `event`: structured, without the trace that `asked` may have been given. `ttl`: what was asked for, seconds.
+    `kueue_queue`: None is the installation's.
     """
 
     asked: Asked
@@ -77,16 +78,16 @@ class Draft:
 def render(
     request: Request, *, options: ManifestOptions, reply_to: str | None = None, trace: Mapping[str, str] | None = None
 ) -> Rendered:
-    """The Job of this request, the same for the same arguments.
+    """The Job of this request; a pure function.
 
-    `reply_to`: topic of its lifecycle events, if not the default one. `trace`: the trace context that container and
-    lifecycle events get, if not the event's own.
+    `reply_to`: topic of its lifecycle events; None is the default topic. `trace`: trace context for the container and
+    the lifecycle events; None is the event's own.
     """
-    event = encode_structured(request.event)  # as it came
+    event = encode_structured(request.event)  # as it arrived, whatever `trace` is
     if trace is not None:
         request = replace(request, event=in_trace(request.event, trace))
     asked = request.request
-    # A schedule's event goes with each of its Jobs: there is nobody to bring every one a Secret.
+    # A schedule's event is on each of its Jobs: nobody would create a Secret for each.
     inline = asked.schedule is not None or fits(event, options, pods=asked.job.parallelism, payload=asked.payload)
     labels = {**mapping.labels(asked), **our_labels(request, options.instance)}
     template = pod_template(request, options, labels=labels, event=event.decode() if inline else None)
@@ -105,7 +106,7 @@ def render(
 
 
 def complete(draft: Draft, options: ManifestOptions, *, reply_to: str | None) -> Rendered:
-    """The Job, with what it is found by, what is to become of it, and whether it starts suspended."""
+    """The Job: adds how it is found, how it is queued, and what happens once it ends."""
     asked, inline, suspended = draft.asked, draft.inline, bool(draft.spec.get("suspend"))
     ttl, raised = effective_ttl(draft.ttl, options)
     labels = options.kueue.labels(draft.labels, priority=draft.queueing.priority, queue=draft.kueue_queue)
@@ -119,7 +120,7 @@ def complete(draft: Draft, options: ManifestOptions, *, reply_to: str | None) ->
     }
     if suspended:
         annotations[Annotation.SUSPENDED_BY] = BY_FUNCTION
-    # Until its payload is there, or until it is admitted.
+    # Until its payload exists, or until it is admitted.
     waits = {"suspend": True} if not inline or governed or in_kueue(labels) else {}
     metadata = {
         "name": asked.job_name,
@@ -133,25 +134,25 @@ def complete(draft: Draft, options: ManifestOptions, *, reply_to: str | None) ->
 
 
 def fits(event: bytes, options: ManifestOptions, *, pods: int, payload: str | None) -> bool:
-    """Whether the event travels on the Job itself. Each of its pods would repeat it there, for all who may see pods."""
+    """Whether the event goes on the Job itself. Each of its pods repeats it, and all who may read pods can read it."""
     return payload is None and pods == 1 and len(event) <= options.inline_bytes
 
 
 def effective_ttl(asked: int | None, options: ManifestOptions) -> tuple[int, bool]:
-    """The TTL in force, and whether less was asked for."""
+    """The TTL in force, in seconds, and whether less was asked for."""
     ttl = max(options.default_ttl if asked is None else asked, options.min_ttl)
     return ttl, asked is not None and asked < ttl
 
 
 def gpus_of(job_spec: Manifest, resource: str) -> int:
-    """GPUs that all its pods take which run at a time."""
+    """How many GPUs all the pods take that run at the same time."""
     containers = job_spec["template"]["spec"]["containers"]
     limits = [(container.get("resources") or {}).get("limits") or {} for container in containers]
     return sum(_whole(limit[resource]) for limit in limits if resource in limit) * int(job_spec.get("parallelism", 1))
 
 
 def _whole(amount: object) -> int:
-    """0 for what is no quantity: the API server refuses such a Job."""
+    """The amount; 0 if it is no quantity: the API server refuses such a Job."""
     try:
         return int(parse(str(amount or 0)))
     except ValueError:
@@ -159,16 +160,16 @@ def _whole(amount: object) -> int:
 
 
 def queue_place(queueing: Queueing, *, governed: bool) -> dict[str, str]:
-    """Annotations: what is asked of the queue, and that it is in it."""
+    """Annotations about the queue: what was asked for, and that the Job waits in it."""
     asked = queueing.to_annotation()
     stored: dict[str, str] = {} if asked is None else {Annotation.QUEUEING: asked}
     return {**stored, Annotation.QUEUED: QUEUED_AT_CREATION} if governed else stored
 
 
 def secret_for(rendered: Rendered, job_uid: str) -> Manifest:
-    """The Secret that brings a Job of this name and request its event, owned by that Job, so that it goes with it.
+    """The Secret with the event of a Job of this name and request. The Job owns it, and is deleted with it.
 
-    Also for a Job that would be rendered `inline` now: it may be another handler's, with other settings.
+    It also serves a Job that would be rendered `inline` now: a handler with other settings may have created the Job.
     """
     metadata = {name: rendered.job["metadata"][name] for name in ("name", "namespace", "labels")}
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": metadata["name"], "uid": job_uid, "controller": False}
@@ -183,7 +184,7 @@ def secret_for(rendered: Rendered, job_uid: str) -> Manifest:
 
 
 def our_labels(asked: Asked, instance: str) -> dict[str, str]:
-    """By which Job and Pods are found."""
+    """Labels by which the Job and its Pods are found."""
     return {
         Label.MANAGED_BY: MANAGED_BY,
         Label.INSTANCE: instance,
@@ -192,7 +193,7 @@ def our_labels(asked: Asked, instance: str) -> dict[str, str]:
 
 
 def origin(asked: Asked, options: ManifestOptions) -> dict[str, str]:
-    """Annotations: which request it is, and which event asked for it."""
+    """Annotations about the request, and the event that asked for it."""
     return {
         Annotation.VERSION: str(FORMAT_VERSION),
         Annotation.ID: asked.id,
@@ -204,7 +205,7 @@ def origin(asked: Asked, options: ManifestOptions) -> dict[str, str]:
 
 
 def outcome_annotations(*, ttl: int, reply_to: str | None, inline: bool) -> dict[str, str]:
-    """Annotations: what is to become of it."""
+    """Annotations about what the Job waits for, and what happens once it ends."""
     annotations: dict[str, str] = {Annotation.TTL: str(ttl)}
     if reply_to:
         annotations[Annotation.REPLY_TO] = reply_to

@@ -1,8 +1,8 @@
-"""Where the fields of a request go in the manifest: only here. What jobrelay adds of its own is in job.py and pod.py.
+"""Where each field of a request goes in its manifest. What jobrelay adds of its own is in job.py and pod.py.
 
-A field of the model that has no place here reaches no Job: tests/k8s/manifests/test_mapping.py fails with its name.
-Three kinds of fields take another way: `id` and `job.prefixName` are in the Job's name (`Request`), `payload` and
-`ttlSecondsAfterFinished` say what job.py does, and those about the queue become one annotation (`Queueable.queueing`).
+A field that has no place here reaches no Job: tests/k8s/manifests/test_mapping.py fails with its name. There are three
+exceptions. `id` and `job.prefixName` make the Job's name (`Request`). `payload` and `job.ttlSecondsAfterFinished` tell
+job.py what to do. Fields about the queue become an annotation together (`Queueable.queueing`).
 """
 
 from collections.abc import Mapping
@@ -133,7 +133,7 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _whole(model: Model | None) -> Manifest | None:
-    """What was given of it, in Kubernetes' words."""
+    """The fields that were given, by Kubernetes' names."""
     return None if model is None else model.model_dump(by_alias=True, exclude_none=True)
 
 
@@ -142,7 +142,7 @@ def _as_json(value: object) -> str | None:
 
 
 def _spread(asked: JobSpec, labels: Mapping[str, str]) -> list[Manifest]:
-    """Evenly over the nodes as far as they have room, unless the request says otherwise."""
+    """Unless the request says otherwise, spread evenly over the nodes as far as they have room."""
     own = {"labelSelector": {"matchLabels": {Label.REQUEST: labels[Label.REQUEST]}}}
     if asked.topology_spread_constraints is None:
         even = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
@@ -161,7 +161,7 @@ def _pod_security(asked: JobSpec, options: ManifestOptions) -> Manifest:
         "seccompProfile": {"type": "RuntimeDefault"},
     }
     if any(volume.ephemeral for volume in asked.mounts):
-        # A new claim belongs to root: without a group of its own nobody else could write to it.
+        # A new volume belongs to root: without a group, nobody else could write to it.
         safe |= {"fsGroup": given.get("runAsUser", options.run_as_user), "fsGroupChangePolicy": "OnRootMismatch"}
     return safe | given
 
@@ -212,12 +212,12 @@ def _mount(number: int, volume: Volume) -> Manifest:
 
 
 def _resources(asked: JobSpec, options: ManifestOptions) -> Manifest:
-    """With the limits of the installation where the request has none of its own."""
+    """What was asked for. The installation's limits fill in where the request has none."""
     limits, requests = dict(asked.resources.limits), dict(asked.resources.requests)
     for name, amount in options.limits.items():
         if name not in limits:
             limits[name] = amount
-            # Else Kubernetes would reserve as much as the limit for a container that asked for nothing.
+            # Without a request, Kubernetes would reserve as much as the limit.
             requests.setdefault(name, "0")
     if asked.gpus:
         limits[options.gpu_resource] = str(asked.gpus)

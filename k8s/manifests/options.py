@@ -1,4 +1,4 @@
-"""The installation's part of every Job, as manifests need it. Which setting says so is not known here."""
+"""What the installation says about every Job. Knows no settings."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,14 +15,15 @@ def ungoverned(queueing: Queueing, service: str | None) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestOptions:
-    """The installation's part of every Job. Seconds and bytes.
+    """What the installation says about every Job; in seconds and bytes.
 
-    `namespace`: of requests that name none. `inline_bytes`: the largest event on the Job itself. `min_ttl`: a smaller
-    TTL is raised to it, so that a repeat still meets its Job. `default_deadline`: None sets none. `governs`: whether a
-    Job of this queueing and service waits for admission, unless Kueue decides about it.
+    `namespace`: for requests that name none. `inline_bytes`: the largest event on the Job itself. `min_ttl`: a smaller
+    TTL is raised to this, so that a repeated request still finds its Job. `default_deadline`: None sets none.
+    `governs`: whether a Job of this queueing and service waits for admission, unless Kueue decides about it.
 
     `run_as_user`: None leaves user and security context to the image; else pods meet the Pod Security Standard
-    "restricted". `limits`: quantity by resource, for containers that ask for no limit. `gpu_resource`: what a GPU is.
+    "restricted". `limits`: quantities by resource, for containers that have no limit. `gpu_resource`: name of the
+    resource that is a GPU.
     """
 
     instance: str = DEFAULT_INSTANCE

@@ -1,4 +1,4 @@
-"""The pod template of a request: what every pod gets from jobrelay, around what the request asks for (mapping.py)."""
+"""The pod template of a request: what it asks for (mapping.py), and what every pod gets from jobrelay."""
 
 from collections.abc import Mapping
 
@@ -23,7 +23,7 @@ EVENT_MOUNT = {"name": EVENT_VOLUME, "mountPath": EVENT_DIRECTORY, "readOnly": T
 def pod_template(
     request: Request, options: ManifestOptions, *, labels: Mapping[str, str], event: str | None
 ) -> Manifest:
-    """A Job's `spec.template`. `labels` are those of its pods, `event` is for an annotation; None: in the Secret."""
+    """A Job's `spec.template`. `labels`: of its pods. `event`: becomes an annotation; None if it is in a Secret."""
     asked = request.request.job
     metadata: Manifest = {"labels": dict(labels)}
     annotations = {**pod_annotations(asked), **({} if event is None else {Annotation.EVENT: event})}
@@ -42,7 +42,7 @@ def pod_template(
 
 
 def event_volume(job_name: str, *, inline: bool) -> Manifest:
-    """The volume with the event: an annotation of the pod, or the Job's Secret."""
+    """The volume with the event: from an annotation of the pod, or from the Job's Secret."""
     if inline:
         path = {"fieldPath": f"metadata.annotations['{Annotation.EVENT}']"}
         return {"name": EVENT_VOLUME, "downwardAPI": {"items": [{"path": EVENT_FILE, "fieldRef": path}]}}
@@ -62,7 +62,7 @@ def _container(request: Request, options: ManifestOptions) -> Manifest:
 
 
 def our_env(asked: Asked, *, result_path: str = RESULT_PATH) -> list[dict[str, str]]:
-    """What every container gets from us. `result_path`: its termination message file."""
+    """Variables that every container gets from us. `result_path`: its termination message file."""
     event: CloudEvent = asked.event
     found = {
         "CE_ID": event.get_id(),
@@ -72,7 +72,7 @@ def our_env(asked: Asked, *, result_path: str = RESULT_PATH) -> list[dict[str, s
         "TRACEPARENT": event.get_extension("traceparent"),
         "JOBRELAY_JOB_ID": asked.id,
     }
-    # Kubernetes replaces $(NAME) in values; what an event says is taken literally.
+    # Kubernetes expands $(NAME) in values; an event's text must stay literal.
     ours = {name: str(value).replace("$", "$$") for name, value in found.items() if value is not None}
     return [
         {"name": name, "value": value}

@@ -14,17 +14,17 @@ from k8s.manifests.mapping import cron_job_annotations, cron_job_fields
 from k8s.manifests.options import ManifestOptions, ungoverned
 
 HISTORY = 1000
-"""Finished Jobs that Kubernetes leaves alone: what becomes of them is for their TTL to say."""
+"""How many finished Jobs Kubernetes keeps: so many that their TTL decides instead."""
 _RUN_FIELDS = {"JOBRELAY_JOB_ID": Annotation.ID, "JOBRELAY_SCHEDULED_FOR": Annotation.RUN}
-"""Variables of every run, and the annotations of its pods that they come from."""
+"""Variables of every run, and the pods' annotations that they are filled from."""
 
 
 def render_schedule(
     request: Request, *, options: ManifestOptions, reply_to: str | None = None, trace: Mapping[str, str] | None = None
 ) -> Rendered:
-    """The CronJob of this request, the same for the same arguments, which are those of `render`.
+    """The CronJob of this request; a pure function. The arguments are those of `render`.
 
-    Its Jobs come suspended, and wait to be adopted: see `adoption`.
+    Its Jobs are created suspended, and wait to be adopted: see `adoption`.
     """
     rendered = render(request, options=replace(options, governs=ungoverned), reply_to=reply_to, trace=trace)
     asked, job = request.request, rendered.job
@@ -48,16 +48,16 @@ def render_schedule(
 
 
 def adoption(run: Job, *, request_id: str, time: str, released: str | None) -> Manifest:
-    """A patch that turns a Job that Kubernetes made for a schedule into a request, if nobody has changed it since.
+    """A patch that makes a request of a Job that Kubernetes made for a schedule. It fails if the Job has changed since.
 
-    `released`: it runs from then on (RFC 3339); None: it waits for admission.
+    `released`: from when on it runs (RFC 3339); None: it waits for admission.
     """
     labels = {Label.REQUEST: request_label(request_id)}
     named = {Annotation.ID: request_id, Annotation.RUN: time}
     place = {Annotation.QUEUED: QUEUED_AT_CREATION} if released is None else {Annotation.RELEASED: released}
     spec: Manifest = {}
     if run.suspend and run.start_time is None:
-        # Only as long as it has never run may labels and annotations of its pods still change.
+        # Labels and annotations of its pods may only change as long as it has never run.
         spec["template"] = {"metadata": {"labels": labels, "annotations": named}}
     if released is not None:
         spec["suspend"] = False
@@ -73,12 +73,12 @@ def adoption(run: Job, *, request_id: str, time: str, released: str | None) -> M
 
 
 def _of_runs(labels: Mapping[str, str]) -> dict[str, str]:
-    """Labels that all runs share: which request one is, only its adoption says."""
+    """Labels that all runs share. Adoption adds which request a run is."""
     return {Label.SCHEDULE if name == Label.REQUEST else name: value for name, value in labels.items()}
 
 
 def _name_run(pod: Manifest, labels: Mapping[str, str]) -> None:
-    """Have each pod learn from its annotations which run it is, and count all runs in spreading over the nodes."""
+    """Fill variables of the run from each pod's annotations, and spread the pods of all runs over the nodes."""
     for container in pod["containers"]:
         others = [variable for variable in container["env"] if variable["name"] not in _RUN_FIELDS]
         container["env"] = [*(_variable(name, note) for name, note in _RUN_FIELDS.items()), *others]

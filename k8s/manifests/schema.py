@@ -1,7 +1,6 @@
-"""Whether a manifest has the shape of its Kubernetes type: every unknown field and wrong type. Not whether it is valid.
+"""Finds unknown fields, wrong types and malformed quantities in a manifest. Validates nothing else.
 
-The known fields are those of the client library's models, so no list is kept here. Importing them takes half a second:
-they are imported when first asked for.
+The client library's models say which fields there are. Importing them takes half a second: that happens at first use.
 """
 
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from k8s.reading.quantity import parse
 Path = tuple[str | int, ...]
 
 _QUANTITIES = {"limits", "requests"}
-"""Maps of quantities, which may be numbers: their declared type says text."""
+"""Maps of quantities. The models declare text, but numbers are allowed too."""
 _QUANTITY = {"sizeLimit", "divisor"}
 _SCALARS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "str": (str, "text"),
@@ -27,7 +26,7 @@ _SCALARS: dict[str, tuple[type | tuple[type, ...], str]] = {
 
 
 def unfit(model: str, value: object, path: Path) -> Iterator[FieldError]:
-    """What does not fit the type `model` (such as `V1PodSpec`); nulls count as absent. `path`: where `value` stands."""
+    """What does not fit the type `model`, such as `V1PodSpec`. Nulls count as absent. `path`: where `value` is."""
     if not isinstance(value, dict):
         yield FieldError(path_of(path), "must be an object")
         return
@@ -43,7 +42,7 @@ def unfit(model: str, value: object, path: Path) -> Iterator[FieldError]:
 
 @cache
 def _fields(model: str) -> dict[str, str]:
-    """Declared type by JSON name."""
+    """Declared types by JSON name."""
     from kubernetes_asyncio.client import models
 
     found = getattr(models, model)

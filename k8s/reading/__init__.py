@@ -1,1 +1,1 @@
-"""From JSON of the API server to plain data; start at `job`. No requests; imports nothing else in k8s."""
+"""From the API server's JSON to plain data; start at `job`. Sends nothing; imports only `k8s.base` and `k8s.kueue`."""

@@ -1,4 +1,4 @@
-"""From a CronJob's JSON to what we hold of it: a partial decode that skips what we do not use. Judges nothing."""
+"""Decodes what we use of a CronJob's JSON and skips the rest. What it means is decided elsewhere."""
 
 from datetime import datetime
 from typing import Any
@@ -33,7 +33,7 @@ _CRON_JOB = msgspec.json.Decoder(WireCronJob)
 
 
 def parse_cron_job(raw: bytes | Raw) -> Schedule:
-    """A CronJob's JSON (batch/v1). Raises `Malformed`; annotations that make no sense count as absent."""
+    """Read a CronJob's JSON (batch/v1). Raises `Malformed`; malformed annotations count as absent."""
     try:
         return _schedule(_CRON_JOB.decode(raw))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -41,7 +41,7 @@ def parse_cron_job(raw: bytes | Raw) -> Schedule:
 
 
 def schedule_of(manifest: dict[str, Any]) -> Schedule:
-    """The same from an object that is already a dict. Raises `Malformed`."""
+    """Read a CronJob from a dict instead of JSON. Raises `Malformed`."""
     return parse_cron_job(msgspec.json.encode(manifest))
 
 

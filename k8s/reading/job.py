@@ -1,4 +1,4 @@
-"""From a Job's or Pod's JSON to what we hold of it: a partial decode that skips what we do not use. Judges nothing."""
+"""Decodes what we use of a Job's or Pod's JSON and skips the rest. What it means is decided elsewhere."""
 
 from datetime import datetime
 from typing import Any
@@ -17,11 +17,11 @@ CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 """Label of every Pod of a Job: the Job's uid."""
 COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 MAIN = "main"
-"""Our one container. A function's Pods may have others: then the one in `DEFAULT_CONTAINER` counts, else the first."""
+"""Our only container. A function's Pods may have others: then that of `DEFAULT_CONTAINER` counts, else the first."""
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
-"""Annotation of Pods, known to kubectl too."""
+"""Annotation of Pods: name of a container. kubectl reads it too."""
 SCHEDULED_TIMESTAMP = "batch.kubernetes.io/cronjob-scheduled-timestamp"
-"""Annotation of Jobs that Kubernetes made for a CronJob; one that somebody made from it by hand has none."""
+"""Annotation of Jobs that Kubernetes made for a CronJob. A Job that somebody made from a CronJob by hand has none."""
 
 
 class Owner(Wire):
@@ -121,7 +121,7 @@ _POD = msgspec.json.Decoder(WirePod)
 
 
 def parse_job(raw: bytes | Raw) -> observed.Job:
-    """A Job's JSON (batch/v1). Raises `Malformed`; annotations that make no sense count as absent."""
+    """Read a Job's JSON (batch/v1). Raises `Malformed`; malformed annotations count as absent."""
     try:
         return _job(_JOB.decode(raw))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -129,7 +129,7 @@ def parse_job(raw: bytes | Raw) -> observed.Job:
 
 
 def parse_pod(raw: bytes | Raw) -> observed.Pod:
-    """A Pod's JSON (v1). Raises `Malformed`."""
+    """Read a Pod's JSON (v1). Raises `Malformed`."""
     try:
         return _pod(_POD.decode(raw))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -137,17 +137,17 @@ def parse_pod(raw: bytes | Raw) -> observed.Pod:
 
 
 def job_of(manifest: dict[str, Any]) -> observed.Job:
-    """What `parse_job` reads, from an object that is already a dict. Raises `Malformed`."""
+    """Read a Job from a dict instead of JSON. Raises `Malformed`."""
     return parse_job(msgspec.json.encode(manifest))
 
 
 def pod_of(manifest: dict[str, Any]) -> observed.Pod:
-    """What `parse_pod` reads, from an object that is already a dict. Raises `Malformed`."""
+    """Read a Pod from a dict instead of JSON. Raises `Malformed`."""
     return parse_pod(msgspec.json.encode(manifest))
 
 
 def is_newer(manifest: dict[str, Any]) -> bool:
-    """Whether a newer version of jobrelay wrote this Job, whatever else it may be: as `observed.Job.newer`."""
+    """Whether a newer version of jobrelay wrote this Job, even if it is malformed: see `observed.Job.newer`."""
     notes = manifest["metadata"].get("annotations") or {}
     return (integer(notes.get(Annotation.VERSION)) or 0) > FORMAT_VERSION
 
@@ -254,7 +254,7 @@ def _pod(wire: WirePod) -> observed.Pod:
         finished=epoch(ended.finished_at) if ended else None,
         exit_code=ended.exit_code if ended else None,
         signal=ended.signal if ended else None,
-        # The Pod's own reason (Evicted, DeadlineExceeded) says more than the container's Error that it led to.
+        # The Pod's own reason (Evicted, DeadlineExceeded) says more than the resulting Error of its container.
         reason=shared(status.reason or (ended.reason if ended else None)),
         message=(ended.message if ended else None) or status.message,
     )

@@ -1,4 +1,4 @@
-"""What the metadata of all our objects looks like on the wire, and how values in it are read. Judges nothing."""
+"""The metadata of objects on the wire, and how its values are read."""
 
 import sys
 from datetime import datetime
@@ -7,7 +7,7 @@ from msgspec import Struct
 
 
 class Wire(Struct, gc=False, rename="camel"):
-    """Base of the shapes on the wire. Unknown fields are skipped without being built."""
+    """Base of what is decoded. Unknown fields are skipped without building them."""
 
 
 class Metadata(Wire):
@@ -27,12 +27,12 @@ def epoch(time: datetime | None) -> float | None:
 
 
 def integer(text: str | None) -> int | None:
-    """Annotations are anybody's to write: what is no plain number counts as absent."""
+    """Anybody may write annotations: what is not a plain number counts as absent."""
     if text is None or len(text) > 18 or not text.isascii() or not text.isdigit():
         return None
     return int(text)
 
 
 def shared(text: str | None) -> str | None:
-    """One string for all equal ones: a few values stand on thousands of Jobs."""
+    """Equal strings as a single object: thousands of Jobs share a few values."""
     return sys.intern(text) if text is not None else None

@@ -1,4 +1,4 @@
-"""Reads what `metrics.k8s.io` answers about pods, and Events about Jobs. Sends no request."""
+"""Reads answers of `metrics.k8s.io` about pods, and Events about Jobs. Sends nothing."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ class _List(msgspec.Struct):
 
 
 def parse_pod_metrics(answer: bytes) -> list[PodUsage]:
-    """A PodMetricsList as numbers. Raises `Malformed`."""
+    """Read a PodMetricsList. Raises `Malformed`."""
     try:
         found = msgspec.json.decode(answer, type=_List)
         return [_usage(pod) for pod in found.items or ()]
@@ -53,7 +53,7 @@ def _usage(pod: _PodMetrics) -> PodUsage:
 
 
 def parse_notice(event: dict[str, Any]) -> Notice | None:
-    """An Event (v1) about a Job; None for one without message or time."""
+    """Read an Event (v1) about a Job. None if it has no message or no time."""
     first = event.get("firstTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp")
     last = event.get("lastTimestamp") or (event.get("series") or {}).get("lastObservedTime") or first
     try:

@@ -13,7 +13,7 @@ _DECIMAL = {
 
 
 def parse(text: str | int | float) -> Decimal:
-    """ValueError (with the API's own words) when `text` is no quantity."""
+    """Raises ValueError, with Kubernetes' own message, if `text` is no quantity."""
     found = _PARTS.fullmatch(str(text))
     if found is None:
         raise ValueError(f"quantities must match the regular expression '{SYNTAX}'")
