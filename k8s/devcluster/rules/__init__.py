@@ -1,1 +1,1 @@
-"""What Kubernetes accepts, adds and refuses; start at `pods`. Pure: imports nothing else in devcluster but its data."""
+"""What Kubernetes accepts, fills in and refuses; start at `pods`. Pure: of devcluster, imports only its plain data."""

@@ -1,4 +1,4 @@
-"""Which CronJobs, and which changes of one, the API accepts. When they run is not decided here."""
+"""Which CronJobs, and which changes of CronJobs, the API accepts. When they run is decided elsewhere."""
 
 import copy
 from dataclasses import replace
@@ -11,7 +11,7 @@ from k8s.devcluster.rules.jobpolicy import NOT_NEGATIVE
 from k8s.devcluster.rules.jobs import job_spec
 
 LONGEST_NAME = 52
-"""A Job's name is a label value: 63 characters, less a hyphen and ten digits of the minute."""
+"""The names of its Jobs must be label values: 63 characters, less a hyphen and ten digits for the minute."""
 _POLICIES = ("Allow", "Forbid", "Replace")
 
 
@@ -24,7 +24,7 @@ def new_cron_job(cron_job: Obj) -> list[FieldError]:
 
 
 def changed_cron_job(new: Obj, old: Obj) -> list[FieldError]:
-    """Everything may change. A time zone that is there stays, though it may not be known any more."""
+    """Everything may change. A time zone that does not change is accepted even if it is not known any more."""
     spec = new["spec"]
     same_zone = spec.get("timeZone") == old["spec"].get("timeZone")
     return _schedule(spec) + ([] if same_zone else _zone(spec)) + _rest(spec)
@@ -65,10 +65,10 @@ def _rest(spec: Obj) -> list[FieldError]:
 
 
 def _template(spec: Obj) -> list[FieldError]:
-    """Judged as the Jobs that will be made of it, and for having no selector: each Job gets one of its own."""
+    """Check the template by the rules for its Jobs. It must have no selector: each Job gets its own."""
     job = copy.deepcopy(spec)
     default_job_spec(job)
-    job["completions"] = spec.get("completions")  # the one default that depends on another field
+    job["completions"] = spec.get("completions")  # the only default that depends on another field
     errors = [replace(error, field=f"spec.jobTemplate.{error.field}") for error in job_spec(job)]
     where = "spec.jobTemplate.spec"
     if spec.get("selector") is not None:

@@ -1,4 +1,4 @@
-"""The defaults of Jobs, CronJobs and Pods, as the API server fills them in, in place. Judges nothing."""
+"""Fills in, in place, the API server's defaults of Jobs, CronJobs, Pods and claims. Does not validate."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def default_job(job: Obj, *, new: bool) -> None:
 
 
 def default_job_spec(spec: Obj) -> None:
-    """But for the selector, which a template for Jobs must not have."""
+    """All defaults but the selector, which the template of a CronJob must not have."""
     if spec.get("parallelism") is None and spec.get("completions") is None:
         spec["completions"] = 1
     _fill(spec, "parallelism", 1)
@@ -33,7 +33,7 @@ def default_job_spec(spec: Obj) -> None:
 
 
 def default_cron_job(cron_job: Obj, *, new: bool) -> None:
-    """Its Jobs get the defaults of Jobs when they are created, the template has those of pods only."""
+    """The template gets only the defaults of pods: its Jobs get those of Jobs when they are created."""
     if new:
         cron_job["status"] = {}
     spec = _section(cron_job, "spec")
@@ -47,7 +47,7 @@ def default_cron_job(cron_job: Obj, *, new: bool) -> None:
 
 
 def _default_pod_template(spec: Obj) -> None:
-    """The pod template of a Job's `spec`, and what its failure policy says of pods."""
+    """Defaults of the pod template in a Job's `spec`, and of pod conditions in its failure policy."""
     for rule in (spec.get("podFailurePolicy") or {}).get("rules") or []:
         for pattern in rule.get("onPodConditions") or []:
             _fill(pattern, "status", "True")
@@ -80,7 +80,7 @@ def default_pod(pod: Obj, *, new: bool) -> None:
 
 
 def default_claim(claim: Obj, *, new: bool) -> None:
-    """A new claim waits to be bound, and is protected from going while a pod uses it."""
+    """A new claim is pending, and has the finalizer that keeps it while a pod uses it."""
     _fill(_section(claim, "spec"), "volumeMode", "Filesystem")
     if new:
         finalizers = claim["metadata"].get("finalizers") or []
@@ -89,7 +89,7 @@ def default_claim(claim: Obj, *, new: bool) -> None:
 
 
 def default_pod_spec(spec: Obj) -> None:
-    """What a pod and a template have in common. A template's restartPolicy stays missing: Jobs must say it."""
+    """What pods and pod templates have in common. `restartPolicy` has no default in a template: Jobs must set it."""
     for container in (spec.get("initContainers") or []) + (spec.get("containers") or []):
         _default_container(container)
     for volume in spec.get("volumes") or []:
@@ -101,7 +101,7 @@ def default_pod_spec(spec: Obj) -> None:
 
 
 def _section(obj: Obj, name: str) -> Obj:
-    """`obj[name]`, made if it is missing or null."""
+    """`obj[name]`, created if it is missing or null."""
     if obj.get(name) is None:
         obj[name] = {}
     section: Obj = obj[name]
@@ -190,7 +190,7 @@ def _request_what_is_limited(container: Obj) -> None:
 
 
 def _quality(spec: Obj) -> str:
-    """The pod's QoS class: Guaranteed when every container limits cpu and memory to what it requests."""
+    """The pod's QoS class. Guaranteed: every container's limits of cpu and memory equal its requests."""
     containers = (spec.get("initContainers") or []) + (spec.get("containers") or [])
     resources = [container.get("resources") or {} for container in containers]
     if not any(given.get("limits") or given.get("requests") for given in resources):

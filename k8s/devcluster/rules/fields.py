@@ -1,6 +1,6 @@
-"""Decoding of request bodies against the known fields of a kind: unknown fields found, types checked, nulls dropped.
+"""Decodes request bodies by the fields of their kind: finds unknown fields, checks types, drops nulls.
 
-The known fields are those of the client library's models, so no list is kept here.
+The client library's models say which fields there are.
 """
 
 from base64 import b64decode
@@ -28,18 +28,18 @@ _GO_TYPES = {"str": "string", "int": "int32", "bool": "bool", "float": "float64"
 
 
 class Undecodable(Exception):
-    """The body cannot be an object of this kind; the message is the decoder's."""
+    """The body is no object of this kind. The message is that of Kubernetes' decoder."""
 
 
 def decode(kind: Resource, obj: Obj) -> tuple[Obj, Unknown]:
-    """`obj` without unknown and null fields, and the paths of the unknown ones. Undecodable: a wrong type."""
+    """`obj` without unknown and null fields, and the paths of the unknown fields. Undecodable: a wrong type."""
     unknown: Unknown = []
     decoded: Obj = _model(kind.model)(obj, "", unknown)
     return decoded, unknown
 
 
 def load_models() -> None:
-    """Import the models now, not at the first body: it takes half a second."""
+    """Import the models now rather than at the first body: it takes half a second."""
     _client_models()
 
 
@@ -52,7 +52,7 @@ def _client_models() -> Any:
 
 @cache
 def _model(name: str) -> _Decode:
-    """The decoder of one model; fields are looked up when first used, for models may contain themselves."""
+    """The decoder of a model. It looks fields up at first use, because models may contain themselves."""
     model = getattr(_client_models(), name)
     types = {json: model.openapi_types[field] for field, json in model.attribute_map.items()}
     decoders: dict[str, _Decode] = {}
@@ -64,7 +64,7 @@ def _model(name: str) -> _Decode:
         for field, item in value.items():
             where = f"{path}.{field}" if path else field
             if field not in types:
-                # Nobody has used it for years, and every server still accepts it.
+                # Long unused, but every server still accepts them.
                 if field not in ("selfLink", "managedFields"):
                     unknown.append(where)
             elif item is not None:

@@ -1,4 +1,4 @@
-"""Which pod failure policies, success policies and limits per index the API accepts. Judges no pods."""
+"""Which pod failure policies, success policies and limits per index the API accepts. Does not apply them."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -172,7 +172,7 @@ def _success_rule(rule: Obj, where: str, completions: int) -> list[FieldError]:
 
 
 def _length(intervals: Iterable[str], completions: int) -> int:
-    """How many indexes `1,3-5` names. ValueError: it is not in order, or names one that there is not."""
+    """How many indexes a text such as `1,3-5` names. ValueError: not in order, or an index that does not exist."""
     total, last = 0, -1
     for interval in intervals:
         parts = interval.split("-")

@@ -18,7 +18,7 @@ _REPLACEMENT = ("Failed", "TerminatingOrFailed")
 _IMMUTABLE = (
     "selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy",
 )  # fmt: skip
-# What may still be decided about the pods of a Job that never started, besides labels, annotations and node affinity.
+# As long as a Job has never started, these may change, and labels, annotations and node affinity of its pods.
 _SCHEDULING = ("nodeSelector", "tolerations", "schedulingGates")
 _MAX_INDEXED_PARALLELISM = 100_000
 
@@ -28,7 +28,7 @@ def new_job(job: Obj) -> list[FieldError]:
 
 
 def job_spec(spec: Obj) -> list[FieldError]:
-    """Everything wrong with a spec that has its defaults; the fields begin with `spec`."""
+    """All errors of a spec that has its defaults. Their fields begin with `spec`."""
     errors = _counts(spec) + _modes(spec) + _indexed(spec) + policies(spec)
     template = spec["template"]
     errors += labels((template.get("metadata") or {}).get("labels") or {}, "spec.template.labels")
@@ -99,7 +99,7 @@ def _indexed(spec: Obj) -> list[FieldError]:
 
 
 def _host_names(job: Obj) -> list[FieldError]:
-    """The name of an Indexed Job, with an index behind it, is the host name of a pod."""
+    """An Indexed Job's name, followed by an index, is the host name of a pod."""
     spec, name = job["spec"], job["metadata"].get("name") or ""
     if spec["completionMode"] != "Indexed" or not spec.get("completions"):
         return []
@@ -119,7 +119,7 @@ def _template(spec: Obj) -> list[FieldError]:
 
 
 def _elastic(spec: Obj) -> bool:
-    """An Indexed Job may grow and shrink when its parallelism does the same."""
+    """Completions of an Indexed Job may change together with its parallelism."""
     return bool(spec["completionMode"] == "Indexed" and spec.get("completions") == spec["parallelism"])
 
 

@@ -1,4 +1,4 @@
-"""Which metadata the API accepts, of any kind. The syntax of single names is names.py."""
+"""Which metadata the API accepts of objects of any kind. The syntax of names is in names.py."""
 
 from k8s.devcluster.errors import (
     FieldError,

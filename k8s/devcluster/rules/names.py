@@ -1,4 +1,4 @@
-"""The syntax of names, labels and annotations, with the API's own words for what is wrong."""
+"""The syntax of names, labels and annotations, with Kubernetes' own error messages."""
 
 import re
 
@@ -35,7 +35,7 @@ _NAME_PART_TEXT = (
 
 
 def dns_label(text: str) -> list[str]:
-    """What is wrong with `text` as a container's, a volume's or a namespace's name."""
+    """What is wrong with `text` as the name of a container, volume or namespace."""
     wrong = [] if len(text) <= LABEL_LIMIT else [_no_more_than(LABEL_LIMIT)]
     return wrong if _DNS_LABEL.fullmatch(text) else [*wrong, _DNS_LABEL_TEXT]
 
@@ -52,7 +52,7 @@ def label_value(text: str) -> list[str]:
 
 
 def qualified_name(text: str) -> list[str]:
-    """What is wrong with `text` as the key of a label or annotation: an optional prefix/, and a name."""
+    """What is wrong with `text` as the key of a label or annotation: a name, optionally after `prefix/`."""
     prefix, slash, name = text.rpartition("/")
     wrong = []
     if "/" in prefix:

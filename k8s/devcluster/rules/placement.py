@@ -1,6 +1,6 @@
-"""Whether a pod fits the one node there is, and the scheduler's words when it does not. Pure.
+"""Whether a pod fits the only node, and the scheduler's message if it does not. Pure.
 
-CPU and memory are not counted: a process here has what the machine has. What a node must offer by name (GPUs) is.
+CPU and memory are not counted: a process gets what the machine has. Extended resources, such as GPUs, are.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ _KEPT_OUT = ("NoSchedule", "NoExecute")
 
 
 def refusal(pod: Obj, node: Obj, others: Iterable[Obj]) -> str | None:
-    """The scheduler's message about a pod that does not fit `node`, on which `others` run. None: it fits."""
+    """The scheduler's message if the pod does not fit `node`, on which `others` run. None: it fits."""
     others = list(others)
     for why in (_taint(pod, node), None if _selects(pod, node) else NO_MATCH, _spread(pod, node)):
         if why:
@@ -35,7 +35,7 @@ def refusal(pod: Obj, node: Obj, others: Iterable[Obj]) -> str | None:
 
 
 def message(why: str, *, helpful: bool = False, counted: bool = True) -> str:
-    """In the scheduler's words. `helpful`: other pods could make room; `counted`: `why` is about nodes."""
+    """The scheduler's message. `helpful`: preempting other pods could help. `counted`: `why` is about nodes."""
     told = f"1 {why}" if counted else why
     ending = _NO_VICTIMS if helpful else _USELESS
     return (
@@ -45,14 +45,14 @@ def message(why: str, *, helpful: bool = False, counted: bool = True) -> str:
 
 
 def extended(pod: Obj) -> dict[str, Decimal]:
-    """What the pod needs of resources that only nodes which have them offer, as `nvidia.com/gpu`."""
+    """What the pod needs of extended resources, such as `nvidia.com/gpu`."""
 
     spec = pod["spec"]
     needed: dict[str, Decimal] = {}
     for container in spec["containers"]:
         for name, amount in _limits(container):
             needed[name] = needed.get(name, Decimal()) + amount
-    for container in spec.get("initContainers") or []:  # they run before the others, one by one
+    for container in spec.get("initContainers") or []:  # These run before the others, one after another.
         for name, amount in _limits(container):
             needed[name] = max(needed.get(name, Decimal()), amount)
     return needed
@@ -64,7 +64,7 @@ def _limits(container: Obj) -> list[tuple[str, Decimal]]:
 
 
 def is_extended(resource: str) -> bool:
-    """Named by a domain that is not Kubernetes' own."""
+    """Whether it has a domain that is not Kubernetes' own."""
     domain = resource.rpartition("/")[0]
     return bool(domain) and not domain.endswith("kubernetes.io")
 
@@ -94,7 +94,7 @@ def _tolerated(taint: Obj, tolerations: Iterable[Obj]) -> bool:
 
 
 def _selects(pod: Obj, node: Obj) -> bool:
-    """The node has the labels that the pod's selector and required affinity ask for."""
+    """Whether the node has the labels that the pod's selector and required affinity ask for."""
     spec, labels = pod["spec"], node["metadata"].get("labels") or {}
     selector: dict[str, str] = spec.get("nodeSelector") or {}
     if any(labels.get(name) != value for name, value in selector.items()):
@@ -107,7 +107,7 @@ def _selects(pod: Obj, node: Obj) -> bool:
 
 
 def _spread(pod: Obj, node: Obj) -> str:
-    """On one node pods are spread evenly, if it has the label to spread by."""
+    """On a single node pods are always spread evenly, if the node has the label to spread by."""
     labels = node["metadata"].get("labels") or {}
     for constraint in pod["spec"].get("topologySpreadConstraints") or []:
         if constraint.get("whenUnsatisfiable") == "DoNotSchedule" and constraint.get("topologyKey") not in labels:
@@ -116,10 +116,10 @@ def _spread(pod: Obj, node: Obj) -> str:
 
 
 def _neighbours(pod: Obj, node: Obj, others: list[Obj]) -> str:
-    """Required affinity and anti-affinity to the pods on this node, of this pod and (anti only) of theirs."""
+    """Required affinity and anti-affinity of this pod to the others on the node, and their anti-affinity to it."""
     affinity = pod["spec"].get("affinity") or {}
     for term in _required(affinity, "podAffinity"):
-        # The first of pods that want to be together may be placed: nobody is there for it to join.
+        # The first of several pods with affinity to each other may be placed: there is none to join yet.
         alone = not any(_near(term, pod, other, node) for other in others)
         if alone and not _near(term, pod, pod, node):
             return "node(s) didn't match pod affinity rules"
@@ -138,7 +138,7 @@ def _required(affinity: Obj, kind: str) -> list[Obj]:
 
 
 def _near(term: Obj, subject: Obj, other: Obj, node: Obj) -> bool:
-    """`other` is one of those that the term of `subject` is about, and the node has the term's topology."""
+    """Whether the term of `subject` is about `other`, and the node has the label of its topology."""
     if term.get("topologyKey") not in (node["metadata"].get("labels") or {}):
         return False
     namespaces = term.get("namespaces") or [subject["metadata"]["namespace"]]
@@ -148,7 +148,7 @@ def _near(term: Obj, subject: Obj, other: Obj, node: Obj) -> bool:
 
 
 def _selected(selector: Obj | None, labels: Mapping[str, str]) -> bool:
-    """A missing selector selects nothing, an empty one everything."""
+    """A missing selector selects nothing; an empty selector selects everything."""
     if selector is None:
         return False
     wanted = selector.get("matchLabels") or {}

@@ -1,4 +1,4 @@
-"""What stands between a valid pod and the store: its service account, its priority, Pod Security. Starts nothing."""
+"""Admission of valid pods: service account, priority, Pod Security. Stores nothing."""
 
 from collections.abc import Callable
 
@@ -7,17 +7,17 @@ from k8s.devcluster.resources import RESOURCES, Obj
 from k8s.devcluster.rules import podsecurity
 
 Lookup = Callable[[str, str], Obj | None]
-"""(plural, name) -> the object; of the pod's namespace where its kind has one."""
+"""(plural, name) -> the object; in the pod's namespace, if its kind is namespaced."""
 
 SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 DEFAULT_ACCOUNT = "default"
 
 
 def complete(pod: Obj, lookup: Lookup) -> None:
-    """Fill in what other objects say of a new pod. ApiError 403: one that it names is not there."""
+    """Fill in what other objects say about a new pod. ApiError 403: it names an object that does not exist."""
     spec, name = pod["spec"], pod["metadata"].get("name", "")
     account = spec.get("serviceAccountName") or DEFAULT_ACCOUNT
-    # A real cluster makes `default` again as soon as it is gone.
+    # A real cluster creates `default` again as soon as it is deleted.
     if account != DEFAULT_ACCOUNT and lookup("serviceaccounts", account) is None:
         where = f"{pod['metadata']['namespace']}/{account}"
         why = f'error looking up service account {where}: serviceaccount "{account}" not found'
@@ -36,7 +36,7 @@ def complete(pod: Obj, lookup: Lookup) -> None:
 
 
 def enforce(pod: Obj, namespace: Obj) -> None:
-    """ApiError 403 when the namespace's Pod Security level forbids this pod."""
+    """ApiError 403 if the namespace's Pod Security level forbids this pod."""
     level, version = podsecurity.level(namespace, "enforce")
     why = podsecurity.violations(pod["spec"], level)
     if why:
@@ -45,7 +45,7 @@ def enforce(pod: Obj, namespace: Obj) -> None:
 
 
 def warnings(obj: Obj, namespace: Obj | None) -> list[str]:
-    """What is told to whoever writes a pod that `warn` is about, or what makes pods that will be refused."""
+    """Warnings for the client about a pod, or an object that makes pods, which violates the level of `warn`."""
     if namespace is None or obj.get("kind") not in ("CronJob", "Job", "Pod"):
         return []
     level, version = podsecurity.level(namespace, "warn")

@@ -1,4 +1,4 @@
-"""Which pods and pod templates the API accepts. What a field means to the kubelet is not decided here."""
+"""Which pods and pod templates the API accepts. What fields mean to the kubelet is decided elsewhere."""
 
 from decimal import Decimal
 
@@ -32,7 +32,7 @@ def new_pod(pod: Obj) -> list[FieldError]:
 
 
 def changed_pod(new: Obj, old: Obj) -> list[FieldError]:
-    """Little of a pod's spec can change. The scheduler's binding is written as `spec.nodeName`, once."""
+    """Few fields of a pod's spec can change. The scheduler sets `spec.nodeName` once."""
     if _fixed(new["spec"], old["spec"]) != _fixed(old["spec"], old["spec"]):
         return [forbidden_field("spec", _IMMUTABLE)]
     before, after = old["spec"].get("tolerations") or [], new["spec"].get("tolerations") or []
@@ -43,7 +43,7 @@ def changed_pod(new: Obj, old: Obj) -> list[FieldError]:
 
 
 def pod_spec(spec: Obj, field: str) -> list[FieldError]:
-    """Everything wrong with a spec, but for the restart policy: a Job allows fewer than a pod."""
+    """All errors of a spec, but for the restart policy: Jobs allow fewer of them than pods."""
     volumes = [volume.get("name", "") for volume in spec.get("volumes") or []]
     errors = _names(volumes, f"{field}.volumes")
     for number, volume in enumerate(spec.get("volumes") or []):
@@ -68,7 +68,7 @@ def pod_spec(spec: Obj, field: str) -> list[FieldError]:
 
 
 def _fixed(spec: Obj, old: Obj) -> Obj:
-    """`spec` without what may be changed."""
+    """`spec` without the fields that may change."""
     free = {"activeDeadlineSeconds", "tolerations", "containers", "initContainers"}
     if not old.get("nodeName"):
         free.add("nodeName")
@@ -105,7 +105,7 @@ def _container(container: Obj, field: str, volumes: set[str]) -> list[FieldError
 
 
 def _restarts(container: Obj, field: str, place: str) -> list[FieldError]:
-    """Only an init container has a policy of its own, which makes it a sidecar."""
+    """Only init containers have a restart policy of their own, which makes them sidecars."""
     policy = container.get("restartPolicy")
     if policy is None:
         return []
@@ -165,7 +165,7 @@ _NAMED = {"persistentVolumeClaim": "claimName", "secret": "secretName", "configM
 
 
 def volume_source(volume: Obj, field: str) -> list[FieldError]:
-    """Exactly one source (none given has become an emptyDir by now), and what that source needs."""
+    """There must be exactly one source, with what it needs. By now, a volume without any has become an emptyDir."""
     sources = [name for name, source in volume.items() if name != "name" and source is not None]
     errors = [forbidden_field(f"{field}.{name}", "may not specify more than 1 volume type") for name in sources[1:]]
     for name in sources[:1]:
@@ -183,7 +183,7 @@ _STANDARD = ("cpu", "memory", "ephemeral-storage")
 
 
 def amounts(resources: Obj, field: str) -> list[FieldError]:
-    """Of `limits` and `requests`. What has no overcommitment (GPUs) is requested as it is limited."""
+    """Errors of `limits` and `requests`. They must be equal for extended resources, which cannot be overcommitted."""
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
     errors = []
     for place, given in (("limits", limits), ("requests", requests)):

@@ -1,4 +1,4 @@
-"""The Pod Security Standards: what of a pod's spec a level forbids, in Kubernetes' words. Pure; Linux pods only."""
+"""The Pod Security Standards: what a level forbids in a pod's spec, in Kubernetes' words. Pure. Linux pods only."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -28,7 +28,7 @@ Finding = tuple[str, str]
 
 
 def level(namespace: Obj, mode: str) -> tuple[str, str]:
-    """(level, version) of `mode` (enforce, warn, audit): what a namespace's labels ask for.
+    """(level, version) that a namespace's labels set for `mode`: enforce, warn or audit.
 
     `warn` and `audit` follow `enforce` unless they have a label of their own.
     """
@@ -36,14 +36,14 @@ def level(namespace: Obj, mode: str) -> tuple[str, str]:
     for asked in (mode, "enforce"):
         found = labels.get(PREFIX + asked)
         if found is not None:
-            # A level that nobody knows is taken for the strictest, as in Kubernetes.
+            # Kubernetes takes an unknown level for the strictest.
             version = labels.get(f"{PREFIX}{asked}-version", "latest")
             return (found if found in LEVELS else "restricted"), version
     return "privileged", "latest"
 
 
 def violations(spec: Obj, asked: str) -> str:
-    """Everything in a pod's spec that the level `asked` forbids, as one text; empty when it is allowed."""
+    """Everything in a pod's spec that the level `asked` forbids, as a single text; empty if nothing is."""
     checks: tuple[_Check, ...] = ()
     if asked != "privileged":
         checks = _BASELINE if asked == "baseline" else _RESTRICTED
@@ -120,7 +120,7 @@ def _unconfined(spec: Obj) -> list[Finding]:
 
 
 def _added(spec: Obj, allowed: set[str]) -> list[str]:
-    """What is wrong with added capabilities: nothing, or one sentence."""
+    """What is wrong with added capabilities: a sentence, or nothing."""
     names, forbidden = [], set()
     for name, context in _containers(spec):
         extra = set((context.get("capabilities") or {}).get("add") or []) - allowed

@@ -1,4 +1,4 @@
-"""Which PersistentVolumeClaims, changes of claims, Secrets and ConfigMaps the API accepts."""
+"""Which PersistentVolumeClaims (and changes of them), Secrets and ConfigMaps the API accepts."""
 
 from k8s.devcluster.errors import FieldError, forbidden_field, invalid, required, too_long, unsupported
 from k8s.devcluster.resources import Obj
@@ -9,7 +9,7 @@ _MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 _VOLUME_MODES = ("Block", "Filesystem")
 _IMMUTABLE = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 SIZE_LIMIT = 1024 * 1024
-"""Bytes of the data of a Secret or ConfigMap."""
+"""Bytes of data in a Secret or ConfigMap."""
 _FREE = ("resources", "volumeName", "volumeAttributesClassName")
 
 
@@ -18,7 +18,7 @@ def new_claim(claim: Obj) -> list[FieldError]:
 
 
 def changed_claim(new: Obj, old: Obj) -> list[FieldError]:
-    """The volume's name is written once, when the claim is bound."""
+    """`volumeName` is set once, when the claim is bound."""
     before, after = old["spec"], new["spec"]
     renamed = before.get("volumeName") and after.get("volumeName") != before["volumeName"]
     if renamed or any(before.get(name) != after.get(name) for name in (before.keys() | after.keys()) - {*_FREE}):
@@ -27,7 +27,7 @@ def changed_claim(new: Obj, old: Obj) -> list[FieldError]:
 
 
 def claim_spec(spec: Obj, field: str) -> list[FieldError]:
-    """Of a claim, and of the template of an ephemeral volume."""
+    """Errors of the spec of a claim, or of the template of an ephemeral volume."""
     errors = []
     modes = spec.get("accessModes") or []
     if not modes:
