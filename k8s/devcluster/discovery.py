@@ -94,7 +94,7 @@ def _resource_list(group_version: str, resources: list[Resource]) -> Obj:
 def _openapi(resources: list[Resource]) -> Obj:
     """Only that PATCH knows `fieldValidation`: kubectl looks for it before it trusts the server to validate."""
     paths = {}
-    for resource in (one for one in resources if "patch" in one.verbs):
+    for resource in (resource for resource in resources if "patch" in resource.verbs):
         kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
         parameter = {"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}
         root = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.api_version}"

@@ -60,7 +60,7 @@ async def run(store: Store, directory: Path, options: Options) -> None:
         group.create_task(collector.run())
         group.create_task(claims.run())
         async for resource, change, obj in changes:
-            _tell(store, owners, observers, resource=resource, obj=obj, gone=change == "DELETED")
+            _notify(store, owners, observers, resource=resource, obj=obj, gone=change == "DELETED")
 
 
 def _clock(store: Store, options: Options) -> Clock:
@@ -69,7 +69,7 @@ def _clock(store: Store, options: Options) -> Clock:
     return Clock(origin=parse_time(began), minute=options.cron_minute)
 
 
-def _tell(
+def _notify(
     store: Store,
     owners: Owners,
     observers: tuple[_Observer, ...],

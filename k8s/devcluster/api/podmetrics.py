@@ -49,13 +49,13 @@ class PodMetrics:
         self._store = store
         self._directory = directory
         self._lock = asyncio.Lock()
-        self._looked = float("-inf")
+        self._measured_at = float("-inf")
         self._points: dict[_Place, _Point] = {}
         self._samples: dict[str, _Sample] = {}
 
     async def read(self, target: Target) -> Obj:
         """ApiError 404: there is no such pod, or it does not run."""
-        await self._look()
+        await self._measure()
         full = f"{target.place}/{target.name}"
         for pod in self._pods(target, {"fieldSelector": f"metadata.name={target.name}"}):
             if (sample := self._samples.get(pod.obj["metadata"]["uid"])) is not None:
@@ -65,7 +65,7 @@ class PodMetrics:
 
     async def select(self, target: Target, query: Mapping[str, str]) -> Obj:
         """Those that run and match."""
-        await self._look()
+        await self._measure()
         pods = [pod.obj for pod in self._pods(target, query)]
         items = [_shown(pod, self._samples[uid]) for pod in pods if (uid := pod["metadata"]["uid"]) in self._samples]
         head = {"kind": f"{POD_METRICS.kind}List", "apiVersion": POD_METRICS.api_version, "metadata": {}}
@@ -76,9 +76,9 @@ class PodMetrics:
         selector = compile_selector(kind, query.get("labelSelector"), query.get("fieldSelector"))
         return read_page(self._store, Target(kind, target.namespace, None, None), selector, {}).versions
 
-    async def _look(self) -> None:
+    async def _measure(self) -> None:
         async with self._lock:
-            if time.monotonic() - self._looked < RESOLUTION:
+            if time.monotonic() - self._measured_at < RESOLUTION:
                 return
             containers = [
                 (pod["metadata"]["uid"], container["name"])
@@ -89,7 +89,7 @@ class PodMetrics:
             points = await asyncio.to_thread(_read, self._directory, containers)
             self._samples = self._compare(points)
             self._points = {place: point for place, (point, _) in points.items()}
-            self._looked = time.monotonic()
+            self._measured_at = time.monotonic()
 
     def _compare(self, points: Mapping[_Place, tuple[_Point, float]]) -> dict[str, _Sample]:
         samples: dict[str, _Sample] = {}
