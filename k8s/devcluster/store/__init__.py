@@ -1,1 +1,1 @@
-"""The objects and their history, on disk, and what is decided when they change; start at `store`."""
+"""The objects and their history, on disk, and what happens when they change; start at `store`."""

@@ -1,4 +1,4 @@
-"""What becomes of an object on its way into the store: metadata, defaults per kind, validation. Changes no store."""
+"""Prepares and validates objects on their way into the store: metadata, defaults of each kind. Stores nothing."""
 
 import random
 import uuid
@@ -35,12 +35,12 @@ _DEFAULTS = {
 
 
 def generated_name(prefix: str) -> str:
-    """`prefix` and five random characters; the prefix is cut so that the name is a label value too."""
+    """`prefix`, cut so that the name is a valid label value, and five random characters."""
     return prefix[:58] + "".join(random.choices(_SUFFIX, k=5))  # noqa: S311 names, not secrets
 
 
 def prepare_create(kind: Resource, obj: Obj) -> None:
-    """Complete `obj` in place: name, uid, times, defaults, first status. ApiError 400."""
+    """Complete `obj` in place: name, uid, times, defaults, initial status. ApiError 400."""
     given = obj["metadata"]
     if given.get("resourceVersion"):
         raise bad_request("resourceVersion should not be set on objects to be created")
@@ -58,7 +58,7 @@ def prepare_create(kind: Resource, obj: Obj) -> None:
 
 
 def validate_create(kind: Resource, obj: Obj) -> None:
-    """ApiError 422 with everything that is wrong."""
+    """ApiError 422 with all errors."""
     errors = new_metadata(kind, obj["metadata"])
     if kind.kind in _NEW:
         errors += _NEW[kind.kind](obj)
@@ -67,7 +67,7 @@ def validate_create(kind: Resource, obj: Obj) -> None:
 
 
 def prepare_update(kind: Resource, new: Obj, old: Obj, *, subresource: str | None) -> Obj:
-    """What an update with `new` asks for: only what may be changed this way, defaulted."""
+    """The object after an update with `new`, with defaults: only what this kind of update may change differs."""
     if subresource == "status":
         return old | {"metadata": dict(old["metadata"]), "status": new.get("status") or {}}
     given, before = new["metadata"], old["metadata"]
@@ -87,7 +87,7 @@ def prepare_update(kind: Resource, new: Obj, old: Obj, *, subresource: str | Non
 
 
 def validate_update(kind: Resource, new: Obj, old: Obj, *, subresource: str | None) -> None:
-    """ApiError 422: immutable fields, and what was never allowed."""
+    """ApiError 422: immutable fields have changed, or values are not valid."""
     if subresource == "status":
         return
     errors = changed_metadata(kind, new["metadata"], old["metadata"])
@@ -100,7 +100,7 @@ def validate_update(kind: Resource, new: Obj, old: Obj, *, subresource: str | No
 
 
 def _counted_spec(obj: Obj) -> Obj:
-    """Being given a node is no change of what is wanted: it leaves the generation alone."""
+    """The part of the spec that counts for the generation: being scheduled to a node does not."""
     return {name: value for name, value in obj["spec"].items() if name != "nodeName"}
 
 
@@ -120,7 +120,7 @@ def _default(kind: Resource, obj: Obj, *, new: bool) -> None:
 
 
 def _default_secret(secret: Obj) -> None:
-    """`stringData` is written, never read: it ends up in `data`."""
+    """`stringData` is write-only: it goes into `data`."""
     plain = secret.pop("stringData", None)
     if plain:
         encoded = {name: b64encode(text.encode()).decode() for name, text in plain.items()}

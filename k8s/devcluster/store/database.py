@@ -1,4 +1,4 @@
-"""The state on disk: one SQLite file of objects and a few named values. Knows bytes, not Kubernetes."""
+"""The state on disk: a SQLite file of objects and a few named values. Knows bytes, not Kubernetes."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -16,12 +16,12 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WIT
 
 
 class Database:
-    """A write-through copy of the store. One process at a time: the file is locked (OSError if it is taken)."""
+    """A write-through copy of the store, for a single process. OSError: another process has locked the file."""
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=0)
         try:
-            # A committed transaction survives the death of this process, not of the machine.
+            # A committed transaction survives a crash of this process, but not of the machine.
             for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=OFF"):
                 self._connection.execute(f"PRAGMA {pragma}")
             self._connection.executescript(_SCHEMA)
@@ -38,7 +38,7 @@ class Database:
         return row[0] if row else None
 
     def write(self, changes: Iterable[tuple[Row, bytes | None]], *, version: int) -> None:
-        """Commit `changes` (None: the object is gone) and the newest version, all or nothing."""
+        """Commit `changes` (None: the object was removed) and the newest version, all or nothing."""
         gone: list[Row] = []
         kept: list[tuple[str, str, str, bytes]] = []
         for row, data in changes:

@@ -1,4 +1,4 @@
-"""What a DELETE does to an object: timestamps, grace periods, the collector's finalizers. Pure; removes nothing."""
+"""What a DELETE does to an object: timestamps, grace periods, finalizers of the collector. Pure; removes nothing."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ def now() -> datetime:
 
 
 def timestamp(moment: datetime) -> str:
-    """Whole seconds, as the API writes times."""
+    """RFC 3339 with whole seconds, the API's format."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -24,7 +24,7 @@ def uid_mismatch(uid: str, obj: Obj) -> str:
 
 
 def check_preconditions(kind: Resource, obj: Obj, *, uid: str | None, resource_version: str | None) -> None:
-    """ApiError 409 unless `obj` is the very object that the caller means."""
+    """ApiError 409 unless `obj` is the object that the caller means."""
     metadata = obj["metadata"]
     if uid and uid != metadata["uid"]:
         raise conflict(kind, metadata["name"], uid_mismatch(uid, obj))
@@ -37,7 +37,7 @@ def check_preconditions(kind: Resource, obj: Obj, *, uid: str | None, resource_v
 
 
 def is_over(obj: Obj) -> bool:
-    """Nothing holds this deleted object any more."""
+    """Whether it is deleted, and nothing keeps it any more."""
     metadata = obj["metadata"]
     return (
         "deletionTimestamp" in metadata
@@ -48,7 +48,7 @@ def is_over(obj: Obj) -> bool:
 
 
 def marked(kind: Resource, obj: Obj, *, propagation: str | None, grace: int | None) -> Obj:
-    """`obj`, changed in place to what it is after this DELETE; equal to before when it changes nothing."""
+    """Change `obj` in place to what it is after this DELETE, and return it. It may have been deleted before."""
     metadata = obj["metadata"]
     seconds = _grace(kind, obj, grace)
     first = "deletionTimestamp" not in metadata
@@ -65,7 +65,7 @@ def marked(kind: Resource, obj: Obj, *, propagation: str | None, grace: int | No
 
 
 def _grace(kind: Resource, obj: Obj, asked: int | None) -> int:
-    """Only pods have a grace period, and only those that may have a process to be told."""
+    """Only pods have a grace period, and only if they may have processes to terminate."""
     if kind.kind != "Pod":
         return 0
     spec, status = obj["spec"], obj.get("status") or {}
@@ -80,7 +80,7 @@ def _hold(kind: Resource, metadata: Obj, propagation: str | None) -> None:
     if propagation is None:
         if FOREGROUND in finalizers or ORPHAN in finalizers:
             return
-        # Jobs alone orphan their pods unless told otherwise: that is how batch/v1 has always been.
+        # By default only Jobs orphan their pods: in batch/v1 it has always been like that.
         propagation = "Orphan" if kind.kind == "Job" else "Background"
     if propagation not in POLICIES:
         allowed = ", ".join(f'"{name}"' for name in POLICIES)

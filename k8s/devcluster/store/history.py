@@ -1,4 +1,4 @@
-"""The recent changes of one kind, for watches and consistent pages. Bounded: what is older is 410 Gone."""
+"""The recent changes of a kind, for watches and consistent pages. Bounded: older versions are 410 Gone."""
 
 import time
 from bisect import bisect_right
@@ -13,7 +13,7 @@ Key = tuple[str, str]
 
 @dataclass(slots=True, eq=False)
 class Version:
-    """One version of one object: serialized once, shared by everyone who sends it."""
+    """A version of an object. It is serialized once, for everybody who sends it."""
 
     data: bytes
     key: Key
@@ -24,7 +24,7 @@ class Version:
 
     @property
     def obj(self) -> dict[str, Any]:
-        """READ-ONLY: every caller gets the same dict."""
+        """READ-ONLY: all callers share this dict."""
         if self.parsed is None:
             self.parsed = orjson.loads(self.data)
         return self.parsed
@@ -36,7 +36,7 @@ class Version:
 
 @dataclass(slots=True, eq=False)
 class Change:
-    """ADDED, MODIFIED or DELETED. `new` of a DELETED is the last state under the deletion's version."""
+    """ADDED, MODIFIED or DELETED. For DELETED, `new` is the last state, with the version of the deletion."""
 
     number: int
     type: str
@@ -46,7 +46,7 @@ class Change:
 
     @property
     def line(self) -> bytes:
-        """The watch event. Only wrapped here: the object was serialized when it was stored."""
+        """The watch event, around the object that was serialized when it was stored."""
         return event_line(self.type, self.new.data)
 
 
@@ -55,10 +55,10 @@ def event_line(kind: str, data: bytes) -> bytes:
 
 
 class History:
-    """Changes in order of their versions; at most `limit` of them and none older than `max_age` seconds."""
+    """Changes in order of their versions: the last `limit`, or some more. `compact` drops what is over `max_age`."""
 
     def __init__(self, *, floor: int, limit: int, max_age: float) -> None:
-        self.floor = floor  # everything after this version is still known
+        self.floor = floor  # Everything after this version is still known.
         self._limit = limit
         self._max_age = max_age
         self._changes: list[Change] = []
@@ -67,12 +67,12 @@ class History:
     def append(self, change: Change) -> None:
         self._changes.append(change)
         self._numbers.append(change.number)
-        # In chunks: dropping one at a time from a list would cost its whole length each time.
+        # In chunks: each time, dropping from the front of a list takes time in proportion to its length.
         if len(self._changes) > self._limit + max(self._limit // 4, 1):
             self._drop(len(self._changes) - self._limit)
 
     def compact(self) -> None:
-        """Forget what is too old. Called now and then; reading does not need it."""
+        """Forget what is too old. To be called from time to time; reading does not need it."""
         horizon = time.monotonic() - self._max_age
         count = 0
         for change in self._changes:
@@ -83,7 +83,7 @@ class History:
             self._drop(count)
 
     def after(self, number: int) -> Iterator[Change]:
-        """The changes after version `number`, oldest first; `number` must not be below the floor."""
+        """The changes after version `number`, oldest first. `number` must not be below the floor."""
         start = bisect_right(self._numbers, number)
         return iter(self._changes[start:])
 

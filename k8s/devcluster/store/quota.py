@@ -1,4 +1,4 @@
-"""Counting quotas: how many objects of a kind a namespace may hold. Amounts of CPU or memory are not counted."""
+"""Quotas of how many objects of a kind a namespace may hold. CPU and memory are not counted."""
 
 from collections.abc import Callable, Iterable
 
@@ -15,7 +15,7 @@ def check_quota(
     quotas: list[Obj],
     shelf: Callable[[str], Iterable[Version]],
 ) -> None:
-    """ApiError 403 when one more object of `kind` exceeds one of the namespace's quotas."""
+    """ApiError 403 if another object of `kind` would exceed a quota of the namespace."""
     metadata = obj["metadata"]
     for quota in quotas:
         exceeded = []
@@ -37,11 +37,11 @@ def check_quota(
 
 
 def _counted(kind: Resource) -> list[str]:
-    """`pods` and `secrets` have two names: the old one, and `count/...` as every kind has."""
+    """Names that count `kind` in quotas: `count/...` and, for core kinds, also the plural alone, such as `pods`."""
     names = [f"count/{kind.qualified}"]
     return names if kind.group else [*names, kind.plural]
 
 
 def _counts(name: str, version: Version) -> bool:
-    """A pod that ended no longer counts against `pods`, but it does against `count/pods`."""
+    """A pod that has ended does not count against `pods`, but it does against `count/pods`."""
     return name != "pods" or version.fields["status.phase"] not in ("Succeeded", "Failed")

@@ -1,4 +1,4 @@
-"""The objects of one kind, now and as they were a while ago. Knows no rules: what it is given is kept."""
+"""The objects of a kind, with their recent past. Knows no rules: it keeps what it is given."""
 
 import asyncio
 from bisect import bisect_left, insort
@@ -12,7 +12,7 @@ from k8s.devcluster.store.history import History, Key, Version
 
 
 class Shelf:
-    """By key, and the keys in order. `wake` is replaced and set at every change that was committed."""
+    """Objects by key, and the keys in order. Each committed change sets `wake`, after replacing it by a new Event."""
 
     def __init__(self, resource: Resource, history: History) -> None:
         self.resource = resource
@@ -31,7 +31,7 @@ class Shelf:
         del self.keys[bisect_left(self.keys, key)]
 
     def within(self, namespace: str | None) -> Iterator[Version]:
-        """In order of (namespace, name); the shelf must not change meanwhile."""
+        """Objects in order of (namespace, name). The shelf must not change meanwhile."""
         if namespace is None:
             return (self.versions[key] for key in self.keys)
         low = bisect_left(self.keys, (namespace, ""))
@@ -39,7 +39,7 @@ class Shelf:
         return (self.versions[key] for key in self.keys[low:high])
 
     def snapshot(self, namespace: str | None, *, at: int, after: Key = ("", "")) -> Iterator[Version]:
-        """What was there at version `at`, in order, from behind the key `after`. ApiError 410: too long ago."""
+        """The objects at version `at`, in order, after the key `after`. ApiError 410: too long ago."""
         if at < self.history.floor:
             raise expired(f"too old resource version: {at} ({self.history.floor})")
         since: dict[Key, Version | None] = {}
@@ -56,14 +56,14 @@ class Shelf:
                 yield version
 
     def restore(self, key: Key, data: bytes) -> None:
-        """Put what was read from disk."""
+        """Add an object that was read from disk."""
         obj = orjson.loads(data)
         number = int(obj["metadata"]["resourceVersion"])
         labels = obj["metadata"].get("labels") or {}
         self.put(Version(data=data, key=key, number=number, labels=labels, fields=self.resource.fields(obj)))
 
     def version(self, obj: Obj, number: int, key: Key, *, numbered: bool = True) -> Version:
-        """Serialize `obj`, once, with kind and apiVersion in front."""
+        """Serialize `obj`, with kind and apiVersion first."""
         kind = self.resource
         body: Obj = {"kind": kind.kind, "apiVersion": kind.api_version}
         body.update(obj)

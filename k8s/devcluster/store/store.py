@@ -1,4 +1,4 @@
-"""All objects of the development cluster: dicts in memory, written through to SQLite. Speaks no HTTP."""
+"""All objects of the development cluster, in memory and written through to SQLite. Knows no HTTP."""
 
 import asyncio
 from collections.abc import Callable
@@ -23,17 +23,20 @@ from k8s.devcluster.store.quota import check_quota
 from k8s.devcluster.store.shelf import Shelf
 from k8s.devcluster.store.subscription import Subscription
 
-FIRST_VERSION = 100  # so that "version 1" is always too old, as in a cluster that has been used
-SIZE_LIMIT = 1536 * 1024  # bytes of one object, as etcd's
+FIRST_VERSION = 100  # Above 1, so that "version 1" is always too old, which it is in any cluster that has been used.
+SIZE_LIMIT = 1536 * 1024  # Bytes of an object: etcd's limit.
 DEFAULT_NAMESPACES = ("default", "kube-system")
 
 
 class Store:
-    """Synchronous, for one event loop. A change is visible to `get` and `list` at once; it is on disk,
-    in the watches and in the subscriptions one turn of the loop later (`await committed()`)."""
+    """Synchronous, for a single event loop.
+
+    `get` and `list` see a change at once. In the next turn of the loop it is on disk, and watches and subscriptions see
+    it: `await committed()`.
+    """
 
     def __init__(self, directory: Path, *, history: int = 20_000, history_age: float = 300.0) -> None:
-        """`history`: changes kept per kind; `history_age`: seconds a change is kept. OSError: in use."""
+        """`history`: changes kept of each kind. `history_age`: seconds that they are kept. OSError: it is in use."""
         directory.mkdir(parents=True, exist_ok=True)
         self._database = Database(directory / "state.sqlite")
         self._number = int(self._database.value("version") or FIRST_VERSION)
@@ -60,7 +63,7 @@ class Store:
 
     @property
     def announced(self) -> int:
-        """The last version that is on disk: watches show nothing newer."""
+        """The last version on disk: watches show nothing newer."""
         return self._announced
 
     def shelf(self, resource: str) -> Shelf:
@@ -78,13 +81,13 @@ class Store:
         return version
 
     def list(self, resource: str, namespace: str | None = None) -> list[Obj]:
-        """READ-ONLY objects in order of (namespace, name); None: of all namespaces."""
+        """READ-ONLY objects in order of (namespace, name). None: of all namespaces."""
         return [version.obj for version in self._shelves[resource].within(namespace)]
 
     # Writing
 
     def create(self, resource: str, obj: Obj, *, dry_run: bool = False) -> Obj:
-        """`obj` is copied, defaulted and validated; the stored object comes back, READ-ONLY.
+        """Copy `obj`, fill in defaults, validate and store it. Returns the stored object, READ-ONLY.
 
         ApiError 403 (quota, terminating namespace), 404 (no such namespace), 409, 422, 500 (too large).
         """
@@ -124,10 +127,10 @@ class Store:
         subresource: str | None = None,
         dry_run: bool = False,
     ) -> Obj:
-        """Replace. A metadata.resourceVersion or uid in `obj` must be the current one (ApiError 409).
+        """Replace an object. If `obj` has a metadata.resourceVersion or uid, it must be current (ApiError 409).
 
-        `subresource` "status" changes only the status, anything else everything but the status. No change: no new
-        version. An object being deleted goes for good when its last finalizer does (a namespace: also spec.finalizers).
+        `subresource` "status" changes only the status; otherwise everything else changes. Without a change there is no
+        new version. A deleted object is removed with its last finalizer (a namespace: spec.finalizers as well).
         """
         return self.update_version(resource, obj, subresource=subresource, dry_run=dry_run).obj
 
@@ -160,7 +163,7 @@ class Store:
         *,
         subresource: str | None = None,
     ) -> Obj | None:
-        """Apply `change` to a copy of the current object and `update` it. None: there is no such object."""
+        """Apply `change` to a copy of the current object, and `update` it. None: there is no such object."""
         version = self._shelves[resource].versions.get((namespace, name))
         if version is None:
             return None
@@ -180,10 +183,10 @@ class Store:
         resource_version: str | None = None,
         dry_run: bool = False,
     ) -> Obj:
-        """Start or finish a deletion; answers what the API answers: the object that lingers, else a Status.
+        """Start or finish a deletion. Returns the API's answer: the object if it stays for now, else a Status.
 
-        `propagation`: Background, Foreground, Orphan or the kind's own default. Pods linger for their grace period
-        until `grace=0`. ApiError 404; 409 when `uid` or `resource_version` is another object's.
+        `propagation`: Background, Foreground or Orphan; None: the kind's default. Pods stay for their grace period, or
+        until `grace=0`. ApiError 404; 409 if `uid` or `resource_version` is that of another object.
         """
         shelf = self._shelves[resource]
         kind = shelf.resource
@@ -194,19 +197,19 @@ class Store:
             return old.obj
         last = old
         if kind.graceful and new != old.obj:
-            # A pod's end is told twice: that its grace period is over, and that it is gone.
+            # A pod's end makes two events: its grace period is over, and it is gone.
             last = self._write(shelf, old.key, new, old)
         if deletion.is_over(new):
             self._remove(shelf, last)
             return last.obj if kind.returns_deleted else success(kind, name, old.obj["metadata"]["uid"])
         return last.obj if last is not old or new == old.obj else self._write(shelf, old.key, new, old).obj
 
-    # Being told
+    # Watching
 
     def subscribe(self, *resources: str) -> Subscription:
-        """Every later change of these kinds, until the `async with` ends.
+        """All changes of these kinds from now on, until the `async with` ends.
 
-        Misses nothing after a `list()` in the same turn of the loop.
+        After a `list()` in the same turn of the loop, nothing is missed.
         """
 
         def leave(subscription: Subscription) -> None:
@@ -219,7 +222,7 @@ class Store:
         return subscription
 
     async def committed(self) -> None:
-        """Return when everything changed so far is on disk. OSError or sqlite3.Error when it cannot be."""
+        """Return once all changes so far are on disk. OSError or sqlite3.Error: they could not be written."""
         if self._flushed is not None:
             await asyncio.shield(self._flushed)
 
@@ -277,7 +280,7 @@ class Store:
         return version
 
     def _remove(self, shelf: Shelf, old: Version) -> Version:
-        """The event carries the last stored state (its finalizers too) under the deletion's own version."""
+        """The event has the last stored state, finalizers included, with the version of the deletion."""
         self._number += 1
         version = shelf.version(old.copy(), self._number, old.key)
         shelf.remove(old.key)
@@ -286,7 +289,7 @@ class Store:
 
     def _record(self, shelf: Shelf, change: Change, data: bytes | None) -> None:
         if change.old is not None:
-            change.old.parsed = None  # only bytes are kept of what is history
+            change.old.parsed = None  # History keeps bytes only.
         shelf.history.append(change)
         self._dirty[(shelf.resource.plural, *change.new.key)] = data
         self._unannounced.append((shelf, change))
@@ -296,7 +299,7 @@ class Store:
             except RuntimeError:
                 self._flush()
             else:
-                # One commit for all that happens in this turn of the loop.
+                # A single commit for everything in this turn of the loop.
                 self._flushed = loop.create_future()
                 loop.call_soon(self._flush)
 
@@ -309,7 +312,7 @@ class Store:
             if waiting is None:
                 raise
             waiting.set_exception(error)
-            waiting.exception()  # seen: nobody may be waiting
+            waiting.exception()  # Retrieved, because nobody may be waiting for it.
             return
         self._dirty.clear()
         self._announced = self._number

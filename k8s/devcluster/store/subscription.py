@@ -10,7 +10,7 @@ from k8s.devcluster.store.history import Change
 
 
 class Subscription:
-    """`async for resource, type, obj in subscription`: every change after it was made, in order.
+    """`async for resource, type, obj in subscription`: all changes since its creation, in order.
 
     `resource` is the plural ("jobs"), `type` ADDED, MODIFIED or DELETED, `obj` READ-ONLY.
     """
