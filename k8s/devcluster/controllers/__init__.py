@@ -1,1 +1,1 @@
-"""The parts of the controller manager that Jobs need; start at `jobs`. Imports no kubelet and no api."""
+"""The controllers that Jobs need; start at `jobs`. Imports no kubelet and no api."""

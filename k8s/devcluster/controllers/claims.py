@@ -1,6 +1,7 @@
-"""PersistentVolumeClaims: bound as soon as they are there, a directory each, kept while a pod uses them.
+"""PersistentVolumeClaims: each is bound at once, and kept while a pod uses it.
 
-There are no volumes, classes or sizes behind them: a claim is its directory, gone with it."""
+A claim is a directory, and is deleted with it. There are no volumes, classes or sizes.
+"""
 
 import asyncio
 import logging
@@ -21,7 +22,7 @@ CLAIMS = "persistentvolumeclaims"
 
 
 def claim_names(pod: Obj) -> list[str]:
-    """Of every claim that the pod's volumes are, ephemeral ones too."""
+    """The names of all claims among the pod's volumes, ephemeral volumes included."""
     return [name for volume in pod["spec"].get("volumes") or [] if (name := claim_name(pod, volume)) is not None]
 
 
@@ -34,12 +35,12 @@ def claim_name(pod: Obj, volume: Obj) -> str | None:
 
 
 def claim_directory(claims: Path, claim: Obj) -> Path:
-    """A claim made again under its old name starts empty."""
+    """A claim that is created again under its old name starts empty."""
     return claims / str(claim["metadata"]["namespace"]) / f"{claim['metadata']['name']}.{claim['metadata']['uid']}"
 
 
 def missing(store: Store, pod: Obj) -> str:
-    """Why the pod's claims keep it from being placed, as the scheduler says it; nothing when they do not."""
+    """The scheduler's message if the pod cannot be placed because of its claims; else empty."""
     namespace = pod["metadata"]["namespace"]
     for name in claim_names(pod):
         claim = current(store, (CLAIMS, namespace, name))
@@ -58,7 +59,7 @@ def missing(store: Store, pod: Obj) -> str:
 
 
 def make_ephemeral(store: Store, pod: Obj) -> None:
-    """The claims of the pod's ephemeral volumes; they go with the pod."""
+    """Create the claims of the pod's ephemeral volumes. They are deleted with the pod."""
     metadata = pod["metadata"]
     owner = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
     for volume in pod["spec"].get("volumes") or []:
@@ -84,7 +85,7 @@ def make_ephemeral(store: Store, pod: Obj) -> None:
 
 
 class Claims:
-    """`observe` notes which claim to look at, `run` looks."""
+    """`observe` notes which claims have changed; `run` reconciles them."""
 
     def __init__(self, store: Store, directory: Path) -> None:
         """`directory`: where the claims' directories are."""
@@ -110,7 +111,7 @@ class Claims:
                     await asyncio.to_thread(shutil.rmtree, self._directory / ref[1] / ref[2], ignore_errors=True)
                 else:
                     self._look_at(ref)
-            except Exception:  # one bad claim must not stop the others
+            except Exception:  # A bad claim must not stop the others.
                 logger.exception("cannot process %s %s/%s", *ref)
                 self._queue.retry(ref)
             else:

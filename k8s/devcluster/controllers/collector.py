@@ -1,4 +1,4 @@
-"""What goes because something else went: dependents of an owner, Jobs past their TTL, a namespace's content."""
+"""Deletes what is left over: dependents of a deleted owner, Jobs past their TTL, the content of a namespace."""
 
 import asyncio
 import logging
@@ -16,13 +16,13 @@ from k8s.devcluster.times import parse_time
 logger = logging.getLogger(__name__)
 
 OBSERVED = (*OWNED, "namespaces", "events", "nodes")
-FOREGROUND_DELAY = 0.01  # the Job controller lets go of its pods first
+FOREGROUND_DELAY = 0.01  # The Job controller lets go of its pods first.
 NAMESPACE_POLL = 0.2
-EVENTS_LIVE = 3600.0  # seconds, as in Kubernetes
+EVENTS_LIVE = 3600.0  # Seconds: Kubernetes' default.
 
 
 class Collector:
-    """`observe` notes what to look at, `run` looks at what is there then."""
+    """`observe` notes which objects have changed; `run` reconciles them as they are then."""
 
     def __init__(self, store: Store, owners: Owners) -> None:
         self._store = store
@@ -51,7 +51,7 @@ class Collector:
             ref = await self._queue.get()
             try:
                 self._look_at(ref)
-            except Exception:  # one bad object must not stop the others
+            except Exception:  # A bad object must not stop the others.
                 logger.exception("cannot collect %s %s/%s", *ref)
                 self._queue.retry(ref)
             else:
@@ -59,7 +59,7 @@ class Collector:
             await asyncio.sleep(0)
 
     def _wake_owners(self, dependent: Obj) -> None:
-        """An owner that waits for its dependents may have waited for this one."""
+        """The owner may have waited for this dependent."""
         namespace = dependent["metadata"].get("namespace", "")
         for owner in owner_refs(dependent):
             if owner["kind"] in KINDS:
@@ -81,7 +81,7 @@ class Collector:
     # Owners
 
     def _collect(self, ref: Ref, obj: Obj) -> bool:
-        """Delete an object all of whose owners are gone; True when it was."""
+        """Delete an object if all its owners are gone. Returns whether it did."""
         owners = owner_refs(obj)
         gone = [owner for owner in owners if owner["kind"] in KINDS and not self._owners.lives(owner["uid"])]
         if not gone:
@@ -113,12 +113,12 @@ class Collector:
             self._store.mutate(resource, metadata["namespace"], metadata["name"], strip)
 
     def _delete_dependents(self, obj: Obj) -> bool:
-        """True while one is left that the owner has to wait for."""
+        """Returns whether there are dependents left that the owner has to wait for."""
         uid = obj["metadata"]["uid"]
         for resource, dependent in self._owners.dependents(uid):
             metadata = dependent["metadata"]
             if "deletionTimestamp" not in metadata:
-                # What waits for its dependents waits for theirs too.
+                # The owner waits for the dependents of its dependents too.
                 policy = "Foreground" if self._owners.dependents(metadata["uid"]) else "Background"
                 self._delete((resource, metadata["namespace"], metadata["name"]), policy)
         return any(
@@ -160,7 +160,7 @@ class Collector:
     # Namespaces
 
     def _empty_namespace(self, ref: Ref) -> None:
-        """Delete what is in a namespace that is being deleted; let it go once nothing is left."""
+        """Delete everything in a namespace that is being deleted, then let the namespace go."""
         left = False
         for resource, kind in RESOURCES.items():
             if not kind.namespaced:

@@ -1,4 +1,4 @@
-"""The CronJob controller: notes which CronJobs to look at, and when. What a look does is cronpass.py."""
+"""The CronJob controller: notes which CronJobs to reconcile, and when. How that works is in cronpass.py."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ class _Plan:
 
 
 class CronJobController:
-    """`observe` notes which CronJob to look at, `run` looks: at once after a change, and when its time has come."""
+    """`observe` notes which CronJobs have changed; `run` reconciles them, at once and whenever a run is due."""
 
     def __init__(self, store: Store, owners: Owners, *, clock: Clock) -> None:
         self._store = store
@@ -45,7 +45,7 @@ class CronJobController:
             ref = await self._queue.get()
             try:
                 self._look_at(ref)
-            except Exception:  # one bad CronJob must not stop the others
+            except Exception:  # A bad CronJob must not stop the others.
                 logger.exception("cannot process %s %s/%s", *ref)
                 self._queue.retry(ref)
             await asyncio.sleep(0)
@@ -63,7 +63,7 @@ class CronJobController:
         self._queue.add(ref, delay=self._until_due(cron_job) if changed else 0.0)
 
     def _until_due(self, cron_job: Obj) -> float:
-        """A new schedule counts from now on: what it would have named before is not made up for at once."""
+        """Seconds until a changed schedule is due. It counts from now on: earlier times are not made up for."""
         try:
             return self._clock.wait(timetable(cron_job, self._clock).upcoming(self._clock.now()))
         except NeverDue:

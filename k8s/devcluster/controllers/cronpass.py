@@ -1,4 +1,4 @@
-"""One look at one CronJob: note what became of its Jobs, delete old ones, create the one that is due."""
+"""Reconciles a CronJob once: notes how its Jobs ended, deletes old Jobs, and creates the Job that is due."""
 
 import copy
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ def timetable(cron_job: Obj, clock: Clock) -> Timetable:
 
 
 def new_job(cron_job: Obj, scheduled: datetime) -> Obj:
-    """The Job of one scheduled time. Of the template's metadata only labels and annotations are taken."""
+    """The Job of a scheduled time. Of the template's metadata, only labels and annotations are copied."""
     owner, template = cron_job["metadata"], cron_job["spec"]["jobTemplate"]
     given = template["metadata"]
     reference = {"apiVersion": "batch/v1", "kind": "CronJob", "name": owner["name"], "uid": owner["uid"]}
@@ -50,7 +50,7 @@ def new_job(cron_job: Obj, scheduled: datetime) -> Obj:
 
 
 class CronJobPass:
-    """`make` it once."""
+    """Call `make` once."""
 
     def __init__(self, store: Store, owners: Owners, *, cron_job: Obj, clock: Clock) -> None:
         self._store = store
@@ -61,7 +61,7 @@ class CronJobPass:
         self._active: list[Obj] = self._status.get("active") or []
 
     def make(self) -> float | None:
-        """Seconds after which time alone brings something; None: never. ApiError: a Job could not be created."""
+        """Returns the seconds until something is due; None: never. ApiError: a Job could not be created."""
         jobs = self._owners.jobs(self._cron_job["metadata"]["uid"])
         self._trim_history(jobs)
         for job in jobs:
@@ -139,7 +139,7 @@ class CronJobPass:
             self._status["lastScheduleTime"] = rfc3339(due.timestamp())
 
     def _create(self, job: Obj) -> Obj | None:
-        """None: somebody else has a Job of that name. ApiError: there can be none."""
+        """None: somebody else's Job has the name. ApiError: the Job could not be created."""
         name = job["metadata"]["name"]
         try:
             made = self._store.create("jobs", job)
@@ -147,7 +147,7 @@ class CronJobPass:
             if error.reason != "AlreadyExists":
                 self._record("FailedCreate", f"Error creating job: {error.message}", type_="Warning")
                 raise
-            # Two times of one minute have one name: the first one's Job is taken for the second's too.
+            # Two times in the same minute have the same name: the Job of the first also counts as that of the second.
             found = self._store.get("jobs", job["metadata"]["namespace"], name)
             return found if (controller_of(found) or {}).get("uid") == self._cron_job["metadata"]["uid"] else None
         self._owners.apply("jobs", made)
@@ -155,7 +155,7 @@ class CronJobPass:
         return made
 
     def _delete(self, reference: Obj) -> None:
-        """With its pods, later."""
+        """Background: its pods are deleted later."""
         name = reference["name"]
         self._store.delete("jobs", reference["namespace"], name, propagation="Background", uid=reference["uid"])
         self._forget(reference["uid"])
@@ -189,12 +189,12 @@ class CronJobPass:
 
 
 def _zone(cron_job: Obj) -> ZoneInfo:
-    """Without one, a real controller takes its own machine's: in a cluster that is UTC."""
+    """If there is none, a real controller takes that of its machine, which is UTC in a cluster."""
     return zone(cron_job["spec"].get("timeZone") or "Etc/UTC")
 
 
 def _order(job: Obj) -> tuple[bool, str, str]:
-    """The oldest first; those that never started last."""
+    """The oldest first; Jobs that never started last."""
     started = (job.get("status") or {}).get("startTime") or ""
     return not started, started, job["metadata"]["name"]
 

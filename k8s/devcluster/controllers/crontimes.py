@@ -1,4 +1,4 @@
-"""When the runs of a CronJob are due, and the clock by which. Starts nothing and looks at no objects."""
+"""When runs of a CronJob are due, and the clock for that. Creates no Jobs."""
 
 import time
 from dataclasses import dataclass
@@ -9,48 +9,48 @@ from events.cron import Schedule
 
 MINUTE = 60.0
 MANY = 100
-"""Missed runs of which more are worth an Event."""
-_LONG = 10**9  # seconds before anything that is here
-_LATER = timedelta(milliseconds=100)  # so that a look is never just before the time it is for
+"""More missed runs than this are worth an Event."""
+_LONG = 10**9  # Seconds: longer ago than any object.
+_LATER = timedelta(milliseconds=100)  # So that a CronJob is never reconciled just before it is due.
 
 
 class NeverDue(Exception):
-    """The schedule names times that do not come, or hardly ever."""
+    """The schedule has no times, or none that can be found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """Real time; for tests one that runs faster since `origin`, so that a minute of it passes in `minute` seconds."""
+    """Real time. For tests, it runs faster since `origin`: one of its minutes takes `minute` seconds."""
 
-    origin: float  # seconds since 1970
+    origin: float  # Seconds since 1970.
     minute: float = MINUTE
 
     def now(self) -> datetime:
         return self.read(time.time())
 
     def read(self, moment: float) -> datetime:
-        """What it showed at a real moment, seconds since 1970."""
+        """The time that it shows at a real moment, both in seconds since 1970."""
         shown = moment if self.minute == MINUTE else self.origin + (moment - self.origin) * MINUTE / self.minute
         return datetime.fromtimestamp(shown, UTC)
 
     def wait(self, until: datetime) -> float:
-        """Real seconds until it surely shows `until`."""
+        """Real seconds until it certainly shows `until`."""
         return max((until + _LATER - self.now()).total_seconds() * self.minute / MINUTE, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timetable:
-    """The times that a schedule names by the clocks of a zone, after `since`: the last run, else the creation."""
+    """The times of a schedule in a time zone, after `since`: the last run, or the creation if there was none."""
 
     schedule: Schedule
     zone: ZoneInfo
     since: datetime
 
     def latest(self, now: datetime, *, within: int | None = None) -> tuple[datetime | None, int]:
-        """The last time that has come by `now`, and about how many have. Raises `NeverDue`.
+        """The last time up to `now`, and about how many there were. Raises `NeverDue`.
 
-        `within`: seconds after which one is too late to be told. Reckoned as Kubernetes does, from the distance of the
-        first two: where distances differ the number is a guess, and no time may be found although some have come.
+        `within`: seconds after which a time is too late to count. Like Kubernetes, this reckons from the distance of
+        the first two times: where distances differ, the number is a guess, and times that there are may not be found.
         """
         since = self.since
         if within is not None:
@@ -71,7 +71,7 @@ class Timetable:
         return found, count
 
     def upcoming(self, now: datetime) -> datetime:
-        """The first time that is still to come. Raises `NeverDue`."""
+        """The next time. Raises `NeverDue`."""
         found, count = self.latest(now)
         following = self._after(found or (now if count else self.since))
         if following is None:

@@ -1,4 +1,4 @@
-"""One look at one unfinished Job: create or delete pods, then count and conclude, in the order Kubernetes does it."""
+"""Reconciles an unfinished Job once: creates or deletes pods, then counts and concludes, in Kubernetes' order."""
 
 import copy
 
@@ -36,7 +36,7 @@ OUTCOMES = {"FailureTarget": "Failed", "SuccessCriteriaMet": "Complete"}
 
 
 class JobPass:
-    """`make` it once; `again`: seconds after which time alone may have changed what is to be done."""
+    """Call `make` once. `again`: seconds after which there may be more to do, without any change."""
 
     def __init__(self, store: Store, owners: Owners, *, job: Obj, backoff: Backoff, now: float) -> None:
         self._store = store
@@ -46,11 +46,11 @@ class JobPass:
         self._backoff = backoff
         self._now = now
         self._refused: ApiError | None = None
-        self._kept: dict[int, Obj] = {}  # failed pods that still carry their index' count
+        self._kept: dict[int, Obj] = {}  # Failed pods that still hold the number of failures of their index.
         self.again: float | None = None
 
     def make(self, pods: list[Obj]) -> None:
-        """ApiError: a pod could not be created; everything else was done."""
+        """ApiError: a pod could not be created. Everything else was done."""
         job, status, uid = self._job, self._job["status"], self._job["metadata"]["uid"]
         found = tally(job, pods)
         self._backoff.note(uid, found)
@@ -79,7 +79,7 @@ class JobPass:
             raise self._refused
 
     def _target(self) -> Obj | None:
-        """The condition that already says how the Job will end."""
+        """The condition that already says how the Job will end, if there is one."""
         return condition(self._job, "SuccessCriteriaMet") or condition(self._job, "FailureTarget")
 
     def _set(self, kind: str, reason: str, message: str, *, value: str = "True") -> bool:
@@ -91,10 +91,10 @@ class JobPass:
         seconds = max(seconds, SHORTEST_WAIT)
         self.again = seconds if self.again is None else min(self.again, seconds)
 
-    # What should be, and is not
+    # Reconciling pods
 
     def _conclude_early(self, found: Tally, pods: list[Obj]) -> None:
-        """The outcome may be known while pods still run. The first reason in Kubernetes' order is the one told."""
+        """The outcome may be known while pods still run. Of several reasons, the first in Kubernetes' order counts."""
         job = self._job
         decided = jobpolicy.failed_by_pod(job, pods) or self._past_limit(found) or self._past_deadline()
         if decided is None and jobpolicy.limits_each_index(job):
@@ -116,7 +116,7 @@ class JobPass:
         started = self._job["status"].get("startTime")
         if seconds is None or started is None or spec.get("suspend"):
             return None
-        # Not before it was resumed: its clock starts then.
+        # Its clock starts when it is resumed, not before.
         resumed = condition(self._job, "Suspended")
         remaining = parse_time(started) + seconds - self._now
         if remaining <= 0 and not (resumed and resumed["status"] == "True"):
@@ -125,7 +125,7 @@ class JobPass:
         return None
 
     def _stop_all(self, found: Tally) -> None:
-        """Pods that still run when the outcome is known are deleted; they have failed unless the Job has succeeded."""
+        """Delete pods that still run when the outcome is known. They count as failed unless the Job has succeeded."""
         for pod in found.active:
             delete(self._store, pod)
         if holds(self._job, "FailureTarget"):
@@ -160,7 +160,7 @@ class JobPass:
         self._create(found, min(missing, CREATED_AT_ONCE))
 
     def _remove(self, found: Tally, pods: list[Obj]) -> None:
-        """Pods that nobody needs count neither as failed nor as succeeded."""
+        """Delete pods that are not needed. They count neither as failed nor as succeeded."""
         for pod in pods:
             release(self._store, pod)
             delete(self._store, pod)
@@ -183,7 +183,7 @@ class JobPass:
             found.active.append(pod)
 
     def _free_indexes(self, found: Tally, count: int) -> list[int]:
-        """Those that may have a pod now: with a limit per index, each one waits after its own failures only."""
+        """Indexes that may have a pod now. With a limit per index, each waits only after failures of its own."""
         held = found.leaving if waits_for_failed(self._job) else ()
         free = free_indexes(self._job, found, count=count, held=held)
         now: list[int] = []
@@ -220,7 +220,8 @@ class JobPass:
             if spec.get("activeDeadlineSeconds") is not None:
                 self._wake(parse_time(status["startTime"]) + spec["activeDeadlineSeconds"] - self._now)
 
-    # Counting: a pod is noted as uncounted before its finalizer goes, so that no crash counts it twice or never.
+    # Counting: a pod is noted as uncounted before its finalizer is removed, so that a crash neither loses it nor counts
+    # it twice.
 
     def _count(self, found: Tally, pods: list[Obj]) -> None:
         status = self._job["status"]
@@ -254,11 +255,11 @@ class JobPass:
                 release(self._store, pod)
 
     def _is_kept(self, pod: Obj) -> bool:
-        """It still carries its index' number of failures, and is counted once another pod does."""
+        """Whether it still holds the number of failures of its index. It is counted once another pod holds that."""
         return self._target() is None and any(pod is kept for kept in self._kept.values())
 
     def _finish(self, found: Tally) -> None:
-        """Failed or Complete, once no pod of the Job is left running."""
+        """Make the Job Failed or Complete once none of its pods runs any more."""
         target = self._target()
         if target is None or found.terminating:
             return
@@ -272,7 +273,7 @@ class JobPass:
         record(self._store, "jobs", self._job, reason=reason, message=message, component="job-controller")
 
     def _set_number(self, name: str, value: int) -> None:
-        """Zero is left out, as the API does."""
+        """The API leaves out zero."""
         if value:
             self._job["status"][name] = value
         else:

@@ -1,4 +1,4 @@
-"""The pods of a Job: what a new one looks like, and letting go of old ones."""
+"""The pods of a Job: what a new pod looks like, and how old pods are let go."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from k8s.devcluster.resources import Obj
 from k8s.devcluster.store.store import Store
 
 INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
-LONGEST_PREFIX = 58  # of a generated name, as in Kubernetes: with its five characters it is a host name
+LONGEST_PREFIX = 58  # Of a generated name, in Kubernetes: with five random characters it is still a host name.
 
 
 def new_pod(job: Obj, *, index: int | None, annotations: Obj | None = None) -> Obj:
-    """`index`: of an Indexed Job's pod; `annotations`: besides the template's."""
+    """A new pod. `index`: in an Indexed Job. `annotations`: besides those of the template."""
     template, owner = job["spec"]["template"], job["metadata"]
     given = template.get("metadata") or {}
     metadata: Obj = {
@@ -43,7 +43,7 @@ def new_pod(job: Obj, *, index: int | None, annotations: Obj | None = None) -> O
 
 
 def _prefix(name: str, end: str) -> str:
-    """The index stays readable in the name of a pod whose Job has a long one."""
+    """Prefix of a pod's name. A long name of the Job is cut, so that the index stays readable."""
     return name[: LONGEST_PREFIX - len(end)] + end
 
 
@@ -57,7 +57,7 @@ def _with_index(container: Obj) -> Obj:
 
 
 def release(store: Store, pod: Obj) -> None:
-    """Take the tracking finalizer off; the pod itself stays, unless it was only kept by that."""
+    """Remove the tracking finalizer. The pod stays, unless it is deleted and only that kept it."""
     if not is_tracked(pod):
         return
     metadata = pod["metadata"]
@@ -81,5 +81,5 @@ def delete(store: Store, pod: Obj) -> None:
             uid=metadata["uid"],
         )
     except ApiError as error:
-        if error.code not in (404, 409):  # gone, or another pod of that name
+        if error.code not in (404, 409):  # It is gone, or another pod has its name.
             raise

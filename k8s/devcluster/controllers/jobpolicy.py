@@ -1,4 +1,4 @@
-"""What a Job's policies say of its pods: pod failure policy, limits per index, success policy, waits after failures."""
+"""What a Job's policies mean for its pods: pod failure policy, limits per index, success policy, backoff."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ Conclusion = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A failed pod met a rule of the pod failure policy; `message` as Kubernetes words it."""
+    """A failed pod matches a rule of the pod failure policy. `message`: Kubernetes' own words."""
 
     action: str
     message: str
 
 
 def match(job: Obj, pod: Obj) -> Match | None:
-    """The first rule of the pod failure policy that this failed pod meets."""
+    """The first rule of the pod failure policy that this failed pod matches."""
     for number, rule in enumerate((job["spec"].get("podFailurePolicy") or {}).get("rules") or []):
         if rule.get("onExitCodes") is not None:
             why = _exit_code(pod, rule["onExitCodes"])
@@ -34,13 +34,13 @@ def match(job: Obj, pod: Obj) -> Match | None:
 
 
 def counts(job: Obj, pod: Obj) -> bool:
-    """This failure counts towards the Job's limits: no rule says to ignore it."""
+    """Whether this failure counts towards the Job's limits: no rule ignores it."""
     found = match(job, pod)
     return found is None or found.action != "Ignore"
 
 
 def failed_by_pod(job: Obj, pods: Iterable[Obj]) -> Conclusion | None:
-    """One pod failed in a way that fails the whole Job."""
+    """The conclusion if a pod has failed in a way that fails the whole Job."""
     for pod in pods:
         found = match(job, pod) if counts_as_failed(job, pod) else None
         if found is not None and found.action == "FailJob":
@@ -49,7 +49,7 @@ def failed_by_pod(job: Obj, pods: Iterable[Obj]) -> Conclusion | None:
 
 
 def failed_by_indexes(job: Obj, found: Tally) -> Conclusion | None:
-    """Too many indexes failed, or some did and nothing is left to do."""
+    """The conclusion if too many indexes have failed, or some have and nothing is left to do."""
     spec, failed = job["spec"], len(found.failed_indexes)
     limit = spec.get("maxFailedIndexes")
     if limit is not None and failed > limit:
@@ -79,7 +79,7 @@ def limits_each_index(job: Obj) -> bool:
 
 
 def failed_indexes(job: Obj, failed: Iterable[Obj]) -> set[int]:
-    """The indexes that have failed for good: noted ones, and those whose pod (of `failed`) was the last allowed."""
+    """The indexes that have failed for good: those noted, and those whose pod in `failed` was the last allowed."""
     known: str = (job.get("status") or {}).get("failedIndexes") or ""
     completions = job["spec"]["completions"]
     found = parse_indexes(known, below=completions)
@@ -91,7 +91,7 @@ def failed_indexes(job: Obj, failed: Iterable[Obj]) -> set[int]:
 
 
 def kept_for_their_count(job: Obj, found: Tally) -> dict[int, Obj]:
-    """Failed pods, by index, that no pod has replaced yet: each carries its index' number of failures."""
+    """Failed pods, by index, that no pod has replaced yet. Each holds the number of failures of its index."""
     settled = found.indexes | found.failed_indexes | {completion_index(pod) for pod in found.active}
     kept: dict[int, Obj] = {}
     for pod in found.failed:
@@ -104,7 +104,7 @@ def kept_for_their_count(job: Obj, found: Tally) -> dict[int, Obj]:
 
 
 def failure_counts(job: Obj, replaced: Obj | None) -> dict[str, str]:
-    """The annotations of the pod that replaces a failed one of its index, or of the first (None)."""
+    """Annotations of a pod that replaces the failed pod of its index; None: it is the first pod."""
     counted, ignored = (0, 0) if replaced is None else _failures(replaced)
     if replaced is not None and counts(job, replaced):
         counted += 1
@@ -114,7 +114,7 @@ def failure_counts(job: Obj, replaced: Obj | None) -> dict[str, str]:
 
 
 def rest(replaced: Obj, *, first: float, now: float) -> float:
-    """Seconds until this failed pod's index may have another one; `first`: after its first failure."""
+    """Seconds until the index of this failed pod may have another pod. `first`: after its first failure."""
     return failure_time(replaced) + wait_after(sum(_failures(replaced)) + 1, first=first) - now
 
 
@@ -127,14 +127,14 @@ def _exhausts_its_index(job: Obj, pod: Obj) -> bool:
 
 
 def _failures(pod: Obj) -> tuple[int, int]:
-    """(counted, ignored) of this pod's index before this pod."""
+    """(counted, ignored) failures of this pod's index before this pod."""
     annotations = pod["metadata"].get("annotations") or {}
     counted, ignored = (annotations.get(name, "") for name in (FAILURES, IGNORED_FAILURES))
     return int(counted) if counted.isdigit() else 0, int(ignored) if ignored.isdigit() else 0
 
 
 def _exit_code(pod: Obj, wanted: Obj) -> str:
-    """What matched, or nothing. Only a failure can match, so `NotIn` never does for 0."""
+    """What matched, or nothing. Only failures can match, so `NotIn` never matches 0."""
     status = pod.get("status") or {}
     for container in (*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])):
         code = ((container.get("state") or {}).get("terminated") or {}).get("exitCode")
@@ -159,19 +159,19 @@ LONGEST = 600.0
 
 
 def wait_after(failures: int, *, first: float) -> float:
-    """Seconds after the last of `failures` failures in a row; `first` after one."""
+    """Seconds to wait after `failures` failures in a row; `first`: after a single failure."""
     return min(first * 2.0 ** min(failures - 1, 16), LONGEST) if failures else 0.0
 
 
 class Backoff:
-    """Per Job: failures in a row and when the last one was. Forgotten when this process ends, as in Kubernetes."""
+    """For each Job, how many failures there were in a row, and when the last was. Like Kubernetes', not stored."""
 
     def __init__(self, *, first: float) -> None:
         self.first = first
         self._failures: dict[str, tuple[int, float]] = {}
 
     def note(self, uid: str, found: Tally) -> None:
-        """Count pods that ended since the last look."""
+        """Count pods that have ended since the last call."""
         ended = [(failure_time(pod), False) for pod in found.failed]
         ended += [(failure_time(pod), True) for pod in found.succeeded]
         for moment, success in sorted(ended):

@@ -1,4 +1,4 @@
-"""The Job controller: pods for Jobs, counters and conditions on them. Runs nothing and deletes no Job."""
+"""The Job controller: creates pods of Jobs, and sets their counters and conditions. Runs and deletes no Jobs."""
 
 import asyncio
 import logging
@@ -18,14 +18,14 @@ from k8s.devcluster.store.store import Store
 logger = logging.getLogger(__name__)
 
 SELF = "kubernetes.io/job-controller"
-ORPHAN_DELAY = 0.05  # seconds in which the collector deletes a pod whose Job is gone
+ORPHAN_DELAY = 0.05  # Seconds in which the collector deletes pods whose Job is gone.
 
 
 class JobController:
-    """`observe` notes which Job to look at, `run` looks: at once after its own change, a `lag` after a pod's."""
+    """`observe` notes which Jobs have changed; `run` reconciles them, at once or, if a pod changed, after `lag`."""
 
     def __init__(self, store: Store, owners: Owners, *, backoff: float, lag: float) -> None:
-        """`backoff`, `lag`: seconds before a failed pod's first replacement; between a pod's change and a look."""
+        """`backoff`: seconds until a failed pod's first replacement. `lag`: seconds from a pod's change to the pass."""
         self._store = store
         self._owners = owners
         self._lag = lag
@@ -47,7 +47,7 @@ class JobController:
                     self._look_at(ref)
                 else:
                     self._free_orphan(ref)
-            except Exception:  # one bad Job must not stop the others
+            except Exception:  # A bad Job must not stop the others.
                 logger.exception("cannot process %s %s/%s", *ref)
                 self._queue.retry(ref)
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Which objects name which owner, by uid: what the controllers would otherwise search all objects for."""
+"""Which objects have which owner, by uid. Saves the controllers a search of all objects."""
 
 from collections.abc import Iterable
 
@@ -20,12 +20,12 @@ Ref = tuple[str, str, str]
 
 
 class Owners:
-    """Keys only, objects are always read from the store. Fed by `apply` and, for what one just created, at once."""
+    """Keeps keys only: objects are read from the store. `apply` is called for changes, and by creators of objects."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._dependents: dict[str, set[Ref]] = {}
-        self._named: dict[Ref, tuple[str, ...]] = {}  # the owners under which a key is filed
+        self._named: dict[Ref, tuple[str, ...]] = {}  # The owners under which a key is filed.
         self._living: dict[str, Ref] = {}
         for resource in OWNED:
             for obj in store.list(resource):
@@ -43,11 +43,11 @@ class Owners:
             self._file(ref, owners)
 
     def lives(self, uid: str) -> bool:
-        """There is an object with this uid; it may be on its way out."""
+        """Whether an object with this uid exists. It may be about to be deleted."""
         return uid in self._living
 
     def dependents(self, uid: str) -> list[tuple[str, Obj]]:
-        """(plural, object) of everything that names this owner, in the order of its names."""
+        """(plural, object) of everything that has this owner, ordered by name."""
         found = []
         for ref in sorted(self._dependents.get(uid, ())):
             obj = current(self._store, ref)
@@ -83,7 +83,7 @@ class Owners:
 
 
 def current(store: Store, ref: Ref) -> Obj | None:
-    """The object as it is now, READ-ONLY."""
+    """The current object, READ-ONLY. None: there is none."""
     version = store.shelf(ref[0]).versions.get((ref[1], ref[2]))
     return None if version is None else version.obj
 

@@ -1,4 +1,4 @@
-"""Kubernetes Events: what went wrong, and little else. An Event that cannot be written is not worth an error."""
+"""Writes Kubernetes Events, mostly about failures. It is no error if an Event cannot be written."""
 
 import logging
 import time
@@ -22,7 +22,7 @@ def record(
     field: str = "",
     type_: str = "Warning",
 ) -> None:
-    """An Event about the object `about`, which is of kind `resource` (plural), or about `field` of it."""
+    """Record an Event about the object `about`, or its field `field`. `resource` is its plural."""
     kind = RESOURCES[resource]
     metadata = about["metadata"]
     moment = now()
@@ -53,5 +53,5 @@ def record(
     }
     try:
         store.create("events", event)
-    except ApiError as error:  # the namespace is going
+    except ApiError as error:  # The namespace is being deleted.
         logger.debug("no event %s about %s: %s", reason, metadata["name"], error)

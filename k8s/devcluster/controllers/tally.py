@@ -1,4 +1,4 @@
-"""What one Job and its pods add up to, and what should be there instead. Pure: nothing here changes an object."""
+"""Adds up the pods of a Job, and says which there should be. Pure: changes no objects."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,16 +13,16 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """`active`: pods that run or will; `succeeded`, `failed`: ended ones that no counter of the Job has yet."""
+    """`active`: pods that run or will. `succeeded`, `failed`: ended pods that are in no counter of the Job yet."""
 
     active: list[Obj] = field(default_factory=list)
     succeeded: list[Obj] = field(default_factory=list)
     failed: list[Obj] = field(default_factory=list)
-    leaving: list[Obj] = field(default_factory=list)  # pods being deleted that have not ended
+    leaving: list[Obj] = field(default_factory=list)  # Pods that are being deleted and have not ended.
     terminating: int = 0
     ready: int = 0
-    indexes: set[int] = field(default_factory=set)  # that have succeeded, of an Indexed Job
-    failed_indexes: set[int] = field(default_factory=set)  # that may not be tried again
+    indexes: set[int] = field(default_factory=set)  # That have succeeded, in an Indexed Job.
+    failed_indexes: set[int] = field(default_factory=set)  # That may not be tried again.
     restarts: int = 0
 
 
@@ -71,7 +71,7 @@ def is_indexed(job: Obj) -> bool:
 
 
 def counts_as_failed(job: Obj, pod: Obj) -> bool:
-    """A pod being deleted has failed, unless the Job replaces only those whose process has ended."""
+    """A pod that is being deleted counts as failed, unless the Job replaces pods only after they have ended."""
     if phase(pod) == "Failed":
         return True
     return not waits_for_failed(job) and phase(pod) != "Succeeded" and "deletionTimestamp" in pod["metadata"]
@@ -105,13 +105,13 @@ def wanted_pods(spec: Obj, *, active: int, succeeded: int) -> int:
     """How many pods should be active now."""
     parallelism, completions = int(spec["parallelism"]), spec.get("completions")
     if completions is None:
-        # A work queue: once one worker saw that it is empty, none is started any more.
+        # A work queue: once a worker has found it empty, no more workers are started.
         return min(active, parallelism) if succeeded else parallelism
     return max(0, min(int(completions) - succeeded, parallelism))
 
 
 def excess_pods(job: Obj, active: list[Obj], *, wanted: int) -> list[Obj]:
-    """Which active pods are too many: superfluous indexes, then those not ready, then the youngest."""
+    """Active pods to delete: first superfluous indexes, then pods that are not ready, then the youngest."""
     useless = _useless(job, active)
     kept = [pod for pod in active if pod not in useless]
     kept.sort(key=lambda pod: (holds(pod, "Ready"), -parse_time(pod["metadata"]["creationTimestamp"])))
@@ -119,7 +119,7 @@ def excess_pods(job: Obj, active: list[Obj], *, wanted: int) -> list[Obj]:
 
 
 def _useless(job: Obj, active: list[Obj]) -> list[Obj]:
-    """Active pods of an Indexed Job whose index another one has, or that is out of range."""
+    """Active pods of an Indexed Job whose index is out of range, or belongs to another pod."""
     if not is_indexed(job):
         return []
     seen: set[int] = set()
@@ -134,7 +134,7 @@ def _useless(job: Obj, active: list[Obj]) -> list[Obj]:
 
 
 def free_indexes(job: Obj, found: Tally, *, count: int, held: Iterable[Obj] = ()) -> list[int]:
-    """The lowest `count` indexes that neither ended nor have a pod (active, or one of `held`)."""
+    """The lowest `count` indexes that have not ended, and have no pod that is active or in `held`."""
     taken = {completion_index(pod) for pod in (*found.active, *held)} | found.indexes | found.failed_indexes
     free: list[int] = []
     for index in range(int(job["spec"]["completions"])):
@@ -155,7 +155,7 @@ def parse_indexes(text: str, *, below: int | None) -> set[int]:
 
 
 def format_indexes(indexes: Iterable[int]) -> str:
-    """{1, 3, 4, 5} to `1,3-5`; two in a row are written as two."""
+    """{1, 3, 4, 5} to `1,3-5`. Two in a row become `1,2`, not a range."""
     runs: list[list[int]] = []
     for index in sorted(indexes):
         if runs and runs[-1][-1] == index - 1:
@@ -166,7 +166,7 @@ def format_indexes(indexes: Iterable[int]) -> str:
 
 
 def failure_time(pod: Obj) -> float:
-    """When the pod ended, in seconds since 1970: its last container, else its deletion, else its creation."""
+    """When the pod ended, in seconds since 1970: the end of its last container, else its deletion or creation."""
     ends = [
         container["state"]["terminated"]["finishedAt"]
         for container in (pod.get("status") or {}).get("containerStatuses") or []

@@ -1,4 +1,4 @@
-"""Keys to be looked at, each once, now or later. Holds no events: whoever takes a key looks at what is."""
+"""Keys to reconcile, each once, now or later. Holds no events: whoever takes a key reads the current state."""
 
 import asyncio
 import heapq
@@ -12,17 +12,17 @@ LAST_RETRY = 60.0
 
 
 class WorkQueue(Generic[K]):
-    """A key waits in it at most once, for the earliest time asked for. For one loop and one consumer."""
+    """A key is in it at most once, for the earliest time asked for. For a single event loop and a single consumer."""
 
     def __init__(self) -> None:
         self._due: dict[K, float] = {}
-        self._heap: list[tuple[float, int, K]] = []  # may hold what is no longer due then
+        self._heap: list[tuple[float, int, K]] = []  # May hold keys that are no longer due then.
         self._order = 0
         self._retries: dict[K, int] = {}
         self._changed = asyncio.Event()
 
     def add(self, key: K, *, delay: float = 0.0) -> None:
-        """`delay`: seconds from now."""
+        """Add a key; `delay`: seconds from now."""
         due = asyncio.get_running_loop().time() + delay
         if key in self._due and self._due[key] <= due:
             return
@@ -32,7 +32,7 @@ class WorkQueue(Generic[K]):
         self._changed.set()
 
     def retry(self, key: K) -> None:
-        """Again after 1, 2, 4 … 60 seconds, until `forget`."""
+        """Add a key again after 1, 2, 4 … 60 seconds, until `forget`."""
         failures = self._retries.get(key, 0)
         self._retries[key] = failures + 1
         self.add(key, delay=min(FIRST_RETRY * 2.0**failures, LAST_RETRY))
