@@ -110,7 +110,7 @@ class Claims:
                 if ref[0] == "directory":
                     await asyncio.to_thread(shutil.rmtree, self._directory / ref[1] / ref[2], ignore_errors=True)
                 else:
-                    self._look_at(ref)
+                    self._reconcile(ref)
             except Exception:  # A bad claim must not stop the others.
                 logger.exception("cannot process %s %s/%s", *ref)
                 self._queue.retry(ref)
@@ -118,7 +118,7 @@ class Claims:
                 self._queue.forget(ref)
             await asyncio.sleep(0)
 
-    def _look_at(self, ref: Ref) -> None:
+    def _reconcile(self, ref: Ref) -> None:
         claim = current(self._store, ref)
         if claim is None:
             return

@@ -50,7 +50,7 @@ class Collector:
         while True:
             ref = await self._queue.get()
             try:
-                self._look_at(ref)
+                self._reconcile(ref)
             except Exception:  # A bad object must not stop the others.
                 logger.exception("cannot collect %s %s/%s", *ref)
                 self._queue.retry(ref)
@@ -65,7 +65,7 @@ class Collector:
             if owner["kind"] in KINDS:
                 self._queue.add((KINDS[owner["kind"]], namespace, owner["name"]))
 
-    def _look_at(self, ref: Ref) -> None:
+    def _reconcile(self, ref: Ref) -> None:
         obj = current(self._store, ref)
         if obj is None:
             return

@@ -44,7 +44,7 @@ class CronJobController:
         while True:
             ref = await self._queue.get()
             try:
-                self._look_at(ref)
+                self._reconcile(ref)
             except Exception:  # A bad CronJob must not stop the others.
                 logger.exception("cannot process %s %s/%s", *ref)
                 self._queue.retry(ref)
@@ -69,7 +69,7 @@ class CronJobController:
         except NeverDue:
             return 0.0
 
-    def _look_at(self, ref: Ref) -> None:
+    def _reconcile(self, ref: Ref) -> None:
         cron_job = current(self._store, ref)
         if cron_job is None:
             self._queue.forget(ref)

@@ -44,7 +44,7 @@ class JobController:
             ref = await self._queue.get()
             try:
                 if ref[0] == "jobs":
-                    self._look_at(ref)
+                    self._reconcile(ref)
                 else:
                     self._free_orphan(ref)
             except Exception:  # A bad Job must not stop the others.
@@ -88,7 +88,7 @@ class JobController:
         if pod is not None and self._is_orphan(pod):
             release(self._store, pod)
 
-    def _look_at(self, ref: Ref) -> None:
+    def _reconcile(self, ref: Ref) -> None:
         job = current(self._store, ref)
         if job is None or job["spec"].get("managedBy", SELF) != SELF:
             self._queue.forget(ref)
