@@ -1,1 +1,1 @@
-"""What the API server of the development cluster answers; start at `api`. Imports no controller."""
+"""The API server of the development cluster; start at `api`. Imports no controllers."""

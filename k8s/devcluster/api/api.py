@@ -1,4 +1,4 @@
-"""The HTTP face of the store: one handler for every path. Rules live in the store, loops in the controllers."""
+"""The store over HTTP: a single handler for all paths. The store applies the rules, controllers act on changes."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -36,7 +36,7 @@ DEFAULT_WATCH_SECONDS = 3000.0
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request for a resource, read: what the verbs below need of it."""
+    """A request for a resource, parsed: what the verbs below need of it."""
 
     request: web.BaseRequest
     target: Target
@@ -60,12 +60,12 @@ class Call:
 
 
 class Api:
-    """`await api(request)` answers any request; an error becomes a Status body."""
+    """`await api(request)` answers any request. Errors become Status bodies."""
 
     def __init__(
         self, store: Store, directory: Path, users: Users, *, bookmark_interval: float, metrics: PodMetrics | None
     ) -> None:
-        """`metrics` None: metrics.k8s.io is not served, as on a cluster without a metrics server."""
+        """`metrics` None: metrics.k8s.io is not served, which is so on a cluster without a metrics server."""
         self._store = store
         self._directory = directory
         self._users = users
@@ -85,7 +85,7 @@ class Api:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             response = await self._answer(request)
-            # Nobody is told of anything that a crash could take back.
+            # Before answering: a crash must not take back what a client has been told.
             await self._store.committed()
         except ApiError as error:
             return _failure(error)

@@ -1,4 +1,4 @@
-"""The audit log: who asked for what, a line of audit.k8s.io/v1 each, as a real API server writes it. No bodies."""
+"""The audit log: who asked for what, in lines of audit.k8s.io/v1, like a real API server's. No bodies."""
 
 import asyncio
 import uuid
@@ -20,7 +20,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 @contextmanager
 def audited(api: Handler, users: Users, path: Path | None) -> Iterator[Handler]:
-    """`api`, every request of which is appended to the file at `path`; `api` itself where there is none."""
+    """`api`, but each of its requests is appended to the file at `path`. Without `path`, `api` itself."""
     if path is None:
         yield api
         return
@@ -37,7 +37,7 @@ class _Audit:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         event = self._event(request)
         if event["verb"] == "watch":
-            # Its end may be far away, and never come.
+            # It may take long to end, or never end.
             self._write(event, "RequestReceived")
         try:
             response = await self._api(request)

@@ -1,4 +1,4 @@
-"""Request bodies: JSON, checked against the kind they are for. Whether the content is allowed the store says."""
+"""Request bodies: JSON, checked against the fields of its kind. Whether values are valid is for the store to say."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def parse_json(raw: bytes) -> Any:
 
 
 def parse_object(kind: Resource, raw: bytes, *, content_type: str, validation: str) -> tuple[Obj, list[str]]:
-    """The object in `raw` and what to warn about. ApiError 400: no such object, or (Strict) unknown fields; 415."""
+    """The object in `raw`, and warnings. ApiError 400: it is no such object, or (Strict) has unknown fields; 415."""
     body = _read(raw, content_type)
     if not isinstance(body, dict):
         message = (
@@ -66,7 +66,7 @@ def check_fields(kind: Resource, body: Obj, *, validation: str) -> tuple[Obj, li
 
 
 def check_place(target: Target, obj: Obj) -> None:
-    """Complete namespace and name from the URL. ApiError 400 when the body says otherwise."""
+    """Fill in namespace and name from the URL. ApiError 400: the body has others."""
     metadata = obj.setdefault("metadata", {})
     if target.kind.namespaced:
         if metadata.get("namespace") not in (None, "", target.namespace):

@@ -1,4 +1,4 @@
-"""The eviction of a pod: a deletion that says on the pod that it was no failure of its own. No disruption budgets."""
+"""The eviction of a pod: a deletion, with a condition that it is no failure of the pod's. No disruption budgets."""
 
 from k8s.devcluster.api.target import DeleteOptions
 from k8s.devcluster.conditions import set_condition
@@ -9,7 +9,7 @@ from k8s.devcluster.times import now
 
 
 def evict(store: Store, key: tuple[str, str], options: DeleteOptions) -> None:
-    """`key`: (namespace, name). ApiError 404; 409 when `options` mean another pod. A pod that ended is just deleted."""
+    """`key`: (namespace, name). ApiError 404; 409: `options` mean another pod. A pod that has ended is just deleted."""
     pod = store.get("pods", *key)
     if not options.dry_run and not is_terminal(pod) and "deletionTimestamp" not in pod["metadata"]:
         store.mutate("pods", *key, _mark, subresource="status")

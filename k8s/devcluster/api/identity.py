@@ -1,4 +1,4 @@
-"""Who the cluster is and who may use it: its certificate authority, tokens and kubeconfig, kept in its directory."""
+"""The cluster's certificate authority, tokens and kubeconfig, which it keeps in its directory."""
 
 import hmac
 import secrets
@@ -17,7 +17,7 @@ CLUSTER = "devcluster"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Made once per directory: a client's kubeconfig stays good over restarts."""
+    """Made once for a directory, so that a kubeconfig stays valid over restarts."""
 
     token: str
     authority: bytes
@@ -25,7 +25,7 @@ class Identity:
 
 
 def identity(directory: Path, *, host: str) -> Identity:
-    """Load or make the authority and the token of `directory`; the server's own certificate is new every time."""
+    """Load or make the authority and the token of `directory`. The server's own certificate is new each time."""
     import trustme  # Of the extra [local]: where that is missing, __main__ says so.
 
     key, certificate, token = directory / "ca.key", directory / "ca.crt", directory / "token"
@@ -41,7 +41,7 @@ def identity(directory: Path, *, host: str) -> Identity:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, never half of it."""
+    """Write a file atomically, so that only its owner can read it."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     fresh.touch(mode=0o600)
@@ -50,7 +50,7 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def write_kubeconfig(path: Path, *, url: str, who: Identity) -> None:
-    """A kubeconfig with everything inside it. Mode 0600: its token may do anything."""
+    """Write a kubeconfig that contains everything. Mode 0600: its token may do anything."""
     cluster = {"server": url, "certificate-authority-data": b64encode(who.authority).decode()}
     context = {"cluster": CLUSTER, "user": CLUSTER, "namespace": "default"}
     document = {
@@ -65,14 +65,14 @@ def write_kubeconfig(path: Path, *, url: str, who: Identity) -> None:
 
 
 class Users:
-    """Bearer tokens: the administrator's, and those of users who are known but may do nothing (tests of 403)."""
+    """Bearer tokens: the administrator's, and those of users who may do nothing, for tests of 403."""
 
     def __init__(self, token: str, restricted: Mapping[str, str]) -> None:
         self._admin = token.encode()
         self._restricted = dict(restricted)
 
     def name(self, authorization: str | None) -> str | None:
-        """The user of an Authorization header; None when it is wrong."""
+        """The user of an Authorization header; None if it is not valid."""
         if authorization is None:
             return ANONYMOUS
         scheme, _, token = authorization.partition(" ")

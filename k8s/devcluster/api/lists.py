@@ -1,4 +1,4 @@
-"""Lists: selection, consistent pages, and how a list is written. Pages of one list show one moment."""
+"""Lists: selection, paging, and their JSON. All pages of a list show the same version."""
 
 import base64
 import binascii
@@ -22,14 +22,14 @@ _TOO_OLD = (
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer to a list: what it holds, and the list's own metadata."""
+    """A page of a list: its objects, and the metadata of the list."""
 
     versions: list[Version]
     metadata: Obj
 
 
 def read_page(store: Store, target: Target, selector: Selector | None, query: Mapping[str, str]) -> Page:
-    """ApiError 400 (bad parameters), 410 (an old page), 504 (a version of the future)."""
+    """ApiError 400 (bad parameters), 410 (the page is too old), 504 (the version does not exist yet)."""
     plural, asked = target.kind.plural, query.get("resourceVersion", "")
     limit = number(query, "limit") or 0
     token = query.get("continue")
@@ -38,7 +38,7 @@ def read_page(store: Store, target: Target, selector: Selector | None, query: Ma
     if token:
         at, after = _decode(token)
     elif asked == "0":
-        limit = 0  # served from the cache, which knows no pages
+        limit = 0  # Served from the cache, which has no pages.
     elif asked:
         at = _version_asked(store, asked, exact=query.get("resourceVersionMatch") == "Exact")
     try:
@@ -50,7 +50,7 @@ def read_page(store: Store, target: Target, selector: Selector | None, query: Ma
 
 
 def write_page(target: Target, page: Page) -> bytes:
-    """Items go without kind and apiVersion, as in any Kubernetes list."""
+    """The list as JSON. In lists, Kubernetes leaves out kind and apiVersion of items."""
     kind, skipped = target.kind, len(target.kind.prefix)
     head = {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": page.metadata}
     items = b",".join([b"{" + version.data[skipped:] for version in page.versions])
@@ -69,7 +69,7 @@ def _cut(selected: Iterable[Version], *, limit: int, at: int, counted: bool) -> 
             continue
         remaining += 1
         if not counted:
-            break  # how many more match is not told when there is a selector
+            break  # With a selector, the number of remaining items is not reported.
     if remaining:
         metadata["continue"] = _encode(at, versions[-1].key)
         if counted:

@@ -1,4 +1,4 @@
-"""The three kinds of patches, applied to a copy. Says nothing about whether the result is allowed."""
+"""Applies the three types of patches to a copy. Does not validate the result."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -7,7 +7,7 @@ from typing import Any
 from k8s.devcluster.errors import ApiError, bad_request
 from k8s.devcluster.resources import Obj
 
-# Lists that are merged by a key of their items; every other list is replaced.
+# Lists that are merged by a key of their items. All other lists are replaced.
 _MERGE_KEYS = {
     "conditions": "type", "containers": "name", "env": "name", "ephemeralContainers": "name", "hostAliases": "ip",
     "imagePullSecrets": "name", "initContainers": "name", "ownerReferences": "uid", "podIPs": "ip",
@@ -20,7 +20,7 @@ _DELETE_FROM = "$deleteFromPrimitiveList/"
 
 
 def apply_patch(content_type: str, target: Obj, patch: Any) -> Obj:
-    """ApiError 400 (malformed), 415 (unknown type) or 422 (a JSON patch that does not fit)."""
+    """ApiError 400 (malformed), 415 (unknown type) or 422 (a JSON patch that cannot be applied)."""
     if content_type == "application/json-patch+json":
         return json_patch(target, patch)
     if content_type not in _MERGES:
@@ -46,7 +46,7 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def strategic_patch(target: Obj, patch: Obj) -> Obj:
-    """Kubernetes' merge: some lists by key, `$patch`, `$retainKeys` and `$deleteFromPrimitiveList` obeyed."""
+    """Kubernetes' merge: some lists by key; with `$patch`, `$retainKeys` and `$deleteFromPrimitiveList`."""
     directive = patch.get("$patch")
     if directive == "replace":
         return {name: value for name, value in patch.items() if name != "$patch"}
@@ -56,7 +56,7 @@ def strategic_patch(target: Obj, patch: Obj) -> Obj:
     if "$retainKeys" in patch:
         merged = {name: value for name, value in merged.items() if name in patch["$retainKeys"]}
     _delete_from_sets(merged, patch)
-    # Directives have been obeyed by now, or (setElementOrder) are about order only.
+    # Directives have been applied by now, or are only about order (setElementOrder).
     for name, value in ((name, value) for name, value in patch.items() if not name.startswith("$")):
         if value is None:
             merged.pop(name, None)
@@ -108,7 +108,7 @@ def _merged_list(target: list[Obj], patch: list[Obj], key: str) -> list[Obj]:
 
 
 def json_patch(target: Obj, operations: Any) -> Obj:
-    """RFC 6902. The target's containers are changed in place: pass a copy."""
+    """RFC 6902. Changes the target's containers in place: pass a copy."""
     if not isinstance(operations, list) or not all(isinstance(step, dict) for step in operations):
         raise bad_request("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch")
     root = {"": target}
@@ -126,7 +126,7 @@ def _misfit() -> ApiError:
 
 
 def _resolve(root: Obj, pointer: str) -> tuple[Any, Any]:
-    """The container and the key or index that `pointer` (RFC 6901) names; the last part need not exist."""
+    """The container, and the key or index in it, that `pointer` (RFC 6901) names. The last part need not exist."""
     if pointer and not pointer.startswith("/"):
         raise ValueError(pointer)
     parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")]

@@ -1,4 +1,4 @@
-"""`pods/<name>/log` over HTTP. Where the logs are kept is kubelet/logs.py."""
+"""`pods/<name>/log` over HTTP. How logs are stored is in kubelet/logs.py."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,7 +14,7 @@ from k8s.devcluster.store.deletion import now
 
 
 async def respond(request: web.BaseRequest, pod: Obj, directory: Path) -> web.StreamResponse:
-    """The log as text, with `tailLines`, `limitBytes`, `sinceSeconds`, `sinceTime`, `previous`, `follow`."""
+    """Answer with the log as text: `tailLines`, `limitBytes`, `sinceSeconds`, `sinceTime`, `previous`, `follow`."""
     query = request.query
     container = _container(pod, query.get("container"))
     uid = pod["metadata"]["uid"]
@@ -40,7 +40,7 @@ async def respond(request: web.BaseRequest, pod: Obj, directory: Path) -> web.St
 
 
 def _container(pod: Obj, asked: str | None) -> str:
-    """ApiError 400: no such container, or several and none named."""
+    """ApiError 400: there is no such container, or there are several and none is named."""
     name = pod["metadata"]["name"]
     names = [container["name"] for container in pod["spec"]["containers"]]
     if not asked and len(names) > 1:

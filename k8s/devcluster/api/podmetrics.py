@@ -1,4 +1,4 @@
-"""`metrics.k8s.io/v1beta1`: what running pods use, read from their processes when somebody asks. Keeps no history."""
+"""`metrics.k8s.io/v1beta1`: what running pods use, measured on request from their processes. Keeps no history."""
 
 import asyncio
 import time
@@ -19,12 +19,12 @@ from k8s.devcluster.store.history import Version
 from k8s.devcluster.store.store import Store
 
 RESOLUTION = 1.0
-"""Seconds that an answer is good for."""
+"""Seconds until it is measured again."""
 SHORTEST_WINDOW = 0.1
-"""Seconds. Over less, CPU time in ticks of 10 ms says nothing."""
+"""Seconds. CPU time comes in ticks of 10 ms: over less time it is meaningless."""
 
 _Place = tuple[str, str, int]
-"""Uid of the pod, name of the container, number of its run."""
+"""Uid of the pod, name of the container, number of the container's run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class _Point:
 
 @dataclass(slots=True)
 class _Sample:
-    """Of one pod: epoch seconds, the seconds its CPU is an average over, and `usage` by container."""
+    """What a pod uses: epoch seconds, the seconds over which CPU is averaged, and `usage` by container."""
 
     at: float
     window: float = 0.0
@@ -43,7 +43,7 @@ class _Sample:
 
 
 class PodMetrics:
-    """Answers GET of one pod and lists. CPU is the average since the look before this one, or since the start."""
+    """Answers GETs and lists. CPU is the average since the last measurement, or since the start."""
 
     def __init__(self, store: Store, directory: Path) -> None:
         self._store = store
@@ -54,7 +54,7 @@ class PodMetrics:
         self._samples: dict[str, _Sample] = {}
 
     async def read(self, target: Target) -> Obj:
-        """ApiError 404: there is no such pod, or it does not run."""
+        """A single pod. ApiError 404: there is no such pod, or it does not run."""
         await self._measure()
         full = f"{target.place}/{target.name}"
         for pod in self._pods(target, {"fieldSelector": f"metadata.name={target.name}"}):
@@ -64,7 +64,7 @@ class PodMetrics:
         raise ApiError(404, "NotFound", f'podmetrics.{POD_METRICS.group} "{full}" not found', details=details)
 
     async def select(self, target: Target, query: Mapping[str, str]) -> Obj:
-        """Those that run and match."""
+        """A list of all pods that run and match."""
         await self._measure()
         pods = [pod.obj for pod in self._pods(target, query)]
         items = [_shown(pod, self._samples[uid]) for pod in pods if (uid := pod["metadata"]["uid"]) in self._samples]
@@ -98,7 +98,7 @@ class PodMetrics:
             window = point.at - before.at
             if window < SHORTEST_WINDOW:
                 continue
-            # A process that left its session takes its time with it.
+            # If a process leaves the session, its CPU time leaves the sum.
             cores = max(0.0, point.reading.cpu - before.reading.cpu) / window
             sample = samples.setdefault(place[0], _Sample(point.at))
             sample.window = max(sample.window, window)
@@ -107,7 +107,7 @@ class PodMetrics:
 
 
 def _read(directory: Path, containers: list[tuple[str, str]]) -> dict[_Place, tuple[_Point, float]]:
-    """What each container's present run has used until now, and when it began (epoch seconds)."""
+    """What each container's current run has used so far, and when the run began (epoch seconds)."""
     leaders: dict[int, tuple[_Place, float]] = {}
     for uid, name in containers:
         home = container_directory(directory, uid, name)

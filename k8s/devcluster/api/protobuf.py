@@ -1,4 +1,4 @@
-"""The protobuf that `kubectl create` sends. What protobuf_messages.py does not have is refused by name."""
+"""Decodes the protobuf that `kubectl create` sends. Refuses, by name, fields that protobuf_messages.py lacks."""
 
 import base64
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ _VARINT, _BYTES = 0, 2
 
 
 def read_object(raw: bytes) -> Obj:
-    """The object in a Kubernetes protobuf envelope. ApiError 400: malformed; 415: a field that is not known here."""
+    """The object in a Kubernetes protobuf envelope. ApiError 400: malformed; 415: unknown field."""
     if not raw.startswith(_MAGIC):
         raise bad_request("the body is not Kubernetes protobuf: it does not start with its magic number")
     try:
@@ -50,7 +50,7 @@ def _set(obj: Obj, field: Field, value: Any) -> None:
         obj.update(_convert(field, value))
     else:
         converted = _convert(field, value)
-        # Fields that are no pointers are always sent: empty means not set.
+        # Fields that are not pointers in Go are always sent: empty means not set.
         if converted or field.type not in ("text", "count", "flag"):
             obj[field.name] = converted
 
@@ -76,7 +76,7 @@ _SCALARS: dict[str, Callable[[Any], Any]] = {
 
 
 def _fields(raw: bytes) -> Iterator[tuple[int, Any]]:
-    """Field number and value: an int, or the bytes of text, bytes and messages."""
+    """Field numbers and values: an int, or bytes for text, bytes and messages."""
     at = 0
     while at < len(raw):
         tag, at = _varint(raw, at)

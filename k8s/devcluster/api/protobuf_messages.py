@@ -1,6 +1,6 @@
-"""The fields that the protobuf of kubectl's commands may have: their numbers, as in the API's generated.proto files.
+"""Fields of the protobuf messages that kubectl sends, by their numbers in Kubernetes' generated.proto files.
 
-Not all there are: what this server has no use for (most kinds of volumes) is left out.
+Fields that this server has no use for, such as most types of volumes, are left out.
 """
 
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """`type`: a message's name, text, bytes, skip; int or bool (also sent when zero); count or flag (zero: not set).
+    """`type`: a message's name, text, bytes, skip; int or bool (zero is a value); count or flag (zero: not set).
 
-    `shape`: one, list, map (text to `type`), or inline: the message's fields are those of the one that holds it.
+    `shape`: one, list, map (from text to `type`), or inline: the message's fields belong to the message around it.
     """
 
     name: str
@@ -33,7 +33,7 @@ _POD_AFFINITY = {
 _AMOUNTS = {1: Field("limits", "Quantity", "map"), 2: Field("requests", "Quantity", "map")}
 
 MESSAGES: dict[str, dict[int, Field]] = {
-    # The envelope, metadata, and what many have
+    # The envelope, metadata, and what many messages have
     "Unknown": {1: Field("typeMeta", "TypeMeta"), 2: Field("raw", "bytes"), 3: Field("", "skip"), 4: Field("", "skip")},
     "TypeMeta": {1: Field("apiVersion"), 2: Field("kind")},
     "ObjectMeta": {

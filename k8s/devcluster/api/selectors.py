@@ -1,4 +1,4 @@
-"""Label and field selectors: parsed once per request into a question about a version of an object."""
+"""Label and field selectors, parsed once for a request into a test of an object's version."""
 
 import re
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _FIELD = re.compile(r"(?P<name>[^=!]+)(?P<operator>==|!=|=)(?P<value>.*)", re.DO
 
 
 def compile_selector(kind: Resource, labels: str | None, fields: str | None) -> Selector | None:
-    """None when everything is selected. ApiError 400 when a selector cannot be parsed."""
+    """None: everything is selected. ApiError 400: a selector cannot be parsed."""
     requirements = _Parser(labels).parse() if labels else []
     wanted = _fields(kind, fields) if fields else []
     if not requirements and not wanted:
@@ -98,7 +98,7 @@ class _Parser:
         return _checked(key, self._identifier())
 
     def _set(self) -> set[str]:
-        """`(a,b)`; what stands between two commas may be nothing: the empty value."""
+        """`(a,b)`. Nothing between two commas is the empty value."""
         opening = self._next()
         if opening != "(":
             raise _unparsable(opening, "'('")

@@ -1,4 +1,4 @@
-"""The tables that `kubectl get` prints: columns and cells per kind. Nothing here is read by programs."""
+"""The tables that `kubectl get` prints: columns and cells for each kind. They are for people, not for programs."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ Cells = list[Any]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Columns as (name, type, priority); a priority above 0 is shown with `-o wide` only."""
+    """Columns as (name, type, priority). A priority above 0: only with `-o wide`."""
 
     columns: tuple[tuple[str, str, int], ...]
     cells: Callable[[Obj], Cells]
 
 
 def table(kind: str, objects: Iterable[Obj], *, metadata: Obj, include: str = "Metadata", columns: bool = True) -> Obj:
-    """`include`: what of each object a row carries: None, Metadata or Object."""
+    """`include`: how much of its object each row contains: None, Metadata or Object."""
     layout = _LAYOUTS.get(kind, _GENERIC)
     rows = []
     for obj in objects:
@@ -53,7 +53,7 @@ def table(kind: str, objects: Iterable[Obj], *, metadata: Obj, include: str = "M
 
 
 def human_duration(seconds: float) -> str:
-    """Two units at most, as kubectl shows ages: 45s, 3m20s, 12m, 5h3m, 2d4h, 90d."""
+    """An age in at most two units, like kubectl's: 45s, 3m20s, 12m, 5h3m, 2d4h, 90d."""
     whole = max(int(seconds), 0)
     minutes, hours, days = whole // 60, whole // 3600, whole // 86400
     if whole < 120:

@@ -1,4 +1,4 @@
-"""What a request is about: its path, its verb and its options, read once. Decides nothing."""
+"""What a request is about: parses its path, verb and options."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _ITEM = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`namespace` None: all of them; `name` None: the collection."""
+    """`namespace` None: all namespaces. `name` None: the collection."""
 
     kind: Resource
     namespace: str | None
@@ -22,12 +22,12 @@ class Target:
 
     @property
     def place(self) -> str:
-        """The namespace in the store: cluster-scoped objects are kept under ""."""
+        """The namespace in the store, which keeps cluster-scoped objects under ""."""
         return self.namespace or ""
 
 
 def parse_path(path: str) -> Target | None:
-    """None: no resource of this server lives there."""
+    """None: it is the path of no resource of this server."""
     parts = path.strip("/").split("/")
     if parts[0] == "api" and len(parts) > 2:
         group, version, rest = "", parts[1], parts[2:]
@@ -51,7 +51,7 @@ def parse_path(path: str) -> Target | None:
 
 
 def verb(target: Target, method: str, query: Mapping[str, str]) -> str:
-    """As in Kubernetes' authorization. ApiError 405."""
+    """The verb, in the words of Kubernetes' authorization. ApiError 405."""
     verbs = _COLLECTION if target.name is None else _ITEM
     if target.subresource == "eviction":
         verbs = {"POST": "create"}
@@ -69,7 +69,7 @@ def flag(query: Mapping[str, str], name: str) -> bool:
 
 
 def number(query: Mapping[str, str], name: str) -> int | None:
-    """ApiError 400 when it is given and no whole number of at least 0."""
+    """The number, if it is given. ApiError 400: it is no whole number, or negative."""
     text = query.get(name)
     if text is None or text == "":
         return None
@@ -95,7 +95,7 @@ class DeleteOptions:
 
     @classmethod
     def parse(cls, query: Mapping[str, str], body: Obj) -> "DeleteOptions":
-        """From the body, else from the query, as the API does."""
+        """From the body, else from the query."""
         grace = body.get("gracePeriodSeconds", number(query, "gracePeriodSeconds"))
         conditions = body.get("preconditions") or {}
         propagation = body.get("propagationPolicy") or query.get("propagationPolicy") or None

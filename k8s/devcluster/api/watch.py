@@ -1,4 +1,4 @@
-"""One HTTP watch: follows the history of a kind by version, so that a slow reader holds nothing but its place."""
+"""A watch over HTTP. It follows the history of a kind by version, so a slow reader costs no memory."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -17,7 +17,7 @@ Render = Callable[[Version], bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchOptions:
-    """`since` None: begin with what is there now, as ADDED. Times in seconds. `render`: tables instead of objects."""
+    """`since` None: begin with all current objects, as ADDED. Times in seconds. `render`: tables instead of objects."""
 
     namespace: str | None
     selector: Selector | None
@@ -37,7 +37,7 @@ class Watch:
         self._options = options
 
     async def lines(self) -> AsyncGenerator[bytes, None]:
-        """Chunks of whole events, until the timeout or an ERROR event (410)."""
+        """Yields chunks of whole events, until the timeout or an ERROR event (410)."""
         options, loop = self._options, asyncio.get_running_loop()
         ends = loop.time() + options.timeout
         place, first = self._begin()
@@ -45,7 +45,7 @@ class Watch:
             yield first
         bookmark_at = loop.time() + options.bookmark_interval
         while loop.time() < ends:
-            # Taken before reading: what is committed while we write wakes us at once.
+            # Taken before reading: a commit while we write then wakes us at once.
             wake = self._shelf.wake
             if place < self._shelf.history.floor:
                 yield self._too_old(place)
@@ -98,7 +98,7 @@ class Watch:
         return self._left(change) if was else b""
 
     def _left(self, change: Change) -> bytes:
-        """It no longer matches, or is gone: DELETED, as it was when it last matched, under the new version."""
+        """DELETED: the object is gone or does not match any more. Has its last matching state, with the new version."""
         if change.type == "DELETED" or change.old is None:
             return self._line("DELETED", change.new)
         obj = change.old.copy()
