@@ -1,1 +1,1 @@
-"""Runs the containers of pods as processes of this machine; start at `kubelet`. Imports no api."""
+"""Runs the containers of pods as local processes; start at `kubelet`. Imports no api."""

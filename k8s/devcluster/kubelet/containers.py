@@ -1,6 +1,7 @@
-"""One run of a container as a local process that outlives this one and is found again. Linux only.
+"""A run of a container: a local process that outlives this process, which finds it again. Linux only.
 
-Knows no Kubernetes objects."""
+Knows no Kubernetes objects.
+"""
 
 import asyncio
 import contextlib
@@ -15,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# The process that starts the container and writes down how it ended, with nothing but a shell's own
-# commands. Opening the first file exclusively is the claim: whatever crashes when, one run starts once.
-# Its own line in /proc (process id, start time) identifies it later. When the container's first process
-# has ended, so has the container: everything left in the group, the supervisor too, is killed.
+# The supervisor starts the container and writes down how it ended, with builtins of the shell only. It claims the run
+# by creating the first file exclusively: whatever crashes at any time, a run starts only once. The supervisor's line
+# in /proc (process id, start time) identifies it later. Once the container's first process has ended, the container
+# has too: everything that is left in the group is killed, the supervisor included.
 SUPERVISOR = """\
 set -C
 read -r __pod_stat </proc/$$/stat
@@ -34,16 +35,16 @@ kill -9 0
 PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 LOST = 137
 START_ERROR = 128
-START_PATIENCE = 1.0  # seconds from the supervisor's start to the container's
+START_PATIENCE = 1.0  # Seconds from the supervisor's start to the container's.
 START_POLL = 0.005
 END_POLL = 0.05
 TRANSIENT = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-START_TIME = 19  # field 22 of /proc/<pid>/stat, counted behind the name
+START_TIME = 19  # Field 22 of /proc/<pid>/stat, counted after the name.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """How a run ended: `code` (128 + signal for a signal), Kubernetes' reason, `finished` in seconds since 1970."""
+    """How a run ended. `code`: 128 + signal for a signal. `reason`: Kubernetes'. `finished`: seconds since 1970."""
 
     code: int
     reason: str
@@ -52,7 +53,7 @@ class Exit:
 
 
 class Run:
-    """The `number`th run of a container; all that is known of it lies in files in `directory`."""
+    """Run number `number` of a container. All that is known of it is in files in `directory`."""
 
     def __init__(self, directory: Path, number: int) -> None:
         self.number = number
@@ -65,12 +66,12 @@ class Run:
 
     @property
     def claimed(self) -> bool:
-        """It was started once, by whomever, and must not be started again."""
+        """Whether somebody has started it: it must not be started again."""
         return self._claim.exists() or self._exit.exists()
 
     @property
     def started(self) -> float:
-        """Seconds since 1970; 0 when it never ran."""
+        """Seconds since 1970; 0 if it never ran."""
         try:
             return self._claim.stat().st_mtime
         except FileNotFoundError:
@@ -78,18 +79,18 @@ class Run:
 
     @property
     def is_child(self) -> bool:
-        """This process started it, and has not yet waited for its end; it may have ended."""
+        """Whether this process has started it and not waited for its end yet. It may have ended."""
         return self._child is not None and self._child.returncode is None
 
     def start(self, command: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> None:
-        """Start it. What can never be started has ended at once, with reason StartError; OSError: not now."""
+        """Start it. If it can never start, it ends at once, with reason StartError. OSError: it cannot start now."""
         self.message.touch()
         self.log.touch()
         program, refusal = find_program(command[0], path=env.get("PATH", ""), cwd=cwd)
         if refusal:
             self.record(START_ERROR, "StartError", refusal)
             return
-        # A shell drops variables that it could not name itself; env(1) does not.
+        # A shell drops variables whose names are no identifiers; env(1) keeps them.
         odd = [f"{name}={value}" for name, value in env.items() if not PLAIN_NAME.match(name)]
         argv = [*(["/usr/bin/env", *odd] if odd else []), program, *command[1:]]
         files = [str(self._claim), str(self._exit), str(self._begun), str(self.log)]
@@ -103,27 +104,27 @@ class Run:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        except (OSError, ValueError) as error:  # arguments too long, a null byte
+        except (OSError, ValueError) as error:  # Arguments too long, a null byte.
             if isinstance(error, OSError) and error.errno in TRANSIENT:
                 raise
             self.record(START_ERROR, "StartError", f"cannot start {command[0]!r}: {error}")
 
     def result(self) -> Exit | None:
-        """How it ended, or None while that is not written down."""
+        """How it ended; None until that is written down."""
         try:
             text = self._exit.read_text(errors="replace")
             finished = self._exit.stat().st_mtime
         except FileNotFoundError:
             return None
         first, newline, message = text.partition("\n")
-        if not newline:  # being written
+        if not newline:  # It is being written.
             return None
         code, _, reason = first.partition(" ")
         usual = "Error" if int(code) else "Completed"
         return Exit(code=int(code), reason=reason or usual, message=message, finished=finished)
 
     def record(self, code: int, reason: str = "", message: str = "") -> None:
-        """Write down how it ended, unless that is known already."""
+        """Write down how it ended, unless that has been done."""
         if self.result() is not None:
             return
         draft = self._exit.with_suffix(".draft")
@@ -131,11 +132,11 @@ class Run:
         draft.replace(self._exit)
 
     async def wait(self) -> Exit:
-        """Return once it ended. Cancelling this leaves it running."""
+        """Return once it has ended. Cancelling this leaves it running."""
         if self._child is not None:
             await _process_end(self._child.pid)
             if self.result() is None:
-                _kill_group(self._child.pid)  # before its number can be given away
+                _kill_group(self._child.pid)  # Before its process id can be reused.
             self._child.wait()
         if self.result() is None:
             await self._follow()
@@ -146,7 +147,7 @@ class Run:
         return ended
 
     async def _follow(self) -> None:
-        """A supervisor that is nobody's child any more, or that claimed this run before our own did."""
+        """Wait for a supervisor that is not our child: it is an orphan, or it claimed this run before ours did."""
         identity = self._identity()
         if identity is None:
             return
@@ -157,14 +158,14 @@ class Run:
             _kill_group(pid)
 
     async def terminate(self) -> None:
-        """SIGTERM to all its processes. Waits until the container's own is among them: sooner, it would miss it."""
+        """SIGTERM to all its processes, after waiting for the container's own to start: else that would not get it."""
         deadline = time.monotonic() + START_PATIENCE
         while self.leader() and not self._begun.exists() and time.monotonic() < deadline:
             await asyncio.sleep(START_POLL)
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL to all its processes. That ends the supervisor too, so the outcome is written down here."""
+        """SIGKILL to all its processes. That ends the supervisor too, so this writes the outcome down."""
         if self._signal(signal.SIGKILL):
             self.record(LOST, "Error")
 
@@ -176,7 +177,7 @@ class Run:
         return pid is not None
 
     def leader(self) -> int | None:
-        """Process id of the supervisor while it runs: all processes of the container are of its session."""
+        """Process id of the supervisor while it runs. All processes of the container are in its session."""
         if self._child is not None:
             return self._child.pid if self._child.returncode is None else None
         identity = self._identity()
@@ -190,12 +191,12 @@ class Run:
 
 
 async def _process_end(pid: int) -> None:
-    """Return when the process has ended, whoever's child it is."""
+    """Return once the process has ended. It may be anybody's child."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         return
-    except OSError:  # no descriptor left, or a sandbox that has none of these
+    except OSError:  # No descriptor left, or a sandbox without this call.
         while not _has_ended(pid):
             await asyncio.sleep(END_POLL)
         return
@@ -210,7 +211,7 @@ async def _process_end(pid: int) -> None:
 
 
 def _kill_group(group: int) -> None:
-    """What somebody who killed only the supervisor left: a container must not outlive its pod."""
+    """Kill what is left if somebody has killed only the supervisor: a container must not outlive its pod."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
 
@@ -221,7 +222,7 @@ def _resolve(future: asyncio.Future[None]) -> None:
 
 
 def find_program(name: str, *, path: str, cwd: Path) -> tuple[str, str]:
-    """(its absolute path, "") or ("", why it cannot be executed), in a container runtime's words."""
+    """(absolute path, "") or ("", why it cannot be executed, in a container runtime's words)."""
     where = str(cwd / name) if "/" in name else name
     found = shutil.which(where, path=path)
     if found:
@@ -233,7 +234,7 @@ def find_program(name: str, *, path: str, cwd: Path) -> tuple[str, str]:
 
 
 def runs(directory: Path) -> int:
-    """The number of the newest run in `directory`; 0 when there is none."""
+    """The number of the newest run in `directory`; 0 if there is none."""
     try:
         names = os.listdir(directory)
     except FileNotFoundError:
@@ -242,7 +243,7 @@ def runs(directory: Path) -> int:
 
 
 def _parse_stat(line: str) -> tuple[int, str]:
-    """(process id, start time in ticks) of a line of /proc/<pid>/stat; the name in it may hold anything."""
+    """(process id, start time in ticks) from a line of /proc/<pid>/stat. The name in it may contain anything."""
     head, _, tail = line.rpartition(")")
     return int(head.split()[0]), tail.split()[START_TIME]
 
@@ -253,7 +254,7 @@ def _is_alive(pid: int, start: str) -> bool:
 
 
 def _has_ended(pid: int) -> bool:
-    """There is no such process, or nothing but its exit code is left of it."""
+    """Whether there is no such process, or nothing but its exit code is left."""
     line = _stat(pid)
     return line is None or line.rpartition(")")[2].split()[0] in "ZX"
 

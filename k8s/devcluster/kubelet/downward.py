@@ -1,4 +1,4 @@
-"""Values of a pod's own fields, as `fieldRef` and `resourceFieldRef` name them."""
+"""Values of a pod's own fields, for `fieldRef` and `resourceFieldRef`."""
 
 import json
 import os
@@ -11,7 +11,7 @@ ADDRESS = "127.0.0.1"
 
 
 def field_value(pod: Obj, source: Obj) -> str:
-    """The value of `source["fieldRef"]` or `source["resourceFieldRef"]`; "" when the pod has no such thing."""
+    """The value of `source["fieldRef"]` or `source["resourceFieldRef"]`; "" if the pod has no such field."""
     if "fieldRef" in source:
         return _field(pod, source["fieldRef"]["fieldPath"])
     return _amount(source["resourceFieldRef"].get("resource", ""))
@@ -27,13 +27,13 @@ def _field(pod: Obj, path: str) -> str:
         pairs = sorted((metadata.get(path.removeprefix("metadata.")) or {}).items())
         return "\n".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in pairs)
     if path in ("status.podIP", "status.podIPs", "status.hostIP", "status.hostIPs"):
-        return ADDRESS  # its processes live in the machine's own network
+        return ADDRESS  # Its processes are in the machine's own network.
     section, _, name = path.partition(".")
     return str({"metadata": metadata, "spec": spec}.get(section, {}).get(name, ""))
 
 
 def _amount(resource: str) -> str:
-    """Nothing limits a process here, so it gets what a container without limits gets: the node's amount."""
+    """The node's amount, which is what containers without limits get: nothing limits processes here."""
     kind = resource.partition(".")[2]
     if kind == "cpu":
         return str(os.cpu_count() or 1)

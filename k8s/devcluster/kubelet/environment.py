@@ -1,4 +1,4 @@
-"""What a container is started with: command, variables and directory, paths pointing into the pod's own directory."""
+"""What a container is started with: command, variables and directory. Paths lead into the pod's own directory."""
 
 import os
 import re
@@ -14,12 +14,12 @@ REFERENCE = re.compile(r"\$(?:\$|\(([^()]*)\))")
 
 
 class ConfigMissing(Exception):
-    """A Secret, ConfigMap or key of it that a variable needs is not there (yet)."""
+    """A variable needs a Secret or ConfigMap, or a key in it, that does not exist (yet)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """Ready to be started; `command` is not empty."""
+    """Ready to start. `command` is not empty."""
 
     command: list[str]
     env: dict[str, str]
@@ -27,7 +27,7 @@ class Launch:
 
 
 class LocalPaths:
-    """There is no mount namespace: a path below a mount becomes the local path that stands for it."""
+    """Stands in for a mount namespace: replaces paths below a mount by local paths."""
 
     def __init__(self, container: Obj, *, volumes: Path, message: Path) -> None:
         self._local = {container.get("terminationMessagePath", "/dev/termination-log"): str(message)}
@@ -36,21 +36,21 @@ class LocalPaths:
             self._local.setdefault(mount["mountPath"].rstrip("/") or "/", str(below))
         longest = sorted(self._local, key=len, reverse=True)
         names = "|".join(re.escape(path) for path in longest if path != "/")
-        # A path begins where no path goes on before it, and ends at its own end or at a slash.
+        # A path must not begin within another path. It ends where the mount's path ends, or goes on with a slash.
         self._anywhere = re.compile(rf"(?<![\w./-])(?:{names})(?![\w.-])")
 
     def in_value(self, value: str) -> str:
-        """A variable's value: only when the whole of it is a path."""
+        """A variable's value, if all of it is such a path."""
         found = self._anywhere.match(value)
         return self._local[found[0]] + value[found.end() :] if found else value
 
     def in_text(self, text: str) -> str:
-        """A command or argument, which may be a script: every path in it."""
+        """A command or argument. It may be a script, so all paths in it are replaced."""
         return self._anywhere.sub(lambda found: self._local[found[0]], text)
 
 
 def prepare(pod: Obj, container: Obj, *, home: Path, paths: LocalPaths, lookup: Lookup) -> Launch:
-    """ConfigMissing when a variable's source is not there."""
+    """ConfigMissing: the source of a variable does not exist."""
     env = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(home),
@@ -68,7 +68,7 @@ def prepare(pod: Obj, container: Obj, *, home: Path, paths: LocalPaths, lookup: 
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
-    """Kubernetes' `$(NAME)`: unknown names stay as they are, `$$` is a dollar sign."""
+    """Expand `$(NAME)` like Kubernetes: unknown names stay as they are, `$$` is a dollar sign."""
 
     def replace(found: re.Match[str]) -> str:
         if found[0] == "$$":
@@ -121,7 +121,7 @@ def _one_key(resource: str, source: Obj, lookup: Lookup) -> str | None:
 
 
 def _referred(resource: str, source: Obj, lookup: Lookup) -> Obj | None:
-    """The object; None when it is missing and may be."""
+    """The object; None if it is missing and optional."""
     obj = lookup(resource, source.get("name", ""))
     if obj is None and not source.get("optional"):
         raise ConfigMissing(f'{resource[:-1]} "{source.get("name", "")}" not found')

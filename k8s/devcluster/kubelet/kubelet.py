@@ -1,4 +1,4 @@
-"""The one node: which pods run on it, each with a worker. What happens inside a pod is worker.py."""
+"""The only node: decides which pods run on it, and gives each a worker. What happens in a pod is in worker.py."""
 
 import asyncio
 import contextlib
@@ -22,33 +22,33 @@ from k8s.devcluster.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-LAST_GRACE = 2.0  # seconds for all containers when the node stops
-PATIENCE = 5.0  # seconds a pod waits for room before it is called unschedulable
+LAST_GRACE = 2.0  # Seconds for all containers when the node stops.
+PATIENCE = 5.0  # Seconds that a pod waits for room before it is called unschedulable.
 RETRY = 1.0
 
 
 class Kubelet:
-    """`observe` the pods while `run` runs; at its end every container is terminated."""
+    """Call `observe` with pods while `run` runs. At the end of `run`, all containers are terminated."""
 
     def __init__(self, store: Store, *, directory: Path, capacity: int, backoff: float) -> None:
-        """`capacity`: pods that run at once, the others wait; `backoff`: see PodWorker."""
+        """`capacity`: pods that run at once: the others wait. `backoff`: see PodWorker."""
         self._store = store
         self._directory = directory
         self._capacity = capacity
         self._backoff = backoff
         self._workers: dict[str, PodWorker] = {}
-        self._waiting: dict[str, Obj] = {}  # for room
-        self._unfit: dict[str, Obj] = {}  # for something to change: a claim, the node, other pods
-        self._gone: set[str] = set()  # of those with a worker
+        self._waiting: dict[str, Obj] = {}  # For room.
+        self._unfit: dict[str, Obj] = {}  # Waiting for a change of claims, the node or other pods.
+        self._gone: set[str] = set()  # Of pods that have a worker.
         self._group = asyncio.TaskGroup()
 
     async def run(self, started: asyncio.Event) -> None:
-        """Sets `started` when pods may be observed."""
+        """Runs until cancelled. Sets `started` once pods may be observed."""
         await self._remove_leftovers()
         try:
             async with self._group:
                 started.set()
-                await asyncio.get_running_loop().create_future()  # until cancelled
+                await asyncio.get_running_loop().create_future()  # Until cancelled.
         finally:
             self._waiting.clear()
             self._unfit.clear()
@@ -76,7 +76,7 @@ class Kubelet:
     def _place(self, pod: Obj) -> None:
         name, uid = pod["spec"].get("nodeName"), pod["metadata"]["uid"]
         if name == placement.NODE:
-            self._start(pod)  # it runs here already
+            self._start(pod)  # It runs here already.
         if name is not None:
             return
         why = self._refusal(pod)
@@ -102,7 +102,7 @@ class Kubelet:
         return placement.refusal(pod, node, [other for other in others if other is not pod])
 
     def _try_again(self) -> None:
-        """Something changed that a pod may have waited for."""
+        """Something has changed that pods may have waited for."""
         for uid, pod in list(self._unfit.items()):
             metadata = pod["metadata"]
             now = current(self._store, ("pods", metadata["namespace"], metadata["name"]))
@@ -113,7 +113,7 @@ class Kubelet:
         while self._waiting and len(self._workers) < self._capacity:
             self._start(self._waiting.pop(next(iter(self._waiting))))
             if self._unfit:
-                asyncio.get_running_loop().call_soon(self._try_again)  # one may want to be near it
+                asyncio.get_running_loop().call_soon(self._try_again)  # A pod may have affinity to it.
 
     def _complain_of_room(self, uid: str) -> None:
         if uid in self._waiting:
@@ -152,12 +152,12 @@ class Kubelet:
         while True:
             try:
                 await worker.run()
-            except Exception:  # a full disk, say: what ran is written down, so go on later
+            except Exception:  # A full disk, for example. What ran is written down, so go on later.
                 logger.exception("cannot run pod %s", uid)
                 await asyncio.sleep(RETRY)
             else:
                 break
-        # Not reached when cancelled: then its containers are still to be terminated.
+        # Not reached when cancelled: its containers still have to be terminated then.
         del self._workers[uid]
         if uid in self._gone:
             self._gone.remove(uid)
@@ -166,25 +166,25 @@ class Kubelet:
         self._try_again()
 
     def _end(self, pod: Obj, worker: PodWorker | None) -> None:
-        """The pod is being deleted."""
+        """Handle a pod that is being deleted."""
         metadata = pod["metadata"]
         grace = metadata.get("deletionGracePeriodSeconds", 0)
         here = pod["spec"].get("nodeName") == placement.NODE
         if worker is None and here and not is_terminal(pod):
-            worker = self._start(pod)  # found after a restart; it adopts what runs, and ends it
+            worker = self._start(pod)  # Found after a restart: the worker takes over what runs, and ends it.
         if worker is not None:
             self._group.create_task(worker.stop(grace))
         elif not here and not is_terminal(pod) and metadata.get("finalizers"):
-            # Nobody will ever run it, and its Job may wait for its end: the garbage collector of pods says so.
+            # Nobody will ever run it, but its Job may wait for its end. A real cluster collects such pods too.
             name = (metadata["namespace"], metadata["name"])
             self._store.mutate("pods", *name, lambda obj: obj["status"].update(phase="Failed"), subresource="status")
         elif grace:
-            with contextlib.suppress(ApiError):  # gone meanwhile
+            with contextlib.suppress(ApiError):  # It has gone meanwhile.
                 name = (metadata["namespace"], metadata["name"])
                 self._store.delete("pods", *name, grace=0, uid=metadata["uid"])
 
     def _forget(self, uid: str, worker: PodWorker | None) -> None:
-        """The pod is gone."""
+        """Handle a pod that is gone."""
         if worker is None:
             self._group.create_task(self._remove_directory(uid))
         else:
@@ -197,7 +197,7 @@ class Kubelet:
         await asyncio.to_thread(shutil.rmtree, pod_directory(self._directory, uid), ignore_errors=True)
 
     async def _remove_leftovers(self) -> None:
-        """Of pods that went while nobody was here to see it."""
+        """Remove what is left of pods that were deleted while the node was down."""
         known = {pod["metadata"]["uid"] for pod in self._store.list("pods")}
         for home in (self._directory / "pods").glob("*"):
             if home.name in known:

@@ -1,4 +1,4 @@
-"""Where a pod keeps its files, and reading a container's log there. Knows no objects: the API checks those."""
+"""Where a pod's files are, and how to read a container's log. Knows no objects: the API checks those."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 from k8s.devcluster.kubelet.containers import Run, runs
 
 BLOCK = 64 * 1024
-POLL = 0.1  # seconds between two looks at a growing file
+POLL = 0.1  # Seconds between two reads of a growing file.
 
 
 def pod_directory(directory: Path, pod_uid: str) -> Path:
@@ -29,10 +29,10 @@ def read_log(
     since: float | None = None,
     previous: bool = False,
 ) -> bytes:
-    """The log of the container's last run (`previous`: of the one before); b"" while there is none.
+    """The log of the container's last run (`previous`: of the run before); b"" if there is none.
 
-    `tail`: that many last lines; then `limit`: that many first bytes.
-    `since`: seconds since 1970; lines carry no time, so a log that was not written to since then counts as empty.
+    `tail`: only that many last lines, and of those `limit`: only that many first bytes.
+    `since`: seconds since 1970. Lines have no time, so a log counts as empty if nothing was written since then.
     """
     run = _run(directory, pod_uid, container, previous=previous)
     if run is None or not run.log.exists():
@@ -51,7 +51,7 @@ async def follow_log(
     tail: int | None = None,
     since: float | None = None,
 ) -> AsyncIterator[bytes]:
-    """The log as it grows, until that run of the container has ended or the pod is gone."""
+    """Yields the log as it grows, until that run of the container has ended or the pod is gone."""
     run = _run(directory, pod_uid, container)
     if run is None:
         return
@@ -60,7 +60,7 @@ async def follow_log(
         shown = read_log(directory, pod_uid, container=container, tail=tail, since=since)
         skipped = run.log.stat().st_size - len(shown)
     while True:
-        ended = run.result() is not None  # asked before reading: what was written before the end is read
+        ended = run.result() is not None  # Before reading, so that everything written before the end is read.
         while block := _read(run.log, skipped):
             skipped += len(block)
             yield block
@@ -70,14 +70,14 @@ async def follow_log(
 
 
 def last_lines(file: Path, count: int, *, limit: int | None = None) -> bytes:
-    """The last `count` lines of `file`, of at most its last `limit` bytes; reads no more than it needs."""
+    """The last `count` lines in the last `limit` bytes of `file`. Reads no more than it needs."""
     if count <= 0:
         return b""
     with file.open("rb") as stream:
         end = stream.seek(0, os.SEEK_END)
         floor = 0 if limit is None else max(0, end - limit)
         start, content = end, b""
-        # One newline more than lines: the last one ends the file.
+        # One newline more than lines, because the last newline ends the file.
         while start > floor and content.count(b"\n") <= count:
             size = min(BLOCK, start - floor)
             start -= size

@@ -1,4 +1,4 @@
-"""The one node as the API shows it. What it is asked to run is decided in rules/placement.py, and run by kubelet.py."""
+"""The only node, for the API. rules/placement.py decides what fits it; kubelet.py runs that."""
 
 import os
 import platform
@@ -26,9 +26,9 @@ _CONDITIONS = (
 
 
 def register(store: Store, *, pods: int, gpus: int) -> None:
-    """Make the node, or bring it up to date; labels, taints and `unschedulable` are its user's.
+    """Create the node, or update it. Labels, taints and `unschedulable` are its user's to set.
 
-    `pods`: how many run at once; `gpus`: how many it claims to have (containers see none of them).
+    `pods`: how many run at once. `gpus`: how many it claims to have; containers see none.
     """
     if ("", NODE) not in store.shelf("nodes").versions:
         store.create("nodes", {"metadata": {"name": NODE}})
@@ -37,7 +37,7 @@ def register(store: Store, *, pods: int, gpus: int) -> None:
 
 
 def current_node(store: Store) -> Obj | None:
-    """READ-ONLY; None when somebody deleted it."""
+    """READ-ONLY. None: somebody has deleted it."""
     version = store.shelf("nodes").versions.get(("", NODE))
     return None if version is None else version.obj
 

@@ -1,4 +1,4 @@
-"""The status of a pod as its kubelet reports it. Pure: from what is known of its containers to the API's form."""
+"""Makes the status of a pod from what is known of its containers. Pure."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ from k8s.devcluster.times import now, rfc3339
 
 @dataclass(slots=True)
 class ContainerStatus:
-    """What one container of a pod is doing; starts as waiting."""
+    """What a container of a pod is doing. At first it is waiting."""
 
     name: str
     image: str
@@ -20,7 +20,7 @@ class ContainerStatus:
     restarts: int = 0
     identifier: str = ""
     started: float = 0.0
-    sidecar: bool = False  # an init container that runs as long as the others do
+    sidecar: bool = False  # An init container that runs as long as the others do.
 
     def wait(self, reason: str, message: str = "") -> None:
         self.state = {"waiting": {"reason": reason} | ({"message": message} if message else {})}
@@ -33,7 +33,7 @@ class ContainerStatus:
         terminated = {
             "exitCode": ended.code,
             "reason": ended.reason,
-            # A container that never ran has neither.
+            # A container that never ran has no times.
             "startedAt": rfc3339(self.started) if self.started else None,
             "finishedAt": rfc3339(ended.finished) if self.started else None,
             "containerID": self.identifier,
@@ -46,7 +46,7 @@ class ContainerStatus:
 
     @property
     def exit_code(self) -> int | None:
-        """None: it has not ended."""
+        """None while it has not ended."""
         code = self.state.get("terminated", {}).get("exitCode")
         return None if code is None else int(code)
 
@@ -67,7 +67,7 @@ class ContainerStatus:
 
 
 def report(pod: Obj, *, phase: str, inits: list[ContainerStatus], containers: list[ContainerStatus]) -> None:
-    """Write into `pod["status"]`."""
+    """Write the status into `pod["status"]`."""
     status = pod.setdefault("status", {})
     status["phase"] = phase
     moment = now()

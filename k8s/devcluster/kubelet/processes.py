@@ -1,4 +1,4 @@
-"""What sessions of processes use, read from /proc in one pass. Knows neither pods nor containers."""
+"""What sessions of processes use, from a single pass over /proc. Knows neither pods nor containers."""
 
 import os
 from collections.abc import Collection
@@ -8,27 +8,27 @@ from pathlib import Path
 PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-# Fields of /proc/<pid>/stat behind the name, counted from 0.
+# Fields of /proc/<pid>/stat after the name, counted from 0.
 _SESSION, _TIMES, _RESIDENT = 3, slice(11, 15), 21
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """CPU seconds since the session began, and resident bytes now (pages that processes share count for each)."""
+    """CPU seconds since the session began, and current resident bytes. Shared pages count for each process."""
 
     cpu: float
     memory: int
 
 
 def available() -> bool:
-    """Whether this system tells: Linux does."""
+    """Whether this system has /proc: Linux does."""
     return (PROC / "self" / "stat").exists()
 
 
 def read_sessions(leaders: Collection[int]) -> dict[int, Reading]:
-    """By the process id of each session's leader. The leaders themselves are not counted: they only wait.
+    """Readings by the process id of each session's leader. Leaders do not count: they only wait.
 
-    Children that ended and were waited for are counted with their parents. A session without a process is left out.
+    Children that have ended, and were waited for, count with their parents. Sessions without processes are left out.
     """
     found: dict[int, Reading] = {}
     for name in os.listdir(PROC):

@@ -1,6 +1,7 @@
-"""A pod's volumes as directories, filled once when the pod starts.
+"""A pod's volumes: directories that are filled once, when the pod starts.
 
-Nothing is mounted: environment.py makes a container's paths lead here."""
+Nothing is mounted: environment.py makes a container's paths lead here.
+"""
 
 import base64
 from collections.abc import Callable, Iterator
@@ -12,21 +13,21 @@ from k8s.devcluster.kubelet.downward import field_value
 from k8s.devcluster.resources import Obj
 
 Lookup = Callable[[str, str], Obj | None]
-"""(plural, name) -> the Secret, ConfigMap or claim of that name in the pod's namespace, or None."""
+"""(plural, name) -> the Secret, ConfigMap or claim in the pod's namespace, or None."""
 
 File = tuple[str, bytes, int | None]
 """(path in the volume, content, file mode)"""
 
-# What a cluster mounts into every pod for its access to the API. Here pods get none.
+# What a cluster mounts into every pod for access to the API. Here, pods get no access.
 ROOT_CERTIFICATES = ("kube-root-ca.crt", "openshift-service-ca.crt")
 
 
 class VolumeUnavailable(Exception):
-    """The pod cannot start yet: something that a volume needs is not there (or never can be)."""
+    """The pod cannot start yet: something that a volume needs does not exist, or can never exist."""
 
 
 def fill(pod: Obj, *, directory: Path, claims: Path, lookup: Lookup) -> None:
-    """Make `directory`/<volume> for each volume. VolumeUnavailable says what is missing; call again later."""
+    """Create and fill `directory`/<volume> for each volume. VolumeUnavailable: something is missing; try later."""
     for volume in pod["spec"].get("volumes") or []:
         try:
             _fill_one(pod, volume, target=directory / volume["name"], claims=claims, lookup=lookup)
@@ -53,7 +54,7 @@ def _fill_one(pod: Obj, volume: Obj, *, target: Path, claims: Path, lookup: Look
 
 
 def inside(directory: Path, path: str) -> Path:
-    """`directory`/`path`; VolumeUnavailable when that would leave `directory`."""
+    """`directory`/`path`. VolumeUnavailable: that would leave `directory`."""
     relative = PurePosixPath(path)
     if relative.is_absolute() or ".." in relative.parts or not relative.parts:
         raise VolumeUnavailable(f"invalid path {path!r} in a volume")
@@ -63,7 +64,7 @@ def inside(directory: Path, path: str) -> Path:
 def _write(file: Path, content: bytes, mode: int | None) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.exists():
-        file.unlink()  # a second try may meet its own read-only file
+        file.unlink()  # A second try may find its own read-only file.
     file.write_bytes(content)
     if mode is not None:
         file.chmod(mode)
@@ -96,7 +97,7 @@ def _source(source: Obj, pod: Obj, lookup: Lookup, *, default: int | None) -> It
 
 
 def _keys(resource: str, source: Obj, lookup: Lookup, *, default: int | None) -> Iterator[File]:
-    """The wanted keys of one Secret or ConfigMap."""
+    """The wanted keys of a Secret or ConfigMap."""
     name, optional = source.get("name", ""), bool(source.get("optional"))
     obj = lookup(resource, name)
     if obj is None:
@@ -115,7 +116,7 @@ def _keys(resource: str, source: Obj, lookup: Lookup, *, default: int | None) ->
 
 
 def contents(resource: str, obj: Obj) -> dict[str, bytes]:
-    """Every key of a Secret or ConfigMap with its bytes."""
+    """All keys of a Secret or ConfigMap, with their bytes."""
     data: dict[str, Any] = obj.get("data") or {}
     if resource == "secrets":
         return {key: base64.b64decode(value) for key, value in data.items()}

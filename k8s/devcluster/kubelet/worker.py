@@ -1,5 +1,7 @@
-"""The life of one pod on the node: volumes filled, containers run, its end reported. What already ran is found in the
-pod's directory, so a worker that is started again goes on where the last one was killed."""
+"""The life of a pod on the node: fills its volumes, runs its containers, reports its end.
+
+It finds what ran already in the pod's directory, so a new worker goes on where a killed worker stopped.
+"""
 
 import asyncio
 import contextlib
@@ -19,8 +21,8 @@ from k8s.devcluster.resources import Obj
 from k8s.devcluster.rules.placement import NODE
 from k8s.devcluster.store.store import Store
 
-RETRY = 1.0  # seconds until what is missing is looked for again
-CRASH_LOOP = 300.0  # seconds, the longest wait before a container is restarted in place
+RETRY = 1.0  # Seconds until it looks again for what is missing.
+CRASH_LOOP = 300.0  # Seconds: the longest wait before a container restarts in place.
 MESSAGE_BYTES = 4096
 TAIL_BYTES = 2048
 TAIL_LINES = 80
@@ -31,10 +33,10 @@ NEVER_RAN = "the pod was deleted before this container ran"
 
 
 class PodWorker:
-    """`run` it; `stop` when the pod is being deleted, `kill` when it is gone already."""
+    """Call `run`; then `stop` when the pod is being deleted, or `kill` if it is gone already."""
 
     def __init__(self, store: Store, pod: Obj, *, directory: Path, backoff: float) -> None:
-        """`directory`: where `pods/` is; `backoff`: seconds before a second restart in place, doubled from there."""
+        """`directory`: where `pods/` is. `backoff`: seconds before a second restart in place; doubles each time."""
         self._store = store
         self.pod = pod
         self._directory = directory
@@ -47,13 +49,13 @@ class PodWorker:
         self._containers = [_status(spec) for spec in pod["spec"]["containers"]]
         self._stopping = asyncio.Event()
         self._over = asyncio.Event()
-        self._ended = asyncio.Event()  # all containers but the sidecars
-        self._begun: dict[str, asyncio.Event] = {}  # by sidecar
+        self._ended = asyncio.Event()  # All containers but the sidecars.
+        self._begun: dict[str, asyncio.Event] = {}  # By sidecar.
         self._grace: float | None = None
         self.running: set[Run] = set()
 
     async def run(self) -> None:
-        """Return when the pod has ended, or is gone. Cancelling this leaves its processes running."""
+        """Return once the pod has ended, or is gone. Cancelling this leaves its processes running."""
         self._over.clear()
         self._ended.clear()
         try:
@@ -68,7 +70,7 @@ class PodWorker:
             self._over.set()
 
     async def stop(self, grace: float) -> None:
-        """SIGTERM, and SIGKILL after `grace` seconds; `run` sees the end and reports it. Asked again, only sooner."""
+        """SIGTERM, and SIGKILL after `grace` seconds. `run` reports the end. A later call can only shorten the time."""
         if self._grace is not None and grace >= self._grace:
             return
         self._grace = grace
@@ -99,7 +101,7 @@ class PodWorker:
         self._store.mutate("pods", self._namespace, self._name, change)
 
     async def _fill_volumes(self) -> bool:
-        """False: the pod is to be stopped."""
+        """False: the pod is being stopped."""
         if any(runs(self._where(status)) for status in (*self._inits, *self._containers)):
             return True
         complaint = ""
@@ -128,7 +130,7 @@ class PodWorker:
     # Containers
 
     async def _run_inits(self, group: asyncio.TaskGroup, sidecars: list[asyncio.Task[None]]) -> bool:
-        """One after the other, a sidecar until it runs. False: one failed for good, or the pod is to be stopped."""
+        """One after another; sidecars only until they run. False: one has failed for good, or the pod is stopping."""
         policy = self.pod["spec"]["restartPolicy"]
         if self._inits:
             for status in self._containers:
@@ -149,7 +151,7 @@ class PodWorker:
         return True
 
     async def _end_sidecars(self, sidecars: list[asyncio.Task[None]]) -> None:
-        """All others have ended: what still runs is asked to end, then killed; what waits does so no longer."""
+        """All others have ended: terminate and then kill sidecars that run, and stop waiting for those that do not."""
         self._ended.set()
         if not sidecars:
             return
@@ -177,7 +179,7 @@ class PodWorker:
                 group.create_task(self._run_one(spec, status, again=again))
 
     async def _run_one(self, spec: Obj, status: ContainerStatus, *, again: Callable[[int], bool]) -> None:
-        """Return when it has ended for good; or without an exit code, when it was stopped before it ran."""
+        """Return once it has ended for good. Without an exit code, it was stopped before it ran."""
         number = max(runs(self._where(status)), 1)
         while True:
             run = Run(self._where(status), number)
@@ -200,11 +202,11 @@ class PodWorker:
             await self._pause(delay)
 
     def _restart_delay(self, number: int) -> float:
-        """Seconds after the `number`th run: the first restart comes at once."""
+        """Seconds to wait after run number `number`. The first restart comes at once."""
         return 0.0 if number == 1 else min(self._backoff * 2.0 ** min(number - 2, 16), CRASH_LOOP)
 
     async def _prepare(self, spec: Obj, status: ContainerStatus, run: Run) -> Launch | None:
-        """None: the pod is to be stopped; a container that can never run waits for that."""
+        """None: the pod is being stopped. A container that can never run waits for that."""
         while not self._stopping.is_set():
             before, delay = status.state, None
             if spec["image"].startswith(UNPULLABLE):
@@ -224,7 +226,7 @@ class PodWorker:
         return None
 
     def _complain(self, spec: Obj, status: ContainerStatus) -> None:
-        """Events about a container that cannot be started, as a real kubelet words them."""
+        """Record Events about a container that cannot start, in a real kubelet's words."""
         waiting, image = status.state["waiting"], spec["image"]
         place = "containers" if status in self._containers else "initContainers"
         field = f"spec.{place}{{{status.name}}}"
@@ -239,15 +241,15 @@ class PodWorker:
     def _launch(self, spec: Obj, run: Run) -> Launch:
         run.log.parent.mkdir(parents=True, exist_ok=True)
         for mount in spec.get("volumeMounts") or []:
-            if mount.get("subPath"):  # made where it is missing, as on a node
-                with contextlib.suppress(FileExistsError):  # a file
+            if mount.get("subPath"):  # A real node creates it too, if it is missing.
+                with contextlib.suppress(FileExistsError):  # It is a file.
                     inside(self._home / "volumes" / mount["name"], mount["subPath"]).mkdir(parents=True, exist_ok=True)
         paths = LocalPaths(spec, volumes=self._home / "volumes", message=run.message)
         pod = current(self._store, ("pods", self._namespace, self._name)) or self.pod
         return prepare(pod, spec, home=self._home, paths=paths, lookup=self._look_up)
 
     async def _watch(self, spec: Obj, status: ContainerStatus, run: Run) -> Exit:
-        """Follow a run that was started, by this worker or by one before it."""
+        """Follow a run that this worker, or a former worker, has started."""
         if run.is_child or run.result() is None:
             status.run(run.started or time.time(), f"process://{self._uid}/{status.name}/{run.number}")
             if status in self._containers:
@@ -272,12 +274,12 @@ class PodWorker:
             if stopped and status.exit_code is None:
                 unknown = Exit(code=LOST, reason="ContainerStatusUnknown", message="", finished=time.time())
                 status.end(unknown, message=NEVER_RAN)
-        # How a sidecar ended says nothing about the pod.
+        # The end of a sidecar says nothing about the pod.
         codes = [status.exit_code for status in (*self._inits, *self._containers) if not status.sidecar]
         self._phase = "Failed" if any(codes) or None in codes else "Succeeded"
         self._publish()
         if stopped:
-            with contextlib.suppress(ApiError):  # gone, and perhaps another pod has its name
+            with contextlib.suppress(ApiError):  # It is gone, and perhaps another pod has its name.
                 self._store.delete("pods", self._namespace, self._name, grace=0, uid=self._uid)
 
     def _publish(self) -> None:
@@ -303,7 +305,7 @@ class PodWorker:
         return container_directory(self._directory, self._uid, status.name)
 
     async def _pause(self, seconds: float | None) -> None:
-        """Until then, or until the pod is to be stopped."""
+        """Wait that long, or until the pod is being stopped. None: without limit."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
@@ -314,7 +316,7 @@ def _status(spec: Obj) -> ContainerStatus:
 
 
 def _termination_message(spec: Obj, run: Run, ended: Exit) -> str:
-    """What the container left in its file; else why it could not start; else, of a failure, the end of its log."""
+    """What is in the container's file; else why it could not start; else, after a failure, the end of its log."""
     content = b""
     with contextlib.suppress(OSError), run.message.open("rb") as stream:
         content = stream.read(MESSAGE_BYTES)
