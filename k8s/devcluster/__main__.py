@@ -60,7 +60,7 @@ def main() -> int:
     if find_spec("trustme") is None:
         sys.stderr.write("the development cluster needs the extra [local]: pip install 'jobrelay[local]'\n")
         return 2
-    # Ten thousand Jobs are a million dicts that stay: looking through them all at the usual rate costs pauses.
+    # Ten thousand Jobs are a million dicts that stay: to scan them all at the usual rate would cause pauses.
     gc.set_threshold(50_000, 20, 50)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:

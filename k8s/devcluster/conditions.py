@@ -1,4 +1,4 @@
-"""Conditions in an object's status: finding and setting them. Pure."""
+"""Finds and sets conditions in an object's status. Pure."""
 
 from k8s.devcluster.resources import Obj
 
@@ -15,7 +15,7 @@ def holds(obj: Obj, kind: str) -> bool:
 
 
 def set_condition(obj: Obj, new: Obj, *, at: str) -> bool:
-    """Replace or append; the transition time `at` is kept while the status is the same. True: something changed."""
+    """Replace or append a condition. Returns whether anything changed. `at`: the time, if the status changed."""
     conditions = obj.setdefault("status", {}).setdefault("conditions", [])
     for number, old in enumerate(conditions):
         if old["type"] != new["type"]:

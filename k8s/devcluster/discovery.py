@@ -1,4 +1,4 @@
-"""What the server says about itself: versions, groups, resources, and the little OpenAPI that kubectl asks for."""
+"""What the server says about itself: versions, groups, resources, and as much OpenAPI as kubectl asks for."""
 
 from functools import cache
 from typing import Any
@@ -25,7 +25,7 @@ _EVICTION = {"group": "policy", "version": "v1", "kind": "Eviction"}
 
 
 def answer(path: str, address: str, *, metrics: bool) -> Obj | None:
-    """The document at `path`, or None. `address` is this server's host:port, `metrics`: it serves metrics.k8s.io."""
+    """The document at `path`, or None. `address`: this server's host:port. `metrics`: it serves metrics.k8s.io."""
     if path == "/version":
         return VERSION
     if path == "/api":
@@ -36,7 +36,7 @@ def answer(path: str, address: str, *, metrics: bool) -> Obj | None:
 
 @cache
 def _documents(metrics: bool) -> dict[str, Obj]:
-    """Every document that does not depend on the address, by path."""
+    """All documents that do not depend on the address, by path."""
     groups: dict[str, list[Resource]] = {}
     for resource in (*RESOURCES.values(), *([POD_METRICS] if metrics else [])):
         groups.setdefault(resource.api_version, []).append(resource)
@@ -92,7 +92,7 @@ def _resource_list(group_version: str, resources: list[Resource]) -> Obj:
 
 
 def _openapi(resources: list[Resource]) -> Obj:
-    """Only that PATCH knows `fieldValidation`: kubectl looks for it before it trusts the server to validate."""
+    """Says only that PATCH has `fieldValidation`: kubectl looks for that before it trusts the server to validate."""
     paths = {}
     for resource in (resource for resource in resources if "patch" in resource.verbs):
         kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}

@@ -1,4 +1,4 @@
-"""The errors of the API, as Kubernetes `Status` bodies. Says nothing about when they are raised."""
+"""The errors of the API, and their Kubernetes `Status` bodies."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from k8s.devcluster.resources import Resource
 
 
 class ApiError(Exception):
-    """A request that failed, as Kubernetes says it: `status()` is the body, `code` the HTTP status."""
+    """A request failed. `status()`: Kubernetes' body for it. `code`: the HTTP status."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One cause of a 422: `reason` as in `details.causes[].reason`."""
+    """A cause of a 422. `reason`: that of `details.causes[].reason`."""
 
     reason: str
     field: str
@@ -120,7 +120,7 @@ def forbidden(resource: Resource, name: str, why: str, *, causes: list[dict[str,
 
 
 def unprocessable(resource: Resource, name: str, errors: list[FieldError]) -> ApiError:
-    """422 with every field error at once; equal messages are told once, as Kubernetes does."""
+    """422 with all field errors. Like Kubernetes, it repeats no message."""
     told = list(dict.fromkeys(f"{error.field}: {error.message}" for error in errors))
     text = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
     qualified = f"{resource.kind}.{resource.group}" if resource.group else resource.kind

@@ -1,4 +1,4 @@
-"""Everything in the development cluster that acts on its own: one stream of changes, told to each controller."""
+"""Everything in the development cluster that acts by itself: all controllers observe a common stream of changes."""
 
 import asyncio
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from k8s.devcluster.times import parse_time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Durations in seconds; the defaults are Kubernetes' own. ValueError: a minute that takes no time."""
+    """Durations in seconds; the defaults are Kubernetes' own. ValueError: `cron_minute` is not positive."""
 
-    backoff: float = 10.0  # a failed pod's first replacement, a container's second restart; doubled each time
-    ready_lag: float = 1.0  # between a pod's change and the Job controller's look at it
-    capacity: int = 250  # pods that run at once; the others wait
-    gpus: int = 0  # that the node claims to have; containers see none
-    cron_minute: float = MINUTE  # in which a minute passes for CronJobs, from the directory's first start on; for tests
+    backoff: float = 10.0  # Until a failed pod's first replacement, or a container's second restart; doubles.
+    ready_lag: float = 1.0  # Until the Job controller reacts to a pod's change.
+    capacity: int = 250  # Pods that run at once: the others wait.
+    gpus: int = 0  # That the node claims to have; containers see none.
+    cron_minute: float = MINUTE  # For tests: what a minute of CronJobs takes, since this directory was first used.
 
     def __post_init__(self) -> None:
         if not self.cron_minute > 0:
@@ -38,7 +38,7 @@ class _Observer(Protocol):
 
 
 async def run(store: Store, directory: Path, options: Options) -> None:
-    """Until cancelled; then every container's process is terminated. Pods keep their files in `directory`."""
+    """Run until cancelled, then terminate all containers. Pods keep their files in `directory`."""
     async with store.subscribe(*OBSERVED) as changes, asyncio.TaskGroup() as group:
         owners = Owners(store)
         jobs = JobController(store, owners, backoff=options.backoff, lag=options.ready_lag)
@@ -64,7 +64,7 @@ async def run(store: Store, directory: Path, options: Options) -> None:
 
 
 def _clock(store: Store, options: Options) -> Clock:
-    """It began when this directory's cluster did: a restart neither stops nor resets it."""
+    """A clock that began when this directory was first used. A restart neither stops nor resets it."""
     began = store.get("namespaces", "", "default")["metadata"]["creationTimestamp"]
     return Clock(origin=parse_time(began), minute=options.cron_minute)
 
@@ -78,12 +78,12 @@ def _notify(
     obj: Obj,
     gone: bool,
 ) -> None:
-    """What is told is never what an event said, but what is there now."""
+    """Notify controllers of the current object, not of what it was at the event."""
     if not gone:
         metadata = obj["metadata"]
         now = current(store, (resource, metadata.get("namespace", ""), metadata["name"]))
         if now is None or now["metadata"]["uid"] != metadata["uid"]:
-            return  # its DELETED is still to come
+            return  # Its DELETED is still to come.
         obj = now
     owners.apply(resource, obj, gone=gone)
     for observer in observers:

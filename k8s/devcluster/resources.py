@@ -1,4 +1,4 @@
-"""The table of the kinds this server knows. A new kind is one more row; behaviour lives elsewhere."""
+"""A table of the kinds that this server knows. A new kind is a new row; behaviour is elsewhere."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,9 +58,9 @@ def _secret_fields(secret: Obj) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """One kind. `model` names its class in kubernetes_asyncio; `fields` gives its selectable fields.
+    """A kind. `model`: its class in kubernetes_asyncio. `fields`: returns its selectable fields.
 
-    `returns_deleted`: DELETE answers with the object, not a Status; `graceful`: it has a grace period.
+    `returns_deleted`: DELETE answers with the object, not a Status. `graceful`: it has a grace period.
     """
 
     plural: str
@@ -90,7 +90,7 @@ class Resource:
 
     @property
     def prefix(self) -> bytes:
-        """What every stored object of this kind starts with; list items are sent without it."""
+        """What all stored objects of this kind start with. List items are sent without it."""
         return f'{{"kind":"{self.kind}","apiVersion":"{self.api_version}",'.encode()
 
 
@@ -165,4 +165,4 @@ POD_METRICS = Resource(
     model="",
     verbs=("get", "list"),
 )
-"""Not stored, and served only where it can be measured."""
+"""Not stored, and served only where usage can be measured."""

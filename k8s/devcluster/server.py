@@ -1,4 +1,4 @@
-"""The whole development cluster as one `async with`: store, API over TLS, controllers.
+"""The whole development cluster as a single `async with`: store, API over TLS, controllers.
 
 Loopback only: it runs the commands it is sent.
 """
@@ -33,11 +33,10 @@ BACKLOG = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
-    """Seconds throughout. `history`: changes kept per kind for watches, none longer than `history_age`.
+    """Durations in seconds. `history`: changes of each kind kept for watches, for at most `history_age`.
 
-    `metrics`: serve metrics.k8s.io, where the system tells what processes use.
-    `restricted`: bearer token to user name, of users who are known and may do nothing. `running`: the controllers'.
-    `audit`: the file that every request is noted in.
+    `metrics`: serve metrics.k8s.io, if the system can tell what processes use. `restricted`: user names by bearer
+    token, for users who may do nothing. `running`: options of the controllers. `audit`: a file to log all requests in.
     """
 
     history: int = 20_000
@@ -51,7 +50,7 @@ class ServerOptions:
 
 @dataclass(frozen=True, slots=True)
 class DevCluster:
-    """A running cluster: `url` (https), the administrator's bearer `token`, and where kubeconfig and CA are."""
+    """A running cluster: `url` (https), the administrator's bearer `token`, paths of kubeconfig and CA."""
 
     url: str
     token: str
@@ -63,10 +62,10 @@ class DevCluster:
 async def serve(
     directory: Path, *, host: str = "127.0.0.1", port: int = 0, options: ServerOptions | None = None
 ) -> AsyncIterator[DevCluster]:
-    """Start the cluster whose state is in `directory` (made if missing), until the block ends.
+    """Run the cluster whose state is in `directory` (created if missing), until the block ends.
 
-    `port` 0: the one it had before, else a free one. ValueError: `host` is not loopback; OSError: `port` is taken,
-    or another process serves this directory.
+    `port` 0: the port that it had before, else a free port. ValueError: `host` is not loopback. OSError: `port` is
+    taken, or another process serves this directory.
     """
     options = options or ServerOptions()
     if not _is_loopback(host):
@@ -86,7 +85,7 @@ async def serve(
 
 @asynccontextmanager
 async def _background(store: Store, directory: Path, options: ServerOptions) -> AsyncIterator[None]:
-    """The loops of the cluster. One that fails ends the cluster; an error of the block comes out as it is."""
+    """Runs the loops of the cluster. A loop that fails ends the cluster; exceptions of the block pass unchanged."""
     failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
         tasks = [
@@ -119,7 +118,7 @@ async def _listening(handler: Handler, listener: socket.socket, who: Identity) -
     def make_request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
         return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=BODY_LIMIT)
 
-    # A client that hangs up ends its watch at once.
+    # handler_cancellation: a client that hangs up ends its watch at once.
     server = web.Server(handler, request_factory=make_request, handler_cancellation=True, access_log=None)
     runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
@@ -157,7 +156,7 @@ def _bind(directory: Path, host: str, port: int) -> socket.socket:
     except OSError:
         if port or not before:
             raise
-        listener = _listen(host, 0)  # somebody else has it by now
+        listener = _listen(host, 0)  # Somebody else uses that port by now.
     write_private(remembered, str(listener.getsockname()[1]).encode())
     return listener
 

@@ -1,16 +1,16 @@
-"""Times as the API writes them: whole seconds, UTC."""
+"""Times in the API's format: RFC 3339 in UTC, with whole seconds."""
 
 import time
 from datetime import UTC, datetime
 
 
 def rfc3339(seconds: float) -> str:
-    """`seconds` since 1970."""
+    """The text of `seconds` since 1970."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_time(text: str) -> float:
-    """Seconds since 1970."""
+    """The text as seconds since 1970."""
     return datetime.fromisoformat(text).timestamp()
 
 
