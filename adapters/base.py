@@ -2,14 +2,12 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
 from cloudevents.core.v1.event import CloudEvent
-
-from events.cloudevent.binding import from_nats
 
 
 class BrokerError(Exception):
@@ -68,12 +66,12 @@ class Record:
     time: datetime
     headers: Mapping[str, str]
     body: bytes
-    decode: Callable[[Mapping[str, str], bytes], CloudEvent] = from_nats
-    """How this broker binds events to messages."""
+    decode: Callable[[], CloudEvent] = field(compare=False, repr=False)
+    """Decodes the message in the way its broker binds events to messages."""
 
     def event(self) -> CloudEvent:
-        """Decode it. Raises `events.cloudevent.event.InvalidEvent`."""
-        return self.decode(self.headers, self.body)
+        """Raises `events.cloudevent.event.InvalidEvent`: decoding is lazy."""
+        return self.decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

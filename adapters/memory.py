@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from cloudevents.core.v1.event import CloudEvent
 
@@ -202,6 +203,7 @@ class MemoryBroker:
                     time=datetime.now(UTC),
                     headers=message.headers,
                     body=body,
+                    decode=partial(from_nats, message.headers, body),
                 )
             )
         self.beat()

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from adapters.base import BrokerUnavailable, Kind, Record, Topic
@@ -17,6 +18,7 @@ from adapters.jetstream.client import Interest, Message
 from adapters.jetstream.connection import Connection
 from adapters.jetstream.delivery import Receipt
 from adapters.jetstream.topology import NANOSECONDS, Names
+from events.cloudevent.binding import from_nats
 
 logger = logging.getLogger(__name__)
 
@@ -167,13 +169,15 @@ class History:
         if receipt.number != self._number:
             self._lost = True
             return
+        headers = message.headers or {}
         self._buffer.append(
             Record(
                 topic=Topic(self._kind, self._names.key(self._kind, message.subject)),
                 sequence=receipt.sequence,
                 time=datetime.fromtimestamp(receipt.time_ns / NANOSECONDS, UTC),
-                headers=message.headers or {},
+                headers=headers,
                 body=message.data,
+                decode=partial(from_nats, headers, message.data),
             )
         )
 

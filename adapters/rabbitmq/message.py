@@ -8,9 +8,8 @@ import time
 import uuid
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
-
-from cloudevents.core.v1.event import CloudEvent
 
 from adapters import headers as stamps
 from adapters.base import Record, Topic
@@ -142,18 +141,15 @@ def died(message: Message) -> dict[str, str]:
 def record_of(message: Message, topic: Topic, sequence: int, extra: Mapping[str, str] | None = None) -> Record:
     """`message` as text, with `extra` headers."""
     content_type = message.header.properties.content_type
-
-    def decode(headers: Mapping[str, str], body: bytes) -> CloudEvent:
-        # Not from the text, which says nothing of types.
-        return from_amqp(headers_of(message), content_type, body)
-
+    body = bytes(message.body)
     return Record(
         topic=topic,
         sequence=sequence,
         time=stored_at(message),
         headers={**text(headers_of(message), content_type), **(extra or {})},
-        body=bytes(message.body),
-        decode=decode,
+        body=body,
+        # From the headers as they were sent: their text says nothing of types.
+        decode=partial(from_amqp, headers_of(message), content_type, body),
     )
 
 

@@ -1,12 +1,14 @@
 """Claims about how dead letters are told, whatever their bytes are."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from adapters.base import Kind, Record, Topic
 from adapters.headers import dead
+from events.cloudevent.binding import from_nats
 from handler.cli.options import duration
 from handler.commands.letters import Choice, body_of, summary
 
@@ -15,7 +17,12 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 def make_letter(body: bytes, *, reason: str = "because", **headers: str) -> Record:
     stamped = dead(headers, code="INVALID_EVENT", reason=reason, origin="JOBRELAY_REQUESTS/7", attempts=2)
-    return Record(topic=Topic(Kind.DEAD, "requests.high"), sequence=3, time=NOW, headers=stamped, body=body)
+    return make_record(stamped, body, topic=Topic(Kind.DEAD, "requests.high"), sequence=3)
+
+
+def make_record(headers: dict[str, str], body: bytes, *, topic: Topic, sequence: int) -> Record:
+    decode = partial(from_nats, headers, body)
+    return Record(topic=topic, sequence=sequence, time=NOW, headers=headers, body=body, decode=decode)
 
 
 def test_a_letter_says_what_it_was_and_why_it_is_dead() -> None:
@@ -44,7 +51,7 @@ def test_a_letter_that_is_no_event_has_no_attributes(body: bytes) -> None:
 
 
 def test_a_letter_of_somebody_else_is_told_without_a_reason() -> None:
-    letter = Record(topic=Topic(Kind.DEAD, "x"), sequence=1, time=NOW, headers={}, body=b"")
+    letter = make_record({}, b"", topic=Topic(Kind.DEAD, "x"), sequence=1)
     assert summary(letter)["code"] == ""
 
 
