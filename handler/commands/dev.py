@@ -15,7 +15,7 @@ from handler.commands.environment import DEV_DIRECTORY, Local
 from handler.commands.errors import FAILED, Failed, Misuse
 from handler.commands.showing.output import console
 from handler.local.processes import StartFailed
-from handler.local.stack import BROKERS, USUAL, Stack, missing, start
+from handler.local.stack import BROKERS, Stack, missing, start, usual_ports
 
 _FOLLOW_SECONDS = 0.1
 
@@ -33,7 +33,7 @@ async def dev(*, broker: str, clean: bool, functions: Path | None = None, direct
         try:
             console().print(f"Starting a {BROKERS[broker]} server, a development cluster and jobrelay", style="bold")
             settings = {"JOBRELAY_FUNCTIONS": str(functions)} if functions else None
-            async with start(directory, broker=broker, ports=USUAL, settings=settings) as stack:
+            async with start(directory, broker=broker, ports=usual_ports(broker), settings=settings) as stack:
                 local = Local(
                     source=stack.source,
                     kubeconfig=str(stack.kubeconfig),

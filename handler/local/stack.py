@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from adapters.servers import nats as natsserver, rabbitmq as rabbitmqserver
 from adapters.servers.free_port import free_port
-from adapters.servers.nats import NatsServerFailed
-from adapters.servers.rabbitmq import RabbitServer, RabbitServerFailed
+from adapters.servers.local import SERVERS
+from adapters.servers.process import ServerFailed
 from events.names import DEFAULT_INSTANCE
 from handler.local.processes import Process, StartFailed, running, spawn
 
@@ -29,15 +28,19 @@ _LEASE_RETRY_SECONDS = "0.5"
 class Ports:
     """The ports that are tried first; a free one is taken where that is in use. 0: any."""
 
-    nats: int = 0
-    rabbitmq: int = 0
+    broker: int = 0
     http: int = 0
     cluster: int = 0
 
 
-USUAL = Ports(nats=4222, rabbitmq=5672, http=8080)
 BROKERS = {"nats": "NATS", "rabbitmq": "RabbitMQ"}
 """What can be started, and how people call it."""
+_BROKER_PORTS = {"nats": 4222, "rabbitmq": 5672}
+
+
+def usual_ports(broker: str) -> Ports:
+    """Those that people expect."""
+    return Ports(broker=_BROKER_PORTS[broker], http=8080)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +99,7 @@ async def start(
     """
     directory = _made(directory)
     async with AsyncExitStack() as stack:
-        if broker == "rabbitmq":
-            server, source = await _rabbitmq(stack, directory, free_port(ports.rabbitmq))
-        else:
-            server, source = await _nats(stack, directory, free_port(ports.nats))
+        server, source = await _broker(stack, directory, broker, free_port(ports.broker))
         cluster, kubeconfig = await _cluster(stack, directory, ports.cluster)
         http = f"{LOOPBACK}:{free_port(ports.http)}"
         found = Stack(
@@ -140,35 +140,20 @@ def jobrelay(*arguments: str) -> list[str]:
     return [sys.executable, "-P", "-c", "import sys; from handler.cli.main import main; sys.exit(main())", *arguments]
 
 
-async def _nats(stack: AsyncExitStack, directory: Path, port: int) -> tuple[Process, str]:
-    home = directory / "nats"
-    home.mkdir(exist_ok=True)
-    config = home / "nats-server.conf"
-    store = json.dumps(str((home / "jetstream").absolute()))
-    config.write_text(f'listen: "{LOOPBACK}:{port}"\njetstream {{ store_dir: {store}, max_file_store: 10GB }}\n')
+async def _broker(stack: AsyncExitStack, directory: Path, broker: str, port: int) -> tuple[Process, str]:
+    server = SERVERS[broker](directory / broker, port=port)
     try:
-        program = natsserver.executable()
-    except NatsServerFailed as error:
+        *others, main = server.prepare()
+    except ServerFailed as error:
         raise StartFailed(str(error)) from error
-    command = [program, "--config", str(config)]
-    process = await stack.enter_async_context(running("nats-server", command, log=directory / "logs" / "nats.log"))
-    await process.ready(lambda: _greets(port), within=START_SECONDS)
-    return process, f"nats://{LOOPBACK}:{port}"
-
-
-async def _rabbitmq(stack: AsyncExitStack, directory: Path, port: int) -> tuple[Process, str]:
-    node = RabbitServer(directory / "rabbitmq", port=port)
     logs = directory / "logs"
-    try:
-        program, mapper = rabbitmqserver.executable(), rabbitmqserver.port_mapper()
-    except RabbitServerFailed as error:
-        raise StartFailed(str(error)) from error
-    environ = node.prepare()
-    await stack.enter_async_context(running("epmd", [mapper], log=logs / "epmd.log", environ=environ))
-    log = logs / "rabbitmq.log"
-    process = await stack.enter_async_context(running("rabbitmq-server", [program], log=log, environ=environ))
-    await process.ready(lambda: rabbitmqserver.greets(port), within=rabbitmqserver.START_SECONDS)
-    return process, node.url
+    for program in others:
+        log = logs / f"{program.name}.log"
+        await stack.enter_async_context(running(program.name, program.command, log=log, environ=program.environ))
+    log = logs / f"{broker}.log"
+    process = await stack.enter_async_context(running(main.name, main.command, log=log, environ=main.environ))
+    await process.ready(lambda: server.answers(process.pid), within=server.start_seconds)
+    return process, server.url
 
 
 async def _cluster(stack: AsyncExitStack, directory: Path, port: int) -> tuple[Process, Path]:
@@ -221,10 +206,6 @@ async def _relay(stack: AsyncExitStack, directory: Path, http: str, environ: Map
     return process
 
 
-async def _greets(port: int) -> bool:
-    return (await _talk(f"{LOOPBACK}:{port}", b"")).startswith(b"INFO")
-
-
 async def is_ready(http: str) -> bool:
     """jobrelay at `host:port` is ready, leading or not."""
     return (await _report(http)).get("ready") is True
@@ -246,14 +227,14 @@ async def _report(http: str) -> dict[str, object]:
 
 
 async def _talk(address: str, request: bytes) -> bytes:
-    """What a server says: all of its answer, or its first line when nothing is asked; nothing while nobody listens."""
+    """All of what a server answers; nothing while nobody listens."""
     host, _, port = address.rpartition(":")
     try:
         async with asyncio.timeout(2):
             reader, writer = await asyncio.open_connection(host, int(port))
             try:
                 writer.write(request)
-                return await (reader.read() if request else reader.readline())
+                return await reader.read()
             finally:
                 writer.close()
                 with suppress(OSError):

@@ -14,7 +14,8 @@ import pytest_asyncio
 from adapters.base import Broker
 from adapters.servers import nats as natsserver, rabbitmq as rabbitmqserver
 from adapters.servers.nats import NatsServer
-from adapters.servers.rabbitmq import RabbitServer, RabbitServerFailed
+from adapters.servers.process import ServerFailed
+from adapters.servers.rabbitmq import RabbitServer
 from tests.adapters.brokers import (
     MAX_MESSAGE,
     Site,
@@ -42,7 +43,7 @@ async def rabbit_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
 def need_rabbit() -> None:
     try:
         rabbitmqserver.executable()
-    except RabbitServerFailed as error:
+    except ServerFailed as error:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))

@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from adapters.servers.rabbitmq import RabbitServerFailed, executable
+from adapters.servers.process import ServerFailed
+from adapters.servers.rabbitmq import executable
 from tests.bench.adapters import Alone, alone
 from tests.bench.load import IN_FLIGHT
 from tests.bench.measures import Rates, creating, living
@@ -207,7 +208,7 @@ def _lease(seconds: float) -> Mapping[str, float]:
 def _rabbitmq_is_there(environ: Mapping[str, str]) -> bool:
     try:
         return bool(environ.get(VARIABLES[RABBITMQ]) or executable())
-    except RabbitServerFailed:
+    except ServerFailed:
         return False
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Broker, BrokerUnavailable, Kind, Topic
-from adapters.servers.rabbitmq import RabbitServerFailed
+from adapters.servers.process import ServerFailed
 from events.cloudevent.event import decode_structured
 from events.names import DEFAULT_INSTANCE, Label
 from events.phases import TERMINAL, Phase
@@ -141,7 +141,7 @@ class Stage:
         """AMQP tells of no message that others hold, nor of what waits for its time."""
         try:
             lines = (await self.here.rabbit.ctl("list_queues", "name", "messages")).splitlines()
-        except RabbitServerFailed as error:
+        except ServerFailed as error:
             raise BrokerUnavailable(str(error)) from error
         counts = dict(line.split("\t") for line in lines if line.startswith("jobrelay."))
         kept = ("jobrelay.dead", "jobrelay.lifecycle.log")

@@ -12,7 +12,8 @@ from adapters.base import BrokerUnavailable, Kind
 from adapters.connect import connect
 from adapters.jetstream.options import JetStreamOptions
 from adapters.servers import nats as natsserver
-from adapters.servers.nats import NatsServer, NatsServerFailed
+from adapters.servers.nats import NatsServer
+from adapters.servers.process import ServerFailed
 from tests.adapters.harness import REQUESTS, make_event, one, publish
 
 pytestmark = pytest.mark.broker
@@ -55,11 +56,11 @@ async def test_server_is_gone_after_the_block(tmp_path: Path) -> None:
 
 
 async def test_server_that_does_not_start_says_why(tmp_path: Path) -> None:
-    with pytest.raises(NatsServerFailed, match="nonsense"):
+    with pytest.raises(ServerFailed, match="nonsense"):
         async with natsserver.run(tmp_path, extra="nonsense: 1"):
             pass
     async with natsserver.run(tmp_path / "first") as first:
-        with pytest.raises(NatsServerFailed, match="in use"):
+        with pytest.raises(ServerFailed, match="in use"):
             async with natsserver.run(tmp_path / "second", port=first.port):
                 pass
 

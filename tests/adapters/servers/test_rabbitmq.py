@@ -10,7 +10,8 @@ import adapters
 from adapters.base import Kind
 from adapters.connect import connect
 from adapters.servers import rabbitmq as rabbitmqserver
-from adapters.servers.rabbitmq import RabbitServer, RabbitServerFailed
+from adapters.servers.process import ServerFailed
+from adapters.servers.rabbitmq import RabbitServer
 from tests.adapters.conftest import need_rabbit
 from tests.adapters.harness import one, publish
 
@@ -43,14 +44,14 @@ async def test_node_keeps_its_data_and_its_port_when_it_is_started_again(breakab
     assert not runs(pid)
     await server.start()
     assert server.port == port
-    with pytest.raises(RabbitServerFailed, match="no_such_command"):
+    with pytest.raises(ServerFailed, match="no_such_command"):
         await server.ctl("no_such_command")
     async with connect(server.url) as broker, broker.subscribe(Kind.REQUESTS, prefetch=1) as subscription:
         await one(subscription)
 
 
 async def test_node_that_does_not_start_says_why_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(RabbitServerFailed, match="nonsense"):
+    with pytest.raises(ServerFailed, match="nonsense"):
         async with rabbitmqserver.run(tmp_path / "deep" / "er", extra="nonsense = 1"):
             pass
 
@@ -58,7 +59,7 @@ async def test_node_that_does_not_start_says_why_and_leaves_nothing_behind(tmp_p
 async def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(rabbitmqserver, "_PLACES", ())
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(RabbitServerFailed, match="rabbitmq-server"):
+    with pytest.raises(ServerFailed, match="rabbitmq-server"):
         await RabbitServer(tmp_path / "node").start()
 
 

@@ -91,7 +91,7 @@ async def test_state_stays_from_one_start_to_the_next(tmp_path: Path) -> None:
 async def test_ports_that_are_in_use_are_avoided(tmp_path: Path) -> None:
     server = await asyncio.start_server(lambda reader, writer: writer.close(), LOOPBACK, 0)
     taken = server.sockets[0].getsockname()[1]
-    async with server, start(tmp_path, ports=Ports(nats=taken)) as stack:
+    async with server, start(tmp_path, ports=Ports(broker=taken)) as stack:
         assert not stack.source.endswith(f":{taken}")
 
 

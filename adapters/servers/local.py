@@ -1,0 +1,38 @@
+"""Which broker servers can be started on this machine, by the name of their adapter."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from adapters.servers.nats import NatsServer
+from adapters.servers.process import Program
+from adapters.servers.rabbitmq import RabbitServer
+
+
+class LocalServer(Protocol):
+    """A server whose programs somebody else runs. Its data are in a directory, and survive its end."""
+
+    @property
+    def url(self) -> str:
+        """How to reach it, once it is prepared."""
+        ...
+
+    @property
+    def start_seconds(self) -> float:
+        """A server that does not answer within them is stuck."""
+        ...
+
+    def prepare(self) -> Sequence[Program]:
+        """Choose ports and write files: what to run, the server itself last. Raises `ServerFailed`."""
+        ...
+
+    async def answers(self, pid: int) -> bool:
+        """Whether the server, which has this pid, takes connections."""
+        ...
+
+
+class _Make(Protocol):
+    def __call__(self, directory: Path, *, port: int) -> LocalServer: ...
+
+
+SERVERS: Mapping[str, _Make] = {"nats": NatsServer, "rabbitmq": RabbitServer}
