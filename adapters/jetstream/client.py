@@ -4,7 +4,6 @@ The only importer of nats.
 """
 
 import asyncio
-import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, TypeAlias
@@ -51,7 +50,7 @@ class SafeClient(Client):
         if options.nkey is not None:
             settings["nkeys_seed"] = str(options.nkey)
         if self.tls_wanted or options.tls_cert is not None:
-            settings["tls"] = _tls(options)
+            settings["tls"] = options.tls_context()
         await self.connect(seeds, **settings)
 
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
@@ -102,10 +101,3 @@ def servers(url: str) -> list[str]:
     scheme, _, rest = url.partition("://")
     credentials, at, hosts = rest.rpartition("@")
     return [f"{scheme}://{credentials}{at}{host.strip()}" for host in hosts.split(",") if host.strip()]
-
-
-def _tls(options: JetStreamOptions) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(options.tls_ca) if options.tls_ca else None)
-    if options.tls_cert is not None:
-        context.load_cert_chain(options.tls_cert, options.tls_key)
-    return context

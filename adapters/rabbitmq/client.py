@@ -145,7 +145,8 @@ async def open_client(url: str, options: RabbitMQOptions, *, purpose: str) -> Cl
     if "heartbeat" not in where.query:
         # The default of 60 s notices a dead peer after three minutes.
         where = where.update_query(heartbeat=options.heartbeat)
-    client = Client(where, tls=_tls(options), name=f"jobrelay-{purpose}")
+    tls = options.tls_context() if options.tls_ca is not None or options.tls_cert is not None else None
+    client = Client(where, tls=tls, name=f"jobrelay-{purpose}")
     try:
         await client.connect()
     except failures.AMQPError as error:
@@ -220,15 +221,6 @@ def sendable(headers: Headers, *, limit: int) -> dict[str, Any]:
 
 def _text(error: BaseException) -> str:
     return str(error.args[-1]) if error.args and error.args[-1] else repr(error)
-
-
-def _tls(options: RabbitMQOptions) -> ssl.SSLContext | None:
-    if options.tls_ca is None and options.tls_cert is None:
-        return None
-    context = ssl.create_default_context(cafile=str(options.tls_ca) if options.tls_ca else None)
-    if options.tls_cert is not None:
-        context.load_cert_chain(options.tls_cert, options.tls_key)
-    return context
 
 
 class _Transport(TransportFactory):

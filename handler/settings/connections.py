@@ -5,9 +5,8 @@ from urllib.parse import urlsplit
 
 from adapters.base import Broker
 from adapters.connect import connect as connect_broker
-from adapters.jetstream.options import JetStreamOptions
-from adapters.lanes import HIGH, LOW, NORMAL
-from adapters.rabbitmq.options import RabbitMQOptions
+from adapters.jetstream.options import options_of as jetstream
+from adapters.rabbitmq.options import options_of as rabbitmq
 from events.names import MANAGED_BY, Label
 from handler import version
 from handler.settings.admission import priority_class
@@ -27,35 +26,8 @@ def broker_name(url: str) -> str:
 def broker_of(settings: Settings, url: str | None = None) -> AbstractAsyncContextManager[Broker]:
     """The broker of `url`, else of the first source; its topology may be missing. Raises what `connect` raises."""
     url = url or settings.sources[0]
-    return connect_broker(url, instance=settings.instance, options=_nats(settings), rabbitmq=_rabbitmq(settings))
-
-
-def _nats(settings: Settings) -> JetStreamOptions:
-    return JetStreamOptions(
-        creds=settings.nats_creds,
-        nkey=settings.nats_nkey,
-        tls_ca=settings.tls_ca,
-        tls_cert=settings.tls_cert,
-        tls_key=settings.tls_key,
-        publish_timeout=settings.broker_timeout,
-        lane_weights=_weights(settings),
-        replicas=settings.nats_replicas,
-        requests_max_bytes=settings.nats_max_bytes,
-    )
-
-
-def _rabbitmq(settings: Settings) -> RabbitMQOptions:
-    return RabbitMQOptions(
-        tls_ca=settings.tls_ca,
-        tls_cert=settings.tls_cert,
-        tls_key=settings.tls_key,
-        publish_timeout=settings.broker_timeout,
-        lane_weights=_weights(settings),
-    )
-
-
-def _weights(settings: Settings) -> dict[str, int]:
-    return dict(zip((HIGH, NORMAL, LOW), settings.lane_weights, strict=True))
+    fields = dict(settings)
+    return connect_broker(url, instance=settings.instance, options=jetstream(fields), rabbitmq=rabbitmq(fields))
 
 
 def cluster_of(settings: Settings, *, program: str = PROGRAM) -> AbstractAsyncContextManager[Cluster]:

@@ -1,0 +1,40 @@
+"""How to reach a broker server, as far as all adapters that have one are told alike. Each adds what is its own."""
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from adapters.lanes import LANES, WEIGHTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionOptions:
+    """How to reach a broker server. Times in seconds."""
+
+    tls_ca: Path | None = None
+    """CA bundle for the server's certificate; None: the system's."""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    connect_timeout: float = 10.0
+    publish_timeout: float = 5.0
+    lane_weights: Mapping[str, int] = field(default_factory=lambda: dict(WEIGHTS))
+
+    def tls_context(self) -> ssl.SSLContext:
+        """Trusts the CA, and shows the client certificate if there is one."""
+        context = ssl.create_default_context(cafile=str(self.tls_ca) if self.tls_ca else None)
+        if self.tls_cert is not None:
+            context.load_cert_chain(self.tls_cert, self.tls_key)
+        return context
+
+
+def common_options(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `ConnectionOptions` that settings give, which are named as in `handler.settings`."""
+    return {
+        "tls_ca": settings["tls_ca"],
+        "tls_cert": settings["tls_cert"],
+        "tls_key": settings["tls_key"],
+        "publish_timeout": settings["broker_timeout"],
+        "lane_weights": dict(zip(LANES, settings["lane_weights"], strict=True)),
+    }
