@@ -1,13 +1,16 @@
-"""The contract as an AsyncAPI 3.0 document: where which event goes on both brokers. Pure; made from the topologies."""
+"""The contract as an AsyncAPI 3.0 document: where which event goes on each broker. Pure; made from the topologies."""
 
 import copy
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from adapters.base import Kind, Topic
+from adapters.descriptor import Adapter
 from adapters.headers import ATTEMPTS, CODE, ORIGIN, REASON
-from adapters.jetstream.topology import Names as NatsNames, lanes_of
-from adapters.lanes import HIGH, LOW, NORMAL
-from adapters.rabbitmq.topology import Exchange, Names as RabbitNames, Queue, exchanges, queues
+from adapters.lanes import HIGH, LANES, LOW, NORMAL
+from adapters.registry import ADAPTERS
 from events.cloudevent.event import STRUCTURED
 from events.contract.models import lifecycle_models, request_models
 from events.contract.schema import control_envelope, lifecycle_envelope, request_envelope, told_types
@@ -23,17 +26,19 @@ _LANES = {
     NORMAL: "Requests",
     LOW: "Requests behind others; they get their turns too",
 }
-_PARTS = {
-    "service": "The request's `service`; `_` without one.",
-    "id": "The request's id.",
-    "phase": "The last word of the event's type.",
-}
+_MATCHED = "Any event that a function matches is a request too."
+_DEAD = "What became no Job: bytes and headers as they came, and headers that say why. `jobrelay dead` works with it."
 _ENCODED = "Percent-encoded but for `A-Z a-z 0-9 _ -`; over 100 bytes `~` and a hash."
+_OUTCOME: Document = {"enum": ["accepted", "rejected"]}
+_ORIGIN: Document = {
+    "description": "The topic it came from.",
+    "enum": ["requests", "requests.high", "requests.low", "control"],
+}
 
 
 def asyncapi(instance: str = DEFAULT_INSTANCE, *, version: str) -> Document:
     """The document for an installation of this name; `version` is jobrelay's. Raises ValueError for a bad name."""
-    channels = {**_nats(NatsNames(instance)), **_rabbitmq(RabbitNames(instance))}
+    channels = {name: channel for adapter in ADAPTERS for name, channel in _channels(adapter, instance)}
     return {
         "asyncapi": VERSION,
         "info": {
@@ -44,111 +49,101 @@ def asyncapi(instance: str = DEFAULT_INSTANCE, *, version: str) -> Document:
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": STRUCTURED,
-        "servers": {
-            "nats": _server("nats", "4222", "NATS with JetStream"),
-            "rabbitmq": _server("amqp", "5672", "RabbitMQ, 3.10 or newer"),
-        },
+        "servers": {adapter.name: _server(adapter) for adapter in ADAPTERS},
         "channels": channels,
         "operations": {name: _operation(name, channel) for name, channel in channels.items()},
         "components": {"messages": _messages(), "schemas": request_models(_SCHEMAS) | lifecycle_models(_SCHEMAS)},
     }
 
 
-def _server(protocol: str, port: str, text: str) -> Document:
+def _server(adapter: Adapter) -> Document:
     host = {"default": "localhost", "description": "Name or address of the broker."}
-    return {"host": f"{{host}}:{port}", "protocol": protocol, "description": text, "variables": {"host": host}}
-
-
-def _nats(names: NatsNames) -> Document:
-    found = {}
-    for lane in lanes_of(Kind.REQUESTS):
-        subject = names.subject(lane)
-        found[f"natsRequests{lane.key.title()}"] = _channel("nats", subject, [_REQUEST, _ANY], _lane_text(lane.key))
-    found["natsControl"] = _channel("nats", names.subject(Topic(Kind.CONTROL)), [_CONTROL], "Cancel, suspend, resume.")
-    prefix = names.subject(Topic(Kind.LIFECYCLE))
-    found["natsLifecycle"] = _lifecycle("nats", f"{prefix}.")
-    found["natsControlAnswers"] = _answers("nats", f"{prefix}.")
-    found["natsDead"] = _channel("nats", f"{names.subject(Topic(Kind.DEAD))}.{{origin}}", [_LETTER], _DEAD)
-    origin = {
-        "description": "The topic it came from.",
-        "enum": ["requests", "requests.high", "requests.low", "control"],
-    }
-    found["natsDead"]["parameters"] = {"origin": origin}
-    kinds = {"Requests": Kind.REQUESTS, "Control": Kind.CONTROL, "Dead": Kind.DEAD}
-    for name, channel in found.items():
-        kind = next((kind for word, kind in kinds.items() if word in name and "Answers" not in name), Kind.LIFECYCLE)
-        channel["x-jetstream"] = {"stream": names.stream(kind)}
-    return found
-
-
-def _rabbitmq(names: RabbitNames) -> Document:
-    found = {}
-    for lane in lanes_of(Kind.REQUESTS):
-        exchange = names.exchange(Kind.REQUESTS)
-        channel = _channel("rabbitmq", lane.key or "normal", [_REQUEST, _ANY], _lane_text(lane.key))
-        if not lane.key:
-            channel["description"] += " Any other routing key does the same, the empty one too."
-        found[f"rabbitmqRequests{lane.key.title()}"] = _bound(names, channel, exchange)
-    control = _channel("rabbitmq", names.queue(Topic(Kind.CONTROL)), [_CONTROL], "Cancel, suspend, resume.")
-    control["description"] += " The empty routing key does the same."
-    found["rabbitmqControl"] = _bound(names, control, names.exchange(Kind.CONTROL))
-    lifecycle = names.exchange(Kind.LIFECYCLE)
-    found["rabbitmqLifecycle"] = _bound(names, _lifecycle("rabbitmq", ""), lifecycle)
-    found["rabbitmqControlAnswers"] = _bound(names, _answers("rabbitmq", ""), lifecycle)
-    dead = names.queue(Topic(Kind.DEAD))
-    found["rabbitmqDead"] = _queued(names, _channel("rabbitmq", dead, [_LETTER], _DEAD), dead)
-    return found
-
-
-_DEAD = "What became no Job: bytes and headers as they came, and headers that say why. `jobrelay dead` works with it."
-
-
-def _lane_text(lane: str) -> str:
-    return f"{_LANES[lane]}. Any event that a function matches is a request too."
-
-
-def _channel(server: str, address: str, messages: list[str], text: str) -> Document:
-    references = {message: {"$ref": f"#/components/messages/{message}"} for message in messages}
-    servers = [{"$ref": f"#/servers/{server}"}]
-    return {"address": address, "servers": servers, "description": text, "messages": references}
-
-
-def _lifecycle(server: str, prefix: str) -> Document:
-    messages = [_message_name(type_) for type_ in told_types() if type_.startswith("dev.jobrelay.job.")]
-    found = _channel(
-        server, f"{prefix}{{service}}.{{id}}.{{phase}}", messages, "What becomes of requests; kept for 7 days."
-    )
-    encoded = {name: {"description": f"{text} {_ENCODED}"} for name, text in _PARTS.items() if name != "phase"}
-    return {**found, "parameters": {**encoded, "phase": {"description": _PARTS["phase"]}}}
-
-
-def _answers(server: str, prefix: str) -> Document:
-    messages = [_message_name(type_) for type_ in told_types() if type_.startswith("dev.jobrelay.control.")]
-    found = _channel(server, f"{prefix}_control.{{id}}.{{outcome}}", messages, "Answers to control events.")
-    id_ = {"description": f"The `id` of the control event. {_ENCODED}"}
-    return {**found, "parameters": {"id": id_, "outcome": {"enum": ["accepted", "rejected"]}}}
-
-
-def _bound(names: RabbitNames, channel: Document, exchange: str) -> Document:
-    """Published to this exchange; the address is the routing key."""
-    declared = next(one for one in exchanges(names) if one.name == exchange)
     return {
-        **channel,
-        "bindings": {"amqp": {"is": "routingKey", "exchange": _exchange(declared), "bindingVersion": "0.3.0"}},
+        "host": f"{{host}}:{adapter.port}",
+        "protocol": adapter.schemes[0],
+        "description": adapter.about,
+        "variables": {"host": host},
     }
 
 
-def _queued(names: RabbitNames, channel: Document, queue: str) -> Document:
-    declared = next(one for one in queues(names) if one.name == queue)
-    return {**channel, "bindings": {"amqp": {"is": "queue", "queue": _queue(declared), "bindingVersion": "0.3.0"}}}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Use:
+    """What a topic is for, on every broker. `name`: of its channel, behind the broker's."""
+
+    name: str
+    topic: Topic
+    messages: list[str]
+    text: str
+    parameters: Document
 
 
-def _exchange(declared: Exchange) -> Document:
-    return {"name": declared.name, "type": declared.kind, "durable": True, "autoDelete": False}
+def _uses() -> Iterator[_Use]:
+    for lane in LANES:
+        yield _Use(
+            name=f"Requests{lane.title()}",
+            topic=Topic(Kind.REQUESTS, lane),
+            messages=[_REQUEST, _ANY],
+            text=f"{_LANES[lane]}. {_MATCHED}",
+            parameters={},
+        )
+    yield _Use(
+        name="Control",
+        topic=Topic(Kind.CONTROL),
+        messages=[_CONTROL],
+        text="Cancel, suspend, resume.",
+        parameters={},
+    )
+    yield _Use(
+        name="Lifecycle",
+        topic=Topic(Kind.LIFECYCLE, "{service}.{id}.{phase}"),
+        messages=_told("dev.jobrelay.job."),
+        text="What becomes of requests; kept for 7 days.",
+        parameters={
+            "service": _encoded("The request's `service`; `_` without one."),
+            "id": _encoded("The request's id."),
+            "phase": {"description": "The last word of the event's type."},
+        },
+    )
+    yield _Use(
+        name="ControlAnswers",
+        topic=Topic(Kind.LIFECYCLE, "_control.{id}.{outcome}"),
+        messages=_told("dev.jobrelay.control."),
+        text="Answers to control events.",
+        parameters={"id": _encoded("The `id` of the control event."), "outcome": _OUTCOME},
+    )
+    yield _Use(
+        name="Dead",
+        topic=Topic(Kind.DEAD, "{origin}"),
+        messages=[_LETTER],
+        text=_DEAD,
+        parameters={"origin": _ORIGIN},
+    )
 
 
-def _queue(declared: Queue) -> Document:
-    return {"name": declared.name, "durable": True, "exclusive": False, "autoDelete": False}
+def _told(prefix: str) -> list[str]:
+    return [_message_name(type_) for type_ in told_types() if type_.startswith(prefix)]
+
+
+def _encoded(text: str) -> Document:
+    return {"description": f"{text} {_ENCODED}"}
+
+
+def _channels(adapter: Adapter, instance: str) -> Iterator[tuple[str, Document]]:
+    for use in _uses():
+        channel = adapter.channel(instance, use.topic)
+        placeholders = re.findall(r"{(\w+)}", channel.address)
+        parameters = {name: use.parameters[name] for name in placeholders}
+        yield (
+            f"{adapter.name}{use.name}",
+            {
+                "address": channel.address,
+                "servers": [{"$ref": f"#/servers/{adapter.name}"}],
+                "description": use.text + channel.note,
+                "messages": {message: {"$ref": f"#/components/messages/{message}"} for message in use.messages},
+                **({"parameters": parameters} if parameters else {}),
+                **channel.fields,
+            },
+        )
 
 
 def _operation(name: str, channel: Document) -> Document:

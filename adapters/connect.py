@@ -1,52 +1,44 @@
-"""Which adapter a broker URL means. The broker's client library is imported only then."""
+"""Connects to the broker that a URL means. The broker's client library is imported only then."""
 
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 
 from adapters import memory
 from adapters.base import Broker
-from adapters.jetstream.options import JetStreamOptions
-from adapters.rabbitmq.options import RabbitMQOptions
+from adapters.descriptor import Adapter
+from adapters.options import ConnectionOptions
+from adapters.registry import BY_SCHEME
 from events.names import DEFAULT_INSTANCE
-
-_LIBRARIES = {"nats": ("nats",), "rabbitmq": ("aio_pika", "aiormq", "pamqp", "yarl")}
 
 
 def connect(
-    url: str,
-    *,
-    instance: str = DEFAULT_INSTANCE,
-    options: JetStreamOptions | None = None,
-    rabbitmq: RabbitMQOptions | None = None,
+    url: str, *, instance: str = DEFAULT_INSTANCE, options: ConnectionOptions | None = None
 ) -> AbstractAsyncContextManager[Broker]:
-    """A connected broker.
+    """A connected broker: the scheme of `url` says of which adapter, and `options` are that adapter's.
 
-    `nats://` and `tls://` are NATS JetStream, `amqp://` and `amqps://` RabbitMQ, and `memory://` is one in this
-    process, empty. `options` are for NATS, `rabbitmq` for RabbitMQ.
+    `memory://` is a broker in this process, empty, without options.
 
     Raises ValueError for other schemes, RuntimeError when the client library is not installed, and on entry
     `BrokerUnavailable` when the broker cannot be reached in time.
     """
     scheme = url.partition("://")[0]
-    if scheme == "memory":
+    if scheme == memory.SCHEME:
         return memory.connect()
-    if scheme in ("nats", "tls"):
-        with _extra("nats", "NATS"):
-            from adapters.jetstream import broker as jetstream
-        return jetstream.connect(url, instance=instance, options=options or JetStreamOptions())
-    if scheme in ("amqp", "amqps"):
-        with _extra("rabbitmq", "RabbitMQ"):
-            from adapters.rabbitmq import broker as amqp
-        return amqp.connect(url, instance=instance, options=rabbitmq or RabbitMQOptions())
-    raise ValueError(f"not a broker URL: {scheme}:// (nats://, tls://, amqp://, amqps:// or memory://)")
+    adapter = BY_SCHEME.get(scheme)
+    if adapter is None:
+        known = ", ".join(f"{scheme}://" for scheme in BY_SCHEME)
+        raise ValueError(f"not a broker URL: {scheme}:// ({known} or {memory.SCHEME}://)")
+    with _naming_extra(adapter):
+        return adapter.connect(url, instance=instance, options=options)
 
 
 @contextmanager
-def _extra(extra: str, what: str) -> Iterator[None]:
+def _naming_extra(adapter: Adapter) -> Iterator[None]:
     """Name the extra whose client library is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _LIBRARIES[extra]:
+        if (error.name or "").partition(".")[0] not in adapter.libraries:
             raise
-        raise RuntimeError(f"{what} needs the extra [{extra}]: pip install 'jobrelay[{extra}]'") from error
+        name = adapter.name
+        raise RuntimeError(f"{adapter.title} needs the extra [{name}]: pip install 'jobrelay[{name}]'") from error

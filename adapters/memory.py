@@ -21,6 +21,7 @@ from adapters.lanes import LANES, WEIGHTS, Turns
 from adapters.topics import origin, refusal, selects
 from events.cloudevent.binding import from_nats, to_nats
 
+SCHEME = "memory"
 DEDUP_SECONDS = 600.0
 
 

@@ -16,7 +16,7 @@ from handler.intake.intake import Intake
 from handler.intake.pressure import Pressure
 from handler.intake.requests import Requests
 from handler.link import Connect, Link
-from handler.settings.connections import broker_name, broker_of, cluster_of, program_of
+from handler.settings.connections import adapter_of, broker_of, cluster_of, program_of
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from handler.telemetry.otlp import tracing_of
@@ -111,6 +111,6 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
         await stack.enter_async_context(serve(state, address=settings.http_address))
         cluster = await stack.enter_async_context(cluster_of(settings, program=program_of(settings)))
         state.cluster = cluster
-        sources = {broker_name(url): partial(broker_of, settings, url) for url in settings.sources}
+        sources = {adapter_of(url).name: partial(broker_of, settings, url) for url in settings.sources}
         await App(settings, cluster=cluster, sources=sources, state=state, tracing=tracing).run(stop)
     logger.info("stopped")

@@ -93,11 +93,6 @@ def exchanges(names: Names) -> tuple[Exchange, ...]:
     )
 
 
-def queue_names(instance: str) -> tuple[str, ...]:
-    """All queues of an installation."""
-    return tuple(queue.name for queue in queues(Names(instance)))
-
-
 def queues(names: Names) -> tuple[Queue, ...]:
     """In the order in which they are declared: what others dead-letter to comes first."""
     quorum: Mapping[str, object] = {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT}

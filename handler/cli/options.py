@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from adapters.servers.local import SERVERS
+
 FORMATS = click.Choice(["table", "json", "yaml"])
 Command = TypeVar("Command", bound=Callable[..., Any])
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -49,7 +51,7 @@ def settings_from(connection: dict[str, Any]) -> Any:
 def starts(command: Command) -> Command:
     """Add `--broker` of the commands that start one here."""
     return click.option(
-        "--broker", type=click.Choice(["nats", "rabbitmq"]), default="nats", help="Broker to start.", show_default=True
+        "--broker", type=click.Choice(list(SERVERS)), default="nats", help="Broker to start.", show_default=True
     )(command)
 
 

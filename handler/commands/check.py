@@ -16,7 +16,7 @@ from handler.commands.connection import broker_of
 from handler.commands.errors import FAILED, OK, Failed, Misuse
 from handler.commands.showing.output import clean, table, write
 from handler.intake.functions import read
-from handler.settings.connections import broker_name, cluster_of, namespaces_of, options_of, program_of, selector_of
+from handler.settings.connections import adapter_of, cluster_of, namespaces_of, options_of, program_of, selector_of
 from handler.settings.settings import Settings
 from handler.telemetry.otlp import require
 from k8s.api.cluster import Cluster
@@ -79,7 +79,7 @@ def _facts(function: Function) -> dict[str, Any]:
 
 
 async def _broker(settings: Settings, url: str) -> tuple[str, bool]:
-    name = broker_name(url)
+    name = adapter_of(url).name
     try:
         async with broker_of(settings, url) as broker:
             await broker.check()

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import click
 
+from adapters.registry import BY_NAME
 from handler.commands.environment import DEV_DIRECTORY, Local
 from handler.commands.errors import FAILED, Failed, Misuse
 from handler.commands.showing.output import console
 from handler.local.processes import StartFailed
-from handler.local.stack import BROKERS, Stack, missing, start, usual_ports
+from handler.local.stack import Stack, missing, start, usual_ports
 
 _FOLLOW_SECONDS = 0.1
 
@@ -31,7 +32,9 @@ async def dev(*, broker: str, clean: bool, functions: Path | None = None, direct
         if clean:
             _clear(directory)
         try:
-            console().print(f"Starting a {BROKERS[broker]} server, a development cluster and jobrelay", style="bold")
+            console().print(
+                f"Starting a {BY_NAME[broker].title} server, a development cluster and jobrelay", style="bold"
+            )
             settings = {"JOBRELAY_FUNCTIONS": str(functions)} if functions else None
             async with start(directory, broker=broker, ports=usual_ports(broker), settings=settings) as stack:
                 local = Local(
@@ -43,11 +46,11 @@ async def dev(*, broker: str, clean: bool, functions: Path | None = None, direct
                 )
                 local.save(directory)
                 try:
-                    _tell(stack, BROKERS[broker])
+                    _tell(stack, BY_NAME[broker].title)
                     return await _until_one_ends(stack)
                 finally:
                     Local.forget(directory)
-                    click.echo(f"stopping jobrelay, the cluster and {BROKERS[broker]}", err=True)
+                    click.echo(f"stopping jobrelay, the cluster and {BY_NAME[broker].title}", err=True)
         except StartFailed as error:
             raise Failed(str(error)) from error
 

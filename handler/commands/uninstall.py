@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import click
 
-from adapters.rabbitmq.topology import queue_names
+from adapters.registry import ADAPTERS
 from events.names import FINALIZER
 from handler.commands.errors import FAILED, OK, Failed
-from handler.settings.connections import broker_name, cluster_of, namespaces_of, selector_of
+from handler.settings.connections import adapter_of, cluster_of, namespaces_of, selector_of
 from handler.settings.settings import Settings
 from k8s.api.client import STRATEGIC_MERGE, segment
 from k8s.api.cluster import Cluster
@@ -39,7 +39,7 @@ async def uninstall(settings: Settings, *, confirmed: bool) -> int:
         leader = namespaces[0]
         gone = await _delete_lease(cluster, leader, settings.instance)
         click.echo(f"{leader}: Lease {settings.instance} {'deleted' if gone else 'was not there'}")
-    click.echo(_rest(settings.instance, {broker_name(url) for url in settings.sources}))
+    click.echo(_rest(settings.instance, {adapter_of(url).name for url in settings.sources}))
     if any(one.resource == CRON_JOBS for one in held):
         click.echo(_schedules(settings, namespaces))
     if newer:
@@ -112,10 +112,7 @@ def _rest(instance: str, brokers: Collection[str]) -> str:
         "Stop jobrelay if it still runs: it would take hold of its Jobs again.",
         "Jobs stay as they are, and so does what the broker has. To delete that with all it holds:",
     ]
-    if "nats" in brokers:
-        streams = ("REQUESTS", "CONTROL", "LIFECYCLE", "DEAD")
-        lines += [f"  nats stream rm {instance.upper()}_{stream}" for stream in streams]
-    if "rabbitmq" in brokers:
-        lines += [f"  rabbitmqctl delete_queue {name}" for name in queue_names(instance)]
-        lines.append(f"  and the exchanges {instance}.*, which hold nothing")
+    for adapter in ADAPTERS:
+        if adapter.name in brokers:
+            lines += [f"  {line}" for line in adapter.removal(instance)]
     return "\n".join(lines)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from adapters.registry import BY_NAME
 from adapters.servers.free_port import free_port
 from adapters.servers.local import SERVERS
 from adapters.servers.process import ServerFailed
@@ -33,14 +34,9 @@ class Ports:
     cluster: int = 0
 
 
-BROKERS = {"nats": "NATS", "rabbitmq": "RabbitMQ"}
-"""What can be started, and how people call it."""
-_BROKER_PORTS = {"nats": 4222, "rabbitmq": 5672}
-
-
 def usual_ports(broker: str) -> Ports:
     """Those that people expect."""
-    return Ports(broker=_BROKER_PORTS[broker], http=8080)
+    return Ports(broker=BY_NAME[broker].port, http=8080)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +91,7 @@ async def start(
 ) -> AsyncIterator[Stack]:
     """Everything, ready, with its state below `directory`; stopped in reverse order at the end.
 
-    `broker` is one of `BROKERS`, `settings` are further `JOBRELAY_*` of jobrelay. Raises `StartFailed`.
+    `broker` is one of `SERVERS`, `settings` are further `JOBRELAY_*` of jobrelay. Raises `StartFailed`.
     """
     directory = _made(directory)
     async with AsyncExitStack() as stack:

@@ -5,12 +5,12 @@ from urllib.parse import urlsplit
 
 from adapters.base import Broker
 from adapters.connect import connect as connect_broker
-from adapters.jetstream.options import options_of as jetstream
-from adapters.rabbitmq.options import options_of as rabbitmq
+from adapters.descriptor import Adapter
+from adapters.registry import BY_SCHEME
 from events.names import MANAGED_BY, Label
 from handler import version
 from handler.settings.admission import priority_class
-from handler.settings.settings import SCHEMES, Settings
+from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster, connect as connect_cluster
 from k8s.kueue import KueueOptions
 from k8s.manifests.options import ManifestOptions
@@ -18,16 +18,16 @@ from k8s.manifests.options import ManifestOptions
 PROGRAM = "jobrelay"
 
 
-def broker_name(url: str) -> str:
-    """What a connected broker of this URL will be named: `nats` or `rabbitmq`."""
-    return SCHEMES[urlsplit(url).scheme]
+def adapter_of(url: str) -> Adapter:
+    """The adapter of a source."""
+    return BY_SCHEME[urlsplit(url).scheme]
 
 
 def broker_of(settings: Settings, url: str | None = None) -> AbstractAsyncContextManager[Broker]:
     """The broker of `url`, else of the first source; its topology may be missing. Raises what `connect` raises."""
     url = url or settings.sources[0]
-    fields = dict(settings)
-    return connect_broker(url, instance=settings.instance, options=jetstream(fields), rabbitmq=rabbitmq(fields))
+    options = adapter_of(url).options(dict(settings))
+    return connect_broker(url, instance=settings.instance, options=options)
 
 
 def cluster_of(settings: Settings, *, program: str = PROGRAM) -> AbstractAsyncContextManager[Cluster]:

@@ -1,13 +1,23 @@
 """The settings of the process: what it connects to and how it runs. Rules about several of them are in settings.py."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from adapters.registry import ADAPTERS
 from handler.settings.policy import Names, split
 
 Weights = Annotated[tuple[int, int, int], BeforeValidator(split)]
+
+
+def _urls() -> Iterator[str]:
+    """The shapes of broker URLs, for people."""
+    for adapter in ADAPTERS:
+        usual, *others = adapter.schemes
+        yield f"`{usual}://{adapter.authority}`"
+        yield from (f"`{scheme}://…`" for scheme in others)
 
 
 class ConnectionSettings(BaseModel):
@@ -17,8 +27,7 @@ class ConnectionSettings(BaseModel):
 
     sources: Names = Field(
         ("nats://127.0.0.1:4222",),
-        description="Brokers to consume from, the default one first, at most one of each kind: "
-        "`nats://[user:password@]host:port`, `tls://…`, `amqp://[user:password@]host:port/[vhost]`, `amqps://…`.",
+        description=f"Brokers to consume from, the default one first, at most one of each kind: {', '.join(_urls())}.",
     )
     role: Literal["both", "handler", "controller"] = Field(
         "both",

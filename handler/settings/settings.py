@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError, field_validator, model_validator
 
+from adapters.registry import BY_NAME, BY_SCHEME
 from events.request.container import OUR_ENV
 from handler.settings.admission import AdmissionSettings
 from handler.settings.policy import PolicySettings
@@ -21,8 +22,6 @@ from handler.settings.process import (
 )
 
 PREFIX = "JOBRELAY_"
-SCHEMES = {"nats": "nats", "tls": "nats", "amqp": "rabbitmq", "amqps": "rabbitmq"}
-"""Schemes of broker URLs, and the broker each means."""
 
 # Kubernetes puts such variables into every container of a namespace that has a Service named jobrelay*.
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$")
@@ -47,13 +46,13 @@ class _ProcessSettings(
         if not sources:
             raise ValueError("at least one broker URL expected")
         for url in sources:
-            if urlsplit(url).scheme not in SCHEMES or not urlsplit(url).netloc:
+            if urlsplit(url).scheme not in BY_SCHEME or not urlsplit(url).netloc:
                 raise ValueError(
-                    "not a broker URL; allowed: " + ", ".join(f"{scheme}://host:port" for scheme in SCHEMES)
+                    "not a broker URL; allowed: " + ", ".join(f"{scheme}://host:port" for scheme in BY_SCHEME)
                 )
-        kinds = [SCHEMES[urlsplit(url).scheme] for url in sources]
+        kinds = [BY_SCHEME[urlsplit(url).scheme].name for url in sources]
         if len(set(kinds)) < len(kinds):
-            raise ValueError("at most one broker of each kind can be named: nats, rabbitmq")
+            raise ValueError(f"at most one broker of each kind can be named: {', '.join(BY_NAME)}")
         return sources
 
     @field_validator("lane_weights")

@@ -6,15 +6,15 @@ from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
+from adapters.registry import BROKER_NAMES
 from events.contract.codes import codes_told, verdicts_told
 from events.names import Reason
 from events.phases import Phase
 from events.request.control import ACCEPTED, REJECTED, ControlVerb
 from handler import version
 
-BROKERS = ("nats", "rabbitmq", "memory")
 TOPICS = ("requests", "requests.high", "requests.low", "control", "dead")
-_QUEUES = {"broker": BROKERS, "topic": TOPICS}
+_QUEUES = {"broker": BROKER_NAMES, "topic": TOPICS}
 REFUSALS = codes_told(Phase.REJECTED)
 """Why a request becomes no Job: `errorCode` of `rejected` events."""
 VERDICTS = (*verdicts_told(Phase.CANCELLED), *verdicts_told(Phase.FAILED))
@@ -68,17 +68,19 @@ class Metrics:
         self.queue_unsettled = self._gauge(
             "queue_unsettled", "Messages that are delivered and not settled; on RabbitMQ to this process.", **_QUEUES
         )
-        self.messages_processed = self._counter("messages_processed", "Requests that became a Job.", broker=BROKERS)
+        self.messages_processed = self._counter(
+            "messages_processed", "Requests that became a Job.", broker=BROKER_NAMES
+        )
         self.messages_failed = self._counter(
-            "messages_failed", "Requests that became a dead letter.", broker=BROKERS, code=REFUSALS
+            "messages_failed", "Requests that became a dead letter.", broker=BROKER_NAMES, code=REFUSALS
         )
         self.messages_duplicate = self._counter(
-            "messages_duplicate", "Requests whose Job existed already.", broker=BROKERS
+            "messages_duplicate", "Requests whose Job existed already.", broker=BROKER_NAMES
         )
         self.messages_deferred = self._counter(
-            "messages_deferred", "Requests put back for later.", broker=BROKERS, reason=tuple(map(str, Deferral))
+            "messages_deferred", "Requests put back for later.", broker=BROKER_NAMES, reason=tuple(map(str, Deferral))
         )
-        self.messages_in_flight = self._gauge("messages_in_flight", "Requests that are worked on.", broker=BROKERS)
+        self.messages_in_flight = self._gauge("messages_in_flight", "Requests that are worked on.", broker=BROKER_NAMES)
         self.event_age = self._histogram(
             "event_age_seconds", "Time from the event's own `time` to its Job; of events that have one.", _WAIT
         )
@@ -146,7 +148,7 @@ class Metrics:
     def _process(self, role: str) -> None:
         """Its memory, CPU time and descriptors are `process_*`, as everywhere."""
         self._subject = "The process"
-        self.broker_connected = self._gauge("broker_connected", "1 while the broker is connected.", broker=BROKERS)
+        self.broker_connected = self._gauge("broker_connected", "1 while the broker is connected.", broker=BROKER_NAMES)
         self.ready = self._gauge("ready", "1 while nothing is missing, as `/readyz` has it.")
         self.asyncio_tasks = self._gauge("asyncio_tasks", "Tasks of the event loop.")
         self.build_info = Gauge(

@@ -3,20 +3,20 @@
 import sys
 from dataclasses import replace
 
-from adapters.jetstream.options import JetStreamOptions
+from adapters.descriptor import Adapter
 from handler.cli.main import main
 from handler.settings import connections
-from handler.settings.settings import Settings
 
 ACK_SECONDS = 2.0
 COMMAND = (sys.executable, "-P", __file__, "run")
-_usual = connections._nats
+_usual = connections.adapter_of
 
 
-def _impatient(settings: Settings) -> JetStreamOptions:
-    return replace(_usual(settings), ack_wait=ACK_SECONDS)
+def _impatient(url: str) -> Adapter:
+    adapter = _usual(url)
+    return replace(adapter, options=lambda settings: replace(adapter.options(settings), ack_wait=ACK_SECONDS))
 
 
 if __name__ == "__main__":
-    connections._nats = _impatient
+    connections.adapter_of = _impatient
     sys.exit(main())

@@ -12,6 +12,7 @@ import click
 from rich.text import Text
 
 from adapters.base import Broker, Kind
+from adapters.registry import BY_NAME
 from handler.commands.connection import broker_of
 from handler.commands.demo.cases import CANCELLED, CASES, EXAMPLES, TWICE
 from handler.commands.errors import FAILED, OK, Failed, Misuse
@@ -21,7 +22,7 @@ from handler.commands.showing.progress import Board
 from handler.commands.showing.reading import EVERYTHING, Heard, lifecycle
 from handler.commands.showing.show import View, shown
 from handler.local.processes import StartFailed, running
-from handler.local.stack import BROKERS, Stack, clean_environ, jobrelay, missing, start
+from handler.local.stack import Stack, clean_environ, jobrelay, missing, start
 from handler.settings.connections import cluster_of
 from handler.settings.settings import Settings
 
@@ -38,11 +39,13 @@ async def demo(*, broker: str) -> int:
     if (lacking := missing()) is not None:
         raise Misuse(lacking)
     began = time.monotonic()
-    console().print(Text(f"Starting a {BROKERS[broker]} server, a development cluster and jobrelay", style="bold"))
+    console().print(
+        Text(f"Starting a {BY_NAME[broker].title} server, a development cluster and jobrelay", style="bold")
+    )
     with tempfile.TemporaryDirectory(prefix="jobrelay-demo-") as directory:
         try:
             async with start(Path(directory), broker=broker) as stack:
-                _tell_start(stack, BROKERS[broker], time.monotonic() - began)
+                _tell_start(stack, BY_NAME[broker].title, time.monotonic() - began)
                 try:
                     good = await _Demo(stack).run()
                 except Exception:

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.asyncio(loop_scope="session")]
 
 async def refusal(url: str, options: RabbitMQOptions = RABBIT) -> str:
     with pytest.raises(BrokerUnavailable) as refused:
-        async with connect(url, rabbitmq=options):
+        async with connect(url, options=options):
             pass
     return str(refused.value)
 
@@ -40,11 +40,11 @@ async def test_wrong_password_missing_vhost_and_nobody_there_are_said_without_th
 async def test_who_may_only_use_can_check_publish_and_consume_and_is_refused_elsewhere(rabbit: Site) -> None:
     name = rabbit.instance
     url = f"amqp://{name}:pw@127.0.0.1:{rabbit.server.port}"
-    async with connect(rabbit.server.url, instance=name, rabbitmq=RABBIT) as owner:
+    async with connect(rabbit.server.url, instance=name, options=RABBIT) as owner:
         await owner.declare()
     await rabbit.server.ctl("add_user", name, "pw")
     await rabbit.server.ctl("set_permissions", name, "^$", rf"^{name}\.requests.*", rf"^{name}\.requests.*")
-    async with connect(url, instance=name, rabbitmq=RABBIT) as user:
+    async with connect(url, instance=name, options=RABBIT) as user:
         await publish(user, 1)
         for topic in (Topic(Kind.REPLY, "answers.here"), Topic(Kind.CONTROL)):
             with pytest.raises(TopicRefused, match="ACCESS_REFUSED"):
@@ -53,7 +53,7 @@ async def test_who_may_only_use_can_check_publish_and_consume_and_is_refused_els
             await (await one(subscription)).retry(0)
             assert (await one(subscription)).attempt == 2
     await rabbit.server.ctl("set_permissions", name, "^$", ".*", ".*")
-    async with connect(url, instance=name, rabbitmq=RABBIT) as user:
+    async with connect(url, instance=name, options=RABBIT) as user:
         await user.check()
         with pytest.raises(BrokerUnavailable, match="ACCESS_REFUSED"):
             await user.declare()
@@ -88,7 +88,7 @@ async def encrypted(tmp_path: Path, authority: trustme.CA) -> AsyncIterator[str]
 @pytest.mark.asyncio(loop_scope="function")
 async def test_both_sides_show_certificates(encrypted: str, tmp_path: Path) -> None:
     ca, client = tmp_path / "ca.pem", tmp_path / "client.pem"
-    async with connect(encrypted, rabbitmq=RabbitMQOptions(tls_ca=ca, tls_cert=client, tls_key=client)) as broker:
+    async with connect(encrypted, options=RabbitMQOptions(tls_ca=ca, tls_cert=client, tls_key=client)) as broker:
         await broker.declare()
         await broker.publish(REQUESTS, make_event())
     await refusal(encrypted, RabbitMQOptions(tls_ca=ca))

@@ -8,9 +8,9 @@ from prometheus_client import generate_latest
 
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker
+from adapters.registry import BY_SCHEME
 from events.phases import Phase
-from handler.settings.settings import SCHEMES
-from handler.telemetry.metrics import BROKERS, REFUSALS, TOPICS, VERDICTS, Metrics
+from handler.telemetry.metrics import REFUSALS, TOPICS, VERDICTS, Metrics
 from k8s.api.cluster import Cluster
 from tests.handler.relay import Client, running
 from tests.handler.samples import make_command, make_request, until
@@ -102,7 +102,8 @@ def test_all_codes_in_the_code_are_declared() -> None:
     assert len(found["Rejection"]) > 5
     assert found["Rejection"] | found["Taken"] <= set(REFUSALS)
     assert found["Verdict"] | {"CANCELLED"} | codes_of_admission() == set(VERDICTS)
-    assert {*SCHEMES.values(), "memory"} == set(BROKERS)
+    brokers = Metrics().bounds["jobrelay_broker_connected"]["broker"]
+    assert {*(adapter.name for adapter in BY_SCHEME.values()), "memory"} == set(brokers)
 
 
 def codes_of_admission() -> set[str]:

@@ -1,0 +1,62 @@
+"""What the rest of jobrelay has to know of an adapter: settings, metrics, commands and documents read it here.
+
+Plain data and pure functions. Importing a descriptor needs no client library.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from adapters.base import Broker, Topic
+
+
+class Connect(Protocol):
+    """Connects to a broker; the adapter's client library is imported only when it is called."""
+
+    def __call__(self, url: str, *, instance: str, options: Any) -> AbstractAsyncContextManager[Broker]:
+        """`options` are the adapter's own; None means its defaults. Raises what `adapters.connect.connect` raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """Where clients of a broker find a topic."""
+
+    address: str
+    """The subject, routing key or queue."""
+    fields: Mapping[str, object]
+    """What else its AsyncAPI channel says: bindings and extensions."""
+    note: str = ""
+    """Behind the description of the topic."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """One broker that settings can name. `instance` is the name of an installation wherever it is a parameter."""
+
+    name: str
+    """`nats`: of the connected broker, in labels of metrics, of the extra in pyproject.toml, of the overlay for it."""
+    title: str
+    """As people write it."""
+    about: str
+    """What is expected of the server, in a few words."""
+    schemes: tuple[str, ...]
+    """Of its URLs, the usual one first."""
+    authority: str
+    """What stands behind the scheme of a URL, as documents show it."""
+    port: int
+    """Where servers usually listen."""
+    libraries: tuple[str, ...]
+    """Top-level modules of the client library, which the extra installs."""
+    connect: Connect
+    options: Callable[[Mapping[str, Any]], Any]
+    """Makes the options for `connect` of all settings, by the names of their fields."""
+    stores: Callable[[str], tuple[str, ...]]
+    """The streams or queues of an installation."""
+    removal: Callable[[str], tuple[str, ...]]
+    """Lines that tell an operator how to delete what an installation leaves on the broker."""
+    permissions: Callable[[str], Mapping[str, tuple[str, ...]]]
+    """What its user must be allowed, in the broker's own verbs and patterns, beside reply topics."""
+    channel: Callable[[str, Topic], Channel]
+    """Where clients find a topic; a key may hold AsyncAPI's `{parameters}`."""

@@ -1,0 +1,52 @@
+"""NATS JetStream as the rest of jobrelay knows it."""
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+
+from adapters.base import Broker, Kind, Topic
+from adapters.descriptor import Adapter, Channel
+from adapters.jetstream.options import JetStreamOptions, options_of
+from adapters.jetstream.topology import Names
+
+_STREAMS = (Kind.REQUESTS, Kind.CONTROL, Kind.LIFECYCLE, Kind.DEAD)
+
+
+def _connect(url: str, *, instance: str, options: JetStreamOptions | None) -> AbstractAsyncContextManager[Broker]:
+    from adapters.jetstream import broker
+
+    return broker.connect(url, instance=instance, options=options)
+
+
+def _stores(instance: str) -> tuple[str, ...]:
+    names = Names(instance)
+    return tuple(names.stream(kind) for kind in _STREAMS)
+
+
+def _removal(instance: str) -> tuple[str, ...]:
+    return tuple(f"nats stream rm {stream}" for stream in _stores(instance))
+
+
+def _permissions(instance: str) -> Mapping[str, tuple[str, ...]]:
+    return {"publish": (f"{instance}.>", "$JS.API.>", "$JS.ACK.>"), "subscribe": ("_INBOX.>",)}
+
+
+def _channel(instance: str, topic: Topic) -> Channel:
+    names = Names(instance)
+    return Channel(address=names.subject(topic), fields={"x-jetstream": {"stream": names.stream(topic.kind)}})
+
+
+ADAPTER = Adapter(
+    name="nats",
+    title="NATS",
+    about="NATS with JetStream",
+    schemes=("nats", "tls"),
+    authority="[user:password@]host:port",
+    port=4222,
+    libraries=("nats",),
+    connect=_connect,
+    options=options_of,
+    stores=_stores,
+    removal=_removal,
+    permissions=_permissions,
+    channel=_channel,
+)
