@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from adapters.base import Broker
+from adapters.registry import BY_NAME
 from adapters.servers import nats as natsserver, rabbitmq as rabbitmqserver
 from adapters.servers.nats import NatsServer
 from adapters.servers.process import ServerFailed
@@ -49,13 +50,7 @@ def need_rabbit() -> None:
         pytest.skip(str(error))
 
 
-@pytest.fixture(
-    params=[
-        "memory",
-        pytest.param("nats", marks=pytest.mark.broker),
-        pytest.param("rabbitmq", marks=pytest.mark.broker),
-    ]
-)
+@pytest.fixture(params=["memory", *(pytest.param(name, marks=pytest.mark.broker) for name in BY_NAME)])
 def adapter(request: pytest.FixtureRequest) -> tuple[str, str]:
     """Its name, and the URL of the node that all tests share."""
     name = str(request.param)
@@ -71,9 +66,11 @@ async def harness(adapter: tuple[str, str], tmp_path: Path) -> AsyncIterator[Har
         case "nats", _:
             async with some_nats(tmp_path) as url, nats_harness(url) as made:
                 yield made
-        case _, url:
+        case "rabbitmq", url:
             async with rabbit_harness(url) as made:
                 yield made
+        case name, _:
+            raise NotImplementedError(f"no harness for {name}")
 
 
 @pytest.fixture

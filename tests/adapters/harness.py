@@ -113,6 +113,29 @@ def ids(deliveries: list[Delivery]) -> list[str]:
     return [str(delivery.event().get_id()) for delivery in deliveries]
 
 
+async def use_everything(broker: Broker) -> None:
+    """Whatever jobrelay does on a broker, once."""
+    await broker.declare()
+    await broker.check()
+    await publish(broker, 3)
+    async with broker.subscribe(Kind.REQUESTS, prefetch=3) as subscription:
+        acked, retried, rejected = await take(subscription, 3)
+        await acked.ack()
+        await rejected.reject("CODE", "why")
+        await retried.retry(0)
+        await (await one(subscription)).ack()
+        async with broker.dead_letters() as letters:
+            async for letter in letters:
+                await letter.replay()
+        await (await one(subscription)).ack()
+    await publish(broker, 1, CONTROL)
+    async with broker.subscribe(Kind.CONTROL, prefetch=1) as subscription:
+        await take(subscription, 1, ack=True)
+    await publish(broker, 1, Topic(Kind.LIFECYCLE, "s.1.created"))
+    assert len(await records(broker, Kind.LIFECYCLE)) == 1
+    await emptied(broker)
+
+
 @asynccontextmanager
 async def same(broker: Broker) -> AsyncIterator[Broker]:
     yield broker

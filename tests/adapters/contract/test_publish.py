@@ -7,6 +7,7 @@ import pytest
 
 from adapters import headers as stamps
 from adapters.base import Broker, Kind, Record, Topic, TopicRefused
+from adapters.registry import BROKER_NAMES
 from events.cloudevent.binding import to_nats
 from events.cloudevent.event import encode_structured
 from tests.adapters.harness import (
@@ -25,6 +26,11 @@ from tests.adapters.harness import (
 
 def lifecycle(key: str) -> Topic:
     return Topic(Kind.LIFECYCLE, key)
+
+
+async def test_connected_broker_has_the_name_of_its_adapter(adapter: tuple[str, str], broker: Broker) -> None:
+    assert broker.name == adapter[0]
+    assert broker.name in BROKER_NAMES
 
 
 async def test_repeated_message_id_is_stored_once_where_the_broker_knows_it(harness: Harness) -> None:

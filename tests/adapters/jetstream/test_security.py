@@ -1,6 +1,7 @@
 """Claims about who may do what on NATS, and about TLS."""
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import AsyncIterator
@@ -15,10 +16,11 @@ from adapters.connect import connect
 from adapters.jetstream import broker as jetstream
 from adapters.jetstream.client import Message
 from adapters.jetstream.connection import Connection, connection
+from adapters.jetstream.descriptor import ADAPTER
 from adapters.jetstream.options import JetStreamOptions
 from adapters.servers import nats as natsserver
 from adapters.servers.nats import NatsServer
-from tests.adapters.harness import REQUESTS, make_event, publish
+from tests.adapters.harness import REQUESTS, make_event, publish, use_everything
 
 pytestmark = pytest.mark.broker
 QUICK = JetStreamOptions(connect_timeout=2, publish_timeout=1)
@@ -45,6 +47,18 @@ async def test_forbidden_topic_is_refused_without_waiting(guarded: NatsServer) -
             await broker.publish(Topic(Kind.REPLY, "Secret.topic"), make_event())
         assert time.monotonic() - began < 5
         await publish(broker, 1)
+
+
+async def test_documented_permissions_are_enough_for_everything(tmp_path: Path) -> None:
+    allowed = json.dumps({verb: list(patterns) for verb, patterns in ADAPTER.permissions("team-a").items()})
+    users = f'authorization {{ users: [ {{ user: "ours", password: "pw", permissions: {allowed} }} ] }}'
+    async with (
+        natsserver.run(tmp_path, extra=users) as server,
+        jetstream.connect(server.url.replace("//", "//ours:pw@"), instance="team-a", options=PATIENT) as broker,
+    ):
+        await use_everything(broker)
+        with pytest.raises(TopicRefused, match=r"(?i)permissions"):
+            await broker.publish(Topic(Kind.REPLY, "another.topic"), make_event())
 
 
 async def test_wrong_password_is_said_soon_and_without_it(guarded: NatsServer) -> None:

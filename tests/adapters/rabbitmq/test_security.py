@@ -8,12 +8,13 @@ import trustme
 
 from adapters.base import BrokerUnavailable, Kind, Topic, TopicRefused
 from adapters.connect import connect
+from adapters.rabbitmq.descriptor import ADAPTER
 from adapters.rabbitmq.options import RabbitMQOptions
 from adapters.servers import rabbitmq as rabbitmqserver
 from adapters.servers.free_port import free_port
 from tests.adapters.brokers import RABBIT, Site
 from tests.adapters.conftest import need_rabbit
-from tests.adapters.harness import REQUESTS, make_event, one, publish
+from tests.adapters.harness import REQUESTS, make_event, one, publish, use_everything
 
 pytestmark = [pytest.mark.broker, pytest.mark.asyncio(loop_scope="session")]
 
@@ -57,6 +58,17 @@ async def test_who_may_only_use_can_check_publish_and_consume_and_is_refused_els
         await user.check()
         with pytest.raises(BrokerUnavailable, match="ACCESS_REFUSED"):
             await user.declare()
+
+
+async def test_documented_permissions_are_enough_for_everything(rabbit: Site) -> None:
+    name = rabbit.instance
+    url = f"amqp://{name}:pw@127.0.0.1:{rabbit.server.port}"
+    allowed = ADAPTER.permissions(name)
+    await rabbit.server.ctl("add_user", name, "pw")
+    patterns = (*allowed["configure"], *allowed["write"], *allowed["read"])
+    await rabbit.server.ctl("set_permissions", name, *patterns)
+    async with connect(url, instance=name, options=RABBIT) as broker:
+        await use_everything(broker)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from adapters.registry import BY_NAME
 from k8s.devcluster.api.patch import json_patch, strategic_patch
 from tests.paths import DEPLOY
 
@@ -17,7 +18,8 @@ Object = dict[str, Any]
 Objects = dict[str, Object]
 """By `Kind/name`, with `@namespace` behind it outside our own."""
 
-OVERLAYS = ("nats", "rabbitmq")
+OVERLAYS = tuple(BY_NAME)
+"""One for each broker."""
 NAMESPACE = "jobrelay"
 _CLUSTER_SCOPED = {"Namespace", "ClusterRole"}
 _KNOWN = {
