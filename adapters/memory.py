@@ -18,7 +18,7 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters import headers as stamps
 from adapters.base import BrokerUnavailable, DeadLetter, Depth, Kind, Record, Subscription, Topic, TopicRefused
 from adapters.lanes import LANES, WEIGHTS, Turns
-from adapters.topics import origin, refusal, selects
+from adapters.topics import origin, refusal, require_consumed, require_history, selects
 from events.cloudevent.binding import from_nats, to_nats
 
 SCHEME = "memory"
@@ -244,8 +244,7 @@ class MemoryBroker:
     @asynccontextmanager
     async def subscribe(self, kind: Kind, *, prefetch: int) -> AsyncIterator[Subscription]:
         """See the port. On exit everything unsettled goes back at once."""
-        if kind not in (Kind.REQUESTS, Kind.CONTROL):
-            raise ValueError(f"{kind} is read, not consumed")
+        require_consumed(kind)
         subscription = _Subscription(self, kind, prefetch)
         try:
             yield subscription
@@ -287,8 +286,7 @@ class MemoryBroker:
         self, kind: Kind, *, key: str | None = None, follow: bool = False, new_only: bool = False
     ) -> AsyncIterator[AsyncIterator[Record]]:
         """See the port."""
-        if kind not in (Kind.LIFECYCLE, Kind.DEAD):
-            raise ValueError(f"{kind} has no history")
+        require_history(kind)
         newest = self._sequences[kind]
         yield self._read(kind, key=key, last=newest if new_only else 0, stop=None if follow else newest)
 

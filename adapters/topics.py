@@ -1,4 +1,4 @@
-"""Keys of topics: which can be published to, and which a pattern selects. Pure; what NATS and AMQP have in common."""
+"""What topics allow on every broker: which can be published to, consumed, read, and selected by a pattern. Pure."""
 
 import re
 from collections.abc import Callable
@@ -10,7 +10,32 @@ KEY_LIMIT = 1024
 """Bytes of a key. A longer line than 4 KiB makes a NATS server drop the connection; an AMQP key ends at 255 bytes."""
 
 _WILDCARDS = {"*": r"[^.]+", "#": r".+"}
+_INSTALLATION = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _FORBIDDEN = re.compile(r"[\s*>\x00-\x20\x7f]")
+
+
+def installation(name: str) -> str:
+    """`name`, which prefixes the names of what an installation has on a broker. Raises ValueError for a bad one."""
+    if not _INSTALLATION.fullmatch(name):
+        raise ValueError(f"instance {name!r}: lower-case letters, digits and inner hyphens only")
+    return name
+
+
+def lanes_of(kind: Kind) -> tuple[Topic, ...]:
+    """What a subscription to `kind` consumes."""
+    return tuple(Topic(kind, lane) for lane in LANES) if kind is Kind.REQUESTS else (Topic(kind),)
+
+
+def require_consumed(kind: Kind) -> None:
+    """Raises ValueError for a kind that has no subscriptions."""
+    if kind not in (Kind.REQUESTS, Kind.CONTROL):
+        raise ValueError(f"{kind} is read, not consumed")
+
+
+def require_history(kind: Kind) -> None:
+    """Raises ValueError for a kind that is consumed, and cannot be read again."""
+    if kind not in (Kind.LIFECYCLE, Kind.DEAD):
+        raise ValueError(f"{kind} has no history")
 
 
 def refusal(topic: Topic) -> str | None:

@@ -24,8 +24,8 @@ from adapters.jetstream.dead import dead_letters
 from adapters.jetstream.history import history
 from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.pull import subscription
-from adapters.jetstream.topology import Consumer, Names, Stream, consumer_drift, lanes_of, stream_drift, streams
-from adapters.topics import refusal
+from adapters.jetstream.topology import Consumer, Names, Stream, consumer_drift, stream_drift, streams
+from adapters.topics import lanes_of, refusal, require_consumed
 from events.cloudevent.binding import to_nats
 from events.names import DEFAULT_INSTANCE
 
@@ -89,8 +89,7 @@ class JetStreamBroker:
 
     def subscribe(self, kind: Kind, *, prefetch: int) -> AbstractAsyncContextManager[Subscription]:
         """See the port. Raises ValueError for a kind that is not consumed."""
-        if kind not in (Kind.REQUESTS, Kind.CONTROL):
-            raise ValueError(f"{kind} is read, not consumed")
+        require_consumed(kind)
         return subscription(self._link, self._names, kind, prefetch=prefetch, options=self._options)
 
     def history(

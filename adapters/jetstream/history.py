@@ -18,6 +18,7 @@ from adapters.jetstream.client import Interest, Message
 from adapters.jetstream.connection import Connection
 from adapters.jetstream.delivery import Receipt
 from adapters.jetstream.topology import NANOSECONDS, Names
+from adapters.topics import require_history
 from events.cloudevent.binding import from_nats
 
 logger = logging.getLogger(__name__)
@@ -199,8 +200,7 @@ async def history(
     connection: Connection, names: Names, kind: Kind, *, key: str | None, follow: bool, new_only: bool
 ) -> AsyncIterator[AsyncIterator[Record]]:
     """See the port's `Log`."""
-    if kind not in (Kind.LIFECYCLE, Kind.DEAD):
-        raise ValueError(f"{kind} has no history")
+    require_history(kind)
     reader = History(connection, names, kind, key=key, follow=follow)
     await reader.open(new_only=new_only)
     async with connection.listening(reader.lose):

@@ -20,8 +20,9 @@ from adapters.jetstream.connection import Connection
 from adapters.jetstream.delivery import Delivery, Receipt, nak
 from adapters.jetstream.lane import Lane, plan
 from adapters.jetstream.options import JetStreamOptions
-from adapters.jetstream.topology import NANOSECONDS, Names, lanes_of
+from adapters.jetstream.topology import NANOSECONDS, Names
 from adapters.lanes import Turns
+from adapters.topics import lanes_of
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ Field names and values are the server's own JSON API's (durations in nanoseconds
 with what `STREAM.INFO` and `CONSUMER.INFO` answer.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -12,10 +11,10 @@ from adapters.base import Kind, Topic
 from adapters.headers import RESERVE
 from adapters.jetstream.options import JetStreamOptions
 from adapters.lanes import LANES
+from adapters.topics import installation, lanes_of
 
 NANOSECONDS = 1_000_000_000
 _DAY = 86_400 * NANOSECONDS
-_INSTANCE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _LANE_NAMES = {lane: lane or "normal" for lane in LANES}
 
 
@@ -42,9 +41,7 @@ class Names:
     """Streams, subjects and consumers of an installation. Raises ValueError for a name that cannot be one."""
 
     def __init__(self, instance: str) -> None:
-        if not _INSTANCE.fullmatch(instance):
-            raise ValueError(f"instance {instance!r}: lower-case letters, digits and inner hyphens only")
-        self.instance = instance
+        self.instance = installation(instance)
 
     def stream(self, kind: Kind) -> str:
         """`JOBRELAY_REQUESTS`."""
@@ -61,11 +58,6 @@ class Names:
     def consumer(self, topic: Topic) -> str:
         """`jobrelay-high`, `jobrelay-control`."""
         return f"{self.instance}-{_LANE_NAMES[topic.key] if topic.kind is Kind.REQUESTS else topic.kind}"
-
-
-def lanes_of(kind: Kind) -> tuple[Topic, ...]:
-    """What a subscription to `kind` consumes."""
-    return tuple(Topic(kind, lane) for lane in LANES) if kind is Kind.REQUESTS else (Topic(kind),)
 
 
 def streams(names: Names, *, max_payload: int, options: JetStreamOptions) -> tuple[Stream, ...]:

@@ -21,7 +21,7 @@ from adapters.rabbitmq.message import properties_of
 from adapters.rabbitmq.options import RabbitMQOptions
 from adapters.rabbitmq.publisher import Publisher, forbidden, too_large
 from adapters.rabbitmq.topology import KEY_LIMIT, Names
-from adapters.topics import refusal
+from adapters.topics import refusal, require_consumed
 from events.cloudevent.binding import to_amqp
 from events.names import DEFAULT_INSTANCE
 
@@ -73,8 +73,7 @@ class RabbitMQBroker:
     @asynccontextmanager
     async def subscribe(self, kind: Kind, *, prefetch: int) -> AsyncIterator[Subscription]:
         """See the port. Raises ValueError for a kind that is not consumed."""
-        if kind not in (Kind.REQUESTS, Kind.CONTROL):
-            raise ValueError(f"{kind} is read, not consumed")
+        require_consumed(kind)
         async with subscription(self._consuming, self._publisher, self._names, kind, prefetch=prefetch) as consumer:
             self._subscriptions.add(consumer)
             try:

@@ -19,7 +19,8 @@ from adapters.rabbitmq.declare import Declarer
 from adapters.rabbitmq.delivery import Delivery
 from adapters.rabbitmq.lane import Lane, plan
 from adapters.rabbitmq.publisher import Publisher
-from adapters.rabbitmq.topology import Names, lanes_of
+from adapters.rabbitmq.topology import Names
+from adapters.topics import lanes_of
 
 logger = logging.getLogger(__name__)
 

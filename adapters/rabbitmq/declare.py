@@ -7,7 +7,8 @@ from typing import Any
 from adapters.base import BrokerUnavailable, Depth, Kind, Topic, TopologyDrift
 from adapters.rabbitmq.client import Channel, Refused
 from adapters.rabbitmq.connection import Connection
-from adapters.rabbitmq.topology import Exchange, Names, Queue, exchanges, lanes_of, queues
+from adapters.rabbitmq.topology import Exchange, Names, Queue, exchanges, queues
+from adapters.topics import lanes_of
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from adapters.rabbitmq.connection import Connection, close_channel
 from adapters.rabbitmq.dead import DeadLetters, NewDeadLetters, none
 from adapters.rabbitmq.message import record_of
 from adapters.rabbitmq.topology import Names
-from adapters.topics import selects
+from adapters.topics import require_history, selects
 
 logger = logging.getLogger(__name__)
 
@@ -192,12 +192,11 @@ async def history(
     connection: Connection, names: Names, kind: Kind, *, key: str | None, follow: bool, new_only: bool
 ) -> AsyncIterator[AsyncIterator[Record]]:
     """See the port's `Log`."""
+    require_history(kind)
     reader: Lifecycle | DeadLetters | NewDeadLetters
     if kind is Kind.LIFECYCLE:
         reader = Lifecycle(connection, names, key=key, follow=follow)
         opening = reader.open(new_only=new_only)
-    elif kind is not Kind.DEAD:
-        raise ValueError(f"{kind} has no history")
     elif follow:
         reader = NewDeadLetters(connection, names, key=key, new_only=new_only)
         opening = reader.open()

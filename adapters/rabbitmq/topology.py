@@ -4,12 +4,12 @@ None of it can be changed without deleting queues. Everything works on RabbitMQ 
 queues, no global prefetch, no delivery limit of -1.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from adapters.base import Kind, Topic
-from adapters.lanes import LANES, NORMAL
+from adapters.lanes import NORMAL
+from adapters.topics import installation, lanes_of
 
 DELAYS = (1, 5, 30, 300, 3600)
 """Seconds that the delay queues hold a message. One queue with times per message would block behind the longest."""
@@ -17,7 +17,6 @@ DELIVERY_LIMIT = 1_000_000
 """Ours is in the handler. Without a limit RabbitMQ 4 drops after 20, and -1 loses the message at once on 3.10."""
 KEY_LIMIT = 255
 """Bytes of a routing key."""
-_INSTANCE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +42,7 @@ class Names:
     """Exchanges and queues of an installation. Raises ValueError for a name that cannot be one."""
 
     def __init__(self, instance: str) -> None:
-        if not _INSTANCE.fullmatch(instance):
-            raise ValueError(f"instance {instance!r}: lower-case letters, digits and inner hyphens only")
-        self.instance = instance
+        self.instance = installation(instance)
 
     def exchange(self, kind: Kind) -> str:
         """`jobrelay.requests`. Replies go where lifecycle events go."""
@@ -69,11 +66,6 @@ class Names:
     def delay(self, seconds: int) -> str:
         """Exchange and queue that hold requests so long."""
         return f"{self.instance}.delay.{seconds}"
-
-
-def lanes_of(kind: Kind) -> tuple[Topic, ...]:
-    """What a subscription to `kind` consumes."""
-    return tuple(Topic(kind, lane) for lane in LANES) if kind is Kind.REQUESTS else (Topic(kind),)
 
 
 def delay_for(seconds: float) -> int:

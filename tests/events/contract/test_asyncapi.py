@@ -12,8 +12,9 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from adapters.asyncapi import asyncapi
 from adapters.base import Kind, Topic
 from adapters.jetstream.options import JetStreamOptions
-from adapters.jetstream.topology import Names, lanes_of, streams
+from adapters.jetstream.topology import Names, streams
 from adapters.rabbitmq.topology import Names as RabbitNames, exchanges
+from adapters.topics import lanes_of
 from events.phases import Phase
 from handler.cli.main import main
 from tests.events.contract.node import node_modules

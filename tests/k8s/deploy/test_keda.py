@@ -11,6 +11,7 @@ import yaml
 from adapters.base import Kind
 from adapters.jetstream import topology as jetstream_topology
 from adapters.rabbitmq import topology as rabbitmq_topology
+from adapters.topics import lanes_of
 from handler.settings.settings import Settings
 from tests.k8s.deploy.manifests import NAMESPACE, Object, rendered
 
@@ -112,14 +113,14 @@ def test_every_trigger_has_parameters_its_scaler_knows_and_all_it_needs(broker: 
 def test_nats_has_a_trigger_for_each_lane_of_the_stream() -> None:
     names = jetstream_topology.Names(INSTANCE)
     asked = [(one["metadata"]["stream"], one["metadata"]["consumer"]) for one in scaled(NATS)["triggers"]]
-    lanes = jetstream_topology.lanes_of(Kind.REQUESTS)
+    lanes = lanes_of(Kind.REQUESTS)
     assert sorted(asked) == sorted((names.stream(Kind.REQUESTS), names.consumer(lane)) for lane in lanes)
 
 
 def test_rabbitmq_has_a_trigger_for_each_lane_and_the_url_that_jobrelay_uses() -> None:
     names = rabbitmq_topology.Names(INSTANCE)
     asked = [one["metadata"]["queueName"] for one in scaled(RABBITMQ)["triggers"]]
-    assert sorted(asked) == sorted(names.queue(lane) for lane in rabbitmq_topology.lanes_of(Kind.REQUESTS))
+    assert sorted(asked) == sorted(names.queue(lane) for lane in lanes_of(Kind.REQUESTS))
     (secret,) = objects(RABBITMQ)["TriggerAuthentication"]["spec"]["secretTargetRef"]
     assert secret == {"parameter": "host", "name": "jobrelay-broker", "key": "JOBRELAY_SOURCES"}
 
