@@ -24,7 +24,7 @@ from adapters.jetstream.dead import dead_letters
 from adapters.jetstream.history import history
 from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.pull import subscription
-from adapters.jetstream.topology import Consumer, Names, Stream, consumer_drift, stream_drift, streams
+from adapters.jetstream.topology import Consumer, Stream, StreamNames, consumer_drift, stream_drift, streams
 from adapters.topics import lanes_of, refusal, require_consumed
 from events.cloudevent.binding import to_nats
 from events.names import DEFAULT_INSTANCE
@@ -41,7 +41,7 @@ class JetStreamBroker:
 
     name = "nats"
 
-    def __init__(self, link: Connection, names: Names, options: JetStreamOptions) -> None:
+    def __init__(self, link: Connection, names: StreamNames, options: JetStreamOptions) -> None:
         self._link = link
         self._names = names
         self._options = options
@@ -196,6 +196,6 @@ async def connect(
 ) -> AsyncIterator[JetStreamBroker]:
     """A connected broker that reconnects by itself. Raises `BrokerUnavailable` when it cannot be reached in time."""
     options = options or JetStreamOptions()
-    names = Names(instance)
+    names = StreamNames(instance)
     async with connection(url, options) as link:
         yield JetStreamBroker(link, names, options)

@@ -7,7 +7,7 @@ from adapters import headers as stamps
 from adapters.base import DeadLetter, Kind, Record, TopicRefused
 from adapters.jetstream.connection import ApiError, Connection, Forbidden, TooLarge
 from adapters.jetstream.history import history
-from adapters.jetstream.topology import Names
+from adapters.jetstream.topology import StreamNames
 from adapters.topics import origin
 
 _NOT_FOUND = (10037, 10043, 10057)
@@ -17,7 +17,7 @@ _NOT_FOUND = (10037, 10043, 10057)
 class Letter:
     """See the port's `DeadLetter`."""
 
-    def __init__(self, connection: Connection, names: Names, record: Record) -> None:
+    def __init__(self, connection: Connection, names: StreamNames, record: Record) -> None:
         self.record = record
         self._connection = connection
         self._names = names
@@ -58,12 +58,14 @@ class Letter:
 
 
 @asynccontextmanager
-async def dead_letters(connection: Connection, names: Names) -> AsyncIterator[AsyncIterator[DeadLetter]]:
+async def dead_letters(connection: Connection, names: StreamNames) -> AsyncIterator[AsyncIterator[DeadLetter]]:
     """See the port's `DeadLetters`."""
     async with history(connection, names, Kind.DEAD, key=None, follow=False, new_only=False) as records:
         yield _letters(connection, names, records)
 
 
-async def _letters(connection: Connection, names: Names, records: AsyncIterator[Record]) -> AsyncIterator[DeadLetter]:
+async def _letters(
+    connection: Connection, names: StreamNames, records: AsyncIterator[Record]
+) -> AsyncIterator[DeadLetter]:
     async for record in records:
         yield Letter(connection, names, record)

@@ -11,7 +11,7 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters import headers as stamps
 from adapters.base import BrokerUnavailable, Kind, Topic
 from adapters.jetstream.connection import Connection, TooLarge
-from adapters.jetstream.topology import NANOSECONDS, Names
+from adapters.jetstream.topology import NANOSECONDS, StreamNames
 from events.cloudevent.binding import from_nats
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Owner(Protocol):
     def connection(self) -> Connection: ...
 
     @property
-    def names(self) -> Names: ...
+    def names(self) -> StreamNames: ...
 
     def forget(self, delivery: "Delivery") -> None:
         """It was settled."""

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from adapters.base import Broker, Kind, Topic
 from adapters.descriptor import Adapter, Channel
 from adapters.jetstream.options import JetStreamOptions, options_of
-from adapters.jetstream.topology import Names
+from adapters.jetstream.topology import StreamNames
 
 _STREAMS = (Kind.REQUESTS, Kind.CONTROL, Kind.LIFECYCLE, Kind.DEAD)
 
@@ -18,7 +18,7 @@ def _connect(url: str, *, instance: str, options: JetStreamOptions | None) -> Ab
 
 
 def _stores(instance: str) -> tuple[str, ...]:
-    names = Names(instance)
+    names = StreamNames(instance)
     return tuple(names.stream(kind) for kind in _STREAMS)
 
 
@@ -31,7 +31,7 @@ def _permissions(instance: str) -> Mapping[str, tuple[str, ...]]:
 
 
 def _channel(instance: str, topic: Topic) -> Channel:
-    names = Names(instance)
+    names = StreamNames(instance)
     return Channel(address=names.subject(topic), fields={"x-jetstream": {"stream": names.stream(topic.kind)}})
 
 

@@ -17,7 +17,7 @@ from adapters.base import BrokerUnavailable, Kind, Record, Topic
 from adapters.jetstream.client import Interest, Message
 from adapters.jetstream.connection import Connection
 from adapters.jetstream.delivery import Receipt
-from adapters.jetstream.topology import NANOSECONDS, Names
+from adapters.jetstream.topology import NANOSECONDS, StreamNames
 from adapters.topics import require_history
 from events.cloudevent.binding import from_nats
 
@@ -36,7 +36,9 @@ _BATCH_BYTES = 4 << 20
 class History:
     """Iterates records. Use `history()`."""
 
-    def __init__(self, connection: Connection, names: Names, kind: Kind, *, key: str | None, follow: bool) -> None:
+    def __init__(
+        self, connection: Connection, names: StreamNames, kind: Kind, *, key: str | None, follow: bool
+    ) -> None:
         self._connection = connection
         self._names = names
         self._kind = kind
@@ -197,7 +199,7 @@ class History:
 
 @asynccontextmanager
 async def history(
-    connection: Connection, names: Names, kind: Kind, *, key: str | None, follow: bool, new_only: bool
+    connection: Connection, names: StreamNames, kind: Kind, *, key: str | None, follow: bool, new_only: bool
 ) -> AsyncIterator[AsyncIterator[Record]]:
     """See the port's `Log`."""
     require_history(kind)
@@ -210,7 +212,7 @@ async def history(
             await reader.close()
 
 
-def _filter(names: Names, kind: Kind, key: str | None) -> str:
+def _filter(names: StreamNames, kind: Kind, key: str | None) -> str:
     """`jobrelay.lifecycle.*.42.>` for the key pattern `*.42.#`."""
     pattern = "#" if key is None else key
     return names.subject(Topic(kind, ".".join(">" if part == "#" else part for part in pattern.split("."))))

@@ -20,7 +20,7 @@ from adapters.jetstream.connection import Connection
 from adapters.jetstream.delivery import Delivery, Receipt, nak
 from adapters.jetstream.lane import Lane, plan
 from adapters.jetstream.options import JetStreamOptions
-from adapters.jetstream.topology import NANOSECONDS, Names
+from adapters.jetstream.topology import NANOSECONDS, StreamNames
 from adapters.lanes import Turns
 from adapters.topics import lanes_of
 
@@ -41,7 +41,7 @@ class PullSubscription:
     """See the port's `Subscription`. Use `subscription()`."""
 
     def __init__(
-        self, connection: Connection, names: Names, kind: Kind, *, prefetch: int, options: JetStreamOptions
+        self, connection: Connection, names: StreamNames, kind: Kind, *, prefetch: int, options: JetStreamOptions
     ) -> None:
         self.connection = connection
         self.names = names
@@ -248,7 +248,7 @@ class PullSubscription:
 
 @asynccontextmanager
 async def subscription(
-    connection: Connection, names: Names, kind: Kind, *, prefetch: int, options: JetStreamOptions
+    connection: Connection, names: StreamNames, kind: Kind, *, prefetch: int, options: JetStreamOptions
 ) -> AsyncIterator[PullSubscription]:
     """Pulls while it is iterated. On exit everything unsettled goes back at once."""
     pull = PullSubscription(connection, names, kind, prefetch=prefetch, options=options)

@@ -37,7 +37,7 @@ class Stream:
     consumers: tuple[Consumer, ...] = ()
 
 
-class Names:
+class StreamNames:
     """Streams, subjects and consumers of an installation. Raises ValueError for a name that cannot be one."""
 
     def __init__(self, instance: str) -> None:
@@ -60,7 +60,7 @@ class Names:
         return f"{self.instance}-{_LANE_NAMES[topic.key] if topic.kind is Kind.REQUESTS else topic.kind}"
 
 
-def streams(names: Names, *, max_payload: int, options: JetStreamOptions) -> tuple[Stream, ...]:
+def streams(names: StreamNames, *, max_payload: int, options: JetStreamOptions) -> tuple[Stream, ...]:
     """What one installation needs, for a server that takes messages of `max_payload` bytes."""
     # A dead letter is the message with a reason beside it, and has to fit as well.
     queue: Mapping[str, object] = {"retention": "workqueue", "max_msg_size": max(max_payload - RESERVE, 1024)}
@@ -76,7 +76,7 @@ def streams(names: Names, *, max_payload: int, options: JetStreamOptions) -> tup
     )
 
 
-def _stream(names: Names, kind: Kind, fields: Mapping[str, object], options: JetStreamOptions) -> Stream:
+def _stream(names: StreamNames, kind: Kind, fields: Mapping[str, object], options: JetStreamOptions) -> Stream:
     queue = fields["retention"] == "workqueue"
     topics = lanes_of(kind) if queue else ()
     subjects = sorted(names.subject(topic) for topic in topics) or [f"{names.subject(Topic(kind))}.>"]
@@ -96,7 +96,7 @@ def _stream(names: Names, kind: Kind, fields: Mapping[str, object], options: Jet
     )
 
 
-def _consumer(names: Names, topic: Topic, options: JetStreamOptions) -> Consumer:
+def _consumer(names: StreamNames, topic: Topic, options: JetStreamOptions) -> Consumer:
     name = names.consumer(topic)
     config = {
         "name": name,

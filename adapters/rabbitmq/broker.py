@@ -20,7 +20,7 @@ from adapters.rabbitmq.history import history
 from adapters.rabbitmq.message import properties_of
 from adapters.rabbitmq.options import RabbitMQOptions
 from adapters.rabbitmq.publisher import Publisher, forbidden, too_large
-from adapters.rabbitmq.topology import KEY_LIMIT, Names
+from adapters.rabbitmq.topology import KEY_LIMIT, QueueNames
 from adapters.topics import refusal, require_consumed
 from events.cloudevent.binding import to_amqp
 from events.names import DEFAULT_INSTANCE
@@ -31,7 +31,7 @@ class RabbitMQBroker:
 
     name = "rabbitmq"
 
-    def __init__(self, publishing: Connection, consuming: Connection, names: Names) -> None:
+    def __init__(self, publishing: Connection, consuming: Connection, names: QueueNames) -> None:
         # Two: on an alarm the server stops reading from connections that publish, and acks have to go on.
         self._publishing = publishing
         self._consuming = consuming
@@ -119,7 +119,7 @@ async def connect(
 ) -> AsyncIterator[RabbitMQBroker]:
     """A connected broker that reconnects by itself. Raises `BrokerUnavailable` when it cannot be reached in time."""
     options = options or RabbitMQOptions()
-    names = Names(instance)
+    names = QueueNames(instance)
     async with (
         connection(url, options, purpose="publish") as publishing,
         connection(url, options, purpose="consume") as consuming,

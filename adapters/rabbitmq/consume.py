@@ -19,7 +19,7 @@ from adapters.rabbitmq.declare import Declarer
 from adapters.rabbitmq.delivery import Delivery
 from adapters.rabbitmq.lane import Lane, plan
 from adapters.rabbitmq.publisher import Publisher
-from adapters.rabbitmq.topology import Names
+from adapters.rabbitmq.topology import QueueNames
 from adapters.topics import lanes_of
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Subscription:
     """See the port's `Subscription`. Use `subscription()`."""
 
     def __init__(
-        self, connection: Connection, publisher: Publisher, names: Names, kind: Kind, *, prefetch: int
+        self, connection: Connection, publisher: Publisher, names: QueueNames, kind: Kind, *, prefetch: int
     ) -> None:
         self.publisher = publisher
         self.names = names
@@ -318,7 +318,7 @@ class Subscription:
 
 @asynccontextmanager
 async def subscription(
-    connection: Connection, publisher: Publisher, names: Names, kind: Kind, *, prefetch: int
+    connection: Connection, publisher: Publisher, names: QueueNames, kind: Kind, *, prefetch: int
 ) -> AsyncIterator[Subscription]:
     """Consumes from now on. On exit everything unsettled goes back at once."""
     consumer = Subscription(connection, publisher, names, kind, prefetch=prefetch)

@@ -16,7 +16,7 @@ from adapters.rabbitmq.client import Channel, Message, Refused
 from adapters.rabbitmq.connection import Connection, close_channel
 from adapters.rabbitmq.declare import Declarer
 from adapters.rabbitmq.publisher import Publisher, forbidden, too_large
-from adapters.rabbitmq.topology import Names
+from adapters.rabbitmq.topology import QueueNames
 from adapters.topics import origin, selects
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ _LOCKED = 405
 class DeadLetters:
     """Fetches dead letters and iterates their records. What it fetched and did not remove it holds until `close`."""
 
-    def __init__(self, connection: Connection, names: Names, *, key: str | None) -> None:
+    def __init__(self, connection: Connection, names: QueueNames, *, key: str | None) -> None:
         self._connection = connection
         self._names = names
         self._queue = names.queue(Topic(Kind.DEAD))
@@ -141,7 +141,7 @@ class DeadLetters:
 class Letter:
     """See the port's `DeadLetter`."""
 
-    def __init__(self, reader: DeadLetters, publisher: Publisher, names: Names, *, message: Message) -> None:
+    def __init__(self, reader: DeadLetters, publisher: Publisher, names: QueueNames, *, message: Message) -> None:
         self.record = _record(names, message)
         self._reader = reader
         self._publisher = publisher
@@ -172,7 +172,7 @@ class Letter:
 
 @asynccontextmanager
 async def dead_letters(
-    connection: Connection, publisher: Publisher, names: Names
+    connection: Connection, publisher: Publisher, names: QueueNames
 ) -> AsyncIterator[AsyncIterator[DeadLetter]]:
     """See the port's `DeadLetters`."""
     reader = DeadLetters(connection, names, key=None)
@@ -183,7 +183,7 @@ async def dead_letters(
         await reader.close()
 
 
-async def _letters(reader: DeadLetters, publisher: Publisher, names: Names) -> AsyncIterator[DeadLetter]:
+async def _letters(reader: DeadLetters, publisher: Publisher, names: QueueNames) -> AsyncIterator[DeadLetter]:
     while message := await reader.fetch():
         yield Letter(reader, publisher, names, message=message)
 
@@ -191,7 +191,7 @@ async def _letters(reader: DeadLetters, publisher: Publisher, names: Names) -> A
 class NewDeadLetters:
     """Iterates dead letters and goes on with those that come, which a queue of its own gets beside the real one."""
 
-    def __init__(self, connection: Connection, names: Names, *, key: str | None, new_only: bool) -> None:
+    def __init__(self, connection: Connection, names: QueueNames, *, key: str | None, new_only: bool) -> None:
         self._connection = connection
         self._names = names
         self._key = key
@@ -264,7 +264,7 @@ async def none() -> AsyncIterator[Record]:
         yield record
 
 
-def _record(names: Names, message: Message) -> Record:
+def _record(names: QueueNames, message: Message) -> Record:
     ours = messages.died(message)
     key = names.origin(ours[stamps.ORIGIN]) if ours else str(getattr(message.delivery, "routing_key", ""))
     return messages.record_of(message, Topic(Kind.DEAD, key), messages.number_of(message), ours)

@@ -7,7 +7,7 @@ from typing import Any
 from adapters.base import BrokerUnavailable, Depth, Kind, Topic, TopologyDrift
 from adapters.rabbitmq.client import Channel, Refused
 from adapters.rabbitmq.connection import Connection
-from adapters.rabbitmq.topology import Exchange, Names, Queue, exchanges, queues
+from adapters.rabbitmq.topology import Exchange, Queue, QueueNames, exchanges, queues
 from adapters.topics import lanes_of
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ Ask = Callable[[Channel], Awaitable[Any]]
 class Declarer:
     """Each question is asked on a channel of its own, as a refusal closes the channel."""
 
-    def __init__(self, connection: Connection, names: Names) -> None:
+    def __init__(self, connection: Connection, names: QueueNames) -> None:
         self._connection = connection
         self._names = names
 

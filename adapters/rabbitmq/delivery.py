@@ -13,7 +13,7 @@ from adapters.base import BrokerUnavailable, Kind, Topic
 from adapters.rabbitmq import message as messages
 from adapters.rabbitmq.client import Channel, Message, Refused, translated
 from adapters.rabbitmq.publisher import Publisher, too_large
-from adapters.rabbitmq.topology import Names, delay_for
+from adapters.rabbitmq.topology import QueueNames, delay_for
 from events.cloudevent.binding import from_amqp
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class Owner(Protocol):
     def publisher(self) -> Publisher: ...
 
     @property
-    def names(self) -> Names: ...
+    def names(self) -> QueueNames: ...
 
     def forget(self, delivery: "Delivery") -> None:
         """The broker has it no longer, or has it back."""

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from adapters.base import Broker, Kind, Topic
 from adapters.descriptor import Adapter, Channel
 from adapters.rabbitmq.options import RabbitMQOptions, options_of
-from adapters.rabbitmq.topology import Names, exchanges, queues
+from adapters.rabbitmq.topology import QueueNames, exchanges, queues
 
 _BINDING_VERSION = "0.3.0"
 
@@ -18,7 +18,7 @@ def _connect(url: str, *, instance: str, options: RabbitMQOptions | None) -> Abs
 
 
 def _stores(instance: str) -> tuple[str, ...]:
-    return tuple(queue.name for queue in queues(Names(instance)))
+    return tuple(queue.name for queue in queues(QueueNames(instance)))
 
 
 def _removal(instance: str) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ def _permissions(instance: str) -> Mapping[str, tuple[str, ...]]:
 
 
 def _channel(instance: str, topic: Topic) -> Channel:
-    names = Names(instance)
+    names = QueueNames(instance)
     match topic.kind:
         case Kind.DEAD:
             return _queue(names.queue(Topic(Kind.DEAD)))
@@ -44,7 +44,7 @@ def _channel(instance: str, topic: Topic) -> Channel:
             return _bound(names, topic.key, topic)
 
 
-def _bound(names: Names, key: str, topic: Topic, note: str = "") -> Channel:
+def _bound(names: QueueNames, key: str, topic: Topic, note: str = "") -> Channel:
     """Clients publish to, or bind, the exchange of the topic; the address is the routing key."""
     exchange = next(exchange for exchange in exchanges(names) if exchange.name == names.exchange(topic.kind))
     declared = {"name": exchange.name, "type": exchange.kind, "durable": True, "autoDelete": False}

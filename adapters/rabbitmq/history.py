@@ -12,7 +12,7 @@ from adapters.rabbitmq.client import Channel, Message
 from adapters.rabbitmq.connection import Connection, close_channel
 from adapters.rabbitmq.dead import DeadLetters, NewDeadLetters, none
 from adapters.rabbitmq.message import record_of
-from adapters.rabbitmq.topology import Names
+from adapters.rabbitmq.topology import QueueNames
 from adapters.topics import require_history, selects
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ async def last_offset(connection: Connection, queue: str) -> int:
 class Lifecycle:
     """Iterates lifecycle records. It goes on behind the last one after a lost connection, when it follows."""
 
-    def __init__(self, connection: Connection, names: Names, *, key: str | None, follow: bool) -> None:
+    def __init__(self, connection: Connection, names: QueueNames, *, key: str | None, follow: bool) -> None:
         self._connection = connection
         self._queue = names.queue(Topic(Kind.LIFECYCLE))
         self._reader = StreamReader(connection, self._queue)
@@ -189,7 +189,7 @@ class Lifecycle:
 
 @asynccontextmanager
 async def history(
-    connection: Connection, names: Names, kind: Kind, *, key: str | None, follow: bool, new_only: bool
+    connection: Connection, names: QueueNames, kind: Kind, *, key: str | None, follow: bool, new_only: bool
 ) -> AsyncIterator[AsyncIterator[Record]]:
     """See the port's `Log`."""
     require_history(kind)

@@ -38,7 +38,7 @@ class Queue:
     arguments: Mapping[str, object]
 
 
-class Names:
+class QueueNames:
     """Exchanges and queues of an installation. Raises ValueError for a name that cannot be one."""
 
     def __init__(self, instance: str) -> None:
@@ -73,7 +73,7 @@ def delay_for(seconds: float) -> int:
     return next((delay for delay in DELAYS if delay >= seconds), DELAYS[-1])
 
 
-def exchanges(names: Names) -> tuple[Exchange, ...]:
+def exchanges(names: QueueNames) -> tuple[Exchange, ...]:
     """In the order in which they are declared."""
     return (
         Exchange(name=names.exchange(Kind.DEAD), kind="fanout"),
@@ -85,7 +85,7 @@ def exchanges(names: Names) -> tuple[Exchange, ...]:
     )
 
 
-def queues(names: Names) -> tuple[Queue, ...]:
+def queues(names: QueueNames) -> tuple[Queue, ...]:
     """In the order in which they are declared: what others dead-letter to comes first."""
     quorum: Mapping[str, object] = {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT}
     safely: Mapping[str, object] = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}

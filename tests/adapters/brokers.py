@@ -13,7 +13,7 @@ from adapters.headers import RESERVE
 from adapters.jetstream import broker as jetstream
 from adapters.jetstream.connection import Connection, connection
 from adapters.jetstream.options import JetStreamOptions
-from adapters.jetstream.topology import Names
+from adapters.jetstream.topology import StreamNames
 from adapters.rabbitmq import broker as rabbitmq, topology as amqp
 from adapters.rabbitmq.client import Properties
 from adapters.rabbitmq.connection import Connection as Link, connection as link_to
@@ -62,7 +62,7 @@ async def memory_harness() -> AsyncIterator[Harness]:
 async def nats_harness(url: str) -> AsyncIterator[Harness]:
     """An installation of its own on that server, removed afterwards."""
     instance = f"test-{uuid.uuid4().hex[:8]}"
-    names = Names(instance)
+    names = StreamNames(instance)
     async with connection(url, OPTIONS) as link, jetstream.connect(url, instance=instance, options=OPTIONS) as broker:
         await broker.declare()
         answers = instance.upper() + "_ANSWERS"
@@ -87,7 +87,7 @@ async def nats_harness(url: str) -> AsyncIterator[Harness]:
             await link.api(f"STREAM.DELETE.{answers}")
 
 
-async def remove(link: Connection, names: Names) -> None:
+async def remove(link: Connection, names: StreamNames) -> None:
     for kind in (Kind.REQUESTS, Kind.CONTROL, Kind.LIFECYCLE, Kind.DEAD):
         await link.api(f"STREAM.DELETE.{names.stream(kind)}")
 
@@ -106,7 +106,7 @@ async def some_nats(directory: Path) -> AsyncIterator[str]:
 async def rabbit_harness(url: str) -> AsyncIterator[Harness]:
     """An installation of its own on that server, removed afterwards."""
     instance = f"test-{uuid.uuid4().hex[:8]}"
-    names = amqp.Names(instance)
+    names = amqp.QueueNames(instance)
     async with (
         link_to(url, RABBIT, purpose="test") as link,
         rabbitmq.connect(url, instance=instance, options=RABBIT) as broker,
@@ -139,7 +139,7 @@ async def send(link: Link, exchange: str, key: str, headers: Mapping[str, object
         await channel.basic_publish(body, exchange=exchange, routing_key=key, properties=properties, mandatory=True)
 
 
-async def remove_rabbit(link: Link, names: amqp.Names) -> None:
+async def remove_rabbit(link: Link, names: amqp.QueueNames) -> None:
     async with link.channel() as channel:
         for queue in amqp.queues(names):
             await channel.queue_delete(queue.name)
@@ -154,13 +154,13 @@ class Installation:
     url: str
     broker: rabbitmq.RabbitMQBroker
     link: Link
-    names: amqp.Names
+    names: amqp.QueueNames
 
 
 @asynccontextmanager
 async def installation(url: str, options: RabbitMQOptions = RABBIT) -> AsyncIterator[Installation]:
     """Removed afterwards."""
-    names = amqp.Names(f"test-{uuid.uuid4().hex[:8]}")
+    names = amqp.QueueNames(f"test-{uuid.uuid4().hex[:8]}")
     async with (
         link_to(url, options, purpose="test") as link,
         rabbitmq.connect(url, instance=names.instance, options=options) as broker,

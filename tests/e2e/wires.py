@@ -12,7 +12,7 @@ from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
 
-from adapters.rabbitmq.topology import Names, exchanges, queues
+from adapters.rabbitmq.topology import QueueNames, exchanges, queues
 from tests import amqp
 
 LANES = ("", "high", "low")
@@ -142,7 +142,7 @@ class _RabbitMQ:
         return sum(int(headers.get("x-delivery-count", 0)) for headers in found)
 
     async def remove(self) -> None:
-        names = Names(self._instance)
+        names = QueueNames(self._instance)
         for queue in (*(one.name for one in queues(names)), _mine(self._instance)):
             await self._client.channel.queue_delete(queue)
         for exchange in exchanges(names):

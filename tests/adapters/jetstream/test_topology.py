@@ -11,7 +11,7 @@ from adapters.base import BrokerUnavailable, Kind, Topic, TopologyDrift
 from adapters.jetstream import broker as jetstream
 from adapters.jetstream.connection import Connection, connection
 from adapters.jetstream.options import JetStreamOptions
-from adapters.jetstream.topology import Names
+from adapters.jetstream.topology import StreamNames
 from adapters.servers import nats as natsserver
 from adapters.servers.nats import NatsServer
 from tests.adapters.harness import REQUESTS, make_event, publish, take
@@ -171,11 +171,11 @@ async def test_two_installations_on_one_server_do_not_meet(server: NatsServer, l
 @pytest.mark.parametrize("instance", ["", "Team", "a.b", "a b", "a*", "-a", "a-", "ä"])
 def test_instance_that_is_no_name_is_refused(instance: str) -> None:
     with pytest.raises(ValueError, match="instance"):
-        Names(instance)
+        StreamNames(instance)
 
 
 def test_key_is_the_subject_without_the_installation() -> None:
-    names = Names("jobrelay")
+    names = StreamNames("jobrelay")
     topic = Topic(Kind.LIFECYCLE, "lifecycle.jobrelay.created")
     assert names.key(Kind.LIFECYCLE, names.subject(topic)) == topic.key
     assert names.key(Kind.DEAD, "jobrelay.dead.requests.high") == "requests.high"

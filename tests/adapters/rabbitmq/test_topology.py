@@ -7,7 +7,7 @@ import pytest
 from adapters.base import BrokerUnavailable, Kind, TopologyDrift
 from adapters.rabbitmq import broker as rabbitmq
 from adapters.rabbitmq.connection import connection
-from adapters.rabbitmq.topology import DELAYS, Names, delay_for, exchanges, queues
+from adapters.rabbitmq.topology import DELAYS, QueueNames, delay_for, exchanges, queues
 from tests.adapters.brokers import RABBIT, Site
 from tests.adapters.harness import REQUESTS, make_event, one, publish
 
@@ -23,7 +23,7 @@ QUORUM = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
 
 
 def test_exchanges_are_those_of_the_stored_format() -> None:
-    found = {exchange.name: (exchange.kind, dict(exchange.arguments)) for exchange in exchanges(Names("jobrelay"))}
+    found = {exchange.name: (exchange.kind, dict(exchange.arguments)) for exchange in exchanges(QueueNames("jobrelay"))}
     assert found == {
         "jobrelay.requests": ("topic", {"alternate-exchange": "jobrelay.requests.other"}),
         "jobrelay.requests.other": ("fanout", {}),
@@ -35,7 +35,9 @@ def test_exchanges_are_those_of_the_stored_format() -> None:
 
 
 def test_queues_are_those_of_the_stored_format() -> None:
-    found = {queue.name: (queue.exchange, queue.keys, dict(queue.arguments)) for queue in queues(Names("jobrelay"))}
+    found = {
+        queue.name: (queue.exchange, queue.keys, dict(queue.arguments)) for queue in queues(QueueNames("jobrelay"))
+    }
     delayed = {name: value for name, value in WORK.items() if name != "x-dead-letter-exchange"}
     assert found == {
         "jobrelay.requests": ("jobrelay.requests.other", ("",), WORK),
@@ -130,4 +132,4 @@ async def test_two_installations_on_one_node_do_not_meet(rabbit: Site) -> None:
 @pytest.mark.parametrize("instance", ["", "Team", "a.b", "a b", "a*", "-a", "a-", "ä"])
 def test_instance_that_is_no_name_is_refused(instance: str) -> None:
     with pytest.raises(ValueError, match="instance"):
-        Names(instance)
+        QueueNames(instance)

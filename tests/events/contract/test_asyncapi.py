@@ -12,8 +12,8 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from adapters.asyncapi import asyncapi
 from adapters.base import Kind, Topic
 from adapters.jetstream.options import JetStreamOptions
-from adapters.jetstream.topology import Names, streams
-from adapters.rabbitmq.topology import Names as RabbitNames, exchanges
+from adapters.jetstream.topology import StreamNames, streams
+from adapters.rabbitmq.topology import QueueNames, exchanges
 from adapters.topics import lanes_of
 from events.phases import Phase
 from handler.cli.main import main
@@ -72,7 +72,7 @@ def test_operations_use_the_messages_of_their_channels() -> None:
 
 
 def test_subjects_are_those_of_the_streams() -> None:
-    names = Names("jobrelay")
+    names = StreamNames("jobrelay")
     declared = streams(names, max_payload=1 << 20, options=JetStreamOptions())
     patterns = {stream.name: stream.config["subjects"] for stream in declared}
     channels = [one for name, one in DOCUMENT["channels"].items() if name.startswith("nats")]
@@ -84,14 +84,12 @@ def test_subjects_are_those_of_the_streams() -> None:
 
 
 def test_exchanges_are_those_that_are_declared() -> None:
-    declared = {one.name: one.kind for one in exchanges(RabbitNames("jobrelay"))}
+    declared = {one.name: one.kind for one in exchanges(QueueNames("jobrelay"))}
     bound = [channel["bindings"]["amqp"] for channel in DOCUMENT["channels"].values() if "bindings" in channel]
     used = {one["exchange"]["name"]: one["exchange"]["type"] for one in bound if "exchange" in one}
     assert used == {name: declared[name] for name in used}
     assert set(used) == {f"jobrelay.{kind}" for kind in (Kind.REQUESTS, Kind.CONTROL, Kind.LIFECYCLE)}
-    assert {one["queue"]["name"] for one in bound if "queue" in one} == {
-        RabbitNames("jobrelay").queue(Topic(Kind.DEAD))
-    }
+    assert {one["queue"]["name"] for one in bound if "queue" in one} == {QueueNames("jobrelay").queue(Topic(Kind.DEAD))}
 
 
 def test_every_phase_is_a_message_of_the_lifecycle() -> None:

@@ -111,14 +111,14 @@ def test_every_trigger_has_parameters_its_scaler_knows_and_all_it_needs(broker: 
 
 
 def test_nats_has_a_trigger_for_each_lane_of_the_stream() -> None:
-    names = jetstream_topology.Names(INSTANCE)
+    names = jetstream_topology.StreamNames(INSTANCE)
     asked = [(one["metadata"]["stream"], one["metadata"]["consumer"]) for one in scaled(NATS)["triggers"]]
     lanes = lanes_of(Kind.REQUESTS)
     assert sorted(asked) == sorted((names.stream(Kind.REQUESTS), names.consumer(lane)) for lane in lanes)
 
 
 def test_rabbitmq_has_a_trigger_for_each_lane_and_the_url_that_jobrelay_uses() -> None:
-    names = rabbitmq_topology.Names(INSTANCE)
+    names = rabbitmq_topology.QueueNames(INSTANCE)
     asked = [one["metadata"]["queueName"] for one in scaled(RABBITMQ)["triggers"]]
     assert sorted(asked) == sorted(names.queue(lane) for lane in lanes_of(Kind.REQUESTS))
     (secret,) = objects(RABBITMQ)["TriggerAuthentication"]["spec"]["secretTargetRef"]
