@@ -4,6 +4,7 @@ It does not fetch: an adapter asks which of the lanes that have something goes n
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 HIGH, NORMAL, LOW = "high", "", "low"
 LANES = (HIGH, NORMAL, LOW)
@@ -11,6 +12,31 @@ LANES = (HIGH, NORMAL, LOW)
 
 WEIGHTS: Mapping[str, int] = {HIGH: 6, NORMAL: 3, LOW: 1}
 """Of ten messages taken while every lane has some, six are high, three normal, one low."""
+
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+"""Seconds."""
+
+
+@dataclass(slots=True)
+class Backoff:
+    """When a lane whose broker refused it may be tried again: later after each failure."""
+
+    failing: bool = False
+    resume_at: float = 0.0
+    _pause: float = SHORTEST_PAUSE
+
+    def failed(self, now: float) -> None:
+        """Try again after a pause, twice as long as the last one."""
+        self.failing = True
+        self.resume_at = now + self._pause
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    def recovered(self) -> bool:
+        """The broker serves it. True when it did not before."""
+        was_failing, self.failing = self.failing, False
+        self._pause = SHORTEST_PAUSE
+        return was_failing
 
 
 class Turns:

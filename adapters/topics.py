@@ -1,7 +1,7 @@
 """What topics allow on every broker: which can be published to, consumed, read, and selected by a pattern. Pure."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from adapters.base import Kind, Topic, TopicRefused
 from adapters.lanes import LANES
@@ -24,6 +24,11 @@ def installation(name: str) -> str:
 def lanes_of(kind: Kind) -> tuple[Topic, ...]:
     """What a subscription to `kind` consumes."""
     return tuple(Topic(kind, lane) for lane in LANES) if kind is Kind.REQUESTS else (Topic(kind),)
+
+
+def weighted_lanes(kind: Kind, weights: Mapping[str, int]) -> dict[Topic, int]:
+    """The lanes of `kind` with their weights; control is a lane of its own."""
+    return {topic: weights[topic.key] if kind is Kind.REQUESTS else 1 for topic in lanes_of(kind)}
 
 
 def require_consumed(kind: Kind) -> None:

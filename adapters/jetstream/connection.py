@@ -20,6 +20,7 @@ from adapters.background import running
 from adapters.base import BrokerUnavailable
 from adapters.jetstream.client import Interest, Message, NatsError, SafeClient, servers
 from adapters.jetstream.options import JetStreamOptions
+from adapters.listeners import Listeners
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +70,9 @@ class Connection:
         self._inbox = ""
         self._tokens = itertools.count()
         self._waiting: dict[str, tuple[asyncio.Future[Message], str]] = {}
-        self._listeners: set[Callable[[], None]] = set()
         self._unsent: deque[tuple[str, bytes]] = deque(maxlen=UNSENT_LIMIT)
+        self.reconnects = Listeners()
+        """Pull requests and interests may be gone after a reconnect."""
         self._closed = asyncio.Event()
         self._complained = False
         self._last_error: Exception | None = None
@@ -196,17 +198,7 @@ class Connection:
         unsent, self._unsent = self._unsent, deque(maxlen=UNSENT_LIMIT)
         for subject, payload in unsent:
             await self.send(subject, payload)
-        for listener in list(self._listeners):
-            listener()
-
-    @asynccontextmanager
-    async def listening(self, listener: Callable[[], None]) -> AsyncIterator[None]:
-        """Call it after each reconnect. Pull requests and interests may be gone then."""
-        self._listeners.add(listener)
-        try:
-            yield
-        finally:
-            self._listeners.discard(listener)
+        self.reconnects.notify()
 
     # Talk
 

@@ -205,7 +205,7 @@ async def history(
     require_history(kind)
     reader = History(connection, names, kind, key=key, follow=follow)
     await reader.open(new_only=new_only)
-    async with connection.listening(reader.lose):
+    async with connection.reconnects.listening(reader.lose):
         try:
             yield reader
         finally:

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 
 from adapters.base import Topic
 from adapters.jetstream.delivery import Delivery
-
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+from adapters.lanes import Backoff
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,9 +32,7 @@ class Lane:
     """The sum of `grabs`."""
     seen: float = 0.0
     """When the broker was last heard."""
-    failing: bool = False
-    pause: float = SHORTEST_PAUSE
-    resume_at: float = 0.0
+    backoff: Backoff = field(default_factory=Backoff)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
@@ -96,15 +93,7 @@ class Lane:
     def failed(self, now: float) -> None:
         """Ask again later, and ever later."""
         self.backlog = 0
-        self.failing = True
-        self.resume_at = now + self.pause
-        self.pause = min(self.pause * 2, LONGEST_PAUSE)
-
-    def works(self) -> bool:
-        """The consumer answers. True when it did not before."""
-        was_failing, self.failing = self.failing, False
-        self.pause = SHORTEST_PAUSE
-        return was_failing
+        self.backoff.failed(now)
 
 
 def plan(lanes: Sequence[Lane], *, capacity: int, now: float) -> list[tuple[Lane, int]]:
@@ -114,7 +103,7 @@ def plan(lanes: Sequence[Lane], *, capacity: int, now: float) -> list[tuple[Lane
     of them cannot use, the others get. A lane asks again once at least half of what it may have here is used up, so
     that under load a request is for many.
     """
-    ready = [lane for lane in lanes if lane.resume_at <= now]
+    ready = [lane for lane in lanes if lane.backoff.resume_at <= now]
     free = capacity - sum(lane.taken for lane in lanes)
     pulls: list[tuple[Lane, int]] = []
     for lane in ready:

@@ -21,8 +21,8 @@ from adapters.jetstream.delivery import Delivery, Receipt, nak
 from adapters.jetstream.lane import Lane, plan
 from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.topology import NANOSECONDS, StreamNames
-from adapters.lanes import Turns
-from adapters.topics import lanes_of
+from adapters.prefetch import Prefetch
+from adapters.topics import weighted_lanes
 
 logger = logging.getLogger(__name__)
 
@@ -45,26 +45,22 @@ class PullSubscription:
     ) -> None:
         self.connection = connection
         self.names = names
-        weights = options.lane_weights if kind is Kind.REQUESTS else {"": 1}
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{names.stream(kind)}"
         self._lanes = {
-            topic.key: Lane(topic=topic, consumer=names.consumer(topic), weight=weights[topic.key])
-            for topic in lanes_of(kind)
+            topic.key: Lane(topic=topic, consumer=names.consumer(topic), weight=weight)
+            for topic, weight in weighted_lanes(kind, options.lane_weights).items()
         }
-        self._turns = Turns(weights)
-        self._prefetch = prefetch
+        self._handing_out = Prefetch(self._lanes, size=prefetch)
         # While one lane uses the whole prefetch, each other one can still bring a message.
         self._capacity = prefetch + len(self._lanes) - 1
         self._ack_wait = options.ack_wait
         self._unsettled: set[Delivery] = set()
-        self._handed_out = 0
         self._interests: dict[str, Interest] = {}
         self._inboxes: dict[str, str] = {}
         self._attach = True
         self._paused = False
         self._closed = False
         self._wake = asyncio.Event()
-        self._ready = asyncio.Event()
 
     # The port
 
@@ -72,21 +68,10 @@ class PullSubscription:
         return self
 
     async def __anext__(self) -> Delivery:
-        while not self._closed:
-            if self._handed_out < self._prefetch:
-                waiting = [key for key, lane in self._lanes.items() if lane.buffer]
-                if waiting:
-                    key = waiting[0] if len(waiting) == 1 else self._turns.take(waiting)
-                    return self._hand_out(self._lanes[key])
-            self._ready.clear()
-            await self._ready.wait()
-        raise StopAsyncIteration
-
-    def _hand_out(self, lane: Lane) -> Delivery:
-        self._handed_out += 1
-        if len(lane.buffer) == 1:
+        delivery = await self._handing_out.next()
+        if not self._lanes[delivery.topic.key].buffer:
             self._wake.set()
-        return lane.buffer.popleft()
+        return delivery
 
     def pause(self) -> None:
         """The pump asks no more. What it has asked for still comes: taken back, it could be lost on its way."""
@@ -100,8 +85,8 @@ class PullSubscription:
     def close(self) -> None:
         """The pump gives back what was not handed out."""
         self._closed = True
+        self._handing_out.close()
         self._wake.set()
-        self._ready.set()
 
     # The owner of deliveries
 
@@ -109,9 +94,8 @@ class PullSubscription:
         """It was settled: its place is free."""
         self._unsettled.discard(delivery)
         self._lanes[delivery.topic.key].held -= 1
-        self._handed_out -= 1
+        self._handing_out.release()
         self._wake.set()
-        self._ready.set()
 
     # The pump
 
@@ -180,7 +164,7 @@ class PullSubscription:
             self._on_status(lane, message)
             return
         receipt = Receipt(message.reply)
-        if lane.failing:
+        if lane.backoff.failing:
             self._works(lane)
         lane.arrived(receipt.pending, again=receipt.delivered > 1, capacity=self._capacity)
         rest = _rest(message) if message.headers else 0.0
@@ -196,7 +180,7 @@ class PullSubscription:
         self._unsettled.add(delivery)
         if lane.idle:
             self._wake.set()
-        self._ready.set()
+        self._handing_out.added()
 
     def _on_status(self, lane: Lane, message: Message) -> None:
         headers = message.headers or {}
@@ -210,12 +194,12 @@ class PullSubscription:
             self._works(lane)
             return
         reason = "no such stream or consumer" if status == "503" else headers.get("Description", "").strip()
-        if not lane.failing:
+        if not lane.backoff.failing:
             logger.warning("%s: %s %s; trying until it is back", lane.consumer, status, reason)
         lane.failed(lane.seen)
 
     def _works(self, lane: Lane) -> None:
-        if lane.works():
+        if lane.backoff.recovered():
             logger.info("%s: back", lane.consumer)
 
     # Extension and the end
@@ -230,14 +214,13 @@ class PullSubscription:
     async def stop(self) -> None:
         """End all requests and give back what was not handed out."""
         self._closed = True
+        self._handing_out.close()
         # What the broker sent before it read this still arrives, and is given back on arrival.
         while self._interests:
             _, interest = self._interests.popitem()
             await self.connection.end(interest, wait=True)
-        for lane in self._lanes.values():
-            while lane.buffer:
-                self._handed_out += 1
-                await lane.buffer.popleft().give_back()
+        for delivery in self._handing_out.rest():
+            await delivery.give_back()
 
     async def give_back(self) -> None:
         """Everything unsettled: the block that could settle it is over."""
@@ -253,7 +236,7 @@ async def subscription(
     """Pulls while it is iterated. On exit everything unsettled goes back at once."""
     pull = PullSubscription(connection, names, kind, prefetch=prefetch, options=options)
     try:
-        async with connection.listening(pull.reattach), running(pull.extend()), running(pull.pump()):
+        async with connection.reconnects.listening(pull.reattach), running(pull.extend()), running(pull.pump()):
             yield pull
     finally:
         await pull.stop()

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from adapters.background import running
 from adapters.base import BrokerUnavailable
+from adapters.listeners import Listeners
 from adapters.rabbitmq.client import Channel, Client, location, open_client, translated
 from adapters.rabbitmq.options import RabbitMQOptions
 
@@ -29,7 +30,7 @@ class Connection:
         """Who reads by taking away does it alone, among those that share this connection."""
         self._complained = False
         self._waits: set[asyncio.Timeout] = set()
-        self._listeners: set[Callable[[], None]] = set()
+        self.reconnects = Listeners()
 
     @property
     def connected(self) -> bool:
@@ -72,8 +73,7 @@ class Connection:
             return
         logger.info("connected to RabbitMQ again (%s)", self._purpose)
         self._complained = False
-        for listener in list(self._listeners):
-            listener()
+        self.reconnects.notify()
 
     def _give_up(self) -> None:
         # Their answers will not come.
@@ -89,15 +89,6 @@ class Connection:
             self._client = None
 
     # Use
-
-    @asynccontextmanager
-    async def listening(self, listener: Callable[[], None]) -> AsyncIterator[None]:
-        """Call it after each reconnect."""
-        self._listeners.add(listener)
-        try:
-            yield
-        finally:
-            self._listeners.discard(listener)
 
     @asynccontextmanager
     async def answered(self, what: str, *, timeout: float | None = None) -> AsyncIterator[None]:

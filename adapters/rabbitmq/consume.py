@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 
 from adapters.background import running
 from adapters.base import BrokerUnavailable, Kind, Topic
-from adapters.lanes import Turns
+from adapters.prefetch import Prefetch
 from adapters.rabbitmq.client import Cancelled, Channel, Message
 from adapters.rabbitmq.connection import Connection, close_channel
 from adapters.rabbitmq.declare import Declarer
@@ -20,7 +20,7 @@ from adapters.rabbitmq.delivery import Delivery
 from adapters.rabbitmq.lane import Lane, plan
 from adapters.rabbitmq.publisher import Publisher
 from adapters.rabbitmq.topology import QueueNames
-from adapters.topics import lanes_of
+from adapters.topics import weighted_lanes
 
 logger = logging.getLogger(__name__)
 
@@ -42,15 +42,13 @@ class Subscription:
         self.names = names
         self._connection = connection
         self._declarer = Declarer(connection, names)
-        weights = connection.options.lane_weights if kind is Kind.REQUESTS else {"": 1}
         self._lanes = {
-            topic.key: Lane(topic=topic, queue=names.queue(topic), weight=weights[topic.key])
-            for topic in lanes_of(kind)
+            topic.key: Lane(topic=topic, queue=names.queue(topic), weight=weight)
+            for topic, weight in weighted_lanes(kind, connection.options.lane_weights).items()
         }
-        self._turns = Turns(weights)
+        self._handing_out = Prefetch(self._lanes, size=prefetch)
         self._kind = kind
         self._prefetch = prefetch
-        self._handed_out = 0
         self._channel: Channel | None = None
         self._unsettled: dict[Delivery, None] = {}
         self._early: list[Delivery] = []
@@ -61,7 +59,6 @@ class Subscription:
         self._paused = False
         self._closed = False
         self._wake = asyncio.Event()
-        self._ready = asyncio.Event()
         self._stopped = asyncio.Event()
 
     # The port
@@ -70,19 +67,11 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Delivery:
-        while not self._closed:
-            waiting = [key for key, lane in self._lanes.items() if lane.buffer]
-            if waiting and self._handed_out < self._prefetch:
-                key = waiting[0] if len(waiting) == 1 else self._turns.take(waiting)
-                delivery = self._lanes[key].buffer.popleft()
-                if not delivery.settled:
-                    delivery.handed_out = True
-                    self._handed_out += 1
-                    return delivery
-                continue
-            self._ready.clear()
-            await self._ready.wait()
-        raise StopAsyncIteration
+        while (delivery := await self._handing_out.next()).settled:
+            # Its channel was lost, or it was stored again, while it waited here.
+            self._handing_out.release()
+        delivery.handed_out = True
+        return delivery
 
     def pause(self) -> None:
         """The pump ends its consumers. What is on its way to them the broker takes back, and counts as delivered."""
@@ -97,8 +86,8 @@ class Subscription:
     def close(self) -> None:
         """The pump gives back what was not handed out."""
         self._closed = True
+        self._handing_out.close()
         self._wake.set()
-        self._ready.set()
 
     # The owner of deliveries
 
@@ -112,8 +101,7 @@ class Subscription:
     def free(self, delivery: Delivery) -> None:
         """Its place is free."""
         if delivery.handed_out:
-            self._handed_out -= 1
-            self._ready.set()
+            self._handing_out.release()
 
     @property
     def unsettled(self) -> Mapping[Topic, int]:
@@ -157,7 +145,7 @@ class Subscription:
 
     async def _keep_consumers(self, channel: Channel, now: float) -> None:
         for lane in self._lanes.values():
-            if not lane.watch and lane.resume_at <= now:
+            if not lane.watch and lane.backoff.resume_at <= now:
                 await self._begin(channel, lane, now)
             elif lane.saturated and await self._declarer.ready(lane.queue):
                 lane.busy_at = now
@@ -172,16 +160,15 @@ class Subscription:
     async def _begin(self, channel: Channel, lane: Lane, now: float) -> None:
         ready = await self._declarer.ready(lane.queue)
         if ready is None:
-            if not lane.failing:
+            if not lane.backoff.failing:
                 logger.warning("queue %s is missing; trying until it is back", lane.queue)
             lane.failed(now)
             return
         if ready:
             lane.busy_at = now
         lane.watch = await self._consume(channel, lane, 1)
-        if lane.failing:
+        if lane.backoff.recovered():
             logger.info("queue %s is back", lane.queue)
-        lane.works()
 
     async def _share(self, channel: Channel, now: float) -> None:
         # In steps, as each change of the number ends a consumer and begins another.
@@ -253,7 +240,7 @@ class Subscription:
 
     def _offer(self, lane: Lane, delivery: Delivery) -> None:
         lane.buffer.append(delivery)
-        self._ready.set()
+        self._handing_out.added()
 
     def _park(self, lane: Lane, delivery: Delivery, rest: float) -> None:
         def due() -> None:
@@ -323,7 +310,7 @@ async def subscription(
     """Consumes from now on. On exit everything unsettled goes back at once."""
     consumer = Subscription(connection, publisher, names, kind, prefetch=prefetch)
     try:
-        async with connection.listening(consumer.wake), running(consumer.pump()):
+        async with connection.reconnects.listening(consumer.wake), running(consumer.pump()):
             try:
                 yield consumer
             finally:

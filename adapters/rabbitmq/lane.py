@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from adapters.base import Topic
+from adapters.lanes import Backoff
 from adapters.rabbitmq.delivery import Delivery
 
 BUSY_SECONDS = 2.0
 """So long after its last backlog a lane keeps its share."""
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,9 +32,7 @@ class Lane:
     held: Counter[str] = field(default_factory=Counter)
     """Unsettled deliveries by the tag they came with, also those of consumers that were ended."""
     busy_at: float = float("-inf")
-    failing: bool = False
-    pause: float = SHORTEST_PAUSE
-    resume_at: float = 0.0
+    backoff: Backoff = field(default_factory=Backoff)
 
     @property
     def taken(self) -> int:
@@ -61,14 +59,7 @@ class Lane:
     def failed(self, now: float) -> None:
         """Try again later, and ever later."""
         self.lost()
-        self.failing = True
-        self.resume_at = now + self.pause
-        self.pause = min(self.pause * 2, LONGEST_PAUSE)
-
-    def works(self) -> None:
-        """It has its consumer."""
-        self.failing = False
-        self.pause = SHORTEST_PAUSE
+        self.backoff.failed(now)
 
 
 def shares(lanes: Sequence[Lane], *, prefetch: int, now: float) -> Mapping[str, int]:

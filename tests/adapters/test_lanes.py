@@ -9,8 +9,8 @@ from hypothesis import given, strategies as st
 from adapters.background import running
 from adapters.base import Kind, Topic
 from adapters.jetstream.delivery import Receipt
-from adapters.jetstream.lane import LONGEST_PAUSE, Lane, plan
-from adapters.lanes import HIGH, LANES, LOW, NORMAL, WEIGHTS, Turns
+from adapters.jetstream.lane import Lane, plan
+from adapters.lanes import HIGH, LANES, LONGEST_PAUSE, LOW, NORMAL, WEIGHTS, Turns
 
 
 def test_turns_follow_the_weights() -> None:
@@ -90,12 +90,12 @@ def test_failing_lane_pauses_longer_and_longer_and_recovers_at_once() -> None:
     pauses = []
     for _ in range(10):
         failing.failed(100.0)
-        pauses.append(failing.resume_at - 100.0)
+        pauses.append(failing.backoff.resume_at - 100.0)
     assert pauses == sorted(pauses)
     assert pauses[-1] == LONGEST_PAUSE
     assert plan([failing], capacity=10, now=101.0) == []
-    assert failing.works()
-    assert not failing.works()
+    assert failing.backoff.recovered()
+    assert not failing.backoff.recovered()
     assert plan([failing], capacity=10, now=100.0 + LONGEST_PAUSE) == [(failing, 0)]
 
 
