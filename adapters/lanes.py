@@ -51,7 +51,7 @@ class Turns:
         self._clocks = dict.fromkeys(weights, 0.0)
         self._now = 0.0
 
-    def take(self, lanes: Iterable[str]) -> str:
+    def next(self, lanes: Iterable[str]) -> str:
         """The lane that goes next, of those given (at least one; the first of equals)."""
         clock, lane = min(
             ((max(self._clocks[lane], self._now), lane) for lane in lanes),

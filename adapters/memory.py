@@ -100,7 +100,7 @@ class _DeadLetter:
         self._broker = broker
 
     async def replay(self) -> None:
-        if self._broker.holds(self.record):
+        if self._broker.has(self.record):
             self._broker.put(origin(self.record.topic), stamps.replayed(self.record.headers), self.record.body)
             await self.drop()
 
@@ -126,7 +126,7 @@ class _Subscription:
         while not self._closed:
             pulse = self.broker.pulse
             room = len(self._unsettled) < self._prefetch and not self._paused
-            if room and (message := self.broker.take(self._kind)):
+            if room and (message := self.broker.deliver(self._kind)):
                 self._unsettled[message.sequence] = message
                 return _Delivery(message, self)
             await pulse.wait()
@@ -251,12 +251,12 @@ class MemoryBroker:
         finally:
             subscription.hand_back()
 
-    def take(self, kind: Kind) -> _Message | None:
+    def deliver(self, kind: Kind) -> _Message | None:
         """The next message of this kind, if one is ready."""
         lanes = [topic.key for topic, queue in self._queues.items() if topic.kind is kind and queue.ready]
         if not lanes:
             return None
-        queue = self._queues[Topic(kind, self._turns.take(lanes))]
+        queue = self._queues[Topic(kind, self._turns.next(lanes))]
         message = queue.ready.popleft()
         message.delivered += 1
         queue.unsettled += 1
@@ -269,9 +269,9 @@ class MemoryBroker:
 
     def hand_back(self, messages: Iterable[_Message]) -> None:
         """They are ready again, in their old places."""
-        held = list(messages)
+        returned = list(messages)
         for topic, queue in self._queues.items():
-            queue.hand_back([message for message in held if message.topic == topic])
+            queue.hand_back([message for message in returned if message.topic == topic])
         self.beat()
 
     def beat(self) -> None:
@@ -316,7 +316,7 @@ class MemoryBroker:
         async for record in records:
             yield _DeadLetter(record, self)
 
-    def holds(self, letter: Record) -> bool:
+    def has(self, letter: Record) -> bool:
         """It is a dead letter still."""
         return letter in self._logs[Kind.DEAD]
 

@@ -37,7 +37,7 @@ class Prefetch(Generic[D]):
             if self._handed_out < self._size:
                 waiting = [key for key, lane in self._lanes.items() if lane.buffer]
                 if waiting:
-                    key = waiting[0] if len(waiting) == 1 else self._turns.take(waiting)
+                    key = waiting[0] if len(waiting) == 1 else self._turns.next(waiting)
                     self._handed_out += 1
                     return self._lanes[key].buffer.popleft()
             self._changed.clear()

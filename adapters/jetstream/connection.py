@@ -74,7 +74,7 @@ class Connection:
         self.reconnects = Listeners()
         """Pull requests and interests may be gone after a reconnect."""
         self._closed = asyncio.Event()
-        self._complained = False
+        self._warned = False
         self._last_error: Exception | None = None
         self._opening: asyncio.Timeout | None = None
 
@@ -170,10 +170,10 @@ class Connection:
         elif "permissions violation" in text:
             logger.warning("%s", text)
             self._forbid(text)
-        elif self._complained:
+        elif self._warned:
             logger.debug("nats: %r", error)
         else:
-            self._complained = True
+            self._warned = True
             logger.warning("nats: %r", error)
 
     def _forbid(self, text: str) -> None:
@@ -193,7 +193,7 @@ class Connection:
 
     async def _restored(self) -> None:
         logger.info("connected to NATS again")
-        self._complained = False
+        self._warned = False
         self._last_error = None
         unsent, self._unsent = self._unsent, deque(maxlen=UNSENT_LIMIT)
         for subject, payload in unsent:
@@ -213,7 +213,7 @@ class Connection:
         """A subject of our own."""
         return str(self._client.new_inbox())
 
-    async def end(self, interest: Interest | None, *, wait: bool = False) -> None:
+    async def unsubscribe(self, interest: Interest | None, *, wait: bool = False) -> None:
         """Unsubscribe; with `wait`, only once everything the server sent before was handled. Never raises."""
         if interest is not None:
             with suppress(OSError, TimeoutError, NatsError):
@@ -238,7 +238,7 @@ class Connection:
             self._unsent.append((subject, payload))
         return False
 
-    async def ask(
+    async def request(
         self, subject: str, payload: bytes = b"", *, headers: dict[str, str] | None = None, timeout: float | None = None
     ) -> bytes:
         """The answer. Raises `BrokerUnavailable`: lost, late, or (`NoResponders`, `Forbidden`) none possible."""
@@ -272,7 +272,7 @@ class Connection:
         # The client compares the body alone; the server counts headers too, and closes the connection.
         if len(body) + stamps.size(headers) > self.max_payload:
             raise TooLarge(f"{len(body)} bytes and headers; the server takes {self.max_payload}")
-        answer = await self.ask(subject, body, headers=headers)
+        answer = await self.request(subject, body, headers=headers)
         if _BODY_ERROR not in answer and b'"seq"' in answer:
             return
         problem = _error_in(answer)
@@ -286,7 +286,7 @@ class Connection:
         """`STREAM.INFO.<name>` and the like. Raises `ApiError`, `BrokerUnavailable`."""
         payload = b"" if request is None else orjson.dumps(request)
         try:
-            answer: dict[str, Any] = orjson.loads(await self.ask(f"$JS.API.{call}", payload))
+            answer: dict[str, Any] = orjson.loads(await self.request(f"$JS.API.{call}", payload))
         except NoResponders as error:
             raise BrokerUnavailable("JetStream is not enabled on this NATS server") from error
         if problem := answer.get("error"):

@@ -133,7 +133,7 @@ class Delivery:
         subject = self._owner.names.subject(Topic(Kind.DEAD, str(self.topic)))
         await self._owner.connection.store(subject, self.body, headers)
         try:
-            await self._owner.connection.ask(self._reply, ACK)
+            await self._owner.connection.request(self._reply, ACK)
         except BrokerUnavailable as error:
             # Sent or kept for the reconnect below. At worst it comes again, and its dead letter is a duplicate.
             logger.debug("ack of dead letter %s not confirmed: %s", self.message_id, error)

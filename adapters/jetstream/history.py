@@ -73,7 +73,7 @@ class History:
         while not self._buffer:
             if self._ended:
                 raise StopAsyncIteration
-            await self._more()
+            await self._fetch()
         record = self._buffer.popleft()
         self._next = record.sequence + 1
         if self._last is not None and record.sequence >= self._last:
@@ -90,7 +90,7 @@ class History:
 
     async def close(self) -> None:
         """The server removes the consumer after a while; sooner when it can be told."""
-        await self._connection.end(self._interest)
+        await self._connection.unsubscribe(self._interest)
         if self._interest is not None:
             await self._connection.send(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._consumer}", b"", keep=False)
 
@@ -98,7 +98,7 @@ class History:
     def _consumer(self) -> str:
         return self._inbox.rpartition(".")[2]
 
-    async def _more(self) -> None:
+    async def _fetch(self) -> None:
         self._heard.clear()
         try:
             if self._lost:

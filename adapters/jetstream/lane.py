@@ -15,13 +15,13 @@ from adapters.lanes import Backoff
 
 @dataclass(slots=True, kw_only=True)
 class Lane:
-    """One consumer. `held` counts what is here unsettled: in `buffer` or handed out."""
+    """One consumer. `unsettled` counts what is here unsettled: in `buffer` or handed out."""
 
     topic: Topic
     consumer: str
     weight: int
     buffer: deque[Delivery] = field(default_factory=deque)
-    held: int = 0
+    unsettled: int = 0
     backlog: int = 0
     """Messages that wait at the broker and were not asked for yet, as the last delivery said."""
     watch: str = ""
@@ -38,19 +38,19 @@ class Lane:
     @property
     def taken(self) -> int:
         """Places of the prefetch in use."""
-        return self.held + self.coming + (1 if self.watch else 0)
+        return self.unsettled + self.coming + (1 if self.watch else 0)
 
     @property
-    def asked(self) -> bool:
+    def requested(self) -> bool:
         """Whether the broker owes an answer."""
         return bool(self.watch) or self.coming > 0
 
     @property
     def idle(self) -> bool:
         """Nothing is known to wait, and nobody watches."""
-        return not self.asked and self.backlog == 0
+        return not self.requested and self.backlog == 0
 
-    def ask(self, batch: int) -> str:
+    def request(self, batch: int) -> str:
         """Note a pull request for `batch` messages (0: the watch) and name it."""
         name = str(next(self._numbers))
         if batch:

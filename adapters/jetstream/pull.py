@@ -93,7 +93,7 @@ class PullSubscription:
     def forget(self, delivery: Delivery) -> None:
         """It was settled: its place is free."""
         self._unsettled.discard(delivery)
-        self._lanes[delivery.topic.key].held -= 1
+        self._lanes[delivery.topic.key].unsettled -= 1
         self._handing_out.release()
         self._wake.set()
 
@@ -120,7 +120,7 @@ class PullSubscription:
         attach, self._attach = self._attach, False
         try:
             for lane in self._lanes.values():
-                if attach or (lane.asked and now - lane.seen > SILENT_SECONDS):
+                if attach or (lane.requested and now - lane.seen > SILENT_SECONDS):
                     await self._interest(lane, now)
             for lane, batch in plan(tuple(self._lanes.values()), capacity=self._capacity, now=now):
                 await self._pull(lane, batch, now)
@@ -132,7 +132,7 @@ class PullSubscription:
         # A new inbox each time: requests of before, if the broker still has them, must not bring more than there is
         # room for.
         key = lane.topic.key
-        await self.connection.end(self._interests.pop(key, None))
+        await self.connection.unsubscribe(self._interests.pop(key, None))
         lane.forget_requests()
         lane.seen = now
         inbox = self._inboxes[key] = self.connection.new_inbox()
@@ -143,9 +143,9 @@ class PullSubscription:
         self._interests[key] = await self.connection.interest(inbox, on_message)
 
     async def _pull(self, lane: Lane, batch: int, now: float) -> None:
-        if not lane.asked:
+        if not lane.requested:
             lane.seen = now
-        request = lane.ask(batch)
+        request = lane.request(batch)
         sent = await self.connection.send(
             f"{self._next}.{lane.consumer}",
             _GRAB % batch if batch else _WATCH,
@@ -165,7 +165,7 @@ class PullSubscription:
             return
         receipt = Receipt(message.reply)
         if lane.backoff.failing:
-            self._works(lane)
+            self._recovered(lane)
         lane.arrived(receipt.pending, again=receipt.delivered > 1, capacity=self._capacity)
         rest = _rest(message) if message.headers else 0.0
         if self._closed or rest > 0:
@@ -175,7 +175,7 @@ class PullSubscription:
         delivery = Delivery(
             self, lane.topic, reply=message.reply, receipt=receipt, headers=message.headers, body=message.data
         )
-        lane.held += 1
+        lane.unsettled += 1
         lane.buffer.append(delivery)
         self._unsettled.add(delivery)
         if lane.idle:
@@ -191,14 +191,14 @@ class PullSubscription:
         if status in ("100", "404", "408"):
             if status == "404":
                 lane.backlog = 0
-            self._works(lane)
+            self._recovered(lane)
             return
         reason = "no such stream or consumer" if status == "503" else headers.get("Description", "").strip()
         if not lane.backoff.failing:
             logger.warning("%s: %s %s; trying until it is back", lane.consumer, status, reason)
         lane.failed(lane.seen)
 
-    def _works(self, lane: Lane) -> None:
+    def _recovered(self, lane: Lane) -> None:
         if lane.backoff.recovered():
             logger.info("%s: back", lane.consumer)
 
@@ -218,7 +218,7 @@ class PullSubscription:
         # What the broker sent before it read this still arrives, and is given back on arrival.
         while self._interests:
             _, interest = self._interests.popitem()
-            await self.connection.end(interest, wait=True)
+            await self.connection.unsubscribe(interest, wait=True)
         for delivery in self._handing_out.rest():
             await delivery.give_back()
 

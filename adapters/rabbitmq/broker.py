@@ -11,7 +11,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from adapters import headers as stamps
 from adapters.base import DeadLetter, Depth, Kind, Record, Topic, TopicRefused
-from adapters.rabbitmq.client import Refused
+from adapters.rabbitmq.client import ServerRefused
 from adapters.rabbitmq.connection import Connection, connection
 from adapters.rabbitmq.consume import Subscription, subscription
 from adapters.rabbitmq.dead import dead_letters
@@ -61,7 +61,7 @@ class RabbitMQBroker:
         log = self._names.queue(topic) if topic.kind in (Kind.LIFECYCLE, Kind.REPLY) else None
         try:
             await self._publisher.store(self._names.exchange(topic.kind), topic.key, body, properties, needs=log)
-        except Refused as error:
+        except ServerRefused as error:
             if too_large(error):
                 raise TopicRefused(topic, str(error), too_large=True) from error
             if forbidden(error):

@@ -45,7 +45,7 @@ _CLOSE = b"\x00\x0a\x00\x32"
 _WITH_ROUTING_KEY = (b"\x00\x3c\x00\x32", b"\x00\x3c\x00\x3c", b"\x00\x3c\x00\x47")
 
 
-class Refused(BrokerUnavailable):
+class ServerRefused(BrokerUnavailable):
     """The server closed the channel because of what was asked: `code` 403, 404, 405, 406 or another."""
 
     def __init__(self, what: str, code: int, text: str) -> None:
@@ -152,8 +152,8 @@ async def open_client(url: str, options: RabbitMQOptions, *, purpose: str) -> Cl
     except failures.AMQPError as error:
         await client.abandon()
         # The library says which frame it expected, and not what the server said.
-        if client.factory.farewell:
-            raise failures.AMQPConnectionError(client.factory.farewell) from error
+        if client.factory.reply_text:
+            raise failures.AMQPConnectionError(client.factory.reply_text) from error
         raise
     except BaseException:
         await client.abandon()
@@ -198,7 +198,7 @@ def translated(what: str) -> Iterator[None]:
         raise NotTaken(f"{what}: the queue did not take it") from error
     except failures.ChannelClosed as error:
         code = next((code for kind, code in _CODES if isinstance(error, kind)), error.args[0] if error.args else 0)
-        raise Refused(what, code if isinstance(code, int) else 0, _text(error)) from error
+        raise ServerRefused(what, code if isinstance(code, int) else 0, _text(error)) from error
     except TimeoutError as error:
         raise BrokerUnavailable(f"{what}: no answer in time") from error
     except (failures.AMQPError, OSError, RuntimeError, EOFError) as error:
@@ -228,9 +228,9 @@ class _Transport(TransportFactory):
         self._reader: _Reader | None = None
 
     @property
-    def farewell(self) -> str:
+    def reply_text(self) -> str:
         """Why the server closed the connection, in its words."""
-        return self._reader.farewell if self._reader else ""
+        return self._reader.reply_text if self._reader else ""
 
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         provider = kwargs.pop("ssl_context_provider")
@@ -251,7 +251,7 @@ class _Reader(asyncio.StreamReader):
         super().__init__(loop=asyncio.get_running_loop())
         self._reader = reader
         self._head = b""
-        self.farewell = ""
+        self.reply_text = ""
 
     def at_eof(self) -> bool:
         return self._reader.at_eof()
@@ -265,7 +265,7 @@ class _Reader(asyncio.StreamReader):
         head, self._head = self._head, b""
         if head[:1] == _METHOD and data[:4] == _CLOSE:
             # After a code comes the text, with its length before it.
-            self.farewell = data[7 : 7 + data[6]].decode(errors="replace")
+            self.reply_text = data[7 : 7 + data[6]].decode(errors="replace")
         return _decodable(head, data)
 
     async def read(self, n: int = -1) -> bytes:

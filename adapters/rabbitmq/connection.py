@@ -28,7 +28,7 @@ class Connection:
         self._client: Client | None = None
         self.reading = asyncio.Lock()
         """Who reads by taking away does it alone, among those that share this connection."""
-        self._complained = False
+        self._warned = False
         self._waits: set[asyncio.Timeout] = set()
         self.reconnects = Listeners()
 
@@ -67,12 +67,12 @@ class Connection:
         try:
             await self.open()
         except BrokerUnavailable as error:
-            logger.log(logging.DEBUG if self._complained else logging.WARNING, "%s; trying until it is back", error)
-            self._complained = True
+            logger.log(logging.DEBUG if self._warned else logging.WARNING, "%s; trying until it is back", error)
+            self._warned = True
             await asyncio.sleep(RECONNECT_SECONDS)
             return
         logger.info("connected to RabbitMQ again (%s)", self._purpose)
-        self._complained = False
+        self._warned = False
         self.reconnects.notify()
 
     def _give_up(self) -> None:

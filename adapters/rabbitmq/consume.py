@@ -106,7 +106,7 @@ class Subscription:
     @property
     def unsettled(self) -> Mapping[Topic, int]:
         """What this process holds."""
-        return {lane.topic: lane.held.total() for lane in self._lanes.values()}
+        return {lane.topic: lane.unsettled.total() for lane in self._lanes.values()}
 
     # The pump
 
@@ -173,15 +173,15 @@ class Subscription:
     async def _share(self, channel: Channel, now: float) -> None:
         # In steps, as each change of the number ends a consumer and begins another.
         parked = min(-(-len(self._timers) // PARKED_STEP) * PARKED_STEP, PARKED_LIMIT)
-        change = plan(tuple(self._lanes.values()), prefetch=self._prefetch + parked, now=now)
-        for lane in change.end:
+        planned = plan(tuple(self._lanes.values()), prefetch=self._prefetch + parked, now=now)
+        for lane in planned.end:
             tag, lane.bulk, lane.size = lane.bulk, "", 0
             await self._cancel(channel, tag)
-        for lane, size in change.begin:
+        for lane, size in planned.begin:
             lane.bulk = await self._consume(channel, lane, size)
             lane.size = size if lane.bulk else 0
-        self._waiting_for_room = bool(change.end)
-        if change.end:
+        self._waiting_for_room = bool(planned.end)
+        if planned.end:
             self._wake.set()
 
     async def _consume(self, channel: Channel, lane: Lane, prefetch: int) -> str:
@@ -227,7 +227,7 @@ class Subscription:
         except Exception:
             logger.exception("a message of %s cannot be read", lane.queue)
             return
-        lane.held[delivery.tag] += 1
+        lane.unsettled[delivery.tag] += 1
         self._unsettled[delivery] = None
         rest = delivery.rest
         if rest <= 0:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from adapters import headers as stamps
 from adapters.base import BrokerUnavailable, DeadLetter, Kind, Record, Topic, TopicRefused
 from adapters.rabbitmq import message as messages
-from adapters.rabbitmq.client import Channel, Message, Refused
+from adapters.rabbitmq.client import Channel, Message, ServerRefused
 from adapters.rabbitmq.connection import Connection, close_channel
 from adapters.rabbitmq.declare import Declarer
 from adapters.rabbitmq.publisher import Publisher, forbidden, too_large
@@ -38,7 +38,7 @@ class DeadLetters:
         self._selects = selects(key)
         self._channel: Channel | None = None
         self._left = 0
-        self._held: set[int] = set()
+        self._fetched: set[int] = set()
         self._locked = False
         self._reader = f"{self._queue}.reader"
 
@@ -60,7 +60,7 @@ class DeadLetters:
         try:
             async with self._connection.answered(f"reading {self._queue}"):
                 await channel.queue_declare(self._reader, exclusive=True)
-        except Refused as error:
+        except ServerRefused as error:
             if error.code == _LOCKED:
                 return False
             raise
@@ -92,7 +92,7 @@ class DeadLetters:
         if not hasattr(message.delivery, "delivery_tag"):
             self._left = 0
             return None
-        self._held.add(_tag(message))
+        self._fetched.add(_tag(message))
         return message
 
     async def remove(self, message: Message) -> None:
@@ -103,7 +103,7 @@ class DeadLetters:
             await self._channel.basic_ack(_tag(message))
             # Nobody answers an ack. Something that is answered, behind it on the same channel, tells that it was read.
             await self._channel.basic_qos(prefetch_count=0)
-        self._held.discard(_tag(message))
+        self._fetched.discard(_tag(message))
 
     async def close(self) -> None:
         """What was fetched goes back, in its order. Never raises."""
@@ -119,7 +119,7 @@ class DeadLetters:
         if channel is None or channel.is_closed:
             return
         with suppress(BrokerUnavailable, TimeoutError):
-            if self._held:
+            if self._fetched:
                 await self._give_back(channel)
             async with self._connection.answered("closing"):
                 await channel.queue_delete(self._reader)
@@ -131,10 +131,10 @@ class DeadLetters:
         while await self.fetch():
             pass
         async with self._connection.answered("giving back"):
-            await channel.basic_nack(max(self._held), multiple=True, requeue=True)
+            await channel.basic_nack(max(self._fetched), multiple=True, requeue=True)
         # The queue does it when it comes to it; who reads next would miss some.
         async with asyncio.timeout(BACK_SECONDS):
-            while await self._ready() < len(self._held):
+            while await self._ready() < len(self._fetched):
                 await asyncio.sleep(POLL_SECONDS)
 
 
@@ -157,7 +157,7 @@ class Letter:
         properties = messages.replayed(self._message)
         try:
             await self._publisher.store(self._names.exchange(topic.kind), topic.key, self.record.body, properties)
-        except Refused as error:
+        except ServerRefused as error:
             if too_large(error) or forbidden(error):
                 raise TopicRefused(topic, str(error), too_large=too_large(error)) from error
             raise

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from adapters.base import BrokerUnavailable, Depth, Kind, Topic, TopologyDrift
-from adapters.rabbitmq.client import Channel, Refused
+from adapters.rabbitmq.client import Channel, ServerRefused
 from adapters.rabbitmq.connection import Connection
 from adapters.rabbitmq.topology import Exchange, Queue, QueueNames, exchanges, queues
 from adapters.topics import lanes_of
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 _FORBIDDEN, _MISSING, _DIFFERENT = 403, 404, 406
 
-Ask = Callable[[Channel], Awaitable[Any]]
+Call = Callable[[Channel], Awaitable[Any]]
 
 
 class Declarer:
@@ -47,7 +47,7 @@ class Declarer:
                 continue
             try:
                 drift += await self._differs(item)
-            except Refused as error:
+            except ServerRefused as error:
                 if error.code != _FORBIDDEN:
                     raise
         if missing:
@@ -59,7 +59,7 @@ class Declarer:
         """Messages that wait in it; None when it does not exist."""
         try:
             return await self._ready(queue)
-        except Refused as error:
+        except ServerRefused as error:
             if error.code == _MISSING:
                 return None
             raise
@@ -73,7 +73,7 @@ class Declarer:
         return depths
 
     async def _ready(self, queue: str) -> int:
-        answer = await self._ask(f"queue {queue}", lambda channel: channel.queue_declare(queue, passive=True))
+        answer = await self._call(f"queue {queue}", lambda channel: channel.queue_declare(queue, passive=True))
         return int(answer.message_count or 0)
 
     async def _lacks(self, item: Exchange | Queue) -> str:
@@ -81,8 +81,8 @@ class Declarer:
             if isinstance(item, Queue):
                 await self._ready(item.name)
             else:
-                await self._ask(_called(item), lambda channel: channel.exchange_declare(item.name, passive=True))
-        except Refused as error:
+                await self._call(_called(item), lambda channel: channel.exchange_declare(item.name, passive=True))
+        except ServerRefused as error:
             if error.code == _MISSING:
                 # Of a queue without a living leader the server says the same, in other words.
                 return f"{_called(item)} (down)" if "is down" in error.text else _called(item)
@@ -102,8 +102,8 @@ class Declarer:
                 )
 
         try:
-            await self._ask(_called(item), declared)
-        except Refused as error:
+            await self._call(_called(item), declared)
+        except ServerRefused as error:
             if error.code != _DIFFERENT:
                 raise
             return [f"{_called(item)}: {error.text}"]
@@ -115,11 +115,11 @@ class Declarer:
             async def bound(channel: Channel, key: str = key) -> None:
                 await channel.queue_bind(queue.name, queue.exchange, key)
 
-            await self._ask(f"binding {queue.name} to {queue.exchange}", bound)
+            await self._call(f"binding {queue.name} to {queue.exchange}", bound)
 
-    async def _ask(self, what: str, ask: Ask) -> Any:
+    async def _call(self, what: str, call: Call) -> Any:
         async with self._connection.channel() as channel, self._connection.answered(what):
-            return await ask(channel)
+            return await call(channel)
 
 
 def _called(item: Exchange | Queue) -> str:

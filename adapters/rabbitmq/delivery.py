@@ -11,7 +11,7 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters import headers as stamps
 from adapters.base import BrokerUnavailable, Kind, Topic
 from adapters.rabbitmq import message as messages
-from adapters.rabbitmq.client import Channel, Message, Refused, translated
+from adapters.rabbitmq.client import Channel, Message, ServerRefused, translated
 from adapters.rabbitmq.publisher import Publisher, too_large
 from adapters.rabbitmq.topology import QueueNames, delay_for
 from events.cloudevent.binding import from_amqp
@@ -147,7 +147,7 @@ class Delivery:
         properties = messages.again(self._message, attempts=attempts, until=until)
         try:
             await self._owner.publisher.store(exchange, key, self.body, properties)
-        except Refused as error:
+        except ServerRefused as error:
             if not too_large(error):
                 raise
             # The server's limit is lower than when it was published. The original comes again instead.

@@ -29,7 +29,7 @@ class Lane:
     bulk: str = ""
     size: int = 0
     """The prefetch of the bulk consumer; 0 without one."""
-    held: Counter[str] = field(default_factory=Counter)
+    unsettled: Counter[str] = field(default_factory=Counter)
     """Unsettled deliveries by the tag they came with, also those of consumers that were ended."""
     busy_at: float = float("-inf")
     backoff: Backoff = field(default_factory=Backoff)
@@ -37,19 +37,19 @@ class Lane:
     @property
     def taken(self) -> int:
         """Places of the prefetch in use: what consumers may bring, and what ended ones have brought."""
-        ended = self.held.total() - self.held[self.watch] - self.held[self.bulk]
+        ended = self.unsettled.total() - self.unsettled[self.watch] - self.unsettled[self.bulk]
         return 1 + self.size + ended
 
     @property
     def saturated(self) -> bool:
         """More may wait at the broker: all that may come, came."""
-        return bool(self.watch) and self.held[self.watch] >= 1 and self.held[self.bulk] >= self.size
+        return bool(self.watch) and self.unsettled[self.watch] >= 1 and self.unsettled[self.bulk] >= self.size
 
     def settled(self, tag: str) -> None:
         """One delivery less."""
-        self.held[tag] -= 1
-        if self.held[tag] <= 0:
-            del self.held[tag]
+        self.unsettled[tag] -= 1
+        if self.unsettled[tag] <= 0:
+            del self.unsettled[tag]
 
     def lost(self) -> None:
         """Its consumers are gone."""
@@ -73,18 +73,18 @@ def shares(lanes: Sequence[Lane], *, prefetch: int, now: float) -> Mapping[str, 
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Plan:
     """What to do now: bulk consumers to end, and to begin with a size."""
 
     end: list[Lane]
     begin: list[tuple[Lane, int]]
 
 
-def plan(lanes: Sequence[Lane], *, prefetch: int, now: float) -> Change:
+def plan(lanes: Sequence[Lane], *, prefetch: int, now: float) -> Plan:
     """Never more than `prefetch` places and one of each further lane. Without any backlog all stays as it is."""
     idle = all(now - lane.busy_at >= BUSY_SECONDS for lane in lanes)
     if idle and any(lane.bulk for lane in lanes):
-        return Change([], [])
+        return Plan([], [])
     wanted = shares(lanes, prefetch=prefetch, now=now)
     end = [lane for lane in lanes if lane.bulk and lane.size != wanted.get(lane.topic.key, 0)]
     free = prefetch + len(lanes) - 1 - sum(lane.taken for lane in lanes)
@@ -95,4 +95,4 @@ def plan(lanes: Sequence[Lane], *, prefetch: int, now: float) -> Change:
         if lane.watch and not lane.bulk and 0 < size <= free:
             begin.append((lane, size))
             free -= size
-    return Change(end, begin)
+    return Plan(end, begin)

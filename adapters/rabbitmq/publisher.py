@@ -4,7 +4,7 @@ import asyncio
 import itertools
 
 from adapters.base import BrokerUnavailable
-from adapters.rabbitmq.client import Channel, Properties, Refused, closing
+from adapters.rabbitmq.client import Channel, Properties, ServerRefused, closing
 from adapters.rabbitmq.connection import Connection, close_channel
 
 _ALARM = "RabbitMQ blocks publishers: an alarm, for want of memory or disk"
@@ -23,8 +23,8 @@ class Publisher:
         self._opening = asyncio.Lock()
         self._in_flight: set[str] = set()
         self._numbers = itertools.count(1)
-        self._looking = asyncio.Lock()
-        self._seen: tuple[str, Channel, float] | None = None
+        self._checking = asyncio.Lock()
+        self._known: tuple[str, Channel, float] | None = None
 
     async def store(
         self, exchange: str, key: str, body: bytes, properties: Properties, *, needs: str | None = None
@@ -34,7 +34,7 @@ class Publisher:
         `needs` is a queue that must be one of them: while it is missing, or its node has just started and has it not
         yet, RabbitMQ is content with any other.
 
-        Raises `BrokerUnavailable`, or where it is known `Unroutable`, `NotTaken`, `Refused`.
+        Raises `BrokerUnavailable`, or where it is known `Unroutable`, `NotTaken`, `ServerRefused`.
         """
         if self._connection.blocked:
             raise BrokerUnavailable(_ALARM)
@@ -58,30 +58,30 @@ class Publisher:
         return name
 
     async def _store(self, exchange: str, key: str, body: bytes, properties: Properties, needs: str | None) -> None:
-        await self._look_for(needs)
+        await self._require(needs)
         try:
             # Nothing may come between getting the channel and sending on it.
             await _publish(self._connection, await self._shared(), exchange, key, body, properties)
-        except Refused:
+        except ServerRefused:
             # It took the channel along, and with it everything in flight: whose fault it was shows one by one.
             async with self._connection.channel(confirms=True) as channel:
                 await _publish(self._connection, channel, exchange, key, body, properties)
 
-    async def _look_for(self, queue: str | None) -> None:
+    async def _require(self, queue: str | None) -> None:
         """Raises `BrokerUnavailable` when it is missing."""
-        while queue is not None and not self._saw(queue, await self._shared()):
-            async with self._looking:
+        while queue is not None and not self._is_known(queue, await self._shared()):
+            async with self._checking:
                 channel = await self._shared()
-                if not self._saw(queue, channel):
+                if not self._is_known(queue, channel):
                     async with self._connection.channel() as other, self._connection.answered(f"queue {queue}"):
                         await other.queue_declare(queue, passive=True)
                     # As of now: however long the answer took, it has to serve for this event.
-                    self._seen = (queue, channel, asyncio.get_running_loop().time())
+                    self._known = (queue, channel, asyncio.get_running_loop().time())
 
-    def _saw(self, queue: str, channel: Channel) -> bool:
-        if self._seen is None or self._seen[:2] != (queue, channel):
+    def _is_known(self, queue: str, channel: Channel) -> bool:
+        if self._known is None or self._known[:2] != (queue, channel):
             return False
-        return asyncio.get_running_loop().time() - self._seen[2] < SEEN_SECONDS
+        return asyncio.get_running_loop().time() - self._known[2] < SEEN_SECONDS
 
     async def _shared(self) -> Channel:
         if self._channel is None or closing(self._channel):
@@ -105,11 +105,11 @@ async def _publish(
         )
 
 
-def too_large(error: Refused) -> bool:
+def too_large(error: ServerRefused) -> bool:
     """The message is over the server's max_message_size."""
     return error.code == _CONTENT_TOO_LARGE or (error.code == _PRECONDITION and "size" in error.text)
 
 
-def forbidden(error: Refused) -> bool:
+def forbidden(error: ServerRefused) -> bool:
     """The user may not publish there."""
     return error.code == _FORBIDDEN

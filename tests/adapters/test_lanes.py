@@ -15,34 +15,36 @@ from adapters.lanes import HIGH, LANES, LONGEST_PAUSE, LOW, NORMAL, WEIGHTS, Tur
 
 def test_turns_follow_the_weights() -> None:
     turns = Turns(WEIGHTS)
-    taken = Counter(turns.take(LANES) for _ in range(1000))
+    taken = Counter(turns.next(LANES) for _ in range(1000))
     assert taken == {HIGH: 600, NORMAL: 300, LOW: 100}
 
 
 def test_lane_that_was_empty_saved_up_no_turns() -> None:
     turns = Turns(WEIGHTS)
     for _ in range(1000):
-        turns.take([LOW])
+        turns.next([LOW])
     # High goes first, and does not shut low out for as long as it was away.
-    taken = [turns.take([HIGH, LOW]) for _ in range(20)]
+    taken = [turns.next([HIGH, LOW]) for _ in range(20)]
     assert taken[0] == HIGH
     assert taken.count(LOW) >= 2
 
 
-def lane(key: str, *, held: int = 0, backlog: int = 0, coming: int = 0, watch: bool = False) -> Lane:
-    made = Lane(topic=Topic(Kind.REQUESTS, key), consumer=f"c-{key}", weight=WEIGHTS[key], held=held, backlog=backlog)
+def lane(key: str, *, unsettled: int = 0, backlog: int = 0, coming: int = 0, watch: bool = False) -> Lane:
+    made = Lane(
+        topic=Topic(Kind.REQUESTS, key), consumer=f"c-{key}", weight=WEIGHTS[key], unsettled=unsettled, backlog=backlog
+    )
     if coming:
-        made.ask(coming)
+        made.request(coming)
         made.backlog = backlog
     elif watch:
-        made.ask(0)
+        made.request(0)
     return made
 
 
 numbers = st.integers(0, 50)
 lanes = st.tuples(
     *(
-        st.builds(lane, st.just(key), held=numbers, backlog=numbers, coming=numbers, watch=st.booleans())
+        st.builds(lane, st.just(key), unsettled=numbers, backlog=numbers, coming=numbers, watch=st.booleans())
         for key in LANES
     )
 )
@@ -101,7 +103,7 @@ def test_failing_lane_pauses_longer_and_longer_and_recovers_at_once() -> None:
 
 def test_requests_are_accounted_until_they_end() -> None:
     grabbing = lane(HIGH, backlog=10)
-    first, second = grabbing.ask(4), grabbing.ask(6)
+    first, second = grabbing.request(4), grabbing.request(6)
     assert (grabbing.taken, grabbing.backlog) == (10, 0)
     for pending in (9, 8, 7, 6, 5):
         grabbing.arrived(pending, again=False, capacity=20)
@@ -109,7 +111,7 @@ def test_requests_are_accounted_until_they_end() -> None:
     grabbing.ended(first)
     grabbing.ended(second)
     assert grabbing.coming == 0
-    assert not grabbing.asked
+    assert not grabbing.requested
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ async def test_topic_that_something_else_answers_is_refused(server: NatsServer) 
             await probed(link, "chatty.probe", heard)
             with pytest.raises(TopicRefused, match="not by a stream"):
                 await broker.publish(Topic(Kind.REPLY, "chatty.topic"), make_event())
-            await link.end(interest)
+            await link.unsubscribe(interest)
 
 
 async def test_key_of_a_user_opens_and_another_does_not(tmp_path: Path) -> None:

@@ -26,16 +26,16 @@ def test_idle_lanes_share_by_weight_and_a_lone_busy_lane_has_all() -> None:
 def test_nothing_changes_while_nothing_waits() -> None:
     idle = lanes()
     idle[1].bulk, idle[1].size = "bulk", 100
-    change = plan(idle, prefetch=101, now=0)
-    assert (change.end, change.begin) == ([], [])
+    planned = plan(idle, prefetch=101, now=0)
+    assert (planned.end, planned.begin) == ([], [])
 
 
 def test_lane_that_gets_a_backlog_waits_for_what_the_other_has_brought() -> None:
     high, normal, _ = made = lanes("high", "", now=10)
     normal.bulk, normal.size = "bulk", 90
-    normal.held["bulk"] = 90
-    change = plan(made, prefetch=91, now=10)
-    assert (change.end, change.begin) == ([normal], [])
+    normal.unsettled["bulk"] = 90
+    planned = plan(made, prefetch=91, now=10)
+    assert (planned.end, planned.begin) == ([normal], [])
     normal.bulk, normal.size = "", 0
     assert plan(made, prefetch=91, now=10).begin == []
     for _ in range(60):
@@ -50,9 +50,9 @@ def play(made: list[Lane], data: st.DataObject, now: float) -> None:
             lane.busy_at = now
         for tag, limit in ((lane.watch, 1), (lane.bulk, lane.size)):
             if tag:
-                lane.held[tag] = data.draw(st.integers(0, limit))
-        for tag in set(lane.held) - {lane.watch, lane.bulk}:
-            lane.held[tag] -= data.draw(st.integers(0, lane.held[tag]))
+                lane.unsettled[tag] = data.draw(st.integers(0, limit))
+        for tag in set(lane.unsettled) - {lane.watch, lane.bulk}:
+            lane.unsettled[tag] -= data.draw(st.integers(0, lane.unsettled[tag]))
 
 
 @given(st.data(), st.integers(1, 60))
@@ -60,9 +60,9 @@ def test_never_more_than_the_prefetch_and_one_of_each_further_lane(data: st.Data
     made = lanes()
     for now in range(20):
         play(made, data, float(now))
-        change = plan(made, prefetch=prefetch, now=float(now))
-        for lane in change.end:
+        planned = plan(made, prefetch=prefetch, now=float(now))
+        for lane in planned.end:
             lane.bulk, lane.size = "", 0
-        for lane, size in change.begin:
+        for lane, size in planned.begin:
             lane.bulk, lane.size = f"bulk-{lane.topic.key}-{now}", size
         assert sum(lane.taken for lane in made) <= prefetch + len(made) - 1
