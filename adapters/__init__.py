@@ -1,1 +1,4 @@
-"""Message brokers behind one port. `base` is the port; every other module is one broker (or `memory`, the fake)."""
+"""Message brokers behind one port, `base`. `connect` picks the adapter of a URL, `registry` lists all adapters.
+
+Imports neither handler nor k8s.
+"""

@@ -1,4 +1,4 @@
-"""The contract as an AsyncAPI 3.0 document: where which event goes on each broker. Pure; made from the topologies."""
+"""The contract as an AsyncAPI 3.0 document: where each event goes, on every broker. Pure; made from the topologies."""
 
 import copy
 import re
@@ -68,7 +68,7 @@ def _server(adapter: Adapter) -> Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Use:
-    """What a topic is for, on every broker. `name`: of its channel, behind the broker's."""
+    """What a topic is for, on every broker. The channel's name is the broker's followed by `name`."""
 
     name: str
     topic: Topic
@@ -169,7 +169,7 @@ def _messages() -> Document:
         _CONTROL: _message("What is to be done with a request's Job.", control_envelope()),
         _LETTER: _message("A refused message, as it came.", {}, headers=_letter_headers()),
     }
-    # Its bytes may be anything, in whatever way it came.
+    # A dead letter may hold any bytes.
     found[_LETTER]["contentType"] = "application/octet-stream"
     for type_, model in told_types().items():
         data = {"$ref": _SCHEMAS.format(model=model)}

@@ -1,4 +1,4 @@
-"""Work beside a block, for adapters that are one object and not a TaskGroup. It retries and restarts nothing."""
+"""Work beside a block, where a TaskGroup would wrap the errors of the block. It restarts nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -8,9 +8,9 @@ from typing import Any
 
 @asynccontextmanager
 async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run it beside the block, and cancel it afterwards. If it fails, the block is cancelled and its error raised.
+    """Run `work` beside the block and cancel it afterwards. If it fails, the block is cancelled and its error raised.
 
-    Unlike a TaskGroup it does not wrap what the block raises.
+    Unlike a TaskGroup, it does not wrap what the block raises.
     """
     block = asyncio.current_task()
     task = asyncio.get_running_loop().create_task(work)

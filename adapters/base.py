@@ -44,7 +44,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """Where an event goes, without the installation's prefix, which is the adapter's business.
+    """Where an event goes. The prefix of the installation is not part of it: adapters add that.
 
     `key` is the lane (`high`, `low`, empty for normal) of REQUESTS, `<service>.<id>.<phase>` of LIFECYCLE (parts
     already encoded), the broker's own subject or routing key of REPLY, the origin of DEAD, and empty for CONTROL.
@@ -76,9 +76,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
-    """Messages of one topic that wait (`ready`) and that are delivered but not settled (`unsettled`).
+    """How many messages of a topic wait (`ready`), and how many are delivered but not settled (`unsettled`).
 
-    RabbitMQ tells nobody what it has delivered: there `unsettled` is what this process holds.
+    RabbitMQ does not say what it has delivered: there `unsettled` counts only what this process has.
     """
 
     ready: int
@@ -107,7 +107,7 @@ class Delivery(Protocol):
 
     @property
     def replays(self) -> int:
-        """How often it was a dead letter that somebody had replayed; 0 as published."""
+        """How often it was replayed from the dead letters; 0 for a message as published."""
         ...
 
     @property
@@ -121,7 +121,7 @@ class Delivery(Protocol):
         ...
 
     def event(self) -> CloudEvent:
-        """Decode it. Raises `events.cloudevent.event.InvalidEvent`: decoding is lazy, so poison has one owner."""
+        """Decode it. Raises `events.cloudevent.event.InvalidEvent` here and nowhere earlier: poison has one owner."""
         ...
 
     async def ack(self) -> None:
@@ -129,40 +129,40 @@ class Delivery(Protocol):
         ...
 
     async def retry(self, delay: float) -> None:
-        """Again, no sooner than `delay` seconds from now, counted as an attempt."""
+        """Have it delivered again, no sooner than `delay` seconds from now. Counts as an attempt."""
         ...
 
     async def defer(self, delay: float) -> None:
-        """Again, no sooner than `delay` seconds from now, not counted as an attempt."""
+        """Have it delivered again, no sooner than `delay` seconds from now. Does not count as an attempt."""
         ...
 
     async def reject(self, code: str, reason: str) -> None:
-        """To the dead letters with its original bytes and headers, `code` and `reason` (cut at 8 KiB); never again."""
+        """Move it to the dead letters: original bytes and headers, with `code` and `reason` (cut at 8 KiB)."""
         ...
 
 
 class Subscription(Protocol):
-    """Deliveries of one topic kind, at most `prefetch` of them handed out and unsettled.
+    """Deliveries of one kind of topic; at most `prefetch` of them are handed out and unsettled.
 
-    What waits inside the subscription is part of that number, but for one more of each further lane.
+    Messages that wait in the subscription count too, except that each lane beyond the first may add one.
     """
 
     def __aiter__(self) -> AsyncIterator[Delivery]: ...
 
     def pause(self) -> None:
-        """Ask the broker for no more. What it was asked for by then still comes out, and nothing goes back.
+        """Request no more messages. Those requested before still come out, and nothing goes back.
 
-        That is at most the prefetch, and where a lane was empty one message that arrives on it later. Only
-        RabbitMQ takes back what is on its way, and counts it as delivered.
+        That is at most the prefetch, and for a lane that was empty one message that arrives on it later. Only
+        RabbitMQ takes back messages in transit, and counts them as delivered.
         """
         ...
 
     def resume(self) -> None:
-        """Ask again."""
+        """Request messages again."""
         ...
 
     def close(self) -> None:
-        """Stop fetching: the iteration ends, what is in flight can still be settled, the rest goes back."""
+        """Stop: the iteration ends, what was handed out can still be settled, the rest goes back."""
         ...
 
 
@@ -172,7 +172,7 @@ class Publisher(Protocol):
     async def publish(self, topic: Topic, event: CloudEvent, *, message_id: str | None = None) -> None:
         """Return once the broker has stored it. `message_id` lets the broker drop repeats within ten minutes.
 
-        By default it is the event's id; of REQUESTS and CONTROL, whose ids are unique per source only, source and id.
+        By default it is the event's id; for REQUESTS and CONTROL, with ids unique only per source, source and id.
         Raises `BrokerUnavailable` or `TopicRefused`.
         """
         ...
@@ -186,14 +186,15 @@ class Log(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[Record]]:
         """Records of LIFECYCLE or DEAD, oldest first.
 
-        `key` selects by key: parts separated by dots, `*` for one part, `#` for the rest. `follow` goes on with what
-        comes; without it the iteration ends with what was stored on entry. `new_only` skips what was stored before.
+        `key` selects by key: parts separated by dots, `*` for one part, `#` for the rest. `follow` goes on with
+        new records; without it the iteration ends with what was stored on entry. `new_only` skips what was stored
+        before.
         """
         ...
 
 
 class DeadLetter(Protocol):
-    """One dead letter in hand. It stays one until `replay` or `drop` returned; after that both do nothing."""
+    """A dead letter. It stays on the broker until `replay` or `drop` has returned; after that both do nothing."""
 
     @property
     def record(self) -> Record: ...
@@ -212,7 +213,7 @@ class DeadLetter(Protocol):
 
 
 class DeadLetters(Protocol):
-    """Works with the dead letters, one operator at a time where the broker can tell."""
+    """Gives access to the dead letters, to one operator at a time where the broker can enforce that."""
 
     def dead_letters(self) -> AbstractAsyncContextManager[AsyncIterator[DeadLetter]]:
         """Those that were stored on entry, oldest first. What is neither replayed nor dropped in the block stays."""
@@ -220,7 +221,7 @@ class DeadLetters(Protocol):
 
 
 class Topology(Protocol):
-    """Streams and queues. One role owns them (declares), the others check."""
+    """Streams and queues. One role owns and declares them, the others check."""
 
     async def declare(self) -> None:
         """Create what is missing. Raises `TopologyDrift` when something exists with other arguments (left as it is)."""
@@ -240,7 +241,7 @@ class Broker(Publisher, Log, DeadLetters, Topology, Protocol):
 
     @property
     def name(self) -> str:
-        """`nats`, `rabbitmq` or `memory`: what annotation `broker` of a Job says."""
+        """The name of its adapter, which annotation `broker` of a Job repeats."""
         ...
 
     @property

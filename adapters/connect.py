@@ -1,4 +1,4 @@
-"""Connects to the broker that a URL means. The broker's client library is imported only then."""
+"""Connects to the broker of a URL. Its client library is imported only then."""
 
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -14,9 +14,9 @@ from events.names import DEFAULT_INSTANCE
 def connect(
     url: str, *, instance: str = DEFAULT_INSTANCE, options: ConnectionOptions | None = None
 ) -> AbstractAsyncContextManager[Broker]:
-    """A connected broker: the scheme of `url` says of which adapter, and `options` are that adapter's.
+    """A connected broker. The scheme of `url` picks the adapter; `options` are that adapter's.
 
-    `memory://` is a broker in this process, empty, without options.
+    `memory://` is an empty broker in this process, without options.
 
     Raises ValueError for other schemes, RuntimeError when the client library is not installed, and on entry
     `BrokerUnavailable` when the broker cannot be reached in time.

@@ -1,4 +1,4 @@
-"""What the rest of jobrelay has to know of an adapter: settings, metrics, commands and documents read it here.
+"""What the rest of jobrelay needs to know of an adapter: settings, metrics, commands and documents read it here.
 
 Plain data and pure functions. Importing a descriptor needs no client library.
 """
@@ -28,7 +28,7 @@ class Channel:
     fields: Mapping[str, object]
     """What else its AsyncAPI channel says: bindings and extensions."""
     note: str = ""
-    """Behind the description of the topic."""
+    """Follows the description of the topic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,27 +36,27 @@ class Adapter:
     """One broker that settings can name. `instance` is the name of an installation wherever it is a parameter."""
 
     name: str
-    """`nats`: of the connected broker, in labels of metrics, of the extra in pyproject.toml, of the overlay for it."""
+    """Of the connected broker, of its label value in metrics, of the extra in pyproject.toml, of the deploy overlay."""
     title: str
-    """As people write it."""
+    """The broker's name as people write it."""
     about: str
     """What is expected of the server, in a few words."""
     schemes: tuple[str, ...]
     """Of its URLs, the usual one first."""
     authority: str
-    """What stands behind the scheme of a URL, as documents show it."""
+    """What follows the scheme of a URL, as documents show it."""
     port: int
     """Where servers usually listen."""
     libraries: tuple[str, ...]
     """Top-level modules of the client library, which the extra installs."""
     connect: Connect
     options: Callable[[Mapping[str, Any]], Any]
-    """Makes the options for `connect` of all settings, by the names of their fields."""
+    """Makes the options of `connect` from all settings, by name."""
     stores: Callable[[str], tuple[str, ...]]
     """The streams or queues of an installation."""
     removal: Callable[[str], tuple[str, ...]]
-    """Lines that tell an operator how to delete what an installation leaves on the broker."""
+    """Lines that tell an operator how to delete what an installation leaves behind."""
     permissions: Callable[[str], Mapping[str, tuple[str, ...]]]
-    """What its user must be allowed, in the broker's own verbs and patterns, beside reply topics."""
+    """What jobrelay's user must be allowed, in the broker's verbs and patterns; reply topics come on top."""
     channel: Callable[[str, Topic], Channel]
     """Where clients find a topic; a key may hold AsyncAPI's `{parameters}`."""

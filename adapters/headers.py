@@ -18,22 +18,21 @@ ATTEMPTS = "jobrelay-attempts"
 NOT_BEFORE = "jobrelay-not-before"
 """Milliseconds since 1970 before which the message is not handed out."""
 CODE = "jobrelay-code"
-"""Why a dead letter is one: the error code."""
+"""The error code of a dead letter."""
 REASON = "jobrelay-reason"
-"""Why, in words; percent-encoded UTF-8 (`reason_of` reads it)."""
+"""The reason of a dead letter, in words; percent-encoded UTF-8 (`reason_of` reads it)."""
 ORIGIN = "jobrelay-origin"
-"""Where a dead letter was: `<stream>/<sequence>` or `<queue>/<id>`."""
-
+"""Where a dead letter was before: `<stream>/<sequence>` or `<queue>/<id>`."""
 REPLAYS = "jobrelay-replays"
-"""How often this message was a dead letter that somebody had replayed."""
+"""How often this message was replayed from the dead letters."""
 
 REASON_LIMIT = 8192
-"""Bytes of a reason as it stands in the header."""
+"""Largest reason, in bytes, as encoded in the header."""
 RESERVE = 16 * 1024
-"""What a request or control message stays below the broker's limit, so that its dead letter still fits."""
+"""Bytes that a request or control message must stay below the broker's limit, so that its dead letter still fits."""
 
 LETTER = (CODE, REASON, ORIGIN, ATTEMPTS, NOT_BEFORE)
-"""Ours on a dead letter, that a replayed one has no more."""
+"""Our headers of a dead letter, which a replay removes."""
 
 _LONGEST_COUNT = 7
 _LONGEST_ID = 256
@@ -55,7 +54,7 @@ def replays(headers: Mapping[str, str]) -> int:
 
 
 def not_before(headers: Mapping[str, str]) -> float | None:
-    """Epoch seconds before which the message waits; None when there is no such header, or no sensible one."""
+    """Epoch seconds before which the message waits; None without such a header, or when it makes no sense."""
     text = headers.get(NOT_BEFORE, "")
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(_LATEST_MS))):
         return None
@@ -72,7 +71,7 @@ def message_id(kind: Kind, event: CloudEvent) -> str:
 
 
 def sendable(message_id: str) -> str:
-    """A message id that no client changes on its way: itself, or a hash of what is long or not plain ASCII."""
+    """A message id that every client sends unchanged: itself, or a hash where it is long or not plain ASCII."""
     plain = message_id.isascii() and message_id.isprintable() and " " not in message_id
     if plain and len(message_id) <= _LONGEST_ID:
         return message_id
@@ -80,7 +79,7 @@ def sendable(message_id: str) -> str:
 
 
 def again(headers: Mapping[str, str], *, attempts: int, until: float | None) -> dict[str, str]:
-    """Headers of the copy that `retry` and `defer` store: the original ones, `attempts` used up, not before `until`."""
+    """Headers of the copy that `retry` and `defer` store: the original headers, new attempts and time."""
     copy = _kept(headers)
     copy.pop(NOT_BEFORE, None)
     copy[ATTEMPTS] = str(attempts)
@@ -90,7 +89,7 @@ def again(headers: Mapping[str, str], *, attempts: int, until: float | None) -> 
 
 
 def dead(headers: Mapping[str, str], *, code: str, reason: str, origin: str, attempts: int) -> dict[str, str]:
-    """Headers of a dead letter: the original ones and why it is one."""
+    """Headers of a dead letter: the original headers, and why it is dead."""
     copy = _kept(headers)
     copy[CODE] = quote(code, errors="replace")[:100]
     copy[REASON] = _cut(reason)
@@ -100,7 +99,7 @@ def dead(headers: Mapping[str, str], *, code: str, reason: str, origin: str, att
 
 
 def replayed(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers of a dead letter put back: the original ones, one replay more, no attempt used up."""
+    """Headers of a replayed dead letter: the original headers, one replay more, no attempt used up."""
     copy = _kept(headers)
     for name in LETTER:
         copy.pop(name, None)
@@ -135,6 +134,6 @@ def _cut(reason: str) -> str:
     encoded = quote(reason, safe=_PLAIN, errors="replace").strip()
     if len(encoded) <= REASON_LIMIT:
         return encoded
-    # Not in the middle of an escape, nor of a character.
+    # Do not cut within an escape or a character.
     whole = unquote(_TORN_ESCAPE.sub("", encoded[:REASON_LIMIT]), errors="ignore")
     return quote(whole, safe=_PLAIN).strip()

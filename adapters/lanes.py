@@ -1,17 +1,14 @@
-"""The request lanes and whose turn it is. Pure; shared by every adapter.
-
-It does not fetch: an adapter asks which of the lanes that have something goes next.
-"""
+"""The request lanes, whose turn it is, and when a failing lane is tried again. Pure; shared by every adapter."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 HIGH, NORMAL, LOW = "high", "", "low"
 LANES = (HIGH, NORMAL, LOW)
-"""Keys of REQUESTS topics, the preferred one first."""
+"""Keys of REQUESTS topics, the preferred lane first."""
 
 WEIGHTS: Mapping[str, int] = {HIGH: 6, NORMAL: 3, LOW: 1}
-"""Of ten messages taken while every lane has some, six are high, three normal, one low."""
+"""While every lane has messages, six of ten are high, three normal, one low."""
 
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
@@ -40,7 +37,7 @@ class Backoff:
 
 
 class Turns:
-    """Weighted turns: each lane that has something goes as often as its weight says, so none starves.
+    """Weighted turns: each lane that has messages goes as often as its weight says, so none starves.
 
     Stride scheduling: a lane's clock advances by 1/weight at each of its turns and the earliest clock goes next. A lane
     that was empty for a while does not save up turns: its clock is brought forward to now.
@@ -52,7 +49,7 @@ class Turns:
         self._now = 0.0
 
     def next(self, lanes: Iterable[str]) -> str:
-        """The lane that goes next, of those given (at least one; the first of equals)."""
+        """Which of these lanes (at least one) goes next; of equals, the first."""
         clock, lane = min(
             ((max(self._clocks[lane], self._now), lane) for lane in lanes),
             key=lambda turn: turn[0],

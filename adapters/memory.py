@@ -1,6 +1,6 @@
-"""The broker port in one process: the same promises as the real ones, for tests and for trying things out.
+"""The broker port within this process, with the promises of real brokers: for tests and for trying things out.
 
-Nothing outlives it, and nothing is shared with other processes.
+Its messages end with it, and no other process can reach it.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class _Message:
 
 @dataclass(slots=True)
 class _Queue:
-    """One lane, or control. What is delivered is in neither."""
+    """A lane, or control. Delivered messages are only counted, in `unsettled`; delayed ones in `delayed`."""
 
     ready: deque[_Message] = field(default_factory=deque)
     unsettled: int = 0
@@ -144,7 +144,7 @@ class _Subscription:
         self.broker.beat()
 
     def settle(self, message: _Message) -> bool:
-        """True the first time, while the delivery is ours."""
+        """Whether this settles it: False once it is settled, or went back."""
         if self._unsettled.pop(message.sequence, None) is None:
             return False
         self.broker.settled(message)
@@ -176,7 +176,7 @@ class MemoryBroker:
     # Publisher
 
     async def publish(self, topic: Topic, event: CloudEvent, *, message_id: str | None = None) -> None:
-        """See the port. A message as large as `max_payload` less the reserve is the largest request that passes."""
+        """See the port. A request may be as large as `max_payload` less the reserve."""
         if not self.connected:
             raise BrokerUnavailable("the broker was closed")
         if reason := refusal(topic):
@@ -263,19 +263,19 @@ class MemoryBroker:
         return message
 
     def settled(self, message: _Message) -> None:
-        """It is gone, and somebody may have room again."""
+        """The message is done: a subscription may have room again."""
         self._queues[message.topic].unsettled -= 1
         self.beat()
 
     def hand_back(self, messages: Iterable[_Message]) -> None:
-        """They are ready again, in their old places."""
+        """Make them ready again, in their old order."""
         returned = list(messages)
         for topic, queue in self._queues.items():
             queue.hand_back([message for message in returned if message.topic == topic])
         self.beat()
 
     def beat(self) -> None:
-        """Wake everybody who waits for a change."""
+        """Wake all who wait for a change."""
         self.pulse.set()
         self.pulse = asyncio.Event()
 
@@ -294,7 +294,7 @@ class MemoryBroker:
         wanted = selects(key)
         while True:
             pulse, log = self.pulse, self._logs[kind]
-            # By sequence: dead letters go, and others move up.
+            # By sequence: when dead letters are removed, the indexes of others change.
             position = bisect.bisect_right(log, last, key=lambda record: record.sequence)
             if position < len(log) and (stop is None or log[position].sequence <= stop):
                 record = log[position]
@@ -317,11 +317,11 @@ class MemoryBroker:
             yield _DeadLetter(record, self)
 
     def has(self, letter: Record) -> bool:
-        """It is a dead letter still."""
+        """Whether it is still among the dead letters."""
         return letter in self._logs[Kind.DEAD]
 
     def remove(self, letter: Record) -> None:
-        """It is one no more."""
+        """Remove it from the dead letters."""
         self._logs[Kind.DEAD] = [record for record in self._logs[Kind.DEAD] if record is not letter]
 
     # Topology
@@ -343,7 +343,7 @@ class MemoryBroker:
         return depths | {Topic(Kind.DEAD): Depth(ready=len(self._logs[Kind.DEAD]), unsettled=0)}
 
     def shut(self) -> None:
-        """Nothing is published any more, nothing delayed comes back."""
+        """Take no more events, and bring back no delayed messages."""
         self.connected = False
         for timer in self._timers:
             timer.cancel()
@@ -351,7 +351,7 @@ class MemoryBroker:
 
 @asynccontextmanager
 async def connect(*, max_payload: int = 1 << 20, reply_topics: Collection[str] = ()) -> AsyncIterator[MemoryBroker]:
-    """A broker of its own, gone afterwards."""
+    """An empty broker, gone after the block."""
     broker = MemoryBroker(max_payload=max_payload, reply_topics=reply_topics)
     try:
         yield broker

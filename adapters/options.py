@@ -1,4 +1,4 @@
-"""How to reach a broker server, as far as all adapters that have one are told alike. Each adds what is its own."""
+"""Options that all adapters with a server share. Each adapter adds its own."""
 
 import ssl
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class ConnectionOptions:
     lane_weights: Mapping[str, int] = field(default_factory=lambda: dict(WEIGHTS))
 
     def tls_context(self) -> ssl.SSLContext:
-        """Trusts the CA, and shows the client certificate if there is one."""
+        """Trusts the CA, and presents the client certificate where it is set."""
         context = ssl.create_default_context(cafile=str(self.tls_ca) if self.tls_ca else None)
         if self.tls_cert is not None:
             context.load_cert_chain(self.tls_cert, self.tls_key)
@@ -30,7 +30,7 @@ class ConnectionOptions:
 
 
 def common_options(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `ConnectionOptions` that settings give, which are named as in `handler.settings`."""
+    """The fields of `ConnectionOptions` that come from settings, given by the names that settings have."""
     return {
         "tls_ca": settings["tls_ca"],
         "tls_cert": settings["tls_cert"],

@@ -54,7 +54,7 @@ class Prefetch(Generic[D]):
         self._changed.set()
 
     def rest(self) -> Iterator[D]:
-        """All that still wait, whatever the size; each is handed out with this."""
+        """Hand out all deliveries that still wait, even beyond the size."""
         for lane in self._lanes.values():
             while lane.buffer:
                 self._handed_out += 1

@@ -7,7 +7,7 @@ from adapters.base import Kind, Topic, TopicRefused
 from adapters.lanes import LANES
 
 KEY_LIMIT = 1024
-"""Bytes of a key. A longer line than 4 KiB makes a NATS server drop the connection; an AMQP key ends at 255 bytes."""
+"""Largest key, in bytes. NATS servers drop the connection at a line over 4 KiB; AMQP keys end at 255 bytes."""
 
 _WILDCARDS = {"*": r"[^.]+", "#": r".+"}
 _INSTALLATION = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
@@ -81,7 +81,7 @@ def _bad_key(key: str) -> str | None:
 
 
 def selects(pattern: str | None) -> Callable[[str], bool]:
-    """The test that `pattern` makes: `*` is one part, `#` at the end the rest (at least one part); None selects all."""
+    """A test for keys: in `pattern`, `*` stands for one part and a final `#` for at least one. None selects all."""
     if pattern is None:
         return lambda key: True
     expression = re.compile(r"\.".join(_WILDCARDS.get(part, re.escape(part)) for part in pattern.split(".")))

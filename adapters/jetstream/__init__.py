@@ -1,1 +1,4 @@
-"""The broker port on NATS JetStream; start at `broker.connect`. Imports no other adapter and no servers."""
+"""The broker port on NATS JetStream; start at `broker.connect`. `descriptor` is what others may know of it.
+
+Imports no other adapter and no servers.
+"""

@@ -1,4 +1,4 @@
-"""The broker port on NATS JetStream. What each part does is in the modules it imports; topics become subjects here."""
+"""The broker port on NATS JetStream, put together from the other modules. Here topics become subjects."""
 
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -67,18 +67,18 @@ class JetStreamBroker:
         except Forbidden as error:
             raise TopicRefused(topic, str(error)) from error
         except BrokerUnavailable as error:
-            # Of our own topics a missing stream is a missing topology, and comes back.
+            # A missing stream of our own is missing topology: it will be declared, so that is not final.
             if topic.kind is Kind.REPLY and (reason := await self._final(subject, error)):
                 raise TopicRefused(topic, reason) from error
             raise
 
     async def _final(self, subject: str, error: BrokerUnavailable) -> str | None:
-        """Why no repetition will help; None when one may."""
+        """Why no retry can succeed; None when a retry may."""
         if isinstance(error, NoResponders | NotStored):
             return str(error)
         if isinstance(error, ApiError):
             return str(error) if error.code in _OUR_FAULT else None
-        # Silence: down, or only an ordinary subscriber listens there, who will never answer.
+        # No reply: the server is down, or only an ordinary subscriber listens, which will never reply.
         try:
             found = await self._link.api("STREAM.NAMES", {"subject": subject})
         except BrokerUnavailable:
@@ -159,7 +159,7 @@ class JetStreamBroker:
                     f"JetStream has no room for {stream.name}{size}: raise the server's max_file_store, "
                     f"or lower JOBRELAY_NATS_MAX_BYTES ({error.description})"
                 ) from error
-            # Somebody else was quicker, with other arguments.
+            # Another process created it first, with other arguments.
             found = await self._info(f"STREAM.INFO.{stream.name}")
             if found is None:
                 raise
@@ -170,7 +170,7 @@ class JetStreamBroker:
     async def _declare_consumer(self, stream: Stream, consumer: Consumer) -> list[str]:
         found = await self._info(f"CONSUMER.INFO.{stream.name}.{consumer.name}")
         if found is None:
-            # "create" refuses to change one that somebody else created meanwhile.
+            # "create" does not change a consumer that another process created meanwhile.
             request = {"stream_name": stream.name, "action": "create", "config": consumer.config}
             subject = consumer.config["filter_subject"]
             found = await self._link.api(f"CONSUMER.CREATE.{stream.name}.{consumer.name}.{subject}", request)

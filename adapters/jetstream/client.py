@@ -1,4 +1,4 @@
-"""nats-py's client (2.16) without its dangers, and how it is configured. It asks no questions.
+"""nats-py's client (2.16), configured for us and with its dangerous behaviour overridden.
 
 The only importer of nats.
 """
@@ -25,12 +25,12 @@ CLOSE_SECONDS = 5.0
 
 
 class SafeClient(Client):
-    """nats-py's client without four of its dangers."""
+    """nats-py's client without four of its failures, each described where it is prevented."""
 
     tls_wanted = False
 
     async def begin(self, seeds: list[str], options: JetStreamOptions, callbacks: Mapping[str, Any]) -> None:
-        """Connect; tries for ever."""
+        """Connect. Tries for ever: the caller bounds the time."""
         self.tls_wanted = seeds[0].startswith("tls://") or options.tls_ca is not None
         settings: dict[str, Any] = {
             "name": "jobrelay",
@@ -39,8 +39,8 @@ class SafeClient(Client):
             "reconnect_time_wait": RECONNECT_SECONDS,
             "ping_interval": PING_SECONDS,
             "max_outstanding_pings": 2,
-            # No buffering while disconnected: who publishes has to know. With a buffer the client also swallows
-            # cancellations that hit it while it flushes a full one.
+            # No buffering while disconnected: publishers must learn of it. With a buffer the client also swallows a
+            # cancellation that arrives while it flushes a full buffer.
             "pending_size": 0,
             "skip_subject_validation": True,
             **callbacks,
@@ -54,21 +54,21 @@ class SafeClient(Client):
         await self.connect(seeds, **settings)
 
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
-        # A message whose header block is malformed raises in the reading task, which ends without reconnecting; the
-        # same message would come again for ever. Anybody who may publish can store one.
+        # A malformed header block raises in the reading task, which then ends without reconnecting. The message would
+        # be redelivered for ever, and anybody who may publish can store such a message.
         try:
             return await super()._process_headers(headers)
         except (IndexError, ValueError):
             return {}
 
     async def _process_pong(self) -> None:
-        # A flush that was cancelled, or gave up before its answer came, raises in the reading task, and ends it too.
+        # The pong of a flush that was cancelled or timed out raises in the reading task, too, and ends it.
         if self._pongs and self._pongs[0].done():
             self._pongs[0] = asyncio.get_running_loop().create_future()
         await super()._process_pong()
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
-        # Else `tls://` to a server without TLS sends the password in clear.
+        # Otherwise `tls://` to a server without TLS would send the password in clear text.
         if initial_connection and self.tls_wanted and not info.get("tls_required"):
             raise nats.errors.SecureConnWantedError
         await super()._process_info(info, initial_connection)
@@ -86,8 +86,8 @@ class SafeClient(Client):
                 await asyncio.sleep(0)
 
     async def _stop_reconnecting(self) -> None:
-        # The task that reconnects is cancelled once. Where that comes just as an attempt fails, wait_for loses it, and
-        # the task goes on for ever.
+        # The client cancels its reconnecting task only once. If an attempt fails at that moment, wait_for loses the
+        # cancellation, and the task would go on for ever.
         task = self._reconnection_task
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):

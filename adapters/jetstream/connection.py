@@ -1,6 +1,6 @@
-"""One connection to NATS that comes back by itself, questions with answers on it, and the JetStream API. No topics.
+"""A connection to NATS that restores itself, with request and reply and the JetStream API on it. It knows no topics.
 
-What of nats-py is worked around is in `client`.
+Workarounds for nats-py are in `client`.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 STUCK_SECONDS = 30.0
-"""Without a connection for so long, the client is replaced."""
+"""A client without a connection for this long is replaced."""
 FLUSH_SECONDS = 2
 UNSENT_LIMIT = 100_000
 _TOO_LARGE = 10054
@@ -34,7 +34,7 @@ _BODY_ERROR = b'"error"'
 
 
 class NoResponders(BrokerUnavailable):
-    """Nobody listens on the subject: no stream has it."""
+    """Nobody listens on the subject: no stream stores it."""
 
 
 class Forbidden(BrokerUnavailable):
@@ -46,11 +46,11 @@ class TooLarge(BrokerUnavailable):
 
 
 class NotStored(BrokerUnavailable):
-    """Something answered that is no stream."""
+    """Something other than a stream replied."""
 
 
 class ApiError(BrokerUnavailable):
-    """The server's own words. `code` is like HTTP's; `err_code` is the server's number of the error."""
+    """An error of the JetStream API. `code` is like HTTP's; `err_code` is the server's own number of it."""
 
     def __init__(self, what: str, error: Mapping[str, Any]) -> None:
         self.code = int(error.get("code", 500))
@@ -72,7 +72,7 @@ class Connection:
         self._waiting: dict[str, tuple[asyncio.Future[Message], str]] = {}
         self._unsent: deque[tuple[str, bytes]] = deque(maxlen=UNSENT_LIMIT)
         self.reconnects = Listeners()
-        """Pull requests and interests may be gone after a reconnect."""
+        """Notified after each reconnect, when pull requests and subscriptions may be gone."""
         self._closed = asyncio.Event()
         self._warned = False
         self._last_error: Exception | None = None
@@ -88,7 +88,7 @@ class Connection:
         """The server's limit of one message, headers included."""
         return int(self._client.max_payload)
 
-    # Life
+    # Lifetime
 
     async def open(self) -> None:
         """Raises `BrokerUnavailable` when there is no connection in time, naming what was tried."""
@@ -163,7 +163,7 @@ class Connection:
         self._last_error = error
         text = str(error)
         if self._opening is not None and (isinstance(error, ssl.SSLError) or "authorization" in text.lower()):
-            # No repetition helps.
+            # Retrying cannot help: stop waiting.
             self._opening.reschedule(asyncio.get_running_loop().time())
         if not isinstance(error, OSError | TimeoutError | NatsError):
             logger.error("a callback failed", exc_info=error)
@@ -186,7 +186,7 @@ class Connection:
         self._on_lost()
 
     def _on_lost(self) -> None:
-        # Their answers will not come on another connection.
+        # Their replies cannot come on another connection.
         for future, _ in list(self._waiting.values()):
             if not future.done():
                 future.set_exception(BrokerUnavailable("the connection was lost before the answer"))
@@ -200,21 +200,21 @@ class Connection:
             await self.send(subject, payload)
         self.reconnects.notify()
 
-    # Talk
+    # Messages
 
     async def interest(self, prefix: str, callback: Callable[[Message], Awaitable[None]]) -> Interest:
-        """Subscribe to everything below `prefix`. Nothing is dropped: who pulls knows how much it asked for."""
+        """Subscribe to everything below `prefix`. Unbounded: those who pull bound what they request."""
         try:
             return await self._client.subscribe(f"{prefix}.*", cb=callback, pending_msgs_limit=0, pending_bytes_limit=0)
         except (OSError, NatsError) as error:
             raise BrokerUnavailable(f"cannot subscribe: {error!r}") from error
 
     def new_inbox(self) -> str:
-        """A subject of our own."""
+        """A subject that nobody else uses."""
         return str(self._client.new_inbox())
 
     async def unsubscribe(self, interest: Interest | None, *, wait: bool = False) -> None:
-        """Unsubscribe; with `wait`, only once everything the server sent before was handled. Never raises."""
+        """With `wait`, first handle everything that the server sent before. Never raises."""
         if interest is not None:
             with suppress(OSError, TimeoutError, NatsError):
                 async with asyncio.timeout(FLUSH_SECONDS):
@@ -227,7 +227,7 @@ class Connection:
                 await self._client.flush(timeout=FLUSH_SECONDS)
 
     async def send(self, subject: str, payload: bytes, *, reply: str = "", keep: bool = True) -> bool:
-        """Without an answer. While disconnected it is kept and sent after the reconnect (`keep`), or lost."""
+        """Publish without a reply. Returns False while disconnected: kept for the reconnect (`keep`), or lost."""
         try:
             if self._client.is_connected:
                 await self._client.publish(subject, payload, reply=reply)
@@ -241,7 +241,7 @@ class Connection:
     async def request(
         self, subject: str, payload: bytes = b"", *, headers: dict[str, str] | None = None, timeout: float | None = None
     ) -> bytes:
-        """The answer. Raises `BrokerUnavailable`: lost, late, or (`NoResponders`, `Forbidden`) none possible."""
+        """The reply. Raises `BrokerUnavailable`: lost, late, or impossible (`NoResponders`, `Forbidden`)."""
         client = self._client
         if not client.is_connected:
             raise BrokerUnavailable("not connected to NATS")
@@ -268,8 +268,8 @@ class Connection:
             question[0].set_result(message)
 
     async def store(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
-        """Return once a stream has it. Raises `BrokerUnavailable`, or where it is known one of the errors above."""
-        # The client compares the body alone; the server counts headers too, and closes the connection.
+        """Return once a stream has stored it. Raises `BrokerUnavailable`; where the cause is known, an error above."""
+        # The client checks only the body. The server counts the headers too, and closes the connection.
         if len(body) + stamps.size(headers) > self.max_payload:
             raise TooLarge(f"{len(body)} bytes and headers; the server takes {self.max_payload}")
         answer = await self.request(subject, body, headers=headers)

@@ -1,4 +1,4 @@
-"""Works with the dead letters on NATS JetStream: they are read as any stream is, and removed by their sequence."""
+"""Dead letters on NATS JetStream: read like any other stream, and removed by sequence."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from adapters.jetstream.topology import StreamNames
 from adapters.topics import origin
 
 _NOT_FOUND = (10037, 10043, 10057)
-"""No such message, as the server says it of sequences behind, between and before those it has."""
+"""Error numbers for a missing message: beyond, between and before the sequences that the stream has."""
 
 
 class Letter:
@@ -29,9 +29,9 @@ class Letter:
             return
         topic = origin(self.record.topic)
         headers = stamps.replayed(self.record.headers)
-        # Other than the original's, or it would be dropped as its duplicate. The same at every try: a replay whose
-        # confirmation or removal was lost is not stored twice, for as long as the server remembers. The time, because a
-        # stream that was deleted and made anew counts from 1 again.
+        # Not the original's id, or the replay would be dropped as a duplicate of it. The id does not change from try to
+        # try: a replay whose confirmation or removal was lost is not stored twice while the server remembers the id.
+        # The time is in it because a stream that was deleted and created again counts from 1.
         headers["Nats-Msg-Id"] = (
             f"replay/{self._names.stream(Kind.DEAD)}/{self.record.sequence}/{self.record.time.timestamp():.6f}"
         )

@@ -1,4 +1,4 @@
-"""One message that a pull loop got from JetStream, and what settling it means there."""
+"""A message that JetStream delivered, and how it is settled there."""
 
 import logging
 import time
@@ -23,7 +23,7 @@ _NO_HEADERS: Mapping[str, str] = {}
 
 
 def nak(delay: float = 0.0) -> bytes:
-    """Give it back, to be delivered again after `delay` seconds."""
+    """The reply that gives a message back, to be delivered again after `delay` seconds."""
     if delay <= 0:
         return b"-NAK"
     return b"-NAK " + orjson.dumps({"delay": int(min(delay, LONGEST_NAK) * NANOSECONDS)})
@@ -32,8 +32,8 @@ def nak(delay: float = 0.0) -> bytes:
 class Receipt:
     """What the reply subject of a delivery says.
 
-    `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`, or with a domain and an
-    account before the stream and possibly a random token behind.
+    `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`. A domain and an account may
+    come before the stream, and then a random token at the end.
     """
 
     __slots__ = ("delivered", "number", "pending", "sequence", "stream", "time_ns")
@@ -97,15 +97,15 @@ class Delivery:
         return from_nats(self._headers, self.body)
 
     async def ack(self) -> None:
-        """Not confirmed: an ack that is lost only brings the message again, and its effect is idempotent."""
+        """Not confirmed: after a lost ack the message only comes again, and its effect is idempotent."""
         await self._settle(ACK)
 
     async def retry(self, delay: float) -> None:
-        """Raises `BrokerUnavailable` when the copy was not stored; it is still unsettled then."""
+        """Raises `BrokerUnavailable` when the copy was not stored: the delivery is still unsettled."""
         await self._again(delay, attempts=self.attempt)
 
     async def defer(self, delay: float) -> None:
-        """As `retry`; the attempt that was begun does not count."""
+        """Like `retry`, but this attempt does not count."""
         await self._again(delay, attempts=self.attempt - 1)
 
     async def _again(self, delay: float, *, attempts: int) -> None:
@@ -113,19 +113,19 @@ class Delivery:
             return
         until = time.time() + delay if delay > 0 else None
         headers = stamps.again(self._headers, attempts=attempts, until=until)
-        # New, or the copy would be dropped as a duplicate of the original; the same at every try, so that a copy whose
-        # confirmation was lost is not stored twice.
+        # A new id, or the copy would be dropped as a duplicate of the original. It does not change from try to try, so
+        # that a copy whose confirmation was lost is not stored twice.
         headers["Nats-Msg-Id"] = f"again/{self.message_id}"
         try:
             await self._owner.connection.store(self._owner.names.subject(self.topic), self.body, headers)
         except TooLarge:
-            # At the very limit our headers no longer fit. The original comes again instead; that counts as an attempt.
+            # Too close to the size limit for our headers. The original comes again instead, and counts as an attempt.
             await self._settle(nak(delay))
         else:
             await self._settle(ACK)
 
     async def reject(self, code: str, reason: str) -> None:
-        """Raises `BrokerUnavailable` when the dead letter was not stored; it is still unsettled then."""
+        """Raises `BrokerUnavailable` when the dead letter was not stored: the delivery is still unsettled."""
         if self.settled:
             return
         headers = stamps.dead(self._headers, code=code, reason=reason, origin=self.message_id, attempts=self.attempt)
@@ -135,18 +135,19 @@ class Delivery:
         try:
             await self._owner.connection.request(self._reply, ACK)
         except BrokerUnavailable as error:
-            # Sent or kept for the reconnect below. At worst it comes again, and its dead letter is a duplicate.
+            # Below, the ack is sent or kept for the reconnect. At worst the message comes again, and its dead letter
+            # is a duplicate.
             logger.debug("ack of dead letter %s not confirmed: %s", self.message_id, error)
             await self._settle(ACK)
         else:
             self._done()
 
     async def give_back(self) -> None:
-        """To be delivered again at once."""
+        """Have it delivered again at once."""
         await self._settle(nak())
 
     async def extend(self) -> None:
-        """Another ack_wait, from now."""
+        """Have the broker wait for another `ack_wait`, from now."""
         if not self.settled:
             await self._owner.connection.send(self._reply, EXTEND, keep=False)
 
@@ -161,6 +162,6 @@ class Delivery:
 
 
 def _attempt(headers: Mapping[str, str], delivered: int) -> int:
-    # The first arrival of a message that has to wait was given back at once and is no attempt.
+    # A message that had to wait was given back at its first arrival, which was no attempt.
     waited = stamps.NOT_BEFORE in headers and delivered > 1
     return stamps.attempts_before(headers) + (delivered - 1 if waited else delivered)

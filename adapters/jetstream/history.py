@@ -1,7 +1,7 @@
 """Reads a stream on NATS JetStream without consuming it: an ephemeral consumer that acknowledges nothing.
 
-It notices by itself when messages are missing, the connection was lost or the consumer is gone, and goes on with a new
-consumer behind the last record it gave.
+When messages are missing, the connection was lost or the consumer is gone, it goes on with a new consumer, after the
+last record that it gave.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ EXPIRES_SECONDS = 30
 HEARTBEAT_SECONDS = 5
 SILENT_SECONDS = 2.5 * HEARTBEAT_SECONDS
 IDLE_SECONDS = 60
-"""The server removes the consumer of a reader that asked for nothing for so long."""
+"""The server removes a consumer from which nothing was requested for this long."""
 RETRY_SECONDS = 0.5
 _BATCH_BYTES = 4 << 20
 
@@ -58,7 +58,7 @@ class History:
         self._heard = asyncio.Event()
 
     async def open(self, *, new_only: bool) -> None:
-        """Look where the stream ends. Raises `BrokerUnavailable` when there is none."""
+        """Find where the stream ends. Raises `BrokerUnavailable` when there is no stream."""
         info = await self._connection.api(f"STREAM.INFO.{self._stream}")
         last = int(info["state"]["last_seq"])
         self._created = str(info["created"])
@@ -84,12 +84,12 @@ class History:
         return record
 
     def lose(self) -> None:
-        """Begin again behind the last record: the connection is another."""
+        """Start again after the last record: there was a reconnect."""
         self._lost = True
         self._heard.set()
 
     async def close(self) -> None:
-        """The server removes the consumer after a while; sooner when it can be told."""
+        """Delete the consumer. While disconnected this is not possible, and the server removes it after a while."""
         await self._connection.unsubscribe(self._interest)
         if self._interest is not None:
             await self._connection.send(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._consumer}", b"", keep=False)
@@ -126,7 +126,7 @@ class History:
         self._number = 0
         info = await self._connection.api(f"STREAM.INFO.{self._stream}")
         if str(info["created"]) != self._created:
-            # Deleted and created anew: its sequences began again.
+            # Deleted and created again: its sequences start from 1.
             self._created = str(info["created"])
             self._next = 1
         self._inbox = self._connection.new_inbox()

@@ -1,6 +1,6 @@
-"""What one lane of a pull loop has asked for, has here and knows to wait at the broker; and who may ask for how much.
+"""Bookkeeping for a pull loop: what each lane requested, has here and knows to wait at the broker; what to request now.
 
-Pure bookkeeping: it sends nothing.
+Pure: it sends nothing.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from adapters.lanes import Backoff
 
 @dataclass(slots=True, kw_only=True)
 class Lane:
-    """One consumer. `unsettled` counts what is here unsettled: in `buffer` or handed out."""
+    """A consumer. `unsettled` counts what is here, in `buffer` or handed out."""
 
     topic: Topic
     consumer: str
@@ -23,15 +23,15 @@ class Lane:
     buffer: deque[Delivery] = field(default_factory=deque)
     unsettled: int = 0
     backlog: int = 0
-    """Messages that wait at the broker and were not asked for yet, as the last delivery said."""
+    """Messages that wait at the broker and are not requested yet, by what the last delivery said."""
     watch: str = ""
     """The pull request that waits for one message; empty when there is none."""
     grabs: dict[str, int] = field(default_factory=dict)
-    """Pull requests for messages that are there, in order, and how many each still brings."""
+    """Pull requests for messages that are known to wait, in order, and how many each still brings."""
     coming: int = 0
     """The sum of `grabs`."""
     seen: float = 0.0
-    """When the broker was last heard."""
+    """When the broker last sent something, by the loop's clock."""
     backoff: Backoff = field(default_factory=Backoff)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -47,11 +47,11 @@ class Lane:
 
     @property
     def idle(self) -> bool:
-        """Nothing is known to wait, and nobody watches."""
+        """Whether nothing is known to wait and nothing is requested."""
         return not self.requested and self.backlog == 0
 
     def request(self, batch: int) -> str:
-        """Note a pull request for `batch` messages (0: the watch) and name it."""
+        """Record a pull request for `batch` messages (0: the watch), and name it."""
         name = str(next(self._numbers))
         if batch:
             self.grabs[name] = batch
@@ -62,7 +62,7 @@ class Lane:
         return name
 
     def arrived(self, pending: int, *, again: bool, capacity: int) -> None:
-        """A message came, and `pending` new ones wait behind it (those that are delivered `again` are not in it)."""
+        """A message came, and `pending` new messages wait behind it. Redeliveries (`again`) do not count in that."""
         if self.watch:
             self.watch = ""
         elif self.grabs:
@@ -74,7 +74,7 @@ class Lane:
                 del self.grabs[name]
         self.backlog = max(0, pending - self.coming)
         if again:
-            # Where one comes again there are often more, and nothing says how many: look.
+            # There are often more redeliveries, and nothing says how many: request as if the lane were full of them.
             self.backlog = max(self.backlog, capacity)
 
     def ended(self, name: str) -> None:
@@ -84,24 +84,24 @@ class Lane:
         self.coming -= self.grabs.pop(name, 0)
 
     def forget_requests(self) -> None:
-        """They went with the connection."""
+        """Forget the pull requests: they went with the connection."""
         self.watch = ""
         self.grabs.clear()
         self.coming = 0
         self.backlog = 0
 
     def failed(self, now: float) -> None:
-        """Ask again later, and ever later."""
+        """The broker refused: request again later, and later after each refusal."""
         self.backlog = 0
         self.backoff.failed(now)
 
 
 def plan(lanes: Sequence[Lane], *, capacity: int, now: float) -> list[tuple[Lane, int]]:
-    """Who asks for how many now (0: for a watch), so that all lanes together never take more than `capacity` places.
+    """Which lanes request how much now (0: a watch), so that together they never take more than `capacity` places.
 
-    A lane without messages gets one place, to watch. The others share the rest by weight, at least one each; what one
-    of them cannot use, the others get. A lane asks again once at least half of what it may have here is used up, so
-    that under load a request is for many.
+    A lane without messages gets a single place, for its watch. The others share the rest by weight, with at least one
+    place each; what a lane cannot use goes to the others. A lane requests again once at least half of its share is used
+    up, so that under load each request is for many messages.
     """
     ready = [lane for lane in lanes if lane.backoff.resume_at <= now]
     free = capacity - sum(lane.taken for lane in lanes)

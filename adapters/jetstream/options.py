@@ -12,8 +12,8 @@ from adapters.options import ConnectionOptions, common_options
 class JetStreamOptions(ConnectionOptions):
     """How to reach and use a NATS server. Times in seconds.
 
-    `replicas` and `requests_max_bytes` are used when streams are created. None (the default) means 1 and 1 GiB then,
-    and that whatever an existing stream has is fine.
+    `replicas` and `requests_max_bytes` are used when streams are created. None (the default) means 1 and 1 GiB for a
+    new stream, and accepts whatever an existing stream has.
     """
 
     creds: Path | None = None

@@ -1,9 +1,10 @@
 """Our own pull loop on NATS JetStream: several lanes within one prefetch, extension, drain. It publishes nothing.
 
 nats-py's `fetch` stalls (issue 986), waits out its timeout after a reconnect and takes a deleted consumer for an empty
-one. Here each lane has either one *watch* (a long pull request of one message, with heartbeats, so that a message on an
-idle lane arrives at once) or *grabs* (requests for messages that are known to wait, answered at once). Never more than
-the prefetch is handed out; what was asked for and what waits here counts in it, but for one message of each other lane.
+consumer. Here each lane has either a *watch*, a long pull request for one message, with heartbeats, or *grabs*, pull
+requests for messages that are known to wait. So a message on an idle lane arrives at once, and grabs are answered at
+once. What is requested and what waits here counts towards the prefetch, except that each lane beyond the first may add
+one message.
 """
 
 import asyncio
@@ -51,7 +52,7 @@ class PullSubscription:
             for topic, weight in weighted_lanes(kind, options.lane_weights).items()
         }
         self._handing_out = Prefetch(self._lanes, size=prefetch)
-        # While one lane uses the whole prefetch, each other one can still bring a message.
+        # While one lane uses the whole prefetch, each other lane can still bring a message.
         self._capacity = prefetch + len(self._lanes) - 1
         self._ack_wait = options.ack_wait
         self._unsettled: set[Delivery] = set()
@@ -74,21 +75,21 @@ class PullSubscription:
         return delivery
 
     def pause(self) -> None:
-        """The pump asks no more. What it has asked for still comes: taken back, it could be lost on its way."""
+        """Request no more. What was requested still comes: taken back, it could be lost in transit."""
         self._paused = True
 
     def resume(self) -> None:
-        """The pump goes on asking."""
+        """Go on requesting."""
         self._paused = False
         self._wake.set()
 
     def close(self) -> None:
-        """The pump gives back what was not handed out."""
+        """The pump then gives back what was not handed out."""
         self._closed = True
         self._handing_out.close()
         self._wake.set()
 
-    # The owner of deliveries
+    # For deliveries
 
     def forget(self, delivery: Delivery) -> None:
         """It was settled: its place is free."""
@@ -100,12 +101,12 @@ class PullSubscription:
     # The pump
 
     def reattach(self) -> None:
-        """After a reconnect: what was asked for is forgotten, and asked for again."""
+        """After a reconnect: forget what was requested, and request it again."""
         self._attach = True
         self._wake.set()
 
     async def pump(self) -> None:
-        """Ask for messages until closed, then hand back what was not handed out."""
+        """Request messages until closed, then give back what was not handed out."""
         while not self._closed:
             self._wake.clear()
             if not self._paused and self.connection.connected:
@@ -129,8 +130,8 @@ class PullSubscription:
             self._attach = True
 
     async def _interest(self, lane: Lane, now: float) -> None:
-        # A new inbox each time: requests of before, if the broker still has them, must not bring more than there is
-        # room for.
+        # A new inbox each time: earlier requests that the broker may still have must not bring more than there is room
+        # for.
         key = lane.topic.key
         await self.connection.unsubscribe(self._interests.pop(key, None))
         lane.forget_requests()
@@ -160,7 +161,7 @@ class PullSubscription:
     async def _on_message(self, lane: Lane, message: Message) -> None:
         lane.seen = asyncio.get_running_loop().time()
         if not message.reply:
-            # Only the broker's own status messages have no reply subject; a publisher can forge the rest.
+            # Only the broker's own status messages have no reply subject; publishers can forge the rest.
             self._on_status(lane, message)
             return
         receipt = Receipt(message.reply)
@@ -205,7 +206,7 @@ class PullSubscription:
     # Extension and the end
 
     async def extend(self) -> None:
-        """For as long as this process lives and holds them, nobody else gets them."""
+        """Keep the broker from redelivering to others what this process has not settled."""
         while True:
             await asyncio.sleep(self._ack_wait / 3)
             for delivery in tuple(self._unsettled):
@@ -223,7 +224,7 @@ class PullSubscription:
             await delivery.give_back()
 
     async def give_back(self) -> None:
-        """Everything unsettled: the block that could settle it is over."""
+        """Give back everything unsettled: the block that could settle it is over."""
         for delivery in tuple(self._unsettled):
             await delivery.give_back()
         await self.connection.flush()
@@ -246,5 +247,5 @@ async def subscription(
 def _rest(message: Message) -> float:
     """Seconds until the message may be handed out."""
     until = stamps.not_before(message.headers or {})
-    # A little more, so that it is not early by a rounding and has to wait again.
+    # A little more, so that rounding does not make it early: it would have to wait again.
     return 0.0 if until is None or (rest := until - time.time()) <= 0 else rest + 0.005

@@ -1,7 +1,7 @@
-"""The streams and consumers of one installation on NATS JetStream, and how existing ones may differ. Pure data.
+"""The streams and consumers of an installation on NATS JetStream, and what counts as drift. Pure data.
 
-Field names and values are the server's own JSON API's (durations in nanoseconds), so what is wanted can be compared
-with what `STREAM.INFO` and `CONSUMER.INFO` answer.
+Field names and values are those of the server's JSON API (durations in nanoseconds), so that they compare with what
+`STREAM.INFO` and `CONSUMER.INFO` answer.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ _LANE_NAMES = {lane: lane or "normal" for lane in LANES}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consumer:
-    """A durable pull consumer: one lane, or control."""
+    """A durable pull consumer, of a lane or of control."""
 
     name: str
     topic: Topic
@@ -29,7 +29,7 @@ class Consumer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """`config` is what it is created with; of an existing one only the fields in `compared` must be so."""
+    """`config` is what it is created with. Of an existing stream, only the fields in `compared` must match."""
 
     name: str
     config: Mapping[str, object]
@@ -38,7 +38,7 @@ class Stream:
 
 
 class StreamNames:
-    """Streams, subjects and consumers of an installation. Raises ValueError for a name that cannot be one."""
+    """Streams, subjects and consumers of an installation. Raises ValueError for a bad name."""
 
     def __init__(self, instance: str) -> None:
         self.instance = installation(instance)
@@ -52,7 +52,7 @@ class StreamNames:
         return topic.key if topic.kind is Kind.REPLY else f"{self.instance}.{topic}"
 
     def key(self, kind: Kind, subject: str) -> str:
-        """The reverse: the key of the topic that has this subject."""
+        """The reverse of `subject`: the key of the topic."""
         return subject.removeprefix(f"{self.instance}.{kind}").removeprefix(".")
 
     def consumer(self, topic: Topic) -> str:
@@ -61,7 +61,7 @@ class StreamNames:
 
 
 def streams(names: StreamNames, *, max_payload: int, options: JetStreamOptions) -> tuple[Stream, ...]:
-    """What one installation needs, for a server that takes messages of `max_payload` bytes."""
+    """What an installation needs, on a server that takes messages of `max_payload` bytes."""
     # A dead letter is the message with a reason beside it, and has to fit as well.
     queue: Mapping[str, object] = {"retention": "workqueue", "max_msg_size": max(max_payload - RESERVE, 1024)}
     max_bytes = 1 << 30 if options.requests_max_bytes is None else options.requests_max_bytes
@@ -105,7 +105,7 @@ def _consumer(names: StreamNames, topic: Topic, options: JetStreamOptions) -> Co
         "deliver_policy": "all",
         "ack_policy": "explicit",
         "ack_wait": int(options.ack_wait * NANOSECONDS),
-        # Without end: at its limit a work queue keeps the message for ever and delivers it to nobody.
+        # No limit: at its limit a work queue keeps the message for ever and delivers it to nobody.
         "max_deliver": -1,
         "max_ack_pending": -1,
         "replay_policy": "instant",

@@ -1,1 +1,4 @@
-"""The broker port on RabbitMQ over AMQP 0.9.1; start at `broker.connect`. Imports no other adapter and no servers."""
+"""The broker port on RabbitMQ over AMQP 0.9.1; start at `broker.connect`. `descriptor` is what others may know of it.
+
+Imports no other adapter and no servers.
+"""

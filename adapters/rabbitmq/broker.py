@@ -1,6 +1,6 @@
-"""The broker port on RabbitMQ, over AMQP 0.9.1. What each part does is in the modules it imports.
+"""The broker port on RabbitMQ, over AMQP 0.9.1, put together from the other modules.
 
-RabbitMQ drops no repeats: a message published twice is stored twice, and who consumes it recognises it by its event.
+RabbitMQ drops no repeats: a message published twice is stored twice, and consumers recognise it by its event.
 """
 
 from collections import Counter
@@ -32,7 +32,7 @@ class RabbitMQBroker:
     name = "rabbitmq"
 
     def __init__(self, publishing: Connection, consuming: Connection, names: QueueNames) -> None:
-        # Two: on an alarm the server stops reading from connections that publish, and acks have to go on.
+        # Two connections: at an alarm the server stops reading from those that publish, and acks have to go on.
         self._publishing = publishing
         self._consuming = consuming
         self._names = names
@@ -42,7 +42,7 @@ class RabbitMQBroker:
 
     @property
     def connected(self) -> bool:
-        """False while one of its two connections is being made anew."""
+        """False while one of its two connections is being restored."""
         return self._publishing.connected and self._consuming.connected
 
     # Publisher
@@ -57,7 +57,7 @@ class RabbitMQBroker:
             raise TopicRefused(topic, f"{len(body)} bytes; {limit} are allowed", too_large=True)
         name = stamps.sendable(message_id) if message_id else stamps.message_id(topic.kind, event)
         properties = properties_of(message_id=name[:KEY_LIMIT], content_type=content_type)
-        # Subscribers bind queues of their own beside the log.
+        # Subscribers bind queues of their own: without this, their queues alone would make an event routable.
         log = self._names.queue(topic) if topic.kind in (Kind.LIFECYCLE, Kind.REPLY) else None
         try:
             await self._publisher.store(self._names.exchange(topic.kind), topic.key, body, properties, needs=log)
@@ -102,7 +102,7 @@ class RabbitMQBroker:
         await self._declarer.check()
 
     async def depth(self) -> Mapping[Topic, Depth]:
-        """See the port. What waits in the delay queues is in none of them."""
+        """See the port. Messages in the delay queues are not counted."""
         unsettled: Counter[Topic] = Counter()
         for consumer in self._subscriptions:
             unsettled.update(consumer.unsettled)

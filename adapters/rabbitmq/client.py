@@ -1,8 +1,8 @@
-"""aio-pika (10.2) without its dangers: how it is connected, what its errors mean. It knows no queues of ours.
+"""aio-pika (10.2) with its dangerous behaviour avoided: how we connect, and what its errors mean. No queues of ours.
 
-The only importer of aio-pika and of what it is made of. Its plain connection, not the robust one: that restores queues
-as it knew them, and one that was deleted or declared anew keeps all of it from coming back. On its channels the AMQP
-methods themselves are called (`get_underlay_channel`): what is settled and when is ours to say.
+The only importer of aio-pika and of the libraries below it. We use its plain connection: the robust connection restores
+queues as it knew them, and does not come back at all if a queue was deleted or declared differently meanwhile. On
+channels we call the AMQP methods themselves (`get_underlay_channel`): what is settled, and when, is for us to decide.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ _WITH_ROUTING_KEY = (b"\x00\x3c\x00\x32", b"\x00\x3c\x00\x3c", b"\x00\x3c\x00\x4
 
 
 class ServerRefused(BrokerUnavailable):
-    """The server closed the channel because of what was asked: `code` 403, 404, 405, 406 or another."""
+    """The server refused a method and closed the channel; `code` is its reply code: 403, 404, 405, 406 or another."""
 
     def __init__(self, what: str, code: int, text: str) -> None:
         super().__init__(f"{what}: {text} ({code})")
@@ -63,8 +63,8 @@ class NotTaken(BrokerUnavailable):
 
 
 class _Wire(aiormq.Connection):
-    # With a bound, publishes wait for room while the server closes their channel, and are sent after that was
-    # acknowledged: for which the server closes the connection. Who publishes waits for confirmations anyway.
+    # Unbounded. With a bound, publishes that wait for room while the server closes their channel are sent after the
+    # close was acknowledged, and for that the server closes the connection. Publishers wait for confirms anyway.
     FRAME_BUFFER_SIZE = 0
 
 
@@ -82,14 +82,14 @@ class _Underlay(UnderlayConnection):
 
 
 class Client(aio_pika.Connection):
-    """aio-pika's connection on a wire that survives what anybody may send. Use `open_client`."""
+    """aio-pika's connection, on a wire that survives whatever anybody may send. Use `open_client`."""
 
     def __init__(self, url: URL, *, tls: ssl.SSLContext | None, name: str) -> None:
         super().__init__(url, ssl_context=tls, client_properties={"connection_name": name})
         self.factory = _Transport()
 
     def __del__(self) -> None:
-        # aio-pika's own begins to close, in whatever loop there is then. Who opens a client abandons it.
+        # aio-pika's own starts closing, in whatever loop runs by then. Whoever opens a client abandons it.
         pass
 
     async def connect(self, timeout: Any = None) -> None:
@@ -99,7 +99,7 @@ class Client(aio_pika.Connection):
 
     @property
     def wire(self) -> aiormq.Connection | None:
-        """The connection itself, while there is one."""
+        """The connection itself; None before it is made and after it is gone."""
         found = None if self.transport is None else self.transport.connection
         return found if isinstance(found, aiormq.Connection) else None
 
@@ -110,7 +110,7 @@ class Client(aio_pika.Connection):
 
     @property
     def blocked(self) -> bool:
-        """Whether the server said that it reads no more publishes, for want of memory or disk."""
+        """Whether the server said that it reads no more publishes: an alarm for memory or disk."""
         if self.wire is None:
             return False
         ready = self.wire.ready()
@@ -138,7 +138,7 @@ class Client(aio_pika.Connection):
 
 async def open_client(url: str, options: RabbitMQOptions, *, purpose: str) -> Client:
     """A connection named `jobrelay-<purpose>`. Raises what `translated` turns into `BrokerUnavailable`."""
-    # What they have to say they raise as well; at ERROR, with tracebacks, once for every attempt to reconnect.
+    # They log with tracebacks at ERROR, at every attempt to reconnect, and raise all of it as well.
     for library in ("aiormq", "aio_pika"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     where = URL(url)
@@ -151,7 +151,7 @@ async def open_client(url: str, options: RabbitMQOptions, *, purpose: str) -> Cl
         await client.connect()
     except failures.AMQPError as error:
         await client.abandon()
-        # The library says which frame it expected, and not what the server said.
+        # The library says which frame it expected, and not why the server closed.
         if client.factory.reply_text:
             raise failures.AMQPConnectionError(client.factory.reply_text) from error
         raise
@@ -170,7 +170,7 @@ async def _abandon(wire: aiormq.Connection) -> None:
 
 
 def closing(channel: Channel) -> bool:
-    """Whether it is closed, or will be before anything that is sent on it now arrives."""
+    """Whether it is closed, or will be before anything sent on it now can arrive."""
     return channel.is_closed or channel._close_exception is not None  # noqa: SLF001 - nothing else tells so early
 
 
@@ -182,13 +182,13 @@ def location(url: str) -> str:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Turn whatever the client raises into `BrokerUnavailable`, or the errors above. Cancelling the task stays that."""
+    """Turn whatever the client raises into `BrokerUnavailable` or an error above. Cancellation of the task passes."""
     task = asyncio.current_task()
     cancelling = task.cancelling() if task else 0
     try:
         yield
     except asyncio.CancelledError as error:
-        # Who waits on a channel that is closed gets this as well, without having been cancelled.
+        # The library also raises it in tasks that wait on a channel as it closes; nobody has cancelled those.
         if task is None or task.cancelling() > cancelling:
             raise
         raise BrokerUnavailable(f"{what}: the channel was closed") from error
@@ -206,7 +206,7 @@ def translated(what: str) -> Iterator[None]:
 
 
 def sendable(headers: Headers, *, limit: int) -> dict[str, Any]:
-    """Those that can be sent, in at most `limit` bytes: a frame of headers is never split. The longest are left out."""
+    """The headers that can be sent. Beyond `limit` bytes the longest are left out: all must fit into one frame."""
     sizes: dict[str, int] = {}
     for name, value in headers.items():
         with suppress(TypeError, ValueError, OverflowError):
@@ -241,10 +241,10 @@ class _Transport(TransportFactory):
 
 
 class _Reader(asyncio.StreamReader):
-    """Frames that the client cannot decode, made such that it can.
+    """Replaces frames that the client cannot decode by frames that it can.
 
-    Anybody who may publish can send a header, a timestamp or a routing key that raises in the reading task. That ends
-    the connection, and the same message comes again for ever.
+    Anybody who may publish can send a header, a timestamp or a routing key that raises in the reading task. That would
+    end the connection, and the message would be redelivered for ever.
     """
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
@@ -258,13 +258,13 @@ class _Reader(asyncio.StreamReader):
 
     async def readexactly(self, n: int) -> bytes:
         data = await self._reader.readexactly(n)
-        # A frame is read in three pieces: its type, channel and length, payload and end mark.
+        # A frame is read in three pieces: type; channel and length; payload and end mark.
         if len(self._head) < 7:
             self._head += data
             return data
         head, self._head = self._head, b""
         if head[:1] == _METHOD and data[:4] == _CLOSE:
-            # After a code comes the text, with its length before it.
+            # The reply code is followed by the length of the reply text, and the text.
             self.reply_text = data[7 : 7 + data[6]].decode(errors="replace")
         return _decodable(head, data)
 
@@ -285,12 +285,12 @@ def _decodable(head: bytes, payload: bytes) -> bytes:
 
 
 def _bare(payload: bytes) -> bytes:
-    """A content header without its properties, as long as before."""
+    """The content header without its properties, of the same length."""
     return payload[:12] + bytes(len(payload) - 13) + payload[-1:]
 
 
 def _plain(payload: bytes) -> bytes:
-    """A delivery whose exchange and routing key are ASCII. Before them come our own tag or the server's own words."""
+    """The method with exchange and routing key made ASCII. Before them come our own tag or the server's own text."""
     at = 4
     if payload[3] == 0x3C:
         at += 1 + payload[at] + 9

@@ -1,4 +1,4 @@
-"""One connection to RabbitMQ that comes back by itself, and channels on it, which do not: who had one opens another."""
+"""A connection to RabbitMQ that restores itself. Channels on it do not: whoever had one opens another."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ class Connection:
         self._purpose = purpose
         self._client: Client | None = None
         self.reading = asyncio.Lock()
-        """Who reads by taking away does it alone, among those that share this connection."""
+        """Held while reading the dead letters: two readers on this connection would each miss some."""
         self._warned = False
         self._waits: set[asyncio.Timeout] = set()
         self.reconnects = Listeners()
@@ -39,10 +39,10 @@ class Connection:
 
     @property
     def blocked(self) -> bool:
-        """Whether the server reads nothing more from it: an alarm, for want of memory or disk."""
+        """Whether the server reads nothing more from it: an alarm for memory or disk."""
         return self._client is not None and self._client.blocked
 
-    # Life
+    # Lifetime
 
     async def open(self) -> None:
         """Raises `BrokerUnavailable` when there is no connection in time, naming what was tried."""
@@ -51,7 +51,7 @@ class Connection:
                 self._client = await open_client(self._url, self.options, purpose=self._purpose)
 
     async def supervise(self) -> None:
-        """Connect again whenever the connection is lost, and let nobody wait on a server that does not read."""
+        """Connect again whenever the connection is lost, and end all waits on a server that does not read."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             if self._client is not None and not self._client.opened:
@@ -76,7 +76,7 @@ class Connection:
         self.reconnects.notify()
 
     def _give_up(self) -> None:
-        # Their answers will not come.
+        # Their replies will not come.
         now = asyncio.get_running_loop().time()
         for wait in self._waits:
             with suppress(RuntimeError):
@@ -92,7 +92,10 @@ class Connection:
 
     @asynccontextmanager
     async def answered(self, what: str, *, timeout: float | None = None) -> AsyncIterator[None]:
-        """The block waits for answers: not for ever, and not when they cannot come. Raises `BrokerUnavailable`."""
+        """For a block that waits for replies: bounds the time, and ends it when none can come.
+
+        Raises `BrokerUnavailable`.
+        """
         with translated(what):
             async with asyncio.timeout(timeout or self.options.publish_timeout) as wait:
                 self._waits.add(wait)
@@ -111,7 +114,7 @@ class Connection:
 
     @asynccontextmanager
     async def channel(self, *, confirms: bool = False) -> AsyncIterator[Channel]:
-        """A channel for the block. What goes wrong on it closes it, and no other."""
+        """A channel for the block alone: an error on it closes no other."""
         channel = await self.open_channel(confirms=confirms)
         try:
             yield channel
@@ -120,7 +123,7 @@ class Connection:
 
 
 async def close_channel(channel: Channel) -> None:
-    """What was delivered on it and not settled goes back. Never raises; nothing may be settled on it any more."""
+    """Unsettled deliveries on it go back, and can no longer be settled. Never raises."""
     if not channel.is_closed:
         with suppress(BrokerUnavailable), translated("closing a channel"):
             async with asyncio.timeout(CHANNEL_CLOSE_SECONDS):

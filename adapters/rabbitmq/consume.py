@@ -1,7 +1,7 @@
-"""Consumes the lanes of one kind on RabbitMQ within one prefetch, and gives back what is left. It settles nothing else.
+"""Consumes the lanes of one kind on RabbitMQ within one prefetch. On exit it gives back what is unsettled.
 
-Consumers only hand over: what closes a channel cannot cancel the work on a delivery. One channel; what may close it for
-a reason of its own (looking at a queue, publishing) happens on others.
+Consumers only hand deliveries over: a channel that closes cannot cancel the work on them. They share a channel;
+whatever may close a channel for a reason of its own (asking for a queue, publishing) uses others.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 0.25
 STOP_SECONDS = 5.0
 PARKED_LIMIT = 500
-"""Commands that wait here for their time without using up the prefetch."""
+"""Control events that wait here for their time without using up the prefetch."""
 PARKED_STEP = 10
 _EARLY = 0.005
 
@@ -74,25 +74,25 @@ class Subscription:
         return delivery
 
     def pause(self) -> None:
-        """The pump ends its consumers. What is on its way to them the broker takes back, and counts as delivered."""
+        """The pump cancels its consumers. The broker takes back what is in transit, and counts it as delivered."""
         self._paused = True
         self._wake.set()
 
     def resume(self) -> None:
-        """The pump begins new ones."""
+        """The pump starts new consumers."""
         self._paused = False
         self._wake.set()
 
     def close(self) -> None:
-        """The pump gives back what was not handed out."""
+        """The pump then gives back what was not handed out."""
         self._closed = True
         self._handing_out.close()
         self._wake.set()
 
-    # The owner of deliveries
+    # For deliveries
 
     def forget(self, delivery: Delivery) -> None:
-        """The broker has it no longer, or has it back."""
+        """The broker has removed it, or has it back."""
         self._unsettled.pop(delivery, None)
         self._lanes[delivery.topic.key].settled(delivery.tag)
         if self._waiting_for_room:
@@ -105,17 +105,17 @@ class Subscription:
 
     @property
     def unsettled(self) -> Mapping[Topic, int]:
-        """What this process holds."""
+        """How many deliveries of each topic this process has not settled."""
         return {lane.topic: lane.unsettled.total() for lane in self._lanes.values()}
 
     # The pump
 
     def wake(self) -> None:
-        """Something changed: look now."""
+        """Something changed: the pump acts on it now."""
         self._wake.set()
 
     async def pump(self) -> None:
-        """Consume until closed, then hand back what was not handed out."""
+        """Consume until closed, then give back what was not handed out."""
         try:
             while not self._closed:
                 self._wake.clear()
@@ -171,7 +171,7 @@ class Subscription:
             logger.info("queue %s is back", lane.queue)
 
     async def _share(self, channel: Channel, now: float) -> None:
-        # In steps, as each change of the number ends a consumer and begins another.
+        # In steps, since each new size cancels a consumer and starts another.
         parked = min(-(-len(self._timers) // PARKED_STEP) * PARKED_STEP, PARKED_LIMIT)
         planned = plan(tuple(self._lanes.values()), prefetch=self._prefetch + parked, now=now)
         for lane in planned.end:
@@ -192,10 +192,10 @@ class Subscription:
             self._on_message(channel, lane, message)
 
         async with self._connection.answered(f"consuming {lane.queue}"):
-            # Of consumers that are begun from now on, not of the channel, which quorum queues do not know.
+            # Applies to consumers that start from now on. Quorum queues know no prefetch of a whole channel.
             await channel.basic_qos(prefetch_count=prefetch)
             await channel.basic_consume(lane.queue, on_message, consumer_tag=tag)
-        # It may have been cancelled right behind the answer.
+        # The server may have cancelled it right after its reply.
         return tag if tag in self._tags else ""
 
     async def _cancel(self, channel: Channel, tag: str) -> None:
@@ -210,7 +210,7 @@ class Subscription:
             lane.lost()
 
     async def _store_again(self, now: float) -> None:
-        """What came too early, and what is held for so long that the broker would take it away."""
+        """Store again what came too early, and what is unsettled for so long that the broker would take it away."""
         hold = self._connection.options.hold
         held = itertools.takewhile(lambda delivery: now - delivery.since >= hold, tuple(self._unsettled))
         for delivery in (*self._early, *held):
@@ -288,14 +288,14 @@ class Subscription:
                 await delivery.give_back()
 
     async def leave(self) -> None:
-        """Everything unsettled goes back: the block that could settle it is over."""
+        """Close, and wait for the pump: the block that could settle deliveries is over."""
         self.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
                 await self._stopped.wait()
 
     async def give_back(self) -> None:
-        """Cancelled consumers, then what is unsettled, then the channel: in this order the connection survives it."""
+        """Give back what is unsettled, then close the channel. The connection survives that in this order only."""
         for delivery in tuple(self._unsettled):
             await delivery.give_back()
         channel, self._channel = self._channel, None

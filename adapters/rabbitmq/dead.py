@@ -1,6 +1,6 @@
-"""Works with the dead letters on RabbitMQ. They are in a quorum queue, which can only be read by taking from it.
+"""Dead letters on RabbitMQ. They are in a quorum queue, which can only be read by fetching from it.
 
-They are fetched one by one, held, and go back when the reader is done, but for those that were replayed or dropped.
+They are fetched one at a time, and go back when the reader is done, except those that were replayed or dropped.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _LOCKED = 405
 
 
 class DeadLetters:
-    """Fetches dead letters and iterates their records. What it fetched and did not remove it holds until `close`."""
+    """Fetches dead letters and iterates their records. What was fetched and not removed goes back at `close`."""
 
     def __init__(self, connection: Connection, names: QueueNames, *, key: str | None) -> None:
         self._connection = connection
@@ -55,7 +55,10 @@ class DeadLetters:
         self._left = await self._ready()
 
     async def _lock(self) -> bool:
-        """Of two that read at once, neither would see all. An exclusive queue goes with the connection."""
+        """False while another reader is there: of two at once, neither would see all letters.
+
+        The lock is an exclusive queue, which goes with the connection.
+        """
         channel = self._channel = await self._connection.open_channel()
         try:
             async with self._connection.answered(f"reading {self._queue}"):
@@ -83,7 +86,7 @@ class DeadLetters:
         raise StopAsyncIteration
 
     async def fetch(self) -> Message | None:
-        """The next message, held from now on; None when there are no more. Raises `BrokerUnavailable`."""
+        """The next message, unsettled until `remove` or `close`; None after the last. Raises `BrokerUnavailable`."""
         if self._left <= 0 or self._channel is None:
             return None
         self._left -= 1
@@ -101,12 +104,12 @@ class DeadLetters:
             if self._channel is None or self._channel.is_closed:
                 raise BrokerUnavailable("the channel was closed")
             await self._channel.basic_ack(_tag(message))
-            # Nobody answers an ack. Something that is answered, behind it on the same channel, tells that it was read.
+            # An ack has no reply. The reply to a method behind it, on the same channel, tells that it was read.
             await self._channel.basic_qos(prefetch_count=0)
         self._fetched.discard(_tag(message))
 
     async def close(self) -> None:
-        """What was fetched goes back, in its order. Never raises."""
+        """Give back what was fetched, in its order. Never raises."""
         try:
             await self._leave()
         finally:
@@ -127,12 +130,12 @@ class DeadLetters:
         await close_channel(channel)
 
     async def _give_back(self, channel: Channel) -> None:
-        # What goes back goes behind what was left: only all of them keep their order.
+        # Messages that go back go behind those still in the queue: only by fetching all do we keep their order.
         while await self.fetch():
             pass
         async with self._connection.answered("giving back"):
             await channel.basic_nack(max(self._fetched), multiple=True, requeue=True)
-        # The queue does it when it comes to it; who reads next would miss some.
+        # The queue takes its time for that; until then the next reader would miss some.
         async with asyncio.timeout(BACK_SECONDS):
             while await self._ready() < len(self._fetched):
                 await asyncio.sleep(POLL_SECONDS)
@@ -189,7 +192,7 @@ async def _letters(reader: DeadLetters, publisher: Publisher, names: QueueNames)
 
 
 class NewDeadLetters:
-    """Iterates dead letters and goes on with those that come, which a queue of its own gets beside the real one."""
+    """Iterates dead letters and goes on with new ones, which come to a temporary queue bound beside the real queue."""
 
     def __init__(self, connection: Connection, names: QueueNames, *, key: str | None, new_only: bool) -> None:
         self._connection = connection

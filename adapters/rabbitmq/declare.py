@@ -1,4 +1,4 @@
-"""Creates and compares what `rabbitmq_topology` lists, over AMQP alone: no management plugin. It deletes nothing."""
+"""Declares and compares what `topology` lists, over AMQP alone: no management plugin. It deletes nothing."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +18,7 @@ Call = Callable[[Channel], Awaitable[Any]]
 
 
 class Declarer:
-    """Each question is asked on a channel of its own, as a refusal closes the channel."""
+    """Calls each method on a channel of its own, since a refusal closes the channel."""
 
     def __init__(self, connection: Connection, names: QueueNames) -> None:
         self._connection = connection
@@ -37,7 +37,7 @@ class Declarer:
             raise TopologyDrift("; ".join(drift))
 
     async def check(self) -> None:
-        """See the port. Who may not configure cannot compare, and only learns that everything is there."""
+        """See the port. A user who may not configure cannot compare, and only learns that everything exists."""
         missing: list[str] = []
         drift: list[str] = []
         items: list[Exchange | Queue] = [*exchanges(self._names), *queues(self._names)]
@@ -56,7 +56,7 @@ class Declarer:
             raise TopologyDrift("; ".join(drift))
 
     async def ready(self, queue: str) -> int | None:
-        """Messages that wait in it; None when it does not exist."""
+        """How many messages wait in it; None when it does not exist."""
         try:
             return await self._ready(queue)
         except ServerRefused as error:
@@ -65,7 +65,7 @@ class Declarer:
             raise
 
     async def depth(self, unsettled: Mapping[Topic, int]) -> Mapping[Topic, Depth]:
-        """See the port. AMQP does not tell what is delivered: `unsettled` is what this process has."""
+        """See the port. AMQP does not say what is delivered: `unsettled` is what this process has."""
         depths: dict[Topic, Depth] = {}
         for topic in (*lanes_of(Kind.REQUESTS), Topic(Kind.CONTROL), Topic(Kind.DEAD)):
             ready = await self._ready(self._names.queue(topic))
@@ -84,13 +84,13 @@ class Declarer:
                 await self._call(_called(item), lambda channel: channel.exchange_declare(item.name, passive=True))
         except ServerRefused as error:
             if error.code == _MISSING:
-                # Of a queue without a living leader the server says the same, in other words.
+                # For a queue without a living leader the server replies with this code too, in other words.
                 return f"{_called(item)} (down)" if "is down" in error.text else _called(item)
             raise
         return ""
 
     async def _differs(self, item: Exchange | Queue) -> list[str]:
-        """Create it if it is missing; what the server says when it is another."""
+        """Create it if it is missing. What the server says where it exists with other arguments."""
         arguments: dict[str, Any] = dict(item.arguments)
 
         async def declared(channel: Channel) -> None:

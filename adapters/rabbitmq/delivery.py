@@ -1,4 +1,4 @@
-"""One message that a subscription got from RabbitMQ, and what settling it means there."""
+"""A message that RabbitMQ delivered, and how it is settled there."""
 
 import asyncio
 import logging
@@ -29,20 +29,20 @@ class Owner(Protocol):
     def names(self) -> QueueNames: ...
 
     def forget(self, delivery: "Delivery") -> None:
-        """The broker has it no longer, or has it back."""
+        """The broker has removed it, or has it back."""
         ...
 
     def free(self, delivery: "Delivery") -> None:
-        """Who it was handed out to is done with it."""
+        """Its holder is done with it."""
         ...
 
 
 class Delivery:
     """See the port. Settling twice, or after the subscription ended, does nothing.
 
-    `settled`: the broker has the word on it. `released`: the one it was handed out to has settled it. They differ for
-    what was held so long that it was stored again, or whose channel was lost: its place is free once its holder is
-    done.
+    `settled`: there is nothing left to tell the broker. `released`: its holder, to whom it was handed out, is done with
+    it, and its place is free. They differ where it was unsettled for so long that it was stored again, or where its
+    channel was lost.
     """
 
     __slots__ = (
@@ -80,25 +80,25 @@ class Delivery:
         return from_amqp(messages.headers_of(self._message), self._message.header.properties.content_type, self.body)
 
     async def ack(self) -> None:
-        """Not confirmed: an ack that is lost only brings the message again, and its effect is idempotent."""
+        """Not confirmed: after a lost ack the message only comes again, and its effect is idempotent."""
         async with self._settling:
             await self._ack()
             self._release()
 
     async def retry(self, delay: float) -> None:
-        """Raises `BrokerUnavailable` when the copy was not stored; it is still unsettled then."""
+        """Raises `BrokerUnavailable` when the copy was not stored: the delivery is still unsettled."""
         async with self._settling:
             await self._again(delay, attempts=self.attempt)
             self._release()
 
     async def defer(self, delay: float) -> None:
-        """As `retry`; the attempt that was begun does not count."""
+        """Like `retry`, but this attempt does not count."""
         async with self._settling:
             await self._again(delay, attempts=self.attempt - 1)
             self._release()
 
     async def reject(self, code: str, reason: str) -> None:
-        """Raises `BrokerUnavailable` when the dead letter was not stored; it is still unsettled then."""
+        """Raises `BrokerUnavailable` when the dead letter was not stored: the delivery is still unsettled."""
         async with self._settling:
             if not self._over():
                 origin = str(self.topic)
@@ -111,12 +111,12 @@ class Delivery:
             self._release()
 
     async def store_again(self) -> None:
-        """Held for too long: a copy waits instead, and who holds this one may go on. Raises `BrokerUnavailable`."""
+        """Unsettled for too long: a copy waits instead, and the holder may go on. Raises `BrokerUnavailable`."""
         async with self._settling:
             await self._again(self.rest, attempts=self.attempt - 1)
 
     async def give_back(self) -> None:
-        """To be delivered again at once. Counts as an attempt where the broker can tell that it was handed out."""
+        """Have it delivered again at once. Counts as an attempt if it was handed out and the broker can tell that."""
         if not self._over():
             self._done()
             with suppress(BrokerUnavailable), translated("giving back"):
@@ -139,7 +139,7 @@ class Delivery:
         if delay <= 0:
             exchange, until = names.exchange(topic.kind), None
         elif topic.kind is Kind.CONTROL:
-            # The delay queues lead to the requests. Commands are few, and wait with who consumes them.
+            # The delay queues lead to the requests. Control events are few, and wait in the process that consumes them.
             exchange, until = names.exchange(topic.kind), time.time() + delay
         else:
             step = delay_for(delay)
@@ -150,7 +150,7 @@ class Delivery:
         except ServerRefused as error:
             if not too_large(error):
                 raise
-            # The server's limit is lower than when it was published. The original comes again instead.
+            # The server's limit was lowered since the original was published. That comes again instead.
             await self.give_back()
         else:
             await self._ack()

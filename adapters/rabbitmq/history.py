@@ -39,7 +39,7 @@ class StreamReader:
 
     @property
     def lost(self) -> bool:
-        """Nothing more will come."""
+        """Whether nothing more will come."""
         return self._channel is None or self._channel.is_closed or self._cancelled
 
     async def attach(self, offset: str | int) -> None:
@@ -94,7 +94,7 @@ def offset_of(message: Message) -> int:
 
 
 async def last_offset(connection: Connection, queue: str) -> int:
-    """The offset of the last message; -1 of an empty stream. The broker only tells where its last chunk begins."""
+    """The offset of the last message; -1 for an empty stream. The broker only says where the last chunk begins."""
     reader = StreamReader(connection, queue)
     await reader.attach("last")
     try:
@@ -112,7 +112,7 @@ async def last_offset(connection: Connection, queue: str) -> int:
 
 
 class Lifecycle:
-    """Iterates lifecycle records. It goes on behind the last one after a lost connection, when it follows."""
+    """Iterates lifecycle records. When it follows, it goes on after the last record once a lost connection is back."""
 
     def __init__(self, connection: Connection, names: QueueNames, *, key: str | None, follow: bool) -> None:
         self._connection = connection
@@ -139,7 +139,7 @@ class Lifecycle:
             message = await self._reader.next(SILENT_SECONDS)
             if message is None:
                 if self._last is not None and not self._reader.lost:
-                    # What was last is gone by now: it was too old.
+                    # The last record has expired meanwhile.
                     break
                 await self._resume()
             elif self._is_new(message) and (record := self._record(message)):
@@ -176,7 +176,7 @@ class Lifecycle:
             raise BrokerUnavailable(f"reading {self._queue}: the connection was lost")
         try:
             if self._resuming and not self._reader.lost:
-                # Not even the record that was read last: the stream was deleted and declared anew.
+                # Not even the record that was read last is there: the stream was deleted and declared again.
                 self._resuming, self._seen, self._read = False, None, -1
                 await self._reader.attach("first")
             else:

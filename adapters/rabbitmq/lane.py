@@ -1,8 +1,8 @@
-"""How the request lanes share one prefetch on RabbitMQ, where each consumer has a fixed one. Pure bookkeeping.
+"""How the request lanes share one prefetch on RabbitMQ, where that of each consumer is fixed. Pure: it sends nothing.
 
 Each lane always has a *watch*, a consumer of one message, so that a message on an idle lane arrives at once. The rest
-of the prefetch goes to the lanes with a backlog, by weight, each as one *bulk* consumer; when other lanes have a
-backlog, bulk consumers are ended and begun anew with other sizes.
+of the prefetch goes to the lanes with a backlog, by weight, each as a *bulk* consumer; when other lanes have a
+backlog, bulk consumers are cancelled, and started again with other sizes.
 """
 
 from collections import Counter, deque
@@ -14,12 +14,12 @@ from adapters.lanes import Backoff
 from adapters.rabbitmq.delivery import Delivery
 
 BUSY_SECONDS = 2.0
-"""So long after its last backlog a lane keeps its share."""
+"""A lane keeps its share for this long after its last backlog."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Lane:
-    """One queue and its consumers, which are known by their tags."""
+    """A queue and its consumers, which are known by their tags."""
 
     topic: Topic
     queue: str
@@ -30,23 +30,23 @@ class Lane:
     size: int = 0
     """The prefetch of the bulk consumer; 0 without one."""
     unsettled: Counter[str] = field(default_factory=Counter)
-    """Unsettled deliveries by the tag they came with, also those of consumers that were ended."""
+    """How many deliveries of each consumer are unsettled, cancelled consumers included."""
     busy_at: float = float("-inf")
     backoff: Backoff = field(default_factory=Backoff)
 
     @property
     def taken(self) -> int:
-        """Places of the prefetch in use: what consumers may bring, and what ended ones have brought."""
+        """Places of the prefetch in use: what consumers may bring, and what cancelled consumers have brought."""
         ended = self.unsettled.total() - self.unsettled[self.watch] - self.unsettled[self.bulk]
         return 1 + self.size + ended
 
     @property
     def saturated(self) -> bool:
-        """More may wait at the broker: all that may come, came."""
+        """Whether all that its consumers may bring has come, so that more may wait at the broker."""
         return bool(self.watch) and self.unsettled[self.watch] >= 1 and self.unsettled[self.bulk] >= self.size
 
     def settled(self, tag: str) -> None:
-        """One delivery less."""
+        """A delivery of this consumer is settled."""
         self.unsettled[tag] -= 1
         if self.unsettled[tag] <= 0:
             del self.unsettled[tag]
@@ -57,13 +57,13 @@ class Lane:
         self.size = 0
 
     def failed(self, now: float) -> None:
-        """Try again later, and ever later."""
+        """It cannot be consumed: try again later, and later after each failure."""
         self.lost()
         self.backoff.failed(now)
 
 
 def shares(lanes: Sequence[Lane], *, prefetch: int, now: float) -> Mapping[str, int]:
-    """Key of a lane → the size of its bulk consumer. Idle lanes get nothing, unless all are."""
+    """The size of the bulk consumer for each lane's key. Idle lanes get none, unless all are idle."""
     spare = prefetch - 1
     busy = [lane for lane in lanes if now - lane.busy_at < BUSY_SECONDS] or list(lanes)
     weights = sum(lane.weight for lane in busy)
@@ -74,14 +74,14 @@ def shares(lanes: Sequence[Lane], *, prefetch: int, now: float) -> Mapping[str, 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do now: bulk consumers to end, and to begin with a size."""
+    """Bulk consumers to cancel now, and to start, with their sizes."""
 
     end: list[Lane]
     begin: list[tuple[Lane, int]]
 
 
 def plan(lanes: Sequence[Lane], *, prefetch: int, now: float) -> Plan:
-    """Never more than `prefetch` places and one of each further lane. Without any backlog all stays as it is."""
+    """Never takes more than `prefetch` places and one for each further lane. Without any backlog nothing changes."""
     idle = all(now - lane.busy_at >= BUSY_SECONDS for lane in lanes)
     if idle and any(lane.bulk for lane in lanes):
         return Plan([], [])
@@ -91,7 +91,7 @@ def plan(lanes: Sequence[Lane], *, prefetch: int, now: float) -> Plan:
     begin: list[tuple[Lane, int]] = []
     for lane in lanes:
         size = wanted.get(lane.topic.key, 0)
-        # A bulk consumer that is ended leaves its places as its deliveries are settled.
+        # A cancelled bulk consumer frees its places only as its deliveries are settled.
         if lane.watch and not lane.bulk and 0 < size <= free:
             begin.append((lane, size))
             free -= size

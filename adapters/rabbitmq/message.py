@@ -1,6 +1,6 @@
-"""What a RabbitMQ message says beside its body, and the copies of it that are stored again. It sends nothing.
+"""Headers and properties of a RabbitMQ message, and of the copies of it that are stored again. It sends nothing.
 
-Headers are AMQP's: any name up to 128 bytes, values of several types. Those of ours are text.
+AMQP headers have any name of up to 128 bytes, and values of several types. Ours are text.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from adapters.rabbitmq.client import Headers, Message, Properties, sendable
 from events.cloudevent.binding import from_amqp
 
 NUMBER = "jobrelay-number"
-"""Microseconds since 1970 at which a dead letter was made: its number, which stays as others go."""
+"""When a dead letter was made, in microseconds since 1970: its number, which does not change when others go."""
 
 HEADERS_LIMIT = 100_000
-"""Bytes. All headers of a message have to fit into one frame, of 128 KiB."""
+"""In bytes. All headers of a message must fit into one frame, of 128 KiB."""
 CONTENT_TYPE = "Content-Type"
 _LARGEST_NUMBER = 1 << 53
 _MOST = 10_000_000
-# What the broker writes itself: it would take a copy for something that went in a circle, or was delivered before.
+# Written by the broker itself: with them it would take a copy for a message that went in a circle, or came before.
 _BROKERS = (
     "x-death",
     "x-first-death",
@@ -37,12 +37,12 @@ _BROKERS = (
 
 
 def headers_of(message: Message) -> Headers:
-    """As they were sent, or nothing."""
+    """The headers as they were sent; empty without any."""
     return message.header.properties.headers or {}
 
 
 def text(headers: Headers, content_type: str | None = None) -> dict[str, str]:
-    """For readers of text. The content type stands among them, as it does on other brokers."""
+    """The headers as text. The content type stands among them, as it does on other brokers."""
     shown = {name: _text(value) for name, value in headers.items()}
     if content_type is not None and not any(name.lower() == CONTENT_TYPE.lower() for name in shown):
         shown[CONTENT_TYPE] = content_type
@@ -50,11 +50,11 @@ def text(headers: Headers, content_type: str | None = None) -> dict[str, str]:
 
 
 def delivered_before(message: Message) -> int:
-    """Deliveries of this stored message before this one. Only the broker's own word counts."""
+    """How often this stored message was delivered before. Only the broker's own word counts."""
     if not getattr(message.delivery, "redelivered", False):
         return 0
     count = headers_of(message).get("x-delivery-count")
-    # A queue that is no quorum queue only says that there was one.
+    # Other than quorum queues, queues only say that it was delivered before.
     return max(1, count) if isinstance(count, int) and count < _MOST else 1
 
 
@@ -67,23 +67,23 @@ def name_of(message: Message, queue: str) -> str:
 
 
 def properties_of(*, message_id: str, content_type: str) -> Properties:
-    """What a new message carries. `timestamp` is when it was published: the broker notes no time."""
+    """Properties of a new message. `timestamp` is when it was published: the broker records no time."""
     return Properties(message_id=message_id, content_type=content_type, timestamp=datetime.now(UTC), app_id="jobrelay")
 
 
 def again(message: Message, *, attempts: int, until: float | None) -> Properties:
-    """Of the copy that `retry` and `defer` store."""
+    """Properties of the copy that `retry` and `defer` store."""
     return _copy(message, stamps.again({}, attempts=attempts, until=until))
 
 
 def dead(message: Message, *, code: str, reason: str, origin: str, attempts: int) -> Properties:
-    """Of a dead letter."""
+    """Properties of a dead letter."""
     why = stamps.dead({}, code=code, reason=reason, origin=origin, attempts=attempts)
     return _copy(message, why | {NUMBER: str(time.time_ns() // 1000)})
 
 
 def replayed(message: Message) -> Properties:
-    """Of a dead letter put back."""
+    """Properties of a replayed dead letter."""
     ours = {stamps.REPLAYS: str(stamps.replays(text(headers_of(message))) + 1)}
     return _copy(message, ours, without=(*stamps.LETTER, NUMBER))
 
@@ -111,7 +111,7 @@ def _copy(message: Message, ours: Mapping[str, str], *, without: Collection[str]
 
 
 def number_of(message: Message) -> int:
-    """Of a dead letter, the same at every listing. One that the broker or somebody else put there has a made-up one."""
+    """The number of a dead letter, equal at every listing. Made up from its content where it has none of ours."""
     stamped = str(headers_of(message).get(NUMBER, ""))
     if stamped.isascii() and stamped.isdigit() and len(stamped) < 17 and 0 < int(stamped) < _LARGEST_NUMBER:
         return int(stamped)
@@ -120,7 +120,7 @@ def number_of(message: Message) -> int:
 
 
 def stored_at(message: Message) -> datetime:
-    """When a dead letter was made, else when the publisher says that it published; 1970 when nothing says it."""
+    """When a dead letter was made, else when its publisher says that it was published; 1970 when nothing says."""
     stamped = headers_of(message).get(NUMBER)
     if stamped is not None:
         return datetime.fromtimestamp(number_of(message) / 1e6, UTC)
@@ -129,7 +129,7 @@ def stored_at(message: Message) -> datetime:
 
 
 def died(message: Message) -> dict[str, str]:
-    """What our headers would say of a message that the broker itself dead-lettered (its time ran out, say)."""
+    """What our headers would say of a message that the broker itself dead-lettered, for instance because it expired."""
     headers = headers_of(message)
     if stamps.CODE in headers or "x-first-death-reason" not in headers:
         return {}
@@ -139,7 +139,7 @@ def died(message: Message) -> dict[str, str]:
 
 
 def record_of(message: Message, topic: Topic, sequence: int, extra: Mapping[str, str] | None = None) -> Record:
-    """`message` as text, with `extra` headers."""
+    """The record of `message`, with `extra` headers."""
     content_type = message.header.properties.content_type
     body = bytes(message.body)
     return Record(

@@ -12,9 +12,9 @@ class RabbitMQOptions(ConnectionOptions):
     """How to reach and use a RabbitMQ server. Times in seconds."""
 
     heartbeat: int = 10
-    """A silent server is given up after three of them."""
+    """A silent server is given up after three heartbeats."""
     hold: float = 300.0
-    """What is held longer is stored again: RabbitMQ takes deliveries away after half an hour, all of a channel."""
+    """What is unsettled for longer is stored again: after half an hour RabbitMQ takes back all of a channel."""
     max_message_bytes: int = 16 << 20
     """A larger event is refused without asking. RabbitMQ 4 takes 16 MiB unless it is told otherwise."""
 

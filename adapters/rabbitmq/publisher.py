@@ -1,4 +1,4 @@
-"""Stores messages on RabbitMQ: confirmed, persistent, routed or refused. It does not know what they mean."""
+"""Publishes to RabbitMQ: persistent, confirmed, routed or refused. It does not know what messages mean."""
 
 import asyncio
 import itertools
@@ -11,11 +11,11 @@ _ALARM = "RabbitMQ blocks publishers: an alarm, for want of memory or disk"
 _FORBIDDEN, _CONTENT_TOO_LARGE, _PRECONDITION = 403, 311, 406
 PERSISTENT = 2
 SEEN_SECONDS = 1.0
-"""So long a queue that was there is believed to be there still, unless the channel was lost meanwhile."""
+"""A queue that was found is taken to be there for this long, unless the channel is lost meanwhile."""
 
 
 class Publisher:
-    """One channel that all share; what closes it is found out on a channel of its own."""
+    """All publishes share a channel. What was in flight when it closes is tried again, each on a channel of its own."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -29,12 +29,12 @@ class Publisher:
     async def store(
         self, exchange: str, key: str, body: bytes, properties: Properties, *, needs: str | None = None
     ) -> None:
-        """Return once every queue that is bound for it has it. `properties` are made persistent.
+        """Return once every queue that is bound for it has stored it. `properties` are made persistent.
 
-        `needs` is a queue that must be one of them: while it is missing, or its node has just started and has it not
-        yet, RabbitMQ is content with any other.
+        `needs` is a queue that must be among them: while it is missing, or its node has just started and does not have
+        it yet, RabbitMQ is content with any other.
 
-        Raises `BrokerUnavailable`, or where it is known `Unroutable`, `NotTaken`, `ServerRefused`.
+        Raises `BrokerUnavailable`; where the cause is known, `Unroutable`, `NotTaken` or `ServerRefused`.
         """
         if self._connection.blocked:
             raise BrokerUnavailable(_ALARM)
@@ -51,7 +51,7 @@ class Publisher:
             self._in_flight.discard(name)
 
     def _name(self, message_id: str) -> str:
-        # The server returns what it cannot route without saying which publish it was: names in flight differ.
+        # The server returns what it cannot route without saying which publish it was: ids in flight must differ.
         name = message_id or f"m{next(self._numbers)}"
         while name in self._in_flight:
             name = f"{message_id[:200]}/{next(self._numbers)}"
@@ -63,7 +63,7 @@ class Publisher:
             # Nothing may come between getting the channel and sending on it.
             await _publish(self._connection, await self._shared(), exchange, key, body, properties)
         except ServerRefused:
-            # It took the channel along, and with it everything in flight: whose fault it was shows one by one.
+            # The refusal closed the channel, and everything in flight failed: alone, each shows whether it is at fault.
             async with self._connection.channel(confirms=True) as channel:
                 await _publish(self._connection, channel, exchange, key, body, properties)
 
@@ -75,7 +75,7 @@ class Publisher:
                 if not self._is_known(queue, channel):
                     async with self._connection.channel() as other, self._connection.answered(f"queue {queue}"):
                         await other.queue_declare(queue, passive=True)
-                    # As of now: however long the answer took, it has to serve for this event.
+                    # Counted from now: however long the reply took, it must serve for this event.
                     self._known = (queue, channel, asyncio.get_running_loop().time())
 
     def _is_known(self, queue: str, channel: Channel) -> bool:
@@ -106,10 +106,10 @@ async def _publish(
 
 
 def too_large(error: ServerRefused) -> bool:
-    """The message is over the server's max_message_size."""
+    """Whether the message is over the server's max_message_size."""
     return error.code == _CONTENT_TOO_LARGE or (error.code == _PRECONDITION and "size" in error.text)
 
 
 def forbidden(error: ServerRefused) -> bool:
-    """The user may not publish there."""
+    """Whether the user may not publish there."""
     return error.code == _FORBIDDEN

@@ -1,6 +1,6 @@
-"""The exchanges and queues of one installation on RabbitMQ. Pure data; the design's table, as it is stored.
+"""The exchanges and queues of an installation on RabbitMQ. Pure data.
 
-None of it can be changed without deleting queues. Everything works on RabbitMQ 3.10 to 4: no mirrored or transient
+None of it can be changed without deleting queues. All of it works on RabbitMQ 3.10 to 4: no mirrored or transient
 queues, no global prefetch, no delivery limit of -1.
 """
 
@@ -12,11 +12,11 @@ from adapters.lanes import NORMAL
 from adapters.topics import installation, lanes_of
 
 DELAYS = (1, 5, 30, 300, 3600)
-"""Seconds that the delay queues hold a message. One queue with times per message would block behind the longest."""
+"""Seconds for which delay queues keep a message. A single queue with per-message TTLs blocks behind the longest."""
 DELIVERY_LIMIT = 1_000_000
-"""Ours is in the handler. Without a limit RabbitMQ 4 drops after 20, and -1 loses the message at once on 3.10."""
+"""In effect none: the handler counts. By default RabbitMQ 4 drops after 20, and on 3.10 -1 loses messages at once."""
 KEY_LIMIT = 255
-"""Bytes of a routing key."""
+"""Largest routing key, in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Queue:
 
 
 class QueueNames:
-    """Exchanges and queues of an installation. Raises ValueError for a name that cannot be one."""
+    """Exchanges and queues of an installation. Raises ValueError for a bad name."""
 
     def __init__(self, instance: str) -> None:
         self.instance = installation(instance)
@@ -55,16 +55,16 @@ class QueueNames:
         return f"{self.instance}.{topic.kind}.{topic.key}" if topic.key else f"{self.instance}.{topic.kind}"
 
     def origin(self, queue: str) -> str:
-        """The topic, as text, that this queue is of: `requests.high`."""
+        """The topic of a queue, as text: `requests.high`."""
         return queue.removeprefix(f"{self.instance}.")
 
     @property
     def other(self) -> str:
-        """Takes requests with any key that is no lane's."""
+        """The exchange of requests whose key is no lane's."""
         return f"{self.instance}.requests.other"
 
     def delay(self, seconds: int) -> str:
-        """Exchange and queue that hold requests so long."""
+        """Exchange and queue that keep requests for so long."""
         return f"{self.instance}.delay.{seconds}"
 
 
@@ -121,7 +121,7 @@ def queues(names: QueueNames) -> tuple[Queue, ...]:
         Queue(
             name=names.queue(control),
             exchange=names.exchange(Kind.CONTROL),
-            # Without a key, or with what clients that think of queues send.
+            # The empty key, and what clients send that think of queues.
             keys=("", names.queue(control)),
             arguments=work,
         ),

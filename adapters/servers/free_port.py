@@ -1,4 +1,4 @@
-"""Ports for servers of ours on this machine."""
+"""Free ports for the servers that we start on this machine."""
 
 import os
 import random
@@ -10,22 +10,22 @@ LOWEST = 20_000
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _TRIES = 1000
 _KEPT = 64
-"""Ports that stay ours at a time: each takes a descriptor, and a server listens after seconds."""
+"""Ports that stay claimed at a time. Each takes a file descriptor, and a server listens within seconds."""
 _CLAIMS: dict[int, int] = {}
-"""Descriptor by port."""
+"""File descriptor by port."""
 
 
 def free_port(preferred: int = 0) -> int:
-    """`preferred` if nobody listens there, else another one on 127.0.0.1. Raises `OSError` when there is none.
+    """`preferred` if nobody listens there, else another port of 127.0.0.1. Raises `OSError` when there is none.
 
-    Not one of those that outgoing connections get: a server that is started again would find it taken by a client, and
-    clients that wait for the server can end up connected to themselves. Nor one that another process got from here:
-    until its server listens, nobody else can see that.
+    Not an ephemeral port: a server that is started again could find it taken by a client, and clients that wait for the
+    server can end up connected to themselves. Nor a port that another process got from here: until its server listens,
+    nothing else shows that.
     """
     chosen = random.sample(range(LOWEST, _first_ephemeral()), _TRIES)
     for port in [preferred, *chosen] if preferred else chosen:
         with suppress(OSError), socket.socket() as probe:
-            # As servers do: a port whose last connections are only fading away counts as free.
+            # As servers do: a port with connections in TIME_WAIT counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             _claim(port)
@@ -34,7 +34,7 @@ def free_port(preferred: int = 0) -> int:
 
 
 def _claim(port: int) -> None:
-    """Raises `OSError` while another process has it. By a name that goes with the process, which only Linux has."""
+    """By an abstract socket, which goes with the process; only Linux has them. Raises `OSError` when it is claimed."""
     if port in _CLAIMS or not _EPHEMERAL.exists():
         return
     with socket.socket(socket.AF_UNIX) as claim:

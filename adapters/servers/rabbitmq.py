@@ -1,7 +1,7 @@
-"""A RabbitMQ node of our own as a child process: for local use and for tests. Not for production, which has its own.
+"""A RabbitMQ node of our own as a child process: for local use and for tests, not for production.
 
-Installed are only the programs (package rabbitmq-server); their system-wide service is neither needed nor touched. The
-node, its port mapper and its data belong to a directory, and listen on 127.0.0.1 only.
+Only the programs have to be installed (package rabbitmq-server); the system-wide service is neither needed nor touched.
+The data of the node are in its directory, and it and its port mapper listen on 127.0.0.1 only.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from adapters.servers.process import Processes, Program, ServerFailed, greeting,
 STOP_SECONDS = 20.0
 _NODE = "jobrelay@localhost"
 """Part of the path of its data. Nodes do not meet: each has a port mapper of its own."""
-# Where packages keep the programs themselves; what they put on PATH insists on another user and other directories.
+# Where packages keep the programs themselves; the wrappers on PATH insist on another user and other directories.
 _PLACES = ("/usr/lib/rabbitmq/bin",)
-# What falls due in a delay queue while a node starts is moved before its target is there, and only tried again after
-# this long: three minutes by default.
+# A message that falls due in a delay queue while a node starts is moved before its target is there, and then tried
+# again only after this time, which is three minutes by default.
 _ADVANCED = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 5000}]}].\n"
 _ERLANG = "+sbwt none +sbwtdcpu none +sbwtdio none"
 
 
 def executable(name: str = "rabbitmq-server") -> str:
-    """Where a program of RabbitMQ is. Raises `ServerFailed` when it is nowhere."""
+    """Path of a program of RabbitMQ. Raises `ServerFailed` when it is not installed."""
     found = next((path for place in _PLACES if (path := shutil.which(name, path=place))), None) or shutil.which(name)
     if found is None:
         raise ServerFailed(f"{name} was not found: install the package rabbitmq-server, or put it on PATH")
@@ -34,9 +34,9 @@ def executable(name: str = "rabbitmq-server") -> str:
 
 
 class RabbitServer:
-    """Started and stopped any number of times, on the same data in `directory` and the same ports.
+    """Can be started and stopped any number of times, on the same data in `directory` and the same ports.
 
-    `extra` are lines of rabbitmq.conf. `port` listens in clear; 0 chooses one.
+    `extra` are lines of rabbitmq.conf. `port` is without TLS; 0 picks a free port.
     """
 
     start_seconds = 60.0
@@ -55,12 +55,12 @@ class RabbitServer:
 
     @property
     def log(self) -> Path:
-        """What it wrote."""
+        """The file with its output."""
         return self.directory / "rabbitmq-server.log"
 
     @property
     def pid(self) -> int | None:
-        """Of the running process."""
+        """Of the running process; None while it is stopped."""
         return self._processes.pid
 
     def prepare(self) -> tuple[Program, ...]:
@@ -94,7 +94,7 @@ class RabbitServer:
         await self._processes.kill()
 
     async def ctl(self, *arguments: str) -> str:
-        """What `rabbitmqctl` answers. Raises `ServerFailed`."""
+        """The output of `rabbitmqctl`. Raises `ServerFailed`."""
         process = await asyncio.create_subprocess_exec(
             executable("rabbitmqctl"),
             "--quiet",
@@ -151,7 +151,7 @@ def run(directory: Path, *, port: int = 0, extra: str = "") -> AbstractAsyncCont
 
 
 def port_mapper() -> str:
-    """Erlang's. One of our own, or the node would start one that stays for ever. Raises `ServerFailed`."""
+    """Path of epmd. We run our own: a node would start an epmd that outlives it. Raises `ServerFailed`."""
     found = shutil.which("epmd")
     if found is None:
         raise ServerFailed("epmd was not found: it comes with Erlang")
