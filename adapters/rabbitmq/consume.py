@@ -212,8 +212,8 @@ class Subscription:
     async def _store_again(self, now: float) -> None:
         """Store again what came too early, and what is unsettled for so long that the broker would take it away."""
         hold = self._connection.options.hold
-        held = itertools.takewhile(lambda delivery: now - delivery.since >= hold, tuple(self._unsettled))
-        for delivery in (*self._early, *held):
+        overdue = itertools.takewhile(lambda delivery: now - delivery.since >= hold, tuple(self._unsettled))
+        for delivery in (*self._early, *overdue):
             await delivery.store_again()
         self._early.clear()
 
