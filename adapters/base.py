@@ -172,7 +172,8 @@ class Publisher(Protocol):
     async def publish(self, topic: Topic, event: CloudEvent, *, message_id: str | None = None) -> None:
         """Return once the broker has stored it. `message_id` lets the broker drop repeats within ten minutes.
 
-        By default it is the event's id; for REQUESTS and CONTROL, with ids unique only per source, source and id.
+        By default it is the event's id, and for REQUESTS and CONTROL, whose ids are unique only within a source, source
+        and id.
         Raises `BrokerUnavailable` or `TopicRefused`.
         """
         ...

@@ -26,9 +26,9 @@ class Channel:
     address: str
     """The subject, routing key or queue."""
     fields: Mapping[str, object]
-    """What else its AsyncAPI channel says: bindings and extensions."""
+    """Further fields of its AsyncAPI channel: bindings and extensions."""
     note: str = ""
-    """Follows the description of the topic."""
+    """Appended to the description of the topic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +36,13 @@ class Adapter:
     """One broker that settings can name. `instance` is the name of an installation wherever it is a parameter."""
 
     name: str
-    """Of the connected broker, of its label value in metrics, of the extra in pyproject.toml, of the deploy overlay."""
+    """Names the connected broker, its label value in metrics, the extra in pyproject.toml and the deploy overlay."""
     title: str
     """The broker's name as people write it."""
     about: str
-    """What is expected of the server, in a few words."""
+    """What the server must be, in a few words."""
     schemes: tuple[str, ...]
-    """Of its URLs, the usual one first."""
+    """Schemes of its URLs; the usual scheme comes first."""
     authority: str
     """What follows the scheme of a URL, as documents show it."""
     port: int

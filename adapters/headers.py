@@ -79,7 +79,7 @@ def sendable(message_id: str) -> str:
 
 
 def again(headers: Mapping[str, str], *, attempts: int, until: float | None) -> dict[str, str]:
-    """Headers of the copy that `retry` and `defer` store: the original headers, new attempts and time."""
+    """Headers of the copy that `retry` and `defer` store: the original headers, with `attempts` and `until`."""
     copy = _kept(headers)
     copy.pop(NOT_BEFORE, None)
     copy[ATTEMPTS] = str(attempts)

@@ -15,7 +15,7 @@ _FORBIDDEN = re.compile(r"[\s*>\x00-\x20\x7f]")
 
 
 def installation(name: str) -> str:
-    """`name`, which prefixes the names of what an installation has on a broker. Raises ValueError for a bad one."""
+    """The name of an installation, which prefixes all its names on a broker. Raises ValueError for a bad name."""
     if not _INSTALLATION.fullmatch(name):
         raise ValueError(f"instance {name!r}: lower-case letters, digits and inner hyphens only")
     return name

@@ -85,7 +85,7 @@ class Connection:
 
     @property
     def max_payload(self) -> int:
-        """The server's limit of one message, headers included."""
+        """The server's limit for a message, headers included."""
         return int(self._client.max_payload)
 
     # Lifetime
@@ -203,7 +203,7 @@ class Connection:
     # Messages
 
     async def interest(self, prefix: str, callback: Callable[[Message], Awaitable[None]]) -> Interest:
-        """Subscribe to everything below `prefix`. Unbounded: those who pull bound what they request."""
+        """Subscribe to everything below `prefix`. The client sets no limit: pull requests do."""
         try:
             return await self._client.subscribe(f"{prefix}.*", cb=callback, pending_msgs_limit=0, pending_bytes_limit=0)
         except (OSError, NatsError) as error:

@@ -74,7 +74,7 @@ class Lane:
                 del self.grabs[name]
         self.backlog = max(0, pending - self.coming)
         if again:
-            # There are often more redeliveries, and nothing says how many: request as if the lane were full of them.
+            # Redeliveries seldom come alone, and nothing says how many wait: request what there is room for.
             self.backlog = max(self.backlog, capacity)
 
     def ended(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""aio-pika (10.2) with its dangerous behaviour avoided: how we connect, and what its errors mean. No queues of ours.
+"""aio-pika (10.2) with its dangerous behaviour avoided: how we connect, what its errors mean. It knows no queues.
 
 The only importer of aio-pika and of the libraries below it. We use its plain connection: the robust connection restores
 queues as it knew them, and does not come back at all if a queue was deleted or declared differently meanwhile. On
@@ -89,7 +89,7 @@ class Client(aio_pika.Connection):
         self.factory = _Transport()
 
     def __del__(self) -> None:
-        # aio-pika's own starts closing, in whatever loop runs by then. Whoever opens a client abandons it.
+        # aio-pika's own would start to close, in whatever loop runs by then. Whoever opens a client abandons it.
         pass
 
     async def connect(self, timeout: Any = None) -> None:
@@ -182,7 +182,7 @@ def location(url: str) -> str:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Turn whatever the client raises into `BrokerUnavailable` or an error above. Cancellation of the task passes."""
+    """Turn whatever the client raises into `BrokerUnavailable` or an error above. A cancellation of the task passes."""
     task = asyncio.current_task()
     cancelling = task.cancelling() if task else 0
     try:

@@ -92,7 +92,7 @@ class Connection:
 
     @asynccontextmanager
     async def answered(self, what: str, *, timeout: float | None = None) -> AsyncIterator[None]:
-        """For a block that waits for replies: bounds the time, and ends it when none can come.
+        """Bounds the time of a block that waits for replies, and ends it when none can come.
 
         Raises `BrokerUnavailable`.
         """

@@ -90,7 +90,7 @@ class Declarer:
         return ""
 
     async def _differs(self, item: Exchange | Queue) -> list[str]:
-        """Create it if it is missing. What the server says where it exists with other arguments."""
+        """Create it if it is missing. The result says how an existing item differs, in the server's words."""
         arguments: dict[str, Any] = dict(item.arguments)
 
         async def declared(channel: Channel) -> None:

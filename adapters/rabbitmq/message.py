@@ -54,7 +54,7 @@ def delivered_before(message: Message) -> int:
     if not getattr(message.delivery, "redelivered", False):
         return 0
     count = headers_of(message).get("x-delivery-count")
-    # Other than quorum queues, queues only say that it was delivered before.
+    # Queues that are no quorum queues only say that it was delivered before.
     return max(1, count) if isinstance(count, int) and count < _MOST else 1
 
 

@@ -60,7 +60,7 @@ class QueueNames:
 
     @property
     def other(self) -> str:
-        """The exchange of requests whose key is no lane's."""
+        """The exchange for requests whose key names no lane."""
         return f"{self.instance}.requests.other"
 
     def delay(self, seconds: int) -> str:

@@ -34,7 +34,7 @@ def free_port(preferred: int = 0) -> int:
 
 
 def _claim(port: int) -> None:
-    """By an abstract socket, which goes with the process; only Linux has them. Raises `OSError` when it is claimed."""
+    """Claim it with an abstract socket, which goes with the process (Linux only). Raises `OSError` if it is claimed."""
     if port in _CLAIMS or not _EPHEMERAL.exists():
         return
     with socket.socket(socket.AF_UNIX) as claim:

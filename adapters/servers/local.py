@@ -19,7 +19,7 @@ class LocalServer(Protocol):
 
     @property
     def start_seconds(self) -> float:
-        """A server that does not answer within them is stuck."""
+        """A server that does not answer within this time is stuck."""
         ...
 
     def prepare(self) -> Sequence[Program]:
