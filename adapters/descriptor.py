@@ -1,4 +1,4 @@
-"""What the rest of jobrelay needs to know of an adapter: settings, metrics, commands and documents read it here.
+"""What the rest of jobrelay needs to know of an adapter. Settings, metrics, commands and documents read it here.
 
 Plain data and pure functions. Importing a descriptor needs no client library.
 """
