@@ -118,7 +118,7 @@ async def use_everything(broker: Broker) -> None:
     await broker.declare()
     await broker.check()
     await publish(broker, 3)
-    async with broker.subscribe(Kind.REQUESTS, prefetch=3) as subscription:
+    async with broker.subscribe(Kind.REQUESTS, prefetch=30) as subscription:
         acked, retried, rejected = await take(subscription, 3)
         await acked.ack()
         await rejected.reject("CODE", "why")
