@@ -176,6 +176,13 @@ async def _left(directory: Path) -> Mapping[int, str]:
     return survivors(directory)
 
 
+def is_alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+
+
 def survivors(directory: Path) -> Mapping[int, str]:
     """Processes that run in `directory` or were told about it: process id to command line."""
     found = {}

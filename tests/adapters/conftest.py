@@ -30,7 +30,7 @@ from tests.adapters.harness import Harness
 EXTRA = f"max_message_size = {MAX_MESSAGE}"
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def rabbit_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """The server that `RABBITMQ_URL` names, else one node for all tests that break nothing."""
     if url := os.environ.get("RABBITMQ_URL"):
@@ -85,7 +85,7 @@ async def server(tmp_path: Path) -> AsyncIterator[NatsServer]:
         yield running
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def breakable(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RabbitServer]:
     need_rabbit()
     async with rabbitmqserver.run(tmp_path_factory.mktemp("breakable"), extra=EXTRA) as server:

@@ -65,7 +65,7 @@ def stage(broker: str, request: pytest.FixtureRequest) -> Stage:
     return found
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     directory = tmp_path_factory.mktemp("e2e")
     api_server = (*DEVCLUSTER, "--audit", str(directory / AUDIT))
@@ -73,13 +73,13 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sit
         yield found
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def nats_stage(cluster: Site) -> AsyncIterator[Stage]:
     async with on_broker(cluster, os.environ, NATS) as site, staged(site) as made:
         yield made
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def rabbitmq_stage(cluster: Site) -> AsyncIterator[Stage]:
     async with on_broker(cluster, os.environ, RABBITMQ) as site, staged(site) as made:
         yield made

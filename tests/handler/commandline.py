@@ -7,15 +7,22 @@ import signal
 import subprocess
 import time
 from asyncio.subprocess import PIPE
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 from unittest import mock
 
 from handler.cli.main import main
+from handler.local.processes import Process
 from handler.local.stack import clean_environ, jobrelay
+from handler.settings.connections import cluster_of
+from handler.settings.settings import Settings
+from k8s.api.cluster import Cluster
+from tests.processes import is_alive
 
+T = TypeVar("T")
 SECONDS = 60.0
 
 
@@ -44,6 +51,22 @@ def call(*arguments: str, environ: Mapping[str, str], text: str = "") -> Done:
 def _written(file: io.TextIOWrapper) -> str:
     file.seek(0)
     return file.read()
+
+
+def asked(environ: Mapping[str, str], work: Callable[[Cluster], Coroutine[Any, Any, T]]) -> T:
+    """What the cluster that these settings lead to answers. Not from within an event loop."""
+
+    async def connected() -> T:
+        async with cluster_of(Settings.from_env(environ)) as cluster:
+            return await work(cluster)
+
+    return asyncio.run(connected())
+
+
+def terminated(process: Process) -> None:
+    """Ask a process of somebody else's to end, and wait. Not from within an event loop."""
+    os.kill(process.pid, signal.SIGTERM)
+    wait_for(lambda: not is_alive(process.pid))
 
 
 async def call_beside(*arguments: str, environ: Mapping[str, str], cwd: Path | None = None, text: str = "") -> Done:
@@ -77,9 +100,10 @@ def end(process: subprocess.Popen[bytes], number: signal.Signals, *, seconds: fl
     return process.wait(seconds)
 
 
-def wait_for(look: Callable[[], object], *, seconds: float = SECONDS, what: Callable[[], str] = str) -> None:
-    """Return once `look` says something true; fails with what `what` says."""
+def wait_for(look: Callable[[], T | None], *, seconds: float = SECONDS, what: Callable[[], str] = str) -> T:
+    """What `look` answers as soon as it is something; fails with what `what` says."""
     deadline = time.monotonic() + seconds
-    while not look():
+    while not (found := look()):
         assert time.monotonic() < deadline, what()
         time.sleep(0.02)
+    return found

@@ -62,7 +62,7 @@ class DevCluster:
     kubeconfig: Path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def devcluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevCluster]:
     """The development cluster, in a process of its own."""
     directory = tmp_path_factory.mktemp("devcluster")

@@ -18,10 +18,8 @@ from cloudevents.core.formats.json import JSONFormat
 from events.names import FINALIZER
 from handler.commands import submit
 from handler.local.stack import Stack, clean_environ, jobrelay, start
-from handler.settings.connections import cluster_of
-from handler.settings.settings import Settings
-from tests.handler.commandline import Done, call, call_beside, end, started, wait_for
-from tests.handler.samples import until
+from k8s.base import Manifest
+from tests.handler.commandline import Done, asked, call, end, started, terminated, wait_for
 
 FAST = {"JOBRELAY_CONTROL_WAIT": "1"}
 
@@ -317,24 +315,28 @@ def test_check_connects(stack: Stack) -> None:
     assert "OTHER_REQUESTS" in wrong.stderr
 
 
-async def test_uninstall_lets_go_of_what_nobody_will_finish(tmp_path: Path) -> None:
-    async with start(tmp_path / "stack") as stack:
+@pytest.fixture
+async def other(tmp_path: Path) -> AsyncIterator[Stack]:
+    """A stack of the test's own."""
+    async with start(tmp_path / "stack") as running:
+        yield running
 
-        async def run_beside(*arguments: str, text: str = "") -> Done:
-            return await call_beside(*arguments, environ=stack.environ, text=text)
 
-        async with cluster_of(Settings.from_env(stack.environ)) as cluster:
-            await run_beside("submit", "--id", "held", *shell("sleep 600"))
-            await until(lambda: cluster.list_jobs("default", ""))
-            await stack.process("jobrelay").stop()
-            assert (await run_beside("uninstall", text="n\n")).returncode == 1
-            (job,) = await cluster.list_jobs("default", "")
-            assert FINALIZER in job["metadata"]["finalizers"]
-            done = await run_beside("uninstall", "--yes")
-            assert done.returncode == 0, done.stderr
-            assert "removed from 1 Jobs" in done.stdout
-            assert "Lease jobrelay deleted" in done.stdout
-            assert "JOBRELAY_REQUESTS" in done.stdout
-            (job,) = await cluster.list_jobs("default", "")
-            assert FINALIZER not in job["metadata"].get("finalizers", [])
-        assert "Lease jobrelay was not there" in (await run_beside("uninstall", "--yes")).stdout
+def test_uninstall_lets_go_of_what_nobody_will_finish(other: Stack) -> None:
+    def jobs() -> list[Manifest]:
+        return asked(other.environ, lambda cluster: cluster.list_jobs("default", ""))
+
+    submitted(other, "held", "sleep 600")
+    wait_for(jobs)
+    terminated(other.process("jobrelay"))
+    assert run(other, "uninstall", text="n\n").returncode == 1
+    (job,) = jobs()
+    assert FINALIZER in job["metadata"]["finalizers"]
+    done = run(other, "uninstall", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "removed from 1 Jobs" in done.stdout
+    assert "Lease jobrelay deleted" in done.stdout
+    assert "JOBRELAY_REQUESTS" in done.stdout
+    (job,) = jobs()
+    assert FINALIZER not in job["metadata"].get("finalizers", [])
+    assert "Lease jobrelay was not there" in run(other, "uninstall", "--yes").stdout
