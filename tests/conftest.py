@@ -1,18 +1,27 @@
 """How the tests are spread over processes: `make test` runs several. What tests share is made once in each of them."""
 
+import gc
+import signal
+from collections.abc import Generator
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 from xdist.scheduler import LoadFileScheduling
+
+from tests.long import EVERYTHING, LONG
 
 TOGETHER = ("tests/e2e/", "tests/adapters/contract/", "tests/adapters/rabbitmq/")
 """Files that share what takes long to start; those of the first one a site, whose scenes are played without a pause."""
 UNMEASURED = ("tests/e2e/", "tests/chaos/", "tests/bench/", "tests/garbage/")
 """Where other processes do the work: measuring coverage would only take time."""
+AGAIN_SECONDS = 10.0
 
 settings.register_profile("busy", deadline=None)  # How long an example takes says what else the machine does.
 settings.load_profile("busy")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that starts us in the background has us ignore Ctrl-C, and with us all that we start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Spread(LoadFileScheduling):
@@ -26,10 +35,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Spread | Non
     return Spread(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """First what is together: it takes longest. Then a file of each directory in turn: some load the machine, others
     mostly wait.
     """
+    if not config.option.markexpr:
+        config.hook.pytest_deselected(items=[item for item in items if not _is_of_this_form(item)])
+        items[:] = filter(_is_of_this_form, items)
     files: dict[str, dict[str, int]] = {}
     for item in items:
         path = _file_of(item)
@@ -44,8 +56,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     items.sort(key=turn)
     for item in items:
-        if item.nodeid.startswith(UNMEASURED):
+        # Of many examples of hypothesis' none reaches a line that a test of its own does not.
+        if item.nodeid.startswith(UNMEASURED) or is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("no_cover")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer(settings: Any) -> Generator[None, bool, bool]:
+    """Again and again: what is raised while a task of asyncio's runs fails that task, and the test may wait on."""
+    result = yield
+    signal.setitimer(signal.ITIMER_REAL, settings.timeout, AGAIN_SECONDS)
+    return result
+
+
+def _is_of_this_form(item: pytest.Item) -> bool:
+    long = item.get_closest_marker("long") is not None
+    return long or item.nodeid.startswith(EVERYTHING) if LONG else not long
 
 
 def _file_of(item: pytest.Item) -> str:

@@ -6,8 +6,8 @@ import pytest
 from _pytest.terminal import TerminalReporter
 
 from tests.adapters.conftest import need_rabbit
-from tests.chaos.load import LONG
 from tests.chaos.table import KEY, Cells, Rows, judged, markdown
+from tests.long import LONG
 from tests.processes import RABBITMQ
 
 

@@ -1,7 +1,6 @@
 """A load of requests of every kind, the stage on which it is played, and the account at the end."""
 
 import asyncio
-import os
 import random
 import time
 from collections import Counter, defaultdict
@@ -25,7 +24,6 @@ from tests.chaos.observer import Observer, observing
 from tests.handler.samples import make_request
 from tests.processes import NATS, RABBITMQ, Installation, installation
 
-LONG = os.environ.get("JOBRELAY_CHAOS") == "long"
 INLINE = {"JOBRELAY_INLINE_BYTES": "1024"}
 """So that a tenth of the requests takes the way over a Secret, in three steps between which a crash may fall."""
 

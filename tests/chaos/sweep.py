@@ -16,8 +16,9 @@ from k8s.base import KubernetesError
 from tests.chaos import impatient
 from tests.chaos.calls import Call, Ledger, When
 from tests.chaos.gateway import gateway
-from tests.chaos.load import INLINE, LONG, TRIED_TWICE, Load, Stage, account, problems, publish, stored
+from tests.chaos.load import INLINE, TRIED_TWICE, Load, Stage, account, problems, publish, stored
 from tests.chaos.tunnel import tunnel
+from tests.long import LONG
 from tests.processes import Installation
 
 SCENE = (16, 12, 4)

@@ -15,9 +15,10 @@ from events.phases import TERMINAL
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest, NotFound
 from tests.chaos.claims import Told, distinct, path_problems
-from tests.chaos.load import LONG, Stage, publish, stage
+from tests.chaos.load import Stage, publish, stage
 from tests.chaos.table import Rows
 from tests.handler.samples import SOURCE, make_request, until
+from tests.long import LONG
 
 AWAY = 310.0 if LONG else 0.5
 """The shortest TTL there is are 300 s: the long form is away for longer."""
@@ -91,6 +92,8 @@ def detail(event: CloudEvent) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
+# In `make test` it is away in a scene of tests/e2e (downtime).
 async def test_what_ended_while_jobrelay_was_away_arrives_with_result_and_exit_code(tmp_path: Path, rows: Rows) -> None:
     async with stage(tmp_path) as on:
         relay = await on.here.start_relay(TTL)

@@ -1,4 +1,7 @@
-"""Admission under load and under fire: a watch of its own sees that no limit is exceeded at any moment."""
+"""Admission under load and under fire: a watch of its own sees that no limit is exceeded at any moment.
+
+`make test` watches it under fire; that higher priorities go first it sees in tests/handler, on one process.
+"""
 
 import asyncio
 import os
@@ -13,11 +16,12 @@ import pytest
 
 from tests.chaos.admission import Scene, scene
 from tests.chaos.books import Limits
-from tests.chaos.load import LONG, Journal
+from tests.chaos.load import Journal
 from tests.chaos.table import Rows
 from tests.chaos.turns import INLINE_BYTES, mixed
 from tests.e2e.observer import phase
 from tests.e2e.site import until
+from tests.long import LONG
 
 PATIENT = LONG or "KUBECONFIG" in os.environ
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(1800 if PATIENT else 300)]
@@ -45,6 +49,7 @@ def account(on: Scene) -> None:
     assert on.books.key_peak == LIMITS.per_key
 
 
+@pytest.mark.long
 async def test_no_limit_is_exceeded_at_any_moment_and_everything_ends(tmp_path: Path, rows: Rows) -> None:
     journal = Journal(f"{REQUESTS} requests, at most {LIMITS.total} at a time, {LIMITS.per_key} of a key")
     async with loaded(tmp_path, "controller", "handler") as on:

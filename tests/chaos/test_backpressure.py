@@ -1,4 +1,7 @@
-"""More requests than may wait for room: the rest stays in the broker, and nobody is stuck."""
+"""More requests than may wait for room: the rest stays in the broker, and nobody is stuck.
+
+`make test` sees that in tests/handler/controller/test_admitting.py, on one process.
+"""
 
 import asyncio
 import os
@@ -15,15 +18,16 @@ from k8s.election.record import LeaseTiming
 from tests.bench.soak import Usage, grown
 from tests.chaos.admission import Scene, scene
 from tests.chaos.books import Limits
-from tests.chaos.load import LONG, Journal
+from tests.chaos.load import Journal
 from tests.chaos.table import Rows
 from tests.chaos.turns import Turn
 from tests.e2e.cases import FOREVER
 from tests.e2e.site import Relay, until
+from tests.long import LONG
 from tests.processes import NATS, RABBITMQ
 
 PATIENT = LONG or "KUBECONFIG" in os.environ
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(3000 if PATIENT else 400)]
+pytestmark = [pytest.mark.long, pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(3000 if PATIENT else 400)]
 
 REQUESTS = 5000 if LONG else 300
 MAX_QUEUED = 50

@@ -1,4 +1,7 @@
-"""One jobrelay on NATS and RabbitMQ at once: each request is answered where it came from, whatever the other does."""
+"""One jobrelay on NATS and RabbitMQ at once: each request is answered where it came from, whatever the other does.
+
+`make test` sees that in tests/handler/test_sources.py, and what outlives each broker in test_crashes.py.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +21,7 @@ from tests.chaos.table import Rows
 from tests.handler.samples import make_request, until
 from tests.processes import NATS, RABBITMQ, Installation, installation
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(110)]
+pytestmark = [pytest.mark.long, pytest.mark.broker, pytest.mark.timeout(110)]
 
 WHOLE = ["created", "started", "succeeded"]
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from handler.local.processes import running
-from tests.chaos.load import INLINE, LONG, Journal, Load, account, feed, quiet, stage, stored, under_way
+from tests.chaos.load import INLINE, Journal, Load, account, feed, quiet, stage, stored, under_way
 from tests.chaos.skewed import Skew
 from tests.chaos.table import Rows
 from tests.handler.samples import until
+from tests.long import LONG
 from tests.processes import NATS, RABBITMQ
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]

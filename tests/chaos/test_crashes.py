@@ -2,30 +2,35 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from handler.local.processes import Process
-from tests.chaos.load import INLINE, LONG, Journal, Load, Stage, account, feed, quiet, stage, stored, under_way
+from tests.chaos.load import INLINE, Journal, Load, Stage, account, feed, quiet, stage, stored, under_way
 from tests.chaos.table import Rows
+from tests.long import LONG
 from tests.processes import NATS, RABBITMQ
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(600 if LONG else 300)]
 
 REQUESTS = 200 if LONG else 40
 KILLS = 10 if LONG else 3
-ANY_KILLS = 15 if LONG else 1
+ANY_KILLS = 15 if LONG else 2
 OUTAGE = 20.0 if LONG else 2.0
 LISTEN_ON = 60.0 if LONG else 1.0
 PATIENCE = 180.0 if LONG else 150.0
-# What does not depend on the broker is done on each only in the long form. In the short one what is done on RabbitMQ
-# only is for NATS a part of whatever dies whenever.
-EITHER = (NATS, RABBITMQ) if LONG else (NATS,)
-OUTAGES = [(RABBITMQ, "killed"), *([(NATS, "killed"), (RABBITMQ, "stopped")] if LONG else [])]
+EITHER = (NATS, RABBITMQ)
+OUTAGES = [(RABBITMQ, "killed"), (NATS, "killed"), (RABBITMQ, "stopped")]
+TOGETHER = (1, 1, 2, 3)
+# `make test` kills each of them on each broker, and the servers under a jobrelay that has to live on: what the other
+# tests here do one at a time, more often and for longer.
+SHORT = (("broker", "cluster"), ("jobrelay",))
 
 
-@pytest.mark.parametrize("broker", (NATS, RABBITMQ) if LONG else (RABBITMQ,), indirect=True)
+@pytest.mark.long
+@pytest.mark.parametrize("broker", EITHER, indirect=True)
 async def test_jobrelay_killed_again_and_again_loses_nothing(tmp_path: Path, broker: str, rows: Rows) -> None:
     journal = Journal(f"{broker}: kill -9 of jobrelay, {KILLS} times, {REQUESTS} requests")
     load = Load(tmp_path, count=REQUESTS)
@@ -48,6 +53,7 @@ async def test_jobrelay_killed_again_and_again_loses_nothing(tmp_path: Path, bro
     rows.add("kill -9 of jobrelay", broker, done=done, outcome=on.observer.repeats())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("broker", "how"), OUTAGES, indirect=["broker"])
 async def test_a_broker_that_dies_under_load_comes_back_with_everything(
     tmp_path: Path, broker: str, how: str, rows: Rows
@@ -74,6 +80,7 @@ async def test_a_broker_that_dies_under_load_comes_back_with_everything(
     rows.add(f"broker {how}", broker, done=done, outcome=on.observer.repeats())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("broker", EITHER, indirect=True)
 async def test_an_api_server_that_dies_under_load_comes_back_and_nothing_ran_twice(
     tmp_path: Path, broker: str, rows: Rows
@@ -105,9 +112,11 @@ async def test_whatever_dies_whenever_nothing_is_lost(tmp_path: Path, broker: st
     async with stage(tmp_path, broker=broker) as on, asyncio.TaskGroup() as group:
         relay = await on.here.start_relay(INLINE)
         group.create_task(feed(on.broker, load, over=ANY_KILLS * 2.0))
-        for _ in range(ANY_KILLS):
-            await asyncio.sleep(random.uniform(0.2, 4.0))
-            victims = random.sample(("jobrelay", "broker", "cluster"), random.choice((1, 1, 2, 3) if LONG else (2, 3)))
+        for number in range(ANY_KILLS):
+            await asyncio.sleep(random.uniform(0.2, 4.0 if LONG else 2.0))
+            victims = (
+                random.sample(("jobrelay", "broker", "cluster"), random.choice(TOGETHER)) if LONG else SHORT[number]
+            )
             journal.note(f"killed {', '.join(victims)}; {len(on.observer.events)} events, {load.runs().total()} runs")
             relay = await _die_and_return(on, relay, victims)
         await quiet(on, load, seconds=PATIENCE)
@@ -117,7 +126,8 @@ async def test_whatever_dies_whenever_nothing_is_lost(tmp_path: Path, broker: st
     rows.add("kill -9 of anything", broker, done=done, outcome=on.observer.repeats())
 
 
-async def _die_and_return(on: Stage, relay: Process, victims: list[str]) -> Process:
+async def _die_and_return(on: Stage, relay: Process, victims: Sequence[str]) -> Process:
+    assert relay.exit_code is None, "it needed no restart"
     if "jobrelay" in victims:
         relay.kill()
         await relay.wait()

@@ -1,4 +1,8 @@
-"""Two controllers and three handlers as processes, killed or rolled over under load: nothing of it shows outside."""
+"""Two controllers and three handlers as processes, killed or rolled over under load: nothing of it shows outside.
+
+`make test` sees several processes killed in test_admission.py and tests/e2e (takeover), and ended in order in tests/e2e
+(drain).
+"""
 
 import asyncio
 import random
@@ -11,9 +15,10 @@ from adapters.base import Kind
 from handler.local.processes import Process
 from tests.chaos.fleet import CONTROLLERS, HANDLERS, Fleet
 from tests.chaos.gateway import gateway
-from tests.chaos.load import INLINE, LONG, Journal, Load, Stage, account, feed, quiet, stage, stored
+from tests.chaos.load import INLINE, Journal, Load, Stage, account, feed, quiet, stage, stored
 from tests.chaos.table import Rows
 from tests.handler.samples import until
+from tests.long import LONG
 from tests.processes import NATS, RABBITMQ
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(900 if LONG else 300)]
@@ -31,6 +36,7 @@ HANDED_OVER = 2.0
 """Seconds from SIGTERM. A handler that was killed is waited for by NATS for 30 s."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("broker", KILLED_ON, indirect=True)
 async def test_each_of_five_processes_is_killed_in_turn_and_nothing_is_lost(
     tmp_path: Path, broker: str, rows: Rows
@@ -56,6 +62,7 @@ async def test_each_of_five_processes_is_killed_in_turn_and_nothing_is_lost(
     rows.add("kill -9 of a fleet", broker, done=done, outcome=on.observer.repeats())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("broker", ROLLED_ON, indirect=True)
 async def test_an_upgrade_under_load_controllers_first_is_not_noticed(tmp_path: Path, broker: str, rows: Rows) -> None:
     turns = (CONTROLLERS + HANDLERS) * ROUNDS

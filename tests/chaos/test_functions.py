@@ -1,4 +1,7 @@
-"""kill -9 of a handler between every two calls by which a function's large event gets to its Job."""
+"""kill -9 of a handler between every two calls by which a function's large event gets to its Job.
+
+`make test` kills between the same calls in test_sweep.py, where the event is a request's.
+"""
 
 import asyncio
 import base64
@@ -22,7 +25,7 @@ from tests.chaos.gateway import gateway
 from tests.chaos.table import Rows
 from tests.processes import Installation, installation
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(110)]
+pytestmark = [pytest.mark.long, pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(110)]
 
 BODY = 200 << 10
 SECONDS = 30.0

@@ -15,9 +15,10 @@ import pytest
 
 from handler.local.processes import Process
 from tests.chaos.gateway import Gateway, Write, gateway, strays
-from tests.chaos.load import INLINE, LONG, Journal, Load, Stage, account, feed, quiet, stage, stored
+from tests.chaos.load import INLINE, Journal, Load, Stage, account, feed, quiet, stage, stored
 from tests.chaos.table import Rows
 from tests.handler.samples import until
+from tests.long import LONG
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(600 if LONG else 300)]
 
@@ -26,7 +27,7 @@ DISTURBED = 30.0 if LONG else 3.5
 PATIENCE = 180.0 if LONG else 150.0
 DEFAULT_LEASE = {f"JOBRELAY_LEASE_{name}SECONDS": "" for name in ("", "RENEW_", "RETRY_", "CALL_")}
 """The usual times, 10, 7, 2 and 3 s, instead of the short ones of these tests."""
-# A killed leader is waited for: that takes as long as it says. The e2e suite does it each time.
+# In `make test` the e2e suite does both.
 ENDS = {"terminated": 2.0, "killed": 15.0} if LONG else {"terminated": 2.0}
 TIMES = 5 if LONG else 1
 FAULTS = {
@@ -149,6 +150,7 @@ async def test_a_paused_or_cut_off_leader_and_its_successor_never_both_act(tmp_p
         await account(both.on, load, [both.on.observer.told(), await stored(both.on.broker)])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("how", "limit"), ENDS.items(), ids=list(ENDS))
 async def test_with_usual_settings_the_other_leads_in_time(tmp_path: Path, how: str, limit: float, rows: Rows) -> None:
     journal = Journal(f"takeover with usual settings, {how}")

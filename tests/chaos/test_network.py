@@ -12,9 +12,10 @@ import pytest
 
 from handler.local.processes import Process
 from tests.chaos.gateway import Gateway, Refusal, gateway
-from tests.chaos.load import INLINE, LONG, Journal, Load, Stage, account, feed, quiet, stage, stored, under_way
+from tests.chaos.load import INLINE, Journal, Load, Stage, account, feed, quiet, stage, stored, under_way
 from tests.chaos.table import Rows
 from tests.chaos.tunnel import Tunnel, tunnel
+from tests.long import LONG
 from tests.processes import NATS, RABBITMQ
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]

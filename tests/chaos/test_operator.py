@@ -16,10 +16,11 @@ from adapters.jetstream.options import JetStreamOptions
 from handler.local.processes import Process
 from k8s.base import Manifest
 from tests.chaos.gateway import gateway
-from tests.chaos.load import INLINE, LONG, Journal, Load, Stage, account, feed, publish, quiet, stage, stored, under_way
+from tests.chaos.load import INLINE, Journal, Load, Stage, account, feed, publish, quiet, stage, stored, under_way
 from tests.chaos.table import Rows
 from tests.chaos.test_absence import ended, job_of, let_go, reached
 from tests.handler.samples import make_request, until, waits_for
+from tests.long import LONG
 from tests.processes import NATS, RABBITMQ, installation
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
@@ -28,6 +29,8 @@ REQUESTS = 200 if LONG else 30
 FILLER = "jobrelay.lifecycle._filler._.x"
 
 
+@pytest.mark.long
+# In `make test` a drain under load is a scene of tests/e2e, on each broker.
 @pytest.mark.parametrize("broker", (NATS, RABBITMQ) if LONG else (NATS,), indirect=True)
 async def test_sigterm_under_load_drains_and_a_successor_finishes_the_rest(
     tmp_path: Path, broker: str, rows: Rows

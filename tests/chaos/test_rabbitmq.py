@@ -84,6 +84,8 @@ async def test_a_full_disk_holds_jobs_until_there_is_room(served: Stage, tmp_pat
     rows.add("store full", "rabbitmq", done=done, outcome="held by its finalizer, told once there was room")
 
 
+@pytest.mark.long
+# In `make test` a full disk holds them; that a missing log is no refusal is claimed in tests/adapters/rabbitmq.
 async def test_a_missing_log_holds_jobs_until_it_is_back_though_others_subscribe(tmp_path: Path, rows: Rows) -> None:
     async with stage(tmp_path, broker=RABBITMQ) as on:
         await on.here.start_relay()
@@ -246,6 +248,8 @@ async def test_an_event_that_is_too_large_for_the_broker_is_shortened_and_the_jo
 # Poison
 
 
+@pytest.mark.long
+# In `make test` such a request is one that was delivered too often, in tests/handler/intake.
 async def test_a_request_that_kills_the_process_is_a_dead_letter_after_its_attempts(tmp_path: Path, rows: Rows) -> None:
     async with stage(tmp_path, broker=RABBITMQ) as on:
         await publish(on.broker, make_request("poison"))

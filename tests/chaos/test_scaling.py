@@ -14,15 +14,17 @@ from adapters.base import Kind, Topic
 from k8s.background import beside
 from tests.amqp import client
 from tests.chaos.fleet import Fleet
-from tests.chaos.load import INLINE, LONG, Journal, Load, Stage, account, quiet, stage, stored
+from tests.chaos.load import INLINE, Journal, Load, Stage, account, quiet, stage, stored
 from tests.chaos.scaler import JetStreamReadings, RabbitReadings, Readings, ScaledObject, Scaler, Trigger
 from tests.chaos.table import Rows
 from tests.handler.samples import make_request, until
+from tests.long import LONG
 from tests.processes import NATS, RABBITMQ
 
 # On each only in the long form.
 BROKERS = (NATS, RABBITMQ) if LONG else (NATS,)
-MARKS = [pytest.mark.broker, pytest.mark.timeout(600 if LONG else 300)]
+# What is shipped is checked below and in tests/k8s/deploy, that handlers come and go unnoticed in tests/e2e.
+MARKS = [pytest.mark.long, pytest.mark.broker, pytest.mark.timeout(600 if LONG else 300)]
 
 REQUESTS = 200 if LONG else 40
 PATIENCE = 240.0 if LONG else 150.0

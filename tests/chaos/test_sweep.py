@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.calls import Call, When
-from tests.chaos.load import LONG
 from tests.chaos.sweep import LAYOUTS, SCENE, TRIES, Begin, Lane, Step, lane
 from tests.chaos.table import Rows
+from tests.long import LONG
 from tests.processes import NATS, RABBITMQ, Installation, installation
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(7200 if LONG else 400)]

@@ -31,7 +31,7 @@ async def visit(directory: Path, environ: dict[str, str], broker: str) -> str:
         return guest.namespace
 
 
-@pytest.mark.parametrize("broker", [NATS, RABBITMQ])
+@pytest.mark.parametrize("broker", [NATS, pytest.param(RABBITMQ, marks=pytest.mark.long)])
 async def test_what_a_run_made_is_gone_afterwards_and_nothing_else(tmp_path: Path, broker: str) -> None:
     if broker == RABBITMQ:
         need_rabbit()

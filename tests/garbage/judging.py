@@ -16,8 +16,8 @@ from events.identity import Identity, job_name
 from handler.local.processes import Process
 from k8s.api.cluster import Cluster
 from k8s.base import NotFound
-from tests.chaos.load import LONG
 from tests.handler.samples import SOURCE, make_request
+from tests.long import LONG
 
 EXAMPLES = 1000 if LONG else 100
 JUDGED_WITHIN = 5.0

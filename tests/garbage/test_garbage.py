@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from adapters.headers import RESERVE, reason_of
 from events.cloudevent.binding import from_nats
@@ -13,13 +13,18 @@ from events.identity import request_label
 from events.names import Label
 from events.request.control import parse_control
 from events.request.request import Request
-from tests.chaos.load import LONG
 from tests.garbage.judging import JUDGED_WITHIN, Judged, each_is_judged
 from tests.garbage.strategies import SUBJECTS, Message, encoded, garbage, request_json
 from tests.garbage.wire import Wire, block, parsed, wire
+from tests.long import LONG
 from tests.processes import Installation, installation
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(1200 if LONG else 110)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.broker,
+    pytest.mark.slow,
+    pytest.mark.timeout(1200 if LONG else 300),
+]
 
 MAX_PAYLOAD = 1 << 20
 
@@ -55,10 +60,10 @@ class Stack(Judged[Message]):
         return "job"
 
 
-@pytest.fixture
-async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     async with AsyncExitStack() as exits:
-        here = await exits.enter_async_context(installation(tmp_path))
+        here = await exits.enter_async_context(installation(tmp_path_factory.mktemp("garbage")))
         relay = await here.start_relay({"JOBRELAY_CONTROL_WAIT": "0"})
         broker = await exits.enter_async_context(here.broker())
         cluster = await exits.enter_async_context(here.cluster())

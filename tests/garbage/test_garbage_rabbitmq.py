@@ -1,4 +1,7 @@
-"""The same on RabbitMQ, whose headers have types: whatever is published is judged, and stands in nobody's way."""
+"""The same on RabbitMQ, whose headers have types: whatever is published is judged, and stands in nobody's way.
+
+`make test` publishes garbage on NATS; what only AMQP can carry it sends in tests/adapters/rabbitmq/test_delivery.py.
+"""
 
 import asyncio
 import time
@@ -22,12 +25,12 @@ from events.request.control import parse_control
 from events.request.request import Request
 from tests.adapters.conftest import need_rabbit
 from tests.amqp import client, subscribed
-from tests.chaos.load import LONG
 from tests.garbage.judging import JUDGED_WITHIN, Judged, each_is_judged
 from tests.garbage.strategies import encoded, odd_attributes, odd_data, request_json, wild_json, wild_text
+from tests.long import LONG
 from tests.processes import RABBITMQ, installation
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(1200 if LONG else 110)]
+pytestmark = [pytest.mark.long, pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(1200 if LONG else 110)]
 
 MARK = "x-number"
 

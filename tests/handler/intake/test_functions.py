@@ -331,7 +331,7 @@ def test_events_for_functions_can_be_submitted_from_a_file(tmp_path: Path) -> No
     assert request_id(make_documented_event(document, Changes())) == "e1"
 
 
-async def test_commands_know_functions_by_their_requests_subjects(tmp_path: Path) -> None:
+def test_commands_know_functions_by_their_requests_subjects(tmp_path: Path) -> None:
     both = [
         {"name": name, "image": "busybox:1", "command": ["sh", "-c", f"echo of {name}; {then}"]}
         for name, then in (("work", 'echo "$WHO" > "$JOBRELAY_RESULT_PATH"; sleep 1'), ("agent", "true"))
@@ -344,20 +344,20 @@ async def test_commands_know_functions_by_their_requests_subjects(tmp_path: Path
     (tmp_path / "events.yaml").write_text(yaml.safe_dump_all(events))
     output = tmp_path / "output"
     with started("dev", "--functions", "f.yaml", environ={}, output=output, cwd=tmp_path) as process:
-        wait_for(lambda: Local.find(tmp_path / DEV_DIRECTORY), what=output.read_text)
+        local = wait_for(lambda: Local.find(tmp_path / DEV_DIRECTORY), what=output.read_text)
 
-        async def run(*arguments: str) -> str:
-            done = await call_beside(*arguments, environ={}, cwd=tmp_path)
+        def run(*arguments: str) -> str:
+            done = call(*arguments, environ=local.environ())
             assert done.returncode == 0, done.stderr
             return done.stdout
 
-        assert (await run("submit", "events.yaml")).split() == ["e1", "e2"]
+        assert run("submit", str(tmp_path / "events.yaml")).split() == ["e1", "e2"]
         wait_for(lambda: "succeeded job_id=thumbnail/e1" in output.read_text(), what=output.read_text)
-        assert await run("logs", "thumbnail/e1") == "of work\n", "the first container's"
-        told = await run("watch", "thumbnail/e1", "--no-follow", "-o", "json")
+        assert run("logs", "thumbnail/e1") == "of work\n", "the first container's"
+        told = run("watch", "thumbnail/e1", "--no-follow", "-o", "json")
         assert json.loads(told.splitlines()[-1])["data"]["detail"]["result"] == "me"
-        assert "thumbnail/e1" in await run("get", "thumbnail/e1")
-        await run("cancel", "sleeps/e2")
+        assert "thumbnail/e1" in run("get", "thumbnail/e1")
+        run("cancel", "sleeps/e2")
         wait_for(lambda: "cancelled job_id=sleeps/e2" in output.read_text(), what=output.read_text)
         end(process, signal.SIGTERM)
 

@@ -16,7 +16,7 @@ from handler.local.stack import LOOPBACK, Ports, Stack, start
 from tests.adapters.conftest import need_rabbit
 from tests.handler.commandline import call_beside
 from tests.handler.samples import until
-from tests.processes import survivors
+from tests.processes import is_alive, survivors
 
 PARENT = """
 import asyncio, pathlib, sys
@@ -39,13 +39,6 @@ async def written(mark: Path) -> str:
         return mark.read_text() if mark.exists() else ""  # noqa: ASYNC240 - a test may block
 
     return await until(there)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
 
 
 async def gone(pid: int) -> None:
@@ -80,6 +73,8 @@ async def test_containers_of_a_cluster_that_crashed_are_ended_too(tmp_path: Path
     await gone(int(mark.read_text()))
 
 
+# In `make test` that is what dev does: tests/handler/commands/demo.
+@pytest.mark.long
 async def test_state_stays_from_one_start_to_the_next(tmp_path: Path) -> None:
     async with start(tmp_path) as stack:
         await submit(stack, "--id", "kept", "--image", "a", "--watch", "--", "true")
@@ -163,6 +158,8 @@ def test_a_child_whose_parent_is_gone_does_not_begin() -> None:
     assert not done.stdout
 
 
+# In `make test` the node itself is started again, in tests/adapters/servers, and `demo` leaves none.
+@pytest.mark.long
 async def test_rabbitmq_keeps_its_state_from_one_start_to_the_next_and_leaves_no_process(tmp_path: Path) -> None:
     need_rabbit()
     for number in range(2):

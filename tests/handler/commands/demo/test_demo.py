@@ -11,10 +11,12 @@ from handler.commands.demo.cases import CASES
 from handler.commands.environment import DEV_DIRECTORY, Local
 from handler.commands.showing.progress import Progress
 from tests.adapters.conftest import need_rabbit
-from tests.handler.commandline import call_beside, end, started, wait_for
+from tests.handler.commandline import call, call_beside, end, started, wait_for
 from tests.processes import survivors
 
 BOTH = pytest.mark.parametrize("broker", ["nats", "rabbitmq"])
+# What is killed takes everything along that it started: on a leash, in tests/handler/local.
+EITHER = pytest.mark.parametrize("broker", ["nats", pytest.param("rabbitmq", marks=pytest.mark.long)])
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +41,10 @@ def test_demo_shows_every_case_as_expected_and_leaves_nothing(tmp_path: Path, br
     assert not survivors(tmp_path)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+# In `make test` a SIGTERM goes to dev, which obeys in the same way.
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)]
+)
 def test_a_demo_that_is_interrupted_leaves_nothing(tmp_path: Path, number: signal.Signals, code: int) -> None:
     output = tmp_path / "output"
     with started("demo", environ={"TMPDIR": str(tmp_path)}, output=output) as process:
@@ -95,17 +100,17 @@ async def test_dev_is_found_by_other_commands_until_it_is_stopped(tmp_path: Path
     assert not survivors(directory)
 
 
-async def test_dev_keeps_its_state_and_clean_forgets_it(tmp_path: Path) -> None:
+def test_dev_keeps_its_state_and_clean_forgets_it(tmp_path: Path) -> None:
     directory = tmp_path / DEV_DIRECTORY
     found = []
     for options in ([], [], ["--clean"]):
         output = tmp_path / "output"
         with started("dev", *options, environ={}, output=output, cwd=tmp_path) as process:
-            wait_for(lambda: Local.find(directory), what=output.read_text)
-            found.append("kept" in (await call_beside("get", environ={}, cwd=tmp_path)).stdout)
+            local = wait_for(lambda: Local.find(directory), what=output.read_text)
+            found.append("kept" in call("get", environ=local.environ()).stdout)
             submit = ("submit", "--image", "busybox", "--id", "kept", "--watch", "--", "true")
-            await call_beside(*submit, environ={}, cwd=tmp_path)
-            end(process, signal.SIGTERM)
+            assert call(*submit, environ=local.environ()).returncode == 0
+            assert end(process, signal.SIGTERM) == 143
     assert found == [False, True, False]
 
 
@@ -121,7 +126,7 @@ def test_dev_ends_when_a_part_dies(tmp_path: Path) -> None:
     assert not survivors(directory)
 
 
-@BOTH
+@EITHER
 def test_dev_that_is_killed_takes_its_parts_along(tmp_path: Path, broker: str) -> None:
     output = tmp_path / "output"
     directory = tmp_path / DEV_DIRECTORY
