@@ -4,4 +4,4 @@ import os
 
 LONG = os.environ.get("JOBRELAY_CHAOS") == "long"
 EVERYTHING = ("tests/chaos/", "tests/garbage/")
-"""What the long form runs all of; elsewhere it runs what is marked `long`, which nobody else runs."""
+"""What the long form runs all of; elsewhere it runs what is marked `long`, which nobody else runs, and `timed`."""

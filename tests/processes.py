@@ -16,8 +16,8 @@ from adapters.servers.rabbitmq import RabbitServer
 from handler.local import stack as local
 from handler.local.processes import Process, spawn
 from k8s.api.cluster import Cluster, connect as connect_cluster
+from tests.patience import PATIENCE
 
-READY_SECONDS = 40.0
 FAST = {
     "JOBRELAY_LEASE_SECONDS": "2",
     "JOBRELAY_LEASE_RENEW_SECONDS": "1.5",
@@ -79,7 +79,7 @@ class Installation:
         async def announced() -> bool:
             return "kubeconfig: " in process.output()
 
-        await process.ready(announced, within=READY_SECONDS)
+        await process.ready(announced, within=PATIENCE)
 
     async def kill_cluster(self) -> None:
         """As a power cut would, but for the containers: they run on, as on a real node."""
@@ -112,7 +112,7 @@ class Installation:
         process = await spawn(name, command or local.jobrelay("run"), log=log, environ=environ)
         self.relays.append(process)
         if wait:
-            await process.ready(lambda: local.is_ready(environ["JOBRELAY_HTTP_ADDRESS"]), within=READY_SECONDS)
+            await process.ready(lambda: local.is_ready(environ["JOBRELAY_HTTP_ADDRESS"]), within=PATIENCE)
         return process
 
     # What the test itself looks through

@@ -21,11 +21,14 @@ from adapters.rabbitmq.options import RabbitMQOptions
 from adapters.servers import nats as natsserver
 from adapters.servers.rabbitmq import RabbitServer
 from tests.adapters.harness import Harness, same
+from tests.patience import PATIENCE
 
 ACK_WAIT = 1.0
 MAX_MESSAGE = 1 << 20
-RABBIT = RabbitMQOptions(connect_timeout=5, publish_timeout=3, max_message_bytes=MAX_MESSAGE)
-OPTIONS = JetStreamOptions(ack_wait=ACK_WAIT, requests_max_bytes=64 << 20, connect_timeout=5, publish_timeout=3)
+RABBIT = RabbitMQOptions(connect_timeout=PATIENCE, publish_timeout=PATIENCE, max_message_bytes=MAX_MESSAGE)
+OPTIONS = JetStreamOptions(
+    ack_wait=ACK_WAIT, requests_max_bytes=64 << 20, connect_timeout=PATIENCE, publish_timeout=PATIENCE
+)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters.base import Broker, Delivery, Kind, Record, Subscription, Topic
 from events.cloudevent.event import build
 from events.names import REQUESTED_TYPE
+from tests.patience import PATIENCE
 
 T = TypeVar("T")
-DEADLINE = 30.0
 REQUESTS = Topic(Kind.REQUESTS)
 HIGH = Topic(Kind.REQUESTS, "high")
 LOW = Topic(Kind.REQUESTS, "low")
@@ -62,7 +62,7 @@ async def publish(broker: Broker, count: int, topic: Topic = REQUESTS, *, prefix
 async def take(subscription: Subscription, count: int, *, ack: bool = False) -> list[Delivery]:
     """The next `count` deliveries, before a deadline."""
     taken: list[Delivery] = []
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(PATIENCE):
         while len(taken) < count:
             taken.append(await anext(aiter(subscription)))
             if ack:
@@ -88,7 +88,7 @@ async def nothing_comes(subscription: Subscription, *, within: float = 0.3) -> b
     return await soon(subscription, within=within) is None
 
 
-async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = DEADLINE) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = PATIENCE) -> None:
     async with asyncio.timeout(seconds):
         while not await condition():
             await asyncio.sleep(0.05)
@@ -105,7 +105,7 @@ async def emptied(broker: Broker, topic: Topic = REQUESTS) -> None:
 
 
 async def records(broker: Broker, kind: Kind, *, key: str | None = None) -> list[Record]:
-    async with asyncio.timeout(DEADLINE), broker.history(kind, key=key) as history:
+    async with asyncio.timeout(PATIENCE), broker.history(kind, key=key) as history:
         return [record async for record in history]
 
 

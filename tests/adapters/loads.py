@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from adapters.base import Broker, BrokerUnavailable, Kind, Topic
 from tests.adapters.harness import REQUESTS, make_event, until
+from tests.patience import PATIENCE
 
 
 async def publish_surely(broker: Broker, topic: Topic, name: str) -> None:
@@ -23,7 +24,7 @@ async def broken_under_load(broker: Broker, breaking: Callable[[], Awaitable[Non
     """Break it twice while so many requests are published and consumed: all of them arrive."""
     wanted = {f"n{number}" for number in range(count)}
     seen: set[str] = set()
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         group.create_task(_consume(broker, wanted, seen))
         for start in range(10):
             group.create_task(_produce(broker, sorted(wanted)[start::10]))
@@ -32,7 +33,7 @@ async def broken_under_load(broker: Broker, breaking: Callable[[], Awaitable[Non
             async def reached(share: float = share) -> bool:
                 return len(seen) > share * len(wanted)
 
-            await until(reached, seconds=30)
+            await until(reached)
             await breaking()
     assert seen == wanted
 

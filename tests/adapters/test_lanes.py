@@ -11,6 +11,7 @@ from adapters.base import Kind, Topic
 from adapters.jetstream.delivery import Receipt
 from adapters.jetstream.lane import Lane, plan
 from adapters.lanes import HIGH, LANES, LONGEST_PAUSE, LOW, NORMAL, WEIGHTS, Turns
+from tests.patience import PATIENCE
 
 
 def test_turns_follow_the_weights() -> None:
@@ -133,7 +134,7 @@ async def test_block_ends_with_the_error_of_what_runs_beside_it() -> None:
         raise KeyError("broken")
 
     with pytest.raises(KeyError, match="broken"):
-        async with asyncio.timeout(5), running(fail()):
+        async with asyncio.timeout(PATIENCE), running(fail()):
             await asyncio.Event().wait()
     # The cancellation was for that block only.
     await asyncio.sleep(0)

@@ -22,6 +22,7 @@ from k8s.base import KubernetesError, Manifest
 from tests.chaos.claims import Told, distinct, path_problems
 from tests.chaos.observer import Observer, observing
 from tests.handler.samples import make_request
+from tests.patience import PATIENCE
 from tests.processes import NATS, RABBITMQ, Installation, installation
 
 INLINE = {"JOBRELAY_INLINE_BYTES": "1024"}
@@ -155,7 +156,7 @@ async def stage(directory: Path, *, broker: str = NATS, nats: str = "", rabbit: 
         cluster = await stack.enter_async_context(here.cluster())
         if broker == RABBITMQ:
             await connected.declare()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 await here.outlives_kill()
         observer = await stack.enter_async_context(observing(here.server.url))
         yield Stage(here=here, broker=connected, cluster=cluster, observer=observer)
@@ -267,7 +268,7 @@ async def feed(broker: Broker, load: Load, *, over: float) -> None:
         await asyncio.sleep(random.uniform(0, 2 * pause))
 
 
-async def under_way(observer: Observer, *, at_least: int, seconds: float = 60) -> None:
+async def under_way(observer: Observer, *, at_least: int, seconds: float = PATIENCE) -> None:
     """Wait until so many events were heard."""
     async with asyncio.timeout(seconds):
         while len(observer.events) < at_least:

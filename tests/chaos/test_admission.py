@@ -30,7 +30,7 @@ REQUESTS = 500 if LONG else 100
 CHAIN = 20 if LONG else 6
 KILLS = 20 if LONG else 3
 LIMITS = Limits(total=20, per_key=5)
-PATIENCE = 300.0 if LONG else 90.0
+PATIENCE = 300.0 if LONG else 150.0
 LAYOUTS = {"handler and 2 controllers": ("controller-1", "controller-2", "handler")} | (
     {"one process": ("both",)} if LONG else {}
 )

@@ -19,9 +19,10 @@ from tests.chaos.load import publish, stored
 from tests.chaos.observer import Observer, observing
 from tests.chaos.table import Rows
 from tests.handler.samples import make_request, until
+from tests.patience import PATIENCE
 from tests.processes import NATS, RABBITMQ, Installation, installation
 
-pytestmark = [pytest.mark.long, pytest.mark.broker, pytest.mark.timeout(110)]
+pytestmark = [pytest.mark.long, pytest.mark.broker]
 
 WHOLE = ["created", "started", "succeeded"]
 
@@ -40,7 +41,7 @@ class Side:
         async def look() -> bool:
             return self.phases(request_id)[-1:] == WHOLE[-1:]
 
-        await until(look, seconds=30)
+        await until(look)
 
 
 @asynccontextmanager
@@ -53,7 +54,7 @@ async def both(directory: Path) -> AsyncIterator[tuple[Installation, dict[str, S
             broker = await stack.enter_async_context(here.broker(name))
             await broker.declare()
             sides[name] = Side(broker=broker, observer=await stack.enter_async_context(observing(server.url)))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await here.outlives_kill()
         yield here, sides
 
@@ -77,7 +78,7 @@ async def test_whichever_broker_dies_the_other_is_served_on_and_the_dead_one_whe
             await sides[lives].ended(f"without-{dies}")
             assert sides[lives].phases(f"without-{dies}") == WHOLE
             await here.servers[dies].start()
-            await until(partial(_stored, sides[dies], f"waits-{dies}"), seconds=40)
+            await until(partial(_stored, sides[dies], f"waits-{dies}"))
         assert relay.exit_code is None, "it needed no restart"
     done = "each killed in turn while the other serves"
     rows.add("one of two brokers killed", "nats and rabbitmq", done=done, outcome="the other one noticed nothing")

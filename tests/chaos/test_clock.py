@@ -12,15 +12,15 @@ from tests.chaos.skewed import Skew
 from tests.chaos.table import Rows
 from tests.handler.samples import until
 from tests.long import LONG
+from tests.patience import PATIENCE
 from tests.processes import NATS, RABBITMQ
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 HOUR = 3600.0
 STEPS = (HOUR, 0.0, -HOUR, 0.0, HOUR, -HOUR, 0.0) if LONG else (HOUR, -HOUR, 0.0)
 EACH = 3.0 if LONG else 0.7
 REQUESTS = 80 if LONG else 20
-PATIENCE = 60.0
 LEASE = {"JOBRELAY_LEASE_SECONDS": "10", "JOBRELAY_LEASE_RENEW_SECONDS": "7", "JOBRELAY_LEASE_CALL_SECONDS": "3"}
 """Of the usual length: a machine that is merely slow must not end a term."""
 EITHER = (NATS, RABBITMQ) if LONG else (NATS,)

@@ -19,6 +19,7 @@ from tests.chaos.load import INLINE, Journal, Load, Stage, account, feed, quiet,
 from tests.chaos.table import Rows
 from tests.handler.samples import until
 from tests.long import LONG
+from tests.patience import within
 from tests.processes import NATS, RABBITMQ
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(900 if LONG else 300)]
@@ -32,7 +33,7 @@ PATIENCE = 400.0 if LONG else 150.0
 KILLED_ON = (NATS, RABBITMQ) if LONG else (NATS,)
 ROLLED_ON = (NATS, RABBITMQ) if LONG else (NATS,)
 HELD_ON = (NATS, RABBITMQ) if LONG else (NATS,)
-HANDED_OVER = 2.0
+HANDED_OVER = within(2.0)
 """Seconds from SIGTERM. A handler that was killed is waited for by NATS for 30 s."""
 
 

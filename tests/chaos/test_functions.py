@@ -23,12 +23,12 @@ from tests.chaos import impatient
 from tests.chaos.calls import Call, Ledger, When
 from tests.chaos.gateway import gateway
 from tests.chaos.table import Rows
+from tests.patience import PATIENCE
 from tests.processes import Installation, installation
 
-pytestmark = [pytest.mark.long, pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(110)]
+pytestmark = [pytest.mark.long, pytest.mark.broker, pytest.mark.slow]
 
 BODY = 200 << 10
-SECONDS = 30.0
 PATH = ["POST jobs", "POST secrets", "PATCH jobs"]
 """The calls of one large event."""
 CHECKS = 'test "$(wc -c < "$JOBRELAY_EVENT_PATH")" -gt 204800'
@@ -120,6 +120,6 @@ async def whole(cluster: Cluster, event_id: str) -> None:
         mine = job["metadata"]["annotations"][Annotation.ID] == f"f/{event_id}"
         return mine and any(one["type"] == "Complete" for one in job.get("status", {}).get("conditions", ()))
 
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while not any(map(done, await jobs(cluster))):
             await asyncio.sleep(0.05)

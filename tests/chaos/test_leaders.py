@@ -89,7 +89,7 @@ class Pair:
         async def look() -> Write | None:
             return min(filter(wanted, self.writes), key=_sent, default=None)
 
-        return await until(look, seconds=60)
+        return await until(look)
 
 
 def _sent(write: Write) -> float:

@@ -18,7 +18,7 @@ from tests.chaos.tunnel import Tunnel, tunnel
 from tests.long import LONG
 from tests.processes import NATS, RABBITMQ
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 REQUESTS = 60 if LONG else 20
 DISTURBED = 10.0 if LONG else 2.0

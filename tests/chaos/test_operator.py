@@ -21,9 +21,10 @@ from tests.chaos.table import Rows
 from tests.chaos.test_absence import ended, job_of, let_go, reached
 from tests.handler.samples import make_request, until, waits_for
 from tests.long import LONG
+from tests.patience import PATIENCE
 from tests.processes import NATS, RABBITMQ, installation
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.broker
 
 REQUESTS = 200 if LONG else 30
 FILLER = "jobrelay.lifecycle._filler._.x"
@@ -42,11 +43,11 @@ async def test_sigterm_under_load_drains_and_a_successor_finishes_the_rest(
         for part in (1, 2):
             relay = await on.here.start_relay(INLINE)
             await under_way(on.observer, at_least=part * REQUESTS)
-            assert await _terminated(relay, within=10) == 0
+            assert await _terminated(relay, within=PATIENCE) == 0
             assert "redelivers" not in relay.output(), "all that was in flight was finished"
             journal.note(f"exit 0; {len(on.observer.events)} events")
         await on.here.start_relay(INLINE)
-        await quiet(on, load, seconds=60)
+        await quiet(on, load, seconds=PATIENCE)
         journal.show(on.observer, load)
         await account(on, load, [on.observer.told(), await stored(on.broker)])
     done = f"twice under load; {REQUESTS} requests"
@@ -61,7 +62,7 @@ async def test_a_drain_that_cannot_end_is_cut_short_by_its_time_or_by_a_second_s
         await on.broker.publish(Topic(Kind.REQUESTS), make_request("held"))
         await until(lambda: _unsettled(on.broker, 1))
         begun = time.monotonic()
-        assert await _terminated(relay, within=8) == 0
+        assert await _terminated(relay, within=PATIENCE) == 0
         assert time.monotonic() - begun > 0.9, "it used its time"
         await between.heal()
         relay = await on.here.start_relay(settings | {"JOBRELAY_DRAIN_SECONDS": "60"})
@@ -72,7 +73,7 @@ async def test_a_drain_that_cannot_end_is_cut_short_by_its_time_or_by_a_second_s
         os.kill(relay.pid, signal.SIGTERM)
         await asyncio.sleep(0.5)
         assert relay.exit_code is None
-        assert await _terminated(relay, within=1) == -signal.SIGTERM
+        assert await _terminated(relay, within=PATIENCE) == -signal.SIGTERM
 
 
 async def test_sigterm_is_obeyed_whoever_is_away(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ async def test_sigterm_is_obeyed_whoever_is_away(tmp_path: Path) -> None:
         waits = await on.here.start_relay(settings, name="waits", wait=False)
         await until(lambda: _says(waits, "ConnectionRefusedError"))
         for relay in (leading, begins, waits):
-            assert await _terminated(relay, within=5) == 0
+            assert await _terminated(relay, within=PATIENCE) == 0
             assert "Traceback" not in relay.output()
         await on.here.nats.start()
 
@@ -177,7 +178,7 @@ async def test_what_is_configured_wrongly_is_said_in_one_line(tmp_path: Path) ->
             )
             for settings, code, words in cases:
                 relay = await here.start_relay(settings, wait=False)
-                assert await asyncio.wait_for(relay.wait(), 15) == code
+                assert await asyncio.wait_for(relay.wait(), PATIENCE) == code
                 assert_plain(relay.output(), words)
             relay = await here.start_relay({"JOBRELAY_SOURCES": url}, wait=False)
             await until(lambda: _says(relay, "no connection to nats"))

@@ -29,9 +29,10 @@ from tests.chaos.load import Stage, publish, stage, stored
 from tests.chaos.table import Rows
 from tests.chaos.test_absence import detail, ended, job_of, let_go, reached
 from tests.handler.samples import make_request, until, waits_for
+from tests.patience import PATIENCE
 from tests.processes import RABBITMQ, Installation, installation
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(110)]
+pytestmark = pytest.mark.broker
 
 together = pytest.mark.asyncio(loop_scope="module")
 STARTED = ["created", "started"]
@@ -157,7 +158,7 @@ async def _watched(here: Installation) -> list[tuple[str, str]]:
     """Subject and phase of each event, as `jobrelay watch` prints them."""
     command = local.jobrelay("watch", "--no-follow", "--output", "json")
     process = await spawn("watch", command, log=here.directory / "watch.log", environ=here.environ())
-    assert await asyncio.wait_for(process.wait(), 20) == 0, process.output()
+    assert await asyncio.wait_for(process.wait(), PATIENCE) == 0, process.output()
     events = [json.loads(line) for line in process.output().splitlines()]
     return [(event["subject"], event["type"].rpartition(".")[2]) for event in events]
 
@@ -256,7 +257,7 @@ async def test_a_request_that_kills_the_process_is_a_dead_letter_after_its_attem
         environ = on.here.environ({"JOBRELAY_MAX_ATTEMPTS": "3"})
         for _ in range(3):
             relay = await _fragile(on.here, environ)
-            assert await asyncio.wait_for(relay.wait(), 20) == fragile.EXIT_CODE, relay.output()
+            assert await asyncio.wait_for(relay.wait(), PATIENCE) == fragile.EXIT_CODE, relay.output()
         await publish(on.broker, make_request("good"))
         relay = await _fragile(on.here, environ)
         on.here.relays.append(relay)

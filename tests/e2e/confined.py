@@ -6,6 +6,7 @@ from typing import Any
 from k8s.base import KubernetesError
 from tests.e2e.observer import Observer, request
 from tests.e2e.site import Site
+from tests.patience import PATIENCE
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
 
@@ -23,7 +24,7 @@ async def confined(site: Site) -> Confined | str:
 
     The reason where we cannot have a namespace for it.
     """
-    patience = 60 * site.patience
+    patience = PATIENCE * site.patience
     try:
         async with site.another_namespace({ENFORCE: "restricted"}) as namespace:
             return await _played(site, namespace, patience)

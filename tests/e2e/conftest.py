@@ -15,6 +15,7 @@ from tests.e2e import cases
 from tests.e2e.observer import Observer
 from tests.e2e.scenes import SCENES, WITH_BROKER
 from tests.e2e.site import DEVCLUSTER, NATS, RABBITMQ, VARIABLES, Relay, Site, on_broker, site as open_site
+from tests.patience import PATIENCE
 
 AUDIT = "audit.log"
 """What our own API server notes every request in, in the site's directory."""
@@ -37,7 +38,7 @@ class Stage:
         """A counter's value over all processes, by its name with labels."""
         return sum([(await relay.metrics()).get(sample, 0.0) for relay in self.relays])
 
-    def seconds(self, seconds: float = 45) -> float:
+    def seconds(self, seconds: float = PATIENCE) -> float:
         """How long to wait for what should take less."""
         return seconds * self.site.patience
 
@@ -95,7 +96,7 @@ async def staged(on: Site) -> AsyncIterator[Stage]:
         for event in cases.at_once(site).values():
             await observer.publish(event)
         # Once there is an image on the node: what counts the seconds must not wait for a pull.
-        await observer.reached("double", "started", seconds=60 * site.patience)
+        await observer.reached("double", "started", seconds=PATIENCE * site.patience)
         await observer.publish(cases.retried(site))
         scenes = {
             name: asyncio.create_task(play(site))

@@ -10,6 +10,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from tests.e2e.observer import Observer
 from tests.e2e.site import NATS, Site
+from tests.patience import PATIENCE
 
 UPLOADED = "com.example.image.uploaded"
 WIDTH, HEIGHT = 640, 480
@@ -33,7 +34,7 @@ class Functions:
 
 async def functions(site: Site) -> Functions:
     """Three images are uploaded, of which one is small enough to travel on its Job."""
-    instance, patience = site.new_instance(), 60 * site.patience
+    instance, patience = site.new_instance(), PATIENCE * site.patience
     path = site.directory / f"{instance}.yaml"
     container = {"name": "main", "image": site.image, "command": ["sh", "-c", COMPUTES]}
     function = {

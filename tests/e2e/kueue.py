@@ -11,6 +11,7 @@ from tests.e2e.cases import FOREVER
 from tests.e2e.observer import Observer, request
 from tests.e2e.site import Site, until
 from tests.kueue import admit, evict
+from tests.patience import PATIENCE
 
 GROUP = "kueue.x-k8s.io"
 
@@ -28,7 +29,7 @@ async def kueue(site: Site) -> Kueue | str:
     groups = orjson.loads(await site.cluster.client.request("GET", "/apis"))["groups"]
     if any(one["name"] == GROUP for one in groups):
         return "Kueue itself is there: it would undo what is played"
-    instance, patience = site.new_instance(), 60 * site.patience
+    instance, patience = site.new_instance(), PATIENCE * site.patience
     async with (
         site.observer(instance) as observer,
         site.relays(instance, "controller", "handler", kueue_queue="e2e"),
@@ -48,7 +49,7 @@ async def kueue(site: Site) -> Kueue | str:
 
 async def _started(site: Site, observer: Observer, event: dict[str, Any]) -> str:
     """Let its Job start once it waits for Kueue. The Job's name."""
-    request_id, patience = event["data"]["id"], 60 * site.patience
+    request_id, patience = event["data"]["id"], PATIENCE * site.patience
     await observer.publish(event)
     queued = await observer.reached(request_id, "queued", seconds=patience)
     name = str(queued.get_source()).rpartition("/")[2]

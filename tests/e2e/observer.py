@@ -10,6 +10,7 @@ from cloudevents.core.base import BaseCloudEvent
 from cloudevents.core.formats.json import JSONFormat
 
 from tests.e2e.wires import Letter, Wire, wire
+from tests.patience import PATIENCE
 
 STRUCTURED = "application/cloudevents+json"
 SOURCE = "/e2e"
@@ -80,11 +81,11 @@ class Observer:
     def phases(self, subject: str) -> list[str]:
         return [phase(event) for event in self.of(subject)]
 
-    async def reached(self, subject: str, wanted: str, *, seconds: float = 30) -> BaseCloudEvent:
+    async def reached(self, subject: str, wanted: str, *, seconds: float = PATIENCE) -> BaseCloudEvent:
         """The request's first event of this phase, once it is there."""
         return await self._wait(subject, frozenset({wanted}), seconds)
 
-    async def ended(self, subject: str, *, seconds: float = 30) -> BaseCloudEvent:
+    async def ended(self, subject: str, *, seconds: float = PATIENCE) -> BaseCloudEvent:
         """The request's terminal event, once it is there."""
         return await self._wait(subject, TERMINAL, seconds)
 

@@ -16,6 +16,7 @@ from tests.e2e.kueue import kueue
 from tests.e2e.observer import Observer, request
 from tests.e2e.schedules import schedules
 from tests.e2e.site import Relay, Site, until
+from tests.patience import PATIENCE
 
 BUSY = "trap 'exit 0' TERM; while :; do :; done"
 
@@ -31,7 +32,7 @@ class Downtime:
 
 async def downtime(site: Site) -> Downtime:
     """Jobs end and one is deleted while no jobrelay runs; then one starts."""
-    instance, patience = site.new_instance(), 60 * site.patience
+    instance, patience = site.new_instance(), PATIENCE * site.patience
     seconds = 3 if site.own_cluster else 20
     result = f'sleep {seconds}; echo \'{{"seven": 7}}\' > "$JOBRELAY_RESULT_PATH"'
     scripts = {"ends": result, "breaks": f"sleep {seconds}; echo no >&2; exit 7", "goes": FOREVER}
@@ -70,7 +71,7 @@ class Takeover:
 
 async def takeover(site: Site) -> Takeover:
     """Three may lead; the one that does is asked to stop, then the next one is killed."""
-    instance, patience = site.new_instance(), 60 * site.patience
+    instance, patience = site.new_instance(), PATIENCE * site.patience
     async with (
         site.observer(instance) as observer,
         site.relays(instance, *[site.leads] * 3, *site.roles[1:]) as started,
@@ -114,7 +115,7 @@ class Drain:
 
 async def drain(site: Site) -> Drain:
     """SIGTERM in the middle of a burst, then another one for the rest. A controller stays."""
-    instance, patience = site.new_instance(), 60 * site.patience
+    instance, patience = site.new_instance(), PATIENCE * site.patience
     requests = [f"drain-{number}" for number in range(40)]
     stays = [role for role in site.roles if role != site.takes_in]
     async with site.observer(instance) as observer, site.relays(instance, *stays):
@@ -141,7 +142,7 @@ class Measured:
 
 async def measured(site: Site) -> Measured:
     """A busy Job runs until its usage is told twice; then it is cancelled."""
-    instance, patience = site.new_instance(), 60 * site.patience
+    instance, patience = site.new_instance(), PATIENCE * site.patience
     async with site.observer(instance) as observer, site.relays(instance, "controller", "handler", progress_seconds=1):
         try:
             await site.cluster.pod_metrics(site.namespace, "")

@@ -7,6 +7,7 @@ from events.identity import request_label
 from events.names import Label
 from tests.e2e.observer import Observer, request
 from tests.e2e.site import Site, until
+from tests.patience import PATIENCE
 
 ONCE, YEARLY = "once", "yearly"
 SCRIPT = 'printf %s "$JOBRELAY_SCHEDULED_FOR" > "$JOBRELAY_RESULT_PATH"'
@@ -27,7 +28,7 @@ class Schedules:
 
 async def schedules(site: Site) -> Schedules:
     """The controller comes when there is a Job too many; then the other one is held, let go on, and cancelled."""
-    instance, patience = site.new_instance(), 60 * site.patience
+    instance, patience = site.new_instance(), PATIENCE * site.patience
     async with site.observer(instance) as observer:
         async with site.relay(instance, role="controller"):
             pass  # The broker has its topology now.

@@ -24,6 +24,7 @@ from k8s.api.cluster import Cluster, connect as connect_cluster
 from k8s.base import NotFound
 from tests.e2e.observer import Observer
 from tests.paths import ROOT
+from tests.patience import PATIENCE
 
 T = TypeVar("T")
 
@@ -89,7 +90,7 @@ class Site:
     async def relay(self, instance: str, **settings: object) -> AsyncIterator["Relay"]:
         """A ready `jobrelay run` of its own process. `settings` as in `Settings`."""
         async with self.starting(instance, **settings) as relay:
-            await relay.process.ready(relay.is_ready, within=60 * self.patience)
+            await relay.process.ready(relay.is_ready, within=PATIENCE * self.patience)
             yield relay
 
     @asynccontextmanager
@@ -236,7 +237,7 @@ async def _api_server(directory: Path, module: Sequence[str]) -> AsyncIterator[t
         async def announced() -> bool:
             return _ANNOUNCED in process.output()
 
-        await process.ready(announced, within=30)
+        await process.ready(announced, within=PATIENCE)
         line = next(line for line in process.output().splitlines() if line.startswith(_ANNOUNCED))
         yield process, Path(line.removeprefix(_ANNOUNCED).strip())
 

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600
 
 
 async def ended(stage: Stage, name: str) -> dict[str, Any]:
-    end = await stage.observer.ended(name, seconds=stage.seconds(90))
+    end = await stage.observer.ended(name, seconds=stage.seconds())
     phases = [phase for phase in stage.observer.phases(name) if phase not in ("progress", "retrying")]
     assert phases[:2] == ["created", "started"]
     assert len(phases) == 3

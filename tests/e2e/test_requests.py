@@ -91,7 +91,7 @@ async def test_a_failure_brings_exit_code_and_log_tail(stage: Stage) -> None:
 
 
 async def test_a_retry_is_told_before_the_success(stage: Stage) -> None:
-    await stage.observer.ended("retried", seconds=max(90, stage.seconds()))
+    await stage.observer.ended("retried", seconds=stage.seconds())
     phases = stage.observer.phases("retried")
     assert phases[:2] == STARTED
     assert set(phases[2:-1]) == {"retrying"}
@@ -103,7 +103,7 @@ async def test_a_deadline_ends_the_job(stage: Stage) -> None:
 
 
 async def test_an_image_that_cannot_be_pulled_stalls_until_the_start_timeout(stage: Stage) -> None:
-    end = await stage.observer.ended("unpullable", seconds=max(120, stage.seconds()))
+    end = await stage.observer.ended("unpullable", seconds=stage.seconds())
     assert stage.observer.phases("unpullable") == ["created", "stalled", "failed"]
     stalled = await stage.observer.reached("unpullable", "stalled")
     assert detail(stalled)["error"]["errorCode"] == "IMAGE_PULL"
@@ -149,7 +149,7 @@ async def test_attempts_have_their_event_whatever_was_left_under_their_name_and_
     job = {"args": ["x" * (100 * KIB), "the-end"]}
     event = request("tried", script, image=stage.site.image, job=job, retries=1, retryDelay=1, failover=other)
     await stage.observer.publish(event)
-    end = await stage.observer.ended("tried", seconds=max(90, stage.seconds()))
+    end = await stage.observer.ended("tried", seconds=stage.seconds())
     told = [one for one in stage.observer.phases("tried") if one != "queued"]
     assert told == [*STARTED, "retrying", "started", "failed"]
     assert (detail(end)["attempt"], detail(end)["exitCode"]) == (2, 3)
@@ -160,7 +160,7 @@ async def test_attempts_have_their_event_whatever_was_left_under_their_name_and_
 
 
 async def test_a_concurrency_limit_of_one_is_kept(stage: Stage) -> None:
-    ran = [detail(await stage.observer.ended(name, seconds=stage.seconds(90))) for name in TURNS]
+    ran = [detail(await stage.observer.ended(name, seconds=stage.seconds())) for name in TURNS]
     times = sorted((one["startedAt"], one["finishedAt"]) for one in ran)
     assert all(before[1] <= after[0] for before, after in pairwise(times)), times
     queued = [one for name in TURNS for one in stage.observer.of(name) if phase(one) == "queued"]
@@ -169,16 +169,14 @@ async def test_a_concurrency_limit_of_one_is_kept(stage: Stage) -> None:
 
 
 async def test_a_dependent_runs_after_its_dependency_though_it_came_first(stage: Stage) -> None:
-    before, after = [
-        detail(await stage.observer.ended(name, seconds=stage.seconds(90))) for name in ("before", "after")
-    ]
+    before, after = [detail(await stage.observer.ended(name, seconds=stage.seconds())) for name in ("before", "after")]
     assert before["finishedAt"] <= after["startedAt"]
     assert stage.observer.phases("after") == ["created", "queued", "started", "succeeded"]
     assert detail(await stage.observer.reached("after", "queued"))["reason"] == "dependencies"
 
 
 async def test_a_request_runs_at_its_time_and_not_before(stage: Stage) -> None:
-    end = detail(await stage.observer.ended("later", seconds=stage.seconds(90)))
+    end = detail(await stage.observer.ended("later", seconds=stage.seconds()))
     assert stage.observer.phases("later") == ["created", "queued", "started", "succeeded"]
     assert detail(await stage.observer.reached("later", "queued"))["reason"] == "runAt"
     at, started = (datetime.fromisoformat(text) for text in (end["metadata"]["at"], end["startedAt"]))
@@ -298,7 +296,7 @@ async def test_a_hundred_requests_in_a_burst_all_succeed_each_in_order(stage: St
     requests = [request(name, image=stage.site.image) for name in names]
     await asyncio.gather(*(stage.observer.publish(event) for event in requests))
     for name in names:
-        await stage.observer.ended(name, seconds=stage.seconds(90))
+        await stage.observer.ended(name, seconds=stage.seconds())
     assert [stage.observer.phases(name) for name in names] == [[*STARTED, "succeeded"]] * len(names)
     terminal = [event.get_id() for event in stage.observer.events if phase(event) in TERMINAL]
     assert len(set(terminal)) == len(terminal)

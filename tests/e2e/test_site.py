@@ -13,8 +13,6 @@ from tests.adapters.conftest import need_rabbit
 from tests.e2e.observer import request
 from tests.e2e.site import NATS, RABBITMQ, VARIABLES, Site, site
 
-pytestmark = pytest.mark.timeout(120)
-
 
 async def names(found: Site, path: str) -> set[str]:
     answer = orjson.loads(await found.cluster.client.request("GET", path))

@@ -18,10 +18,11 @@ from k8s.api.cluster import Cluster
 from k8s.base import NotFound
 from tests.handler.samples import SOURCE, make_request
 from tests.long import LONG
+from tests.patience import within
 
 EXAMPLES = 1000 if LONG else 100
-JUDGED_WITHIN = 5.0
-JOB_WITHIN = 2.0
+JUDGED_WITHIN = within(5.0)
+JOB_WITHIN = within(2.0)
 
 Garbage = TypeVar("Garbage")
 

@@ -30,7 +30,7 @@ from tests.garbage.strategies import encoded, odd_attributes, odd_data, request_
 from tests.long import LONG
 from tests.processes import RABBITMQ, installation
 
-pytestmark = [pytest.mark.long, pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(1200 if LONG else 110)]
+pytestmark = [pytest.mark.long, pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(1200 if LONG else 300)]
 
 MARK = "x-number"
 

@@ -20,10 +20,10 @@ from handler.local.stack import clean_environ, jobrelay
 from handler.settings.connections import cluster_of
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
+from tests.patience import PATIENCE
 from tests.processes import is_alive
 
 T = TypeVar("T")
-SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +94,13 @@ def started(
             process.wait()
 
 
-def end(process: subprocess.Popen[bytes], number: signal.Signals, *, seconds: float = SECONDS) -> int:
+def end(process: subprocess.Popen[bytes], number: signal.Signals, *, seconds: float = PATIENCE) -> int:
     """Send a signal and wait for the exit code."""
     process.send_signal(number)
     return process.wait(seconds)
 
 
-def wait_for(look: Callable[[], T | None], *, seconds: float = SECONDS, what: Callable[[], str] = str) -> T:
+def wait_for(look: Callable[[], T | None], *, seconds: float = PATIENCE, what: Callable[[], str] = str) -> T:
     """What `look` answers as soon as it is something; fails with what `what` says."""
     deadline = time.monotonic() + seconds
     while not (found := look()):

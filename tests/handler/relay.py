@@ -22,6 +22,7 @@ from handler.telemetry.state import State
 from handler.telemetry.tracing import OFF, Tracing
 from k8s.api.cluster import Cluster
 from tests.handler.samples import make_request, until, waits_for
+from tests.patience import PATIENCE
 
 FAST = {"lease_seconds": 3, "lease_renew_seconds": 2, "lease_retry_seconds": 0.2, "lease_call_seconds": 1}
 
@@ -63,7 +64,7 @@ class Client:
     async def phases(self, request_id: str) -> list[str]:
         return [event.get_type().rpartition(".")[2] for event in await self.events(request_id)]
 
-    async def ended(self, request_id: str, *, seconds: float = 60) -> CloudEvent:
+    async def ended(self, request_id: str, *, seconds: float = PATIENCE) -> CloudEvent:
         """The terminal event, once it is there."""
 
         async def look() -> CloudEvent | None:
@@ -72,7 +73,7 @@ class Client:
 
         return await until(look, seconds=seconds)
 
-    async def reached(self, request_id: str, phase: str, *, seconds: float = 60) -> CloudEvent:
+    async def reached(self, request_id: str, phase: str, *, seconds: float = PATIENCE) -> CloudEvent:
         """The first event of this phase, once it is there."""
 
         async def look() -> CloudEvent | None:

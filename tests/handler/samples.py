@@ -10,6 +10,7 @@ from cloudevents.core.v1.event import CloudEvent
 from events.cloudevent.event import build
 from events.names import CONTROL_TYPE, REQUESTED_TYPE
 from k8s.base import Manifest
+from tests.patience import PATIENCE
 
 T = TypeVar("T")
 SOURCE = "/tests"
@@ -62,7 +63,7 @@ def waits_for(file: Path) -> str:
     return f'until test -e "{file}"; do sleep 0.05; done'
 
 
-async def until(look: Callable[[], Awaitable[T | None]], *, seconds: float = 60) -> T:
+async def until(look: Callable[[], Awaitable[T | None]], *, seconds: float = PATIENCE) -> T:
     """What `look` answers as soon as it is something; fails after `seconds`. Looks less often the longer it takes."""
     pause = 0.01
     async with asyncio.timeout(seconds):

@@ -19,7 +19,7 @@ async def ends(broker: MemoryBroker, cluster: Cluster, *events: Any) -> tuple[di
         phases = {}
         for event in events:
             name = event.get_data()["id"]
-            found[name] = detail(await client.ended(name, seconds=40))
+            found[name] = detail(await client.ended(name))
             phases[name] = [phase for phase in await client.phases(name) if phase != "progress"]
         return found, phases
 
@@ -94,7 +94,7 @@ async def test_pods_that_pod_security_refuses_stall_until_the_start_timeout(
     await cluster.client.request("PATCH", path, body=labels, content_type=content_type)
     async with running(broker, cluster, pod_security="off") as client:
         await client.publish(make_request("refused", startTimeout=8))
-        error = detail(await client.reached("refused", "stalled", seconds=15))["error"]
+        error = detail(await client.reached("refused", "stalled"))["error"]
         assert error["errorCode"] == "FORBIDDEN"
         assert 'violates PodSecurity "restricted:latest"' in error["message"]
         assert detail(await client.ended("refused"))["error"]["errorCode"] == "START_TIMEOUT"

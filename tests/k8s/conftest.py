@@ -12,6 +12,7 @@ import yaml
 
 from k8s.api.cluster import Cluster, connect
 from tests.k8s.server import Server
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def kubeconfig(server: Server, tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def cluster(kubeconfig: Path) -> AsyncIterator[Cluster]:
-    async with connect(kubeconfig=kubeconfig, timeout=5) as cluster:
+    async with connect(kubeconfig=kubeconfig, timeout=PATIENCE) as cluster:
         yield cluster
 
 
@@ -50,7 +51,7 @@ def write_kubeconfig(
     return path
 
 
-async def eventually(claim: Callable[[], object], *, within: float = 30.0) -> None:
+async def eventually(claim: Callable[[], object], *, within: float = PATIENCE) -> None:
     """Wait until the claim holds."""
     async with asyncio.timeout(within):
         while not claim():
@@ -76,7 +77,7 @@ def devcluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevCluster]
         assert line.startswith("kubeconfig: "), (directory / "log").read_text()
         yield DevCluster(Path(line.removeprefix("kubeconfig: ").strip()))
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from tests.adapters.harness import (
     take,
     until,
 )
+from tests.patience import PATIENCE
 
 
 async def test_published_request_is_delivered_as_it_was_and_gone_once_acknowledged(broker: Broker) -> None:
@@ -81,7 +82,7 @@ async def test_defer_does_not_count_however_often(broker: Broker) -> None:
             assert delivery.attempt == 1
             asked_at = time.monotonic()
             await delivery.defer(delay)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 waiting = await one(subscription)
             assert time.monotonic() - asked_at >= delay
             assert waiting.attempt == 1

@@ -22,6 +22,7 @@ from tests.adapters.harness import (
     take,
     until,
 )
+from tests.patience import PATIENCE
 
 
 async def test_high_is_preferred_and_low_does_not_starve(broker: Broker) -> None:
@@ -39,7 +40,7 @@ async def test_urgent_request_passes_a_long_queue(broker: Broker) -> None:
     async with broker.subscribe(Kind.REQUESTS, prefetch=30) as subscription:
         await take(subscription, 50, ack=True)
         await publish(broker, 1, HIGH, prefix="urgent")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             passed = 0
             while (await one_acked(subscription)).topic != HIGH:
                 passed += 1
@@ -138,7 +139,7 @@ async def test_two_members_share_the_requests_without_duplicates(harness: Harnes
                 if len(seen) >= len(published):
                     break
 
-    async with harness.member() as other, asyncio.timeout(20):
+    async with harness.member() as other, asyncio.timeout(PATIENCE):
         workers = [asyncio.create_task(work(member)) for member in (harness.broker, other)]
         await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
         await emptied(harness.broker)
@@ -163,7 +164,7 @@ async def test_closed_subscription_ends_and_lets_settle(broker: Broker) -> None:
 
 async def test_closing_ends_an_iteration_that_waits(broker: Broker) -> None:
     async with broker.subscribe(Kind.REQUESTS, prefetch=2) as subscription:
-        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
             waiting = group.create_task(collect(subscription))
             await asyncio.sleep(0)
             subscription.close()

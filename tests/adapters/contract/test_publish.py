@@ -11,7 +11,6 @@ from adapters.registry import BROKER_NAMES
 from events.cloudevent.binding import to_nats
 from events.cloudevent.event import encode_structured
 from tests.adapters.harness import (
-    DEADLINE,
     REQUESTS,
     Harness,
     emptied,
@@ -22,6 +21,7 @@ from tests.adapters.harness import (
     records,
     take,
 )
+from tests.patience import PATIENCE
 
 
 def lifecycle(key: str) -> Topic:
@@ -135,7 +135,7 @@ async def test_dead_letters_listed_a_hundred_times_are_all_still_there(broker: B
 
 async def test_followed_history_goes_on_with_what_comes(broker: Broker) -> None:
     await broker.publish(lifecycle("s.1.created"), make_event(id="before"))
-    async with asyncio.timeout(DEADLINE), broker.history(Kind.LIFECYCLE, follow=True) as history:
+    async with asyncio.timeout(PATIENCE), broker.history(Kind.LIFECYCLE, follow=True) as history:
         seen = [await anext(history)]
         for number in range(20):
             await broker.publish(lifecycle("s.1.started"), make_event(id=f"after{number}"))
@@ -146,7 +146,7 @@ async def test_followed_history_goes_on_with_what_comes(broker: Broker) -> None:
 async def test_new_only_skips_what_was_there(broker: Broker) -> None:
     await broker.publish(lifecycle("s.1.created"), make_event(id="before"))
     async with (
-        asyncio.timeout(DEADLINE),
+        asyncio.timeout(PATIENCE),
         broker.history(Kind.LIFECYCLE, follow=True, new_only=True) as history,
         broker.history(Kind.LIFECYCLE, new_only=True) as ended,
     ):
@@ -158,7 +158,7 @@ async def test_new_only_skips_what_was_there(broker: Broker) -> None:
 async def test_history_ends_with_what_was_stored_on_entry(broker: Broker) -> None:
     for number in range(5):
         await broker.publish(lifecycle("s.1.progress"), make_event(id=f"n{number}"))
-    async with asyncio.timeout(DEADLINE), broker.history(Kind.LIFECYCLE) as history:
+    async with asyncio.timeout(PATIENCE), broker.history(Kind.LIFECYCLE) as history:
         await broker.publish(lifecycle("s.1.progress"), make_event(id="later"))
         assert names([record async for record in history]) == [f"n{number}" for number in range(5)]
 

@@ -19,9 +19,10 @@ from adapters.jetstream.options import JetStreamOptions
 from adapters.servers.nats import NatsServer
 from tests.adapters.harness import HIGH, REQUESTS, emptied, ids, make_event, one, publish, records, take, until
 from tests.adapters.loads import broken_under_load, publish_surely
+from tests.patience import PATIENCE, within
 
 pytestmark = pytest.mark.broker
-OPTIONS = JetStreamOptions(ack_wait=2.0, requests_max_bytes=64 << 20, connect_timeout=3, publish_timeout=3)
+OPTIONS = JetStreamOptions(ack_wait=2.0, requests_max_bytes=64 << 20, connect_timeout=PATIENCE, publish_timeout=3)
 
 
 @asynccontextmanager
@@ -40,6 +41,7 @@ async def test_server_killed_under_load_loses_nothing_and_everything_resumes(ser
         await broken_under_load(broker, again, count=1500)
 
 
+@pytest.mark.timed
 async def test_publish_fails_at_once_while_the_server_is_away_and_works_when_it_is_back(server: NatsServer) -> None:
     async with connected(server) as broker:
         await server.stop()
@@ -52,17 +54,18 @@ async def test_publish_fails_at_once_while_the_server_is_away_and_works_when_it_
         for _ in range(100):
             with pytest.raises(BrokerUnavailable):
                 await broker.publish(REQUESTS, make_event())
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < within(1)
         with pytest.raises(BrokerUnavailable):
             await broker.check()
         await asyncio.sleep(2)
         await server.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await publish_surely(broker, REQUESTS, "back")
         async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
             assert ids(await take(subscription, 1)) == ["back"]
 
 
+@pytest.mark.timed
 async def test_waiting_subscription_gets_its_next_message_soon_after_a_restart(server: NatsServer) -> None:
     async with connected(server) as broker, broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         await publish(broker, 1, prefix="before")
@@ -74,7 +77,7 @@ async def test_waiting_subscription_gets_its_next_message_soon_after_a_restart(s
         # A server that is killed may forget the last acks.
         while ids(await take(subscription, 1)) != ["after"]:
             pass
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < within(3)
 
 
 async def test_settled_while_the_server_was_away_is_settled_when_it_is_back(server: NatsServer) -> None:
@@ -85,7 +88,7 @@ async def test_settled_while_the_server_was_away_is_settled_when_it_is_back(serv
         for delivery in held:
             await delivery.ack()
         await server.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await publish_surely(broker, REQUESTS, "next")
             # Had the acks been lost, the three would come first, or within the ack_wait.
             delivery = await one(subscription)
@@ -146,7 +149,11 @@ async def test_missing_streams_are_unavailable_not_refused(server: NatsServer) -
 
 
 async def test_followed_history_has_no_gap_and_no_repeat_over_a_restart(server: NatsServer) -> None:
-    async with connected(server) as broker, broker.history(Kind.LIFECYCLE, follow=True) as history, asyncio.timeout(30):
+    async with (
+        connected(server) as broker,
+        broker.history(Kind.LIFECYCLE, follow=True) as history,
+        asyncio.timeout(PATIENCE),
+    ):
         seen = []
         for number in range(60):
             await publish_surely(broker, Topic(Kind.LIFECYCLE, f"s.{number}.created"), f"l{number}")
@@ -163,7 +170,7 @@ async def test_followed_history_has_no_gap_and_no_repeat_over_a_restart(server: 
 async def test_followed_history_of_a_stream_created_anew_begins_with_it(server: NatsServer) -> None:
     async with connected(server) as broker, connection(server.url, OPTIONS) as link:
         await publish(broker, 3, Topic(Kind.LIFECYCLE, "s.1.created"), prefix="old")
-        async with broker.history(Kind.LIFECYCLE, follow=True) as history, asyncio.timeout(30):
+        async with broker.history(Kind.LIFECYCLE, follow=True) as history, asyncio.timeout(PATIENCE):
             for _ in range(3):
                 await anext(history)
             await link.api("STREAM.DELETE.JOBRELAY_LIFECYCLE")
@@ -199,7 +206,7 @@ async def test_cancelled_and_late_flushes_do_not_deafen_the_connection(server: N
             await asyncio.sleep(patience)
             flushing.cancel()
             await asyncio.gather(flushing, return_exceptions=True)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE):
             assert await link.api("STREAM.NAMES")
         assert broker.connected
 
@@ -211,7 +218,7 @@ async def test_client_that_closed_for_good_is_replaced(server: NatsServer) -> No
             await (await one(subscription)).ack()
             # What the client does on most errors the server reports.
             await broker._link._client.close()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 await publish_surely(broker, REQUESTS, "after")
                 assert ids(await take(subscription, 1)) == ["after"]
         assert link.connected
@@ -242,7 +249,7 @@ async def test_full_store_is_unavailable_and_what_is_retried_stays(server: NatsS
                 await first.defer(0.1)
             # Room again, a moment after the ack: it was still ours.
             await second.ack()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while not await stored(first):
                     await asyncio.sleep(0.01)
 
@@ -255,6 +262,7 @@ async def stored(delivery: Delivery) -> bool:
     return True
 
 
+@pytest.mark.timed
 async def test_message_on_an_idle_lane_arrives_at_once(server: NatsServer) -> None:
     waits = []
     async with connected(server) as broker, broker.subscribe(Kind.REQUESTS, prefetch=20) as subscription:
@@ -263,7 +271,7 @@ async def test_message_on_an_idle_lane_arrives_at_once(server: NatsServer) -> No
             await broker.publish((HIGH, REQUESTS, Topic(Kind.REQUESTS, "low"))[number % 3], make_event())
             await (await one(subscription)).ack()
             waits.append(time.monotonic() - began)
-    assert sorted(waits)[len(waits) // 2] < 0.05
+    assert sorted(waits)[len(waits) // 2] < within(0.05)
 
 
 async def test_nobody_there_is_said_in_time_without_the_password(tmp_path: Path) -> None:
@@ -305,7 +313,7 @@ async def test_a_connection_given_up_does_not_try_again_though_its_cancellation_
     monkeypatch.setattr(SafeClient, "_connect_to_server", losing)
     await server.kill()
 
-    await asyncio.wait_for(trying.wait(), 10)
+    await asyncio.wait_for(trying.wait(), PATIENCE)
     await client.abandon()
     assert lost.is_set()
     assert client._reconnection_task is not None

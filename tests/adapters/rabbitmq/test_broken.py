@@ -32,9 +32,10 @@ from tests.adapters.harness import (
     until,
 )
 from tests.adapters.loads import broken_under_load, publish_surely
+from tests.patience import PATIENCE, within
 
 pytestmark = [pytest.mark.broker, pytest.mark.asyncio(loop_scope="session")]
-OPTIONS = RabbitMQOptions(connect_timeout=5, publish_timeout=3)
+OPTIONS = RabbitMQOptions(connect_timeout=PATIENCE, publish_timeout=3)
 LOG = "lifecycle.log"
 
 
@@ -69,6 +70,7 @@ async def test_broken_under_load_loses_nothing_and_everything_resumes(
         await broken_under_load(broker, partial(breaking, rabbit.server), count=900)
 
 
+@pytest.mark.timed
 async def test_publish_fails_at_once_while_the_node_is_away_and_works_when_it_is_back(rabbit: Site) -> None:
     async with connected(rabbit) as broker:
         await rabbit.server.stop()
@@ -81,16 +83,17 @@ async def test_publish_fails_at_once_while_the_node_is_away_and_works_when_it_is
         for _ in range(100):
             with pytest.raises(BrokerUnavailable):
                 await broker.publish(REQUESTS, make_event())
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < within(1)
         with pytest.raises(BrokerUnavailable):
             await broker.check()
         await rabbit.server.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await publish_surely(broker, REQUESTS, "back")
         async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
             assert ids(await take(subscription, 1)) == ["back"]
 
 
+@pytest.mark.timed
 async def test_waiting_subscription_gets_its_next_message_soon_after_a_restart(rabbit: Site) -> None:
     async with connected(rabbit) as broker, broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         await publish(broker, 1, prefix="before")
@@ -104,7 +107,7 @@ async def test_waiting_subscription_gets_its_next_message_soon_after_a_restart(r
             await publish_surely(broker, HIGH, "after")
             again = await take(subscription, 2)
             assert set(ids(again)) == {"held", "after"}
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < within(5)
             # Of a channel that is gone: it does nothing, and frees its place.
             await held.ack()
             assert {delivery.attempt for delivery in again} == {1, 2}
@@ -122,25 +125,26 @@ async def test_hanging_node_is_unavailable_and_works_when_it_goes_on(rabbit: Sit
                     await broker.publish(topic, make_event(id="lost?"))
         finally:
             os.killpg(rabbit.server.pid, signal.SIGCONT)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await publish_surely(broker, REQUESTS, "lost?")
         async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
             assert set(ids([await one(subscription)])) == {"lost?"}
 
 
+@pytest.mark.timed
 async def test_memory_alarm_is_said_at_once_and_passes_by_itself(rabbit: Site) -> None:
     async with connected(rabbit) as broker, broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         await publish(broker, 2, prefix="before")
         await rabbit.server.ctl("set_vm_memory_high_watermark", "absolute", "1")
         with pytest.raises(BrokerUnavailable, match="alarm"):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while True:
                     await broker.publish(REQUESTS, make_event(id="into the alarm"))
         began = time.monotonic()
         for _ in range(100):
             with pytest.raises(BrokerUnavailable, match="alarm"):
                 await broker.publish(Topic(Kind.LIFECYCLE, "s.1.created"), make_event())
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < within(1)
         # What is consumed goes on.
         assert broker.connected
         held, other = await take(subscription, 2)
@@ -148,7 +152,7 @@ async def test_memory_alarm_is_said_at_once_and_passes_by_itself(rabbit: Site) -
         with pytest.raises(BrokerUnavailable, match="alarm"):
             await other.reject("X", "no room")
         await rabbit.server.ctl("set_vm_memory_high_watermark", "0.4")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await publish_surely(broker, REQUESTS, "after")
             await other.reject("X", "room again")
             while "after" not in ids([delivery := await one(subscription)]):
@@ -158,15 +162,16 @@ async def test_memory_alarm_is_said_at_once_and_passes_by_itself(rabbit: Site) -
         assert len(await records(broker, Kind.DEAD)) == 1
 
 
+@pytest.mark.timed
 async def test_connection_that_an_alarm_blocks_can_be_closed(rabbit: Site) -> None:
     async with connected(rabbit) as broker:
         await rabbit.server.ctl("set_vm_memory_high_watermark", "absolute", "1")
         with pytest.raises(BrokerUnavailable, match="alarm"):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while True:
                     await broker.publish(REQUESTS, make_event())
         began = time.monotonic()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < within(10)
     await rabbit.server.ctl("set_vm_memory_high_watermark", "0.4")
 
 
@@ -294,7 +299,11 @@ async def test_missing_topology_is_unavailable_until_it_is_declared(rabbit: Site
 
 
 async def test_followed_history_has_no_gap_and_no_repeat_over_restarts(rabbit: Site) -> None:
-    async with connected(rabbit) as broker, broker.history(Kind.LIFECYCLE, follow=True) as history, asyncio.timeout(60):
+    async with (
+        connected(rabbit) as broker,
+        broker.history(Kind.LIFECYCLE, follow=True) as history,
+        asyncio.timeout(PATIENCE),
+    ):
         seen = []
         for number in range(60):
             await publish_surely(broker, Topic(Kind.LIFECYCLE, f"s.{number}.created"), f"l{number}")
@@ -310,7 +319,7 @@ async def test_followed_history_has_no_gap_and_no_repeat_over_restarts(rabbit: S
 async def test_followed_history_of_a_log_declared_anew_begins_with_it(rabbit: Site) -> None:
     async with connected(rabbit) as broker, connection(rabbit.server.url, OPTIONS, purpose="test") as link:
         await publish(broker, 3, Topic(Kind.LIFECYCLE, "s.1.created"), prefix="old")
-        async with broker.history(Kind.LIFECYCLE, follow=True) as history, asyncio.timeout(30):
+        async with broker.history(Kind.LIFECYCLE, follow=True) as history, asyncio.timeout(PATIENCE):
             for _ in range(3):
                 await anext(history)
             async with link.channel() as channel:
@@ -339,7 +348,7 @@ async def test_short_delay_is_kept_behind_a_long_one_and_over_a_restart(rabbit: 
         # Else the original comes again as well.
         await until(acked)
         await restart(rabbit.server)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             again = await anext(aiter(subscription))
         assert time.monotonic() - asked_at >= SHORT
         # It may have been on its way to us when the node died.

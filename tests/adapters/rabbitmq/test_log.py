@@ -11,9 +11,10 @@ from adapters.rabbitmq.publisher import SEEN_SECONDS
 from tests import amqp
 from tests.adapters.brokers import Site
 from tests.adapters.harness import make_event, records
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.broker
-OPTIONS = RabbitMQOptions(connect_timeout=5, publish_timeout=3)
+OPTIONS = RabbitMQOptions(connect_timeout=PATIENCE, publish_timeout=3)
 TOPIC = Topic(Kind.LIFECYCLE, "s.1.created")
 
 
@@ -53,7 +54,7 @@ async def test_what_is_confirmed_while_a_node_starts_is_in_the_log(rabbit: Site)
 
     async def more(count: int) -> None:
         wanted = len(taken) + count
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while len(taken) < wanted:
                 await asyncio.sleep(0.02)
 

@@ -23,7 +23,6 @@ from tests.events.contract.samples import REQUESTS, example
 DOCUMENT = asyncapi(version="1.2.3")
 
 
-@pytest.mark.timeout(150)
 def test_document_is_valid_by_the_official_schema() -> None:
     file = node_modules() / "@asyncapi" / "specs" / "schemas" / "3.0.0.json"
     validator = Draft7Validator(json.loads(file.read_text()))

@@ -21,6 +21,7 @@ from tests.adapters.conftest import need_rabbit
 from tests.events.contract.node import PACKAGE, node_modules
 from tests.handler.relay import relaying
 from tests.paths import EXAMPLES
+from tests.patience import PATIENCE
 
 CLIENTS = EXAMPLES / "clients"
 TOLD = ["created null", "started null", 'succeeded {"sum": 42}']
@@ -61,7 +62,7 @@ async def run(*command: str | Path, directory: Path) -> tuple[int | None, str]:
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             output, _ = await process.communicate()
     finally:
         if process.returncode is None:
@@ -90,7 +91,6 @@ async def test_python_client_on_nats(cluster: Cluster, nats_url: str, tmp_path: 
 
 
 @pytest.mark.broker
-@pytest.mark.timeout(150)
 async def test_node_client_on_nats(cluster: Cluster, nats_url: str, tmp_path: Path) -> None:
     client = node_client("nats.mjs", tmp_path)
     async with relay("nats", nats_url, cluster):
@@ -104,7 +104,6 @@ async def test_python_client_on_rabbitmq(cluster: Cluster, rabbit_url: str, tmp_
 
 
 @pytest.mark.broker
-@pytest.mark.timeout(150)
 async def test_node_client_on_rabbitmq(cluster: Cluster, rabbit_url: str, tmp_path: Path) -> None:
     client = node_client("rabbitmq.mjs", tmp_path)
     async with relay("rabbitmq", rabbit_url, cluster):

@@ -76,7 +76,7 @@ async def test_function_makes_a_thumbnail_of_the_uploaded_image(broker: MemoryBr
     Draft202012Validator(schema_of("functions")).validate(example("functions"))
     async with running(broker, cluster, functions=EXAMPLES / "functions.yaml") as client:
         await client.publish(event_of("image-uploaded"))
-        ended = await client.ended("thumbnail/image-1", seconds=40)
+        ended = await client.ended("thumbnail/image-1")
     url = "https://images.example/entrance/2026-11-22.jpg"
     assert detail(ended)["result"] == {"of": url, "width": 200, "height": 150}
     assert detail(ended)["service"] == "thumbnail"
@@ -94,7 +94,7 @@ async def gpus_are_asked_for(client: Client, cluster: Cluster) -> None:
     job = await cluster.read_job("default", created["jobName"])
     container = job["spec"]["template"]["spec"]["containers"][0]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "2"
-    stalled = detail(await client.reached("gpu", "stalled", seconds=40))
+    stalled = detail(await client.reached("gpu", "stalled"))
     assert stalled["error"]["errorCode"] == "UNSCHEDULABLE"
 
 
@@ -106,7 +106,7 @@ async def report_is_made(client: Client, cluster: Cluster) -> None:
     await cluster.create_job(by_hand(cron_job))
     (job,) = [one for one in await cluster.list_jobs("default", "") if one["metadata"]["name"] == "by-hand"]
     time = job["metadata"]["creationTimestamp"]
-    ended = detail(await client.ended(f"nightly-report@{time}", seconds=40))
+    ended = detail(await client.ended(f"nightly-report@{time}"))
     assert ended["result"] == {"reported": time[:10]}
     assert ended["scheduledFor"] == time
 

@@ -20,6 +20,7 @@ from handler.commands import submit
 from handler.local.stack import Stack, clean_environ, jobrelay, start
 from k8s.base import Manifest
 from tests.handler.commandline import Done, asked, call, end, started, terminated, wait_for
+from tests.patience import PATIENCE
 
 FAST = {"JOBRELAY_CONTROL_WAIT": "1"}
 
@@ -91,7 +92,7 @@ def test_on_a_terminal_one_line_per_request_is_kept_up_to_date(stack: Stack) -> 
         while piece := os.read(terminal, 65536):
             text += piece.decode()
     os.close(terminal)
-    assert process.wait(30) == 3
+    assert process.wait(PATIENCE) == 3
     assert "\x1b[" in text
     assert -1 < text.find("started") < text.rfind("exit 3"), text
     assert re.search(r"live failed with exit code 3", text)
@@ -227,7 +228,7 @@ def test_logs_follow_until_the_job_is_over(stack: Stack, tmp_path: Path) -> None
     with started("logs", "-f", "followed", environ=stack.environ, output=output) as process:
         wait_for(lambda: "first" in output.read_text(), what=output.read_text)
         mark.touch()
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE) == 0
     assert output.read_text() == "first\nlast\n"
 
 
@@ -241,7 +242,7 @@ def test_logs_follow_pods_that_are_still_to_come_and_name_them_from_the_first_on
     with started("logs", "-f", "in-turn", environ=stack.environ, output=output) as process:
         wait_for(lambda: "part" in output.read_text(), what=output.read_text)
         mark.touch()
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE) == 0
     lines = output.read_text().splitlines()
     assert [line.partition(": ")[2] for line in lines] == ["part", "part"]
     assert len({line.partition(": ")[0] for line in lines}) == 2
@@ -253,7 +254,7 @@ def test_logs_follow_until_a_job_that_never_ran_is_over(stack: Stack, tmp_path: 
     reached(stack, "never", "created")
     output = tmp_path / "output"
     with started("logs", "-f", "never", environ=stack.environ, output=output) as process:
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE) == 0
     assert output.read_text() == "request never is over, and no pod of it ran\n"
 
 
@@ -264,7 +265,7 @@ def test_logs_follow_ends_when_the_job_is_gone(stack: Stack, tmp_path: Path) -> 
     with started("logs", "-f", "removed", environ=stack.environ, output=output) as process:
         wait_for(lambda: "begun" in output.read_text(), what=output.read_text)
         assert run(stack, "cancel", "removed").returncode == 0
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE) == 0
     assert output.read_text() == "begun\n"
 
 

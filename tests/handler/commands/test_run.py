@@ -14,6 +14,7 @@ from adapters.servers import nats
 from adapters.servers.free_port import free_port
 from handler.local.stack import LOOPBACK
 from tests.handler.commandline import call_beside, end, started, wait_for
+from tests.patience import PATIENCE
 
 NOBODY = f"nats://{LOOPBACK}:1"
 
@@ -37,7 +38,7 @@ def test_sigterm_ends_it_in_order_even_while_nothing_can_be_reached(tmp_path: Pa
     output = tmp_path / "output"
     with started("run", environ=make_environ(tmp_path), output=output) as process:
         wait_for(lambda: "serving" in output.read_text(), what=output.read_text)
-        assert end(process, signal.SIGTERM, seconds=20) == 0
+        assert end(process, signal.SIGTERM) == 0
     assert "Traceback" not in output.read_text()
 
 
@@ -47,7 +48,7 @@ def test_an_address_in_use_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
     with socket.create_server((LOOPBACK, port)):
         environ = make_environ(tmp_path, JOBRELAY_HTTP_ADDRESS=f"{LOOPBACK}:{port}")
         with started("run", environ=environ, output=output) as process:
-            assert process.wait(30) == 1
+            assert process.wait(PATIENCE) == 1
     assert output.read_text().startswith(f"jobrelay: cannot serve {LOOPBACK}:{port}: ")
     assert len(output.read_text().splitlines()) == 1
 
@@ -84,12 +85,12 @@ async def test_a_first_signal_lets_it_finish_and_a_second_ends_it_at_once(tmp_pa
         with started("run", environ=environ, output=output) as process:
             wait_for(lambda: "JOBRELAY_DEAD" in output.read_text(), what=output.read_text)
             await call_beside("submit", "--image", "a", environ=environ)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 await asked.wait()
             process.send_signal(signal.SIGTERM)
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(1)
-            assert end(process, signal.SIGINT, seconds=5) == -signal.SIGINT
+            assert end(process, signal.SIGINT) == -signal.SIGINT
 
 
 @pytest.mark.parametrize("command", [["submit", "--image", "a"], ["watch"], ["cancel", "x"], ["dead", "list"]])

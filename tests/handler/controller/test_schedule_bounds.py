@@ -30,6 +30,7 @@ from tests.handler.controller.scheduling import (
 from tests.handler.controller.test_controller import name_of
 from tests.handler.relay import detail, running
 from tests.handler.samples import make_command, until
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -142,7 +143,6 @@ class Dying:
         return counted
 
 
-PATIENCE = 100.0
 """Seconds: many of them live at the same time."""
 CALLS = 9
 """The CronJob is made; each of two runs is counted, let go, counted as ended, and released."""
@@ -160,7 +160,7 @@ async def survived(cluster: Cluster, directory: Path, *, at: int, carried_out: b
             await client.publish(request)
             await asyncio.wait_for(dying.dead.wait(), PATIENCE)
         async with running(broker, cluster, instance=name) as client:
-            assert detail(await client.reached(name, "unscheduled", seconds=PATIENCE))["runs"] == 2
+            assert detail(await client.reached(name, "unscheduled"))["runs"] == 2
             assert list((await runs(client, name)).values()) == [WHOLE, WHOLE], dying.calls
             assert mark.read_text() == "x\n" * 2, dying.calls
             (cron_job,) = await cluster.list_cron_jobs("default", f"{Label.INSTANCE}={name}")

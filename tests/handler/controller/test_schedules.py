@@ -272,7 +272,7 @@ async def test_attempts_of_a_run_are_of_that_run_and_the_next_run_counts_as_one(
 ) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_schedule(script="exit 1", maxRuns=2, retries=1, retryDelay=1))
-        assert detail(await client.reached("s", "unscheduled", seconds=60))["runs"] == 2
+        assert detail(await client.reached("s", "unscheduled"))["runs"] == 2
         told = await runs(client)
         tried = ["created", "started", "retrying", "started", "failed"]
         assert [[one for one in phases if one != "queued"] for phases in told.values()] == [tried, tried]

@@ -42,7 +42,7 @@ async def test_usage_of_a_busy_container_is_told_while_it_runs_and_at_its_end(
             # A whole core on an idle machine; here others may want it, too.
             return found[-1] if peaks["cpu"] > 0.1 and peaks["memory"] > 50 * MIB else None
 
-        last = await until(enough, seconds=60)
+        last = await until(enough)
         await client.command(make_command("cancel", "busy"))
         end = detail(await client.ended("busy"))
         told = await progress(client, "busy")

@@ -3,6 +3,7 @@
 import asyncio
 
 from handler.controller.workqueue import WorkQueue
+from tests.patience import PATIENCE
 
 A, B = ("jobs", "a"), ("jobs", "b")
 NOTHING = float("inf")
@@ -27,7 +28,7 @@ async def test_a_change_during_the_look_brings_another_look() -> None:
     await asyncio.sleep(0)
     assert not waiting.done(), "the same key must not be worked on twice at a time"
     queue.done(key)
-    assert await asyncio.wait_for(waiting, 1) == A
+    assert await asyncio.wait_for(waiting, PATIENCE) == A
 
 
 async def test_what_needs_no_vouching_hides_no_change_during_the_same_look() -> None:
@@ -78,7 +79,7 @@ async def test_a_change_during_a_failed_look_needs_no_appointment() -> None:
     key = await queue.get()
     queue.add([A], since=2)
     queue.failed(key)
-    assert await asyncio.wait_for(queue.get(), 1) == A
+    assert await asyncio.wait_for(queue.get(), PATIENCE) == A
     assert queue.oldest() == 1
 
 
@@ -86,7 +87,7 @@ async def test_appointments_are_kept_in_order_of_time_not_of_making() -> None:
     queue = WorkQueue()
     queue.add_later(B, 0.05)
     queue.add_later(A, 0.01)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         assert [await queue.get(), await queue.get()] == [A, B]
     assert queue.oldest() == NOTHING, "an appointment vouches for nothing"
 
@@ -94,12 +95,12 @@ async def test_appointments_are_kept_in_order_of_time_not_of_making() -> None:
 async def test_the_earlier_of_two_appointments_stands() -> None:
     queue = WorkQueue()
     queue.add_later(A, 0.01)
-    queue.add_later(A, 60)
-    assert await asyncio.wait_for(queue.get(), 2) == A
+    queue.add_later(A, 10 * PATIENCE)
+    assert await asyncio.wait_for(queue.get(), PATIENCE) == A
     queue.done(A)
-    queue.add_later(A, 60)
+    queue.add_later(A, 10 * PATIENCE)
     queue.add_later(A, 0.01)
-    assert await asyncio.wait_for(queue.get(), 2) == A
+    assert await asyncio.wait_for(queue.get(), PATIENCE) == A
 
 
 async def test_oldest_counts_what_is_left_alone_until_a_later_look_is_done() -> None:
@@ -124,6 +125,6 @@ async def test_a_forgotten_appointment_costs_nothing_and_the_others_are_kept() -
     assert len(queue._heap) < 100
     queue.add_later(B, 0.01)
     queue.forget(B)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         assert await queue.get() == A
     assert not queue._later

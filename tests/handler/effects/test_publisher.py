@@ -13,6 +13,7 @@ from handler.effects.publisher import REPLY_TRIES, Publisher
 from handler.effects.repeating import until_taken
 from handler.telemetry.metrics import Metrics
 from tests.handler.relay import detail
+from tests.patience import PATIENCE
 
 DEFAULT = Topic(Kind.LIFECYCLE, "tests.1.succeeded")
 REPLY = Topic(Kind.REPLY, "replies")
@@ -126,7 +127,7 @@ async def test_until_taken_repeats_only_while_the_broker_is_away() -> None:
         if error is not None:
             raise error
 
-    await asyncio.wait_for(until_taken(call), 10)
+    await asyncio.wait_for(until_taken(call), PATIENCE)
     assert count == 3
 
     async def refused() -> None:

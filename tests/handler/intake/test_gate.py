@@ -7,6 +7,7 @@ import pytest
 from handler.intake.gate import Gate, Leaving
 from handler.telemetry.metrics import Metrics
 from k8s.base import Unavailable
+from tests.patience import PATIENCE
 
 
 def make_gate(monkeypatch: pytest.MonkeyPatch, *, seconds: float) -> Gate:
@@ -18,7 +19,7 @@ async def test_a_failed_call_holds_work_back_for_a_while(monkeypatch: pytest.Mon
     gate = make_gate(monkeypatch, seconds=0.05)
     gate.close(Unavailable("down"))
     assert not gate.is_open
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await gate.wait()
     assert gate.is_open
 
@@ -26,7 +27,7 @@ async def test_a_failed_call_holds_work_back_for_a_while(monkeypatch: pytest.Mon
 async def test_all_who_waited_are_let_through_together(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = make_gate(monkeypatch, seconds=0.05)
     gate.close(Unavailable("down"))
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         waiting = group.create_task(gate.wait())
         while not gate.is_open:
             await asyncio.sleep(0)
@@ -37,9 +38,9 @@ async def test_all_who_waited_are_let_through_together(monkeypatch: pytest.Monke
 
 
 async def test_who_leaves_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = make_gate(monkeypatch, seconds=60)
+    gate = make_gate(monkeypatch, seconds=10 * PATIENCE)
     gate.close(Unavailable("down"))
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         waiting = group.create_task(_left(gate))
         await asyncio.sleep(0)
         assert not waiting.done()
@@ -48,7 +49,7 @@ async def test_who_leaves_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 async def test_who_leaves_still_gets_done_what_the_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = make_gate(monkeypatch, seconds=60)
+    gate = make_gate(monkeypatch, seconds=10 * PATIENCE)
     gate.leave()
     await gate.wait()
     gate.close(Unavailable("down"))

@@ -249,7 +249,7 @@ async def test_an_api_server_that_is_down_pauses_intake_and_loses_nothing(broker
         assert (await broker.depth())[Topic(Kind.REQUESTS)].unsettled == 5
         async with serve(directory):
             for number in range(5):
-                await client.ended(f"r-{number}", seconds=30)
+                await client.ended(f"r-{number}")
             assert await client.dead() == []
             assert (await broker.depth())[Topic(Kind.REQUESTS)].unsettled == 0
             await until(lambda: _released(cluster))

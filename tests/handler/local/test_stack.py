@@ -16,6 +16,7 @@ from handler.local.stack import LOOPBACK, Ports, Stack, start
 from tests.adapters.conftest import need_rabbit
 from tests.handler.commandline import call_beside
 from tests.handler.samples import until
+from tests.patience import PATIENCE
 from tests.processes import is_alive, survivors
 
 PARENT = """
@@ -104,7 +105,7 @@ async def test_a_process_that_ends_at_its_start_tells_its_last_words(tmp_path: P
     command = ["sh", "-c", "echo my last words; exit 7"]
     async with running("short", command, log=tmp_path / "log") as process:
         with pytest.raises(StartFailed, match=r"(?s)short ended with 7.*my last words"):
-            await process.ready(never, within=20)
+            await process.ready(never, within=PATIENCE)
 
 
 async def test_a_process_that_is_never_ready_is_not_waited_for_for_ever(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from k8s.base import Manifest, QuotaExceeded
 from tests.handler.cost import seconds_of
 from tests.handler.relay import running
 from tests.handler.samples import make_command, make_request, until
+from tests.patience import PATIENCE
 from tests.processes import installation
 
 WORKERS = {
@@ -155,7 +156,7 @@ async def test_a_process_writes_one_json_object_a_line_with_these_ids(tmp_path: 
         relay = await site.start_relay(settings)
         event = make_request("p", attributes={"traceparent": traceparent(5)})
         await broker.publish(Topic(Kind.REQUESTS), event)
-        async with asyncio.timeout(30), broker.history(Kind.LIFECYCLE, follow=True) as records:
+        async with asyncio.timeout(PATIENCE), broker.history(Kind.LIFECYCLE, follow=True) as records:
             async for record in records:
                 if decode_structured(record.body).get_type().rpartition(".")[2] in TERMINAL:
                     break

@@ -17,6 +17,7 @@ from k8s.informer.informer import follow
 from k8s.manifests.job import render, secret_for
 from tests.k8s.conftest import eventually
 from tests.k8s.requests import make_request, options
+from tests.patience import PATIENCE, within
 
 FAST = LeaseTiming(lease=1.0, renew_deadline=0.7, retry=0.1, call=0.2)
 RELEASE: Manifest = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
@@ -48,7 +49,7 @@ async def namespace(real: Cluster) -> AsyncIterator[str]:
 
 
 async def finished(cluster: Cluster, namespace: str, name: str) -> Job:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             job = await cluster.patch_job(namespace, name, {})
             if job.finished:
@@ -69,7 +70,7 @@ async def test_life_of_a_job_its_pods_and_its_log(real: Cluster, namespace: str)
     assert log == b"hello\n"
     released = await real.patch_job(namespace, job.name, {**RELEASE, "spec": {"ttlSecondsAfterFinished": 0}})
     assert not released.has_finalizer
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while await real.list_jobs(
             namespace, f"jobrelay.dev/request={manifest['metadata']['labels']['jobrelay.dev/request']}"
         ):
@@ -81,7 +82,7 @@ async def test_life_of_a_job_its_pods_and_its_log(real: Cluster, namespace: str)
 async def test_log_is_followed_until_the_pod_ends(real: Cluster, namespace: str) -> None:
     manifest = make_job("echo one; sleep 0.5; echo two", namespace=namespace)
     created = await real.create_job(manifest)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not any(pod.started for pod in await real.pods_of(namespace, created.uid)):
             await asyncio.sleep(0.05)
         (pod,) = await real.pods_of(namespace, created.uid)
@@ -105,7 +106,7 @@ async def test_deleted_job_waits_for_our_finalizer_and_its_pods_can_be_ended(rea
     manifest = make_job("sleep 60", namespace=namespace)
     name = name_of(manifest)
     created = await real.create_job(manifest)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not any(pod.started for pod in await real.pods_of(namespace, created.uid)):
             await asyncio.sleep(0.05)
     with pytest.raises(Conflict):
@@ -113,7 +114,7 @@ async def test_deleted_job_waits_for_our_finalizer_and_its_pods_can_be_ended(rea
     await real.delete_job(namespace, name, uid=created.uid)
     assert (await real.patch_job(namespace, name, {})).deleted is not None
     await real.delete_pods(namespace, created.uid)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while await real.pods_of(namespace, created.uid):
             await asyncio.sleep(0.05)
         await real.patch_job(namespace, name, RELEASE)
@@ -150,10 +151,11 @@ async def test_quota_may_pass_later_and_the_rest_is_told_apart(real: Cluster, na
     assert caught.value.causes[0][0].startswith("spec.template.spec.containers[0].resources")
 
 
+@pytest.mark.timed
 async def test_servers_clock_agrees_with_ours_on_this_machine(real: Cluster) -> None:
     with pytest.raises(NotFound):
         await real.read_job("default", "absent")
-    assert -1.5 < real.server_time() - time.time() < 0.5
+    assert -within(1.5) < real.server_time() - time.time() < 0.5
 
 
 async def test_informer_follows_a_job_to_its_end_and_until_its_release(real: Cluster, namespace: str) -> None:
@@ -161,10 +163,10 @@ async def test_informer_follows_a_job_to_its_end_and_until_its_release(real: Clu
         manifest = make_job("sleep 0.2; exit 3", namespace=namespace)
         key = (namespace, name_of(manifest))
         created = await real.create_job(manifest)
-        await eventually(lambda: (job := cache.get(key)) is not None and job.condition("Failed"), within=20)
+        await eventually(lambda: (job := cache.get(key)) is not None and job.condition("Failed"))
         await eventually(lambda: [pod.exit_code for pod in cache.pods(created.uid)] == [3])
         entered = cache.fresh()
-        await eventually(lambda: cache.fresh() > entered + 1, within=20)
+        await eventually(lambda: cache.fresh() > entered + 1)
         cache.assume(await real.patch_job(*key, RELEASE))
         assert cache.get(key) is None
         assert cache.pods(created.uid) == []

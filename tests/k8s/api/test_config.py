@@ -19,6 +19,7 @@ from k8s.api.config import Access, load
 from k8s.base import ConfigError, NotFound, Unavailable
 from tests.k8s.conftest import eventually, write_kubeconfig
 from tests.k8s.server import Server, status
+from tests.patience import PATIENCE
 
 HTTP = {"server": "http://127.0.0.1:9"}
 
@@ -164,7 +165,7 @@ async def test_service_accounts_token_is_read_again_and_a_failure_is_outlived(
         await asyncio.sleep(0.05)
         assert await access.headers() == {"Authorization": "Bearer t0"}
         (tmp_path / "token").write_text("t1")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while await access.headers() != {"Authorization": "Bearer t1"}:
                 await asyncio.sleep(0.005)
 
@@ -194,14 +195,15 @@ async def test_exec_plugin_that_hangs_delays_no_request_beyond_its_timeout(
     (tmp_path / "current").write_text("t0")
     path = write_kubeconfig(tmp_path, {"server": server.url}, plugin(tmp_path, PRINT))
     async with connect(kubeconfig=path, timeout=0.3) as cluster:
-        plugin(tmp_path, "import time; time.sleep(1); sys.exit(1)")
+        plugin(tmp_path, "import time\nwhile not (here / 'go').exists(): time.sleep(0.05)\nsys.exit(1)")
         server.answer(401, status(401, "Unauthorized"))
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE):
             with pytest.raises(Unavailable):
                 await cluster.read_job("ns", "j")
             with pytest.raises(NotFound):
                 await cluster.read_job("ns", "j")
         assert "could not be refreshed" not in caplog.text, "it hung all the time"
+        (tmp_path / "go").touch()
         await eventually(lambda: "could not be refreshed" in caplog.text)
 
 

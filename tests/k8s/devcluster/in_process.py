@@ -12,10 +12,10 @@ from k8s.devcluster.loops import Options, run
 from k8s.devcluster.resources import Obj
 from k8s.devcluster.store.store import Store
 from k8s.devcluster.store.subscription import Subscription
+from tests.patience import PATIENCE
 
 NAMESPACE = "default"
 QUICK = Options(backoff=0.05, ready_lag=0.05)
-DEADLINE = 60.0
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Cluster:
 
     async def until(self, claim: Callable[[], Any]) -> Any:
         """The first truthy answer; looked at after every change."""
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(PATIENCE):
             while not (found := claim()):
                 self.changed.clear()
                 try:

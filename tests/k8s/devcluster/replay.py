@@ -13,9 +13,7 @@ from k8s.devcluster.server import DevCluster
 from tests.k8s.devcluster.answers import differences
 from tests.k8s.devcluster.states import Story
 from tests.k8s.devcluster.traces import ANSWERS_NOT_COMPARED, MAY_BE_GONE, USERS, Trace
-
-PATIENCE = 30.0  # seconds until the cluster has got as far as the recorded one, or the test fails
-ANSWER_PATIENCE = 15.0  # seconds until a GET is answered as the recorded one was
+from tests.patience import PATIENCE
 
 
 @dataclass
@@ -75,7 +73,7 @@ class Replay:
 
     async def _step(self, number: int, step: dict[str, Any]) -> list[str]:
         """A GET is asked again until it is answered as recorded: it may come before the cluster's loops."""
-        deadline = asyncio.get_running_loop().time() + ANSWER_PATIENCE
+        deadline = asyncio.get_running_loop().time() + PATIENCE
         while True:
             wrong, body = await self._ask(number, step)
             if not wrong or step["request"]["method"] != "GET" or asyncio.get_running_loop().time() > deadline:

@@ -13,8 +13,8 @@ from typing import Any
 import aiohttp
 
 from k8s.devcluster.server import DevCluster, ServerOptions, serve
+from tests.patience import PATIENCE
 
-DEADLINE = 45.0
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
 PODS = "/api/v1/namespaces/default/pods"
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
@@ -64,7 +64,7 @@ class Client:
 
             async def events() -> AsyncIterator[tuple[str, Any]]:
                 while True:
-                    async with asyncio.timeout(DEADLINE):
+                    async with asyncio.timeout(PATIENCE):
                         line = await response.content.readline()
                     if not line:
                         return

@@ -10,6 +10,7 @@ import yaml
 
 from tests.k8s.devcluster.served import CONFIGMAPS, JOBS, Client, make_config, make_job, served
 from tests.paths import DATA
+from tests.patience import PATIENCE
 
 KUBECTL = shutil.which("kubectl")
 EVERYTHING = DATA / "job-spec.yaml"
@@ -39,7 +40,7 @@ async def start(client: Client, *arguments: str) -> asyncio.subprocess.Process:
 
 async def kubectl(client: Client, *arguments: str, code: int = 0) -> str:
     running = await start(client, *arguments)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         output, _ = await running.communicate()
     assert running.returncode == code, output.decode()
     return output.decode()
@@ -74,7 +75,7 @@ async def test_get_w_prints_changes_as_they_come(client: Client) -> None:
     watching = await start(client, "get", "jobs", "-w", "--no-headers")
     assert watching.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             first = (await watching.stdout.readline()).decode()
             await client("DELETE", f"{JOBS}/held?propagationPolicy=Background")
             await client.made(JOBS, make_job("second"))
@@ -132,7 +133,7 @@ async def test_top_shows_what_pods_use(client: Client) -> None:
         output, _ = await top.communicate()
         return output.decode().splitlines() if top.returncode == 0 else []
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not (lines := [line for line in await rows() if line.startswith("busy-")]):
             await asyncio.sleep(0.2)
     name, cpu, memory = lines[0].split()

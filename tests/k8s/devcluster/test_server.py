@@ -15,6 +15,7 @@ from k8s.devcluster.server import DevCluster, serve
 from tests.k8s.devcluster.in_process import make_cron_job
 from tests.k8s.devcluster.served import CONFIGMAPS, JOBS, Client, connected, make_config, make_job, served
 from tests.paths import ROOT
+from tests.patience import PATIENCE
 
 
 def described(kubeconfig: Path) -> DevCluster:
@@ -34,7 +35,7 @@ async def process(directory: Path, *arguments: str) -> AsyncIterator[tuple[async
     running = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     assert running.stdout is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             line = (await running.stdout.readline()).decode()
         yield running, described(Path(line.removeprefix("kubeconfig: ").strip()))
     finally:
@@ -79,7 +80,7 @@ async def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> Non
         known = len(acknowledged)
         async with process(tmp_path) as (running, cluster), connected(cluster) as client:
             workers = [asyncio.create_task(create(client, worker + 8 * round_)) for worker in range(8)]
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 while len(acknowledged) < known + 100:
                     await asyncio.sleep(0.005)
             running.send_signal(signal.SIGKILL)
@@ -97,7 +98,7 @@ async def test_the_process_says_when_it_is_ready_and_stops_on_sigterm(tmp_path: 
         assert (await client("GET", "/readyz")).body == "ok"
         async with client.watching(JOBS):
             running.terminate()
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(PATIENCE):
                 assert await running.wait() == 0
 
 
@@ -157,7 +158,7 @@ async def test_the_minutes_of_cron_jobs_can_be_shortened(tmp_path: Path) -> None
 async def test_a_minute_without_length_is_refused_before_anything_starts(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "k8s.devcluster", "--directory", str(tmp_path), "--cron-minute", "0"]
     running = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=asyncio.subprocess.PIPE)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         _, said = await running.communicate()
     assert running.returncode == 1
     assert said.decode() == "cron_minute must be above 0 seconds\n"

@@ -19,6 +19,7 @@ from k8s.reading.job import parse_job
 from tests.k8s.conftest import eventually
 from tests.k8s.objects import make_job, make_pod
 from tests.k8s.server import JOBS, PODS, Server, status
+from tests.patience import PATIENCE, within
 
 
 class Impatient(random.Random):
@@ -256,7 +257,7 @@ async def test_poison_is_left_out_counted_and_logged_once(
 async def test_refused_list_is_tried_until_it_works(cluster: Cluster, server: Server, code: int) -> None:
     server.put(JOBS, make_job("a"))
     server.answer(code, status(code, "No"), part="/jobs", times=4)
-    async with asyncio.timeout(5), following(cluster) as cache:
+    async with asyncio.timeout(PATIENCE), following(cluster) as cache:
         assert names(cache) == ["a"]
 
 
@@ -409,9 +410,10 @@ async def test_resync_knows_what_no_watch_has_told(cache: JobCache, server: Serv
     await eventually(lambda: names(cache) == ["a", "b"])
 
 
+@pytest.mark.timed
 async def test_fresh_is_the_last_sign_of_life_of_the_watch_furthest_behind(cache: JobCache, server: Server) -> None:
     entered = cache.fresh()
-    assert abs(entered - time.time()) < 3
+    assert abs(entered - time.time()) < within(3)
     await asyncio.sleep(0.02)
     server.bookmark(PODS)
     server.put(JOBS, make_job("a"))

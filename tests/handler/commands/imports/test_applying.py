@@ -24,6 +24,7 @@ from handler.commands.imports.definitions import Definition
 from handler.commands.imports.planning import Action, Held, Step
 from k8s.base import Unavailable
 from tests.handler.samples import until
+from tests.patience import PATIENCE
 
 SOURCE = "/set"
 OLD = Definition(id="a", data={"id": "a", "schedule": "@daily"})
@@ -109,12 +110,12 @@ class Outcome:
 
     async def end(self) -> Change:
         assert self.task is not None
-        await asyncio.wait_for(asyncio.shield(self.task), 20)
+        await asyncio.wait_for(asyncio.shield(self.task), PATIENCE)
         return self.changes[0]
 
 
 @asynccontextmanager
-async def carrying_out(scene: Scene, *steps: Step, seconds: float = 20) -> AsyncIterator[Outcome]:
+async def carrying_out(scene: Scene, *steps: Step, seconds: float = PATIENCE) -> AsyncIterator[Outcome]:
     outcome = Outcome([Change.of(step) for step in steps])
     async with asyncio.TaskGroup() as group:
         ears = [group.create_task(scene.listen(kind)) for kind in (Kind.REQUESTS, Kind.CONTROL)]

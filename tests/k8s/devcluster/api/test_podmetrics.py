@@ -11,6 +11,7 @@ import pytest
 from k8s.devcluster.server import ServerOptions
 from k8s.reading.quantity import parse
 from tests.k8s.devcluster.served import JOBS, Client, make_job, served
+from tests.patience import PATIENCE
 
 METRICS = "/apis/metrics.k8s.io/v1beta1"
 IN_DEFAULT = f"{METRICS}/namespaces/default/pods"
@@ -35,7 +36,7 @@ async def run(client: Client, name: str, script: str) -> None:
 
 async def measured(client: Client, name: str, *, cpu: str = "0", memory: int = 0) -> dict[str, Any]:
     """The PodMetrics of this Job's pod, once it uses so many cores and more than so many bytes."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while True:
             items = (await client("GET", f"{IN_DEFAULT}?labelSelector=of={name}")).body["items"]
             usage = items[0]["containers"][0]["usage"] if items else {"cpu": "0", "memory": "0"}

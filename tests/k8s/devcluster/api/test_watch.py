@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 from k8s.devcluster.server import ServerOptions
-from tests.k8s.devcluster.served import CONFIGMAPS, DEADLINE, JOBS, MERGE, Client, make_config, make_job, served
+from tests.k8s.devcluster.served import CONFIGMAPS, JOBS, MERGE, Client, make_config, make_job, served
+from tests.patience import PATIENCE
 
 
 async def _relabel(client: Client, name: str, labels: dict[str, str | None]) -> str:
@@ -29,7 +30,7 @@ async def test_history_is_forgotten_by_age_too(tmp_path: Path) -> None:
     async with served(tmp_path, options=ServerOptions(history_age=0.05)) as client:
         version = (await client.made(CONFIGMAPS, make_config("a")))["metadata"]["resourceVersion"]
         await _relabel(client, "a", {"n": "1"})
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 events = await client.watched(f"{CONFIGMAPS}?resourceVersion={version}&timeoutSeconds=1")
                 if events[0][0] == "ERROR":

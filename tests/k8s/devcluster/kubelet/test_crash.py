@@ -19,8 +19,8 @@ import yaml
 
 from k8s.devcluster.kubelet.containers import Run
 from tests.k8s.devcluster.in_process import is_running, make_job, make_pod
+from tests.patience import PATIENCE
 
-READY = 20.0
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
 PODS = "/api/v1/namespaces/default/pods"
 
@@ -56,7 +56,7 @@ async def started(directory: Path) -> AsyncIterator[Process]:
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(READY):
+        async with asyncio.timeout(PATIENCE):
             line = (await process.stdout.readline()).decode()
         async with session(Path(line.removeprefix("kubeconfig:").strip())) as client:
             yield Process(process, client)
@@ -79,7 +79,7 @@ def session(kubeconfig: Path) -> aiohttp.ClientSession:
 
 
 async def until(claim: Any) -> Any:
-    async with asyncio.timeout(READY):
+    async with asyncio.timeout(PATIENCE):
         while not (found := await claim()):
             await asyncio.sleep(0.02)
     return found

@@ -9,6 +9,7 @@ import pytest
 from k8s.devcluster.rules.podsecurity import level, violations
 from tests.k8s.devcluster.in_process import NAMESPACE, cluster, make_job
 from tests.k8s.devcluster.served import JOBS, PODS, make_job as make_served_job, served
+from tests.patience import PATIENCE
 
 Obj = dict[str, Any]
 SAFE: Obj = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
@@ -116,7 +117,7 @@ async def test_job_of_a_restricted_namespace_is_accepted_with_a_warning_and_its_
         assert (direct.status, direct.body["reason"]) == (403, "Forbidden")
         assert direct.body["message"] == f'pods "p" is forbidden: violates PodSecurity "restricted:latest": {SILENT}'
         selector = "involvedObject.name=unsafe,reason=FailedCreate"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not (found := await events(client, selector)):
                 await asyncio.sleep(0.05)
         assert found[0]["message"].startswith('Error creating: pods "unsafe-')

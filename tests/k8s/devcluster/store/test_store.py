@@ -11,6 +11,7 @@ import pytest
 from k8s.devcluster.errors import ApiError
 from k8s.devcluster.store.store import Store
 from tests.k8s.devcluster.served import make_config, make_job
+from tests.patience import PATIENCE
 
 CONFIG = make_config("a")
 
@@ -58,7 +59,7 @@ async def test_subscriptions_get_every_later_change_in_order(store: Store) -> No
         store.create("secrets", make_config("not-asked-for") | {"data": {}})
         store.create("jobs", make_job("j"))
         store.delete("configmaps", "default", "a")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             seen = [await anext(changes) for _ in range(3)]
     assert [(resource, kind) for resource, kind, _ in seen] == [
         ("configmaps", "MODIFIED"),
@@ -157,7 +158,7 @@ async def test_a_running_pod_lingers_until_its_grace_period_is_over(store: Store
         assert sooner["metadata"]["deletionGracePeriodSeconds"] == 5
         assert store.delete("pods", "default", "p", grace=20) == sooner
         store.delete("pods", "default", "p", grace=0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             seen = [await anext(changes) for _ in range(4)]
     assert [kind for _, kind, _ in seen] == ["MODIFIED"] * 3 + ["DELETED"]
     assert seen[-1][2]["metadata"]["deletionGracePeriodSeconds"] == 0
