@@ -4,7 +4,8 @@ import asyncio
 import logging
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from adapters.base import BrokerUnavailable, Kind
 from handler.controller.control import Control
@@ -50,7 +51,7 @@ class Candidate:
             self._state.cache = cache
             while True:
                 try:
-                    await self._lead(cache)
+                    await _apart(self._lead(cache))
                 except* LeadershipLost:
                     logger.warning("no longer leading")
                 except* KubernetesError as errors:
@@ -100,6 +101,20 @@ class Candidate:
             except BrokerUnavailable as error:
                 logger.warning("no control events from %s, trying again: %s", link.name, error)
                 await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _apart(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` as a task of its own, which is cancelled with the caller.
+
+    A task group whose task fails in the same moment raises that error and forgets that it was cancelled.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task})
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+    await task
 
 
 def _timing(settings: Settings) -> LeaseTiming:
