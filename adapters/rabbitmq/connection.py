@@ -26,8 +26,8 @@ class Connection:
         self._url = url
         self._purpose = purpose
         self._client: Client | None = None
-        self.reading = asyncio.Lock()
-        """Held while reading the dead letters: two readers on this connection would each miss some."""
+        self.reading = False
+        """Whether the dead letters are being read: two readers on this connection would each miss some."""
         self._warned = False
         self._waits: set[asyncio.Timeout] = set()
         self.reconnects = Listeners()

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 
 from adapters import headers as stamps
 from adapters.base import BrokerUnavailable, DeadLetter, Kind, Record, Topic, TopicRefused
@@ -22,6 +22,7 @@ from adapters.topics import origin, selects
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5
+LOOK_SECONDS = 0.05
 POLL_SECONDS = 0.01
 BACK_SECONDS = 5.0
 _LOCKED = 405
@@ -43,15 +44,17 @@ class DeadLetters:
         self._reader = f"{self._queue}.reader"
 
     async def open(self) -> None:
-        """Raises `BrokerUnavailable`, also when somebody else is reading and does not finish."""
-        try:
-            async with asyncio.timeout(self._connection.options.publish_timeout):
-                await self._connection.reading.acquire()
-                self._locked = True
-                while not await self._lock():
-                    await asyncio.sleep(POLL_SECONDS)
-        except TimeoutError as error:
-            raise BrokerUnavailable(f"somebody else is reading {self._queue}") from error
+        """Raises `BrokerUnavailable`, also when somebody else is reading and does not go on."""
+        waited, before = 0.0, -1
+        while not await self._lock():
+            ready = await self._ready()
+            # A slow reader takes letters and gives them back. What our own answers take does not count: where they are
+            # slow, those of the other reader are slow as well.
+            waited = waited + LOOK_SECONDS if ready == before else 0.0
+            before = ready
+            if waited > self._connection.options.publish_timeout:
+                raise BrokerUnavailable(f"somebody else is reading {self._queue}")
+            await asyncio.sleep(LOOK_SECONDS)
         self._left = await self._ready()
 
     async def _lock(self) -> bool:
@@ -59,12 +62,16 @@ class DeadLetters:
 
         The lock is an exclusive queue, which goes with the connection.
         """
+        if self._connection.reading:
+            return False
+        self._connection.reading = self._locked = True
         channel = self._channel = await self._connection.open_channel()
         try:
             async with self._connection.answered(f"reading {self._queue}"):
                 await channel.queue_declare(self._reader, exclusive=True)
         except ServerRefused as error:
             if error.code == _LOCKED:
+                self._connection.reading = self._locked = False
                 return False
             raise
         return True
@@ -111,23 +118,30 @@ class DeadLetters:
     async def close(self) -> None:
         """Give back what was fetched, in its order. Never raises."""
         try:
-            await self._leave()
+            if self._channel is not None:
+                await self._leave(self._channel)
         finally:
             if self._locked:
-                self._locked = False
-                self._connection.reading.release()
+                self._connection.reading = self._locked = False
 
-    async def _leave(self) -> None:
-        channel = self._channel
-        if channel is None or channel.is_closed:
-            return
-        with suppress(BrokerUnavailable, TimeoutError):
-            if self._fetched:
+    async def _leave(self, channel: Channel) -> None:
+        if self._fetched and not channel.is_closed:
+            try:
                 await self._give_back(channel)
-            async with self._connection.answered("closing"):
-                await channel.queue_delete(self._reader)
+            except BrokerUnavailable:
+                # They go back with it.
+                await close_channel(channel)
         self._channel = None
+        if self._locked:
+            with suppress(BrokerUnavailable):
+                await self._unlock(channel)
         await close_channel(channel)
+
+    async def _unlock(self, channel: Channel) -> None:
+        # Also when the channel was closed: the lock stays with the connection, and would look like another reader.
+        using = self._connection.channel() if channel.is_closed else nullcontext(channel)
+        async with using as deleting, self._connection.answered("closing"):
+            await deleting.queue_delete(self._reader)
 
     async def _give_back(self, channel: Channel) -> None:
         # Messages that go back go behind those still in the queue: only by fetching all do we keep their order.
@@ -136,9 +150,10 @@ class DeadLetters:
         async with self._connection.answered("giving back"):
             await channel.basic_nack(max(self._fetched), multiple=True, requeue=True)
         # The queue takes its time for that; until then the next reader would miss some.
-        async with asyncio.timeout(BACK_SECONDS):
-            while await self._ready() < len(self._fetched):
-                await asyncio.sleep(POLL_SECONDS)
+        for _ in range(round(BACK_SECONDS / POLL_SECONDS)):
+            if await self._ready() >= len(self._fetched):
+                break
+            await asyncio.sleep(POLL_SECONDS)
 
 
 class Letter:
@@ -244,8 +259,8 @@ class NewDeadLetters:
             made = await channel.queue_declare("", exclusive=True)
             await channel.queue_bind(str(made.queue), self._names.exchange(Kind.DEAD))
         if listing:
-            await letters.open()
             try:
+                await letters.open()
                 async for record in letters:
                     self._offer(record)
             finally:

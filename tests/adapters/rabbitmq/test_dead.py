@@ -1,0 +1,84 @@
+"""Claims about who reads the dead letters of RabbitMQ: one at a time, and nobody is in the way of the next."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from adapters.base import BrokerUnavailable, DeadLetter, Kind
+from adapters.rabbitmq import broker as rabbitmq
+from adapters.rabbitmq.broker import RabbitMQBroker
+from adapters.rabbitmq.client import Channel
+from adapters.rabbitmq.connection import Connection
+from tests.adapters.brokers import RABBIT, Installation, installation, send
+from tests.adapters.harness import records
+
+pytestmark = pytest.mark.broker
+IMPATIENT = replace(RABBIT, publish_timeout=0.4)
+BODIES = [b"%d" % number for number in range(5)]
+
+
+@pytest.fixture
+async def installed(rabbit_url: str) -> AsyncIterator[Installation]:
+    """With a few dead letters."""
+    async with installation(rabbit_url) as made:
+        for body in BODIES:
+            await send(made.link, made.names.exchange(Kind.DEAD), "", {}, body)
+        yield made
+
+
+@pytest.fixture
+async def other(installed: Installation) -> AsyncIterator[RabbitMQBroker]:
+    """Somebody else, who does not wait long."""
+    async with rabbitmq.connect(installed.url, instance=installed.names.instance, options=IMPATIENT) as broker:
+        yield broker
+
+
+async def bodies(broker: RabbitMQBroker) -> list[bytes]:
+    return [record.body for record in await records(broker, Kind.DEAD)]
+
+
+async def test_another_reader_that_does_not_go_on_is_said(installed: Installation, other: RabbitMQBroker) -> None:
+    async with installed.broker.dead_letters() as letters:
+        await anext(letters)
+        with pytest.raises(BrokerUnavailable, match="somebody else is reading"):
+            await bodies(other)
+    assert await bodies(other) == BODIES
+
+
+async def test_another_reader_that_is_only_slow_is_waited_for(installed: Installation, other: RabbitMQBroker) -> None:
+    async def slowly(letters: AsyncIterator[DeadLetter]) -> None:
+        async for _ in letters:
+            await asyncio.sleep(0.2)
+
+    async with asyncio.TaskGroup() as group, installed.broker.dead_letters() as letters:
+        await anext(letters)
+        waiting = group.create_task(bodies(other))
+        await slowly(letters)
+        assert not waiting.done()
+    assert waiting.result() == BODIES
+
+
+async def test_a_slow_broker_is_not_taken_for_another_reader(
+    installed: Installation, other: RabbitMQBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_channel = Connection.open_channel
+
+    async def slow(self: Connection, *, confirms: bool = False) -> Channel:
+        await asyncio.sleep(2 * IMPATIENT.publish_timeout)
+        return await open_channel(self, confirms=confirms)
+
+    monkeypatch.setattr(Connection, "open_channel", slow)
+    assert await bodies(other) == BODIES
+
+
+async def test_a_reader_whose_channel_was_closed_is_not_in_the_way(
+    installed: Installation, other: RabbitMQBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with installed.broker.dead_letters() as letters:
+        await (await anext(letters)).drop()
+        reader = letters.ag_frame.f_locals["reader"]  # type: ignore[attr-defined]
+        await reader._channel.close()
+    assert await bodies(other) == BODIES[1:]
+    assert await bodies(installed.broker) == BODIES[1:]
