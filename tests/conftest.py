@@ -76,8 +76,8 @@ def pytest_timeout_set_timer(settings: Any) -> Generator[None, bool, bool]:
 
 
 def _is_of_this_form(item: pytest.Item) -> bool:
-    long, timed = (item.get_closest_marker(name) is not None for name in ("long", "timed"))
-    return long or timed or item.nodeid.startswith(EVERYTHING) if LONG else not long
+    long, stricter = (item.get_closest_marker(name) is not None for name in ("long", "stricter"))
+    return long or stricter or item.nodeid.startswith(EVERYTHING) if LONG else not long
 
 
 def _file_of(item: pytest.Item) -> str:

@@ -14,7 +14,7 @@ STRICT = LONG or "KUBECONFIG" in os.environ
 
 
 def within(seconds: float) -> float:
-    """How long something may take that takes at most so many seconds on a quiet machine. The test is marked `timed`.
+    """How long something may take that takes at most so many seconds on a quiet machine. The test is marked `stricter`.
 
     `make chaos` holds it to that, and so do tests against a cluster of somebody else's; `make test` only waits.
     """

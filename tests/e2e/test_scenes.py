@@ -19,7 +19,7 @@ def told_once(observer: Observer, request_id: str) -> bool:
     return len(ids) == 1
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 @each_broker
 async def test_sigterm_drains_and_exits_0_and_nothing_is_lost(stage: Stage) -> None:
     found: Drain = await stage.scene("drain")
@@ -55,7 +55,7 @@ async def test_a_job_deleted_while_jobrelay_was_down_is_cancelled_once(stage: St
     assert told_once(found.observer, "goes")
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_of_several_one_leads_and_another_takes_over(stage: Stage) -> None:
     found: Takeover = await stage.scene("takeover")
     print(f"takeover: {found.after_sigterm:.1f} s after SIGTERM, {found.after_kill:.1f} s after kill -9")

@@ -41,7 +41,7 @@ async def test_server_killed_under_load_loses_nothing_and_everything_resumes(ser
         await broken_under_load(broker, again, count=1500)
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_publish_fails_at_once_while_the_server_is_away_and_works_when_it_is_back(server: NatsServer) -> None:
     async with connected(server) as broker:
         await server.stop()
@@ -65,7 +65,7 @@ async def test_publish_fails_at_once_while_the_server_is_away_and_works_when_it_
             assert ids(await take(subscription, 1)) == ["back"]
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_waiting_subscription_gets_its_next_message_soon_after_a_restart(server: NatsServer) -> None:
     async with connected(server) as broker, broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         await publish(broker, 1, prefix="before")
@@ -262,7 +262,7 @@ async def stored(delivery: Delivery) -> bool:
     return True
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_message_on_an_idle_lane_arrives_at_once(server: NatsServer) -> None:
     waits = []
     async with connected(server) as broker, broker.subscribe(Kind.REQUESTS, prefetch=20) as subscription:

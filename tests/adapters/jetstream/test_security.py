@@ -39,7 +39,7 @@ async def guarded(tmp_path: Path) -> AsyncIterator[NatsServer]:
         yield server
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_forbidden_topic_is_refused_without_waiting(guarded: NatsServer) -> None:
     url = guarded.url.replace("//", "//ours:pw@")
     async with jetstream.connect(url, options=PATIENT) as broker:
@@ -63,7 +63,7 @@ async def test_documented_permissions_are_enough_for_everything(tmp_path: Path) 
             await broker.publish(Topic(Kind.REPLY, "another.topic"), make_event())
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_wrong_password_is_said_soon_and_without_it(guarded: NatsServer) -> None:
     began = time.monotonic()
     with pytest.raises(BrokerUnavailable, match=r"(?i)authorization") as error:

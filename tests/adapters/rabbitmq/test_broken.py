@@ -70,7 +70,7 @@ async def test_broken_under_load_loses_nothing_and_everything_resumes(
         await broken_under_load(broker, partial(breaking, rabbit.server), count=900)
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_publish_fails_at_once_while_the_node_is_away_and_works_when_it_is_back(rabbit: Site) -> None:
     async with connected(rabbit) as broker:
         await rabbit.server.stop()
@@ -93,7 +93,7 @@ async def test_publish_fails_at_once_while_the_node_is_away_and_works_when_it_is
             assert ids(await take(subscription, 1)) == ["back"]
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_waiting_subscription_gets_its_next_message_soon_after_a_restart(rabbit: Site) -> None:
     async with connected(rabbit) as broker, broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         await publish(broker, 1, prefix="before")
@@ -131,7 +131,7 @@ async def test_hanging_node_is_unavailable_and_works_when_it_goes_on(rabbit: Sit
             assert set(ids([await one(subscription)])) == {"lost?"}
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_memory_alarm_is_said_at_once_and_passes_by_itself(rabbit: Site) -> None:
     async with connected(rabbit) as broker, broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         await publish(broker, 2, prefix="before")
@@ -162,7 +162,7 @@ async def test_memory_alarm_is_said_at_once_and_passes_by_itself(rabbit: Site) -
         assert len(await records(broker, Kind.DEAD)) == 1
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_connection_that_an_alarm_blocks_can_be_closed(rabbit: Site) -> None:
     async with connected(rabbit) as broker:
         await rabbit.server.ctl("set_vm_memory_high_watermark", "absolute", "1")

@@ -187,7 +187,7 @@ async def test_message_that_has_to_wait_is_not_handed_out_before(installed: Inst
         assert time.time() >= due - 0.001
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_delayed_commands_wait_without_using_up_the_prefetch(installed: Installation) -> None:
     await publish(installed.broker, 5, CONTROL, prefix="early")
     async with installed.broker.subscribe(Kind.CONTROL, prefetch=1) as subscription:

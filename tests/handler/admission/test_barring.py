@@ -9,6 +9,7 @@ from events.names import Reason
 from handler.admission.data import Dependency, Entry, Limits, Snapshot, Waiting
 from handler.admission.decision import admit
 from tests.handler.admission.entries import NOW, decide, failed, held, make_entry, released, wait_for
+from tests.long import examples
 
 
 def waiting_for(name: str, *ids: str, **fields: object) -> Entry:
@@ -109,7 +110,8 @@ names = st.sampled_from("abcdef")
 requests = st.lists(st.tuples(names, st.sampled_from(["/s", "/t"]), st.sets(names, max_size=3)), max_size=9)
 
 
-@settings(max_examples=500)
+@pytest.mark.stricter
+@settings(max_examples=examples(500))
 @given(waiting=requests, active=requests)
 def test_exactly_those_that_wait_for_themselves_are_a_cycle(
     waiting: list[tuple[str, str, set[str]]], active: list[tuple[str, str, set[str]]]

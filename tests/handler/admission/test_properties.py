@@ -11,11 +11,11 @@ from handler.admission.data import Entry, Limits, Snapshot
 from handler.admission.decision import admit
 from tests.handler.admission.entries import AGEING, NOW, policies, snapshots
 from tests.handler.admission.rules import in_conflict, in_turn, key_limit, lacks, level, on_key
+from tests.long import examples
 
 FOR_ROOM = {Reason.LIMIT, Reason.PRIORITY, Reason.EXCLUSIVE}
-# Other tests cover all of it; measured, this many examples would take several times as long.
-pytestmark = pytest.mark.no_cover
-many = settings(max_examples=210, suppress_health_check=[HealthCheck.too_slow])
+pytestmark = pytest.mark.stricter
+many = settings(max_examples=examples(210), suppress_health_check=[HealthCheck.too_slow])
 
 
 def by_key(snapshot: Snapshot) -> dict[tuple[str, str], Entry]:

@@ -12,9 +12,10 @@ from handler.admission.data import Entry, Limits, Snapshot
 from handler.admission.decision import admit
 from tests.handler.admission.entries import make_entry
 from tests.handler.admission.rules import in_conflict
+from tests.long import examples
 
-pytestmark = pytest.mark.no_cover
-several = settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+pytestmark = [pytest.mark.no_cover, pytest.mark.stricter]
+several = settings(max_examples=examples(200), suppress_health_check=[HealthCheck.too_slow])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,7 @@ def running(directory: Path, *, pid: int) -> Local:
     return local
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 def test_help_comes_fast_and_imports_nothing_heavy() -> None:
     modules = "print([name for name in sys.modules if '.' not in name])"
     code = f"import sys; from handler.cli.main import main; main(['--help']); {modules}"

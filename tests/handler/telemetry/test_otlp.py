@@ -116,7 +116,7 @@ async def test_names_of_the_environment_have_the_last_word(
     assert (resource["service.name"], resource["team"]) == ("theirs", "blue")
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_a_collector_that_never_answers_holds_up_neither_work_nor_the_end(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

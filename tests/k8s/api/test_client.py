@@ -51,7 +51,7 @@ async def test_post_is_sent_once_even_if_the_connection_breaks(cluster: Cluster,
     assert len(server.requests) == 1
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_hanging_server_is_unavailable_after_the_timeout(kubeconfig: Path, server: Server) -> None:
     server.hang()
     async with connect(kubeconfig=kubeconfig, timeout=0.2) as cluster:
@@ -61,7 +61,7 @@ async def test_hanging_server_is_unavailable_after_the_timeout(kubeconfig: Path,
         assert time.monotonic() - begun < within(2)
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_one_requests_own_timeout_is_kept(cluster: Cluster, server: Server) -> None:
     server.hang()
     begun = time.monotonic()
@@ -189,7 +189,7 @@ async def test_delete_is_foreground_and_of_that_object_only(cluster: Cluster, se
     assert server.bodies[0]["preconditions"] == {"uid": "u"}
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_servers_clock_is_its_own_and_never_ahead(cluster: Cluster, server: Server) -> None:
     assert abs(cluster.server_time() - time.time()) < 60, "before the first answer: ours"
     server.answer(404, status(404, "NotFound", name="j"), headers={"Date": "Sat, 01 Jan 2000 00:00:00 GMT"})

@@ -151,7 +151,7 @@ async def test_quota_may_pass_later_and_the_rest_is_told_apart(real: Cluster, na
     assert caught.value.causes[0][0].startswith("spec.template.spec.containers[0].resources")
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_servers_clock_agrees_with_ours_on_this_machine(real: Cluster) -> None:
     with pytest.raises(NotFound):
         await real.read_job("default", "absent")

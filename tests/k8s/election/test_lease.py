@@ -340,7 +340,7 @@ async def test_renewal_answered_only_after_a_stop_is_no_renewal(cluster: Cluster
             await asyncio.Event().wait()
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_candidate_keeps_trying_while_the_server_is_down(cluster: Cluster, server: Server) -> None:
     await server.stop()
     begun = time.monotonic()

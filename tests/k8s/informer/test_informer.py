@@ -410,7 +410,7 @@ async def test_resync_knows_what_no_watch_has_told(cache: JobCache, server: Serv
     await eventually(lambda: names(cache) == ["a", "b"])
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_fresh_is_the_last_sign_of_life_of_the_watch_furthest_behind(cache: JobCache, server: Server) -> None:
     entered = cache.fresh()
     assert abs(entered - time.time()) < within(3)

@@ -26,7 +26,7 @@ def _installed(request: pytest.FixtureRequest) -> None:
         need_rabbit()
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 @BOTH
 def test_demo_shows_every_case_as_expected_and_leaves_nothing(tmp_path: Path, broker: str) -> None:
     output = tmp_path / "output"

@@ -101,7 +101,7 @@ async def test_object_created_for_an_owner_that_is_gone_is_collected(tmp_path: P
         await running.until(lambda: not running.get("secrets", "late"))
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_finished_job_goes_after_its_ttl_pods_first(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         running.store.create("jobs", make_job("ttl", ttlSecondsAfterFinished=1))

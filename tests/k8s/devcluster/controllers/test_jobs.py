@@ -218,7 +218,7 @@ async def test_suspending_removes_pods_and_start_time(tmp_path: Path) -> None:
         assert "startTime" in running.status("pause")
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 @pytest.mark.parametrize("mode", ["suspended", "running", "indexed"])
 async def test_verdict_fails_a_job_within_about_a_second(tmp_path: Path, mode: str) -> None:
     async with cluster(tmp_path) as running:

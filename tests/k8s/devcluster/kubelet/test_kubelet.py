@@ -305,7 +305,7 @@ async def test_deleted_pod_is_asked_to_end_first(tmp_path: Path) -> None:
         await running.until(lambda: not running.files(pod).exists())
 
 
-@pytest.mark.timed
+@pytest.mark.stricter
 async def test_pod_that_ignores_the_request_is_killed_after_its_grace(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         script = "trap '' TERM; echo >ready; while :; do sleep 0.02; done"
