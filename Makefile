@@ -14,23 +14,28 @@ export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+COMPILED := $(VENV)/.compiled
 IN := $(if $(filter containers,$(SERVICES)),$(BIN)/python -m tests.containers)
 
-.PHONY: demo test check docs e2e bench soak chaos rabbitmq requirements clean
+.PHONY: demo test check broker coverage docs e2e bench soak chaos rabbitmq requirements clean
 
 demo: $(READY) $(filter rabbitmq,$(BROKER))
 	$(BIN)/jobrelay demo --broker $(BROKER)
 
 # Never against a developer's own cluster: that is what e2e is for.
-test: check
-	@[ -n "$$RABBITMQ_URL$(SERVICES)" ] || $(MAKE) --no-print-directory rabbitmq || [ -z "$$CI" ]
-	env -u KUBECONFIG $(IN) $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-report=html:.jobrelay/coverage --cov-fail-under=90
+test: $(READY)
+	@$(MAKE) --no-print-directory -j3 check $(COMPILED) broker
+	env -u KUBECONFIG $(IN) $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=90
 
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+# What the last `make test` covered, line by line.
+coverage: $(READY)
+	$(BIN)/coverage html --directory .jobrelay/coverage
 
 # Everything in the documents that is made from the code; tests compare it.
 docs: $(READY)
@@ -51,6 +56,10 @@ bench: $(READY)
 soak: $(READY)
 	$(BIN)/python -m tests.bench.soak
 
+# Without RabbitMQ its suites are skipped, but not in CI.
+broker:
+	@[ -n "$$RABBITMQ_URL$(SERVICES)" ] || $(MAKE) --no-print-directory rabbitmq || [ -z "$$CI" ]
+
 # RabbitMQ is no Python package. We start nodes of our own: the system-wide service is neither needed nor started.
 rabbitmq:
 	@PATH="$$PATH:/usr/lib/rabbitmq/bin"; command -v rabbitmq-server >/dev/null || \
@@ -70,6 +79,11 @@ $(READY): .ci/requirements.txt .ci/requirements-pip.txt pyproject.toml
 	$(PIP) --require-hashes -r .ci/requirements.txt
 	$(PIP) --no-build-isolation -e .
 	touch $@
+
+# Once, of all that the tests import: their processes would all do it at the same time.
+$(COMPILED): $(READY)
+	@$(BIN)/pytest --collect-only -qq >/dev/null 2>&1 || true
+	@touch $@
 
 # Resolve the pinned requirements anew, and with them what the image gets: the same versions. uv is only needed here.
 COMPILE := uv pip compile --universal --generate-hashes --quiet --no-emit-index-url --no-emit-find-links

@@ -8,5 +8,5 @@ EVERYTHING = ("tests/chaos/", "tests/garbage/")
 
 
 def examples(count: int) -> int:
-    """How many hypothesis tries: so many in the long form, and half of them in `make test`, which runs far more often."""
+    """How many hypothesis tries: so many in the long form, half of them in `make test`, which runs far more often."""
     return count if LONG else count // 2
