@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,13 @@ def leads_somewhere(page: Page, path: str, anchor: str) -> bool:
     target = (page.path.parent / path).resolve() if path else page.path
     if not target.exists() or not target.is_relative_to(ROOT):
         return False
-    return not anchor or (target.suffix == ".md" and anchor in Page(target).anchors)
+    return not anchor or (target.suffix == ".md" and anchor in anchors_of(target))
+
+
+@cache
+def anchors_of(path: Path) -> frozenset[str]:
+    """Read once, whatever number of links lead there."""
+    return Page(path).anchors
 
 
 def test_every_page_can_be_found_from_readme() -> None:

@@ -143,7 +143,6 @@ class Dying:
         return counted
 
 
-"""Seconds: many of them live at the same time."""
 CALLS = 9
 """The CronJob is made; each of two runs is counted, let go, counted as ended, and released."""
 
