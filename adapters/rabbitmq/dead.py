@@ -48,9 +48,9 @@ class DeadLetters:
         waited, before = 0.0, -1
         while not await self._lock():
             ready = await self._ready()
-            # A slow reader takes letters and gives them back. What our own answers take does not count: where they are
-            # slow, those of the other reader are slow as well.
-            waited = waited + LOOK_SECONDS if ready == before else 0.0
+            # A slow reader still takes letters. The time of answers to us does not count: those to the other reader are
+            # just as slow.
+            waited = 0.0 if ready < before else waited + LOOK_SECONDS
             before = ready
             if waited > self._connection.options.publish_timeout:
                 raise BrokerUnavailable(f"somebody else is reading {self._queue}")

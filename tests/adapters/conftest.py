@@ -96,5 +96,7 @@ async def breakable(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[R
 async def rabbit(breakable: RabbitServer) -> AsyncIterator[Site]:
     """For tests in the session's loop. Nothing is removed: queues deleted soon after a crash take such a node down."""
     yield Site(breakable, f"test-{uuid.uuid4().hex[:8]}")
-    if breakable.pid is None:
+    if breakable.pid is None or not await breakable.answers(breakable.pid):
+        # Killed, or stopped by a test that failed before it went on.
+        await breakable.kill()
         await breakable.start()
