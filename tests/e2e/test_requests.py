@@ -22,7 +22,7 @@ from tests.e2e.conftest import AUDIT, Stage, each_broker
 from tests.e2e.observer import STRUCTURED, TERMINAL, data, detail, phase, request
 from tests.e2e.scenes import gone, job_name
 from tests.e2e.site import NATS, until
-from tests.events.contract.told import undeclared
+from tests.events.contract.declared import undeclared
 from tests.k8s.deploy.audit import ROLES, differences
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]

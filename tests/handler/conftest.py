@@ -11,7 +11,7 @@ from events.cloudevent.event import build, from_parts
 from k8s.api.cluster import Cluster, connect as connect_cluster
 from k8s.devcluster.loops import Options
 from k8s.devcluster.server import DevCluster, ServerOptions, serve
-from tests.events.contract.told import undeclared
+from tests.events.contract.declared import undeclared
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from events.request.control import parse_control
 from events.request.request import JobRequest, Request
 from handler.cli.main import main
 from handler.intake.functions import load
-from tests.events.contract.told import undeclared
+from tests.events.contract.declared import undeclared
 from tests.events.lifecycle.test_traces import SEEN, watched
 from tests.events.samples import make_job
 from tests.paths import DEMO, ROOT

@@ -9,7 +9,7 @@ from events.lifecycle.events import lifecycle_event, schedule_event
 from events.lifecycle.schedules import RECENT, Runs, next_run, read_runs, run_id, run_time, scheduled, unscheduled
 from events.lifecycle.transitions import transitions
 from events.phases import Phase
-from tests.events.contract.told import undeclared
+from tests.events.contract.declared import undeclared
 from tests.events.samples import NOON, make_job, make_schedule
 from tests.handler.relay import detail
 
