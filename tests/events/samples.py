@@ -1,4 +1,4 @@
-"""Makers of events, Jobs, Pods and CronJobs for tests: complete by themselves, a test names only what it is about."""
+"""Makers of events, Jobs, Pods and CronJobs: every field has a default, a test names only what it is about."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def make_event(data: object = None, **attributes: object) -> CloudEvent:
 
 
 def make_request_event(data: object = None, **attributes: object) -> CloudEvent:
-    """A job request; by default the smallest there is."""
+    """A job request; by default the smallest valid request."""
     wanted = {"job": {"image": "busybox"}} if data is None else data
     return make_event(wanted, **({"type": REQUESTED_TYPE} | attributes))
 
@@ -67,17 +67,17 @@ def make_pod(name: str = "p1", **fields: Any) -> Pod:
 
 
 def running(name: str = "p1", *, at: float = 1, **fields: Any) -> Pod:
-    """A pod that runs since `at` seconds after noon."""
+    """A pod that has been running since `at` seconds after noon."""
     return make_pod(name, **({"phase": "Running", "created": NOON + at - 1, "started": NOON + at} | fields))
 
 
 def succeeded(name: str = "p1", *, at: float = 5, **fields: Any) -> Pod:
-    """A pod that ended well, `at` seconds after noon."""
+    """A pod that succeeded `at` seconds after noon."""
     return _over(name, at, {"phase": "Succeeded", "exit_code": 0} | fields)
 
 
 def failed(name: str = "p1", *, at: float = 5, **fields: Any) -> Pod:
-    """A pod that ended with exit code 3, `at` seconds after noon."""
+    """A pod that failed with exit code 3, `at` seconds after noon."""
     return _over(name, at, {"phase": "Failed", "exit_code": 3, "reason": "Error"} | fields)
 
 

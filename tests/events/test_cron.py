@@ -1,4 +1,4 @@
-"""Schedules as Kubernetes reads them: what it accepts, when they come, and what the clocks' two special hours do."""
+"""Schedules as Kubernetes reads them: which it accepts, when they are due, and what happens when clocks change."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -14,7 +14,7 @@ SUNDAY = "2026-03-01T00:00:00+00:00"
 
 
 def next_runs(schedule: str, after: str, count: int, place: str = "Etc/UTC") -> list[str]:
-    """As the clocks in `place` show them."""
+    """Runs after that moment, in the local time of `place`."""
     runs, moment = [], datetime.fromisoformat(after)
     for _ in range(count):
         following = parse_schedule(schedule).next_after(moment, zone(place))
@@ -93,7 +93,7 @@ def test_every_counts_whole_seconds_from_the_run_before(schedule: str, seconds: 
         ("CRON_TZ=Etc/UTC * * * * *", "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"),
     ],
 )
-def test_what_is_refused_is_told_in_kubernetes_words(schedule: str, verbatim: str) -> None:
+def test_refusals_have_the_words_of_kubernetes(schedule: str, verbatim: str) -> None:
     with pytest.raises(InvalidSchedule) as caught:
         parse_schedule(schedule)
     assert caught.value.verbatim == verbatim
@@ -111,15 +111,15 @@ def test_any_text_is_a_schedule_or_is_refused_without_being_repeated(text: str, 
 @pytest.mark.parametrize(
     ("schedule", "days"),
     [
-        ("0 0 13 * 5", ["03-06", "03-13", "03-20", "03-27", "04-03", "04-10", "04-13"]),  # one of both is enough
+        ("0 0 13 * 5", ["03-06", "03-13", "03-20", "03-27", "04-03", "04-10", "04-13"]),  # either is enough
         ("0 0 * * 5", ["03-06", "03-13"]),
         ("0 0 13 * *", ["03-13", "04-13"]),
         ("0 0 13 * ?", ["03-13", "04-13"]),
         ("0 0 */1 * 5", ["03-06", "03-13"]),
-        ("0 0 */10 * 5", ["03-06", "03-11", "03-13", "03-20", "03-21"]),  # a star with a step is none any more
+        ("0 0 */10 * 5", ["03-06", "03-11", "03-13", "03-20", "03-21"]),  # a star with a step restricts the days
     ],
 )
-def test_days_of_the_month_and_of_the_week_go_together_as_in_kubernetes(schedule: str, days: list[str]) -> None:
+def test_days_of_the_month_and_of_the_week_combine_as_in_kubernetes(schedule: str, days: list[str]) -> None:
     assert [run[5:10] for run in next_runs(schedule, "2026-03-01T12:00:00+00:00", len(days))] == days
 
 
@@ -148,16 +148,16 @@ def test_a_daily_run_keeps_its_hour_on_the_clocks() -> None:
     ]
 
 
-def test_every_does_not_care_for_clocks() -> None:
+def test_every_ignores_clock_changes() -> None:
     assert next_runs("@every 24h", "2026-10-24T12:00:00+02:00", 1, "Europe/Berlin") == ["2026-10-25T11:00:00+01:00"]
 
 
 @pytest.mark.parametrize("schedule", ["0 0 31 2 *", "0 0 30 feb ?", ", * * * *", "* , * * *", "* * , * *", "* * * , *"])
-def test_a_schedule_that_never_comes_is_well_formed(schedule: str) -> None:
+def test_a_schedule_that_is_never_due_is_well_formed(schedule: str) -> None:
     assert parse_schedule(schedule).next_after(datetime(2026, 3, 1, tzinfo=UTC), BERLIN) is None
 
 
-def test_the_answer_does_not_depend_on_how_a_moment_is_written() -> None:
+def test_the_next_run_does_not_depend_on_how_the_moment_is_written() -> None:
     moment = datetime(2026, 3, 1, 23, 59, 59, 999_999, tzinfo=UTC)
     for written in (moment, moment.astimezone(BERLIN), moment.astimezone(timezone(timedelta(hours=-9)))):
         assert parse_schedule("0 0 * * *").next_after(written, ETC) == datetime(2026, 3, 2, tzinfo=UTC)
@@ -177,7 +177,7 @@ def test_iana_names_are_time_zones(name: str) -> None:
         *((name, f"unknown time zone {name}") for name in ("../zoneinfo/UTC", "-UTC", "zone.tab", "UTC\0", "x" * 300)),
     ],
 )
-def test_other_names_are_refused_in_kubernetes_words(name: str, verbatim: str) -> None:
+def test_other_names_are_refused_in_the_words_of_kubernetes(name: str, verbatim: str) -> None:
     with pytest.raises(InvalidSchedule) as caught:
         zone(name)
     assert caught.value.verbatim == verbatim
@@ -185,7 +185,7 @@ def test_other_names_are_refused_in_kubernetes_words(name: str, verbatim: str) -
 
 
 def fields(lowest: int, highest: int) -> st.SearchStrategy[str]:
-    """Of the part of the grammar that cronsim reads as Kubernetes does: numbers, ranges with steps, lists, a star."""
+    """Fields that cronsim reads as Kubernetes does: numbers, ranges with steps, lists, a star."""
     numbers = st.integers(lowest, highest)
     spans = st.lists(numbers, min_size=2, max_size=2, unique=True).map(lambda ends: f"{min(ends)}-{max(ends)}")
     stepped = st.tuples(spans, st.integers(1, 9)).map(lambda item: f"{item[0]}/{item[1]}")
@@ -197,5 +197,5 @@ def fields(lowest: int, highest: int) -> st.SearchStrategy[str]:
     st.tuples(fields(0, 59), fields(0, 23), fields(1, 28), fields(1, 12), fields(0, 6)).map(" ".join),
     st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),
 )
-def test_another_reader_of_schedules_finds_the_same_times(schedule: str, moment: datetime) -> None:
+def test_cronsim_finds_the_same_times(schedule: str, moment: datetime) -> None:
     assert parse_schedule(schedule).next_after(moment, ETC) == next(CronSim(schedule, moment))

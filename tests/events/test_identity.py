@@ -44,14 +44,14 @@ def test_different_parts_never_give_the_same_bytes(left: list[str], right: list[
 
 
 @given(texts, texts, st.from_regex(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?", fullmatch=True))
-def test_job_name_is_always_one_kubernetes_takes(source: str, request_id: str, prefix: str) -> None:
+def test_job_name_is_always_valid_in_kubernetes(source: str, request_id: str, prefix: str) -> None:
     name = job_name(prefix, Identity(source, request_id))
     assert len(name) <= 45
     assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name)
 
 
 @given(texts)
-def test_request_label_is_always_a_label_value(request_id: str) -> None:
+def test_request_label_is_always_a_valid_label_value(request_id: str) -> None:
     assert re.fullmatch(r"[a-z2-7]{52}", request_label(request_id))
 
 
@@ -60,7 +60,7 @@ def test_data_that_differs_only_in_form_has_one_hash() -> None:
     assert request_sha(make_event({"a": 1})) != request_sha(make_event({"a": "1"}))
 
 
-def test_topic_parts_hold_nothing_that_topics_give_a_meaning() -> None:
+def test_topic_parts_hold_no_character_that_has_a_meaning_in_topics() -> None:
     assert topic_part("Order_1-x") == "Order_1-x"
     assert topic_part("a.b*c>d e~f%ü") == "a%2Eb%2Ac%3Ed%20e%7Ef%25%C3%BC"
     assert topic_part(None) == topic_part("") == "_"

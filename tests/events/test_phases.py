@@ -1,4 +1,4 @@
-"""A phase that is missing from a place derived from phases fails here: the table is whole, and everybody reads it."""
+"""The table of phases is complete, and a phase that is missing wherever phases are listed fails here."""
 
 from typing import get_args
 
@@ -19,12 +19,12 @@ OF_A_JOB = [phase for phase, model in DETAILS.items() if issubclass(model, Attem
 EACH = pytest.mark.parametrize("phase", Phase)
 
 
-def test_whoever_reads_all_phases_reads_them_in_one_order() -> None:
+def test_every_phase_has_a_model_and_is_shown() -> None:
     assert list(DETAILS) == list(Phase)
     assert set(SHOWN) == set(Phase)
 
 
-def test_the_first_the_last_and_those_between_have_ranks_of_their_own() -> None:
+def test_created_ranks_first_last_phases_last_and_those_between_all_differ() -> None:
     between = [phase for phase in OF_A_JOB if phase not in LAST | {Phase.CREATED}]
     ranks = [phase.traits.rank for phase in between]
     assert len(set(ranks)) == len(ranks)
@@ -32,7 +32,7 @@ def test_the_first_the_last_and_those_between_have_ranks_of_their_own() -> None:
     assert max(ranks) < min(phase.traits.rank for phase in LAST)
 
 
-def test_what_is_terminal_is_the_last_of_a_job_and_is_repeated() -> None:
+def test_terminal_phases_are_the_last_of_a_job_and_are_repeated() -> None:
     assert LAST & {*OF_A_JOB} == TERMINAL
     assert all(phase.traits.repeated for phase in TERMINAL)
 
@@ -42,7 +42,7 @@ def test_every_terminal_phase_of_a_run_is_counted() -> None:
 
 
 @EACH
-def test_its_data_are_declared(phase: Phase) -> None:
+def test_data_of_the_phase_are_declared(phase: Phase) -> None:
     model = DETAILS[phase]
     assert model.__name__ == phase.title()
     assert get_args(model.model_fields["phase"].annotation) == (str(phase),)
@@ -50,16 +50,16 @@ def test_its_data_are_declared(phase: Phase) -> None:
 
 
 @EACH
-def test_its_schema_and_the_reference_tell_its_status(phase: Phase) -> None:
+def test_schema_and_reference_give_the_status_of_the_phase(phase: Phase) -> None:
     status = phase.traits.status
     assert lifecycle_models()[f"{phase.title()}Data"]["properties"]["status"]["const"] == status
-    types = [one["properties"]["type"]["const"] for one in schema_of("lifecycle")["oneOf"]]
+    types = [option["properties"]["type"]["const"] for option in schema_of("lifecycle")["oneOf"]]
     assert f"{JOB_TYPE}.{phase}" in types
     assert f"\n| `{JOB_TYPE}.{phase}` | {'null' if status is None else status} | " in reference(())
 
 
 @EACH
-def test_people_see_it_in_a_colour_and_on_one_line_whatever_its_detail_lacks(phase: Phase) -> None:
+def test_phase_is_shown_in_a_colour_and_on_one_line_whatever_its_detail_lacks(phase: Phase) -> None:
     assert phase_text(phase).style
     assert "\n" not in sentence(phase, {})
 
@@ -69,13 +69,13 @@ def test_a_phase_of_a_later_version_is_shown_without_colour() -> None:
     assert sentence("unheard", {"by": "somebody"}) == "by somebody"
 
 
-def test_every_reason_to_wait_is_told_to_people() -> None:
+def test_every_reason_to_wait_is_shown_and_described() -> None:
     description = DETAILS[Phase.QUEUED].model_fields["reason"].description or ""
     assert set(REASONS) == {*Reason, BY_KUEUE}
     assert all(f"`{reason}`" in description for reason in REASONS)
 
 
 @EACH
-def test_its_events_are_counted_from_zero(phase: Phase) -> None:
+def test_events_of_the_phase_are_counted_from_zero(phase: Phase) -> None:
     registry = Metrics().registry
     assert registry.get_sample_value("jobrelay_lifecycle_published_total", {"phase": str(phase)}) == 0

@@ -53,11 +53,11 @@ def test_array_in_structured_mode_is_refused_as_a_batch() -> None:
 
 
 @pytest.mark.parametrize("content_type", ["application/cloudevents+avro", "application/cloudevents+xml"])
-def test_other_formats_are_refused_by_name(content_type: str) -> None:
+def test_formats_other_than_json_are_refused_by_name(content_type: str) -> None:
     assert content_type in refusal({"Content-Type": content_type}, BODY).reason
 
 
-def test_other_charset_is_refused() -> None:
+def test_charset_other_than_utf_8_is_refused() -> None:
     assert "latin1" in refusal({"Content-Type": f"{STRUCTURED}; charset=latin1"}, BODY).reason
 
 
@@ -75,12 +75,12 @@ def test_missing_attribute_is_refused_in_binary_mode_too(name: str) -> None:
     assert name.removeprefix("ce-") in refusal(without).reason
 
 
-def test_attribute_twice_is_refused_rather_than_chosen() -> None:
+def test_attribute_given_twice_is_refused() -> None:
     assert "twice" in refusal(BINARY | {"CE-ID": "other"}).reason
     assert "twice" in refusal({"Content-Type": STRUCTURED, "content-type": "text/plain"}, BODY).reason
 
 
-def test_other_header_may_be_there_in_two_cases() -> None:
+def test_header_that_is_no_attribute_may_come_in_two_cases() -> None:
     assert from_nats(BINARY | {"X-A": "1", "x-a": "2"}, b"").get_id() == "e1"
 
 
@@ -95,7 +95,7 @@ def test_value_that_does_not_decode_is_refused(value: str) -> None:
     assert "subject" in refusal(BINARY | {"ce-subject": value}).reason
 
 
-def test_refused_header_leaves_the_others_to_identify_the_event() -> None:
+def test_refusal_of_a_header_keeps_the_attributes_that_identify_the_event() -> None:
     assert refusal(BINARY | {"ce-subject": "100%"}).attributes["id"] == "e1"
 
 
@@ -122,19 +122,19 @@ def test_json_body_that_does_not_parse_is_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["application/octet-stream", "text/plain", None])
-def test_other_body_stays_bytes(content_type: str | None) -> None:
+def test_body_that_is_not_json_stays_bytes(content_type: str | None) -> None:
     headers = BINARY | ({"ce-datacontenttype": content_type} if content_type else {})
     assert from_nats(headers, b'{"a":1}').get_data() == b'{"a":1}'
 
 
-def test_content_type_stands_in_for_a_missing_datacontenttype() -> None:
+def test_content_type_header_replaces_a_missing_datacontenttype() -> None:
     event = from_nats(BINARY | {"Content-Type": "application/json"}, b'{"a":1}')
     assert event.get_data() == {"a": 1}
     both = BINARY | {"Content-Type": "application/json", "ce-datacontenttype": "text/plain"}
     assert from_nats(both, b"1").get_data() == b"1"
 
 
-def test_what_goes_out_comes_back() -> None:
+def test_encoded_event_decodes_to_the_same_event() -> None:
     event = make_event({"a": [1]}, subject="ü", time="2026-11-21T12:00:00Z", myext=5)
     headers, body = to_nats(event)
     again = from_nats(headers, body)

@@ -40,7 +40,7 @@ def test_content_type_of_cloudevents_makes_a_message_structured(content_type: st
 
 
 @pytest.mark.parametrize("headers", [None, {}, {"other": 1}, {"content-type": STRUCTURED}, {"Content-Type": ""}])
-def test_without_the_property_a_header_decides_and_else_it_is_structured(headers: dict[str, object] | None) -> None:
+def test_without_content_type_or_with_it_in_a_header_a_message_is_structured(headers: dict[str, object] | None) -> None:
     assert from_amqp(headers, None, BODY).get_id() == "e1"
 
 
@@ -49,14 +49,14 @@ def test_batch_and_other_formats_are_refused() -> None:
     assert "avro" in refusal({}, "application/cloudevents+avro", BODY).reason
 
 
-def test_content_type_of_the_data_stands_in_for_a_missing_datacontenttype() -> None:
+def test_content_type_of_the_data_replaces_a_missing_datacontenttype() -> None:
     event = from_amqp(binary(), "application/json", b'{"a":1}')
     assert (event.get_data(), event.get_datacontenttype()) == ({"a": 1}, "application/json")
     assert from_amqp(binary(), "text/plain", b"1").get_data() == b"1"
     assert from_amqp(binary(datacontenttype="text/plain"), "application/json", b"1").get_data() == b"1"
 
 
-def test_json_data_that_does_not_parse_is_refused_with_what_identifies_the_event() -> None:
+def test_refusal_of_json_that_does_not_parse_keeps_the_attributes_that_identify_the_event() -> None:
     assert refusal(binary(), "application/json", b"{").attributes["id"] == "e1"
 
 
@@ -64,7 +64,7 @@ def test_values_are_not_percent_decoded() -> None:
     assert from_amqp(binary(subject="50%25 ü"), None, b"").get_subject() == "50%25 ü"
 
 
-def test_values_keep_their_types_and_nothing_is_absent() -> None:
+def test_values_keep_their_types_and_null_means_absent() -> None:
     noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
     headers = binary(time=noon, flag=True, number=5, expirytime=noon, subject=None, text=bytearray("ü".encode()))
     event = from_amqp(headers, None, b"")
@@ -85,14 +85,14 @@ def test_missing_attribute_is_refused(name: str) -> None:
     assert name in refusal(headers).reason
 
 
-def test_two_prefixes_may_agree_and_not_differ() -> None:
+def test_attribute_under_two_prefixes_must_have_equal_values() -> None:
     assert from_amqp(binary() | binary("cloudEvents:"), None, b"").get_id() == "e1"
     error = refusal(binary() | {"cloudEvents_id": "other"})
     assert "twice" in error.reason
     assert error.attributes["source"] == "/tests"
 
 
-def test_what_goes_out_comes_back() -> None:
+def test_encoded_event_decodes_to_the_same_event() -> None:
     event = make_event({"a": [1]}, subject="ü", time="2026-11-21T12:00:00Z", myext=5)
     content_type, body = to_amqp(event)
     again = from_amqp({}, content_type, body)

@@ -1,4 +1,4 @@
-"""The strict codec: what the SDK's decoder lets pass or invents does not pass here."""
+"""The strict codec: it refuses events that the SDK's decoder would accept or complete."""
 
 import json
 import math
@@ -73,7 +73,7 @@ def test_unknown_specversion_is_refused(version: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "reason"),
     [
         (b"", "not JSON"),
         (b"{", "not JSON"),
@@ -90,8 +90,8 @@ def test_unknown_specversion_is_refused(version: object) -> None:
         (b'[{"specversion":"1.0"}]', "batch"),
     ],
 )
-def test_body_that_is_no_single_json_object_is_refused(body: bytes, said: str) -> None:
-    assert said in refusal(body).reason
+def test_body_that_is_no_single_json_object_is_refused(body: bytes, reason: str) -> None:
+    assert reason in refusal(body).reason
 
 
 @pytest.mark.parametrize("name", ["myExt", "my-ext", "my_ext", "ext\n", "", "ä", "x" * (MAX_NAME + 1)])
@@ -99,7 +99,7 @@ def test_attribute_name_outside_a_to_z_and_digits_is_refused(name: str) -> None:
     assert "attribute name" in refusal_of(**{name: "x"}).reason
 
 
-def test_longest_attribute_name_is_taken() -> None:
+def test_longest_attribute_name_is_accepted() -> None:
     assert decode(**{"x" * MAX_NAME: "y"}).get_extension("x" * MAX_NAME) == "y"
 
 
@@ -204,7 +204,7 @@ def test_base64_data_becomes_bytes() -> None:
 
 
 @pytest.mark.parametrize("encoded", ["###", "AP+", "AP+A\n", "AP-A", "ä", 5, ["AP+A"]])
-def test_wrong_base64_is_refused(encoded: object) -> None:
+def test_invalid_base64_is_refused(encoded: object) -> None:
     assert "data_base64" in refusal_of(data_base64=encoded).reason
 
 
@@ -214,14 +214,14 @@ def test_data_and_data_base64_together_are_refused() -> None:
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH, 200, 500, 1000, 100_000])
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
-def test_deep_nesting_is_refused_wherever_it_stands(depth: int, opening: bytes, closing: bytes) -> None:
+def test_deep_nesting_is_refused_wherever_it_is(depth: int, opening: bytes, closing: bytes) -> None:
     deep = opening * depth + b"1" + closing * depth
     assert refusal(orjson.dumps(MINIMAL)[:-1] + b',"data":' + deep + b"}").reason
     assert refusal(orjson.dumps(MINIMAL)[:-1] + b',"myext":' + deep + b"}").reason
     assert refusal(deep).reason
 
 
-def test_deepest_data_that_is_taken_can_be_written_again() -> None:
+def test_deepest_data_that_is_accepted_can_be_encoded_again() -> None:
     deep = b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1)
     event = decode_structured(orjson.dumps(MINIMAL)[:-1] + b',"data":' + deep + b"}")
     assert deep in encode_structured(event)
@@ -241,7 +241,7 @@ def test_refusal_carries_what_identifies_the_event() -> None:
     assert error.attributes == {"id": "e1", "source": "/tests", "type": "com.example.made", "subject": "s"}
 
 
-def test_refusal_does_not_carry_what_is_not_valid_itself() -> None:
+def test_refusal_carries_only_attributes_that_are_valid() -> None:
     error = refusal(orjson.dumps({"id": "a\nb", "source": "/a b", "type": "t", "subject": ["x"]}))
     assert error.attributes == {"type": "t"}
 
@@ -251,11 +251,11 @@ def test_refusal_of_data_still_identifies_the_event() -> None:
     assert refusal_of(data=json.loads("[" * 150 + "]" * 150)).attributes["id"] == "e1"
 
 
-def test_refusal_quotes_no_more_than_a_little() -> None:
+def test_refusal_quotes_only_a_little() -> None:
     assert len(refusal_of(source=" " * 5000).reason) < 200
 
 
-def test_build_does_not_touch_what_it_is_given() -> None:
+def test_build_does_not_modify_its_arguments() -> None:
     attributes = dict(MINIMAL)
     event = build(attributes, {"a": 1})
     assert attributes == MINIMAL == event.get_attributes()
@@ -278,7 +278,7 @@ def test_data_is_no_attribute(name: str) -> None:
     "data",
     [math.nan, math.inf, {"a": [math.nan]}, {1: 2}, {"a": {"b"}}, object(), "\ud800", {"\ud800": 1}, 2**64, [b""]],
 )
-def test_build_refuses_data_that_json_cannot_say(data: object) -> None:
+def test_build_refuses_data_that_json_cannot_represent(data: object) -> None:
     with pytest.raises(InvalidEvent, match="data"):
         build(MINIMAL, data)
 
@@ -290,7 +290,7 @@ def test_build_refuses_cyclic_data() -> None:
         build(MINIMAL, cyclic)
 
 
-def test_build_takes_times_as_datetime_and_as_text() -> None:
+def test_build_accepts_times_as_datetime_and_as_text() -> None:
     moment = datetime(2026, 11, 21, 13, tzinfo=timezone(timedelta(hours=1)))
     event = build(MINIMAL | {"time": moment, "expirytime": moment})
     assert event.get_time() == moment
@@ -303,21 +303,21 @@ def test_build_refuses_a_time_without_offset() -> None:
         build(MINIMAL | {"time": datetime(2026, 11, 21)})
 
 
-def test_expired_from_its_expirytime_on() -> None:
+def test_event_is_expired_from_its_expirytime_on() -> None:
     event = make_event(expirytime="2026-11-21T13:00:00+01:00")
     assert not expired(event, NOON - 1)
     assert expired(event, NOON)
     assert not expired(make_event(), NOON)
 
 
-def test_encoded_event_is_one_that_the_sdk_reads() -> None:
+def test_sdk_reads_an_encoded_event() -> None:
     event = make_event({"a": [1, None]}, time="2026-11-21T12:00:00.5Z", subject="s", datacontenttype="application/json")
     read = JSONFormat().read(None, encode_structured(event))
     assert read.get_attributes() == event.get_attributes()
     assert read.get_data() == {"a": [1, None]}
 
 
-def test_bytes_are_encoded_as_base64_and_nothing_as_nothing() -> None:
+def test_bytes_are_encoded_as_base64_and_absent_data_stays_absent() -> None:
     assert orjson.loads(encode_structured(make_event(b"\x00")))["data_base64"] == "AA=="
     assert orjson.loads(encode_structured(make_event())) == MINIMAL
 
@@ -410,7 +410,7 @@ anything = st.recursive(
         anything | st.just("1.0"),
     )
 )
-def test_any_object_decodes_to_something_that_can_be_written_or_is_refused(document: dict[str, Any]) -> None:
+def test_any_object_decodes_to_an_event_that_can_be_encoded_or_is_refused(document: dict[str, Any]) -> None:
     body = json.dumps(MINIMAL | document).encode()
     event = decoded(body)
     if isinstance(event, InvalidEvent):

@@ -1,4 +1,4 @@
-"""The fixtures of the relay in this process, and the events it builds held to what is declared."""
+"""The fixtures of the relay in this process, whose events are compared with the contract."""
 
 from tests.handler.conftest import broker, cluster, devcluster, running_options, told
 

@@ -1,4 +1,4 @@
-"""Holds events that jobrelay sends to what is declared of them. For every test that makes or sees one."""
+"""Compares events that jobrelay publishes with the contract. For every test that makes or sees such events."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ MODELS: Mapping[str, type[Part]] = {
 
 
 def undeclared(type_: str, data: Any) -> list[str]:
-    """What of this event nobody has declared; empty when all is as it should be."""
+    """What of this event the contract does not declare; empty when the event conforms."""
     model = MODELS.get(type_)
     if model is None:
         return [f"no such type: {type_}"]
@@ -29,7 +29,7 @@ def undeclared(type_: str, data: Any) -> list[str]:
         model.model_validate_json(orjson.dumps(data["detail"]))
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        wrong += [f"{type_}: detail.{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in details]
+        wrong += [f"{type_}: detail.{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in details]
     code = (data["detail"].get("error") or {}).get("errorCode")
     if code is not None and code not in codes_of(model):
         wrong.append(f"{type_}: errorCode {code}")

@@ -1,4 +1,4 @@
-"""The AsyncAPI document is valid by AsyncAPI's own schema, whole, and says what the brokers really have."""
+"""The AsyncAPI document: valid by AsyncAPI's own schema, no reference dangles, and it says what the brokers have."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def test_document_is_valid_by_the_official_schema() -> None:
     file = node_modules() / "@asyncapi" / "specs" / "schemas" / "3.0.0.json"
     validator = Draft7Validator(json.loads(file.read_text()))
     validator.validate(json.loads(json.dumps(DOCUMENT)))
-    # It would notice.
+    # The schema does reject mistakes.
     assert not validator.is_valid({**DOCUMENT, "channel": {}})
     assert not validator.is_valid({**DOCUMENT, "channels": {"a": {"adress": "b"}}})
 
@@ -49,14 +49,14 @@ def found(reference: str) -> Any:
     return place
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_resolves() -> None:
     everything = set(references(DOCUMENT))
     assert len(everything) > 50
     for reference in everything:
         assert isinstance(found(reference), dict), reference
 
 
-def test_every_placeholder_of_an_address_is_explained_and_no_other() -> None:
+def test_parameters_are_exactly_the_placeholders_of_the_address() -> None:
     for channel in DOCUMENT["channels"].values():
         assert set(re.findall(r"{(\w+)}", channel["address"])) == set(channel.get("parameters", {}))
 
@@ -74,21 +74,23 @@ def test_subjects_are_those_of_the_streams() -> None:
     names = StreamNames("jobrelay")
     declared = streams(names, max_payload=1 << 20, options=JetStreamOptions())
     patterns = {stream.name: stream.config["subjects"] for stream in declared}
-    channels = [one for name, one in DOCUMENT["channels"].items() if name.startswith("nats")]
+    channels = [channel for name, channel in DOCUMENT["channels"].items() if name.startswith("nats")]
     for channel in channels:
         subjects: Any = patterns[channel["x-jetstream"]["stream"]]
-        assert any(re.fullmatch(re.escape(one).replace(">", ".+"), channel["address"]) for one in subjects)
+        assert any(re.fullmatch(re.escape(subject).replace(">", ".+"), channel["address"]) for subject in subjects)
     queued = {names.subject(lane) for kind in (Kind.REQUESTS, Kind.CONTROL) for lane in lanes_of(kind)}
     assert queued <= {channel["address"] for channel in channels}
 
 
 def test_exchanges_are_those_that_are_declared() -> None:
-    declared = {one.name: one.kind for one in exchanges(QueueNames("jobrelay"))}
-    bound = [channel["bindings"]["amqp"] for channel in DOCUMENT["channels"].values() if "bindings" in channel]
-    used = {one["exchange"]["name"]: one["exchange"]["type"] for one in bound if "exchange" in one}
+    declared = {exchange.name: exchange.kind for exchange in exchanges(QueueNames("jobrelay"))}
+    bindings = [channel["bindings"]["amqp"] for channel in DOCUMENT["channels"].values() if "bindings" in channel]
+    used = {binding["exchange"]["name"]: binding["exchange"]["type"] for binding in bindings if "exchange" in binding}
     assert used == {name: declared[name] for name in used}
     assert set(used) == {f"jobrelay.{kind}" for kind in (Kind.REQUESTS, Kind.CONTROL, Kind.LIFECYCLE)}
-    assert {one["queue"]["name"] for one in bound if "queue" in one} == {QueueNames("jobrelay").queue(Topic(Kind.DEAD))}
+    assert {binding["queue"]["name"] for binding in bindings if "queue" in binding} == {
+        QueueNames("jobrelay").queue(Topic(Kind.DEAD))
+    }
 
 
 def test_every_phase_is_a_message_of_the_lifecycle() -> None:
@@ -98,14 +100,14 @@ def test_every_phase_is_a_message_of_the_lifecycle() -> None:
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_payload_of_requests_takes_the_examples(name: str) -> None:
+def test_payload_schema_of_requests_accepts_the_examples(name: str) -> None:
     payload = DOCUMENT["components"]["messages"]["JobRequestEvent"]["payload"]
     validator = Draft202012Validator({**payload, "components": DOCUMENT["components"]})
     validator.validate(example(name))
     assert not validator.is_valid({**example(name), "data": {"webhook": "x"}})
 
 
-def test_another_installation_has_names_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_installation_has_its_own_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["asyncapi", "--instance", "teama"]) == 0
     document = yaml.safe_load(capsys.readouterr().out)
     assert document["channels"]["natsRequests"]["address"] == "teama.requests"
@@ -114,12 +116,12 @@ def test_another_installation_has_names_of_its_own(capsys: pytest.CaptureFixture
     assert "jobrelay.requests" not in json.dumps(document["channels"])
 
 
-def test_a_bad_name_of_an_installation_is_misuse(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_instance_name_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["asyncapi", "--instance", "A b"]) == 2
     assert "instance" in capsys.readouterr().err
 
 
-def test_json_is_the_same_document(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output_is_the_same_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["asyncapi", "-o", "json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert {**printed, "info": None} == {**json.loads(json.dumps(DOCUMENT)), "info": None}

@@ -1,4 +1,4 @@
-"""The list of error codes is that of the source: no code is used that is not in it, and none is in it for nothing."""
+"""The list of error codes is complete: the source uses every code in it, and no other."""
 
 import ast
 import re
@@ -11,7 +11,7 @@ from handler.telemetry.metrics import REFUSALS, VERDICTS
 from tests.paths import ROOT
 
 WORD = re.compile(r"[A-Z]{2,}(_[A-Z]+)*")
-# Words in capitals that are no codes: of HTTP and of logging, and the names of settings without their prefix.
+# Words in capitals that are not error codes: of HTTP and of logging, and the names of settings without their prefix.
 NO_CODES = ("codes", "cron", "fields", "schema")
 HANDLER = ROOT / "handler"
 SILENT = {"candidate", "cli", "commands", "local", "logs", "otlp", "policy", "settings"}
@@ -29,11 +29,11 @@ def words() -> Iterator[str]:
                 yield node.value
 
 
-def test_every_code_in_the_source_is_in_the_list_and_the_other_way_round() -> None:
+def test_every_code_in_the_source_is_in_the_list_and_vice_versa() -> None:
     assert {word for word in words() if not word.startswith(SETTINGS)} - OUR_ENV - OTHERS == set(CODES)
 
 
-def test_every_code_is_told_somewhere_and_says_what_helps() -> None:
+def test_every_code_says_where_it_appears_and_has_a_remedy() -> None:
     places = {*Phase, CONTROL}
     for name, code in CODES.items():
         assert code.told, name
@@ -42,6 +42,6 @@ def test_every_code_is_told_somewhere_and_says_what_helps() -> None:
         assert code.remedy.endswith("."), name
 
 
-def test_metrics_count_by_codes_of_the_list() -> None:
+def test_metrics_count_by_codes_in_the_list() -> None:
     assert set(REFUSALS) == {name for name, code in CODES.items() if Phase.REJECTED in code.told}
     assert {*VERDICTS} <= {name for name, code in CODES.items() if {Phase.FAILED, Phase.CANCELLED} & {*code.told}}

@@ -40,27 +40,25 @@ def test_every_file_is_known_to_these_tests() -> None:
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_request_is_what_schema_and_handler_take(name: str) -> None:
+def test_request_is_accepted_by_schema_and_handler(name: str) -> None:
     Draft202012Validator(schema_of("request")).validate(example(name))
     Draft202012Validator(schema_of("request", data=True)).validate(example(name)["data"])
     Request.of(event_of(name))
 
 
-def test_definitions_are_what_schema_and_handler_take() -> None:
+def test_definitions_are_accepted_by_schema_and_handler() -> None:
     for data in example("jobs")["jobs"]:
         Draft202012Validator(schema_of("request", data=True)).validate(data)
         event = {**example("single"), "id": data["id"]} | {"data": data}
         assert Request.of(build(event, event.pop("data"))).id == data["id"]
 
 
-def test_control_event_is_what_schema_and_controller_take() -> None:
+def test_control_event_is_accepted_by_schema_and_controller() -> None:
     Draft202012Validator(schema_of("control")).validate(example("cancel"))
     assert parse_control(event_of("cancel")).request_source == "/shop/orders"
 
 
-async def test_each_request_ends_with_the_result_that_it_is_an_example_of(
-    broker: MemoryBroker, cluster: Cluster
-) -> None:
+async def test_each_request_ends_with_the_result_that_it_shows(broker: MemoryBroker, cluster: Cluster) -> None:
     await provide(cluster)
     async with running(broker, cluster, **POLICY) as client:
         await client.publish(*(event_of(name) for name in REQUESTS))
@@ -69,7 +67,7 @@ async def test_each_request_ends_with_the_result_that_it_is_an_example_of(
             assert (name, ended.get_type().rpartition(".")[2]) == (name, "succeeded"), detail(ended)
             assert result_of(detail(ended)) == expected, name
         await gpus_are_asked_for(client, cluster)
-        await report_is_made(client, cluster)
+        await report_runs_by_hand(client, cluster)
 
 
 async def test_function_makes_a_thumbnail_of_the_uploaded_image(broker: MemoryBroker, cluster: Cluster) -> None:
@@ -82,14 +80,14 @@ async def test_function_makes_a_thumbnail_of_the_uploaded_image(broker: MemoryBr
     assert detail(ended)["service"] == "thumbnail"
 
 
-def result_of(told: dict[str, Any]) -> Any:
-    """Of one pod, or of each; nothing for pods that left nothing."""
-    results = [one.get("result") for one in told.get("results", ()) if "result" in one]
-    return results or told.get("result")
+def result_of(outcome: dict[str, Any]) -> Any:
+    """The results of its pods if it lists them, else its only result; None when no pod left a result."""
+    results = [pod["result"] for pod in outcome.get("results", ()) if "result" in pod]
+    return results or outcome.get("result")
 
 
 async def gpus_are_asked_for(client: Client, cluster: Cluster) -> None:
-    """No development cluster has some: it waits for a node that does."""
+    """The development cluster has no GPU: the Job waits for a node that has one."""
     created = detail(await client.reached("gpu", "created"))
     job = await cluster.read_job("default", created["jobName"])
     container = job["spec"]["template"]["spec"]["containers"][0]
@@ -98,13 +96,13 @@ async def gpus_are_asked_for(client: Client, cluster: Cluster) -> None:
     assert stalled["error"]["errorCode"] == "UNSCHEDULABLE"
 
 
-async def report_is_made(client: Client, cluster: Cluster) -> None:
-    """Its time is in the night: it is run by hand."""
-    told = detail(await client.reached("nightly-report", "scheduled"))
-    assert told["nextRun"][11:] in ("01:00:00Z", "02:00:00Z")
+async def report_runs_by_hand(client: Client, cluster: Cluster) -> None:
+    """The report is due at night, so it is run by hand."""
+    scheduled = detail(await client.reached("nightly-report", "scheduled"))
+    assert scheduled["nextRun"][11:] in ("01:00:00Z", "02:00:00Z")
     (cron_job,) = await cluster.list_cron_jobs("default", "")
     await cluster.create_job(by_hand(cron_job))
-    (job,) = [one for one in await cluster.list_jobs("default", "") if one["metadata"]["name"] == "by-hand"]
+    (job,) = [job for job in await cluster.list_jobs("default", "") if job["metadata"]["name"] == "by-hand"]
     time = job["metadata"]["creationTimestamp"]
     ended = detail(await client.ended(f"nightly-report@{time}"))
     assert ended["result"] == {"reported": time[:10]}
@@ -112,7 +110,7 @@ async def report_is_made(client: Client, cluster: Cluster) -> None:
 
 
 async def provide(cluster: Cluster) -> None:
-    """What the examples find in their namespace."""
+    """Create what the examples expect in their namespace."""
     url = base64.b64encode(b"postgres://db.example/customers").decode()
     await cluster.create_secret(
         {

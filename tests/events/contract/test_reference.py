@@ -1,4 +1,4 @@
-"""The reference page says all there is. That events/REFERENCE.md is this page is a test of tests.docs."""
+"""The generated reference page is complete. That events/REFERENCE.md is this page is tested in tests/docs."""
 
 import re
 
@@ -25,13 +25,13 @@ def test_page_has_every_code_phase_and_topic() -> None:
         assert f"| nats | `{topic}` |" in page
 
 
-def test_table_of_phases_has_each_with_when_it_is_told_and_fields_of_its_own() -> None:
+def test_table_of_phases_says_of_each_when_it_is_published_and_which_fields_are_its_own() -> None:
     rows = [line.strip("| ").split(" | ") for line in lifecycle_table().splitlines()[2:]]
     assert [row[0].partition("`")[2].partition("`")[0] for row in rows] == list(DETAILS)
     assert all(len(row) == 4 and all(row) for row in rows)
 
 
-def test_links_lead_somewhere_and_tables_are_whole() -> None:
+def test_links_resolve_and_tables_are_well_formed() -> None:
     page = reference_page()
     headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
     assert len(set(headings)) == len(headings)

@@ -15,7 +15,7 @@ NOT_ABOUT_A_FIELD = {"RUN_AS_USER", "MAX_REQUEST_BYTES"}
 
 
 def rows() -> list[tuple[str, str, str]]:
-    """The cells of each line that is about a field."""
+    """The cells of each row about a field."""
     lines = [re.split(r"(?<!\\)\|", line)[1:-1] for line in request_table().splitlines()]
     cells = [[cell.strip() for cell in line] for line in lines]
     return [(name.strip("`"), meaning, default) for name, meaning, default in cells if name.startswith("`")]
@@ -35,7 +35,7 @@ def test_every_field_has_a_meaning_and_a_default() -> None:
     assert [name for name, _, default in rows() if not default] == [], 'no default, and no "By default …" at the end'
 
 
-def test_a_default_is_said_by_the_model_or_by_the_description_and_not_by_both() -> None:
+def test_a_default_is_stated_by_the_model_or_by_the_description_but_not_by_both() -> None:
     fields = [(name, field) for model in (JobRequest, JobSpec) for name, field in model.model_fields.items()]
     given = [(name, field) for name, field in fields if isinstance(field.default, int | str) and field.default != ""]
     assert [name for name, field in given if " By default " in (field.description or "")] == []
@@ -48,7 +48,7 @@ def test_every_field_stands_under_a_heading() -> None:
     assert request_table().splitlines()[2].startswith("| **")
 
 
-def test_settings_in_the_table_exist_and_each_of_the_policy_is_there() -> None:
+def test_settings_in_the_table_exist_and_every_policy_setting_is_in_it() -> None:
     named = set(SETTING.findall(request_table()))
     assert named <= {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     policy = {name.upper() for name in PolicySettings.model_fields} - NOT_ABOUT_A_FIELD

@@ -34,32 +34,32 @@ ALL = [(name, data) for name in NAMES for data in (False, True) if not (data and
 
 
 @pytest.mark.parametrize(("name", "data"), ALL)
-def test_schema_is_one(name: str, data: bool) -> None:
+def test_schema_is_valid_described_and_has_valid_examples(name: str, data: bool) -> None:
     schema = schema_of(name, data=data)
     Draft202012Validator.check_schema(schema)
     assert schema["title"]
     assert schema["description"]
-    for one in schema["examples"]:
-        Draft202012Validator(schema).validate(one)
+    for example in schema["examples"]:
+        Draft202012Validator(schema).validate(example)
     assert schema["$id"].endswith(f"/{name}{'-data' if data else ''}.json")
 
 
-def test_examples_in_schemas_are_what_jobrelay_takes_and_sends() -> None:
-    request, command, told, file = (
+def test_examples_in_schemas_are_what_jobrelay_accepts_and_sends() -> None:
+    request, command, lifecycle, file = (
         schema_of(name)["examples"][0] for name in ("request", "control", "lifecycle", "functions")
     )
     assert Request.of(decode_structured(json.dumps(request).encode())).id == "invoice-4711"
     assert parse_control(decode_structured(json.dumps(command).encode())).subject == "invoice-4711"
-    assert undeclared(told["type"], told["data"]) == []
-    assert [one.name for one in load(json.dumps(file).encode(), ())] == ["thumbnail"]
+    assert undeclared(lifecycle["type"], lifecycle["data"]) == []
+    assert [function.name for function in load(json.dumps(file).encode(), ())] == ["thumbnail"]
 
 
-def test_no_two_schemas_have_one_name() -> None:
+def test_no_two_schemas_share_an_id() -> None:
     assert len({schema_of(name, data=data)["$id"] for name, data in ALL}) == len(ALL)
 
 
 @pytest.mark.parametrize("name", BARE)
-def test_what_has_no_data_has_no_schema_of_it(name: str) -> None:
+def test_events_without_data_have_no_data_schema(name: str) -> None:
     with pytest.raises(ValueError, match="no data"):
         schema_of(name, data=True)
 
@@ -70,14 +70,14 @@ def test_hostile_request_is_rejected_when_a_schema_can_tell(case: dict[str, Any]
     assert valid is not case["schema"]
 
 
-def test_most_of_what_is_invalid_is_a_matter_for_the_schema() -> None:
+def test_schema_rejects_most_invalid_requests() -> None:
     invalid = [case for case in READABLE if case["code"] == "INVALID_REQUEST"]
     assert sum(case["schema"] for case in invalid) >= 15
     assert not any(case["schema"] for case in READABLE if case["code"] != "INVALID_REQUEST")
 
 
 @pytest.mark.parametrize("file", sorted(DEMO.glob("*.yaml")), ids=lambda file: file.stem)
-def test_requests_of_the_demo_are_valid_but_for_the_misspelt_one(file: Path) -> None:
+def test_requests_of_the_demo_are_valid_except_the_misspelt_request(file: Path) -> None:
     document = yaml.safe_load(file.read_text())
     schema = schema_of("request", data="specversion" not in document)
     assert Draft202012Validator(schema).is_valid(document) is (file.stem != "typo")
@@ -184,11 +184,11 @@ def test_events_about_recorded_jobs_are_as_declared(scenario: str) -> None:
         validator.validate(json.loads(json.dumps({**attributes, "data": event.get_data()})))
 
 
-def test_what_is_not_declared_is_noticed() -> None:
+def test_undeclared_finds_what_the_contract_does_not_declare() -> None:
     data = {"id": "r", "status": 1, "detail": {"phase": "created", "attempt": 1, "jobId": "u", "job": "n"}}
-    said = " ".join(undeclared("dev.jobrelay.job.created", data))
+    found = " ".join(undeclared("dev.jobrelay.job.created", data))
     for word in ("status 1", "detail.job:", "detail.jobName:", "detail.namespace:"):
-        assert word in said
+        assert word in found
     error = {"errorCode": "CANCELLED", "message": "m"}
     stalled = {"id": "r", "status": 99, "detail": {"phase": "stalled", "attempt": 1, "error": error}}
     assert undeclared("dev.jobrelay.job.stalled", stalled) == ["dev.jobrelay.job.stalled: errorCode CANCELLED"]
@@ -224,8 +224,8 @@ def patterns(part: Any) -> Iterator[str]:
             yield from patterns(inner)
 
 
-def test_patterns_are_those_of_other_languages_too() -> None:
-    """JSON Schema means ECMA-262's regular expressions, with Unicode."""
+def test_patterns_are_valid_in_ecma_262() -> None:
+    """JSON Schema prescribes the regular expressions of ECMA-262, with Unicode: any language may read the schemas."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed")

@@ -1,4 +1,4 @@
-"""What a functions file may say, which events a function takes, and what its variables become."""
+"""What a functions file may contain, which events a function takes, and what its variables become."""
 
 from typing import Any
 
@@ -80,22 +80,22 @@ _FILTERS = st.recursive(
     _LEAVES,
     lambda inner: st.one_of(
         st.builds(lambda many, word: {word: many}, st.lists(inner, min_size=1), st.sampled_from(["all", "any"])),
-        st.builds(lambda one: {"not": one}, inner),
+        st.builds(lambda negated: {"not": negated}, inner),
     ),
     max_leaves=8,
 )
 
 
 @given(st.lists(_FILTERS, min_size=1, max_size=3), st.text("abc/", min_size=1, max_size=4))
-def test_dialects_are_one_another_s_logic(filters: list[Any], tenant: str) -> None:
+def test_all_any_and_not_obey_the_laws_of_logic(filters: list[Any], tenant: str) -> None:
     event = {"tenant": tenant, "type": tenant}
     together = takes(*filters, **event)
     assert takes({"all": filters}, **event) is together
-    assert takes({"not": {"any": [{"not": one} for one in filters]}}, **event) is together
+    assert takes({"not": {"any": [{"not": condition} for condition in filters]}}, **event) is together
     assert takes({"not": {"not": filters[0]}}, **event) is takes(filters[0], **event)
 
 
-def test_every_mistake_in_a_file_is_told_at_once_with_its_place() -> None:
+def test_every_mistake_in_a_file_is_reported_at_once_with_its_place() -> None:
     found = errors_of(
         {
             "functions": [
@@ -123,7 +123,7 @@ def test_every_mistake_in_a_file_is_told_at_once_with_its_place() -> None:
     assert any(path.startswith("functions[3].filters[1].exact") for path in found)
 
 
-def test_what_kueue_decides_is_for_no_function_to_ask_of_us() -> None:
+def test_function_in_a_kueue_queue_cannot_ask_for_what_kueue_decides() -> None:
     suspended = {**JOB, "spec": {"suspend": True}}
     found = errors_of(
         {
@@ -140,12 +140,12 @@ def test_what_kueue_decides_is_for_no_function_to_ask_of_us() -> None:
     assert "job.spec.suspend" in found["functions[2]"]
 
 
-def test_a_queue_of_kueue_s_and_a_priority_in_it_are_a_function_s_to_name() -> None:
+def test_a_function_may_name_a_kueue_queue_and_a_priority_in_it() -> None:
     assert make_function(queueName="team.a", queue={"priority": 5}).queue_name == "team.a"
 
 
 @pytest.mark.parametrize("document", [None, [], "functions", {"functions": {}}, {}, {1: 2}, {"functions": [], "x": 1}])
-def test_what_is_no_functions_file_is_refused(document: object) -> None:
+def test_a_document_that_is_no_functions_file_is_refused(document: object) -> None:
     assert errors_of(document)
 
 
@@ -153,7 +153,7 @@ def test_a_file_without_functions_is_fine() -> None:
     assert parse_functions({"functions": []}) == ()
 
 
-def test_filters_nested_without_end_are_refused() -> None:
+def test_filters_nested_too_deep_are_refused() -> None:
     nested: dict[str, Any] = {"exact": UPLOADED}
     for _ in range(30):
         nested = {"not": nested}
@@ -184,23 +184,23 @@ DATA = {"url": "s3://x", "size": 7, "ok": True, "none": None, "items": [{"id": "
         ("", ""),
     ],
 )
-def test_a_variable_says_what_its_template_refers_to(template: str, value: str) -> None:
+def test_a_variable_has_the_value_that_its_template_refers_to(template: str, value: str) -> None:
     call = Call.of(make_function(env={"X": template}), make_event(DATA))
     assert call.env == {"X": value}
 
 
-def test_what_an_event_says_is_not_expanded_by_kubernetes() -> None:
+def test_values_from_an_event_are_not_expanded_by_kubernetes() -> None:
     call = Call.of(make_function(env={"X": "$(HOME){data}"}), make_event("$(SECRET)", datacontenttype="text/plain"))
     assert call.env == {"X": "$(HOME)$$(SECRET)"}
 
 
-def test_json_that_came_as_bytes_has_paths_too() -> None:
+def test_paths_reach_into_json_that_came_as_bytes() -> None:
     event = make_event(b'{"a": 1}', datacontenttype="application/json")
     assert Call.of(make_function(env={"A": "{data.a}"}), event).env == {"A": "1"}
 
 
 @pytest.mark.parametrize("data", [None, b"\x00\xff", "text", 7, {"other": 1}])
-def test_an_event_that_lacks_what_a_variable_needs_is_refused_with_all_it_lacks(data: object) -> None:
+def test_refusal_names_everything_that_a_variable_needs_and_the_event_lacks(data: object) -> None:
     event = make_event(data, datacontenttype="application/octet-stream" if isinstance(data, bytes) else None)
     with pytest.raises(InvalidRequest) as caught:
         Call.of(make_function(env={"A": "{data.a.b}", "S": "{subject}", "T": "{type}"}), event)
@@ -226,11 +226,11 @@ def test_no_value_makes_a_template_fail_in_any_other_way(value: Any) -> None:
     assert isinstance(env["A"], str)
 
 
-def test_an_event_is_one_request_for_each_function_that_takes_it() -> None:
+def test_an_event_becomes_a_request_for_each_function_that_takes_it() -> None:
     document: dict[str, Any] = {"functions": [{"name": name, "filters": [], "job": JOB} for name in ("a", "b")]}
     functions = (*parse_functions(document), make_function("no", filters=[{"exact": {"type": "x"}}]))
     event = make_event({"id": "of the data"})
-    calls = [Call.of(one, event) for one in matching(functions, event)]
+    calls = [Call.of(function, event) for function in matching(functions, event)]
     assert [call.id for call in calls] == ["a/e1", "b/e1"]
     assert [call.service for call in calls] == ["a", "b"]
     assert [call.identity for call in calls] == [Identity("/cameras/7", "e1", "a"), Identity("/cameras/7", "e1", "b")]
@@ -243,7 +243,7 @@ def test_the_service_is_the_label_that_the_operator_gave() -> None:
     assert Call.of(make_function(job=job), make_event()).service == "images"
 
 
-def test_an_event_id_that_cannot_be_a_request_s_is_refused() -> None:
+def test_an_event_id_that_cannot_be_a_request_id_is_refused() -> None:
     with pytest.raises(InvalidRequest) as caught:
         Call.of(make_function(), make_event(id="x" * 257))
     assert [error.path for error in caught.value.errors] == ["id"]

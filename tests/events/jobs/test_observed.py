@@ -1,4 +1,4 @@
-"""Observed Jobs: what they answer, and how little they weigh."""
+"""Observed Jobs: what their fields say together, and how little memory they take."""
 
 import tracemalloc
 
@@ -30,7 +30,7 @@ def test_condition_is_found_only_while_it_is_true() -> None:
     ],
 )
 def test_job_is_finished_once_complete_or_failed(conditions: tuple[str, ...], finished: bool) -> None:
-    assert make_job(conditions=tuple(condition(one, at=1) for one in conditions)).finished is finished
+    assert make_job(conditions=tuple(condition(type_, at=1) for type_ in conditions)).finished is finished
 
 
 def test_verdict_is_read_as_it_was_written() -> None:
@@ -56,7 +56,7 @@ def test_verdict_is_read_as_it_was_written() -> None:
         '{"phase":["failed"],"errorCode":"X","message":"","at":"2026-11-21T12:00:00Z"}',
     ],
 )
-def test_verdict_that_somebody_has_broken_is_none(text: str) -> None:
+def test_unreadable_verdict_counts_as_none(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         Verdict.from_annotation(text)
     assert make_job(verdict=text).verdict_of() is None
@@ -66,7 +66,7 @@ def test_job_without_verdict_has_none() -> None:
     assert make_job().verdict_of() is None
 
 
-def test_job_with_its_pod_weighs_less_than_two_kilobytes() -> None:
+def test_job_with_its_pod_takes_less_than_two_kilobytes() -> None:
     def observe(number: int) -> tuple[object, object]:
         uid = f"c8076eca-0f3b-4c10-9f73-{number:012}"
         job = make_job(
@@ -81,14 +81,14 @@ def test_job_with_its_pod_weighs_less_than_two_kilobytes() -> None:
 
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
-    held = [observe(number) for number in range(1000)]
+    observed = [observe(number) for number in range(1000)]
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert (after - before) / len(held) < 2048
+    assert (after - before) / len(observed) < 2048
 
 
-def test_words_that_recur_are_held_once() -> None:
-    one, other = (
+def test_recurring_strings_are_stored_once() -> None:
+    first, second = (
         Job(
             namespace="".join(["def", "ault"]),
             name=name,
@@ -101,5 +101,5 @@ def test_words_that_recur_are_held_once() -> None:
         )
         for name in "ab"
     )
-    assert one.namespace is other.namespace
-    assert one.conditions[0].type is other.conditions[0].type
+    assert first.namespace is second.namespace
+    assert first.conditions[0].type is second.conditions[0].type

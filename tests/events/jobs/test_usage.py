@@ -1,4 +1,4 @@
-"""Samples of what a Job's pods use, and what is told of them."""
+"""Samples of what a Job's pods use, and what events say of them."""
 
 from events.jobs.usage import PodUsage, sampled, usage_now, usage_summary
 from tests.events.samples import NOON
@@ -30,7 +30,7 @@ def test_peaks_stay_when_usage_falls() -> None:
     }
 
 
-def test_what_was_not_measured_anew_is_no_sample() -> None:
+def test_a_measurement_that_is_not_newer_is_no_sample() -> None:
     first = sampled(None, [pod(at=5)])
     assert sampled(first, [pod(at=5, cpu=3)]) is None
     assert sampled(first, [pod(at=4, cpu=3)]) is None

@@ -70,7 +70,7 @@ def test_event_says_what_happened_to_which_request() -> None:
     }
 
 
-def test_time_is_kubernetes_in_whole_seconds() -> None:
+def test_time_is_that_of_kubernetes_in_whole_seconds() -> None:
     assert (
         orjson.loads(encode_structured(lifecycle_event(make_job(), make_transition())))["time"]
         == "2026-11-21T12:00:01Z"
@@ -123,7 +123,7 @@ def test_context_of_the_request_goes_with_every_event() -> None:
         {"context": "[" * 5000, "metadata": '{"a":' * 500 + "1" + "}" * 500},
     ],
 )
-def test_broken_annotations_cost_their_content_not_the_event(annotations: dict[str, str]) -> None:
+def test_unreadable_annotations_lose_their_content_but_not_the_event(annotations: dict[str, str]) -> None:
     event = lifecycle_event(make_job(**annotations), make_transition())
     assert event.get_extension("causationid") is None
     assert event.get_extension("correlationid") == "r1"
@@ -143,13 +143,16 @@ def test_same_state_gives_the_same_bytes() -> None:
     job = make_job(conditions=(condition("Complete", at=9),))
 
     def published() -> list[bytes]:
-        return [encode_structured(lifecycle_event(job, one)) for one in transitions(job, [succeeded(message="x")])]
+        return [
+            encode_structured(lifecycle_event(job, transition))
+            for transition in transitions(job, [succeeded(message="x")])
+        ]
 
     assert published() == published()
     assert len(published()) == 3
 
 
-def test_whole_life_is_read_by_the_sdk() -> None:
+def test_sdk_reads_every_event_of_a_job() -> None:
     job = make_job(
         service="mail",
         backoff_limit=2,
@@ -167,11 +170,11 @@ def test_whole_life_is_read_by_the_sdk() -> None:
     assert phases == [f"dev.jobrelay.job.{word}" for word in ("created", "resumed", "started", "retrying", "succeeded")]
 
 
-def test_terminal_phases_are_the_three() -> None:
+def test_transitions_are_terminal_in_the_terminal_phases_only() -> None:
     assert {phase for phase in Phase if make_transition(phase).terminal} == TERMINAL
 
 
-def test_rejected_tells_every_error() -> None:
+def test_rejected_lists_every_error() -> None:
     event = rejected()
     assert event.get_type() == "dev.jobrelay.job.rejected"
     assert event.get_source() == "/jobrelay/jobrelay"
@@ -209,7 +212,7 @@ def test_rejected_has_one_id_for_each_event_and_replay() -> None:
     assert len(others | same) == 6
 
 
-def test_rejected_of_almost_nothing_is_a_valid_event() -> None:
+def test_rejected_without_most_attributes_is_a_valid_event() -> None:
     event = rejected(event_attributes={}, request_id=None, service=None, fields=[])
     assert event.get_subject() is None
     assert event.get_extension("causationid") is None
@@ -237,7 +240,7 @@ def test_undelivered_is_the_same_event_with_the_refusal() -> None:
     assert "undelivered" not in detail_of(event)
 
 
-def test_shortened_keeps_what_happened_and_names_what_went() -> None:
+def test_shortened_keeps_what_happened_and_names_what_was_left_out() -> None:
     job = make_job(service="mail", tags='["a"]', metadata='{"k":1}')
     bulk = {"exitCode": 3, "result": "x" * 5000, "logTail": "y", "error": {"errorCode": "X", "message": "z" * 5000}}
     event = lifecycle_event(job, make_transition(Phase.FAILED, **bulk))
@@ -259,6 +262,6 @@ def test_shortened_rejection_loses_its_fields() -> None:
     assert "fields" not in detail_of(shortened(rejected()))["error"]
 
 
-def test_event_without_time_gets_none_by_being_changed() -> None:
+def test_event_without_time_gets_no_time_when_it_is_changed() -> None:
     assert shortened(rejected()).get_attributes() == rejected().get_attributes()
     assert undelivered(rejected(), topic="t", reason="r").get_attributes() == rejected().get_attributes()

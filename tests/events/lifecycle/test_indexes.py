@@ -1,4 +1,4 @@
-"""Jobs of several pods: retries, failures and results by index, and what policies ended."""
+"""Jobs of several pods: retries, failures and results by index, and ends by policy."""
 
 from typing import Any
 
@@ -15,7 +15,9 @@ EACH: dict[str, Any] = {**INDEXED, "backoff_limit_per_index": 1, "backoff_limit"
 
 
 def retries(job: Job, *pods: Any) -> dict[str, Transition]:
-    return {one.suffix: one for one in transitions(job, pods) if one.phase is Phase.RETRYING}
+    return {
+        transition.suffix: transition for transition in transitions(job, pods) if transition.phase is Phase.RETRYING
+    }
 
 
 def end(job: Job, *pods: Any) -> dict[str, Any]:
@@ -29,7 +31,7 @@ def ended(reason: str, **fields: Any) -> Job:
     return make_job(**{**EACH, "conditions": conditions, **fields})
 
 
-def test_a_retry_is_named_by_its_index_where_each_has_a_limit() -> None:
+def test_a_retry_is_identified_by_its_index_where_each_index_has_a_limit() -> None:
     pods = [failed("a", at=4, index=2), failed("b", at=5, index=0), running("c", at=8, index=2)]
     found = retries(make_job(**EACH), *pods)
     assert list(found) == ["2.1", "0.1"]
@@ -54,7 +56,7 @@ def test_a_pod_of_another_index_proves_no_retry_once_the_job_is_failing() -> Non
     assert list(retries(failing, failed("a", at=4, index=1), running("b", at=6, index=1))) == ["1.1"]
 
 
-def test_without_limits_by_index_retries_are_counted_over_all() -> None:
+def test_without_limits_per_index_retries_are_counted_over_all_indexes() -> None:
     pods = [failed("a", at=4, index=2), failed("b", at=5, index=0)]
     found = retries(make_job(**INDEXED, backoff_limit=1), *pods)
     assert list(found) == ["1"]
@@ -75,14 +77,14 @@ def test_a_failure_has_the_code_of_what_ended_the_job(reason: str, code: str) ->
     assert detail["error"] == {"errorCode": code, "message": "as Kubernetes says"}
 
 
-def test_a_failure_tells_which_indexes_failed_and_what_the_others_achieved() -> None:
+def test_a_failure_lists_the_failed_indexes_and_the_results_of_the_others() -> None:
     job = ended("FailedIndexes", failed_indexes="1", failed=1, succeeded=2)
     detail = end(job, succeeded("c", index=2, message='"two"'), failed("b", index=1), succeeded("a", index=0))
     assert detail["failedIndexes"] == "1"
     assert detail["results"] == [{"index": 0, "exitCode": 0}, {"index": 2, "exitCode": 0, "result": "two"}]
 
 
-def test_a_success_policy_that_one_index_meets_still_tells_it_by_index() -> None:
+def test_a_success_policy_that_one_index_meets_lists_its_result_by_index() -> None:
     conditions = (condition("SuccessCriteriaMet", at=8), condition("Complete", at=9, reason="SuccessPolicy"))
     killed = failed("b", at=9, index=1, deleted=1.0)
     detail = end(make_job(**INDEXED, conditions=conditions, succeeded=1), succeeded("a", index=0, message="7"), killed)
@@ -95,7 +97,7 @@ def test_success_criteria_are_no_end_before_the_job_is_complete() -> None:
     assert not transitions(job, [succeeded("a", index=0)])[-1].terminal
 
 
-def test_limits_and_failed_indexes_are_read_off_the_job() -> None:
+def test_limits_and_failed_indexes_are_read_from_the_job() -> None:
     spec = {"backoffLimitPerIndex": 2, "completionMode": "Indexed", "completions": 3}
     found = job_of({"metadata": {"name": "x"}, "spec": spec, "status": {"failedIndexes": "0,2"}})
     assert (found.backoff_limit_per_index, found.failed_indexes, found.several) == (2, "0,2", True)

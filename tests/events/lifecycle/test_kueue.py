@@ -1,4 +1,4 @@
-"""What a Job of Kueue's shows: it waits, it starts, it is stopped for others and let go again."""
+"""The phases of a Job in a Kueue queue: it waits, starts, is stopped for other Jobs, and is admitted again."""
 
 from typing import Any
 
@@ -22,16 +22,16 @@ def make_kueue_job(**fields: Any) -> Job:
 
 
 def find(phase: Phase, job: Job, *pods: Pod) -> Transition:
-    (found,) = [one for one in transitions(job, pods) if one.phase is phase]
+    (found,) = [transition for transition in transitions(job, pods) if transition.phase is phase]
     return found
 
 
 def keys(job: Job, *pods: Pod) -> list[str]:
-    return [one.key for one in transitions(job, pods)]
+    return [transition.key for transition in transitions(job, pods)]
 
 
 @pytest.mark.parametrize("conditions", [(), (condition("Suspended", at=0),)])
-def test_until_kueue_lets_it_start_it_is_queued_and_not_suspended(conditions: Any) -> None:
+def test_until_kueue_admits_it_a_job_is_queued_not_suspended(conditions: Any) -> None:
     job = make_kueue_job(suspend=True, conditions=conditions)
     assert keys(job) == ["created", "queued/kueue"]
     queued = find(Phase.QUEUED, job)
@@ -49,41 +49,41 @@ def test_until_kueue_lets_it_start_it_is_queued_and_not_suspended(conditions: An
         {"released": "x", "suspended_by": "kueue"},
     ],
 )
-def test_otherwise_it_does_not_wait_for_kueue(fields: dict[str, Any]) -> None:
+def test_a_job_in_any_other_state_does_not_wait_for_kueue(fields: dict[str, Any]) -> None:
     job = make_job(**{"kueue": True, "suspend": True, **fields})
     assert not waits(job)
     assert "queued/kueue" not in keys(job)
 
 
-def test_its_first_start_is_no_resumption_noted_or_not() -> None:
+def test_a_first_start_is_no_resumption_whether_noted_or_not() -> None:
     assert keys(make_kueue_job(**STARTED)) == ["created"]
     assert keys(make_kueue_job(**STARTED, **NOTED)) == ["created"]
     assert keys(make_kueue_job(**STARTED, **NOTED), running(at=3)) == ["created", "started"]
 
 
-def test_one_that_started_and_is_stopped_is_suspended_by_kueue() -> None:
+def test_a_job_that_started_and_is_stopped_is_suspended_by_kueue() -> None:
     job = make_kueue_job(**STOPPED, **NOTED)
     assert keys(job) == ["created", "suspended/2026-11-21T12:00:09Z"]
     assert find(Phase.SUSPENDED, job).detail["by"] == "kueue"
 
 
-def test_one_that_is_being_stopped_is_not_suspended_before_kubernetes_says_so() -> None:
+def test_a_job_being_stopped_is_not_suspended_before_kubernetes_says_so() -> None:
     job = make_kueue_job(**{**STARTED, **NOTED, "suspend": True, "start_time": None})
     assert keys(job) == ["created"]
 
 
-def test_let_go_again_it_is_resumed_by_kueue() -> None:
+def test_a_job_admitted_again_is_resumed_by_kueue() -> None:
     again = {"start_time": NOON + 12, "conditions": (condition("Suspended", at=12, status=False),)}
     job = make_kueue_job(**again, **NOTED, suspended_by="kueue")
     assert keys(job) == ["created", "resumed/2026-11-21T12:00:12Z"]
     assert find(Phase.RESUMED, job).detail["by"] == "kueue"
 
 
-def test_stopped_before_anybody_saw_it_start_it_only_waits() -> None:
+def test_a_job_stopped_before_its_start_was_noted_only_waits() -> None:
     assert keys(make_kueue_job(**STOPPED)) == ["created", "queued/kueue"]
 
 
-def test_its_start_is_noted_once_and_not_when_it_is_over() -> None:
+def test_a_start_is_noted_once_and_not_for_a_job_that_is_over() -> None:
     assert unnoted(make_kueue_job(**STARTED))
     assert not unnoted(make_kueue_job(**STARTED, **NOTED))
     assert not unnoted(make_kueue_job(suspend=True))

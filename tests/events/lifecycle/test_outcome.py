@@ -1,4 +1,4 @@
-"""The terminal event's detail: result, exit code, error, and who has the last word."""
+"""The detail of the terminal event: result, exit code, error, and when a verdict decides."""
 
 import json
 from typing import Any
@@ -59,7 +59,7 @@ def test_complete_job_succeeded_with_its_result() -> None:
         ("[" * 500 + "]" * 500, "[" * 500 + "]" * 500),
     ],
 )
-def test_result_is_json_where_it_is_json_and_else_text(message: str, result: object) -> None:
+def test_result_is_json_if_it_parses_and_else_text(message: str, result: object) -> None:
     _, detail = end(make_job(conditions=COMPLETE), succeeded(message=message))
     assert detail["result"] == result
     orjson.dumps(detail)
@@ -71,14 +71,14 @@ def test_empty_result_is_absent(message: str | None) -> None:
     assert "result" not in detail
 
 
-def test_success_after_failures_tells_of_the_pod_that_succeeded() -> None:
+def test_success_after_failures_describes_the_pod_that_succeeded() -> None:
     job = make_job(conditions=COMPLETE, backoff_limit=3, failed=1)
     _, detail = end(job, failed("a", at=8, message="boo"), succeeded("b", at=5, message="ok"))
     assert (detail["attempt"], detail["exitCode"], detail["result"]) == (2, 0, "ok")
     assert "logTail" not in detail
 
 
-def test_success_whose_pods_are_gone_is_still_told() -> None:
+def test_success_is_still_shown_when_the_pods_are_gone() -> None:
     phase, detail = end(make_job(conditions=COMPLETE, start_time=NOON + 1))
     assert phase is Phase.SUCCEEDED
     assert detail == {
@@ -101,21 +101,21 @@ def test_several_results_are_listed_by_index() -> None:
     assert "resultsTruncated" not in detail
 
 
-def test_several_results_without_index_are_listed_by_pod_in_the_order_they_came() -> None:
+def test_several_results_without_index_are_listed_by_pod_in_order_of_their_ends() -> None:
     pods = [succeeded("a", at=5), succeeded("b", at=3, message="x")]
     _, detail = end(make_job(conditions=COMPLETE), *pods)
     assert detail["results"] == [{"podName": "b", "exitCode": 0, "result": "x"}, {"podName": "a", "exitCode": 0}]
 
 
-def test_results_are_cut_to_their_room_and_say_so() -> None:
+def test_results_are_cut_to_their_limit_and_marked_as_cut() -> None:
     pods = [succeeded(f"p{index}", index=index, message="x" * 4000) for index in range(9)]
     _, detail = end(make_job(conditions=COMPLETE), *pods)
-    assert [one["index"] for one in detail["results"]] == [0, 1, 2, 3]
+    assert [result["index"] for result in detail["results"]] == [0, 1, 2, 3]
     assert len(json.dumps(detail["results"], separators=(",", ":"))) <= MAX_RESULTS
     assert detail["resultsTruncated"] is True
 
 
-def test_failed_job_tells_its_error_and_the_tail_of_its_log() -> None:
+def test_failed_job_has_its_error_and_the_tail_of_its_log() -> None:
     phase, detail = end(broken(message="Job has reached the specified backoff limit"), failed(at=5, message="boo\n"))
     assert phase is Phase.FAILED
     assert detail == {
@@ -153,7 +153,7 @@ def test_last_failed_pod_speaks_for_the_job() -> None:
     assert detail["error"]["errorCode"] == "JOB_EXECUTION_FAILED"
 
 
-def test_failure_whose_pods_are_gone_counts_attempts_as_kubernetes_does() -> None:
+def test_failure_whose_pods_are_gone_has_the_attempts_that_kubernetes_counted() -> None:
     job = make_job(conditions=broken().conditions, failed=3)
     _, detail = end(job)
     assert detail["attempt"] == 3
@@ -183,7 +183,7 @@ def test_verdict_waits_for_the_end_of_the_job() -> None:
     assert outcome(job) is None
 
 
-def test_verdict_on_a_job_being_deleted_is_told_at_once() -> None:
+def test_verdict_on_a_job_being_deleted_is_shown_at_once() -> None:
     phase, detail = end(given(Phase.CANCELLED, "DELETED", deleted=NOON + 9))
     assert phase is Phase.CANCELLED
     assert detail["error"]["errorCode"] == "DELETED"
@@ -193,14 +193,14 @@ def test_job_being_deleted_unfinished_has_no_end_until_a_verdict() -> None:
     assert outcome(make_job(deleted=NOON + 9)) is None
 
 
-def test_job_deleted_after_its_end_ended_as_it_did() -> None:
+def test_deletion_after_the_end_does_not_change_the_outcome() -> None:
     assert end(make_job(conditions=COMPLETE, deleted=NOON + 20))[0] is Phase.SUCCEEDED
 
 
-def test_broken_verdict_leaves_the_word_to_kubernetes() -> None:
+def test_unreadable_verdict_leaves_the_outcome_to_kubernetes() -> None:
     assert end(make_job(verdict="{", conditions=COMPLETE))[0] is Phase.SUCCEEDED
 
 
 @pytest.mark.parametrize("types", [(), ("Suspended",), ("SuccessCriteriaMet",), ("FailureTarget",)])
 def test_job_that_is_not_over_has_no_outcome(types: tuple[str, ...]) -> None:
-    assert outcome(make_job(conditions=tuple(condition(one, at=3) for one in types))) is None
+    assert outcome(make_job(conditions=tuple(condition(type_, at=3) for type_ in types))) is None

@@ -1,4 +1,4 @@
-"""When a Job should have a pod, and what the Events about it mean."""
+"""When a Job lacks a pod that it should have, and what Kubernetes' Events about that mean."""
 
 from typing import Any
 
@@ -21,14 +21,14 @@ def notice(message: str, *, first: float = 2, last: float = 9) -> Notice:
 
 
 def codes(*notices: Notice, since: float = STARTED) -> list[str]:
-    return [one.detail["error"]["errorCode"] for one in stalled(notices, since=since, attempt=1)]
+    return [transition.detail["error"]["errorCode"] for transition in stalled(notices, since=since, attempt=1)]
 
 
-def test_a_started_job_without_a_pod_should_have_one() -> None:
+def test_a_started_job_without_a_pod_is_podless_since_its_start() -> None:
     assert podless_since(make_job(start_time=STARTED), []) == STARTED
 
 
-def test_a_job_whose_pods_have_ended_should_have_another() -> None:
+def test_a_job_whose_pods_have_ended_is_podless_since_the_last_end() -> None:
     pods = [failed("a", at=5), succeeded("b", at=7)]
     assert podless_since(make_job(start_time=STARTED), pods) == NOON + 7
 
@@ -48,7 +48,7 @@ def test_a_job_whose_pods_have_ended_should_have_another() -> None:
         ({}, [failed("a"), running("b")]),
     ],
 )
-def test_a_job_that_has_one_or_should_not_is_left_alone(job: dict[str, Any], pods: list[Pod]) -> None:
+def test_a_job_that_has_a_pod_or_should_have_none_is_not_podless(job: dict[str, Any], pods: list[Pod]) -> None:
     assert podless_since(make_job(**{"start_time": STARTED, **job}), pods) is None
 
 
@@ -71,11 +71,11 @@ def test_a_cause_that_does_not_pass_by_itself_has_a_code(message: str, code: str
 
 
 @pytest.mark.parametrize("message", ["Error creating: etcdserver: request timed out", "Error creating: EOF", ""])
-def test_what_may_pass_by_itself_is_not_told(message: str) -> None:
+def test_a_cause_that_may_pass_by_itself_is_not_reported(message: str) -> None:
     assert codes(notice(message)) == []
 
 
-def test_each_cause_is_told_once_by_its_first_notice_whatever_the_order() -> None:
+def test_each_cause_is_reported_once_from_its_first_notice_whatever_the_order() -> None:
     first, again, other = (
         notice(QUOTA, first=3),
         notice(QUOTA.replace("x-1", "x-2"), first=5),
@@ -83,17 +83,20 @@ def test_each_cause_is_told_once_by_its_first_notice_whatever_the_order() -> Non
     )
     for notices in ([first, again, other], [other, again, first]):
         found = stalled(notices, since=STARTED, attempt=1)
-        assert [(one.suffix, one.time) for one in found] == [("QUOTA", NOON + 3), ("FORBIDDEN", NOON + 4)]
+        assert [(transition.suffix, transition.time) for transition in found] == [
+            ("QUOTA", NOON + 3),
+            ("FORBIDDEN", NOON + 4),
+        ]
         assert "x-1" in found[0].detail["error"]["message"]
 
 
-def test_notices_of_before_the_last_pod_are_past_and_a_series_counts_from_then() -> None:
+def test_notices_from_before_the_last_pod_are_ignored_and_a_series_counts_from_then() -> None:
     assert codes(notice(QUOTA, first=2, last=4), since=NOON + 5) == []
     (found,) = stalled([notice(QUOTA, first=2, last=6)], since=NOON + 5, attempt=1)
     assert found.time == NOON + 5
 
 
-def test_events_are_read_in_either_form() -> None:
+def test_kubernetes_events_are_read_in_either_form() -> None:
     old = {
         "metadata": {},
         "message": "m",

@@ -1,4 +1,4 @@
-"""What a CronJob remembers of its runs survives every repeat; what is told of a schedule is what Kubernetes does."""
+"""What a CronJob remembers of its runs survives repeats unchanged; events about a schedule say what Kubernetes does."""
 
 import pytest
 from hypothesis import given, strategies as st
@@ -27,20 +27,20 @@ def ended(times: list[str], phase: Phase = Phase.SUCCEEDED, **fields: object) ->
     return runs
 
 
-def test_a_run_is_called_by_its_schedule_and_its_time_in_utc() -> None:
+def test_a_run_is_named_by_its_schedule_and_its_time_in_utc() -> None:
     assert run_id("s", run_time(new_run(minute=1))) == "s@2026-11-21T12:01:00Z"
 
 
-def test_one_made_by_hand_is_of_the_time_it_was_made() -> None:
+def test_the_time_of_a_run_made_by_hand_is_that_of_its_creation() -> None:
     assert run_time(make_job(run="new", has_finalizer=False)) == "2026-11-21T12:00:00Z"
 
 
-def test_each_run_counts_once_but_for_one_that_was_lost() -> None:
-    one = Runs().counting(new_run("a"), lost=False)
-    two = one.counting(new_run("b", minute=1), lost=False)
-    assert (one.count, one.last, one.job) == (1, TIMES[0], "a")
-    assert (two.count, two.last, two.job) == (2, TIMES[1], "b")
-    assert two.counting(new_run("c", minute=2), lost=True).count == 2
+def test_each_run_counts_unless_it_was_lost() -> None:
+    first = Runs().counting(new_run("a"), lost=False)
+    second = first.counting(new_run("b", minute=1), lost=False)
+    assert (first.count, first.last, first.job) == (1, TIMES[0], "a")
+    assert (second.count, second.last, second.job) == (2, TIMES[1], "b")
+    assert second.counting(new_run("c", minute=2), lost=True).count == 2
 
 
 @pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED])
@@ -51,7 +51,7 @@ def test_an_end_counts_once_however_often_it_is_noted(phase: Phase) -> None:
     assert runs.ending(TIMES[0], phase, at=NOON + 5, held=()) == runs
 
 
-def test_of_many_ends_the_last_are_remembered_and_those_that_may_be_told_again() -> None:
+def test_the_last_ends_are_remembered_and_those_that_may_be_published_again() -> None:
     runs = Runs(last=TIMES[1])
     for time in TIMES:
         runs = runs.ending(time, Phase.SUCCEEDED, at=NOON, held={TIMES[0]})
@@ -59,7 +59,7 @@ def test_of_many_ends_the_last_are_remembered_and_those_that_may_be_told_again()
     assert runs.succeeded == len(TIMES)
 
 
-def test_the_last_end_is_the_latest_one() -> None:
+def test_the_last_end_is_the_latest_by_time() -> None:
     runs = Runs().ending(TIMES[1], Phase.FAILED, at=NOON + 9, held=())
     assert runs.ending(TIMES[0], Phase.FAILED, at=NOON + 3, held=()).ended_at == format_epoch(NOON + 9)
 
@@ -74,16 +74,16 @@ def test_the_last_end_is_the_latest_one() -> None:
         recent=st.dictionaries(st.sampled_from(TIMES), st.sampled_from([*map(str, Phase)])),
     )
 )
-def test_what_is_written_is_read(runs: Runs) -> None:
+def test_what_is_remembered_of_runs_is_read_as_it_was_written(runs: Runs) -> None:
     assert read_runs(runs.to_annotation()) == runs
 
 
 @pytest.mark.parametrize("text", [None, "", "[]", "{", '{"count": "many"}', "\x00"])
-def test_what_somebody_made_unreadable_is_nothing(text: str | None) -> None:
+def test_an_unreadable_annotation_counts_as_no_runs(text: str | None) -> None:
     assert read_runs(text) == Runs()
 
 
-def test_the_stored_format() -> None:
+def test_the_stored_format_does_not_change() -> None:
     runs = Runs().counting(new_run(), lost=False).ending(TIMES[0], Phase.FAILED, at=NOON + 2, held=())
     assert runs.to_annotation() == (
         '{"count":1,"last":"2026-11-21T12:00:00Z","job":"uid-1","failed":1,"endedAt":"2026-11-21T12:00:02Z",'
@@ -91,22 +91,22 @@ def test_the_stored_format() -> None:
     )
 
 
-def test_the_next_time_is_by_the_clocks_of_its_zone() -> None:
+def test_the_next_run_is_by_the_clocks_of_the_time_zone() -> None:
     assert next_run(make_schedule(), after=NOON) == "2026-11-22T03:00:00Z"
     assert next_run(make_schedule(time_zone="Asia/Tokyo"), after=NOON) == "2026-11-21T18:00:00Z"
     assert next_run(make_schedule(cron="0 0 30 2 *"), after=NOON) is None
 
 
 @pytest.mark.parametrize("fields", [{"cron": "whenever"}, {"time_zone": "Mars/Phobos"}])
-def test_what_only_kubernetes_understands_has_no_next_time(fields: dict[str, str]) -> None:
+def test_a_schedule_that_only_kubernetes_understands_has_no_next_run(fields: dict[str, str]) -> None:
     schedule = make_schedule(**fields)
     assert next_run(schedule, after=NOON) is None
     assert "nextRun" not in scheduled(schedule).detail
 
 
-def test_its_events_are_those_of_its_cron_job() -> None:
+def test_events_of_a_schedule_are_about_its_cron_job() -> None:
     schedule = make_schedule(service="mail", tags='["t"]', max_runs=3, runs='{"count":2}', deleted=NOON + 7)
-    begin, end = (schedule_event(schedule, one) for one in (scheduled(schedule), unscheduled(schedule)))
+    begin, end = (schedule_event(schedule, transition) for transition in (scheduled(schedule), unscheduled(schedule)))
     assert (begin.get_id(), end.get_id()) == ("uid-s/scheduled", "uid-s/unscheduled")
     assert {event.get_source() for event in (begin, end)} == {"/namespaces/default/cronjobs/mail-abc"}
     assert {event.get_subject() for event in (begin, end)} == {"s"}
@@ -123,15 +123,17 @@ def test_its_events_are_those_of_its_cron_job() -> None:
     }
 
 
-def test_the_end_of_one_that_ran_as_often_as_it_may_is_that_of_its_last_run() -> None:
+def test_a_schedule_that_reached_its_maximum_ended_with_its_last_run() -> None:
     runs = ended([TIMES[0]], count=1).to_annotation()
     before = make_schedule(max_runs=1, runs=runs)
     assert unscheduled(before).time == NOON
     assert unscheduled(make_schedule(max_runs=1, runs=runs, deleted=NOON + 99)) == unscheduled(before)
 
 
-def test_each_event_of_a_run_says_for_which_time_it_is() -> None:
+def test_each_event_of_a_run_says_for_which_time_it_was_scheduled() -> None:
     job = make_job(run=TIMES[1])
-    assert [detail(lifecycle_event(job, one))["scheduledFor"] for one in transitions(job, [])] == [TIMES[1]]
+    assert [detail(lifecycle_event(job, transition))["scheduledFor"] for transition in transitions(job, [])] == [
+        TIMES[1]
+    ]
     job = make_job()
-    assert all("scheduledFor" not in detail(lifecycle_event(job, one)) for one in transitions(job, []))
+    assert all("scheduledFor" not in detail(lifecycle_event(job, transition)) for transition in transitions(job, []))

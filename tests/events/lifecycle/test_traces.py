@@ -1,4 +1,4 @@
-"""Transitions over recordings of a real Kubernetes: a look after each change of a Job or Pod, all that was seen."""
+"""Transitions over recordings of a real Kubernetes, looked for after each change of a Job or Pod."""
 
 import json
 
@@ -40,7 +40,7 @@ SEEN = {
     "job-ttl-deletes": ["created", "started", "succeeded"],
     "job-ttl-waits-for-finalizer": ["created", "started", "succeeded"],
 }
-"""The keys that are seen, in the order in which a publisher that repeats nothing publishes them."""
+"""The keys of all transitions, in the order in which a publisher that repeats nothing publishes them."""
 
 
 def watched(scenario: str) -> dict[str, Transition]:
@@ -64,13 +64,13 @@ def watched(scenario: str) -> dict[str, Transition]:
         else:
             pods[uid] = parse_pod(raw)
         for job in jobs.values():
-            for one in transitions(job, list(pods.values())):
-                seen.setdefault(one.key, one)
+            for transition in transitions(job, list(pods.values())):
+                seen.setdefault(transition.key, transition)
     return seen
 
 
 @pytest.mark.parametrize("scenario", SEEN)
-def test_recorded_job_shows_the_transitions_of_the_table(scenario: str) -> None:
+def test_recorded_job_shows_its_transitions_in_order(scenario: str) -> None:
     assert list(watched(scenario)) == SEEN[scenario]
 
 
@@ -82,11 +82,11 @@ def test_recorded_job_shows_the_transitions_of_the_table(scenario: str) -> None:
         ("job-deadline-exceeded", "DEADLINE_EXCEEDED", None, 1),
     ],
 )
-def test_recorded_failure_is_told_with_its_cause(scenario: str, code: str, exit_code: int | None, attempt: int) -> None:
+def test_recorded_failure_has_its_cause(scenario: str, code: str, exit_code: int | None, attempt: int) -> None:
     detail = watched(scenario)["failed"].detail
     assert (detail["error"]["errorCode"], detail.get("exitCode"), detail["attempt"]) == (code, exit_code, attempt)
 
 
 def test_recorded_index_has_its_result() -> None:
     results = watched("job-indexed")["succeeded"].detail["results"]
-    assert [one["index"] for one in results] == [0, 1, 2]
+    assert [result["index"] for result in results] == [0, 1, 2]

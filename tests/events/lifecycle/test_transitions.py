@@ -1,4 +1,4 @@
-"""What a Job and its Pods show: phases, ids and order of section 5's table, whenever one looks."""
+"""The transitions that a Job and its Pods show, whenever they are looked at: phases, ids and order."""
 
 import random
 from typing import Any
@@ -16,11 +16,11 @@ COMPLETE = (condition("SuccessCriteriaMet", at=6), condition("Complete", at=6, r
 
 
 def keys(job: Job, *pods: Pod) -> list[str]:
-    return [one.key for one in transitions(job, pods)]
+    return [transition.key for transition in transitions(job, pods)]
 
 
 def find(phase: Phase, job: Job, *pods: Pod) -> Transition:
-    (found,) = [one for one in transitions(job, pods) if one.phase is phase]
+    (found,) = [transition for transition in transitions(job, pods) if transition.phase is phase]
     return found
 
 
@@ -46,7 +46,7 @@ def test_started_is_the_first_pod_that_ran() -> None:
     assert started.detail == {"attempt": 1, "podId": "uid-p2", "podName": "p2", "node": "node-1"}
 
 
-def test_started_is_told_though_the_pod_has_ended_since() -> None:
+def test_started_is_shown_though_the_pod_has_ended_since() -> None:
     job = make_job(conditions=COMPLETE, succeeded=1)
     assert keys(job, succeeded()) == ["created", "started", "succeeded"]
 
@@ -54,19 +54,19 @@ def test_started_is_told_though_the_pod_has_ended_since() -> None:
 # --- suspended, resumed
 
 
-def test_suspension_is_named_by_its_time() -> None:
+def test_suspension_is_identified_by_its_time() -> None:
     job = make_job(suspend=True, conditions=(condition("Suspended", at=9),), suspended_by="request")
     suspended = find(Phase.SUSPENDED, job)
     assert (suspended.key, suspended.time) == ("suspended/2026-11-21T12:00:09Z", NOON + 9)
     assert suspended.detail == {"attempt": 1, "by": "request"}
 
 
-def test_suspension_by_somebody_else_is_external() -> None:
+def test_suspension_that_jobrelay_did_not_make_is_external() -> None:
     job = make_job(suspend=True, conditions=(condition("Suspended", at=9),))
     assert find(Phase.SUSPENDED, job).detail["by"] == "external"
 
 
-def test_job_held_for_its_payload_is_not_suspended() -> None:
+def test_job_that_waits_for_its_payload_is_not_suspended() -> None:
     job = make_job(suspend=True, conditions=(condition("Suspended", at=0),), payload=Payload.PENDING)
     assert keys(job) == ["created"]
 
@@ -82,13 +82,13 @@ def test_job_just_released_for_the_first_time_is_not_suspended() -> None:
     assert keys(job) == ["created"]
 
 
-def test_suspension_that_was_resumed_at_once_is_told() -> None:
+def test_suspension_that_was_resumed_at_once_is_still_shown() -> None:
     job = make_job(suspend=False, suspended_by="request", conditions=(condition("Suspended", at=9),))
     assert keys(job) == ["created", "suspended/2026-11-21T12:00:09Z"]
 
 
 @pytest.mark.parametrize("marks", [{}, {"suspended_by": "request"}, {"suspended_by": "external", "released": "x"}])
-def test_resumption_is_told_after_a_suspension_that_was_told(marks: dict[str, str]) -> None:
+def test_resumption_is_shown_after_a_suspension_that_was_published(marks: dict[str, str]) -> None:
     job = make_job(conditions=(condition("Suspended", at=12, status=False),), **marks)
     assert keys(job) == ["created", "resumed/2026-11-21T12:00:12Z"]
 
@@ -102,7 +102,7 @@ def test_job_unsuspended_by_a_verdict_is_not_resumed() -> None:
     assert keys(job) == ["created", "cancelled"]
 
 
-def test_resumption_before_a_verdict_is_still_told() -> None:
+def test_resumption_before_a_verdict_is_still_shown() -> None:
     job = make_job(
         conditions=(condition("Suspended", at=3, status=False),), suspended_by="request", verdict=verdict(at=4)
     )
@@ -133,7 +133,7 @@ def test_waiting_container_is_stalled_by_its_cause(reason: str, cause: str) -> N
     assert stalled.detail == {"attempt": 1, "error": {"errorCode": cause, "message": "no such image"}}
 
 
-def test_stalled_container_without_message_tells_its_reason() -> None:
+def test_stalled_container_without_message_has_its_reason_as_message() -> None:
     stalled = find(Phase.STALLED, make_job(), make_pod(waiting_reason="ErrImagePull"))
     assert stalled.detail["error"]["message"] == "ErrImagePull"
 
@@ -159,7 +159,7 @@ def test_pod_that_may_yet_run_or_never_will_is_not_stalled(pod: Pod) -> None:
     assert not any(key.startswith("stalled") for key in keys(make_job(), pod))
 
 
-def test_cause_is_told_once_however_many_pods_have_it() -> None:
+def test_cause_is_shown_once_however_many_pods_have_it() -> None:
     pods = [make_pod(f"p{number}", created=NOON + number, waiting_reason="ErrImagePull") for number in (3, 1, 2)]
     assert keys(make_job(), *pods, make_pod("p4", scheduled_reason="Unschedulable")) == [
         "created",
@@ -190,7 +190,7 @@ def test_every_failure_but_the_last_was_retried() -> None:
     job = make_job(backoff_limit=2, failed=3, conditions=failed_condition())
     pods = [failed("a", at=9), failed("b", at=3), failed("c", at=6)]
     assert keys(job, *pods) == ["created", "started", "retrying/1", "retrying/2", "failed"]
-    assert [one.time - NOON for one in transitions(job, pods)] == [0, 2, 3, 6, 7]
+    assert [transition.time - NOON for transition in transitions(job, pods)] == [0, 2, 3, 6, 7]
 
 
 def test_last_failure_before_a_deadline_was_not_retried() -> None:
@@ -217,7 +217,7 @@ def test_pod_killed_by_a_suspension_is_not_retried() -> None:
 @pytest.mark.parametrize(
     ("reason", "code"), [("Evicted", "EVICTED"), ("OOMKilled", "OOM_KILLED"), ("Error", "JOB_EXECUTION_FAILED")]
 )
-def test_retry_tells_what_the_pod_died_of(reason: str, code: str) -> None:
+def test_retry_says_why_the_pod_failed(reason: str, code: str) -> None:
     error = find(Phase.RETRYING, make_job(backoff_limit=1), failed(reason=reason)).detail["error"]
     assert error == {"errorCode": code, "message": "exit code 3"}
 
@@ -240,13 +240,13 @@ def test_attempt_counts_the_failures_before() -> None:
     assert find(Phase.SUSPENDED, job, failed(at=5)).detail["attempt"] == 2
 
 
-# --- the whole
+# --- order
 
 
-def test_what_happens_within_a_second_keeps_its_order() -> None:
+def test_transitions_within_a_second_keep_their_order() -> None:
     job = make_job(backoff_limit=1, conditions=(condition("Suspended", at=2, status=False),), suspended_by="request")
     pods = [failed("a", at=2, started=NOON + 2), make_pod("b", created=NOON + 2, waiting_reason="ErrImagePull")]
-    assert [one.phase for one in transitions(job, pods)] == [
+    assert [transition.phase for transition in transitions(job, pods)] == [
         Phase.CREATED,
         Phase.RESUMED,
         Phase.STARTED,
@@ -286,7 +286,7 @@ jobs = st.builds(
             st.booleans(),
         ),
         max_size=4,
-        unique_by=lambda one: one.type,
+        unique_by=lambda condition: condition.type,
     ),
     backoff_limit=st.integers(0, 3),
     failed=st.integers(0, 3),
@@ -299,12 +299,12 @@ jobs = st.builds(
 
 
 @given(jobs, st.lists(pods, max_size=4, unique_by=lambda pod: pod.name))
-def test_any_state_begins_with_created_ends_with_the_end_and_names_each_thing_once(job: Job, pods: list[Pod]) -> None:
+def test_in_any_state_created_comes_first_a_terminal_phase_last_and_ids_are_unique(job: Job, pods: list[Pod]) -> None:
     seen = transitions(job, pods)
-    phases = [one.phase for one in seen]
+    phases = [transition.phase for transition in seen]
     assert phases[0] is Phase.CREATED
     assert all(phase not in TERMINAL for phase in phases[:-1])
-    assert len({one.id(job) for one in seen}) == len(seen)
+    assert len({transition.id(job) for transition in seen}) == len(seen)
     if Phase.STARTED in phases and Phase.RETRYING in phases:
         assert phases.index(Phase.STARTED) < phases.index(Phase.RETRYING)
 

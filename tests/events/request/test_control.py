@@ -23,12 +23,12 @@ def test_request_source_is_the_extension_requestsource() -> None:
 
 
 @pytest.mark.parametrize("type_", ["dev.jobrelay.control.explode", "dev.jobrelay.control.", "cancel.x", "com.example"])
-def test_other_type_is_refused_naming_those_there_are(type_: str) -> None:
+def test_unknown_type_is_refused_naming_the_known_types(type_: str) -> None:
     with pytest.raises(InvalidRequest, match=r"dev\.jobrelay\.control\.suspend"):
         parse_control(make_event(type=type_, subject="r1"))
 
 
-def test_every_error_of_a_command_is_told_at_once() -> None:
+def test_every_error_of_a_command_is_reported_at_once() -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse_control(make_event(requestsource=5))
     assert [error.path for error in caught.value.errors] == ["type", "subject", "requestsource"]
@@ -65,7 +65,7 @@ def test_event_that_is_no_command_can_be_refused_too() -> None:
     assert "verb" not in str(answer.get_data())
 
 
-def test_answer_to_the_same_event_has_the_same_id_and_to_another_another() -> None:
+def test_answers_to_one_event_share_an_id_and_those_to_different_events_differ() -> None:
     def answer_id(**attributes: str) -> str:
         return refused(make_event(**attributes), instance="jobrelay", code="X", message="").get_id()
 

@@ -1,4 +1,4 @@
-"""The fields of `job`: each is taken in its Kubernetes shape, and nothing is smuggled in beside it."""
+"""The fields of `job`: each is accepted in its Kubernetes shape, and nothing else gets in with it."""
 
 from typing import Any
 
@@ -63,13 +63,13 @@ GOOD: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("field", "value"), GOOD, ids=lambda value: value if isinstance(value, str) else "")
-def test_field_is_taken_as_it_is(field: str, value: Any) -> None:
+def test_field_is_accepted_as_it_is(field: str, value: Any) -> None:
     dumped = parsed(**{field: value}).model_dump(by_alias=True, exclude_unset=True)
     assert dumped[field] == value
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "path", "said"),
+    ("field", "value", "path", "message"),
     [
         ("labels", {"a b": "x"}, "job.labels.'a b'", "is no key"),
         ("labels", {"a": "b c"}, "job.labels.a", "is no value for a label"),
@@ -128,24 +128,24 @@ def test_field_is_taken_as_it_is(field: str, value: Any) -> None:
     ],
 )
 def test_what_kubernetes_or_safety_would_refuse_is_refused(
-    field: str, value: Any, path: str | None, said: str | None
+    field: str, value: Any, path: str | None, message: str | None
 ) -> None:
-    if said is None:
-        assert parsed(**{field: value}).node_selector == value, "a label that is called so"
+    if message is None:
+        assert parsed(**{field: value}).node_selector == value, "a label of that name"
         return
     found = errors(**{field: value})
     assert path is None or path in found
-    assert any(said in str(error) for error in found.values())
+    assert any(message in str(error) for error in found.values())
 
 
-def test_a_pair_is_a_node_selector_of_one_label() -> None:
+def test_match_key_and_match_value_are_a_node_selector_of_one_label() -> None:
     assert parsed(nodeSelector={"matchKey": "disk", "matchValue": "ssd"}).node_selector == {"disk": "ssd"}
 
 
-def test_volume_and_volumes_are_one_list_and_share_no_place() -> None:
-    one, other = {"mountPath": "/a", "pvc": "x"}, {"mountPath": "/b", "emptyDir": {}}
-    assert [mount.mount_path for mount in parsed(volume=one, volumes=[other]).mounts] == ["/a", "/b"]
-    found = errors(volume=one, volumes=[other, {**other, "mountPath": "/a"}])
+def test_volume_and_volumes_are_one_list_without_duplicate_mount_paths() -> None:
+    first, second = {"mountPath": "/a", "pvc": "x"}, {"mountPath": "/b", "emptyDir": {}}
+    assert [mount.mount_path for mount in parsed(volume=first, volumes=[second]).mounts] == ["/a", "/b"]
+    found = errors(volume=first, volumes=[second, {**second, "mountPath": "/a"}])
     assert set(found) == {"job.volume.mountPath", "job.volumes[1].mountPath"}
 
 
@@ -158,7 +158,7 @@ def test_volume_and_volumes_are_one_list_and_share_no_place() -> None:
         ({"gpuEnable": False, "gpuNumber": 3}, 0),
     ],
 )
-def test_gpus_are_those_that_are_enabled(job: dict[str, Any], gpus: int) -> None:
+def test_gpus_count_only_if_enabled(job: dict[str, Any], gpus: int) -> None:
     assert parsed(**job).gpus == gpus
 
 
@@ -174,7 +174,7 @@ def test_gpus_are_those_that_are_enabled(job: dict[str, Any], gpus: int) -> None
         {"parallelism": 3},
     ],
 )
-def test_policies_of_batch_v1_are_taken(job: dict[str, Any]) -> None:
+def test_policies_of_batch_v1_are_accepted(job: dict[str, Any]) -> None:
     assert parsed(**job).model_dump(by_alias=True, exclude_unset=True, exclude={"image", "prefix_name"}) == job
 
 
@@ -182,7 +182,7 @@ RULE: dict[str, Any] = {"action": "FailJob", "onExitCodes": {"operator": "In", "
 
 
 @pytest.mark.parametrize(
-    ("job", "path", "said"),
+    ("job", "path", "message"),
     [
         ({"completionMode": "Indexed"}, "job.completions", "is missing"),
         ({"backoffLimitPerIndex": 1}, "job.backoffLimitPerIndex", "needs completionMode Indexed"),
@@ -233,17 +233,17 @@ RULE: dict[str, Any] = {"action": "FailJob", "onExitCodes": {"operator": "In", "
         ),
     ],
 )
-def test_policies_that_make_no_sense_are_refused(job: dict[str, Any], path: str, said: str) -> None:
-    assert said in str(errors(**job)[path])
+def test_policies_that_make_no_sense_are_refused(job: dict[str, Any], path: str, message: str) -> None:
+    assert message in str(errors(**job)[path])
 
 
-def test_rules_over_several_fields_pass_over_what_has_a_wrong_type() -> None:
+def test_rules_over_several_fields_ignore_fields_of_a_wrong_type() -> None:
     job = {"volumes": "x", "podFailurePolicy": [1], "successPolicy": {"rules": 5}, "completions": "4", "annotations": 7}
     found = errors(**job, completionMode="Indexed", maxFailedIndexes="2")
     assert {"job.volumes", "job.podFailurePolicy", "job.successPolicy.rules", "job.completions"} <= set(found)
 
 
-def test_an_index_with_its_own_limit_leaves_that_of_the_job_to_kubernetes() -> None:
+def test_a_limit_per_index_leaves_the_limit_of_the_job_to_kubernetes() -> None:
     def limit(retries: int | None = None, **job: Any) -> int | None:
         request: JobRequest = parse_request(make_request_event({"job": {"image": "x"} | job, "retries": retries}))
         return request.backoff_limit

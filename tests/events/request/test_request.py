@@ -1,4 +1,4 @@
-"""Job requests: what is well formed, and that every mistake is told at once, by name, without its value."""
+"""Job requests: which are well formed, and that all mistakes are reported at once, by path, without their values."""
 
 import json
 from typing import Any
@@ -43,7 +43,7 @@ def test_smallest_request_gets_safe_defaults() -> None:
     assert (request.id, request.service, request.timeout, request.start_timeout) == (None, None, None, None)
 
 
-def test_every_field_of_this_version_is_taken() -> None:
+def test_every_field_of_this_version_is_accepted() -> None:
     job = {
         "prefixName": "mail",
         "namespace": "team-a",
@@ -79,7 +79,7 @@ def test_every_field_of_this_version_is_taken() -> None:
     assert request.backoff_limit == 2
 
 
-def test_request_is_known_by_its_data_id_else_by_its_events() -> None:
+def test_request_id_is_the_id_in_the_data_else_that_of_the_event() -> None:
     with_id = Request.of(make_request_event({"id": "r1", "service": "mail", "job": {"image": "x"}}, source="/shop"))
     without = Request.of(make_request_event(id="e9", source="/shop"))
     assert (with_id.identity.source, with_id.identity.id, with_id.id, with_id.subject) == ("/shop", "r1", "r1", "r1")
@@ -88,10 +88,10 @@ def test_request_is_known_by_its_data_id_else_by_its_events() -> None:
 
 
 def test_same_identity_has_the_same_job_name_whatever_the_event() -> None:
-    one = Request.of(make_request_event({"id": "r1", "job": {"image": "x"}}, id="e1"))
-    other = Request.of(make_request_event({"id": "r1", "job": {"image": "x"}}, id="e2"))
-    assert one.job_name == other.job_name
-    assert one.job_name.startswith("job-")
+    first = Request.of(make_request_event({"id": "r1", "job": {"image": "x"}}, id="e1"))
+    second = Request.of(make_request_event({"id": "r1", "job": {"image": "x"}}, id="e2"))
+    assert first.job_name == second.job_name
+    assert first.job_name.startswith("job-")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_prefix_defaults_to_a_service_that_can_begin_a_name(service: str | None,
     assert parsed(service=service, job={"image": "x", "prefixName": "own"}).name_prefix == "own"
 
 
-def test_every_error_is_told_at_once() -> None:
+def test_every_error_is_reported_at_once() -> None:
     found = errors(
         {
             "retries": "3",
@@ -155,7 +155,7 @@ def test_thousands_of_errors_are_counted_not_listed() -> None:
     ("name", "nearest"),
     [("timout", "timeout"), ("start_timeout", "startTimeout"), ("STARTTIMEOUT", "startTimeout"), ("tag", "tags")],
 )
-def test_unknown_field_names_the_nearest(name: str, nearest: str) -> None:
+def test_refusal_of_an_unknown_field_suggests_the_nearest_name(name: str, nearest: str) -> None:
     error = errors({"job": {"image": "x"}, name: 5})[name]
     assert error.message == f"is unknown, did you mean {nearest}?"
     assert error.allowed is not None
@@ -171,15 +171,17 @@ def test_unknown_field_names_the_nearest(name: str, nearest: str) -> None:
         ({"resources": {"limit": {}}}, "job.resources.limit", "limits"),
     ],
 )
-def test_unknown_field_inside_names_the_nearest_there(job: dict[str, Any], path: str, nearest: str) -> None:
+def test_refusal_of_an_unknown_nested_field_suggests_the_nearest_name(
+    job: dict[str, Any], path: str, nearest: str
+) -> None:
     assert job_errors(**job)[path].message == f"is unknown, did you mean {nearest}?"
 
 
-def test_field_of_the_job_outside_of_it_is_told_where_it_belongs() -> None:
+def test_refusal_of_a_job_field_outside_job_says_where_it_belongs() -> None:
     assert "job.image" in errors({"image": "x", "job": {"image": "x"}})["image"].message
 
 
-def test_unknown_field_like_nothing_is_told_what_there_is() -> None:
+def test_refusal_of_a_field_with_no_near_name_lists_the_known_fields() -> None:
     error = errors({"job": {"image": "x"}, "qqq": 1})["qqq"]
     assert error.message == "is unknown"
     work = "id, service, job, retries, startTimeout, timeout, payload, tags, metadata"
@@ -188,7 +190,7 @@ def test_unknown_field_like_nothing_is_told_what_there_is() -> None:
     assert error.allowed == f"{work}, {queue}, {times}"
 
 
-def test_webhook_is_told_the_reply_topic() -> None:
+def test_refusal_of_a_webhook_names_the_reply_topic() -> None:
     message = errors({"job": {"image": "x"}, "webhook": "https://example.com"})["webhook"].message
     assert "jobrelay.lifecycle.<service>.<id>.<phase>" in message
     assert "replyto" in message
@@ -316,7 +318,7 @@ def test_nul_is_refused_however_deep(metadata: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "quantity", ["1", "0", "500m", "0.5", ".5", "1.", "128Mi", "1e3", "1E3", "1E", "2k", "100n", "+1", 2, 0.25]
 )
-def test_quantity_is_what_kubernetes_takes(quantity: object) -> None:
+def test_quantity_that_kubernetes_accepts_is_accepted(quantity: object) -> None:
     assert parsed_job(resources={"limits": {"cpu": quantity}}).job.resources.limits == {"cpu": str(quantity)}
 
 
@@ -328,16 +330,16 @@ def test_quantity_that_kubernetes_refuses_is_refused(quantity: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["cpu", "memory", "ephemeral-storage", "hugepages-2Mi", "nvidia.com/gpu"])
-def test_resource_is_one_that_kubernetes_knows_or_one_with_a_domain(name: str) -> None:
+def test_resource_known_to_kubernetes_or_with_a_domain_is_accepted(name: str) -> None:
     assert name in parsed_job(resources={"requests": {name: "1"}}).job.resources.requests
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "CPU", "/x", "a/b/c", "nvidia.com/"])
-def test_other_resource_is_refused(name: str) -> None:
+def test_any_other_resource_is_refused(name: str) -> None:
     assert job_errors(resources={"requests": {name: "1"}})
 
 
-def test_variable_twice_is_refused() -> None:
+def test_variable_given_twice_is_refused() -> None:
     assert "twice" in job_errors(env=[{"name": "A"}, {"name": "A", "value": "x"}])["job.env"].message
 
 
@@ -351,20 +353,20 @@ def test_variable_name_is_printable_ascii_without_equals_sign(name: str) -> None
     assert set(job_errors(env=[{"name": name}])) == {"job.env[0].name"}
 
 
-def test_retries_and_backoff_limit_are_one_thing() -> None:
+def test_retries_and_backoff_limit_are_one_setting() -> None:
     assert parsed(retries=3).backoff_limit == 3
     assert parsed_job(backoffLimit=4).backoff_limit == 4
     assert parsed(retries=0, job={"image": "x", "backoffLimit": 0}).backoff_limit == 0
     assert "differs" in errors({"retries": 1, "job": {"image": "x", "backoffLimit": 0}})["retries"].message
 
 
-def test_tags_alone_may_fill_the_room_to_the_last_byte() -> None:
+def test_tags_alone_may_fill_the_limit_to_the_last_byte() -> None:
     full = "x" * (MAX_ECHO - len('[""]'))
     assert parsed(tags=[full]).tags == [full]
     assert set(errors({"job": {"image": "x"}, "tags": [full + "x"]})) == {"metadata"}
 
 
-def test_tags_and_metadata_share_their_room() -> None:
+def test_tags_and_metadata_share_a_limit() -> None:
     half = "x" * (MAX_ECHO // 2 - 20)
     assert parsed(tags=[half], metadata={"a": half}).tags == [half]
     assert str(MAX_ECHO) in str(
@@ -372,7 +374,7 @@ def test_tags_and_metadata_share_their_room() -> None:
     )
 
 
-def test_events_id_stands_in_only_if_it_could_be_an_id() -> None:
+def test_event_id_is_used_only_if_it_could_be_a_request_id() -> None:
     assert "the event's id" in errors({"job": {"image": "x"}}, id="x" * 257)["id"].message
     assert Request.of(make_request_event({"id": "r1", "job": {"image": "x"}}, id="x" * 257)).id == "r1"
 
@@ -393,7 +395,7 @@ def test_absent_data_is_one_error() -> None:
         parse_request(make_event(type=REQUESTED_TYPE))
 
 
-def test_other_content_type_is_one_error() -> None:
+def test_content_type_other_than_json_is_one_error() -> None:
     assert set(errors(b"image: x", datacontenttype="application/yaml")) == {"datacontenttype"}
 
 
@@ -416,7 +418,7 @@ def test_any_object_is_a_request_or_refused_with_its_errors(data: dict[str, Any]
     try:
         event = make_request_event(json.loads(json.dumps(data)) | ({"job": {"image": "x"}} if complete else {}))
     except InvalidEvent:
-        return  # An integer of more than 64 bits.
+        return  # The data has an integer of more than 64 bits.
     try:
         outcome: object = Request.of(event).job_name
     except InvalidRequest as error:
