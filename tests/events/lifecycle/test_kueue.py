@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from events.jobs.observed import Job, Pod, Verdict
+from events.jobs.observed import Job, Verdict
 from events.lifecycle.outcome import unnoted, waits
-from events.lifecycle.transitions import Transition, transitions
 from events.names import Payload
 from events.phases import Phase
+from tests.events.lifecycle.shown import find, keys
 from tests.events.samples import NOON, condition, make_job, running
 
 STARTED = {"start_time": NOON + 2, "conditions": (condition("Suspended", at=2, status=False),)}
@@ -19,15 +19,6 @@ VERDICT = Verdict(phase=Phase.CANCELLED, error_code="CANCELLED", message="m", at
 
 def make_kueue_job(**fields: Any) -> Job:
     return make_job(kueue=True, **fields)
-
-
-def find(phase: Phase, job: Job, *pods: Pod) -> Transition:
-    (found,) = [transition for transition in transitions(job, pods) if transition.phase is phase]
-    return found
-
-
-def keys(job: Job, *pods: Pod) -> list[str]:
-    return [transition.key for transition in transitions(job, pods)]
 
 
 @pytest.mark.parametrize("conditions", [(), (condition("Suspended", at=0),)])

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from events.jobs.observed import Job, Pod, Verdict
+from events.jobs.observed import Verdict
 from events.jobs.usage import PodUsage, Usage, sampled
 from events.lifecycle.transitions import transitions
 from events.phases import Phase
+from tests.events.lifecycle.shown import find, keys
 from tests.events.samples import NOON, condition, failed, make_job, make_pod, running, succeeded
 
 
@@ -17,14 +18,10 @@ def used(at: float) -> Usage:
     return usage
 
 
-def keys(job: Job, *pods: Pod, usage: Usage | None = None) -> list[str]:
-    return [transition.key for transition in transitions(job, pods, usage)]
-
-
 def test_counts_are_identified_by_their_values_and_dated_by_the_last_pod_counted() -> None:
     job = make_job(completions=3, parallelism=2, succeeded=1, failed=1, backoff_limit=6)
     pods = [succeeded("p1", at=5), failed("p2", at=7), succeeded("p3", at=9), running("p4", at=8)]
-    (progress,) = [transition for transition in transitions(job, pods) if transition.phase is Phase.PROGRESS]
+    progress = find(Phase.PROGRESS, job, *pods)
     assert (progress.key, progress.time) == ("progress/1.1", NOON + 7)
     assert progress.detail == {"attempt": 1, "succeeded": 1, "failed": 1, "total": 3}
     assert keys(job, *pods) == ["created", "started", "retrying/1", "progress/1.1"]
@@ -32,11 +29,7 @@ def test_counts_are_identified_by_their_values_and_dated_by_the_last_pod_counted
 
 def test_a_job_that_any_pod_may_end_has_no_total() -> None:
     job = make_job(parallelism=2, succeeded=1)
-    (progress,) = [
-        transition
-        for transition in transitions(job, [succeeded(), running("p2")])
-        if transition.phase is Phase.PROGRESS
-    ]
+    progress = find(Phase.PROGRESS, job, succeeded(), running("p2"))
     assert progress.detail == {"attempt": 1, "succeeded": 1, "failed": 0}
 
 

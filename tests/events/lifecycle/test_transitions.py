@@ -7,21 +7,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 from events.jobs.observed import Job, Pod, Verdict
-from events.lifecycle.transitions import Transition, transitions
+from events.lifecycle.transitions import transitions
 from events.names import Payload
 from events.phases import TERMINAL, Phase
+from tests.events.lifecycle.shown import find, keys
 from tests.events.samples import NOON, condition, failed, make_job, make_pod, running, succeeded
 
 COMPLETE = (condition("SuccessCriteriaMet", at=6), condition("Complete", at=6, reason="CompletionsReached"))
-
-
-def keys(job: Job, *pods: Pod) -> list[str]:
-    return [transition.key for transition in transitions(job, pods)]
-
-
-def find(phase: Phase, job: Job, *pods: Pod) -> Transition:
-    (found,) = [transition for transition in transitions(job, pods) if transition.phase is phase]
-    return found
 
 
 def failed_condition(reason: str = "BackoffLimitExceeded", message: str = "too often") -> tuple[Any, ...]:
