@@ -1,6 +1,6 @@
-"""Which verbs each role used, by an audit log (audit.k8s.io/v1, any server's), against those its manifests grant.
+"""Compares the verbs that each role used, by an audit log (audit.k8s.io/v1), with those that its manifests grant.
 
-`python -m tests.k8s.deploy.audit FILE` prints the comparison; exit code 1: they differ.
+`python -m tests.k8s.deploy.audit FILE` prints the comparison; the exit code is 1 if they differ.
 """
 
 import sys
@@ -14,14 +14,14 @@ from tests.k8s.deploy.manifests import Objects, rendered
 
 ROLES = ("handler", "controller")
 Verbs = frozenset[str]
-"""Each as `patch batch/jobs`."""
+"""Each has the form `patch batch/jobs`."""
 
 
 def granted(objects: Objects, role: str) -> Verbs:
     """What the Roles that are bound to this role's service account allow."""
     account = f"jobrelay-{role}"
-    bindings = [one for one in objects.values() if one["kind"] == "RoleBinding"]
-    bound = [one["roleRef"] for one in bindings if account in {subject["name"] for subject in one["subjects"]}]
+    bindings = [manifest for manifest in objects.values() if manifest["kind"] == "RoleBinding"]
+    bound = [binding["roleRef"] for binding in bindings if account in {item["name"] for item in binding["subjects"]}]
     rules = [rule for reference in bound for rule in objects[f"{reference['kind']}/{reference['name']}"]["rules"]]
     return frozenset(
         use(verb, group, resource)
@@ -33,9 +33,9 @@ def granted(objects: Objects, role: str) -> Verbs:
 
 
 def used(log: Iterable[bytes]) -> dict[str, Verbs]:
-    """What each role asked for, refused or not, by the User-Agent of its processes; `both` for those that have both.
+    """What each role asked for, refused or not, by the User-Agent of its processes; `both`: processes with both roles.
 
-    A line that is cut off, as the last one of a running server may be, is left out.
+    An incomplete line is left out: the last line of a running server may be cut off.
     """
     found = defaultdict(set)
     for line in log:
@@ -56,7 +56,7 @@ def use(verb: str, group: str, resource: str) -> str:
 
 
 def differences(log: Iterable[bytes]) -> dict[str, tuple[Verbs, Verbs]]:
-    """By role that ran: what it used and is not granted, what it is granted and did not use."""
+    """For each role that ran: the verbs it used but is not granted, and those it is granted but did not use."""
     objects = rendered("overlays/nats")
     allowed = {role: granted(objects, role) for role in ROLES}
     allowed["both"] = frozenset().union(*allowed.values())

@@ -1,4 +1,4 @@
-"""What `kubectl kustomize` makes of k8s/deploy, without kubectl: only for what is used there of kustomize."""
+"""Renders k8s/deploy as `kubectl kustomize` does, without kubectl: only those features of kustomize that it uses."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from tests.paths import DEPLOY
 
 Object = dict[str, Any]
 Objects = dict[str, Object]
-"""By `Kind/name`, with `@namespace` behind it outside our own."""
+"""By `Kind/name`, or `Kind/name@namespace` outside our namespace."""
 
 OVERLAYS = tuple(BY_NAME)
 """One for each broker."""
@@ -29,7 +29,7 @@ _KNOWN = {
 
 @cache
 def rendered(directory: str, *components: str) -> Objects:
-    """The objects of `k8s/deploy/<directory>` with these components added. Not to be changed."""
+    """The objects of `k8s/deploy/<directory>` with these components added. Cached: callers must not change them."""
     objects = _accumulate(DEPLOY / directory, [])
     for component in components:
         objects = _accumulate(DEPLOY / component, objects)
@@ -40,14 +40,14 @@ def rendered(directory: str, *components: str) -> Objects:
 
 def by_name(objects: Sequence[Object]) -> Objects:
     """Raises AssertionError when two have the same name."""
-    found = {key(one): one for one in objects}
+    found = {key(manifest): manifest for manifest in objects}
     assert len(found) == len(objects)
     return found
 
 
-def key(one: Object) -> str:
-    namespace = one["metadata"].get("namespace", NAMESPACE)
-    return f"{one['kind']}/{one['metadata']['name']}" + ("" if namespace == NAMESPACE else f"@{namespace}")
+def key(manifest: Object) -> str:
+    namespace = manifest["metadata"].get("namespace", NAMESPACE)
+    return f"{manifest['kind']}/{manifest['metadata']['name']}" + ("" if namespace == NAMESPACE else f"@{namespace}")
 
 
 def containers(workload: Object) -> list[Object]:
@@ -65,7 +65,7 @@ def documents(path: Path) -> list[Object]:
 
 
 def _accumulate(directory: Path, objects: list[Object]) -> list[Object]:
-    """What this kustomization makes; a component changes `objects` and adds to them."""
+    """The objects of this kustomization; a component gets `objects`, changes them and adds its own."""
     (given,) = documents(directory / "kustomization.yaml")
     assert given.keys() <= _KNOWN, f"{directory}: not rendered here: {given.keys() - _KNOWN}"
     objects = list(objects)
@@ -77,10 +77,10 @@ def _accumulate(directory: Path, objects: list[Object]) -> list[Object]:
     for component in given.get("components", ()):
         objects = _accumulate((directory / component).resolve(), objects)
     for patch in given.get("patches", ()):
-        objects = [_patched(directory, patch, one) for one in objects]
-    for one in objects:
-        _place(one, given.get("namespace"))
-        _name_images(one, given.get("images", ()))
+        objects = [_patched(directory, patch, manifest) for manifest in objects]
+    for manifest in objects:
+        _place(manifest, given.get("namespace"))
+        _name_images(manifest, given.get("images", ()))
     return objects
 
 
@@ -92,7 +92,7 @@ def _generate(directory: Path, generator: Object, objects: list[Object]) -> None
     data = {Path(name).name: (directory / name).read_text() for name in generator.get("files", ())}
     data = dict(sorted({**data, **dict(line.split("=", 1) for line in lines)}.items()))
     if generator.get("behavior") == "merge":
-        (known,) = (one for one in objects if key(one) == f"ConfigMap/{generator['name']}")
+        (known,) = (manifest for manifest in objects if key(manifest) == f"ConfigMap/{generator['name']}")
         known["data"] = dict(sorted({**known["data"], **data}.items()))
         return
     metadata = {"name": generator["name"]} | {k: v for k, v in generator.items() if k == "namespace"}
@@ -101,45 +101,48 @@ def _generate(directory: Path, generator: Object, objects: list[Object]) -> None
     objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data, "_hashed": not fixed})
 
 
-def _patched(directory: Path, patch: Object, one: Object) -> Object:
+def _patched(directory: Path, patch: Object, manifest: Object) -> Object:
     steps = yaml.safe_load(patch["patch"] if "patch" in patch else (directory / patch["path"]).read_text())
     target = patch.get("target") or {"kind": steps["kind"], "name": steps["metadata"]["name"]}
-    if target["kind"] != one["kind"] or target.get("name", one["metadata"]["name"]) != one["metadata"]["name"]:
-        return one
+    name = manifest["metadata"]["name"]
+    if target["kind"] != manifest["kind"] or target.get("name", name) != name:
+        return manifest
     if isinstance(steps, list):
-        return json_patch(deepcopy(one), steps)
-    return strategic_patch(one, {name: value for name, value in steps.items() if name != "metadata"})
+        return json_patch(deepcopy(manifest), steps)
+    return strategic_patch(manifest, {name: value for name, value in steps.items() if name != "metadata"})
 
 
-def _place(one: Object, namespace: str | None) -> None:
-    if namespace and one["kind"] not in _CLUSTER_SCOPED:
-        one["metadata"]["namespace"] = namespace
+def _place(manifest: Object, namespace: str | None) -> None:
+    if namespace and manifest["kind"] not in _CLUSTER_SCOPED:
+        manifest["metadata"]["namespace"] = namespace
 
 
-def _name_images(one: Object, images: Sequence[Object]) -> None:
-    for container in containers(one) if one["kind"] == "Deployment" else ():
+def _name_images(manifest: Object, images: Sequence[Object]) -> None:
+    for container in containers(manifest) if manifest["kind"] == "Deployment" else ():
         for image in images:
             if container["image"] == image["name"]:
                 container["image"] = f"{image.get('newName', image['name'])}:{image['newTag']}"
 
 
 def _hash_names(objects: list[Object]) -> None:
-    """Generated names end in a hash of what they hold, also where they are referred to."""
+    """Append the hash of their content to generated names, also in references."""
     hashed = {}
-    for one in objects:
-        if one.pop("_hashed", False):
-            name = one["metadata"]["name"]
-            content = json.dumps({"data": one["data"], "kind": "ConfigMap", "name": ""}, separators=(",", ":"))
+    for manifest in objects:
+        if manifest.pop("_hashed", False):
+            name = manifest["metadata"]["name"]
+            content = json.dumps({"data": manifest["data"], "kind": "ConfigMap", "name": ""}, separators=(",", ":"))
             digest = hashlib.sha256(content.encode()).hexdigest()[:10]
-            hashed[name] = one["metadata"]["name"] = f"{name}-{digest.translate(str.maketrans('013ae', 'ghkmt'))}"
-    for reference in (found for one in objects for found in _references(one)):
+            hashed[name] = manifest["metadata"]["name"] = f"{name}-{digest.translate(str.maketrans('013ae', 'ghkmt'))}"
+    for reference in (found for manifest in objects for found in _references(manifest)):
         reference["name"] = hashed.get(reference["name"], reference["name"])
 
 
 def _complete_subjects(objects: Sequence[Object]) -> None:
-    """An account that is among the objects is the one in its namespace."""
-    homes = {key(one): one["metadata"]["namespace"] for one in objects if one["kind"] == "ServiceAccount"}
-    for subject in (subject for one in objects for subject in one.get("subjects", ())):
+    """Give subjects the namespace of their service account, where the account is among the objects."""
+    homes = {
+        key(account): account["metadata"]["namespace"] for account in objects if account["kind"] == "ServiceAccount"
+    }
+    for subject in (subject for binding in objects for subject in binding.get("subjects", ())):
         if f"ServiceAccount/{subject['name']}" in homes:
             subject.setdefault("namespace", homes[f"ServiceAccount/{subject['name']}"])
 

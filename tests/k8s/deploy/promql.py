@@ -1,4 +1,4 @@
-"""What a PromQL expression names: metrics, labels, values. Knows words, not grammar: it takes more than PromQL is."""
+"""Finds the metrics, labels and values that a PromQL expression names. Knows tokens, not grammar: it accepts more."""
 
 import re
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class Named:
 
 
 def named(expression: str) -> Named:
-    """Raises `ValueError` for what is no token of PromQL, and for brackets that do not match."""
+    """Raises `ValueError` for text that is no token of PromQL, and for unmatched brackets."""
     tokens = list(_tokens(expression))
     found = Named([], set())
     at = 0

@@ -1,4 +1,4 @@
-"""The audit tells the roles apart and finds what is missing. That the verbs are equal is a claim of tests/e2e."""
+"""The audit distinguishes the roles and finds differences. That there are none is tested in tests/e2e."""
 
 import asyncio
 import subprocess
@@ -25,24 +25,24 @@ def line(agent: str, verb: str, group: str, resource: str, **more: Any) -> bytes
 
 
 def lines(agent: str, verbs: Verbs) -> list[bytes]:
-    split = [(verb, *reversed(what.rpartition("/")[::2])) for verb, _, what in (one.partition(" ") for one in verbs)]
+    split = [(verb, *reversed(what.rpartition("/")[::2])) for verb, _, what in (item.partition(" ") for item in verbs)]
     return [line(agent, verb, group, resource) for verb, resource, group in split]
 
 
-def test_a_role_that_used_exactly_what_it_may_shows_no_difference() -> None:
+def test_a_role_that_used_exactly_its_grants_shows_no_difference() -> None:
     log = lines("jobrelay-handler/0.1.0", HANDLER) + lines("jobrelay-controller/0.1.0", CONTROLLER)
     log += lines("jobrelay/0.1.0", HANDLER | CONTROLLER) + lines("kubectl/v1.36", frozenset({"delete nodes"}))
     nothing: tuple[Verbs, Verbs] = (frozenset(), frozenset())
     assert differences(log) == {"handler": nothing, "controller": nothing, "both": nothing}
 
 
-def test_a_verb_too_much_and_one_too_few_are_found() -> None:
+def test_verbs_used_without_a_grant_and_grants_not_used_are_found() -> None:
     log = lines("jobrelay-handler/0.1.0", HANDLER - {"get secrets"} | {"list secrets"})
     log.append(line("jobrelay-handler/0.1.0", "get", "", "pods", subresource="log"))
     assert differences(log) == {"handler": (frozenset({"list secrets", "get pods/log"}), frozenset({"get secrets"}))}
 
 
-def test_the_handler_cannot_follow_and_nobody_can_read_what_is_not_theirs() -> None:
+def test_the_handler_cannot_watch_jobs_and_no_role_can_list_secrets() -> None:
     assert {"watch batch/jobs", "list pods", "update coordination.k8s.io/leases"} <= CONTROLLER - HANDLER
     assert not [verb for verb in HANDLER | CONTROLLER if verb in ("list secrets", "watch secrets")]
 
@@ -55,7 +55,7 @@ def test_the_cluster_roles_for_several_namespaces_allow_the_same() -> None:
         assert f"RoleBinding/{name}" in rendered("namespace")
 
 
-def test_the_lease_is_named_and_only_in_our_own_namespace() -> None:
+def test_the_lease_is_granted_by_name_and_only_in_our_own_namespace() -> None:
     rules = rendered("overlays/nats")["Role/jobrelay-leader"]["rules"]
     assert [(rule["verbs"], rule.get("resourceNames")) for rule in rules] == [
         (["create"], None),
@@ -80,14 +80,14 @@ async def test_check_needs_no_more_than_its_role_is_granted(tmp_path: Path) -> N
         common = {"JOBRELAY_KUBECONFIG": str(client.cluster.kubeconfig), "JOBRELAY_SOURCES": "nats://127.0.0.1:1"}
         environs = [{"JOBRELAY_ROLE": role, **common} for role in ROLES]
         done = await asyncio.gather(*(call_beside("check", "--connect", environ=environ) for environ in environs))
-    assert ["cluster: reachable" in one.stderr for one in done] == [True, True]
+    assert ["cluster: reachable" in result.stderr for result in done] == [True, True]
     asked = used(log.read_bytes().splitlines(keepends=True))
     assert asked == {"handler": {"get batch/jobs"}, "controller": {"list batch/jobs"}}
     assert asked["handler"] <= HANDLER
     assert asked["controller"] <= CONTROLLER
 
 
-async def test_the_development_cluster_notes_every_request_as_kubernetes_does(tmp_path: Path) -> None:
+async def test_the_development_cluster_audits_every_request_as_kubernetes_does(tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     async with served(tmp_path / "cluster", options=ServerOptions(audit=log)) as client:
         agent = {"User-Agent": "jobrelay-controller/1"}
@@ -97,7 +97,7 @@ async def test_the_development_cluster_notes_every_request_as_kubernetes_does(tm
         await client("GET", f"{JOBS}?watch=1&timeoutSeconds=1&resourceVersion=1", **agent)
         await client("GET", "/version", **agent)
     events = [orjson.loads(line) for line in log.read_bytes().splitlines()]
-    seen = [(one["stage"], one["verb"], one.get("responseStatus", {}).get("code")) for one in events]
+    seen = [(event["stage"], event["verb"], event.get("responseStatus", {}).get("code")) for event in events]
     assert seen == [
         ("ResponseComplete", "create", 201),
         ("ResponseComplete", "get", 200),

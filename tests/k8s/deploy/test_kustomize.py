@@ -1,4 +1,4 @@
-"""kubectl makes of the manifests what the other tests judge, and of somebody's own overlay what its author means."""
+"""kubectl renders the manifests as the other tests do, and an operator's own overlay as its author means it."""
 
 import shutil
 import subprocess
@@ -18,24 +18,24 @@ pytestmark = pytest.mark.kubectl
 
 
 @each
-def test_kubectl_makes_the_same_of_it_as_these_tests(given: tuple[str, ...], tmp_path: Path) -> None:
+def test_kubectl_renders_the_same_objects_as_these_tests(given: tuple[str, ...], tmp_path: Path) -> None:
     components = [f"../deploy/{component}" for component in given[1:]]
     made = kustomized(tmp_path, {"resources": [f"../deploy/{given[0]}"], "components": components})
     assert in_order(made) == in_order(rendered(*given))
 
 
 def in_order(objects: Objects) -> Objects:
-    """Volumes have names, and no order that means anything: patches add theirs in front or at the end."""
-    sorted_ones = deepcopy(objects)
-    for one in workloads(sorted_ones):
-        pod = one["spec"]["template"]["spec"]
-        for holder, field in ((pod, "volumes"), *((container, "volumeMounts") for container in containers(one))):
+    """A copy with volumes sorted by name: their order means nothing, and patches add theirs in front or at the end."""
+    copied = deepcopy(objects)
+    for workload in workloads(copied):
+        pod = workload["spec"]["template"]["spec"]
+        for holder, field in ((pod, "volumes"), *((container, "volumeMounts") for container in containers(workload))):
             if field in holder:
                 holder[field].sort(key=lambda item: str(item["name"]))
-    return sorted_ones
+    return copied
 
 
-def test_an_overlay_of_somebody_else_chooses_namespace_image_and_settings(tmp_path: Path) -> None:
+def test_an_overlay_of_an_operator_chooses_namespace_image_and_settings(tmp_path: Path) -> None:
     settings = {"name": "jobrelay-settings", "namespace": NAMESPACE, "behavior": "merge"}
     mine = {
         "namespace": "mine",
@@ -47,25 +47,24 @@ def test_an_overlay_of_somebody_else_chooses_namespace_image_and_settings(tmp_pa
         "configMapGenerator": [{**settings, "literals": ["JOBRELAY_IMAGES=registry.example/*"]}],
     }
     made = list(kustomized(tmp_path, mine).values())
-    assert [one["metadata"]["name"] for one in made if one["kind"] == "Namespace"] == ["mine"]
-    assert {one["metadata"].get("namespace", "mine") for one in made} == {"mine"}
-    bindings = [one for one in made if one["kind"] == "RoleBinding"]
-    assert {subject["namespace"] for one in bindings for subject in one["subjects"]} == {"mine"}
-    images = {container["image"] for one in made if one["kind"] == "Deployment" for container in containers(one)}
+    assert [manifest["metadata"]["name"] for manifest in made if manifest["kind"] == "Namespace"] == ["mine"]
+    assert {manifest["metadata"].get("namespace", "mine") for manifest in made} == {"mine"}
+    bindings = [manifest for manifest in made if manifest["kind"] == "RoleBinding"]
+    assert {subject["namespace"] for binding in bindings for subject in binding["subjects"]} == {"mine"}
+    objects = by_name(made)
+    images = {container["image"] for workload in workloads(objects) for container in containers(workload)}
     assert images == {"registry.example/relay:1.2.3"}
-    (config,) = (one for name, one in by_name(made).items() if name.startswith("ConfigMap/jobrelay-settings"))
+    (config,) = (objects[name] for name in objects if name.startswith("ConfigMap/jobrelay-settings"))
     assert config["data"].items() >= {"JOBRELAY_IMAGES": "registry.example/*", "JOBRELAY_LOG_FORMAT": "json"}.items()
-    used = {
-        ref["configMapRef"]["name"] for one in workloads(by_name(made)) for ref in containers(one)[0]["envFrom"][:1]
-    }
-    assert used == {config["metadata"]["name"]}
+    sources = [containers(workload)[0]["envFrom"][0] for workload in workloads(objects)]
+    assert {source["configMapRef"]["name"] for source in sources} == {config["metadata"]["name"]}
 
 
 @pytest.mark.parametrize("page", ["README.md", "k8s/README.md"])
-def test_the_overlay_that_a_page_shows_is_one(page: str, tmp_path: Path) -> None:
+def test_the_overlay_that_a_page_shows_is_rendered(page: str, tmp_path: Path) -> None:
     (text,) = [block for block in Page(ROOT / page).code("yaml") if block.startswith("# kustomization.yaml\n")]
     made = kustomized(tmp_path, yaml.safe_load(text.replace("jobrelay/k8s/deploy", "../deploy")))
-    images = {container["image"] for one in workloads(made) for container in containers(one)}
+    images = {container["image"] for workload in workloads(made) for container in containers(workload)}
     assert images == {"registry.example/jobrelay:0.1.0"}
 
 

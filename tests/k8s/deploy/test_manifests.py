@@ -1,4 +1,4 @@
-"""What is applied is what a strict API server takes, what Pod Security restricts, and hangs together."""
+"""The manifests: valid for a strict API server, restricted by Pod Security's standard, consistent with each other."""
 
 import json
 import tomllib
@@ -26,7 +26,7 @@ PLAIN = [(f"overlays/{overlay}",) for overlay in OVERLAYS]
 EVERYTHING = [*PLAIN, *(("overlays/nats", component) for component in COMPONENTS), ("namespace",)]
 GIVEN_BY_THE_OPERATOR = {"Secret/jobrelay-broker", "Secret/jobrelay-nats-creds", "Secret/jobrelay-broker-tls"}
 FOREIGN = ("keda.sh/", "kueue.x-k8s.io/", "monitoring.coreos.com/")
-"""Kinds that are no part of Kubernetes."""
+"""API groups that are no part of Kubernetes."""
 MODELS = {
     "Namespace": "V1Namespace",
     "ServiceAccount": "V1ServiceAccount",
@@ -40,7 +40,7 @@ MODELS = {
     "NetworkPolicy": "V1NetworkPolicy",
 }
 
-# Without its constructor, which opens connections.
+# Made without its constructor, which opens connections.
 _READER = object.__new__(models.ApiClient)
 _READER.configuration = models.Configuration()
 
@@ -49,7 +49,7 @@ each = pytest.mark.parametrize("given", EVERYTHING, ids="+".join)
 
 
 def workloads(objects: Objects) -> list[Object]:
-    return [one for one in objects.values() if one["kind"] == "Deployment"]
+    return [manifest for manifest in objects.values() if manifest["kind"] == "Deployment"]
 
 
 def pod_labels(workload: Object) -> dict[str, str]:
@@ -58,34 +58,35 @@ def pod_labels(workload: Object) -> dict[str, str]:
 
 
 def selected(objects: Objects, labels: dict[str, str]) -> set[str]:
-    return {one["metadata"]["name"] for one in workloads(objects) if labels.items() <= pod_labels(one).items()}
+    chosen = [workload for workload in workloads(objects) if labels.items() <= pod_labels(workload).items()]
+    return {workload["metadata"]["name"] for workload in chosen}
 
 
 @each
-def test_every_field_is_one_that_kubernetes_knows_and_none_is_missing(given: tuple[str, ...]) -> None:
-    for name, one in rendered(*given).items():
-        if one["apiVersion"].startswith(FOREIGN):
+def test_every_field_is_known_to_kubernetes_and_no_required_field_is_missing(given: tuple[str, ...]) -> None:
+    for name, manifest in rendered(*given).items():
+        if manifest["apiVersion"].startswith(FOREIGN):
             continue
-        kind = Resource(plural="", singular="", kind=one["kind"], group="", model=MODELS[one["kind"]])
+        kind = Resource(plural="", singular="", kind=manifest["kind"], group="", model=MODELS[manifest["kind"]])
         # Raises Undecodable for a wrong type.
-        decoded, unknown = decode(kind, one)
+        decoded, unknown = decode(kind, manifest)
         assert (name, unknown) == (name, [])
-        # Raises ValueError for what is required and missing.
+        # Raises ValueError for a required field that is missing.
         answer: Any = SimpleNamespace(data=json.dumps(decoded))
-        _READER.deserialize(answer, MODELS[one["kind"]])
+        _READER.deserialize(answer, MODELS[manifest["kind"]])
 
 
 @each_overlay
-def test_all_of_it_is_in_a_namespace_that_is_made_with_it(given: tuple[str, ...]) -> None:
+def test_all_objects_are_in_the_namespace_that_is_created_with_them(given: tuple[str, ...]) -> None:
     objects = rendered(*given)
     assert f"Namespace/{NAMESPACE}" in objects
-    homes = {one["metadata"].get("namespace") for one in objects.values() if one["kind"] != "Namespace"}
-    assert homes == {NAMESPACE}
+    others = [manifest for manifest in objects.values() if manifest["kind"] != "Namespace"]
+    assert {manifest["metadata"].get("namespace") for manifest in others} == {NAMESPACE}
 
 
 @each
 def test_pods_are_restricted(given: tuple[str, ...]) -> None:
-    """As Pod Security's level of that name asks, and more: no writable root, a user by number, a bound of memory."""
+    """More than Pod Security's restricted level asks: also a read-only root, a numeric user and a memory limit."""
     for workload in workloads(rendered(*given)):
         pod = workload["spec"]["template"]["spec"]
         assert not pod.keys() & {"hostNetwork", "hostPID", "hostIPC", "initContainers"}
@@ -136,12 +137,12 @@ def test_whatever_is_referred_to_exists(given: tuple[str, ...]) -> None:
     known = objects.keys() | GIVEN_BY_THE_OPERATOR
     for workload in workloads(objects):
         assert set(references(workload["spec"]["template"]["spec"])) <= known
-    for binding in (one for one in objects.values() if one["kind"] == "RoleBinding"):
+    for binding in (manifest for manifest in objects.values() if manifest["kind"] == "RoleBinding"):
         role = binding["roleRef"]
         assert f"{role['kind']}/{role['name']}" in (known | {f"ClusterRole/{role['name']}"})
-        bound = {(one["kind"], one["namespace"]) for one in binding["subjects"]}
+        bound = {(subject["kind"], subject["namespace"]) for subject in binding["subjects"]}
         assert bound == {("ServiceAccount", NAMESPACE)}
-        names = {f"ServiceAccount/{one['name']}" for one in binding["subjects"]}
+        names = {f"ServiceAccount/{subject['name']}" for subject in binding["subjects"]}
         assert names <= rendered("overlays/nats").keys()
 
 
@@ -158,7 +159,7 @@ def references(pod: Object) -> Iterator[str]:
 
 
 @each_overlay
-async def test_probes_ask_what_is_served(given: tuple[str, ...]) -> None:
+async def test_probes_ask_for_paths_that_are_served(given: tuple[str, ...]) -> None:
     async with serve(State(Metrics()), address="127.0.0.1:0") as url, aiohttp.ClientSession() as http:
         for workload in workloads(rendered(*given)):
             (container,) = containers(workload)
@@ -177,21 +178,22 @@ async def test_probes_ask_what_is_served(given: tuple[str, ...]) -> None:
 @each_overlay
 def test_the_port_is_the_same_everywhere(given: tuple[str, ...]) -> None:
     objects = rendered(*given, "components/network-policy")
-    (settings,) = (one["data"] for name, one in objects.items() if name.startswith("ConfigMap/jobrelay-settings"))
+    (settings,) = (objects[name]["data"] for name in objects if name.startswith("ConfigMap/jobrelay-settings"))
     address = Settings.from_env({**settings, "JOBRELAY_SOURCES": ""}).http_address
-    ports = {port["name"]: port["containerPort"] for one in workloads(objects) for port in containers(one)[0]["ports"]}
+    declared = [port for workload in workloads(objects) for port in containers(workload)[0]["ports"]]
+    ports = {port["name"]: port["containerPort"] for port in declared}
     assert {str(port) for port in ports.values()} == {address.rpartition(":")[2]}
     (port,) = objects["Service/jobrelay"]["spec"]["ports"]
     assert (port["targetPort"], port["port"]) in ports.items()
     assert objects["NetworkPolicy/jobrelay"]["spec"]["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
 
 
-def test_the_network_policy_lets_out_what_we_need_and_selects_only_us() -> None:
+def test_the_network_policy_allows_the_egress_we_need_and_selects_only_our_pods() -> None:
     objects = rendered("overlays/nats", "components/network-policy")
     policy = objects["NetworkPolicy/jobrelay"]["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert selected(objects, policy["podSelector"]["matchLabels"]) == {"jobrelay-handler", "jobrelay-controller"}
-    # Pods of Jobs carry the name of the service that asked, but nothing else of ours.
+    # Pods of Jobs have a name label too, and a service may be called jobrelay.
     assert not policy["podSelector"]["matchLabels"].items() <= {"app.kubernetes.io/name": "jobrelay"}.items()
     out = {(port["port"], port["protocol"]) for rule in policy["egress"] for port in rule["ports"]}
     assert out == {(53, "UDP"), *((port, "TCP") for port in (53, 443, 6443, 4222, 5671, 5672))}
@@ -204,20 +206,20 @@ def test_a_node_can_always_be_drained_and_one_controller_stays(given: tuple[str,
     controller = objects["PodDisruptionBudget/jobrelay-controller"]["spec"]
     assert controller["minAvailable"] == 1 < objects["Deployment/jobrelay-controller"]["spec"]["replicas"]
     assert all(
-        one["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
-        for one in objects.values()
-        if one["kind"] == "PodDisruptionBudget"
+        manifest["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+        for manifest in objects.values()
+        if manifest["kind"] == "PodDisruptionBudget"
     )
 
 
 @each_overlay
 def test_the_controller_can_be_applied_before_the_handlers(given: tuple[str, ...]) -> None:
-    """With `-l app.kubernetes.io/component!=handler`, as k8s/README.md says it for upgrades."""
+    """With `-l app.kubernetes.io/component!=handler`, as k8s/README.md says for upgrades."""
     objects = rendered(*given)
     first = {
-        name: one
-        for name, one in objects.items()
-        if one["metadata"].get("labels", {}).get("app.kubernetes.io/component") != "handler"
+        name: manifest
+        for name, manifest in objects.items()
+        if manifest["metadata"].get("labels", {}).get("app.kubernetes.io/component") != "handler"
     }
     assert not [name for name in first if "handler" in name]
     assert set(references(first["Deployment/jobrelay-controller"]["spec"]["template"]["spec"])) <= (

@@ -1,4 +1,4 @@
-"""Alerts and dashboard ask for nothing that no process shows, and have what an operator needs."""
+"""Alerts and dashboard query only metrics that a process exposes, and have what an operator needs."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from tests.paths import DEPLOY
 COMPONENT = DEPLOY / "components" / "monitoring"
 KUBECTL = shutil.which("kubectl")
 TARGET = {"namespace", "pod", "container", "job", "endpoint", "instance"}
-"""Labels that the Prometheus Operator gives what it scrapes by a PodMonitor."""
+"""Labels that the Prometheus Operator adds to what it scrapes for a PodMonitor."""
 SEVERITIES = {"critical", "warning"}
 
 
@@ -40,7 +40,7 @@ SAMPLES = exposed()
 
 
 def mistakes(expression: str) -> Iterator[str]:
-    """Metrics, labels and values that no process shows."""
+    """Metrics, labels and values that no process exposes."""
     found = named(expression)
     if not found.selectors:
         yield f"no metric in {expression}"
@@ -55,7 +55,9 @@ def mistakes(expression: str) -> Iterator[str]:
             if label not in labels:
                 if label not in TARGET:
                     yield f"no label {label} on {selector.metric}"
-            elif not any((re.fullmatch(value, one) is not None) == (how in {"=", "=~"}) for one in labels[label]):
+            elif not any(
+                (re.fullmatch(value, known_value) is not None) == (how in {"=", "=~"}) for known_value in labels[label]
+            ):
                 yield f'{selector.metric}{{{label}{how}"{value}"}} selects nothing'
     yield from (f"no label {label} in {expression}" for label in found.grouping - known)
 
@@ -78,7 +80,7 @@ def panels() -> list[dict[str, Any]]:
     return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
 
 
-def test_this_test_sees_what_is_not_there() -> None:
+def test_mistakes_in_expressions_are_found() -> None:
     assert list(mistakes('sum by (code) (rate(jobrelay_messages_failed_total{code="FORBIDDEN"}[5m])) > 0')) == []
     for wrong in (
         "jobrelay_no_such_metric > 0",
@@ -96,7 +98,7 @@ def test_this_test_sees_what_is_not_there() -> None:
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: str(rule["alert"]))
-def test_an_alert_is_whole_and_asks_for_what_is_shown(rule: dict[str, Any]) -> None:
+def test_an_alert_is_complete_and_queries_exposed_metrics(rule: dict[str, Any]) -> None:
     assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}
     assert re.fullmatch("Jobrelay[A-Z][A-Za-z]+", rule["alert"])
     assert re.fullmatch(r"\d+[smh]", rule["for"])
@@ -126,7 +128,7 @@ def test_what_has_to_be_watched_has_an_alert() -> None:
     assert len(names) == len(set(names))
 
 
-def test_every_panel_asks_for_what_is_shown_and_says_in_which_unit() -> None:
+def test_every_panel_queries_exposed_metrics_and_has_a_unit() -> None:
     assert len(panels()) > 20
     for panel in panels():
         assert panel["title"]
@@ -142,9 +144,8 @@ def test_every_panel_asks_for_what_is_shown_and_says_in_which_unit() -> None:
 
 
 def test_every_metric_is_in_the_dashboard() -> None:
-    shown = {
-        selector.metric for panel in panels() for one in panel["targets"] for selector in named(one["expr"]).selectors
-    }
+    expressions = [target["expr"] for panel in panels() for target in panel["targets"]]
+    shown = {selector.metric for expression in expressions for selector in named(expression).selectors}
     families = {re.sub("_(bucket|sum|count)$", "", name) for name in shown}
     declared = {re.sub("_(bucket|sum|count)$", "", name) for name in SAMPLES if name.startswith("jobrelay_")}
     assert declared - families == set()
@@ -152,7 +153,7 @@ def test_every_metric_is_in_the_dashboard() -> None:
 
 def test_the_dashboard_chooses_data_source_namespace_and_instance() -> None:
     made = dashboard()
-    variables = {one["name"]: one for one in made["templating"]["list"]}
+    variables = {variable["name"]: variable for variable in made["templating"]["list"]}
     assert list(variables) == ["datasource", "namespace", "instance"]
     for name in ("namespace", "instance"):
         query = re.fullmatch(r"label_values\((.*), (\w+)\)", variables[name]["definition"])
@@ -165,7 +166,7 @@ def test_the_dashboard_chooses_data_source_namespace_and_instance() -> None:
         assert panel["datasource"]["uid"] == "${datasource}"
 
 
-def test_panels_neither_overlap_nor_share_a_number() -> None:
+def test_panels_neither_overlap_nor_share_an_id() -> None:
     numbers = [panel["id"] for panel in dashboard()["panels"]]
     assert len(numbers) == len(set(numbers))
     taken: set[tuple[int, int]] = set()
@@ -207,9 +208,9 @@ def test_kustomize_renders_the_component(tmp_path: Path) -> None:
         [KUBECTL, "kustomize", str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    made = {one["kind"]: one for one in yaml.safe_load_all(done.stdout)}
+    made = {manifest["kind"]: manifest for manifest in yaml.safe_load_all(done.stdout)}
     assert set(made) == {"ConfigMap", "PodMonitor", "PrometheusRule"}
-    assert {one["metadata"]["namespace"] for one in made.values()} == {"jobrelay"}
+    assert {manifest["metadata"]["namespace"] for manifest in made.values()} == {"jobrelay"}
     config = made["ConfigMap"]
     assert config["metadata"]["name"] == "jobrelay-dashboard"
     assert config["metadata"]["labels"]["grafana_dashboard"] == "1"

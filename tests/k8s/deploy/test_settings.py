@@ -1,4 +1,4 @@
-"""Every environment name in the manifests is a setting. That settings.env lists all of them is a test of tests.docs."""
+"""Every environment name in the manifests is a setting. That settings.env lists all of them is tested in tests/docs."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ FROM_SECRET = {"JOBRELAY_SOURCES": "amqp://user:password@rabbitmq:5672/"}
 
 
 def environ(objects: Objects, role: str) -> dict[str, str]:
-    """What the container of this role gets, as the kubelet puts it together."""
+    """The environment that the kubelet gives the container of this role."""
     (container,) = containers(objects[f"Deployment/jobrelay-{role}"])
     found: dict[str, str] = {}
     for source in container["envFrom"]:
@@ -23,7 +23,7 @@ def environ(objects: Objects, role: str) -> dict[str, str]:
             found |= data_of(objects, "ConfigMap", source["configMapRef"]["name"])
         elif not source["secretRef"].get("optional"):
             found |= FROM_SECRET
-    return found | {one["name"]: one["value"] for one in container["env"]}
+    return found | {variable["name"]: variable["value"] for variable in container["env"]}
 
 
 def test_every_name_in_a_manifest_is_a_setting() -> None:
@@ -61,5 +61,5 @@ def test_files_that_settings_name_are_mounted_from_a_secret(component: str) -> N
         files = {Path(value) for name, value in given.items() if value.startswith("/")}
         (container,) = containers(objects[f"Deployment/jobrelay-{role}"])
         assert files
-        assert {file.parent for file in files} == {Path(one["mountPath"]) for one in container["volumeMounts"]}
-        assert all(one["readOnly"] for one in container["volumeMounts"])
+        assert {file.parent for file in files} == {Path(mount["mountPath"]) for mount in container["volumeMounts"]}
+        assert all(mount["readOnly"] for mount in container["volumeMounts"])
