@@ -1,4 +1,4 @@
-"""Comparing one answer with the recorded one: the parts that do not differ from cluster to cluster."""
+"""Compares an answer with the recorded answer, in those parts that do not differ from cluster to cluster."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -64,7 +64,7 @@ def _status(body: Obj) -> Obj:
 
 
 def _message(body: Obj) -> str | None:
-    """In full for the errors that people read most; decoders and versions word theirs in their own way."""
+    """The text of the errors that people read most; that of others differs between versions and decoders."""
     message: str | None = body.get("message")
     exact = body.get("reason") in ("NotFound", "AlreadyExists", "Conflict", "Forbidden", "Unauthorized", "Invalid")
     return message if exact else None
@@ -110,20 +110,20 @@ def _object(obj: Obj) -> Obj:
 
 
 def _labels(labels: Any) -> Any:
-    """Uids and names of Jobs stand in labels too."""
+    """Without what differs: labels have uids and names of Jobs too."""
     return labels and {
         name: "" if name.endswith("controller-uid") else without_minute(value) for name, value in labels.items()
     }
 
 
 def _annotations(metadata: Obj) -> Any:
-    """The scheduled time of a CronJob's Job is that of its name."""
+    """With the scheduled time of a CronJob's Job replaced if it is the minute in the Job's name."""
     annotations = metadata.get("annotations")
     if not annotations or _SCHEDULED not in annotations:
         return annotations
     minute = datetime.fromtimestamp(60 * int(metadata["name"].rpartition("-")[2]), UTC)
-    told = annotations[_SCHEDULED] == minute.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return annotations | {_SCHEDULED: "the minute in the name" if told else annotations[_SCHEDULED]}
+    agrees = annotations[_SCHEDULED] == minute.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return annotations | {_SCHEDULED: "the minute in the name" if agrees else annotations[_SCHEDULED]}
 
 
 def _spec(spec: Obj) -> Obj:
@@ -152,7 +152,7 @@ def _pod_spec(spec: Obj) -> Obj:
 
 
 def _counters(status: Obj) -> Obj:
-    """A pod's conditions come one by one; of a Job's none may be missing."""
+    """With the conditions of Jobs only: a pod's come one by one."""
     counted = {name: status.get(name) for name in _COUNTERS}
     if "phase" not in status:
         counted["conditions"] = conditions(status)

@@ -20,7 +20,7 @@ QUICK = Options(backoff=0.05, ready_lag=0.05)
 
 @dataclass
 class Cluster:
-    """`history`: (resource, type, object) of every change of what the controllers make, since the start."""
+    """`history`: (resource, type, object) of every change since the start, of what the controllers make."""
 
     store: Store
     directory: Path
@@ -28,7 +28,7 @@ class Cluster:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def until(self, claim: Callable[[], Any]) -> Any:
-        """The first truthy answer; looked at after every change."""
+        """The first truthy result of `claim`, which is called after every change."""
         async with asyncio.timeout(PATIENCE):
             while not (found := claim()):
                 self.changed.clear()
@@ -37,7 +37,7 @@ class Cluster:
                         await self.changed.wait()
                 except TimeoutError:
                     continue
-        # What made the claim true is in the history too, once it is committed and told.
+        # The history has the change that made the claim true once it is committed and announced.
         await self.store.committed()
         await asyncio.sleep(0)
         return found
@@ -63,7 +63,7 @@ class Cluster:
         ]
 
     async def finished(self, job: str) -> Obj:
-        """Its status, once it is Complete or Failed."""
+        """The Job's status, once it is Complete or Failed."""
         await self.until(lambda: {"Complete", "Failed"} & set(conditions(self.status(job))))
         return self.status(job)
 
@@ -75,7 +75,7 @@ class Cluster:
         return found[0]
 
     async def ended_pod(self, name: str) -> Obj:
-        """Its status, once it is Succeeded or Failed."""
+        """The pod's status, once it is Succeeded or Failed."""
 
         def claim() -> Obj | None:
             pod = self.get("pods", name)
@@ -112,7 +112,7 @@ def counters(status: Obj) -> dict[str, int]:
 
 @asynccontextmanager
 async def cluster(directory: Path, options: Options = QUICK) -> AsyncIterator[Cluster]:
-    """Started again on the same directory it goes on with what is there."""
+    """A running cluster; started again on the same directory it continues with what is stored there."""
     store = Store(directory)
     running = Cluster(store, directory)
     try:
@@ -136,7 +136,7 @@ async def _record(running: Cluster, changes: Subscription) -> None:
 
 
 def make_job(name: str, script: str = "true", *, template: Obj | None = None, **spec: Any) -> Obj:
-    """A Job whose one container runs `script` in sh; `template`: more of the pod's spec, `spec` of the Job's."""
+    """A Job whose only container runs `script` in sh; `template`: more of the pod's spec, `spec`: of the Job's."""
     container = {"name": "main", "image": "busybox", "command": ["sh", "-c", script]}
     pod = {"restartPolicy": "Never", "containers": [container]} | (template or {})
     return {
@@ -155,7 +155,7 @@ def make_cron_job(name: str, schedule: str, script: str = "true", *, template: O
 
 
 def make_pod(name: str, *, container: Obj | None = None, **spec: Any) -> Obj:
-    """A pod with one container `main`; `container`: its fields."""
+    """A pod whose only container is `main`; `container`: more fields of it."""
     main = {"name": "main", "image": "busybox", "command": ["true"]} | (container or {})
     return {
         "metadata": {"name": name, "namespace": NAMESPACE},
@@ -181,7 +181,7 @@ def waiting(pod: Obj | None) -> Obj:
 
 
 def is_running(pid: int) -> bool:
-    """More is left of the process than an exit code that nobody has asked for."""
+    """Whether the process runs; a zombie, of which only the exit code is left, does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Sending a trace's requests to a server, each when the cluster has got as far as the recorded one had."""
+"""Sends a trace's requests to a server, each when the cluster has got as far as the recorded cluster had."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ class Replay:
         self._trace = trace
         self._story = Story()
         self._changed = asyncio.Event()
-        self._ours: dict[str, str] = {}  # recorded uids, versions, names and tokens to ours
+        self._ours: dict[str, str] = {}  # recorded uids, versions, names and page tokens to ours
 
     async def run(self) -> Result:
         result = Result()
@@ -57,7 +57,7 @@ class Replay:
         name = self._trace.namespace
         await self._must("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
         if self._trace.scenario == "namespace-terminating":
-            # A real namespace takes seconds to go; ours is kept by what is in it.
+            # A real namespace takes seconds to go; ours is kept by an object with a finalizer.
             held = {"metadata": {"name": "held", "finalizers": ["example.com/held"]}}
             await self._must("POST", f"/api/v1/namespaces/{name}/configmaps", held)
 
@@ -72,7 +72,7 @@ class Replay:
             result.steps += [f"step {number}: {line}" for line in wrong]
 
     async def _step(self, number: int, step: dict[str, Any]) -> list[str]:
-        """A GET is asked again until it is answered as recorded: it may come before the cluster's loops."""
+        """Repeat a GET until it is answered as recorded: it may be ahead of the cluster's loops."""
         deadline = asyncio.get_running_loop().time() + PATIENCE
         while True:
             wrong, body = await self._ask(number, step)
@@ -131,15 +131,15 @@ class Replay:
             self._learn(theirs, our)
 
     async def _until(self, events: list[dict[str, Any]]) -> list[str]:
-        """Wait until our watches have told the story of `events`. What is still untold when patience ends."""
+        """Wait until our watches have shown the states in `events`; what they have not shown when patience ends."""
         real = Story.of(events)
         try:
             async with asyncio.timeout(PATIENCE):
-                while self._story.untold(real):
+                while self._story.missing(real):
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            return self._story.untold(real)
+            return self._story.missing(real)
         return []
 
     async def _follow(self, resource: str, root: str, ready: asyncio.Event) -> None:

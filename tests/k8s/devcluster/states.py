@@ -1,4 +1,4 @@
-"""The states of a Job or a Pod that a watch shows, and when two sequences of them tell the same story."""
+"""The states of a Job or a Pod that a watch shows, and whether two sequences of them agree."""
 
 import re
 from typing import Any
@@ -11,7 +11,7 @@ _MINUTE = re.compile(r"-[0-9]{8}$")
 
 
 def without_minute(name: str) -> str:
-    """The name of a CronJob's Job ends with the minute it was for."""
+    """The name of a Job without the minute that a CronJob appends."""
     return _MINUTE.sub("-<minute>", name)
 
 
@@ -45,7 +45,7 @@ def conditions(status: Obj) -> tuple[tuple[str, str, str], ...]:
 
 
 def _container(status: Obj) -> tuple[Any, ...]:
-    """The recording kubelet killed at once, ours asks with SIGTERM first, as a node's does: both are a kill."""
+    """The recorded kubelet killed at once, ours sends SIGTERM first, as a node's does: both count as killed."""
     ((name, state),) = (status.get("state") or {"waiting": {}}).items()
     code = "killed" if state.get("exitCode") in (137, 143) else state.get("exitCode")
     return (name, state.get("reason"), code, bool(status.get("ready")), status.get("restartCount"))
@@ -54,7 +54,7 @@ def _container(status: Obj) -> tuple[Any, ...]:
 class Story:
     """The distinct states of every Job and Pod of a namespace, in the order in which a watch showed them.
 
-    Jobs are told apart by name (a CronJob's by the name of that), pods by their Job, completion index and order of
+    Jobs are identified by name (a CronJob's Jobs by the CronJob's), pods by their Job, completion index and order of
     creation: their names are random.
     """
 
@@ -89,21 +89,21 @@ class Story:
             self._pods[metadata["uid"]] = ("pod", job, index, count)
         return self._pods[metadata["uid"]]
 
-    def untold(self, real: "Story") -> list[str]:
-        """What of the `real` story this one has not told yet, or told differently."""
+    def missing(self, real: "Story") -> list[str]:
+        """What of the `real` story this story does not have yet, or has differently."""
         return [
             f"{subject}: real {_shown(states)}\n  ours {_shown(self.states.get(subject, []))}"
             for subject, states in real.states.items()
-            if not tells(states, self.states.get(subject, []))
+            if not agrees(states, self.states.get(subject, []))
         ]
 
 
-def tells(real: list[State], ours: list[State]) -> bool:
+def agrees(real: list[State], ours: list[State]) -> bool:
     """Whether `ours` (or a beginning of it) is the sequence `real`, up to updates that arrive as one.
 
     Both begin with the same state, and the last of `real` is reached. Between two states that both show, either side
-    may show more, if these could be the halves of one update: every number lies between the two shared states' own,
-    every other field is as in one of them.
+    may show more, if these could be part of a single update: every number lies between those of the two shared states,
+    every other field is as in either of them.
     """
     reached = {(0, 0)} if real and ours and real[0] == ours[0] else set()
     for i, theirs in enumerate(real):
@@ -114,7 +114,7 @@ def tells(real: list[State], ours: list[State]) -> bool:
 
 
 def _bridged(real: list[State], ours: list[State]) -> bool:
-    """The ends are shared; what one side alone shows between them must be a mixture of the ends."""
+    """Both share the ends; what only one side shows between them must be a mixture of the ends."""
     first, last = real[0], real[-1]
     return all(_between(state, first, last) for state in [*real[1:-1], *ours[1:-1]])
 
@@ -133,7 +133,7 @@ def _between(state: State, first: State, last: State) -> bool:
 
 
 def _is_passing(state: State, first: State, last: State) -> bool:
-    """A container that ends as soon as it runs: a kubelet may tell its start and its end at once."""
+    """A container that ends as soon as it runs: a kubelet may report its start and its end at once."""
     return (
         state.get("phase") == "Running"
         and first["phase"] == "Pending"

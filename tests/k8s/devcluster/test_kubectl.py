@@ -227,8 +227,8 @@ async def test_a_cron_job_is_created_shown_run_by_hand_and_deleted(client: Clien
     assert 'Invalid value: "every day": expected exactly 5 fields, found 2: [every day]' in wrong
 
 
-async def test_a_job_made_by_hand_of_a_cron_job_is_the_one_the_template_describes(client: Client) -> None:
-    """kubectl sends it in protobuf: no field may be lost, and none may be another."""
+async def test_a_job_made_by_hand_from_a_cron_job_is_as_its_template_describes(client: Client) -> None:
+    """kubectl sends it in protobuf: no field may be lost or taken for another."""
     jobs = {"spec": yaml.safe_load(EVERYTHING.read_text())}
     cron_job = {"metadata": {"name": "full"}, "spec": {"schedule": "0 0 29 2 *", "jobTemplate": jobs}}
     await client.made(JOBS.removesuffix("jobs") + "cronjobs", cron_job)

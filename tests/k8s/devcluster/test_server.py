@@ -1,4 +1,4 @@
-"""One directory is one cluster: what stays over stops and kills, and who may use it."""
+"""A directory is a cluster: what survives stops and kills, and who may use it."""
 
 import asyncio
 import signal
@@ -135,7 +135,7 @@ async def test_a_port_that_was_taken_meanwhile_is_replaced_unless_asked_for(tmp_
                 pytest.fail("one port, two servers")
 
 
-async def test_an_error_in_the_block_comes_out_as_it_is(tmp_path: Path) -> None:
+async def test_an_error_in_the_block_comes_out_unchanged(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         async with served(tmp_path):
             raise KeyError("mine")
@@ -159,18 +159,18 @@ async def test_a_minute_without_length_is_refused_before_anything_starts(tmp_pat
     command = [sys.executable, "-m", "k8s.devcluster", "--directory", str(tmp_path), "--cron-minute", "0"]
     running = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=asyncio.subprocess.PIPE)
     async with asyncio.timeout(PATIENCE):
-        _, said = await running.communicate()
+        _, output = await running.communicate()
     assert running.returncode == 1
-    assert said.decode() == "cron_minute must be above 0 seconds\n"
+    assert output.decode() == "cron_minute must be above 0 seconds\n"
 
 
-async def test_without_its_extra_it_names_that_and_makes_nothing(tmp_path: Path) -> None:
+async def test_the_cluster_without_its_extra_names_the_extra_and_creates_nothing(tmp_path: Path) -> None:
     hidden = "import runpy, sys; sys.modules['trustme'] = None"
     program = f"{hidden}; runpy.run_module('k8s.devcluster', run_name='__main__')"
     command = [sys.executable, "-c", program, "--directory", str(tmp_path / "cluster")]
     running = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=asyncio.subprocess.PIPE)
     async with asyncio.timeout(30):
-        _, said = await running.communicate()
+        _, output = await running.communicate()
     assert running.returncode == 2
-    assert said.decode() == "the development cluster needs the extra [local]: pip install 'jobrelay[local]'\n"
+    assert output.decode() == "the development cluster needs the extra [local]: pip install 'jobrelay[local]'\n"
     assert not (tmp_path / "cluster").exists()

@@ -1,4 +1,4 @@
-"""The same requests get the answers, and lead to the states, that were recorded from a real Kubernetes."""
+"""Replayed requests get the answers, and lead to the states, that were recorded from a real Kubernetes."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ import pytest
 from k8s.devcluster.loops import Options
 from k8s.devcluster.server import ServerOptions, serve
 from tests.k8s.devcluster.replay import Result, replay_all
-from tests.k8s.devcluster.states import tells
+from tests.k8s.devcluster.states import agrees
 from tests.k8s.devcluster.traces import WEAK_USER, Trace, load
 
 TRACES = load()
@@ -18,11 +18,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     """All scenarios, replayed at once against one server whose retries are faster than a real cluster's.
 
     On a busy machine two changes may come so close together that the controllers see them as one, as real ones would.
-    So what differs in its states is played once more, alone.
+    So a scenario whose states differ is replayed once more, alone.
     """
 
     async def replay(traces: list[Trace]) -> dict[str, Result]:
-        # The recorded cluster had no metrics server. Minutes are short, but one is longer than its Job's whole life.
+        # The recorded cluster had no metrics server. Minutes are short, but longer than the life of a minute's Job.
         running = Options(backoff=0.5, cron_minute=6.0)
         options = ServerOptions(restricted={"weak": WEAK_USER}, metrics=False, running=running)
         async with serve(tmp_path_factory.mktemp("cluster"), options=options) as cluster:
@@ -61,10 +61,10 @@ A, B = {"conditions": (), "active": 0}, {"conditions": ("Complete",), "active": 
         ([], False),
     ],
 )
-def test_only_states_between_the_recorded_ones_may_be_shown_besides(ours: list[dict[str, object]], same: bool) -> None:
-    assert tells([A, B], ours) is same
+def test_additional_states_must_lie_between_recorded_states(ours: list[dict[str, object]], same: bool) -> None:
+    assert agrees([A, B], ours) is same
 
 
-def test_a_recorded_state_that_is_no_half_way_may_not_be_missing() -> None:
-    assert tells([A, {"conditions": (), "active": 1}, B], [A, B])
-    assert not tells([A, {"conditions": ("Criteria",), "active": 0}, B], [A, B])
+def test_only_a_recorded_state_between_others_may_be_missing() -> None:
+    assert agrees([A, {"conditions": (), "active": 1}, B], [A, B])
+    assert not agrees([A, {"conditions": ("Criteria",), "active": 0}, B], [A, B])

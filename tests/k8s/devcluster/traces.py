@@ -1,4 +1,4 @@
-"""The recorded answers of a real Kubernetes (tests/data/kubernetes-traces), and what of them is not expected of us."""
+"""The recorded answers of a real Kubernetes (tests/data/kubernetes-traces), and where our answers may differ."""
 
 import json
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ ANSWERS_NOT_COMPARED = {
     ("lease", 1): "the recorder changed the holder in this answer before writing it down",
     ("patch-and-update", 9): "the recorder added the label of the next step before writing this answer down",
 }
-# A second DELETE of what waits for the collector only: ours may come between the two, and 404 is right then.
+# A second DELETE of an object that only waits for the collector: if ours was faster, 404 is right.
 MAY_BE_GONE = {
     ("patch-and-update", 13): "the recorded cluster's collector took longer than its client",
 }
-# Whom a step authenticates as; the requests were recorded without their headers.
+# The user of a step: the requests were recorded without their headers.
 USERS = {
     ("auth-errors", 0): "nobody's token",
     ("auth-errors", 1): None,
@@ -48,7 +48,7 @@ class Trace:
                 return True
             if version and not body["kind"].endswith("List"):
                 return int(event["object"]["metadata"]["resourceVersion"]) < int(version)
-            # A DELETE that answers with no version: what may be its own effect was not there before.
+            # The answer to a DELETE may have no version: what may be an effect of the DELETE was not there before.
             gone = event["type"] == "DELETED" or "deletionTimestamp" in event["object"]["metadata"]
             return not (gone and event["at"] > step["at"] - SLOWEST_ANSWER)
 
@@ -56,6 +56,6 @@ class Trace:
 
 
 def load() -> list[Trace]:
-    """Every trace: all are expected of us."""
+    """Every recorded trace."""
     found = [json.loads(path.read_text()) for path in sorted(TRACES.glob("*.json"))]
     return [Trace(trace["scenario"], trace["steps"], trace["watch"]) for trace in found]

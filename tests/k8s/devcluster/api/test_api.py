@@ -1,4 +1,4 @@
-"""What requests are answered, beyond the recorded traces."""
+"""Answers to requests, beyond the recorded traces."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -39,7 +39,7 @@ async def test_every_answer_carries_the_date(client: Client) -> None:
         assert parsedate_to_datetime(answer.headers["Date"]).year > 2000
 
 
-async def test_unknown_fields_are_refused_told_or_dropped_as_asked(client: Client) -> None:
+async def test_unknown_fields_are_refused_warned_of_or_dropped_as_asked(client: Client) -> None:
     job = make_job("a") | {"spek": {}}
     job["spec"]["template"]["spec"]["containers"][0]["imagge"] = "typo"
     strict = await client("POST", f"{JOBS}?fieldValidation=Strict", job)
@@ -105,7 +105,7 @@ async def test_a_merge_by_key_keeps_the_other_containers_and_variables(client: C
     assert answer.body["metadata"]["generation"] == 2
 
 
-async def test_finalizers_are_merged_and_taken_away_by_name(client: Client) -> None:
+async def test_finalizers_are_merged_and_removed_by_name(client: Client) -> None:
     await client.made(JOBS, make_job("a", finalizers=["example.com/one"]))
     added = await client("PATCH", f"{JOBS}/a", {"metadata": {"finalizers": ["example.com/two"]}}, kind=STRATEGIC)
     assert added.body["metadata"]["finalizers"] == ["example.com/one", "example.com/two"]
@@ -129,7 +129,7 @@ async def test_a_patch_with_an_old_version_conflicts_and_with_the_current_one_do
     assert current["metadata"]["uid"] == made["metadata"]["uid"]
 
 
-async def test_a_change_of_nothing_makes_no_new_version(client: Client) -> None:
+async def test_a_patch_without_effect_makes_no_new_version(client: Client) -> None:
     made = await client.made(CONFIGMAPS, make_config("a"))
     same = await client("PUT", f"{CONFIGMAPS}/a", made)
     again = await client("PATCH", f"{CONFIGMAPS}/a", {"data": {"key": "value"}}, kind=MERGE)
@@ -161,12 +161,12 @@ async def test_a_lease_is_only_replaced_with_its_version(client: Client) -> None
 
 
 @pytest.mark.parametrize("moment", ["yesterday", "2026-01-01T00:00:00"])
-async def test_times_must_be_times(client: Client, moment: str) -> None:
+async def test_times_that_cannot_be_parsed_are_refused(client: Client, moment: str) -> None:
     answer = await client("POST", LEASES, {"metadata": {"name": "l"}, "spec": {"renewTime": moment}})
     assert (answer.status, "parsing time" in answer.body["message"]) == (400, True)
 
 
-async def test_a_deletion_can_be_bound_to_one_very_object(client: Client) -> None:
+async def test_preconditions_bind_a_deletion_to_one_object(client: Client) -> None:
     made = await client.made(CONFIGMAPS, make_config("a"))
     for conditions in ({"uid": "another"}, {"resourceVersion": "1"}):
         assert (await client("DELETE", f"{CONFIGMAPS}/a", {"preconditions": conditions})).status == 409
@@ -185,7 +185,7 @@ async def test_no_finalizer_can_be_added_to_what_is_being_deleted(client: Client
     assert (await client("GET", f"{CONFIGMAPS}/a")).status == 404
 
 
-async def test_the_pages_of_one_list_show_one_moment(client: Client) -> None:
+async def test_all_pages_of_a_list_show_the_same_moment(client: Client) -> None:
     for number in range(6):
         await client.made(CONFIGMAPS, make_config(f"c{number}"))
     first = (await client("GET", f"{CONFIGMAPS}?limit=2")).body
@@ -198,7 +198,7 @@ async def test_the_pages_of_one_list_show_one_moment(client: Client) -> None:
     assert rest["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
 
 
-async def test_a_page_after_the_history_was_forgotten_is_gone(client: Client) -> None:
+async def test_a_page_after_the_history_was_forgotten_is_expired(client: Client) -> None:
     for number in range(4):
         await client.made(CONFIGMAPS, make_config(f"c{number}"))
     first = (await client("GET", f"{CONFIGMAPS}?limit=2")).body
@@ -209,7 +209,7 @@ async def test_a_page_after_the_history_was_forgotten_is_gone(client: Client) ->
     assert (await client("GET", f"{CONFIGMAPS}?continue=nonsense")).status == 400
 
 
-async def test_version_zero_ignores_the_limit_and_no_version_of_the_future_is_listed(client: Client) -> None:
+async def test_version_zero_ignores_the_limit_and_a_future_version_is_not_listed(client: Client) -> None:
     for number in range(3):
         await client.made(CONFIGMAPS, make_config(f"c{number}"))
     assert len((await client("GET", f"{CONFIGMAPS}?limit=1&resourceVersion=0")).body["items"]) == 3
@@ -242,7 +242,7 @@ async def test_fields_select_pods_and_events(client: Client) -> None:
     assert (await client("GET", f"{JOBS}?fieldSelector=spec.nodeName=x")).status == 400
 
 
-async def test_what_a_secret_is_given_in_plain_is_kept_encoded(client: Client) -> None:
+async def test_string_data_of_a_secret_is_stored_encoded(client: Client) -> None:
     made = await client.made(SECRETS, {"metadata": {"name": "s"}, "stringData": {"k": "v"}})
     assert (made["data"], made["type"], "stringData" in made) == ({"k": "dg=="}, "Opaque", False)
     wrong = await client("POST", SECRETS, {"metadata": {"name": "w"}, "data": {"k": "no base64!"}})
@@ -282,7 +282,7 @@ async def test_bodies_that_are_too_large_are_refused(client: Client) -> None:
         ("DELETE", f"{JOBS}/absent", "application/json", None, 404),
     ],
 )
-async def test_requests_that_make_no_sense_are_told_so(
+async def test_requests_that_make_no_sense_are_refused(
     client: Client, method: str, path: str, kind: str, body: Any, status: int
 ) -> None:
     assert (await client(method, path, body, kind=kind)).status == status
@@ -338,8 +338,8 @@ async def test_tables_have_a_row_per_object(client: Client) -> None:
     assert [column["name"] for column in table["columnDefinitions"]][:3] == ["Name", "Status", "Completions"]
     assert table["rows"][0]["cells"][0] == "a"
     assert table["rows"][0]["object"]["metadata"]["name"] == "a"
-    one = (await client("GET", f"{JOBS}/a?includeObject=Object", Accept=accept)).body
-    assert one["rows"][0]["object"]["kind"] == "Job"
+    single = (await client("GET", f"{JOBS}/a?includeObject=Object", Accept=accept)).body
+    assert single["rows"][0]["object"]["kind"] == "Job"
 
 
 async def test_eviction_marks_the_pod_and_deletes_it(client: Client) -> None:

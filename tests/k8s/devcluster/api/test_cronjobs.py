@@ -1,4 +1,4 @@
-"""CronJobs over HTTP: every verb and form of change, as for other kinds."""
+"""CronJobs over HTTP: every verb and every kind of patch works, as for other kinds."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -23,7 +23,7 @@ def container(cron_job: Any) -> Any:
     return cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
 
 
-async def test_they_are_created_read_listed_and_watched(client: Client) -> None:
+async def test_cron_jobs_are_created_read_listed_and_watched(client: Client) -> None:
     made = await client.made(CRONJOBS, make_cron_job("c", FAR))
     assert (await client("GET", f"{CRONJOBS}/c")).body == made
     listed = (await client("GET", "/apis/batch/v1/cronjobs")).body
@@ -36,14 +36,14 @@ async def test_they_are_created_read_listed_and_watched(client: Client) -> None:
         assert (kind, gone["metadata"]["uid"]) == ("DELETED", made["metadata"]["uid"])
 
 
-async def test_they_are_changed_in_every_form(client: Client) -> None:
+async def test_cron_jobs_are_changed_by_every_kind_of_patch_and_by_put(client: Client) -> None:
     await client.made(CRONJOBS, make_cron_job("c", FAR))
     merged = await client("PATCH", f"{CRONJOBS}/c", {"spec": {"suspend": True}}, kind=MERGE)
     assert (merged.body["spec"]["suspend"], merged.body["metadata"]["generation"]) == (True, 2)
     side = {"spec": {"template": {"spec": {"containers": [{"name": "side", "image": "side:1"}]}}}}
     strategic = await client("PATCH", f"{CRONJOBS}/c", {"spec": {"jobTemplate": side}}, kind=STRATEGIC)
-    names = [one["name"] for one in strategic.body["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]]
-    assert sorted(names) == ["main", "side"]
+    pod = strategic.body["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert sorted(container["name"] for container in pod["containers"]) == ["main", "side"]
     step = {"op": "replace", "path": "/spec/schedule", "value": "@daily"}
     patched = await client("PATCH", f"{CRONJOBS}/c", [step], kind=JSON_PATCH)
     assert patched.body["spec"]["schedule"] == "@daily"
@@ -58,7 +58,7 @@ async def test_they_are_changed_in_every_form(client: Client) -> None:
     assert (wrong.status, wrong.body["reason"]) == (422, "Invalid")
 
 
-async def test_their_table_has_kubectls_columns(client: Client) -> None:
+async def test_the_table_of_cron_jobs_has_kubectls_columns(client: Client) -> None:
     await client.made(CRONJOBS, make_cron_job("c", FAR, timeZone="Europe/Berlin", suspend=True))
     headers = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
     shown = (await client("GET", CRONJOBS, **headers)).body
@@ -72,7 +72,7 @@ async def test_their_table_has_kubectls_columns(client: Client) -> None:
     assert (await client("GET", CRONJOBS, **headers)).body["rows"][0]["cells"][5].endswith("d")
 
 
-async def test_whoever_writes_one_is_warned_of_pods_that_will_be_refused(client: Client) -> None:
+async def test_creating_a_cron_job_warns_of_pods_that_will_be_refused(client: Client) -> None:
     labels = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline"}}}
     await client("PATCH", "/api/v1/namespaces/default", labels, kind=MERGE)
     unsafe = make_cron_job("unsafe", FAR)
@@ -83,7 +83,7 @@ async def test_whoever_writes_one_is_warned_of_pods_that_will_be_refused(client:
     assert "Warning" not in (await client("POST", CRONJOBS, make_cron_job("safe", FAR))).headers
 
 
-async def test_a_quota_counts_them(client: Client) -> None:
+async def test_a_quota_counts_cron_jobs(client: Client) -> None:
     quota = {"metadata": {"name": "q"}, "spec": {"hard": {"count/cronjobs.batch": "1"}}}
     await client.made("/api/v1/namespaces/default/resourcequotas", quota)
     await client.made(CRONJOBS, make_cron_job("first", FAR))

@@ -1,4 +1,4 @@
-"""What kubectl is shown and what it sends in formats of its own: tables and protobuf."""
+"""The formats that only kubectl uses: the tables it is sent and the protobuf it sends."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def test_ages_are_shown_as_kubectl_shows_them(seconds: float, shown: str) -> Non
         ({}, True, "Terminating"),
     ],
 )
-def test_a_jobs_row_says_how_it_stands(status: dict[str, object], deleted: bool, shown: str) -> None:
+def test_a_jobs_row_shows_its_state(status: dict[str, object], deleted: bool, shown: str) -> None:
     metadata = {"name": "j"} | ({"deletionTimestamp": "2026-01-01T00:00:00Z"} if deleted else {})
     times = {"startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:00:07Z", "succeeded": 1}
     spec = {"parallelism": 2, "template": {"spec": {"containers": []}}}
@@ -49,7 +49,7 @@ def test_a_jobs_row_says_how_it_stands(status: dict[str, object], deleted: bool,
         ({"running": {}}, "Pending"),
     ],
 )
-def test_a_pods_row_says_why(state: dict[str, object], shown: str) -> None:
+def test_a_pods_row_shows_the_reason_of_its_container(state: dict[str, object], shown: str) -> None:
     status = {"phase": "Pending", "containerStatuses": [{"state": state, "restartCount": 2}]}
     pod = {"metadata": {"name": "p"}, "spec": {"containers": [{}]}, "status": status}
     cells = table("Pod", [pod], metadata={}, include="None")["rows"][0]["cells"]
@@ -83,7 +83,7 @@ def test_a_config_map_in_protobuf_is_read() -> None:
         (envelope(b"Widget", b""), 415),
     ],
 )
-def test_protobuf_that_is_not_understood_is_refused_never_half_read(body: bytes, code: int) -> None:
+def test_protobuf_that_is_not_understood_is_refused_and_never_read_in_part(body: bytes, code: int) -> None:
     with pytest.raises(ApiError) as caught:
         protobuf.read_object(body)
     assert caught.value.code == code

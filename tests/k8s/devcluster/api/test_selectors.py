@@ -1,4 +1,4 @@
-"""Label and field selectors select what Kubernetes' own do."""
+"""Label and field selectors select what they select in Kubernetes."""
 
 import pytest
 
@@ -95,5 +95,5 @@ def test_fields_that_a_kind_cannot_be_selected_by_are_refused(selector: str) -> 
         compile_selector(JOBS, None, selector)
 
 
-def test_nothing_asked_selects_without_asking() -> None:
+def test_an_empty_selector_needs_no_check() -> None:
     assert compile_selector(JOBS, "", None) is None

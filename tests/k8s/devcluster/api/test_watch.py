@@ -38,8 +38,8 @@ async def test_history_is_forgotten_by_age_too(tmp_path: Path) -> None:
         assert events[0][1]["code"] == 410
 
 
-async def test_a_reader_that_falls_behind_the_history_is_told(tmp_path: Path) -> None:
-    """Its place is forgotten while it does not read: the next thing it gets is 410, not a gap."""
+async def test_a_reader_that_falls_behind_the_history_gets_an_error(tmp_path: Path) -> None:
+    """Its position leaves the history while it does not read: then the next event is a 410, not a gap."""
     async with served(tmp_path, options=ServerOptions(history=10)) as client:
         await client.made(CONFIGMAPS, make_config("a"))
         big = {"data": {"key": "x" * 500_000}}
@@ -69,7 +69,7 @@ async def test_a_selector_turns_changes_into_arrivals_and_departures(tmp_path: P
         assert (departed["labels"]["team"], departed["resourceVersion"]) == ("a", left)
 
 
-async def test_a_watch_resumes_behind_its_version_without_a_gap(tmp_path: Path) -> None:
+async def test_a_watch_resumes_after_its_version_without_a_gap(tmp_path: Path) -> None:
     async with served(tmp_path) as client:
         version = (await client.made(CONFIGMAPS, make_config("a")))["metadata"]["resourceVersion"]
         later = [await _relabel(client, "a", {"n": str(number)}) for number in range(5)]

@@ -1,4 +1,4 @@
-"""PersistentVolumeClaims: what a pod waits for, what is kept, and what goes."""
+"""PersistentVolumeClaims: pods wait for them, and they are kept and deleted as in Kubernetes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ def unschedulable(running: Cluster, name: str) -> str:
     return "".join(item.get("message", "") for item in conditions if item.get("reason") == "Unschedulable")
 
 
-async def test_pod_waits_for_its_claim_as_the_scheduler_says_and_runs_once_it_is_there(tmp_path: Path) -> None:
+async def test_pod_waits_for_its_claim_in_the_schedulers_words_and_runs_once_it_exists(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         running.store.create("pods", mounted("p", "echo kept >/data/file"))
         message = await running.until(lambda: unschedulable(running, "p"))
@@ -38,7 +38,7 @@ async def test_pod_waits_for_its_claim_as_the_scheduler_says_and_runs_once_it_is
         assert (await running.ended_pod("p"))["phase"] == "Succeeded"
 
 
-async def test_claim_is_bound_by_itself(tmp_path: Path) -> None:
+async def test_claim_is_bound_without_a_pod(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         uid = running.store.create(CLAIMS, make_claim("disk"))["metadata"]["uid"]
         await running.until(lambda: running.store.get(CLAIMS, NAMESPACE, "disk")["status"]["phase"] == "Bound")
@@ -47,7 +47,7 @@ async def test_claim_is_bound_by_itself(tmp_path: Path) -> None:
         assert claim["status"]["capacity"] == {"storage": "1Gi"}
 
 
-async def test_claim_in_use_goes_after_its_last_pod_and_its_files_with_it(tmp_path: Path) -> None:
+async def test_claim_in_use_is_deleted_after_its_last_pod_with_its_files(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         running.store.create(CLAIMS, make_claim("disk"))
         running.store.create("pods", mounted("p", "touch /data/file; until test -e ../go; do sleep 0.02; done"))
@@ -73,14 +73,14 @@ async def test_ephemeral_claim_comes_and_goes_with_its_pod(tmp_path: Path) -> No
         await running.until(lambda: running.get(CLAIMS, "p-v") is None)
 
 
-async def test_ephemeral_volume_does_not_take_another_ones_claim(tmp_path: Path) -> None:
+async def test_ephemeral_volume_does_not_take_a_claim_that_its_pod_does_not_own(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         running.store.create(CLAIMS, make_claim("p-v"))
         running.store.create("pods", mounted("p", "true", EPHEMERAL))
         assert "pod is not owner" in await running.until(lambda: unschedulable(running, "p"))
 
 
-async def test_namespace_goes_with_claims_and_the_pods_that_use_them(tmp_path: Path) -> None:
+async def test_namespace_is_deleted_with_claims_and_the_pods_that_use_them(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         running.store.create("namespaces", {"metadata": {"name": "second"}})
         claim, pod = make_claim("disk"), mounted("p", "sleep 60")
@@ -118,7 +118,7 @@ def test_claims_that_are_not_valid_are_refused_by_field(store: Store, change: Ob
     assert [cause["field"] for cause in (caught.value.details or {})["causes"]] == [field]
 
 
-def test_what_was_claimed_cannot_be_changed_but_for_its_size(store: Store) -> None:
+def test_only_the_size_of_a_claim_can_be_changed(store: Store) -> None:
     store.create(CLAIMS, make_claim("disk"))
     larger = {"requests": {"storage": "2Gi"}}
     store.mutate(CLAIMS, NAMESPACE, "disk", lambda claim: claim["spec"].update(resources=larger))

@@ -1,4 +1,4 @@
-"""What goes when something else goes: owners and dependents, TTLs, namespaces."""
+"""What is deleted with something else: dependents with owners, Jobs after their TTL, objects with their namespace."""
 
 import time
 from pathlib import Path
@@ -9,7 +9,7 @@ from k8s.devcluster.resources import Obj
 from tests.k8s.devcluster.in_process import NAMESPACE, Cluster, cluster, conditions, make_job
 from tests.patience import within
 
-HELD = "jobrelay.dev/lifecycle"
+FINALIZER = "jobrelay.dev/lifecycle"
 
 
 def make_owned(kind: str, name: str, *owners: Obj, block: bool = False) -> Obj:
@@ -27,7 +27,7 @@ def make_owned(kind: str, name: str, *owners: Obj, block: bool = False) -> Obj:
 
 
 def pod_changes(running: Cluster) -> list[tuple[str, bool, bool]]:
-    """(type, being deleted, held by the Job controller) of each change."""
+    """(type, being deleted, has the Job controller's finalizer) of each change."""
     return [
         (change, "deletionTimestamp" in obj["metadata"], bool(obj["metadata"].get("finalizers")))
         for resource, change, obj in running.history
@@ -35,7 +35,7 @@ def pod_changes(running: Cluster) -> list[tuple[str, bool, bool]]:
     ]
 
 
-async def test_background_deletion_takes_the_pods_later(tmp_path: Path) -> None:
+async def test_background_deletion_deletes_the_pods_later(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         running.store.create("jobs", make_job("del", "sleep 30"))
         await running.running_pod("del")
@@ -43,7 +43,7 @@ async def test_background_deletion_takes_the_pods_later(tmp_path: Path) -> None:
         assert running.get("jobs", "del") is None
         assert len(running.pods("del")) == 1
         await running.until(lambda: not running.pods("del"))
-        # Deleted by the collector while still held, then let go: as recorded.
+        # The collector deletes before the Job controller removes its finalizer: as recorded.
         changes = pod_changes(running)
         assert changes.index(("MODIFIED", True, True)) < changes.index(("MODIFIED", True, False))
 
@@ -56,7 +56,7 @@ async def test_foreground_deletion_waits_for_the_pods(tmp_path: Path) -> None:
         assert running.job("delf")["metadata"]["finalizers"] == ["foregroundDeletion"]
         await running.until(lambda: running.get("jobs", "delf") is None)
         assert running.pods("delf") == []
-        # The Job controller lets go first, then the collector deletes: as recorded.
+        # The Job controller removes its finalizer before the collector deletes: as recorded.
         changes = pod_changes(running)
         assert changes.index(("MODIFIED", False, False)) < changes.index(("MODIFIED", True, False))
 
@@ -75,7 +75,7 @@ async def test_orphaning_leaves_the_pods_without_an_owner(tmp_path: Path) -> Non
         assert running.pods("delo")[0]["status"]["phase"] == "Running"
 
 
-async def test_owned_secrets_and_configmaps_go_with_their_job(tmp_path: Path) -> None:
+async def test_owned_secrets_and_configmaps_are_deleted_with_their_job(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         job = running.store.create("jobs", make_job("owner", suspend=True))
         other = running.store.create("jobs", make_job("other", suspend=True))
@@ -102,7 +102,7 @@ async def test_object_created_for_an_owner_that_is_gone_is_collected(tmp_path: P
 
 
 @pytest.mark.stricter
-async def test_finished_job_goes_after_its_ttl_pods_first(tmp_path: Path) -> None:
+async def test_finished_job_is_deleted_after_its_ttl_and_its_pods_before_it(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         running.store.create("jobs", make_job("ttl", ttlSecondsAfterFinished=1))
         await running.finished("ttl")
@@ -117,25 +117,25 @@ async def test_finished_job_goes_after_its_ttl_pods_first(tmp_path: Path) -> Non
         assert gone() == ["pods", "jobs"]
 
 
-async def test_ttl_waits_for_finalizers_but_takes_the_pods(tmp_path: Path) -> None:
+async def test_ttl_waits_for_finalizers_but_deletes_the_pods(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         job = make_job("fin", ttlSecondsAfterFinished=0)
-        job["metadata"]["finalizers"] = [HELD]
+        job["metadata"]["finalizers"] = [FINALIZER]
         running.store.create("jobs", job)
         await running.finished("fin")
         await running.until(lambda: not running.pods("fin"))
-        await running.until(lambda: running.job("fin")["metadata"]["finalizers"] == [HELD])
+        await running.until(lambda: running.job("fin")["metadata"]["finalizers"] == [FINALIZER])
         assert "deletionTimestamp" in running.job("fin")["metadata"]
         assert "Complete" in conditions(running.status("fin"))
         running.store.mutate("jobs", NAMESPACE, "fin", lambda job: job["metadata"].pop("finalizers"))
         await running.until(lambda: running.get("jobs", "fin") is None)
 
 
-async def test_namespace_goes_once_everything_in_it_is_gone(tmp_path: Path) -> None:
+async def test_namespace_is_gone_once_everything_in_it_is_gone(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         running.store.create("namespaces", {"metadata": {"name": "team"}})
         job = make_job("held", "sleep 30")
-        job["metadata"] |= {"namespace": "team", "finalizers": [HELD]}
+        job["metadata"] |= {"namespace": "team", "finalizers": [FINALIZER]}
         running.store.create("jobs", job)
         running.store.create("configmaps", {"metadata": {"name": "c", "namespace": "team"}})
         await running.until(

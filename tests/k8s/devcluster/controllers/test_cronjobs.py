@@ -1,4 +1,4 @@
-"""The CronJob controller, with a real Job controller and kubelet; a minute takes a second where that helps."""
+"""The CronJob controller, with a real Job controller and kubelet; in some tests a minute takes a second."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -18,7 +18,7 @@ UNTIL_GO = "while ! test -e go; do sleep 0.05; done"
 
 
 def jobs(running: Cluster, owner: str) -> list[Obj]:
-    """In the order of their minutes."""
+    """The Jobs of a CronJob, in the order of their minutes."""
     return [job for job in running.store.list("jobs", NAMESPACE) if job["metadata"]["name"].startswith(f"{owner}-")]
 
 
@@ -31,7 +31,7 @@ def minute(job: Obj) -> int:
 
 
 def events(running: Cluster, reason: str, about: str) -> list[str]:
-    """Their messages."""
+    """The messages of Events with this reason about this object."""
     return [
         event["message"]
         for event in running.store.list("events", NAMESPACE)
@@ -47,10 +47,9 @@ def active(running: Cluster, name: str) -> list[str]:
     return [reference["name"] for reference in status(running, name).get("active") or []]
 
 
-def unmet(running: Cluster, name: str, *, script: str = "true", **spec: Any) -> str:
-    """A suspended CronJob whose time was five minutes ago and comes again tomorrow; the name of the Job it should have.
-
-    It is not made up for before `resume`.
+def missed(running: Cluster, name: str, *, script: str = "true", **spec: Any) -> str:
+    """Create a suspended CronJob that missed its run five minutes ago and is due again tomorrow; the name of the Job
+    that it makes up for the run with after `resume`.
     """
     due = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=5)
     made = make_cron_job(name, f"{due.minute} {due.hour} * * *", script, suspend=True, **spec)
@@ -70,9 +69,9 @@ def resume(running: Cluster, name: str) -> None:
     running.store.mutate("cronjobs", NAMESPACE, name, lambda cron_job: cron_job["spec"].update(suspend=False))
 
 
-async def looked_at(running: Cluster, control: str = "control") -> None:
-    """Until the controller has looked at everything that had changed before: it takes one after the other."""
-    name = unmet(running, control)
+async def caught_up(running: Cluster, control: str = "control") -> None:
+    """Wait until the controller has handled everything that changed before: it handles changes in order."""
+    name = missed(running, control)
     resume(running, control)
     await running.until(lambda: names(running, control) == [name])
 
@@ -98,7 +97,7 @@ async def test_each_minute_gets_a_job_named_after_it(tmp_path: Path) -> None:
 
 async def test_status_and_events_follow_a_job(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        name = unmet(running, "one", script=UNTIL_GO)
+        name = missed(running, "one", script=UNTIL_GO)
         resume(running, "one")
         pod = await running.running_pod(name)
         job = running.job(name)
@@ -120,7 +119,7 @@ async def test_status_and_events_follow_a_job(tmp_path: Path) -> None:
 
 async def test_a_failed_job_is_no_success(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        name = unmet(running, "bad", script="exit 1")
+        name = missed(running, "bad", script="exit 1")
         resume(running, "bad")
         await running.until(lambda: events(running, "SawCompletedJob", "bad"))
         assert events(running, "SawCompletedJob", "bad") == [f"Saw completed job: {name}, condition: Failed"]
@@ -131,7 +130,7 @@ async def test_a_suspended_template_makes_suspended_jobs(tmp_path: Path) -> None
     async with cluster(tmp_path) as running:
         held = make_cron_job("held", "@yearly")["spec"]["jobTemplate"]
         held["spec"]["suspend"] = True
-        name = unmet(running, "held", jobTemplate=held)
+        name = missed(running, "held", jobTemplate=held)
         resume(running, "held")
         await running.until(lambda: running.status(name).get("conditions"))
         assert running.pods(name) == []
@@ -145,7 +144,7 @@ async def test_allow_runs_jobs_side_by_side(tmp_path: Path) -> None:
         assert active(running, "many") == names(running, "many")
 
 
-async def test_forbid_waits_for_the_job_before_and_starts_the_latest_after_it(tmp_path: Path) -> None:
+async def test_forbid_waits_for_the_previous_job_and_then_starts_the_latest(tmp_path: Path) -> None:
     async with cluster(tmp_path, FAST) as running:
         running.store.create("cronjobs", make_cron_job("one", EACH_MINUTE, UNTIL_GO, concurrencyPolicy="Forbid"))
         await running.until(lambda: len(events(running, "JobAlreadyActive", "one")) > 1)
@@ -161,7 +160,7 @@ async def test_forbid_waits_for_the_job_before_and_starts_the_latest_after_it(tm
         assert active(running, "one") == [second["metadata"]["name"]]
 
 
-async def test_replace_deletes_the_job_before(tmp_path: Path) -> None:
+async def test_replace_deletes_the_previous_job(tmp_path: Path) -> None:
     async with cluster(tmp_path, FAST) as running:
         running.store.create("cronjobs", make_cron_job("new", EACH_MINUTE, "sleep 60", concurrencyPolicy="Replace"))
         first = (await running.until(lambda: names(running, "new")))[0]
@@ -173,8 +172,8 @@ async def test_replace_deletes_the_job_before(tmp_path: Path) -> None:
 
 async def test_a_suspended_cron_job_starts_nothing(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        unmet(running, "off")
-        await looked_at(running)
+        missed(running, "off")
+        await caught_up(running)
         assert jobs(running, "off") == []
 
 
@@ -189,7 +188,7 @@ async def test_of_several_missed_times_the_latest_is_made_up_for(tmp_path: Path)
         assert not events(running, "TooManyMissedTimes", "late")
 
 
-async def test_more_than_a_hundred_missed_times_are_told(tmp_path: Path) -> None:
+async def test_more_than_a_hundred_missed_times_are_reported(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         running.store.create("cronjobs", make_cron_job("late", EACH_MINUTE, "sleep 60", suspend=True))
         scheduled(running, "late", datetime.now(UTC) - timedelta(hours=3))
@@ -198,33 +197,33 @@ async def test_more_than_a_hundred_missed_times_are_told(tmp_path: Path) -> None
         assert events(running, "TooManyMissedTimes", "late")[0].startswith("too many missed start times.")
 
 
-async def test_what_is_later_than_its_deadline_is_not_made_up_for(tmp_path: Path) -> None:
+async def test_a_run_past_its_deadline_is_not_made_up_for(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        name = unmet(running, "soon", startingDeadlineSeconds=3600)
-        unmet(running, "late", startingDeadlineSeconds=60)
+        name = missed(running, "soon", startingDeadlineSeconds=3600)
+        missed(running, "late", startingDeadlineSeconds=60)
         resume(running, "late")
         resume(running, "soon")
         await running.until(lambda: names(running, "soon") == [name])
-        await looked_at(running)
+        await caught_up(running)
         assert jobs(running, "late") == []
 
 
-async def test_a_changed_schedule_counts_from_then_on(tmp_path: Path) -> None:
+async def test_a_changed_schedule_counts_from_its_change_on(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        unmet(running, "moved")
-        await looked_at(running, "before")
+        missed(running, "moved")
+        await caught_up(running, "before")
         schedule = running.store.get("cronjobs", NAMESPACE, "moved")["spec"]["schedule"]
         change = {"schedule": f"{schedule} ", "suspend": False}
         running.store.mutate("cronjobs", NAMESPACE, "moved", lambda cron_job: cron_job["spec"].update(change))
-        await looked_at(running)
+        await caught_up(running)
         assert jobs(running, "moved") == []
 
 
-async def test_a_schedule_that_never_comes_is_told(tmp_path: Path) -> None:
+async def test_a_schedule_that_is_never_due_is_reported(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         running.store.create("cronjobs", make_cron_job("never", "0 0 31 2 *"))
         running.store.create("cronjobs", make_cron_job("no-more", "0 0 29 2 *"))
-        await looked_at(running)
+        await caught_up(running)
         change = {"schedule": "0 0 31 2 *"}
         running.store.mutate("cronjobs", NAMESPACE, "no-more", lambda cron_job: cron_job["spec"].update(change))
         await running.until(lambda: events(running, "InvalidSchedule", "no-more"))
@@ -247,23 +246,23 @@ async def test_two_times_of_one_minute_share_a_job(tmp_path: Path) -> None:
         assert {minute(job) for job in jobs(running, "often")} == minutes
 
 
-async def test_a_time_whose_job_still_runs_starts_no_other(tmp_path: Path) -> None:
+async def test_a_time_whose_job_still_runs_starts_no_other_job(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        name = unmet(running, "once", script="sleep 60")
+        name = missed(running, "once", script="sleep 60")
         resume(running, "once")
         await running.until(lambda: active(running, "once") == [name])
         scheduled(running, "once", datetime.now(UTC) - timedelta(hours=1))
-        await looked_at(running)
+        await caught_up(running)
         assert active(running, "once") == [name]
         assert events(running, "SuccessfulCreate", "once") == [f"Created job {name}"]
 
 
-async def test_a_job_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+async def test_a_job_of_that_name_without_the_owner_is_left_alone(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        name = unmet(running, "mine")
+        name = missed(running, "mine")
         running.store.create("jobs", make_job(name, "sleep 60"))
         resume(running, "mine")
-        await looked_at(running)
+        await caught_up(running)
         assert active(running, "mine") == []
         assert "ownerReferences" not in running.job(name)["metadata"]
 
@@ -279,13 +278,13 @@ async def test_history_is_trimmed_to_its_limits(tmp_path: Path) -> None:
         deleted = events(running, "SuccessfulDelete", "short")
         assert sorted(deleted) == deleted
         assert not {message.removeprefix("Deleted job ") for message in deleted} & {*names(running, "short")}
-        # The next one fails in a moment, and is there for another.
+        # The next Job fails as well, and exists until the controller deletes it.
         await running.until(lambda: not any(job["status"].get("failed") for job in jobs(running, "none")))
 
 
-async def test_history_that_is_held_is_deleted_once(tmp_path: Path) -> None:
+async def test_a_finished_job_with_a_finalizer_is_deleted_only_once(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        name = unmet(running, "held", script=UNTIL_GO, successfulJobsHistoryLimit=0)
+        name = missed(running, "held", script=UNTIL_GO, successfulJobsHistoryLimit=0)
         resume(running, "held")
         pod = await running.running_pod(name)
         running.store.mutate(
@@ -294,14 +293,14 @@ async def test_history_that_is_held_is_deleted_once(tmp_path: Path) -> None:
         (running.files(pod) / "go").touch()
         await running.until(lambda: events(running, "SuccessfulDelete", "held"))
         running.store.mutate("jobs", NAMESPACE, name, lambda job: job["metadata"].update(labels={"looked": "at"}))
-        await looked_at(running)
+        await caught_up(running)
         assert events(running, "SuccessfulDelete", "held") == [f"Deleted job {name}"]
         assert status(running, "held").keys() == {"lastScheduleTime", "lastSuccessfulTime"}
 
 
-async def test_an_active_job_that_is_gone_is_missed(tmp_path: Path) -> None:
+async def test_an_active_job_that_is_gone_is_reported(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        name = unmet(running, "lost", script="sleep 60")
+        name = missed(running, "lost", script="sleep 60")
         resume(running, "lost")
         await running.until(lambda: active(running, "lost") == [name])
         running.store.delete("jobs", NAMESPACE, name, propagation="Background")
@@ -309,30 +308,30 @@ async def test_an_active_job_that_is_gone_is_missed(tmp_path: Path) -> None:
         assert events(running, "MissingJob", "lost") == [f"Active job went missing: {name}"]
 
 
-async def test_a_job_that_names_a_cron_job_as_its_owner_is_seen(tmp_path: Path) -> None:
+async def test_a_job_made_by_hand_that_names_a_cron_job_as_owner_is_reported(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         owner = running.store.create("cronjobs", make_cron_job("c", "@yearly"))
         job = make_job("by-hand", "sleep 60")
         reference = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "c", "uid": owner["metadata"]["uid"]}
         job["metadata"]["ownerReferences"] = [reference | {"controller": True}]
         running.store.create("jobs", job)
-        told = await running.until(lambda: events(running, "UnexpectedJob", "c"))
-        assert told[0] == "Saw a job that the controller did not create or forgot: by-hand"
+        messages = await running.until(lambda: events(running, "UnexpectedJob", "c"))
+        assert messages[0] == "Saw a job that the controller did not create or forgot: by-hand"
 
 
 async def test_a_job_that_may_not_be_created_is_tried_again(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         quota = {"metadata": {"name": "q", "namespace": NAMESPACE}, "spec": {"hard": {"count/jobs.batch": "0"}}}
         running.store.create("resourcequotas", quota)
-        name = unmet(running, "more")
+        name = missed(running, "more")
         resume(running, "more")
-        told = await running.until(lambda: events(running, "FailedCreate", "more"))
-        assert told[0].startswith(f'Error creating job: jobs.batch "{name}" is forbidden: exceeded quota: q')
+        messages = await running.until(lambda: events(running, "FailedCreate", "more"))
+        assert messages[0].startswith(f'Error creating job: jobs.batch "{name}" is forbidden: exceeded quota: q')
         running.store.delete("resourcequotas", NAMESPACE, "q")
         await running.until(lambda: names(running, "more") == [name])
 
 
-async def test_a_cluster_that_is_started_again_goes_on(tmp_path: Path) -> None:
+async def test_a_cluster_that_is_started_again_continues(tmp_path: Path) -> None:
     async with cluster(tmp_path, FAST) as running:
         running.store.create("cronjobs", make_cron_job("tick", EACH_MINUTE, "sleep 60", concurrencyPolicy="Replace"))
         last = (await running.until(lambda: jobs(running, "tick")))[-1]
@@ -342,9 +341,9 @@ async def test_a_cluster_that_is_started_again_goes_on(tmp_path: Path) -> None:
         assert not events(running, "UnexpectedJob", "tick")
 
 
-async def test_background_deletion_takes_the_jobs_and_their_pods(tmp_path: Path) -> None:
+async def test_background_deletion_deletes_the_jobs_and_their_pods(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        name = unmet(running, "gone", script="sleep 60")
+        name = missed(running, "gone", script="sleep 60")
         resume(running, "gone")
         await running.running_pod(name)
         running.store.delete("cronjobs", NAMESPACE, "gone")
@@ -354,7 +353,7 @@ async def test_background_deletion_takes_the_jobs_and_their_pods(tmp_path: Path)
 
 async def test_foreground_deletion_waits_for_the_jobs_and_their_pods(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        name = unmet(running, "gone", script="trap 'sleep 0.3; exit' TERM; sleep 60 & wait")
+        name = missed(running, "gone", script="trap 'sleep 0.3; exit' TERM; sleep 60 & wait")
         resume(running, "gone")
         await running.running_pod(name)
         running.store.delete("cronjobs", NAMESPACE, "gone", propagation="Foreground")
@@ -368,19 +367,19 @@ async def test_foreground_deletion_waits_for_the_jobs_and_their_pods(tmp_path: P
 @pytest.mark.parametrize("policy", ["Background", "Foreground"])
 async def test_a_cron_job_being_deleted_starts_nothing(tmp_path: Path, policy: str) -> None:
     async with cluster(tmp_path) as running:
-        unmet(running, "held")
+        missed(running, "held")
         change = {"finalizers": ["example.com/held"]}
         running.store.mutate("cronjobs", NAMESPACE, "held", lambda cron_job: cron_job["metadata"].update(change))
         running.store.delete("cronjobs", NAMESPACE, "held", propagation=policy)
         resume(running, "held")
-        await looked_at(running)
+        await caught_up(running)
         assert jobs(running, "held") == []
         assert running.get("cronjobs", "held") is not None
 
 
 async def test_orphaning_leaves_the_jobs_without_an_owner(tmp_path: Path) -> None:
     async with cluster(tmp_path, QUICK) as running:
-        name = unmet(running, "gone", script="sleep 60")
+        name = missed(running, "gone", script="sleep 60")
         resume(running, "gone")
         await running.running_pod(name)
         running.store.delete("cronjobs", NAMESPACE, "gone", propagation="Orphan")

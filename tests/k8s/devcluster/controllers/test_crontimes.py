@@ -1,4 +1,4 @@
-"""When runs are due, reckoned as Kubernetes does, and the clock that may run faster."""
+"""When runs are due, computed as in Kubernetes, and the clock that can run faster."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -25,12 +25,12 @@ def times(schedule: str, since: datetime) -> Timetable:
         ("0 * * * *", "02T10:05", "02T13:30", "02T13:00", 3, "02T14:00"),
         ("* * * * *", "02T10:00", "02T12:00", "02T12:00", 120, "02T12:01"),
         ("@every 7s", "02T10:00:03", "02T10:01", "02T10:00:59", 8, "02T10:01:06"),
-        # From 16:30 on it is late, and more so the day after; Kubernetes sees that when some distance is a usual one.
+        # Where distances differ, Kubernetes guesses the count from the first distance, and may find no time.
         ("30 6-16/4 * * *", "02T06:30", "02T15:00", "02T14:30", 2, "03T06:30"),
         ("0 9-17 * * 1-5", "06T12:00", "07T12:00", None, 24, "09T09:00"),
     ],
 )
-def test_the_latest_time_that_has_come(
+def test_latest_and_upcoming_time_and_the_count_of_times_that_have_come(
     schedule: str, since: str, now: str, found: str | None, count: int, upcoming: str
 ) -> None:
     table = times(schedule, at(since))
@@ -38,7 +38,7 @@ def test_the_latest_time_that_has_come(
     assert table.upcoming(at(now)) == at(upcoming)
 
 
-def test_what_is_older_than_the_deadline_has_not_come() -> None:
+def test_times_older_than_the_deadline_do_not_count() -> None:
     table = times("0 * * * *", at("02T00:00"))
     assert table.latest(at("02T13:30"), within=1800) == (None, 0)
     assert table.latest(at("02T13:30"), within=1801) == (at("02T13:00"), 1)
@@ -46,21 +46,21 @@ def test_what_is_older_than_the_deadline_has_not_come() -> None:
 
 
 @pytest.mark.parametrize("schedule", ["0 0 31 2 *", ", * * * *"])
-def test_what_never_comes_is_told(schedule: str) -> None:
+def test_a_schedule_that_is_never_due_is_an_error(schedule: str) -> None:
     with pytest.raises(NeverDue, match="time difference between two schedules is less than 1 second"):
         times(schedule, at("02T00:00")).latest(at("03T00:00"))
     with pytest.raises(NeverDue):
         times(schedule, at("02T00:00")).upcoming(at("03T00:00"))
 
 
-def test_a_last_time_for_years_is_told() -> None:
+def test_a_schedule_without_a_further_time_is_an_error() -> None:
     table = times("0 0 29 2 *", datetime(2088, 1, 1, tzinfo=UTC))
     assert table.latest(datetime(2097, 1, 1, tzinfo=UTC))[0] == datetime(2096, 2, 29, tzinfo=UTC)
     with pytest.raises(NeverDue, match="no further time"):  # 2100 is no leap year
         table.upcoming(datetime(2097, 1, 1, tzinfo=UTC))
 
 
-def test_a_clock_tells_real_time_unless_asked_to_run_faster() -> None:
+def test_a_clock_shows_real_time_unless_asked_to_run_faster() -> None:
     before = time.time()
     shown = Clock(origin=0.0).now().timestamp()
     assert before - 0.001 <= shown <= time.time() + 0.001
@@ -69,7 +69,7 @@ def test_a_clock_tells_real_time_unless_asked_to_run_faster() -> None:
     assert fast.read(1002.0) == datetime.fromtimestamp(1060, UTC)
 
 
-def test_a_clock_says_how_long_to_really_wait() -> None:
+def test_a_fast_clock_knows_the_real_time_to_wait() -> None:
     fast = Clock(origin=time.time(), minute=2.0)
     assert fast.wait(fast.now() + timedelta(minutes=3)) == pytest.approx(6.0, abs=0.2)
     assert fast.wait(fast.now() - timedelta(minutes=3)) == 0.0

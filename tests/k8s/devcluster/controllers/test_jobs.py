@@ -14,7 +14,7 @@ from k8s.devcluster.times import parse_time, rfc3339
 from tests.k8s.devcluster.in_process import NAMESPACE, cluster, conditions, counters, make_job
 from tests.patience import within
 
-SLOW = Options(backoff=0.05, ready_lag=0.3)  # a lag that a test can be faster than
+SLOW = Options(backoff=0.05, ready_lag=0.3)  # a lag long enough for a test to look before it is over
 
 
 def reasons(status: Obj) -> dict[str, str]:
@@ -46,7 +46,7 @@ async def test_ready_is_counted_a_lag_after_the_pod_runs(tmp_path: Path) -> None
         assert time.monotonic() - started > SLOW.ready_lag / 2
 
 
-async def test_failure_is_told_before_it_is_counted(tmp_path: Path) -> None:
+async def test_failure_is_announced_before_it_is_counted(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         running.store.create("jobs", make_job("bad", "exit 3"))
         status = await running.finished("bad")
@@ -58,7 +58,7 @@ async def test_failure_is_told_before_it_is_counted(tmp_path: Path) -> None:
         assert "completionTime" not in status
 
 
-async def test_failed_pod_is_noted_as_uncounted_before_it_is_released(tmp_path: Path) -> None:
+async def test_failed_pod_is_noted_as_uncounted_before_its_finalizer_is_removed(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         running.store.create("jobs", make_job("bad", "exit 3"))
         await running.finished("bad")
@@ -73,7 +73,7 @@ async def test_failed_pod_is_noted_as_uncounted_before_it_is_released(tmp_path: 
         assert seen == ["held", "uncounted", "released"]
 
 
-async def test_pod_carries_what_its_job_gives_it(tmp_path: Path) -> None:
+async def test_pod_has_the_metadata_that_its_job_gives_it(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         job = make_job("tagged", "sleep 30")
         job["spec"]["template"]["metadata"] = {"annotations": {"who": "me"}, "labels": {"a": "b"}}
@@ -261,7 +261,7 @@ async def test_on_failure_restarts_count_against_the_limit(tmp_path: Path) -> No
         assert status["failed"] == 1
 
 
-async def test_refused_pod_is_told_as_an_event_and_tried_again(tmp_path: Path) -> None:
+async def test_refused_pod_is_reported_by_an_event_and_tried_again(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         hard = {"metadata": {"name": "q", "namespace": NAMESPACE}, "spec": {"hard": {"pods": "0"}}}
         running.store.create("resourcequotas", hard)
@@ -276,7 +276,7 @@ async def test_refused_pod_is_told_as_an_event_and_tried_again(tmp_path: Path) -
         assert "Complete" in conditions(await running.finished("blocked"))
 
 
-async def test_job_that_is_being_deleted_lets_go_of_its_pods(tmp_path: Path) -> None:
+async def test_job_that_is_being_deleted_removes_the_finalizers_of_its_pods(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         job = make_job("delx", "sleep 30")
         job["metadata"]["finalizers"] = ["jobrelay.dev/lifecycle"]

@@ -17,13 +17,14 @@ def rule(action: str, *codes: int, **more: Any) -> Obj:
     return {"action": action, "onExitCodes": {"operator": "In", "values": list(codes)} | more}
 
 
-def told(status: Obj, kind: str) -> tuple[str, str]:
+def condition(status: Obj, kind: str) -> tuple[str, str]:
+    """Reason and message of the condition of this type."""
     found = next(item for item in status["conditions"] if item["type"] == kind)
     return found["reason"], found.get("message", "")
 
 
 def created(running: Cluster, job: str) -> list[Obj]:
-    """Every pod the Job ever had, as it was made."""
+    """Every pod the Job ever had, as it was created."""
     return [
         obj
         for resource, change, obj in running.history
@@ -38,7 +39,7 @@ async def test_first_matching_rule_decides_and_an_ignored_failure_does_not_count
         running.store.create("jobs", make_job("policy", script, podFailurePolicy=policy))
         status = await running.finished("policy")
         assert counters(status) == {"failed": 1}
-        reason, message = told(status, "Failed")
+        reason, message = condition(status, "Failed")
         assert reason == "PodFailurePolicy"
         assert message.endswith("failed with exit code 42 matching FailJob rule at index 1")
         assert len(created(running, "policy")) == 2
@@ -51,7 +52,7 @@ async def test_failing_job_stops_its_other_pods_and_counts_them(tmp_path: Path) 
         running.store.create("jobs", make_job("all", script, **spec))
         status = await running.finished("all")
         assert counters(status) == {"failed": 2}
-        assert told(status, "Failed")[0] == "PodFailurePolicy"
+        assert condition(status, "Failed")[0] == "PodFailurePolicy"
 
 
 def test_rules_match_exit_codes_and_conditions_of_the_pod_alone() -> None:
@@ -81,7 +82,7 @@ async def test_each_index_is_tried_again_up_to_its_own_limit(tmp_path: Path) -> 
         status = await running.finished("each")
         assert (status["completedIndexes"], status["failedIndexes"]) == ("0", "1")
         assert counters(status) == {"succeeded": 1, "failed": 3}
-        assert told(status, "Failed") == ("FailedIndexes", "Job has failed indexes")
+        assert condition(status, "Failed") == ("FailedIndexes", "Job has failed indexes")
         numbers = [
             pod["metadata"]["annotations"][FAILURES] for pod in created(running, "each") if name_has(pod, "each-1-")
         ]
@@ -100,10 +101,10 @@ async def test_an_index_waits_after_its_own_failures_while_others_go_on(tmp_path
         status = await running.finished("turns")
         label = "batch.kubernetes.io/job-completion-index"
         assert [pod["metadata"]["labels"][label] for pod in created(running, "turns")] == ["0", "1", "2", "0"]
-        assert told(status, "Failed")[0] == "FailedIndexes"
+        assert condition(status, "Failed")[0] == "FailedIndexes"
 
 
-async def test_fail_index_gives_up_at_once_and_ignored_failures_are_noted_apart(tmp_path: Path) -> None:
+async def test_fail_index_gives_up_at_once_and_ignored_failures_are_counted_apart(tmp_path: Path) -> None:
     script = (
         'test "$JOB_COMPLETION_INDEX" = 0 && exit 9; '
         'test "$JOB_COMPLETION_INDEX" = 1 && { test -e ../seen || { touch ../seen; exit 3; }; }; exit 0'
@@ -132,7 +133,7 @@ async def test_too_many_failed_indexes_end_the_job_while_others_run(tmp_path: Pa
     async with cluster(tmp_path) as running:
         running.store.create("jobs", make_job("many", script, **spec))
         status = await running.finished("many")
-        assert told(status, "Failed")[0] == "MaxFailedIndexesExceeded"
+        assert condition(status, "Failed")[0] == "MaxFailedIndexesExceeded"
         assert counters(status) == {"failed": 3}
 
 
@@ -143,12 +144,12 @@ async def test_success_of_the_wanted_indexes_ends_the_job_and_its_pods(tmp_path:
     async with cluster(tmp_path) as running:
         running.store.create("jobs", make_job("leader", script, **spec))
         status = await running.finished("leader")
-        assert told(status, "Complete") == ("SuccessPolicy", "Matched rules at index 1")
+        assert condition(status, "Complete") == ("SuccessPolicy", "Matched rules at index 1")
         assert counters(status) == {"succeeded": 1}
         await running.until(lambda: [pod["status"]["phase"] for pod in running.pods("leader")] == ["Succeeded"])
 
 
-async def test_pod_that_is_to_be_replaced_when_failed_is_replaced_after_its_end(tmp_path: Path) -> None:
+async def test_pod_is_replaced_only_after_its_end_where_the_policy_says_failed(tmp_path: Path) -> None:
     script = (
         "trap 'until test -e ../go; do sleep 0.02; done; exit 1' TERM; touch ../ready; while :; do sleep 0.02; done"
     )
@@ -170,7 +171,7 @@ async def test_pod_that_is_to_be_replaced_when_failed_is_replaced_after_its_end(
         assert ends[-1] == "Failed"
 
 
-async def test_work_queue_ends_when_one_worker_found_it_empty_and_all_have_ended(tmp_path: Path) -> None:
+async def test_work_queue_ends_when_a_worker_has_succeeded_and_all_have_ended(tmp_path: Path) -> None:
     script = "mkdir ../first 2>/dev/null && exit 0; until test -e ../go; do sleep 0.05; done"
     async with cluster(tmp_path) as running:
         running.store.create("jobs", make_job("queue", script, parallelism=3))
@@ -182,7 +183,7 @@ async def test_work_queue_ends_when_one_worker_found_it_empty_and_all_have_ended
         assert len(created(running, "queue")) == 3
 
 
-async def test_evicted_pod_is_no_failure_of_the_job_where_its_policy_says_so(tmp_path: Path) -> None:
+async def test_evicted_pod_is_no_failure_of_the_job_where_its_policy_ignores_it(tmp_path: Path) -> None:
     ignore = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
     script = "until test -e ../go; do sleep 0.02; done"
     spec: Obj = {"podFailurePolicy": {"rules": [ignore]}, "backoffLimit": 0}

@@ -194,10 +194,10 @@ async def test_run_is_found_again_by_its_files(tmp_path: Path) -> None:
     assert (await first.wait()).code == 9
 
 
-async def test_process_number_given_to_another_is_not_taken_for_the_container(tmp_path: Path) -> None:
+async def test_another_process_with_the_same_id_is_not_taken_for_the_container(tmp_path: Path) -> None:
     other = await asyncio.create_subprocess_exec("sleep", "60", start_new_session=True)
     try:
-        # As if the container had had the same number, but had been started at the machine's start.
+        # As if the container had had this process id, but had been started when the machine booted.
         (tmp_path / "1.pid").write_text(f"{other.pid} (sh) {' '.join(['1'] * 40)}\n")
         run = Run(tmp_path, 1)
         run.kill()
@@ -210,7 +210,7 @@ async def test_process_number_given_to_another_is_not_taken_for_the_container(tm
         assert await other.wait() == -signal.SIGTERM
 
 
-async def test_exit_that_is_half_written_is_no_exit(tmp_path: Path) -> None:
+async def test_half_written_exit_code_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "1.exit").write_text("13")
     assert Run(tmp_path, 1).result() is None
     (tmp_path / "1.exit").write_text("137\n")
@@ -229,7 +229,7 @@ async def test_end_is_noticed_without_process_descriptors(tmp_path: Path, monkey
     assert (await run.wait()).code == 6
 
 
-async def test_machine_without_room_for_a_process_is_asked_again(
+async def test_start_that_fails_for_lack_of_room_can_be_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_args: object, **_options: object) -> None:

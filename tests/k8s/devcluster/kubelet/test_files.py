@@ -15,7 +15,7 @@ def shell(script: str, **more: object) -> Obj:
 
 
 async def log_of(running: Cluster, pod: Obj) -> str:
-    """What the pod printed, once it ended well."""
+    """What the pod printed, once it succeeded."""
     created = running.store.create("pods", pod)
     status = await running.ended_pod(pod["metadata"]["name"])
     log = read_log(running.directory, created["metadata"]["uid"], container="main").decode()
@@ -55,7 +55,7 @@ async def test_termination_message_is_cut_at_four_kibibytes(tmp_path: Path) -> N
         assert ended(await running.ended_pod("p"))["message"] == "x" * 4096
 
 
-async def test_end_of_the_log_stands_for_a_missing_message_of_a_failure(tmp_path: Path) -> None:
+async def test_end_of_the_log_replaces_the_missing_message_of_a_failure(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         script = "for i in $(seq 200); do echo line $i; done; exit {}"
         for name, code in (("bad", 1), ("good", 0)):
@@ -117,14 +117,14 @@ async def test_claim_keeps_its_content_for_the_next_pod(tmp_path: Path) -> None:
         assert await log_of(running, mounted("cat /data/file", claim, name="b")) == "kept\n"
 
 
-async def test_directory_of_a_sub_path_is_made(tmp_path: Path) -> None:
+async def test_directory_of_a_sub_path_is_created(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         pod = mounted("echo x >/data/file && cat /data/file", {"emptyDir": {}})
         pod["spec"]["containers"][0]["volumeMounts"][0]["subPath"] = "a/b"
         assert await log_of(running, pod) == "x\n"
 
 
-async def test_pod_waits_for_a_secret_that_is_not_there_yet(tmp_path: Path) -> None:
+async def test_pod_waits_for_a_secret_that_does_not_exist_yet(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         pod = mounted("cat /data/k", {"secret": {"secretName": "later"}})
         created = running.store.create("pods", pod)
@@ -196,7 +196,7 @@ async def test_log_is_read_by_tail_and_limit(tmp_path: Path) -> None:
         assert read_log(tmp_path, "no-such-pod", container="main") == b""
 
 
-async def test_log_of_the_run_before_is_kept(tmp_path: Path) -> None:
+async def test_log_of_the_previous_run_is_kept(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         script = "test -e again || { touch again; echo first; exit 1; }; echo second"
         pod = make_pod("p", container=shell(script), restartPolicy="OnFailure")

@@ -1,6 +1,7 @@
 """A pod's containers as local processes: how they start, what they see, how they end.
 
-Files and logs are in test_kubelet_files, being found again in test_kubelet_crash."""
+Files and logs are tested in test_files, containers that survive a crash in test_crash.
+"""
 
 import asyncio
 import base64
@@ -28,7 +29,7 @@ from tests.patience import PATIENCE, within
 
 
 def shell(script: str, **more: object) -> Obj:
-    """`$$` in it is one dollar sign, as Kubernetes has it: a shell's own number is `$$$$`."""
+    """`$$` in `script` is a dollar sign, as in Kubernetes: a shell's own process id is `$$$$`."""
     return {"command": ["sh", "-c", script], **more}
 
 
@@ -234,7 +235,7 @@ async def test_pod_with_a_sidecar_can_be_deleted(tmp_path: Path) -> None:
         await running.until(lambda: running.get("pods", "p") is None)
 
 
-async def test_missing_key_of_a_variable_is_waited_for(tmp_path: Path) -> None:
+async def test_pod_waits_for_the_secret_of_a_variable(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         env = [{"name": "T", "valueFrom": {"secretKeyRef": {"name": "s", "key": "token"}}}]
         running.store.create("pods", make_pod("p", container=shell("test $T = x", env=env)))
@@ -293,7 +294,7 @@ async def test_all_containers_run_at_once_and_one_failure_fails_the_pod(tmp_path
         assert [ended(status, number)["exitCode"] for number in (0, 1)] == [5, 0]
 
 
-async def test_deleted_pod_is_asked_to_end_first(tmp_path: Path) -> None:
+async def test_deleted_pod_gets_sigterm_first(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         script = "trap 'echo asked >../asked; exit 0' TERM; echo >ready; while :; do sleep 0.02; done"
         pod = running.store.create("pods", make_pod("p", container=shell(script)))
@@ -306,7 +307,7 @@ async def test_deleted_pod_is_asked_to_end_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.stricter
-async def test_pod_that_ignores_the_request_is_killed_after_its_grace(tmp_path: Path) -> None:
+async def test_pod_that_ignores_sigterm_is_killed_after_its_grace_period(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         script = "trap '' TERM; echo >ready; while :; do sleep 0.02; done"
         pod = running.store.create("pods", make_pod("p", container=shell(script)))
@@ -336,7 +337,7 @@ async def test_pod_deleted_by_force_leaves_no_process(tmp_path: Path) -> None:
         await running.until(lambda: not is_running(pid))
 
 
-async def test_what_a_container_left_in_the_background_ends_with_it(tmp_path: Path) -> None:
+async def test_processes_that_a_container_left_in_the_background_end_with_it(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         pod = make_pod("p", container=shell("sleep 60 & echo $! >pid"))
         pod = running.store.create("pods", pod)
@@ -345,7 +346,7 @@ async def test_what_a_container_left_in_the_background_ends_with_it(tmp_path: Pa
         await running.until(lambda: not is_running(pid))
 
 
-async def test_node_runs_no_more_pods_than_it_has_room_for(tmp_path: Path) -> None:
+async def test_node_runs_no_more_pods_than_its_capacity(tmp_path: Path) -> None:
     async with cluster(tmp_path, Options(ready_lag=0.05, capacity=2)) as running:
         for number in range(6):
             running.store.create("pods", make_pod(f"p{number}", container=shell("sleep 0.1")))
@@ -365,7 +366,7 @@ def most_running(running: Cluster) -> int:
     return most
 
 
-async def test_supervisor_killed_by_somebody_takes_the_container_with_it(tmp_path: Path) -> None:
+async def test_container_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         pod = running.store.create("pods", make_pod("p", container=shell("echo $$$$ >pid; sleep 60")))
         claim = running.files(pod) / "containers/main/1.pid"

@@ -1,4 +1,4 @@
-"""Which pods the one node takes, and what is left of pods that went while it was away."""
+"""Which pods the only node accepts, and what is left of pods that were deleted while it was down."""
 
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def near(kind: str, *, app: str = "a", key: str = HOST) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("spec", "others", "reason"),
     [
-        (near("podAffinity"), [], None),  # the first of its kind joins itself
+        (near("podAffinity"), [], None),  # the first pod with the label may start alone
         (near("podAffinity", app="b"), [placed()], "node(s) didn't match pod affinity rules"),
         (near("podAffinity", key="zone"), [placed()], "node(s) didn't match pod affinity rules"),
         (near("podAntiAffinity"), [placed()], "node(s) didn't match pod anti-affinity rules"),
@@ -67,11 +67,11 @@ def near(kind: str, *, app: str = "a", key: str = HOST) -> dict[str, Any]:
         ({"topologySpreadConstraints": [{"topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}]}, [], None),
     ],
 )
-def test_other_pods_decide_as_affinity_says(
+def test_affinity_to_other_pods_is_respected(
     spec: dict[str, Any], others: list[dict[str, Any]], reason: str | None
 ) -> None:
-    told = refusal(placed(**spec), NODE, others)
-    assert told is None if reason is None else reason in str(told)
+    found = refusal(placed(**spec), NODE, others)
+    assert found is None if reason is None else reason in str(found)
 
 
 def test_a_taint_keeps_out_what_does_not_tolerate_it() -> None:
@@ -105,7 +105,7 @@ async def test_gpus_are_given_out_once_and_a_pod_waits_for_those_in_use(tmp_path
         assert unschedulable(running, "greedy").endswith("1 Preemption is not helpful for scheduling.")
 
 
-async def test_a_node_without_gpus_takes_no_pod_that_wants_one(tmp_path: Path) -> None:
+async def test_a_node_without_gpus_accepts_no_pod_that_asks_for_one(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         running.store.create("pods", make_pod("wants", container=gpus(1)))
         assert "Insufficient nvidia.com/gpu" in await running.until(lambda: unschedulable(running, "wants"))
@@ -120,11 +120,11 @@ async def test_a_pod_runs_once_the_node_has_the_label_it_asks_for(tmp_path: Path
         await running.until(lambda: unschedulable(running, "fast"))
         running.store.mutate("nodes", "", "devcluster", lambda node: node["metadata"]["labels"].update(disk="ssd"))
         assert (await running.ended_pod("fast"))["phase"] == "Succeeded"
-    async with cluster(tmp_path) as running:  # what its user did to the node is kept
+    async with cluster(tmp_path) as running:  # what a user changed on the node is kept
         assert running.store.get("nodes", "", "devcluster")["metadata"]["labels"]["disk"] == "ssd"
 
 
-async def test_without_its_node_the_cluster_places_nothing_until_it_is_there_again(tmp_path: Path) -> None:
+async def test_without_its_node_the_cluster_places_nothing_until_it_is_back(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         await running.until(lambda: running.store.list("nodes"))
         running.store.delete("nodes", "", "devcluster")
@@ -146,12 +146,12 @@ async def test_a_deleted_pod_that_was_never_placed_does_not_hold_up_its_job(tmp_
 
 
 def unschedulable(running: Cluster, name: str) -> str:
-    """Why, or nothing."""
+    """Why the pod is unschedulable; empty when it is not."""
     conditions = (running.get("pods", name) or {})["status"].get("conditions") or []
     return "".join(item.get("message", "") for item in conditions if item["status"] == "False")
 
 
-async def test_pod_that_finds_no_room_is_called_unschedulable_and_runs_later(
+async def test_pod_without_room_is_reported_as_unschedulable_and_runs_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kubelet, "PATIENCE", 0.05)

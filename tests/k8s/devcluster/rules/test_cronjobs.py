@@ -1,4 +1,4 @@
-"""Which CronJobs the API server accepts, with what defaults, and what it says of the others."""
+"""Which CronJobs the API server accepts, with which defaults, and how it refuses others."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def told(error: ApiError) -> list[tuple[str, str, str]]:
+def causes(error: ApiError) -> list[tuple[str, str, str]]:
     assert (error.code, error.reason) == (422, "Invalid")
     assert error.details is not None
     return [(cause["field"], cause["reason"], cause["message"]) for cause in error.details["causes"]]
@@ -45,7 +45,7 @@ def test_defaults_are_those_of_kubernetes(store: Store) -> None:
     }
     template = made["spec"]["jobTemplate"]
     assert template["metadata"] == {}
-    # Those of pods, not those of the Jobs that will be made.
+    # The defaults of pods, not those of Jobs: the Jobs get theirs when they are created.
     assert template["spec"].keys() == {"backoffLimit", "template"}
     assert template["spec"]["template"]["spec"]["dnsPolicy"] == "ClusterFirst"
 
@@ -89,7 +89,7 @@ def test_defaults_are_those_of_kubernetes(store: Store) -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_wrong_field_is_refused_in_kubernetes_words(
+def test_a_wrong_field_is_refused_in_the_words_of_kubernetes(
     store: Store, change: Obj, field: str, reason: str, message: str
 ) -> None:
     wrong = make_cron_job("c", "* * * * *")
@@ -99,7 +99,7 @@ def test_a_wrong_field_is_refused_in_kubernetes_words(
     store.create("cronjobs", make_cron_job("c", "* * * * *"))
     with pytest.raises(ApiError) as changed:
         store.mutate("cronjobs", NAMESPACE, "c", lambda cron_job: cron_job["spec"].update(change))
-    assert told(created.value) == told(changed.value) == [(field, f"FieldValue{reason}", message)]
+    assert causes(created.value) == causes(changed.value) == [(field, f"FieldValue{reason}", message)]
 
 
 @pytest.mark.parametrize(
@@ -112,10 +112,10 @@ def test_a_wrong_field_is_refused_in_kubernetes_words(
         (with_jobs(manualSelector=True), "spec.jobTemplate.spec.manualSelector"),
     ],
 )
-def test_the_template_is_judged_like_the_jobs_made_of_it(store: Store, cron_job: Obj, field: str) -> None:
+def test_the_template_is_validated_like_the_jobs_made_from_it(store: Store, cron_job: Obj, field: str) -> None:
     with pytest.raises(ApiError) as caught:
         store.create("cronjobs", cron_job)
-    assert field in [cause[0] for cause in told(caught.value)]
+    assert field in [cause[0] for cause in causes(caught.value)]
 
 
 def test_an_indexed_template_without_parallelism_is_accepted(store: Store) -> None:
@@ -127,10 +127,10 @@ def test_a_name_leaves_room_for_the_minute(store: Store) -> None:
     with pytest.raises(ApiError) as caught:
         store.create("cronjobs", make_cron_job("x" * 53, "* * * * *"))
     message = f'Invalid value: "{"x" * 53}": must be no more than 52 characters'
-    assert told(caught.value) == [("metadata.name", "FieldValueInvalid", message)]
+    assert causes(caught.value) == [("metadata.name", "FieldValueInvalid", message)]
 
 
-def test_all_of_a_spec_may_change_and_counts_as_a_generation(store: Store) -> None:
+def test_every_field_of_a_spec_may_change_and_counts_as_a_generation(store: Store) -> None:
     store.create("cronjobs", make_cron_job("c", "* * * * *", timeZone="Etc/UTC"))
 
     def change(cron_job: Obj) -> None:

@@ -1,4 +1,4 @@
-"""Which policies of Jobs the store accepts; where a refusal is worded, the words are Kubernetes' own."""
+"""Which policies of Jobs the store accepts, and refusals in the words of Kubernetes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,8 +108,8 @@ def test_policies_that_are_not_valid_are_refused_by_field(store: Store, wrong: O
     with pytest.raises(ApiError) as caught:
         store.create("jobs", wrong)
     assert caught.value.code == 422
-    told = {cause["field"]: cause["message"] for cause in (caught.value.details or {})["causes"]}
-    assert message in told[field]
+    messages = {cause["field"]: cause["message"] for cause in (caught.value.details or {})["causes"]}
+    assert message in messages[field]
 
 
 def test_a_failure_policy_needs_pods_that_are_never_restarted(store: Store) -> None:

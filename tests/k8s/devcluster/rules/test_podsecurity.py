@@ -1,4 +1,4 @@
-"""Pod Security admission: what the levels forbid, in Kubernetes' words, and who is told when."""
+"""Pod Security admission: what the levels forbid, in the words of Kubernetes, and who is warned when."""
 
 import asyncio
 from pathlib import Path
@@ -29,7 +29,7 @@ def pod(*, context: Obj | None = None, pod_context: Obj | None = None, **spec: A
     return {"securityContext": SAFE_POD | (pod_context or {}), "containers": [container]} | spec
 
 
-def test_restricted_names_all_that_a_silent_pod_lacks() -> None:
+def test_restricted_names_everything_that_a_bare_pod_lacks() -> None:
     assert violations({"containers": [{"name": "main"}]}, "restricted") == SILENT
     assert violations(pod(), "restricted") == ""
 
@@ -146,11 +146,11 @@ async def test_pods_need_the_service_account_and_the_priority_class_they_name(tm
         running.store.create("jobs", make_job("account", template={"serviceAccountName": "robot"}))
         running.store.create("jobs", make_job("class", template={"priorityClassName": "urgent"}))
         await running.until(lambda: len(running.store.list("events")) >= 2)
-        told = {event["involvedObject"]["name"]: event["message"] for event in running.store.list("events")}
-        assert told["account"].endswith(
+        messages = {event["involvedObject"]["name"]: event["message"] for event in running.store.list("events")}
+        assert messages["account"].endswith(
             'is forbidden: error looking up service account default/robot: serviceaccount "robot" not found'
         )
-        assert told["class"].endswith("is forbidden: no PriorityClass with name urgent was found")
+        assert messages["class"].endswith("is forbidden: no PriorityClass with name urgent was found")
         running.store.create("serviceaccounts", {"metadata": {"name": "robot", "namespace": NAMESPACE}})
         running.store.create("priorityclasses", {"metadata": {"name": "urgent"}, "value": 7})
         await running.finished("account")

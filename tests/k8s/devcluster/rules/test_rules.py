@@ -1,4 +1,4 @@
-"""Which objects the store accepts, and with what defaults; the recorded traces hold the common cases."""
+"""Which objects the store accepts, and with which defaults; the recorded traces cover the common cases."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,7 +149,7 @@ def test_pods_that_are_not_valid_are_refused_by_field(store: Store, pod: Obj, fi
     assert field in causes(caught.value)
 
 
-def test_everything_that_is_wrong_is_told_at_once(store: Store) -> None:
+def test_all_mistakes_are_reported_at_once(store: Store) -> None:
     with pytest.raises(ApiError) as caught:
         store.create("jobs", job_with(backoffLimit=-1, parallelism=-1, template={}))
     assert causes(caught.value) == {
@@ -168,14 +168,14 @@ def test_everything_that_is_wrong_is_told_at_once(store: Store) -> None:
         ({"backoffLimit": -1}, "spec.backoffLimit"),
     ],
 )
-def test_what_a_job_is_cannot_be_changed(store: Store, change: Obj, field: str) -> None:
+def test_invalid_changes_of_a_job_are_refused_by_field(store: Store, change: Obj, field: str) -> None:
     store.create("jobs", make_job("a"))
     with pytest.raises(ApiError) as caught:
         store.mutate("jobs", "default", "a", lambda job: job["spec"].update(change))
     assert field in causes(caught.value)
 
 
-def test_the_pods_of_a_job_are_fixed_once_it_started(store: Store) -> None:
+def test_the_pod_template_of_a_job_cannot_change_once_it_started(store: Store) -> None:
     def place(job: Obj) -> None:
         job["spec"]["template"]["spec"]["nodeSelector"] = {"zone": "a"}
 
@@ -198,7 +198,7 @@ def test_the_pods_of_a_job_are_fixed_once_it_started(store: Store) -> None:
         {"spec": {"affinity": {"nodeAffinity": NODE_AFFINITY}}},
     ],
 )
-def test_where_the_pods_of_a_job_that_never_started_go_may_be_changed(store: Store, change: Obj) -> None:
+def test_placement_of_the_pods_of_a_job_that_never_started_can_change(store: Store, change: Obj) -> None:
     made = store.create("jobs", make_job("a"))
     wanted = strategic_patch(made["spec"]["template"], change)
     changed = store.mutate("jobs", "default", "a", lambda job: job["spec"].update(template=wanted))
@@ -217,7 +217,7 @@ def test_where_the_pods_of_a_job_that_never_started_go_may_be_changed(store: Sto
         {"spec": {"affinity": {"podAffinity": {}}}},
     ],
 )
-def test_what_the_pods_of_a_job_are_is_fixed_before_it_starts(store: Store, change: Obj) -> None:
+def test_other_fields_of_a_pod_template_cannot_change_even_before_the_start(store: Store, change: Obj) -> None:
     made = store.create("jobs", make_job("a"))
     wanted = strategic_patch(made["spec"]["template"], change)
     with pytest.raises(ApiError) as caught:
@@ -226,7 +226,7 @@ def test_what_the_pods_of_a_job_are_is_fixed_before_it_starts(store: Store, chan
     assert caught.value.message.endswith(": field is immutable")
 
 
-def test_the_pods_of_a_job_that_runs_are_fixed_though_it_is_being_suspended(store: Store) -> None:
+def test_the_pod_template_of_a_job_that_still_runs_cannot_change_while_it_is_being_suspended(store: Store) -> None:
     store.create("jobs", make_job("a"))
     store.mutate("jobs", "default", "a", lambda job: job["status"].update(active=1), subresource="status")
     with pytest.raises(ApiError) as caught:
@@ -236,7 +236,7 @@ def test_the_pods_of_a_job_that_runs_are_fixed_though_it_is_being_suspended(stor
     assert causes(caught.value) == {"spec.template"}
 
 
-def test_the_pods_of_a_job_keep_the_labels_it_knows_them_by(store: Store) -> None:
+def test_the_pod_template_of_a_job_keeps_the_labels_of_its_selector(store: Store) -> None:
     store.create("jobs", make_job("a"))
     with pytest.raises(ApiError) as caught:
         store.mutate("jobs", "default", "a", lambda job: job["spec"]["template"]["metadata"].update(labels={"a": "b"}))
@@ -257,7 +257,7 @@ def test_an_indexed_job_can_grow_with_its_parallelism(store: Store) -> None:
         store.mutate("jobs", "default", "a", lambda job: job["spec"].update(completions=4))
 
 
-def test_of_a_pod_only_the_node_images_and_tolerations_can_change(store: Store) -> None:
+def test_only_node_images_and_tolerations_of_a_pod_can_change(store: Store) -> None:
     store.create("pods", make_pod())
 
     def rename(pod: Obj) -> None:
@@ -343,9 +343,7 @@ def test_volumes_ports_and_probes_get_their_defaults(store: Store) -> None:
         ({"limits": {"cpu": "1", "memory": "1Gi"}}, "Guaranteed"),
     ],
 )
-def test_what_is_limited_is_requested_and_decides_the_quality_of_service(
-    store: Store, resources: Obj, quality: str
-) -> None:
+def test_limits_become_requests_and_decide_the_quality_of_service(store: Store, resources: Obj, quality: str) -> None:
     made = store.create("pods", make_pod(containers=[{"name": "c", "image": "x", "resources": resources}]))
     assert made["status"]["qosClass"] == quality
     if "limits" in resources:
@@ -372,6 +370,6 @@ def test_quantities_are_exact(text: Any, amount: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "lots", "1 Gi", "--1", "1Zi", "."])
-def test_what_is_no_quantity_is_told(text: str) -> None:
+def test_text_that_is_no_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="quantities must match"):
         parse(text)

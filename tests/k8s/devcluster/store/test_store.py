@@ -41,7 +41,7 @@ async def test_versions_grow_over_all_kinds_and_restarts(tmp_path: Path) -> None
     assert versions[0] < versions[1] < last < versions[2]
 
 
-async def test_callers_keep_what_they_pass_and_what_they_got(store: Store) -> None:
+async def test_objects_that_callers_passed_or_got_do_not_change(store: Store) -> None:
     given = make_config("mine")
     made = store.create("configmaps", given)
     changed = store.mutate("configmaps", "default", "mine", grow)
@@ -69,7 +69,7 @@ async def test_subscriptions_get_every_later_change_in_order(store: Store) -> No
     assert len(seen[0][2]["data"]) == 2
 
 
-async def test_a_subscription_that_ended_is_told_nothing(store: Store) -> None:
+async def test_a_subscription_that_ended_gets_nothing(store: Store) -> None:
     async with store.subscribe("configmaps") as changes:
         pass
     store.create("configmaps", CONFIG)
@@ -80,7 +80,7 @@ async def test_a_subscription_that_ended_is_told_nothing(store: Store) -> None:
 
 
 async def test_nothing_is_announced_before_it_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk: the writer is told, nobody sees the change; once there is room, everybody does."""
+    """On a full disk the writer gets an error and no subscriber sees the change; once there is room, all do."""
     store = Store(tmp_path)
     write = store._database.write
 
@@ -103,7 +103,7 @@ async def test_nothing_is_announced_before_it_is_on_disk(tmp_path: Path, monkeyp
     store.close()
 
 
-async def test_commits_are_shared_by_what_happens_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_changes_at_the_same_time_share_a_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     commits = []
     write = store._database.write
 
@@ -125,7 +125,7 @@ async def test_commits_are_shared_by_what_happens_at_once(store: Store, monkeypa
     ("propagation", "finalizers"),
     [(None, ["orphan"]), ("Orphan", ["orphan"]), ("Foreground", ["foregroundDeletion"]), ("Background", None)],
 )
-async def test_a_jobs_deletion_is_held_as_asked(
+async def test_a_jobs_deletion_waits_as_its_propagation_says(
     store: Store, propagation: str | None, finalizers: list[str] | None
 ) -> None:
     store.create("jobs", make_job("j"))
@@ -141,7 +141,7 @@ async def test_a_jobs_deletion_is_held_as_asked(
         assert store.list("jobs") == []
 
 
-async def test_a_deletion_can_be_asked_for_in_another_way_later(store: Store) -> None:
+async def test_a_later_deletion_can_change_the_propagation(store: Store) -> None:
     store.create("jobs", make_job("j", finalizers=["example.com/x"]))
     store.delete("jobs", "default", "j")
     answer = store.delete("jobs", "default", "j", propagation="Background")
@@ -165,7 +165,7 @@ async def test_a_running_pod_lingers_until_its_grace_period_is_over(store: Store
     assert store.list("pods") == []
 
 
-async def test_a_finalizer_holds_a_pod_whose_grace_period_is_over(store: Store) -> None:
+async def test_a_finalizer_keeps_a_pod_whose_grace_period_is_over(store: Store) -> None:
     pod = {"metadata": {"name": "p", "finalizers": ["x.io/y"]}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
     store.create("pods", pod)
     assert store.delete("pods", "default", "p", grace=0)["metadata"]["finalizers"] == ["x.io/y"]
@@ -184,7 +184,7 @@ async def test_a_namespace_stays_until_its_own_finalizers_are_gone(store: Store)
         store.create("configmaps", make_config("later", namespace="n"))
 
 
-async def test_what_does_not_exist_is_told_apart(store: Store) -> None:
+async def test_changes_of_what_does_not_exist_fail_or_return_none(store: Store) -> None:
     with pytest.raises(ApiError) as caught:
         store.get("jobs", "default", "absent")
     assert caught.value.code == 404
