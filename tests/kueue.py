@@ -1,4 +1,4 @@
-"""Kueue's part, played on a cluster that has no Kueue: the writes by which it lets a Job start and stops it again."""
+"""Plays Kueue's part on a cluster without Kueue: the writes that admit a Job and evict it."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from k8s.base import Manifest
 
 
 async def admit(cluster: Cluster, namespace: str, name: str) -> None:
-    """It has room: the Job starts."""
+    """There is room: the Job starts."""
     await cluster.patch_job(namespace, name, {"spec": {"suspend": False}})
 
 
 async def evict(cluster: Cluster, namespace: str, name: str) -> None:
-    """Its room goes to others: the Job stops, and counts as one that never started."""
+    """Other Jobs get its room: the Job stops, and counts as never started."""
     stopping: dict[str, Any] = {"metadata": {"annotations": {"kueue.x-k8s.io/stopping": "true"}}}
     await cluster.patch_job(namespace, name, stopping | {"spec": {"suspend": True}})
     path = f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}/status"

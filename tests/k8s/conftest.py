@@ -1,4 +1,4 @@
-"""An API server that misbehaves, a cluster on it, and the development cluster in a process of its own."""
+"""Fixtures: an API server that misbehaves, a client of it, and the development cluster in a process of its own."""
 
 import asyncio
 import subprocess
@@ -82,6 +82,6 @@ def devcluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevCluster]
 
 @pytest.fixture
 async def real(devcluster: DevCluster) -> AsyncIterator[Cluster]:
-    """A cluster that follows Kubernetes' rules."""
+    """A client of the development cluster, which follows Kubernetes' rules."""
     async with connect(kubeconfig=devcluster.kubeconfig) as cluster:
         yield cluster

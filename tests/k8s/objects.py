@@ -1,4 +1,4 @@
-"""Jobs and Pods as the API server has them."""
+"""Manifests of Jobs and Pods, in the form in which the API server returns them."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from k8s.reading.job import CONTROLLER_UID
 Manifest = dict[str, Any]
 
 
-def make_job(name: str, *, held: bool = True, uid: str = "", **status: Any) -> Manifest:
+def make_job(name: str, *, has_finalizer: bool = True, uid: str = "", **status: Any) -> Manifest:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -18,7 +18,7 @@ def make_job(name: str, *, held: bool = True, uid: str = "", **status: Any) -> M
             "uid": uid or f"uid-of-{name}",
             "creationTimestamp": "2026-11-21T22:17:11Z",
             "annotations": {Annotation.ID: name, Annotation.SOURCE: "/test", Annotation.VERSION: "1"},
-            "finalizers": [FINALIZER] if held else [],
+            "finalizers": [FINALIZER] if has_finalizer else [],
         },
         "spec": {"suspend": False, "parallelism": 1, "completions": 1, "backoffLimit": 0},
         "status": status,

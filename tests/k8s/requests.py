@@ -1,4 +1,4 @@
-"""Requests as intake has them."""
+"""Parsed requests, and the options to render them with."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from k8s.manifests.options import ManifestOptions
 
 
 def make_request(*, attributes: dict[str, Any] | None = None, **data: Any) -> Request:
-    """`image` and other fields of `job` are given as `job={...}`; a minimal one otherwise."""
+    """A request with a minimal `job`, unless the test passes one: `job={...}`."""
     data = {"id": "r1", "job": {"image": "busybox:1", "namespace": "ns"}, **data}
     event = {
         "specversion": "1.0",

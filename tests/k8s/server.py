@@ -1,4 +1,4 @@
-"""A small API server that can be told to misbehave: objects, watches and faults. Defaults and checks nothing."""
+"""A small API server that misbehaves as a test asks: objects, watches, faults. Sets no defaults, validates nothing."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ def status(code: int, reason: str, message: str = "", **details: Any) -> Manifes
 
 @dataclass
 class Fault:
-    """Answers requests of `method` whose path and query contain `part`, `times` times, in place of the server."""
+    """Answers the next `times` requests of `method` whose path and query contain `part`, in place of the server."""
 
     handler: Handler
     method: str
@@ -125,7 +125,7 @@ class Server:
             watcher.queue.put_nowait(None)
 
     def compact(self) -> None:
-        """Nothing older than now can be watched from any more."""
+        """Forget the history: no watch can start at an older version."""
         self._compacted = self.version
         self._history.clear()
 

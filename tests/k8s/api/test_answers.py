@@ -1,4 +1,4 @@
-"""What answers of a real API server mean, from recorded ones and from what stands in front of servers."""
+"""Which error a failed answer becomes: answers recorded from a real API server, and those of proxies before it."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from tests.paths import TRACES
 
 
 def recorded(scenario: str) -> list[KubernetesError]:
-    """The errors that all failed answers of a recorded scenario stand for."""
+    """The errors that the failed answers of a recorded scenario become."""
     steps: list[Any] = json.loads((TRACES / f"{scenario}.json").read_text())["steps"]
     return [
         failure(
@@ -51,7 +51,7 @@ def test_recorded_second_create_is_a_conflict() -> None:
     assert isinstance(error, Conflict)
 
 
-def test_recorded_lease_answers_are_not_found_taken_and_stale() -> None:
+def test_recorded_lease_errors_are_not_found_and_conflicts() -> None:
     assert [type(error) for error in recorded("lease")] == [NotFound, Conflict, Conflict]
 
 
@@ -70,12 +70,12 @@ def test_error_text_is_cut_at_256_characters_on_one_line() -> None:
 
 
 @pytest.mark.parametrize("code", [301, 401, 408, 429, 500, 502, 503, 504])
-def test_server_trouble_is_unavailable(code: int) -> None:
+def test_server_errors_are_unavailable(code: int) -> None:
     assert isinstance(made(code, "<html>sorry</html>"), Unavailable)
 
 
 @pytest.mark.parametrize("code", [400, 405, 413, 415, 422])
-def test_what_the_server_will_never_take_is_refused(code: int) -> None:
+def test_what_the_server_will_never_accept_is_refused(code: int) -> None:
     error = made(code, status(code, "Bad"))
     assert isinstance(error, Refused)
     assert error.status == code

@@ -16,7 +16,7 @@ from tests.patience import PATIENCE, within
 JOB = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"namespace": "ns", "name": "j"}, "spec": {}}
 
 
-async def test_create_answers_uid_and_version_and_asks_for_no_more(cluster: Cluster, server: Server) -> None:
+async def test_create_returns_uid_and_version_and_asks_for_no_more(cluster: Cluster, server: Server) -> None:
     created = await cluster.create_job(JOB)
     assert (created.uid, created.version) == ("uid-100", "101")
     assert server.requests == [("POST", f"{JOBS}?fieldManager=jobrelay&fieldValidation=Strict")]
@@ -62,7 +62,7 @@ async def test_hanging_server_is_unavailable_after_the_timeout(kubeconfig: Path,
 
 
 @pytest.mark.stricter
-async def test_one_requests_own_timeout_is_kept(cluster: Cluster, server: Server) -> None:
+async def test_timeout_of_a_single_request_is_kept(cluster: Cluster, server: Server) -> None:
     server.hang()
     begun = time.monotonic()
     with pytest.raises(Unavailable):
@@ -113,7 +113,7 @@ async def test_hostile_names_stay_one_segment_of_the_path(cluster: Cluster, serv
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
-async def test_name_that_would_name_something_else_is_not_sent(cluster: Cluster, server: Server, name: str) -> None:
+async def test_name_that_would_lead_to_another_path_is_not_sent(cluster: Cluster, server: Server, name: str) -> None:
     with pytest.raises(Refused):
         await cluster.delete_job("ns", name)
     assert server.requests == []
@@ -143,7 +143,7 @@ async def test_list_reads_page_after_page(cluster: Cluster, server: Server) -> N
     for number in range(5):
         server.put(JOBS, {"metadata": {"name": f"j{number}", "uid": "u"}})
     found = await cluster.list_jobs("ns", "a=b")
-    assert [one["metadata"]["name"] for one in found] == ["j0", "j1", "j2", "j3", "j4"]
+    assert [job["metadata"]["name"] for job in found] == ["j0", "j1", "j2", "j3", "j4"]
     assert server.requests[0] == ("GET", f"{JOBS}?labelSelector=a%3Db&limit=500")
 
 
@@ -182,7 +182,7 @@ async def test_unreadable_pod_does_not_hide_the_others(cluster: Cluster, server:
     assert [pod.name for pod in await cluster.pods_of("ns", "x")] == ["b"]
 
 
-async def test_delete_is_foreground_and_of_that_object_only(cluster: Cluster, server: Server) -> None:
+async def test_delete_is_foreground_and_only_of_the_object_with_that_uid(cluster: Cluster, server: Server) -> None:
     server.put(JOBS, {"metadata": {"name": "j", "uid": "u"}})
     await cluster.delete_job("ns", "j", uid="u")
     assert server.bodies[0]["propagationPolicy"] == "Foreground"
@@ -190,8 +190,8 @@ async def test_delete_is_foreground_and_of_that_object_only(cluster: Cluster, se
 
 
 @pytest.mark.stricter
-async def test_servers_clock_is_its_own_and_never_ahead(cluster: Cluster, server: Server) -> None:
-    assert abs(cluster.server_time() - time.time()) < 60, "before the first answer: ours"
+async def test_server_time_is_by_the_servers_clock_and_never_ahead(cluster: Cluster, server: Server) -> None:
+    assert abs(cluster.server_time() - time.time()) < 60, "our clock until the first answer"
     server.answer(404, status(404, "NotFound", name="j"), headers={"Date": "Sat, 01 Jan 2000 00:00:00 GMT"})
     with pytest.raises(NotFound):
         await cluster.read_job("ns", "j")

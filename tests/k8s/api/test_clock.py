@@ -1,4 +1,4 @@
-"""The API server's clock from whole seconds, and waits that grow and differ."""
+"""The API server's clock, estimated from Date headers of whole seconds, and the waits between attempts."""
 
 import random
 import subprocess
@@ -41,7 +41,7 @@ def test_estimate_is_never_ahead_and_at_most_a_second_and_an_answer_behind(
     assert truth - 1.6 <= shown(clock) <= boottime() + offset + 0.01
 
 
-def test_many_answers_make_it_exact() -> None:
+def test_many_answers_make_the_estimate_exact() -> None:
     clock, begun = ServerClock(), boottime()
     for millis in range(0, 2000, 10):
         at = begun + millis / 1000
@@ -50,7 +50,7 @@ def test_many_answers_make_it_exact() -> None:
     assert truth - 0.02 < shown(clock) < boottime() - begun + 0.5 + 0.02
 
 
-def test_clock_that_was_set_back_is_followed() -> None:
+def test_clock_that_is_set_back_is_followed() -> None:
     clock, now = ServerClock(), boottime()
     clock.heard(date(50), sent=now, received=now)
     clock.heard(date(10), sent=now, received=now)
@@ -58,13 +58,13 @@ def test_clock_that_was_set_back_is_followed() -> None:
 
 
 @pytest.mark.parametrize("header", ["", "yesterday", "0"])
-def test_what_is_no_date_is_ignored(header: str) -> None:
+def test_header_that_is_no_date_is_ignored(header: str) -> None:
     clock = ServerClock()
     clock.heard(header, sent=0, received=0)
     assert abs(clock.now() - time.time()) < 1
 
 
-def test_backoff_grows_to_ten_seconds_and_differs() -> None:
+def test_backoff_grows_to_ten_seconds_with_jitter() -> None:
     waits = [backoff(attempt, rng=JITTER) for attempt in range(1, 200)]
     assert 0.1 <= waits[0] <= 0.2
     assert max(waits) <= 10
@@ -72,13 +72,13 @@ def test_backoff_grows_to_ten_seconds_and_differs() -> None:
     assert len({backoff(5, rng=JITTER) for _ in range(10)}) == 10
 
 
-def test_backoff_keeps_what_the_server_asks_for_within_reason() -> None:
+def test_backoff_waits_as_long_as_the_server_asks_within_reason() -> None:
     assert 7 <= backoff(1, retry_after=7, rng=JITTER) <= 8
     assert backoff(1, retry_after=86_400, rng=JITTER) <= 66
     assert backoff(9, retry_after=0.5, rng=JITTER) >= 5
 
 
-def test_importing_what_a_process_needs_all_the_time_does_not_load_the_configuration_library() -> None:
+def test_modules_of_running_processes_do_not_import_the_configuration_library() -> None:
     modules = "k8s.api.cluster, k8s.informer.informer, k8s.election.lease, k8s.manifests.job"
     code = f"import sys, {modules}; sys.exit('kubernetes_asyncio' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -20,7 +20,7 @@ from tests.k8s.requests import make_request, options
 from tests.patience import PATIENCE, within
 
 FAST = LeaseTiming(lease=1.0, renew_deadline=0.7, retry=0.1, call=0.2)
-RELEASE: Manifest = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
+DROP_FINALIZER: Manifest = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
 
 
 def make_job(script: str, *, namespace: str = "default", **job: object) -> Manifest:
@@ -38,13 +38,13 @@ def name_of(manifest: Manifest) -> str:
 
 @pytest.fixture
 async def namespace(real: Cluster) -> AsyncIterator[str]:
-    """One of its own."""
+    """A namespace for this test alone."""
     name = f"t-{secrets.token_hex(4)}"
     await real.client.request("POST", "/api/v1/namespaces", body={"metadata": {"name": name}})
     yield name
     for job in await real.list_jobs(name, ""):
         if job["metadata"].get("finalizers"):
-            await real.patch_job(name, name_of(job), RELEASE)
+            await real.patch_job(name, name_of(job), DROP_FINALIZER)
     await real.client.request("DELETE", f"/api/v1/namespaces/{name}")
 
 
@@ -68,7 +68,7 @@ async def test_life_of_a_job_its_pods_and_its_log(real: Cluster, namespace: str)
     assert '"specversion":"1.0"' in pod.message
     log = b"".join([piece async for piece in real.pod_log(namespace, pod.name)])
     assert log == b"hello\n"
-    released = await real.patch_job(namespace, job.name, {**RELEASE, "spec": {"ttlSecondsAfterFinished": 0}})
+    released = await real.patch_job(namespace, job.name, {**DROP_FINALIZER, "spec": {"ttlSecondsAfterFinished": 0}})
     assert not released.has_finalizer
     async with asyncio.timeout(PATIENCE):
         while await real.list_jobs(
@@ -102,7 +102,7 @@ async def test_patch_with_an_old_version_is_a_conflict(real: Cluster, namespace:
         await real.patch_job(namespace, "absent", {})
 
 
-async def test_deleted_job_waits_for_our_finalizer_and_its_pods_can_be_ended(real: Cluster, namespace: str) -> None:
+async def test_deleted_job_waits_for_our_finalizer_and_its_pods_can_be_deleted(real: Cluster, namespace: str) -> None:
     manifest = make_job("sleep 60", namespace=namespace)
     name = name_of(manifest)
     created = await real.create_job(manifest)
@@ -117,12 +117,12 @@ async def test_deleted_job_waits_for_our_finalizer_and_its_pods_can_be_ended(rea
     async with asyncio.timeout(PATIENCE):
         while await real.pods_of(namespace, created.uid):
             await asyncio.sleep(0.05)
-        await real.patch_job(namespace, name, RELEASE)
+        await real.patch_job(namespace, name, DROP_FINALIZER)
         while await real.list_jobs(namespace, ""):
             await asyncio.sleep(0.05)
 
 
-async def test_secret_goes_with_its_job(real: Cluster, namespace: str) -> None:
+async def test_secret_is_created_once_read_and_deleted_by_its_uid(real: Cluster, namespace: str) -> None:
     request = make_request(id=secrets.token_hex(8), job={"image": "i", "parallelism": 2, "namespace": namespace})
     rendered = render(request, options=options())
     created = await real.create_job(rendered.job)
@@ -138,7 +138,9 @@ async def test_secret_goes_with_its_job(real: Cluster, namespace: str) -> None:
         await real.read_secret(namespace, request.job_name)
 
 
-async def test_quota_may_pass_later_and_the_rest_is_told_apart(real: Cluster, namespace: str) -> None:
+async def test_exceeded_quota_missing_namespace_and_invalid_job_are_different_errors(
+    real: Cluster, namespace: str
+) -> None:
     quota = {"metadata": {"name": "q"}, "spec": {"hard": {"count/jobs.batch": "0"}}}
     await real.client.request("POST", f"/api/v1/namespaces/{namespace}/resourcequotas", body=quota)
     with pytest.raises(QuotaExceeded, match="exceeded quota"):
@@ -158,7 +160,9 @@ async def test_servers_clock_agrees_with_ours_on_this_machine(real: Cluster) -> 
     assert -within(1.5) < real.server_time() - time.time() < 0.5
 
 
-async def test_informer_follows_a_job_to_its_end_and_until_its_release(real: Cluster, namespace: str) -> None:
+async def test_informer_follows_a_job_to_its_end_and_until_its_finalizer_is_removed(
+    real: Cluster, namespace: str
+) -> None:
     async with follow(real, namespaces=["default", namespace], selector="jobrelay.dev/instance=jobrelay") as cache:
         manifest = make_job("sleep 0.2; exit 3", namespace=namespace)
         key = (namespace, name_of(manifest))
@@ -167,7 +171,7 @@ async def test_informer_follows_a_job_to_its_end_and_until_its_release(real: Clu
         await eventually(lambda: [pod.exit_code for pod in cache.pods(created.uid)] == [3])
         entered = cache.fresh()
         await eventually(lambda: cache.fresh() > entered + 1)
-        cache.assume(await real.patch_job(*key, RELEASE))
+        cache.assume(await real.patch_job(*key, DROP_FINALIZER))
         assert cache.get(key) is None
         assert cache.pods(created.uid) == []
         await cache.resync()

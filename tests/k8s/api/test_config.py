@@ -1,4 +1,4 @@
-"""Configuration and credentials: found where kubectl finds them, kept fresh, and explained when they are no good."""
+"""Configuration and credentials: found where kubectl finds them, kept fresh, with clear errors when they are wrong."""
 
 import asyncio
 import json
@@ -111,13 +111,13 @@ async def test_missing_kubeconfig_says_which(tmp_path: Path) -> None:
         await load(tmp_path / "absent", environ={})
 
 
-async def test_proxy_we_cannot_use_is_an_error_at_once(tmp_path: Path) -> None:
+async def test_proxy_of_an_unsupported_kind_is_an_error_at_once(tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path, {**HTTP, "proxy-url": "socks5://p:1"}, {})
     with pytest.raises(ConfigError, match="socks5"):
         await load(path, environ={})
 
 
-async def test_environment_names_the_proxy_but_never_for_this_machine(
+async def test_proxy_from_the_environment_is_not_used_for_this_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://proxy:3128")
@@ -154,7 +154,7 @@ async def test_incomplete_service_account_is_one_clear_error(tmp_path: Path) -> 
         await load(environ=environ, service_account=tmp_path)
 
 
-async def test_service_accounts_token_is_read_again_and_a_failure_is_outlived(
+async def test_service_account_token_is_read_again_even_after_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(config, "REFRESH_SECONDS", 0.01)

@@ -1,4 +1,4 @@
-"""Whatever comes in a list or a watch is an object, or one of two errors."""
+"""Decoding lists and watches: whatever comes is an object, or one of two errors."""
 
 import json
 from typing import Any
@@ -38,7 +38,7 @@ def test_recorded_watches_can_be_read_and_the_expired_one_is_expired() -> None:
 
 
 @given(st.binary())
-def test_any_bytes_are_no_event_and_no_list(line: bytes) -> None:
+def test_arbitrary_bytes_are_no_event_and_no_list(line: bytes) -> None:
     with pytest.raises(Malformed):
         decode_event(line)
     with pytest.raises(Malformed):

@@ -33,7 +33,7 @@ class Clock:
 
 @dataclass
 class Terms:
-    """Who led from when to when."""
+    """Which candidates led, from when to when."""
 
     spans: list[tuple[str, float, float]] = field(default_factory=list)
     now: set[str] = field(default_factory=set)
@@ -131,7 +131,7 @@ async def test_lease_is_created_renewed_and_given_back(cluster: Cluster, server:
 async def test_next_leader_takes_a_released_lease_at_once_and_knows_what_was_published(
     cluster: Cluster, other: Cluster, server: Server
 ) -> None:
-    slow = LeaseTiming()  # the real one
+    slow = LeaseTiming()  # as in production
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
         await stack.enter_async_context(leading(cluster, "a", published_to=lambda: 1_700_000_000.5, timing=slow))
 
@@ -161,7 +161,7 @@ async def test_published_time_never_goes_back(cluster: Cluster, server: Server) 
         assert annotations[PUBLISHED_TO] == "2023-11-14T22:13:20.000000Z"
 
 
-async def test_published_time_that_is_still_to_come_is_not_kept(cluster: Cluster, server: Server) -> None:
+async def test_published_time_in_the_future_is_not_kept(cluster: Cluster, server: Server) -> None:
     async with leading(cluster, "a", published_to=lambda: 4_000_000_000.0):
         pass
     async with leading(cluster, "b", published_to=lambda: 5.0):
@@ -172,14 +172,14 @@ def _mark(server: Server) -> str:
     return str(server.objects[(LEASES, "jobrelay")]["metadata"]["annotations"][PUBLISHED_TO])
 
 
-async def test_expired_lease_is_taken_only_after_lease_and_call_seen_from_its_last_change(
+async def test_expired_lease_is_taken_only_after_lease_and_call_since_we_saw_its_last_change(
     cluster: Cluster, server: Server
 ) -> None:
     spec = {"holderIdentity": "dead", "leaseDurationSeconds": 1, "renewTime": "2001-01-01T00:00:00.000000Z"}
     begun = boottime()
     server.put(LEASES, {"metadata": {"name": "jobrelay", "uid": "u"}, "spec": spec})
     async with leading(cluster, "a"):
-        assert boottime() - begun >= 1.2, "its clock says it is long over, but ours has not seen so"
+        assert boottime() - begun >= 1.2, "by its renewTime it ended long ago, but we saw it just now"
     assert server.objects[(LEASES, "jobrelay")]["spec"]["leaseTransitions"] == 1
 
 
@@ -229,18 +229,16 @@ async def test_renewal_outlives_a_short_outage(cluster: Cluster, server: Server)
         leadership.check(FAST.call)
 
 
-async def test_answer_that_got_lost_is_no_loss(cluster: Cluster, server: Server) -> None:
+async def test_lost_answer_to_a_renewal_does_not_end_leadership(cluster: Cluster, server: Server) -> None:
     async with leading(cluster, "a") as leadership:
-        # As if our own renewal had been applied and its answer lost; and somebody's kubectl annotate looks the same.
+        # As if our renewal had been applied and its answer lost. A user's kubectl annotate looks the same.
         server.put(LEASES, server.objects[(LEASES, "jobrelay")])
         written = server.version
         await eventually(lambda: server.version > written + 2)
         leadership.check(FAST.call)
 
 
-async def test_lease_that_somebody_touched_meanwhile_is_given_back_all_the_same(
-    cluster: Cluster, server: Server
-) -> None:
+async def test_lease_that_a_user_changed_meanwhile_is_given_back_all_the_same(cluster: Cluster, server: Server) -> None:
     calm = LeaseTiming()  # no renewal within this test
     async with leading(cluster, "a", timing=calm):
         found = server.objects[(LEASES, "jobrelay")]
@@ -258,7 +256,7 @@ async def test_answer_that_is_no_lease_is_tried_again(cluster: Cluster, server: 
         leadership.check(FAST.call)
 
 
-async def test_lease_taken_by_another_is_lost_at_once(cluster: Cluster, server: Server) -> None:
+async def test_lease_taken_by_another_candidate_is_lost_at_once(cluster: Cluster, server: Server) -> None:
     with pytest.raises(LeadershipLost, match="thief"):
         async with asyncio.timeout(PATIENCE), leading(cluster, "a"):
             found = server.objects[(LEASES, "jobrelay")]
@@ -267,7 +265,9 @@ async def test_lease_taken_by_another_is_lost_at_once(cluster: Cluster, server: 
     assert holder(server) == "thief", "what is not ours is not given back"
 
 
-async def test_deleted_lease_is_lost_and_never_led_by_two(cluster: Cluster, other: Cluster, server: Server) -> None:
+async def test_deleted_lease_ends_leadership_and_there_are_never_two_leaders(
+    cluster: Cluster, other: Cluster, server: Server
+) -> None:
     terms = Terms()
     async with candidate(cluster, "a", terms):
         await eventually(lambda: terms.now == {"a"})
@@ -279,7 +279,7 @@ async def test_deleted_lease_is_lost_and_never_led_by_two(cluster: Cluster, othe
     assert terms.overlaps() == []
 
 
-async def test_lease_deleted_while_a_newcomer_looks_is_never_led_by_two(
+async def test_lease_deleted_before_a_newcomer_looks_never_makes_two_leaders(
     cluster: Cluster, other: Cluster, server: Server
 ) -> None:
     terms = Terms()
@@ -328,7 +328,9 @@ async def test_write_must_end_before_the_lease_does(cluster: Cluster) -> None:
             leadership.check(FAST.lease + 0.01)
 
 
-async def test_renewal_answered_only_after_a_stop_is_no_renewal(cluster: Cluster, server: Server) -> None:
+async def test_renewal_answered_only_after_the_process_was_stopped_does_not_count(
+    cluster: Cluster, server: Server
+) -> None:
     clock = Clock()
 
     with pytest.raises(LeadershipLost, match="renewed"):

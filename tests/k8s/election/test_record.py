@@ -1,4 +1,4 @@
-"""The decision who may lead, tried with arbitrary Leases and arbitrary times."""
+"""The decision who may lead, tested with arbitrary Leases and arbitrary times."""
 
 import math
 from typing import Any
@@ -33,7 +33,7 @@ def make_record(holder: str, version: str = "1", *, duration: Any = 10, uid: str
     )
 
 
-def test_no_lease_and_nobody_seen_is_created() -> None:
+def test_absent_lease_of_which_no_holder_was_seen_is_created() -> None:
     assert decide(Sight().saw(None, now=5, timing=TIMING), identity="a", now=5) is Step.CREATE
 
 
@@ -47,7 +47,9 @@ def test_own_lease_is_taken_at_once() -> None:
 
 
 @given(seen=seconds, later=st.floats(0, 100), duration=st.one_of(st.integers(-5, 60), st.none(), st.text()))
-def test_held_lease_is_left_for_its_length_and_one_call(seen: float, later: float, duration: Any) -> None:
+def test_lease_of_another_holder_is_left_for_its_duration_and_one_call(
+    seen: float, later: float, duration: Any
+) -> None:
     sight = Sight().saw(make_record("b", duration=duration), now=seen, timing=TIMING)
     length = duration if isinstance(duration, int) and duration > 0 else TIMING.lease
     expected = Step.WAIT if seen + later < seen + length + TIMING.call else Step.TAKE
@@ -55,7 +57,7 @@ def test_held_lease_is_left_for_its_length_and_one_call(seen: float, later: floa
 
 
 @given(seen=seconds, looks=st.lists(st.floats(0, 20), max_size=5))
-def test_looking_again_at_the_same_record_proves_nothing(seen: float, looks: list[float]) -> None:
+def test_seeing_the_same_record_again_does_not_extend_the_wait(seen: float, looks: list[float]) -> None:
     sight = Sight().saw(make_record("b"), now=seen, timing=TIMING)
     for look in looks:
         sight = sight.saw(make_record("b"), now=seen + look, timing=TIMING)
@@ -66,10 +68,10 @@ def test_looking_again_at_the_same_record_proves_nothing(seen: float, looks: lis
     steps=st.lists(st.tuples(st.floats(0, 5), st.one_of(st.none(), holders), st.booleans()), min_size=1, max_size=20),
     wait=st.floats(0, 30),
 )
-def test_nobody_leads_before_a_holder_seen_must_have_stopped(
+def test_no_candidate_takes_over_before_the_holder_must_have_stopped(
     steps: list[tuple[float, str | None, bool]], wait: float
 ) -> None:
-    """Whatever is seen, deletions included: after another's renewal, none within lease and call unless it released."""
+    """Even if the Lease is deleted: after another holder's renewal, wait lease and call seconds unless it released."""
     now, sight, renewed = 0.0, Sight(), -math.inf
     for version, (pause, holder, deleted) in enumerate(steps):
         now += pause

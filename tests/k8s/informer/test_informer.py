@@ -1,4 +1,4 @@
-"""The informer against a server that misbehaves: whatever happens to a watch, the cache ends up with what there is."""
+"""The informer against a server that misbehaves: whatever happens to a watch, the cache ends up with what exists."""
 
 import asyncio
 import json
@@ -58,7 +58,7 @@ def lists(server: Server) -> list[str]:
     return [path for _, path in server.requests if "watch=1" not in path and path.startswith(JOBS)]
 
 
-async def test_entering_means_synced_page_after_page(cluster: Cluster, server: Server) -> None:
+async def test_the_cache_is_synced_on_entry_page_after_page(cluster: Cluster, server: Server) -> None:
     server.page = 2
     for index in range(5):
         server.put(JOBS, make_job(f"j{index}"))
@@ -103,21 +103,21 @@ async def test_watch_asks_for_bookmarks_and_a_limited_session(cache: JobCache, s
     assert "resourceVersion=100" in path
 
 
-async def test_job_that_is_released_leaves_once_with_its_pods(cache: JobCache, server: Server) -> None:
+async def test_job_without_our_finalizer_leaves_once_with_its_pods(cache: JobCache, server: Server) -> None:
     server.put(JOBS, make_job("a"))
     server.put(PODS, make_pod("p", "a"))
     await eventually(lambda: cache.pods("uid-of-a"))
     await cache.changed()
-    server.put(JOBS, make_job("a", held=False))
+    server.put(JOBS, make_job("a", has_finalizer=False))
     assert await cache.changed() == {("ns", "a")}
     assert names(cache) == []
     assert cache.pods("uid-of-a") == []
-    server.put(JOBS, make_job("a", held=False, succeeded=1))
+    server.put(JOBS, make_job("a", has_finalizer=False, succeeded=1))
     server.put(JOBS, make_job("b"))
-    assert await cache.changed() == {("ns", "b")}, "what is done with is not told again"
+    assert await cache.changed() == {("ns", "b")}, "a Job without our finalizer is not reported again"
 
 
-async def test_resumes_where_it_was_after_a_cut(cache: JobCache, server: Server) -> None:
+async def test_watch_resumes_where_it_was_after_a_cut(cache: JobCache, server: Server) -> None:
     server.put(JOBS, make_job("a"))
     await eventually(lambda: names(cache) == ["a"])
     server.cut()
@@ -158,7 +158,7 @@ async def test_bookmark_moves_the_version_to_resume_from(cache: JobCache, server
     assert "resourceVersion=500" in watches(server)[1]
 
 
-async def test_expired_version_in_the_stream_lists_again_and_tells_what_vanished(
+async def test_expired_version_in_the_stream_lists_again_and_reports_what_vanished(
     cache: JobCache, server: Server
 ) -> None:
     for name in ("a", "b"):
@@ -184,13 +184,13 @@ async def test_http_410_lists_again(cache: JobCache, server: Server) -> None:
     assert cache.relists == 1
 
 
-async def test_versions_that_are_always_too_old_are_not_listed_for_faster_and_faster(
+async def test_repeated_expired_versions_delay_the_next_list(
     cache: JobCache, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[int] = []
 
     def noted(attempt: int, **options: object) -> float:
-        if "retry_after" not in options:  # which is for what is not answered
+        if "retry_after" not in options:  # a wait that has it follows a failed request
             waits.append(attempt)
         return 0.01
 
@@ -206,7 +206,7 @@ async def test_versions_that_are_always_too_old_are_not_listed_for_faster_and_fa
     server.answer(410, status(410, "Expired"), part="/jobs?watch=1")
     server.cut()
     await eventually(lambda: len(lists(server)) == 6)
-    assert waits == [], "so is the next one after a watch that worked"
+    assert waits == [], "so is the next list after a watch that worked"
 
 
 async def test_other_errors_in_the_stream_list_again(cache: JobCache, server: Server) -> None:
@@ -215,7 +215,7 @@ async def test_other_errors_in_the_stream_list_again(cache: JobCache, server: Se
     await eventually(lambda: names(cache) == ["a"])
 
 
-async def test_page_of_a_proxy_in_the_stream_loses_nothing(cache: JobCache, server: Server) -> None:
+async def test_html_of_a_proxy_in_the_stream_loses_nothing(cache: JobCache, server: Server) -> None:
     server.put(JOBS, make_job("a"), silent=True)
     server.line(JOBS, b"<html><body>502 Bad Gateway</body></html>")
     await eventually(lambda: names(cache) == ["a"])
@@ -230,7 +230,7 @@ async def test_line_cut_in_the_middle_loses_nothing(cache: JobCache, server: Ser
     await eventually(lambda: names(cache) == ["a"])
 
 
-async def test_poison_is_left_out_counted_and_logged_once(
+async def test_unreadable_object_is_left_out_counted_and_logged_once(
     cluster: Cluster, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -261,7 +261,7 @@ async def test_refused_list_is_tried_until_it_works(cluster: Cluster, server: Se
         assert names(cache) == ["a"]
 
 
-async def test_problem_says_why_it_is_behind(cache: JobCache, server: Server) -> None:
+async def test_problem_says_why_the_cache_is_behind(cache: JobCache, server: Server) -> None:
     server.answer(403, status(403, "Forbidden", 'jobs.batch is forbidden: User "x" cannot watch'), times=1000)
     server.cut()
     await eventually(lambda: "cannot watch" in str(cache.problem))
@@ -273,14 +273,14 @@ async def test_pod_that_comes_before_its_job_is_not_lost(cache: JobCache, server
     job = server.put(JOBS, make_job("a"), silent=True)
     server.put(PODS, make_pod("p", "a"))
     server.bookmark(PODS)
-    await asyncio.sleep(0.05)  # the Pod arrives, and belongs to nothing
+    await asyncio.sleep(0.05)  # the Pod arrives before its Job
     assert names(cache) == []
     server.line(JOBS, _line("ADDED", job))
     await eventually(lambda: names(cache) == ["a"])
     assert [pod.name for pod in cache.pods("uid-of-a")] == ["p"]
 
 
-async def test_pods_of_jobs_that_are_done_with_are_not_held(cache: JobCache, server: Server) -> None:
+async def test_pods_of_jobs_that_are_not_in_the_cache_are_not_kept(cache: JobCache, server: Server) -> None:
     server.put(PODS, make_pod("p", "unknown"))
     await asyncio.sleep(0.05)
     server.put(JOBS, make_job("a"))
@@ -309,7 +309,7 @@ async def test_pods_that_vanished_meanwhile_are_gone_after_a_list(cache: JobCach
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["watched", "listed"])
-async def test_deleted_pods_that_ran_are_held_as_last_seen(cache: JobCache, server: Server, silent: bool) -> None:
+async def test_deleted_pods_that_ran_are_kept_as_last_seen(cache: JobCache, server: Server, silent: bool) -> None:
     ran = {"containerStatuses": [{"name": "main", "state": {"running": {"startedAt": "2026-11-21T22:17:12Z"}}}]}
     server.put(JOBS, make_job("a"))
     server.put(PODS, make_pod("ran", "a", **ran))
@@ -322,12 +322,12 @@ async def test_deleted_pods_that_ran_are_held_as_last_seen(cache: JobCache, serv
     await eventually(lambda: len(cache.pods("uid-of-a")) == 1)
     (pod,) = cache.pods("uid-of-a")
     assert (pod.name, pod.started, pod.deleted) == ("ran", 1795299432.0, 1795299432.0)
-    server.put(JOBS, make_job("a", held=False))
+    server.put(JOBS, make_job("a", has_finalizer=False))
     await eventually(lambda: names(cache) == [])
     assert cache.pods("uid-of-a") == []
 
 
-async def test_only_the_last_deleted_pods_are_held(cache: JobCache, server: Server) -> None:
+async def test_only_the_last_deleted_pods_are_kept(cache: JobCache, server: Server) -> None:
     ran = {"containerStatuses": [{"name": "main", "state": {"running": {"startedAt": "2026-11-21T22:17:12Z"}}}]}
     server.put(JOBS, make_job("a"))
     pods = [f"p{number:03}" for number in range(DELETED_KEPT + 5)]
@@ -348,13 +348,13 @@ async def test_list_that_is_older_than_our_patch_changes_nothing(cache: JobCache
     server.delete(JOBS, "a", silent=True)
     assert server.version == now + 1
     await cache.resync()
-    assert names(cache) == ["a"], "as far as is known it was there after the list"
+    assert names(cache) == ["a"], "as far as we know it still existed after the list"
     server.version = 950
     await cache.resync()
     assert names(cache) == []
 
 
-async def test_answer_to_our_patch_is_there_at_once_and_not_undone_by_older_news(
+async def test_answer_to_our_patch_is_in_the_cache_at_once_and_not_undone_by_older_events(
     cache: JobCache, server: Server
 ) -> None:
     seen = server.put(JOBS, make_job("a"))
@@ -370,18 +370,20 @@ async def test_answer_to_our_patch_is_there_at_once_and_not_undone_by_older_news
     assert [job.active for job in cache.jobs() if job.name == "a"] == [1]
 
 
-async def test_what_our_patch_released_does_not_come_back_with_older_news(cache: JobCache, server: Server) -> None:
+async def test_job_whose_finalizer_we_removed_does_not_come_back_with_older_events(
+    cache: JobCache, server: Server
+) -> None:
     server.put(JOBS, make_job("a"))
     await eventually(lambda: names(cache) == ["a"])
     late = server.put(JOBS, make_job("a", active=1), silent=True)
-    cache.assume(parse(server.put(JOBS, make_job("a", held=False), silent=True)))
+    cache.assume(parse(server.put(JOBS, make_job("a", has_finalizer=False), silent=True)))
     assert names(cache) == []
     server.line(JOBS, _line("MODIFIED", late))
     server.put(JOBS, make_job("b"))
     await eventually(lambda: names(cache) == ["b"])
 
 
-async def test_answer_that_comes_after_the_deletion_is_not_believed(cache: JobCache, server: Server) -> None:
+async def test_answer_to_a_patch_that_comes_after_the_deletion_is_ignored(cache: JobCache, server: Server) -> None:
     patched = server.put(JOBS, make_job("a"))
     server.delete(JOBS, "a")
     server.put(JOBS, make_job("b"))
@@ -400,7 +402,7 @@ async def test_new_job_of_the_same_name_takes_the_place_of_the_old_one(cache: Jo
     assert cache.pods("uid-of-a") == []
 
 
-async def test_resync_knows_what_no_watch_has_told(cache: JobCache, server: Server) -> None:
+async def test_resync_finds_what_no_watch_reported(cache: JobCache, server: Server) -> None:
     server.put(JOBS, make_job("a"), silent=True)
     server.put(PODS, make_pod("p", "a"), silent=True)
     await cache.resync()
@@ -421,7 +423,7 @@ async def test_fresh_is_the_last_sign_of_life_of_the_watch_furthest_behind(cache
     before = cache.fresh()
     server.put(JOBS, make_job("b"))
     await eventually(lambda: names(cache) == ["a", "b"])
-    assert cache.fresh() == before, "the watch of Pods has said nothing since"
+    assert cache.fresh() == before, "the watch of Pods has received nothing since"
     assert 0 <= cache.age() < 5
 
 
@@ -433,12 +435,12 @@ async def test_reopening_a_watch_is_no_sign_of_life(cache: JobCache, server: Ser
     assert cache.fresh() == before
 
 
-async def test_watch_that_was_away_is_in_step_only_after_a_while(
+async def test_reopened_watch_counts_as_fresh_only_after_the_lag(
     cache: JobCache, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lag = 2.0  # On a busy machine what comes in between takes a while too.
+    lag = 2.0  # Longer than the steps below take, also on a busy machine.
     monkeypatch.setattr(reflector, "LAG_SECONDS", lag)
-    # The age is that of the quieter watch: the other one came a moment later.
+    # The age is that of the quieter watch; the other watch opened a moment later.
     await eventually(lambda: cache.age() > lag + 1)
     before = cache.fresh()
     server.cut()
@@ -448,12 +450,12 @@ async def test_watch_that_was_away_is_in_step_only_after_a_while(
     await eventually(lambda: names(cache) == ["a"])
     assert cache.fresh() == before, "more of what it missed may be on its way"
 
-    def told_and_in_step() -> bool:
+    def fresh_after_more_bookmarks() -> bool:
         server.bookmark(PODS)
         server.bookmark(JOBS)
         return cache.fresh() > before
 
-    await eventually(told_and_in_step)
+    await eventually(fresh_after_more_bookmarks)
 
 
 async def test_error_in_the_block_comes_out_unchanged(cluster: Cluster) -> None:

@@ -1,4 +1,4 @@
-"""What ten thousand tracked Jobs cost."""
+"""How much memory ten thousand tracked Jobs take."""
 
 import gc
 import json
@@ -12,15 +12,15 @@ from tests.k8s.requests import make_request, options
 
 JOBS = 10_000
 BUDGET = 2_000
-"""Bytes a Job."""
+"""Bytes per Job."""
 
 
 MARK = "000000000000"
-"""Stands in names and uids of the templates for the number of the Job."""
+"""Placeholder for the number of the Job, in names and uids of the templates."""
 
 
 def _job() -> str:
-    """A running Job as we create it, with the names that a real cluster would give it."""
+    """A running Job as we create it, with names like those of a real cluster."""
     rendered = render(make_request(id=f"9b2d1c7e-5a44-4f0e-9d6c-{MARK}", service="thumbnails"), options=options())
     manifest = rendered.job
     manifest["metadata"] |= {
@@ -45,29 +45,29 @@ def _numbered(template: str, index: int) -> bytes:
     return template.replace(MARK, f"{index:012d}").encode()
 
 
-def _held() -> int:
+def _allocated() -> int:
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
 
 
-def test_tracked_job_costs_at_most_two_kilobytes_alone_and_with_its_pod() -> None:
+def test_tracked_job_takes_at_most_two_kilobytes_alone_and_with_its_pod() -> None:
     contents = Contents()
     jobs, pods = JobFeed(contents, "ns"), PodFeed(contents, "ns")
     job, pod = _job(), _pod()
     tracemalloc.start()
     try:
-        before = _held()
+        before = _allocated()
         for index in range(JOBS):
             jobs.changed(parse_job(_numbered(job, index)), index)
         contents.changes.clear()
-        alone = (_held() - before) / JOBS
+        alone = (_allocated() - before) / JOBS
         for index in range(JOBS):
             pods.changed(parse_pod(_numbered(pod, index)), index)
         contents.changes.clear()
-        together = (_held() - before) / JOBS
+        together = (_allocated() - before) / JOBS
     finally:
         tracemalloc.stop()
-    print(f"{alone:.0f} bytes a Job, {together:.0f} with its pod")
+    print(f"{alone:.0f} bytes per Job, {together:.0f} with its pod")
     assert len(contents.jobs) == JOBS
     assert len(contents.pods("5c994eb8-71a8-4026-acdb-000000000042")) == 1
     assert alone <= BUDGET

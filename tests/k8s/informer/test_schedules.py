@@ -1,4 +1,4 @@
-"""CronJobs and their new runs in view, whatever happens to a watch; recorded ones are read as they are."""
+"""CronJobs and their new runs in the cache, whatever happens to a watch; and how recorded CronJobs are read."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -37,7 +37,7 @@ async def cache(cluster: Cluster, server: Server) -> AsyncIterator[JobCache]:
 
 
 def make_cron_job(
-    name: str, *, held: bool = True, uid: str = "", annotations: Mapping[str, str] | None = None
+    name: str, *, has_finalizer: bool = True, uid: str = "", annotations: Mapping[str, str] | None = None
 ) -> Manifest:
     return {
         "metadata": {
@@ -46,38 +46,38 @@ def make_cron_job(
             "uid": uid or f"uid-of-{name}",
             "creationTimestamp": "2026-11-21T22:17:11Z",
             "annotations": {Annotation.ID: name, Annotation.SOURCE: "/test", **(annotations or {})},
-            "finalizers": [FINALIZER] if held else [],
+            "finalizers": [FINALIZER] if has_finalizer else [],
         },
         "spec": {"schedule": "* * * * *", "jobTemplate": {}},
     }
 
 
-def make_run(name: str, *, run: str | None = "new", held: bool = False, **metadata: Any) -> Manifest:
-    job = make_job(name, held=held)
+def make_run(name: str, *, run: str | None = "new", has_finalizer: bool = False, **metadata: Any) -> Manifest:
+    job = make_job(name, has_finalizer=has_finalizer)
     if run is not None:
         job["metadata"]["annotations"][Annotation.RUN] = run
     return {**job, "metadata": {**job["metadata"], **metadata}}
 
 
 def names(cache: JobCache) -> list[str]:
-    return sorted(one.name for one in cache.schedules.all())
+    return sorted(schedule.name for schedule in cache.schedules.all())
 
 
-async def test_only_those_with_our_finalizer_are_held(cluster: Cluster, server: Server) -> None:
+async def test_only_cron_jobs_with_our_finalizer_are_kept(cluster: Cluster, server: Server) -> None:
     server.put(CRON_JOBS, make_cron_job("a"))
-    server.put(CRON_JOBS, make_cron_job("b", held=False))
+    server.put(CRON_JOBS, make_cron_job("b", has_finalizer=False))
     async with following(cluster) as cache:
         assert names(cache) == ["a"]
         server.put(CRON_JOBS, make_cron_job("c"))
         assert await cache.schedules.changed() >= {("ns", "a")}
         await eventually(lambda: names(cache) == ["a", "c"])
-        server.put(CRON_JOBS, make_cron_job("a", held=False))
+        server.put(CRON_JOBS, make_cron_job("a", has_finalizer=False))
         server.delete(CRON_JOBS, "c")
         await eventually(lambda: names(cache) == [])
         assert await cache.schedules.changed() == {("ns", "a"), ("ns", "c")}
 
 
-async def test_what_went_unseen_is_gone_after_the_next_list(cache: JobCache, server: Server) -> None:
+async def test_a_cron_job_deleted_unseen_is_gone_after_the_next_list(cache: JobCache, server: Server) -> None:
     for name in ("a", "b"):
         server.put(CRON_JOBS, make_cron_job(name))
     await eventually(lambda: names(cache) == ["a", "b"])
@@ -86,7 +86,7 @@ async def test_what_went_unseen_is_gone_after_the_next_list(cache: JobCache, ser
     assert names(cache) == ["b"]
 
 
-async def test_the_answer_to_a_patch_is_seen_at_once_and_nothing_older_afterwards(
+async def test_the_answer_to_a_patch_is_in_the_cache_at_once_and_not_undone_by_older_events(
     cache: JobCache, server: Server
 ) -> None:
     first = server.put(CRON_JOBS, make_cron_job("a"))
@@ -100,7 +100,7 @@ async def test_the_answer_to_a_patch_is_seen_at_once_and_nothing_older_afterward
     assert found.runs == "{}"
 
 
-async def test_one_that_is_gone_does_not_come_back_with_an_answer(cache: JobCache, server: Server) -> None:
+async def test_a_deleted_cron_job_does_not_come_back_with_an_answer(cache: JobCache, server: Server) -> None:
     stored = server.put(CRON_JOBS, make_cron_job("a"))
     await eventually(lambda: names(cache) == ["a"])
     server.delete(CRON_JOBS, "a")
@@ -110,17 +110,17 @@ async def test_one_that_is_gone_does_not_come_back_with_an_answer(cache: JobCach
     assert names(cache) == []
 
 
-async def test_one_that_is_made_anew_is_not_taken_for_the_one_before(cache: JobCache, server: Server) -> None:
+async def test_a_cron_job_created_again_is_not_taken_for_the_former(cache: JobCache, server: Server) -> None:
     before = server.put(CRON_JOBS, make_cron_job("a", uid="old"))
     await eventually(lambda: names(cache) == ["a"])
     server.put(CRON_JOBS, make_cron_job("a", uid="new"))
-    await eventually(lambda: [one.uid for one in cache.schedules.all()] == ["new"])
+    await eventually(lambda: [schedule.uid for schedule in cache.schedules.all()] == ["new"])
     server.line(CRON_JOBS, json.dumps({"type": "DELETED", "object": before}).encode())
     server.put(CRON_JOBS, make_cron_job("b"))
     await eventually(lambda: names(cache) == ["a", "b"])
 
 
-async def test_a_new_run_is_in_view_apart_from_all_that_is_ours(cache: JobCache, server: Server) -> None:
+async def test_a_new_run_is_kept_apart_from_our_jobs(cache: JobCache, server: Server) -> None:
     owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "c", "uid": "uid-of-c", "controller": True}
     server.put(JOBS, make_run("fresh", ownerReferences=[owner]))
     for other in (
@@ -140,15 +140,15 @@ async def test_a_new_run_is_in_view_apart_from_all_that_is_ours(cache: JobCache,
     assert (run.schedule, run.schedule_uid) == ("c", "uid-of-c")
 
 
-async def test_a_run_that_is_adopted_is_a_job_as_any_other(cache: JobCache, server: Server) -> None:
+async def test_an_adopted_run_is_a_job_like_any_other(cache: JobCache, server: Server) -> None:
     server.put(JOBS, make_run("a"))
     await eventually(cache.new_runs)
-    server.put(JOBS, make_run("a", run="2026-11-21T22:18:00Z", held=True))
+    server.put(JOBS, make_run("a", run="2026-11-21T22:18:00Z", has_finalizer=True))
     await eventually(cache.jobs)
     assert cache.new_runs() == []
 
 
-async def test_a_new_run_that_goes_is_told(cache: JobCache, server: Server) -> None:
+async def test_deletion_of_a_new_run_is_reported(cache: JobCache, server: Server) -> None:
     server.put(JOBS, make_run("a"))
     await eventually(cache.new_runs)
     await cache.changed()
@@ -157,30 +157,30 @@ async def test_a_new_run_that_goes_is_told(cache: JobCache, server: Server) -> N
     assert cache.new_runs() == []
 
 
-def test_recorded_ones_show_what_matters() -> None:
+def test_recorded_cron_jobs_and_their_jobs_are_read() -> None:
     watch: list[Any] = json.loads(TRACE.read_text())["watch"]
-    jobs = [job_of(one["object"]) for one in watch if one["kind"] == "jobs" and one["type"] == "ADDED"]
+    jobs = [job_of(event["object"]) for event in watch if event["kind"] == "jobs" and event["type"] == "ADDED"]
     assert [(job.schedule, job.scheduled_at, job.run) for job in jobs] == [("tick", 1_795_299_480.0, None)]
     steps: list[Any] = json.loads(TRACE.read_text())["steps"]
-    answers = [one["response"]["body"] for one in steps if one["response"]["body"].get("kind") == "CronJob"]
-    schedules = [schedule_of(one) for one in answers]
-    assert {(one.cron, one.time_zone, one.concurrency_policy) for one in schedules} == {
+    bodies = [step["response"]["body"] for step in steps]
+    schedules = [schedule_of(body) for body in bodies if body.get("kind") == "CronJob"]
+    assert {(schedule.cron, schedule.time_zone, schedule.concurrency_policy) for schedule in schedules} == {
         ("* * * * *", "Etc/UTC", "Forbid")
     }
-    assert [one.suspend for one in schedules] == [False, False, True]
-    assert [one.last_schedule_time for one in schedules] == [None, 1_795_299_480.0, 1_795_299_480.0]
-    assert not any(one.has_finalizer for one in schedules)
+    assert [schedule.suspend for schedule in schedules] == [False, False, True]
+    assert [schedule.last_schedule_time for schedule in schedules] == [None, 1_795_299_480.0, 1_795_299_480.0]
+    assert not any(schedule.has_finalizer for schedule in schedules)
 
 
 @pytest.mark.parametrize(
     ("note", "value"), [(Annotation.MAX_RUNS, "many"), (Annotation.MAX_RUNS, "-1"), (Annotation.VERSION, "x")]
 )
-def test_annotations_that_make_no_sense_count_as_absent(note: str, value: str) -> None:
+def test_invalid_annotations_count_as_absent(note: str, value: str) -> None:
     schedule = schedule_of(make_cron_job("a", annotations={note: value}))
     assert (schedule.max_runs, schedule.format) == (None, 0)
 
 
 @pytest.mark.parametrize("raw", [b"", b"{}", b'{"metadata": {"name": "a"}}', b'{"metadata": {}, "spec": {}}', b"\xff"])
-def test_what_is_no_cron_job_is_one_clear_error(raw: bytes) -> None:
+def test_an_object_that_is_no_cron_job_is_malformed(raw: bytes) -> None:
     with pytest.raises(Malformed, match="no CronJob"):
         parse_cron_job(raw)

@@ -1,4 +1,4 @@
-"""An operator's manifest becomes a Job: what we need is added, what the operator wrote stays, mistakes show at load."""
+"""An operator's manifest becomes a Job: what we need is added, what the operator wrote stays, mistakes are found."""
 
 import secrets
 from typing import Any
@@ -55,14 +55,14 @@ def pod(rendered: Rendered) -> Manifest:
 
 
 def env(container: Manifest) -> dict[str, str]:
-    return {one["name"]: one.get("value", "") for one in container["env"]}
+    return {variable["name"]: variable.get("value", "") for variable in container["env"]}
 
 
 def as_job(rendered: Rendered) -> Job:
     return job_of(rendered.job)
 
 
-def test_everything_we_follow_a_job_by_is_on_it() -> None:
+def test_everything_that_we_track_a_job_by_is_on_it() -> None:
     rendered = make_rendered(make_job(), instance="teama")
     assert rendered.inline
     metadata = rendered.job["metadata"]
@@ -81,14 +81,14 @@ def test_everything_we_follow_a_job_by_is_on_it() -> None:
     assert (job.broker, job.start_timeout, job.format) == ("nats", 600, 1)
 
 
-def test_names_that_are_stored_do_not_change() -> None:
+def test_stored_names_do_not_change() -> None:
     metadata = make_rendered(make_job()).job["metadata"]
     assert metadata["name"] == "thumb-qd7weoztyxkd"
     assert metadata["labels"]["jobrelay.dev/request"] == "5ivpc2ycbu54h6hucza7kgfhahu2tmw4oxcg4isxoqjf2jlo3muq"
     assert metadata["annotations"]["jobrelay.dev/id"] == "thumb/e1"
 
 
-def test_the_container_finds_event_result_and_variables() -> None:
+def test_the_container_gets_the_paths_of_event_and_result_and_the_variables() -> None:
     rendered = make_rendered(make_job(), env={"URL": "{data.url}"}, data={"url": "s3://a$b"})
     (container,) = pod(rendered)["spec"]["containers"]
     assert env(container) == {
@@ -138,16 +138,16 @@ def test_what_the_operator_wrote_stays() -> None:
     spec = template["spec"]
     assert (spec["restartPolicy"], spec["automountServiceAccountToken"]) == ("OnFailure", True)
     assert spec["securityContext"] == {"runAsUser": 1}
-    assert [one["name"] for one in spec["volumes"]] == ["work", "jobrelay-event"]
+    assert [volume["name"] for volume in spec["volumes"]] == ["work", "jobrelay-event"]
     (found,) = spec["containers"]
     assert (found["terminationMessagePath"], found["terminationMessagePolicy"]) == ("/tmp/result", "File")
-    assert [one["name"] for one in found["volumeMounts"]] == ["work", "jobrelay-event"]
-    assert found["env"][-2:] == container["env"], "after ours, so that they can refer to them"
-    assert [one["name"] for one in found["env"]].count("CE_ID") == 1
+    assert [mount["name"] for mount in found["volumeMounts"]] == ["work", "jobrelay-event"]
+    assert found["env"][-2:] == container["env"], "the operator's come last, so that they can refer to ours"
+    assert [variable["name"] for variable in found["env"]].count("CE_ID") == 1
     assert env(found)["JOBRELAY_RESULT_PATH"] == "/tmp/result"
 
 
-def test_nothing_is_imposed_that_the_operator_left_to_kubernetes() -> None:
+def test_nothing_is_set_that_the_operator_left_to_kubernetes() -> None:
     spec = make_rendered(make_job()).job["spec"]
     assert set(spec) == {"template"}
     assert set(spec["template"]["spec"]) == {"containers", "volumes", "restartPolicy", "automountServiceAccountToken"}
@@ -158,7 +158,7 @@ def test_a_service_account_that_is_named_keeps_its_token() -> None:
     assert "automountServiceAccountToken" not in spec
 
 
-def test_the_time_to_live_is_ours_until_the_end_was_told() -> None:
+def test_the_ttl_is_kept_in_an_annotation_until_the_end_is_published() -> None:
     short, long = (make_rendered(make_job(ttlSecondsAfterFinished=seconds), min_ttl=300) for seconds in (0, 900))
     assert (as_job(short).ttl, short.ttl_raised) == (300, True)
     assert (as_job(long).ttl, long.ttl_raised) == (900, False)
@@ -168,7 +168,7 @@ def test_the_time_to_live_is_ours_until_the_end_was_told() -> None:
 @pytest.mark.parametrize(
     ("spec", "payload", "inline_bytes"), [({"parallelism": 2}, None, 16384), ({}, None, 0), ({}, "secret", 16384)]
 )
-def test_a_large_event_one_for_several_pods_and_one_that_is_to_come_in_a_secret(
+def test_a_large_event_several_pods_or_payload_secret_put_the_event_into_a_secret(
     spec: Any, payload: str | None, inline_bytes: int
 ) -> None:
     rendered = make_rendered(make_job(**spec), payload=payload, inline_bytes=inline_bytes)
@@ -180,12 +180,12 @@ def test_a_large_event_one_for_several_pods_and_one_that_is_to_come_in_a_secret(
     assert Annotation.EVENT not in pod(rendered)["metadata"].get("annotations", {})
 
 
-def test_a_manifest_that_is_suspended_says_who_holds_it() -> None:
+def test_a_suspended_manifest_says_who_suspended_it() -> None:
     assert as_job(make_rendered(make_job(suspend=True))).suspended_by == BY_FUNCTION
     assert as_job(make_rendered(make_job())).suspended_by is None
 
 
-def test_every_container_gets_the_event_and_the_first_one_counts() -> None:
+def test_every_container_gets_the_event_and_the_first_decides_the_outcome() -> None:
     containers = [{"name": "work", "image": "a"}, {"name": "agent", "image": "b"}]
     rendered = make_rendered(make_job(containers=containers, pod={"initContainers": [{"name": "fetch", "image": "c"}]}))
     spec = pod(rendered)["spec"]
@@ -200,7 +200,7 @@ def test_every_container_gets_the_event_and_the_first_one_counts() -> None:
     assert (found.container, found.exit_code) == ("work", 7)
 
 
-def test_nulls_are_absent_as_on_a_server() -> None:
+def test_nulls_count_as_absent_fields() -> None:
     job = make_job(metadata={"labels": None, "annotations": None}, suspend=None, pod={"volumes": None})
     assert problems(job, ("job",)) == []
     assert as_job(make_rendered(job)).suspend is False
@@ -214,12 +214,12 @@ def test_the_event_is_passed_on_as_it_came() -> None:
     assert env(pod(rendered)["spec"]["containers"][0])["TRACEPARENT"] == "00-new"
 
 
-def told(job: Any) -> dict[str, str]:
+def mistakes(job: Any) -> dict[str, str]:
     return {error.path: str(error) for error in problems(job, ("job",))}
 
 
 @pytest.mark.parametrize(
-    ("path", "said", "job"),
+    ("path", "message", "job"),
     [
         ("job.kind", "must be Job", make_job() | {"kind": "CronJob"}),
         ("job.apiVersion", "batch/v1", {**make_job(), "apiVersion": "v1"}),
@@ -259,25 +259,25 @@ def told(job: Any) -> dict[str, str]:
         ("job", "JSON", make_job(containers=[{**CONTAINER, "livenessProbe": {"tcpSocket": {"port": b"x"}}}])),
     ],
 )  # fmt: skip
-def test_a_manifest_that_cannot_become_a_job_is_refused_with_the_place(path: str, said: str, job: Any) -> None:
-    found = [text for where, text in told(job).items() if where.startswith(path)]
-    assert found, told(job)
-    assert said in found[0]
+def test_a_manifest_that_cannot_become_a_job_is_refused_with_the_place(path: str, message: str, job: Any) -> None:
+    found = [text for where, text in mistakes(job).items() if where.startswith(path)]
+    assert found, mistakes(job)
+    assert message in found[0]
 
 
-def test_all_mistakes_of_a_manifest_are_told_at_once() -> None:
+def test_all_mistakes_of_a_manifest_are_reported_at_once() -> None:
     job = make_job(backofLimit=1, suspend=1, pod={"hostNetwork": "yes", "tolerations": {}})
-    assert len(told(job)) == 4
+    assert len(mistakes(job)) == 4
 
 
-def test_what_the_operator_may_do_is_not_judged() -> None:
-    """Unlike of requests from the network."""
+def test_privileges_are_allowed_to_the_operator() -> None:
+    """Requests come from the network and may not do this; functions come from the operator."""
     privileged = {**CONTAINER, "securityContext": {"privileged": True}, "resources": {"limits": {"cpu": 2}}}
     volumes = [{"name": "host", "hostPath": {"path": "/"}}, {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}]
-    assert told(make_job(containers=[privileged], pod={"hostNetwork": True, "volumes": volumes})) == {}
+    assert mistakes(make_job(containers=[privileged], pod={"hostNetwork": True, "volumes": volumes})) == {}
 
 
-async def test_a_server_that_checks_every_field_takes_it(cluster: Cluster) -> None:
+async def test_a_server_that_checks_every_field_accepts_the_job(cluster: Cluster) -> None:
     job = make_job(
         metadata={"labels": {"team": "a"}},
         containers=[
@@ -289,7 +289,7 @@ async def test_a_server_that_checks_every_field_takes_it(cluster: Cluster) -> No
         completions=2,
         parallelism=2,
     )
-    assert told(job) == {}
+    assert mistakes(job) == {}
     rendered = make_rendered(job, env={"X": "{id}"}, namespace="default")
     rendered.job["metadata"]["name"] = f"f-{secrets.token_hex(4)}"
     assert (await cluster.create_job(rendered.job)).uid

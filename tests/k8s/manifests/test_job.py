@@ -30,7 +30,7 @@ def container(rendered: Rendered) -> Manifest:
 
 
 def env(rendered: Rendered) -> dict[str, str]:
-    return {one["name"]: one["value"] for one in container(rendered)["env"]}
+    return {variable["name"]: variable["value"] for variable in container(rendered)["env"]}
 
 
 def notes(rendered: Rendered) -> dict[str, str]:
@@ -38,7 +38,7 @@ def notes(rendered: Rendered) -> dict[str, str]:
     return found
 
 
-def test_labels_stand_on_the_job_and_on_its_pods() -> None:
+def test_labels_are_on_the_job_and_on_its_pods() -> None:
     rendered = render(make_request(service="thumbs"), options=options(instance="teama"))
     assert rendered.job["metadata"]["labels"] == {
         "app.kubernetes.io/managed-by": "jobrelay",
@@ -113,7 +113,7 @@ def test_small_event_goes_on_the_pod_template_and_into_a_file() -> None:
 
 
 @pytest.mark.parametrize(("size", "parallelism", "payload"), [(3000, 1, None), (1, 2, None), (1, 1, "secret")])
-def test_large_event_many_pods_or_a_wish_make_a_suspended_job_and_a_secret(
+def test_large_event_several_pods_or_payload_secret_make_a_suspended_job_and_a_secret(
     size: int, parallelism: int, payload: str | None
 ) -> None:
     job = {"image": "i", "parallelism": parallelism}
@@ -139,10 +139,10 @@ def test_result_is_the_termination_message_and_else_the_log() -> None:
     assert container(rendered)["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
 
-def test_event_is_told_in_variables_literally() -> None:
+def test_variables_have_the_events_attributes_literally() -> None:
     attributes = {"id": "$(HOME)", "subject": "s$", "traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01"}
     variables = env(render(make_request(attributes=attributes), options=options()))
-    assert variables["CE_ID"] == "$$(HOME)", "Kubernetes makes $(HOME) of it"
+    assert variables["CE_ID"] == "$$(HOME)", "Kubernetes turns it into $(HOME)"
     assert variables["CE_SUBJECT"] == "s$$"
     assert variables["CE_SOURCE"] == "/shop"
     assert variables["CE_TYPE"] == "dev.jobrelay.job.requested"
@@ -151,7 +151,7 @@ def test_event_is_told_in_variables_literally() -> None:
     assert "CE_SUBJECT" not in env(render(make_request(), options=options()))
 
 
-def test_request_says_what_runs() -> None:
+def test_the_container_runs_what_the_request_says() -> None:
     job = {
         "image": "i:1",
         "command": ["sh", "-c"],
@@ -212,9 +212,9 @@ def test_pods_are_restricted_unless_the_operator_relaxes_it() -> None:
     relaxed = render(make_request(), options=options(run_as_user=None))
     assert "securityContext" not in pod(relaxed)
     assert "securityContext" not in container(relaxed)
-    for one in (rendered, relaxed):
-        assert pod(one)["automountServiceAccountToken"] is False
-        assert pod(one)["enableServiceLinks"] is False
+    for spec in (pod(rendered), pod(relaxed)):
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False
 
 
 def test_pods_of_a_request_spread_over_nodes() -> None:
@@ -246,7 +246,7 @@ FULL = {
 
 
 @pytest.mark.parametrize("job", [{"image": "busybox:1", "command": ["true"]}, FULL], ids=["least", "full"])
-async def test_server_takes_it_with_every_field_checked(real: Cluster, job: Manifest) -> None:
+async def test_server_accepts_the_job_with_every_field_checked(real: Cluster, job: Manifest) -> None:
     request = make_request(id=secrets.token_hex(8), job=job, tags=["t"], timeout=600, service="s")
     rendered = render(request, options=options())
     created = await real.create_job(rendered.job)

@@ -1,4 +1,4 @@
-"""What a request asks for stands in its Job where Kubernetes wants it, and can only restrict what is safe already."""
+"""What a request asks for is in its Job where Kubernetes expects it, and can only restrict safe defaults further."""
 
 import secrets
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def container(asked: dict[str, Any], **changes: Any) -> Manifest:
     return found
 
 
-def test_labels_and_annotations_stand_on_the_job_and_on_its_pods_and_ours_win() -> None:
+def test_labels_and_annotations_are_on_the_job_and_on_its_pods_and_ours_win() -> None:
     made = job({"labels": {"team": "a", "jobrelay.dev/instance": "x"}, "annotations": {"note": "n"}})
     template = made["spec"]["template"]["metadata"]
     assert made["metadata"]["labels"]["team"] == template["labels"]["team"] == "a"
@@ -50,7 +50,7 @@ def test_gpus_are_a_limit_on_the_resource_of_the_installation() -> None:
     assert "resources" not in container({"gpuEnable": False, "gpuNumber": 2})
 
 
-def test_the_installations_limit_holds_for_who_names_none_and_reserves_nothing() -> None:
+def test_the_default_limits_hold_for_requests_without_limits_and_reserve_nothing() -> None:
     limits = {"cpu": "2", "memory": "4Gi"}
     assert container({}, limits=limits)["resources"] == {"limits": limits, "requests": {"cpu": "0", "memory": "0"}}
     asked = {"resources": {"limits": {"cpu": "1"}, "requests": {"memory": "1Gi"}}}
@@ -145,7 +145,7 @@ def test_placement_is_passed_on() -> None:
     assert container(asked)["imagePullPolicy"] == "Always"
 
 
-def test_constraints_of_a_request_replace_the_even_spread_and_mean_its_own_pods() -> None:
+def test_constraints_of_a_request_replace_the_even_spread_and_select_its_own_pods() -> None:
     constraint = {"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
     own = {"matchLabels": {"jobrelay.dev/request": request_label("r1")}}
     assert pod({"topologySpreadConstraints": [constraint]})["topologySpreadConstraints"] == [
@@ -154,7 +154,7 @@ def test_constraints_of_a_request_replace_the_even_spread_and_mean_its_own_pods(
     assert pod({"topologySpreadConstraints": []})["topologySpreadConstraints"] == []
 
 
-def test_policies_of_batch_v1_stand_on_the_job() -> None:
+def test_policies_of_batch_v1_are_on_the_job() -> None:
     policies = {
         "maxFailedIndexes": 1,
         "successPolicy": {"rules": [{"succeededIndexes": "0", "succeededCount": 1}]},
@@ -172,7 +172,7 @@ def test_policies_of_batch_v1_stand_on_the_job() -> None:
     assert set(job({})["spec"]) == {"backoffLimit", "parallelism", "completions", "template"}
 
 
-def test_a_default_deadline_holds_for_who_names_none() -> None:
+def test_the_default_deadline_holds_for_requests_without_a_deadline() -> None:
     assert job({}, default_deadline=60)["spec"]["activeDeadlineSeconds"] == 60
     assert job({"activeDeadlineSeconds": 5}, default_deadline=60)["spec"]["activeDeadlineSeconds"] == 5
 
@@ -210,11 +210,11 @@ WHOLE: dict[str, Any] = {
 
 
 FREE = {"labels", "annotations", "nodeSelector"}
-"""Maps with keys of the request's own."""
+"""Maps whose keys the request chooses."""
 
 
 def objects(value: Any, *, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """The places of all objects in it that have fields."""
+    """The paths of all objects in `value` whose fields are fixed."""
     if isinstance(value, dict) and not FREE.intersection(at[-1:]):
         yield at
         for name, inner in value.items():
@@ -227,7 +227,7 @@ def objects(value: Any, *, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str
 @given(
     st.sampled_from(list(objects(WHOLE))), st.sampled_from(sorted(NEVER)), st.sampled_from([True, {}, [], "/", None])
 )
-def test_nothing_that_reaches_beyond_the_pod_is_taken_anywhere(
+def test_fields_that_reach_beyond_the_pod_are_refused_everywhere(
     at: tuple[str | int, ...], name: str, value: Any
 ) -> None:
     asked: Any = deepcopy({"image": "i", **WHOLE})
@@ -239,7 +239,7 @@ def test_nothing_that_reaches_beyond_the_pod_is_taken_anywhere(
         make_request(job=asked)
 
 
-async def test_server_takes_the_whole_request_with_every_field_checked(real: Cluster) -> None:
+async def test_server_accepts_the_full_job_with_every_field_checked(real: Cluster) -> None:
     request = make_request(id=secrets.token_hex(8), job={"image": "busybox:1", "command": ["true"], **WHOLE})
     rendered = render(request, options=options())
     created = await real.create_job(rendered.job)

@@ -1,4 +1,4 @@
-"""CronJobs of requests with a schedule: what a Job of the request would be, waiting to be adopted."""
+"""CronJobs of requests with a schedule: their Jobs are like the request's Job, but wait to be adopted."""
 
 import json
 import secrets
@@ -29,7 +29,7 @@ def container(job: Manifest) -> Manifest:
     return found
 
 
-def test_its_metadata_is_that_of_the_job_of_the_same_request() -> None:
+def test_a_cron_job_has_the_metadata_of_the_requests_job() -> None:
     request = make_request(schedule="0 3 * * *", maxRuns=5, service="s", timeout=60, tags=["t"])
     made = render_schedule(request, options=options()).job["metadata"]
     assert made["annotations"].pop(Annotation.MAX_RUNS) == "5"
@@ -44,7 +44,7 @@ def test_its_metadata_is_that_of_the_job_of_the_same_request() -> None:
     )
 
 
-def test_only_what_is_asked_for_is_in_its_spec() -> None:
+def test_the_spec_has_only_what_is_asked_for() -> None:
     spec = cron_job()["spec"]
     assert {name: value for name, value in spec.items() if name != "jobTemplate"} == {
         "schedule": "0 3 * * *",
@@ -55,7 +55,7 @@ def test_only_what_is_asked_for_is_in_its_spec() -> None:
     assert cron_job(timeZone="Etc/UTC")["spec"]["timeZone"] == "Etc/UTC"
 
 
-def test_its_jobs_come_suspended_and_belong_to_no_request_yet() -> None:
+def test_its_jobs_are_created_suspended_and_belong_to_no_request_yet() -> None:
     template = cron_job(maxRuns=5)["spec"]["jobTemplate"]
     assert template["spec"]["suspend"] is True
     assert set(template["metadata"]) == {"labels", "annotations"}
@@ -67,7 +67,7 @@ def test_its_jobs_come_suspended_and_belong_to_no_request_yet() -> None:
         assert THEIRS.items() <= labels.items()
 
 
-def test_admission_is_for_the_adoption_to_ask_for() -> None:
+def test_the_cron_job_leaves_asking_for_admission_to_the_adoption() -> None:
     request = make_request(schedule="0 3 * * *", priority=5)
     made = render_schedule(request, options=options(governs=lambda *_: True)).job
     for metadata in (made["metadata"], made["spec"]["jobTemplate"]["metadata"]):
@@ -76,15 +76,15 @@ def test_admission_is_for_the_adoption_to_ask_for() -> None:
 
 
 @pytest.mark.parametrize("job", [{"image": "a"}, {"image": "a", "parallelism": 3, "completions": 3}])
-def test_its_event_is_on_each_pod(job: Manifest) -> None:
+def test_the_event_is_on_every_pod(job: Manifest) -> None:
     made = cron_job(job=job, metadata={"padding": "x" * 8000})
     pods = made["spec"]["jobTemplate"]["spec"]["template"]
     assert json.loads(pods["metadata"]["annotations"][Annotation.EVENT])["id"] == "e1"
     assert Annotation.PAYLOAD not in made["metadata"]["annotations"]
 
 
-def test_a_run_learns_from_its_annotations_which_one_it_is() -> None:
-    env = {one["name"]: one for one in container(cron_job())["env"]}
+def test_a_run_learns_its_id_and_its_time_from_its_annotations() -> None:
+    env = {variable["name"]: variable for variable in container(cron_job())["env"]}
     assert len(env) == len(container(cron_job())["env"])
     for name, note in (("JOBRELAY_JOB_ID", "id"), ("JOBRELAY_SCHEDULED_FOR", "run")):
         path = f"metadata.annotations['jobrelay.dev/{note}']"
@@ -92,10 +92,10 @@ def test_a_run_learns_from_its_annotations_which_one_it_is() -> None:
     assert env["CE_ID"]["value"] == "e1"
 
 
-def test_all_runs_together_are_spread_over_the_nodes_unless_the_request_says_which() -> None:
+def test_all_runs_together_are_spread_over_the_nodes_unless_the_request_selects_pods() -> None:
     def spread(made: Manifest) -> list[Manifest]:
-        pods = made["spec"]["jobTemplate"]["spec"]["template"]["spec"]["topologySpreadConstraints"]
-        return [one["labelSelector"] for one in pods]
+        pods = made["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        return [constraint["labelSelector"] for constraint in pods["topologySpreadConstraints"]]
 
     assert spread(cron_job()) == [{"matchLabels": THEIRS}]
     mine = {"matchLabels": {"app": "a"}}
@@ -104,8 +104,8 @@ def test_all_runs_together_are_spread_over_the_nodes_unless_the_request_says_whi
     assert spread(cron_job(job=job)) == [mine, {"matchLabels": THEIRS}]
 
 
-async def test_server_takes_it_and_lets_what_it_makes_be_adopted(real: Cluster) -> None:
-    """A Job as its controller makes one."""
+async def test_server_accepts_the_cron_job_and_the_adoption_of_its_job(real: Cluster) -> None:
+    """The Job is created as the CronJob controller would create it."""
     request = make_request(id=secrets.token_hex(8), schedule="0 3 * * *", service="s", job={"image": "busybox:1"})
     made = render_schedule(request, options=options()).job
     await real.create_cron_job(made)
@@ -134,15 +134,15 @@ async def test_server_takes_it_and_lets_what_it_makes_be_adopted(real: Cluster) 
     await real.delete_job("default", name)
 
 
-def test_of_one_that_somebody_let_run_before_the_pods_stay_as_they_are() -> None:
-    """Kubernetes would refuse to change them."""
+def test_adoption_of_a_job_that_was_already_resumed_leaves_its_pods_unchanged() -> None:
+    """Kubernetes would refuse a change of its pod template."""
     started = {"startTime": "2026-11-21T22:17:11Z"}
     for spec, status in (({"suspend": False}, {}), ({"suspend": True}, started)):
         run = job_of({"metadata": {"name": "a"}, "spec": spec, "status": status})
         assert adoption(run, request_id="r1", time="t", released="now")["spec"] == {"suspend": False}
 
 
-def test_what_is_to_wait_for_admission_stays_suspended() -> None:
+def test_a_run_that_waits_for_admission_stays_suspended() -> None:
     run = job_of({"metadata": {"name": "a", "resourceVersion": "7"}, "spec": {"suspend": True}})
     patch = adoption(run, request_id="r1", time="t", released=None)
     assert "suspend" not in patch["spec"]

@@ -1,4 +1,4 @@
-"""Decoding Jobs and Pods: recorded ones as they are, foreign annotations as harmless, nonsense as one clear error."""
+"""Decoding Jobs and Pods: recorded objects, unreadable annotations, and bytes that are neither."""
 
 import json
 from pathlib import Path
@@ -17,9 +17,9 @@ from tests.paths import TRACES
 def seen(scenario: str, kind: str) -> list[bytes]:
     watch: list[Any] = json.loads((TRACES / f"{scenario}.json").read_text())["watch"]
     return [
-        json.dumps(one["object"]).encode()
-        for one in watch
-        if one["kind"] == kind and one["type"] in {"ADDED", "MODIFIED"}
+        json.dumps(event["object"]).encode()
+        for event in watch
+        if event["kind"] == kind and event["type"] in {"ADDED", "MODIFIED"}
     ]
 
 
@@ -27,11 +27,11 @@ def seen(scenario: str, kind: str) -> list[bytes]:
 def test_everything_recorded_can_be_read(path: Path) -> None:
     jobs = [parse_job(raw) for raw in seen(path.stem, "jobs")]
     pods = [parse_pod(raw) for raw in seen(path.stem, "pods")]
-    assert all(one.uid and one.version and one.created > 1.7e9 for one in jobs)
+    assert all(job.uid and job.version and job.created > 1.7e9 for job in jobs)
     assert all(pod.job_uid and pod.phase for pod in pods if pod.name.rsplit("-", 1)[0] in {job.name for job in jobs})
 
 
-def test_recorded_success_shows_what_matters() -> None:
+def test_recorded_success_is_read() -> None:
     job = parse_job(seen("job-succeeds", "jobs")[-1])
     assert (job.namespace, job.name) == ("t-job-succeeds", "ok")
     assert job.finished
@@ -39,7 +39,7 @@ def test_recorded_success_shows_what_matters() -> None:
     assert job.completion_time is not None
     assert job.start_time is not None
     assert job.completion_time - job.start_time == 2
-    assert [one.type for one in job.conditions] == ["SuccessCriteriaMet", "Complete"]
+    assert [condition.type for condition in job.conditions] == ["SuccessCriteriaMet", "Complete"]
     assert not job.has_finalizer
     assert (job.format, job.ttl, job.request_id) == (0, None, "")
     pod = parse_pod(seen("job-succeeds", "pods")[-1])
@@ -93,7 +93,7 @@ def test_garbage_in_annotations_counts_as_absent(garbage: str) -> None:
     assert job.format == (expected or 0)
 
 
-def test_main_container_counts_and_else_the_first() -> None:
+def test_main_container_counts_or_else_the_first() -> None:
     def status(name: str, code: int) -> dict[str, Any]:
         return {"name": name, "state": {"terminated": {"exitCode": code}}}
 
@@ -132,6 +132,6 @@ def test_nonsense_is_malformed(raw: bytes) -> None:
 
 
 @given(st.binary())
-def test_any_bytes_are_malformed_and_nothing_else(raw: bytes) -> None:
+def test_arbitrary_bytes_are_malformed_and_raise_nothing_else(raw: bytes) -> None:
     with pytest.raises(Malformed):
         parse_job(raw)

@@ -48,6 +48,6 @@ def test_no_pod_is_an_empty_list() -> None:
 @pytest.mark.parametrize(
     "body", [b"<html>", b"[]", answer({"cpu": "many"}), answer({"cpu": "1"}, timestamp="yesterday"), b'{"items":[{}]}']
 )
-def test_what_is_no_list_of_pods_is_malformed(body: bytes) -> None:
+def test_answer_that_is_no_list_of_pods_is_malformed(body: bytes) -> None:
     with pytest.raises(Malformed):
         parse_pod_metrics(body)
