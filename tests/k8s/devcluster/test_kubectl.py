@@ -2,13 +2,12 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.k8s.devcluster.served import CONFIGMAPS, JOBS, Client, make_config, make_job, served
+from tests.k8s.devcluster.served import CONFIGMAPS, JOBS, Client, make_config, make_job
 from tests.paths import DATA
 from tests.patience import PATIENCE
 
@@ -18,12 +17,6 @@ pytestmark = [
     pytest.mark.kubectl,
     pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed: its use of the cluster is not tested"),
 ]
-
-
-@pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    async with served(tmp_path) as client:
-        yield client
 
 
 async def start(client: Client, *arguments: str) -> asyncio.subprocess.Process:

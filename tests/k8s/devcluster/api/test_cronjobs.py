@@ -1,22 +1,12 @@
 """CronJobs over HTTP: every verb and every kind of patch works, as for other kinds."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.k8s.devcluster.in_process import make_cron_job
-from tests.k8s.devcluster.served import JSON_PATCH, MERGE, STRATEGIC, Client, served
+from tests.k8s.devcluster.served import JSON_PATCH, MERGE, STRATEGIC, Client
 
 CRONJOBS = "/apis/batch/v1/namespaces/default/cronjobs"
 FAR = "0 0 29 2 *"
-
-
-@pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    async with served(tmp_path) as client:
-        yield client
 
 
 def container(cron_job: Any) -> Any:

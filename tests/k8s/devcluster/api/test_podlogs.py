@@ -1,18 +1,10 @@
 """What `pods/<name>/log` answers to each of its options."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.k8s.devcluster.served import PODS, Client, served
-
-
-@pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    async with served(tmp_path) as client:
-        yield client
+from tests.k8s.devcluster.served import PODS, Client
 
 
 def make_pod(*names: str) -> dict[str, Any]:

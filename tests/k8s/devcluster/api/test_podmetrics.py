@@ -2,11 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from k8s.devcluster.server import ServerOptions
 from k8s.reading.quantity import parse
@@ -18,12 +15,6 @@ IN_DEFAULT = f"{METRICS}/namespaces/default/pods"
 MIB = 1024 * 1024
 # A child uses the memory: children count, and the pod's own process only waits.
 BUSY = "python3 -c 'held = bytearray(64 << 20)\nwhile True: pass' & wait"
-
-
-@pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    async with served(tmp_path) as client:
-        yield client
 
 
 async def run(client: Client, name: str, script: str) -> None:

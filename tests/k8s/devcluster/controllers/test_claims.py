@@ -1,6 +1,5 @@
 """PersistentVolumeClaims: pods wait for them, and they are kept and deleted as in Kubernetes."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +90,6 @@ async def test_namespace_is_deleted_with_claims_and_the_pods_that_use_them(tmp_p
         await running.until(lambda: running.store.get("pods", "second", "p")["status"]["phase"] == "Running")
         running.store.delete("namespaces", "", "second")
         await running.until(lambda: len(running.store.list("namespaces")) == 2)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path)
-    yield store
-    store.close()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Which CronJobs the API server accepts, with which defaults, and how it refuses others."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,13 +8,6 @@ from k8s.devcluster.errors import ApiError
 from k8s.devcluster.resources import Obj
 from k8s.devcluster.store.store import Store
 from tests.k8s.devcluster.in_process import NAMESPACE, make_cron_job
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path)
-    yield store
-    store.close()
 
 
 def causes(error: ApiError) -> list[tuple[str, str, str]]:

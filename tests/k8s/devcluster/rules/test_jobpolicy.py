@@ -1,7 +1,5 @@
 """Which policies of Jobs the store accepts, and refusals in the words of Kubernetes."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,13 +11,6 @@ from tests.k8s.devcluster.served import make_job
 Obj = dict[str, Any]
 POLICY = "spec.podFailurePolicy.rules[0]"
 SUCCESS = "spec.successPolicy.rules[0]"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path)
-    yield store
-    store.close()
 
 
 def job(name: str = "a", **spec: Any) -> Obj:
