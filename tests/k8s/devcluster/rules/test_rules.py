@@ -7,7 +7,6 @@ import pytest
 from k8s.devcluster.api.patch import strategic_patch
 from k8s.devcluster.errors import ApiError
 from k8s.devcluster.store.store import Store
-from k8s.reading.quantity import parse
 from tests.k8s.devcluster.served import make_job
 
 Obj = dict[str, Any]
@@ -350,17 +349,3 @@ def test_ended_pods_do_not_count_against_a_quota_of_pods(store: Store) -> None:
         store.create("pods", second)
     store.mutate("pods", "default", "p", lambda pod: pod["status"].update(phase="Succeeded"), subresource="status")
     assert store.create("pods", second)["metadata"]["name"] == "second"
-
-
-@pytest.mark.parametrize(
-    ("text", "amount"),
-    [("1", "1"), ("500m", "0.5"), ("2Gi", "2147483648"), ("1e3", "1000"), ("1.5k", "1500"), (2, "2")],
-)
-def test_quantities_are_exact(text: Any, amount: str) -> None:
-    assert str(parse(text).normalize().__format__("f")) == amount
-
-
-@pytest.mark.parametrize("text", ["", "lots", "1 Gi", "--1", "1Zi", "."])
-def test_text_that_is_no_quantity_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="quantities must match"):
-        parse(text)
