@@ -3,47 +3,21 @@
 import asyncio
 import json
 import logging
-import random
 import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 
 import pytest
 
 from events.jobs.observed import Job
 from k8s.api.cluster import Cluster
 from k8s.informer import reflector
-from k8s.informer.informer import JobCache, follow
+from k8s.informer.informer import JobCache
 from k8s.informer.jobs import DELETED_KEPT
 from k8s.reading.job import parse_job
 from tests.k8s.conftest import eventually
+from tests.k8s.informer.conftest import following
 from tests.k8s.objects import make_job, make_pod
 from tests.k8s.server import JOBS, PODS, Server, status
 from tests.patience import PATIENCE, within
-
-
-class Impatient(random.Random):
-    """Jitter at its shortest."""
-
-    def random(self) -> float:
-        return 0.0
-
-
-def following(cluster: Cluster, *, idle: float = 30.0) -> AbstractAsyncContextManager[JobCache]:
-    return follow(cluster, namespaces=["ns"], selector="app=x", idle=idle, rng=Impatient())
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reflector, "backoff", lambda attempt, **_: 0.01)
-
-
-@pytest.fixture
-async def cache(cluster: Cluster, server: Server) -> AsyncIterator[JobCache]:
-    """Synced, and all watches open."""
-    async with following(cluster) as cache:
-        await eventually(lambda: len(server.watchers) == 3)
-        yield cache
 
 
 def names(cache: JobCache) -> list[str]:

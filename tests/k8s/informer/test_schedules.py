@@ -1,7 +1,7 @@
 """CronJobs and their new runs in the cache, whatever happens to a watch; and how recorded CronJobs are read."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -9,12 +9,11 @@ import pytest
 from events.names import FINALIZER, Annotation
 from k8s.api.cluster import Cluster
 from k8s.base import Malformed
-from k8s.informer import reflector
 from k8s.informer.informer import JobCache
 from k8s.reading.cronjob import parse_cron_job, schedule_of
 from k8s.reading.job import job_of
 from tests.k8s.conftest import eventually
-from tests.k8s.informer.test_informer import following
+from tests.k8s.informer.conftest import following
 from tests.k8s.objects import make_job
 from tests.k8s.server import CRON_JOBS, JOBS, Server
 from tests.paths import TRACES
@@ -22,18 +21,6 @@ from tests.paths import TRACES
 TRACE = TRACES / "cronjob.json"
 
 Manifest = dict[str, Any]
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reflector, "backoff", lambda attempt, **_: 0.01)
-
-
-@pytest.fixture
-async def cache(cluster: Cluster, server: Server) -> AsyncIterator[JobCache]:
-    async with following(cluster) as cache:
-        await eventually(lambda: len(server.watchers) == 3)
-        yield cache
 
 
 def make_cron_job(
