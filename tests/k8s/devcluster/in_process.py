@@ -163,6 +163,11 @@ def make_pod(name: str, *, container: Obj | None = None, **spec: Any) -> Obj:
     }
 
 
+def shell(script: str, **more: object) -> Obj:
+    """Fields of a container that runs `script` in sh. In it `$$` is a dollar sign: the shell's process id is `$$$$`."""
+    return {"command": ["sh", "-c", script], **more}
+
+
 def make_claim(name: str) -> Obj:
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     return {"metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}

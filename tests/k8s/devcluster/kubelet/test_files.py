@@ -7,11 +7,7 @@ from typing import Any
 from k8s.devcluster.kubelet.environment import LocalPaths, expand
 from k8s.devcluster.kubelet.logs import follow_log, last_lines, read_log
 from k8s.devcluster.resources import Obj
-from tests.k8s.devcluster.in_process import Cluster, cluster, ended, make_claim, make_pod, waiting
-
-
-def shell(script: str, **more: object) -> Obj:
-    return {"command": ["sh", "-c", script], **more}
+from tests.k8s.devcluster.in_process import Cluster, cluster, ended, make_claim, make_pod, shell, waiting
 
 
 async def log_of(running: Cluster, pod: Obj) -> str:

@@ -23,14 +23,10 @@ from tests.k8s.devcluster.in_process import (
     is_running,
     make_job,
     make_pod,
+    shell,
     waiting,
 )
 from tests.patience import PATIENCE, within
-
-
-def shell(script: str, **more: object) -> Obj:
-    """`$$` in `script` is a dollar sign, as in Kubernetes: a shell's own process id is `$$$$`."""
-    return {"command": ["sh", "-c", script], **more}
 
 
 async def run_pod(running: Cluster, name: str, script: str, **container: object) -> Obj:
