@@ -1,4 +1,4 @@
-"""What holds for garbage on any broker: each example is judged, and a good request behind it has its Job at once."""
+"""What holds for garbage on any broker: each example gets an outcome, and a good request after it gets its Job at once."""
 
 import asyncio
 import itertools
@@ -29,7 +29,7 @@ Garbage = TypeVar("Garbage")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged(ABC, Generic[Garbage]):
-    """A running installation, and a way of its own to bring it garbage."""
+    """A running installation, and a way to send it garbage that its broker needs."""
 
     relay: Process
     broker: Broker
@@ -37,7 +37,7 @@ class Judged(ABC, Generic[Garbage]):
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     async def good(self) -> None:
-        """A good request has its Job at once."""
+        """Publish a good request: it gets its Job at once."""
         name = f"good-{next(self.numbers)}"
         await self.broker.publish(Topic(Kind.REQUESTS), make_request(name))
         begun = time.monotonic()
@@ -51,7 +51,7 @@ class Judged(ABC, Generic[Garbage]):
 
     @abstractmethod
     async def judged(self, message: Garbage) -> str:
-        """What became of it: its dead letter's code, `job`, `answered` (a control event), `refused` by the broker."""
+        """The outcome: its dead letter's code, `job`, `answered` (a control event) or `refused` by the broker."""
 
 
 async def each_is_judged(stack: Judged[Garbage], garbage: SearchStrategy[Garbage]) -> None:
@@ -60,12 +60,12 @@ async def each_is_judged(stack: Judged[Garbage], garbage: SearchStrategy[Garbage
 
     @given(message=garbage)
     @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), database=None)
-    def one(message: Garbage) -> None:
+    def example(message: Garbage) -> None:
         outcomes[asyncio.run_coroutine_threadsafe(_sent(stack, message), loop).result()] += 1
 
     loop = asyncio.get_running_loop()
-    # In a thread, so that one loop serves all examples and nothing of the stack stands still between them.
-    await asyncio.to_thread(one)
+    # In a thread, so that a single loop serves all examples and the stack keeps running between them.
+    await asyncio.to_thread(example)
     print(f"\ngarbage: {dict(outcomes.most_common())}")
     assert outcomes["INVALID_EVENT"], "the examples should reach every judge"
     assert outcomes["INVALID_REQUEST"], "the examples should reach every judge"

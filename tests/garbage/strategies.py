@@ -1,4 +1,4 @@
-"""What nobody should send, as hypothesis strategies. Each makes one `Message`."""
+"""What no client should send, as hypothesis strategies. Each makes a `Message`."""
 
 import json
 from dataclasses import dataclass
@@ -39,12 +39,12 @@ wild_json = st.recursive(
 
 
 def encoded(value: object) -> bytes:
-    """JSON that may say NaN, and writes surrogates as escapes."""
+    """JSON, with NaN where the value has it and surrogates as escapes."""
     return json.dumps(value).encode()
 
 
 def request_json(**data: Any) -> dict[str, Any]:
-    """A good request but for its missing id; containers run nothing that is there."""
+    """A request that is good except for its missing id; its program does not exist."""
     job = {"image": "busybox", "command": ["/nonexistent/program"]}
     attributes = {"specversion": "1.0", "type": REQUESTED_TYPE, "source": "/garbage", "id": "g"}
     return {**attributes, "datacontenttype": "application/json", "data": {"job": job, **data}}
@@ -81,7 +81,7 @@ _job_values = wild_json | _env | st.fixed_dictionaries({"limits": _quantities}) 
 
 @st.composite
 def odd_data(draw: st.DrawFn) -> Message:
-    """A request of which some fields hold something else."""
+    """A request with arbitrary values in some fields."""
     event = request_json(id=draw(st.uuids().map(str)))
     data = event["data"]
     for field in draw(st.sets(st.sampled_from(_FIELDS), max_size=2)):
@@ -94,7 +94,7 @@ def odd_data(draw: st.DrawFn) -> Message:
 
 @st.composite
 def odd_attributes(draw: st.DrawFn) -> Message:
-    """A request or command whose attributes hold something else, or that has some more."""
+    """A request or command with arbitrary values in some attributes, or with additional attributes."""
     event = request_json(id=draw(st.uuids().map(str)))
     event["type"] = draw(st.sampled_from([REQUESTED_TYPE, f"{CONTROL_TYPE}.cancel", "com.example.other"]) | wild_text)
     names = st.sampled_from(["id", "source", "specversion", "subject", "time", "replyto", "expirytime", "data_base64"])
@@ -116,7 +116,7 @@ _values = st.sampled_from(
 
 @st.composite
 def odd_headers(draw: st.DrawFn) -> Message:
-    """Binary mode, or what calls itself so; headers twice, huge, undecodable."""
+    """Binary mode, or nearly so, with headers that are repeated, huge or undecodable."""
     pairs = draw(st.lists(st.tuples(_names | _header_bytes, _values | _header_bytes), min_size=1, max_size=6))
     return Message(draw(subjects), draw(st.just(b"{}") | st.binary(max_size=50)), block(*pairs))
 
@@ -140,7 +140,7 @@ broken_blocks = st.builds(
     ),
 )
 
-# Odd requests and headers are the likelier to get past the first judge.
+# Odd requests and headers are more likely to pass the first check.
 garbage = st.one_of(
     *(random_bytes, truncated, any_json, nested, raw_surrogates, broken_blocks),
     *(odd_data(), odd_data(), odd_data(), odd_attributes(), odd_attributes(), odd_headers()),

@@ -1,4 +1,4 @@
-"""Whatever is published becomes a dead letter with a reason or a Job, and never stands in the way of a good request."""
+"""Whatever is published becomes a dead letter with a reason or a Job, and never delays a good request."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -37,7 +37,7 @@ class Stack(Judged[Message]):
     wire: Wire
 
     async def judged(self, message: Message) -> str:
-        """What became of it: its dead letter's code, `job`, `answered` (a control event), `refused` by the broker."""
+        """The outcome: its dead letter's code, `job`, `answered` (a control event) or `refused` by the broker."""
         stored = await self.wire.publish(message.subject, message.body, message.block)
         if "error" in stored or stored.get("duplicate"):
             return "refused"
@@ -50,7 +50,7 @@ class Stack(Judged[Message]):
         return letter.headers["jobrelay-code"]
 
     async def _accepted(self, message: Message) -> str:
-        """There was nothing wrong with it."""
+        """The outcome of a message that made no dead letter."""
         event = from_nats(parsed(message.block or b""), message.body)
         if message.subject == SUBJECTS[-1]:
             parse_control(event)
@@ -70,14 +70,14 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
         socket = await exits.enter_async_context(wire(here.nats.url))
         yield Stack(here=here, relay=relay, broker=broker, cluster=cluster, wire=socket)
         assert relay.exit_code is None
-        assert "Traceback" not in relay.output(), "an error of ours is no way to refuse"
+        assert "Traceback" not in relay.output(), "garbage is refused without an error of ours"
 
 
-async def test_nothing_anybody_sends_stands_in_the_way_of_a_good_request(stack: Stack) -> None:
+async def test_no_garbage_delays_a_good_request(stack: Stack) -> None:
     await each_is_judged(stack, garbage)
 
 
-async def test_garbage_as_large_as_the_broker_takes_is_kept_whole_and_more_is_refused_there(stack: Stack) -> None:
+async def test_garbage_as_large_as_the_broker_takes_is_kept_whole_and_larger_garbage_is_refused(stack: Stack) -> None:
     structured = block((b"Content-Type", b"application/cloudevents+json"))
     largest = MAX_PAYLOAD - RESERVE - len(structured)
     large = encoded(request_json(metadata={"x": "y" * 900_000})).ljust(largest)
@@ -90,7 +90,7 @@ async def test_garbage_as_large_as_the_broker_takes_is_kept_whole_and_more_is_re
 
 
 def bulky() -> dict[str, bytes]:
-    """Requests of nearly the largest size in which one thing is out of all proportion."""
+    """Requests of nearly the largest size, each with a single part out of all proportion."""
     job = request_json()["data"]["job"]
     variables = [{"name": f"V{number}", "value": ""} for number in range(25_000)]
     return {
@@ -107,10 +107,10 @@ def bulky() -> dict[str, bytes]:
     }
 
 
-async def test_bulky_requests_are_judged_and_hold_nobody_up(stack: Stack) -> None:
+async def test_bulky_requests_get_an_outcome_and_delay_no_good_request(stack: Stack) -> None:
     codes = {}
     for what, body in bulky().items():
         codes[what] = await stack.judged(Message(SUBJECTS[0], body))
         await stack.good()
-    # What is only large may become a Job: its event goes into a Secret.
+    # A request that is merely large may become a Job: its event goes into a Secret.
     assert {what for what, code in codes.items() if code == "job"} <= {"arguments", "variables", "attributes"}

@@ -1,6 +1,6 @@
-"""The same on RabbitMQ, whose headers have types: whatever is published is judged, and stands in nobody's way.
+"""Garbage on RabbitMQ, whose headers have types: it gets an outcome, and never delays a good request.
 
-`make test` publishes garbage on NATS; what only AMQP can carry it sends in tests/adapters/rabbitmq/test_delivery.py.
+`make test` publishes garbage on NATS only; tests/adapters/rabbitmq/test_delivery.py sends what only AMQP can carry.
 """
 
 import asyncio
@@ -97,11 +97,11 @@ class Stack(Judged[Message]):
     letters: dict[int, DeliveredMessage]
 
     async def judged(self, message: Message) -> str:
-        """Its dead letter's code, `job`, `answered` (a control event), or `refused` by the broker."""
+        """The outcome: its dead letter's code, `job`, `answered` (a control event) or `refused` by the broker."""
         number = next(self.numbers)
         headers = {**message.headers, MARK: number}
         try:
-            # A connection each: what the broker refuses closes the channel.
+            # A connection for each message: a refusal by the broker closes the channel.
             async with client(self.url) as sender:
                 await sender.publish(*message.to, message.body, headers=headers, content_type=message.content_type)
         except AMQPError as error:
@@ -118,7 +118,7 @@ class Stack(Judged[Message]):
         raise AssertionError(f"neither dead letter nor Job: {message}")
 
     async def _accepted(self, message: Message) -> str | None:
-        """What became of it if there was nothing wrong with it."""
+        """The outcome if nothing is wrong with the message, once it is known."""
         try:
             event = from_amqp(message.headers, message.content_type, message.body)
             if message.to[0] == "jobrelay.control":
@@ -151,8 +151,8 @@ async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
             letters=letters,
         )
         assert relay.exit_code is None
-        assert "Traceback" not in relay.output(), "an error of ours is no way to refuse"
+        assert "Traceback" not in relay.output(), "garbage is refused without an error of ours"
 
 
-async def test_nothing_anybody_sends_over_amqp_stands_in_the_way_of_a_good_request(stack: Stack) -> None:
+async def test_no_garbage_over_amqp_delays_a_good_request(stack: Stack) -> None:
     await each_is_judged(stack, garbage)

@@ -1,4 +1,4 @@
-"""NATS as bytes on a socket: publishes what no client library would, reads what came of it. Test equipment."""
+"""NATS as bytes on a socket: publishes what no client library would, and reads the outcome. Support for tests."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ class Letter:
 
 
 class Wire:
-    """One connection. Use `wire()`."""
+    """A connection, made by `wire()`."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -33,7 +33,7 @@ class Wire:
         self._letters: dict[str, list[Letter]] = {}
 
     async def publish(self, subject: str, body: bytes, block: bytes | None = None) -> dict[str, Any]:
-        """Store it with this header block, as it is; the stream's answer."""
+        """Publish with this header block as it is; the answer of the stream."""
         self._asked += 1
         reply = f"{_INBOX}.{self._asked}"
         size = len(body) + len(block or b"")
@@ -46,13 +46,13 @@ class Wire:
                 return answer
 
     async def settled(self, stream: str, sequence: int, *, within: float) -> list[Letter]:
-        """Wait until a work queue has let go of the message; its dead letters."""
+        """Wait until the stream has removed the message; its dead letters."""
         begun = time.monotonic()
         question = json.dumps({"seq": sequence}).encode()
         while "error" not in await self.publish(f"$JS.API.STREAM.MSG.GET.{stream}", question):
             assert time.monotonic() - begun < within, f"{stream}/{sequence} is still there after {within} s"
             await asyncio.sleep(0.005)
-        # A dead letter is stored before the message goes, so it has come.
+        # A dead letter is stored before the message is removed, so it has arrived.
         return self._letters.get(f"{stream}/{sequence}", [])
 
     async def _next(self) -> tuple[str, bytes, bytes]:
@@ -79,7 +79,7 @@ class Wire:
 
 @asynccontextmanager
 async def wire(url: str) -> AsyncIterator[Wire]:
-    """Connected, and told of every dead letter from now on."""
+    """A connection that gets every dead letter from now on."""
     where = urlsplit(url)
     reader, writer = await asyncio.open_connection(where.hostname, where.port, limit=4 << 20)
     try:
@@ -94,7 +94,7 @@ async def wire(url: str) -> AsyncIterator[Wire]:
 
 
 def block(*headers: tuple[bytes, bytes]) -> bytes:
-    """A header block, whatever the names and values are; repeated names stay repeated."""
+    """A header block of any names and values; repeated names stay repeated."""
     return _BEGIN + b"".join(name + b": " + value + b"\r\n" for name, value in headers) + b"\r\n"
 
 
