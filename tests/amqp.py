@@ -1,4 +1,4 @@
-"""A RabbitMQ client as anybody could write one: plain aiormq, which knows nothing of jobrelay. Test equipment."""
+"""A RabbitMQ client like a user's own: plain aiormq, which knows nothing of jobrelay. Support for tests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -16,7 +16,7 @@ PERSISTENT = 2
 
 
 class Client:
-    """One connection, one channel with confirms. Use `client()`."""
+    """A connection and a channel with confirms, made by `client()`."""
 
     def __init__(self, channel: aiormq.abc.AbstractChannel) -> None:
         self.channel = channel
@@ -24,12 +24,12 @@ class Client:
     async def publish(
         self, exchange: str, key: str, body: bytes, *, headers: Mapping[str, Any] | None = None, **properties: Any
     ) -> None:
-        """Return once the broker has it. Raises what aiormq raises, for what no queue takes as well."""
+        """Return once the broker has the message. Raises what aiormq raises, also if no queue takes the message."""
         chosen = aiormq.spec.Basic.Properties(headers=dict(headers or {}), delivery_mode=PERSISTENT, **properties)
         await self.channel.basic_publish(body, exchange=exchange, routing_key=key, properties=chosen, mandatory=True)
 
     async def ready(self, queue: str) -> int:
-        """Messages that wait there."""
+        """How many messages wait in the queue."""
         answer = await self.channel.queue_declare(queue, passive=True)
         return int(answer.message_count or 0)
 
@@ -48,7 +48,7 @@ async def client(url: str) -> AsyncIterator[Client]:
 async def subscribed(
     url: str, exchange: str, take: Take, *, queue: str, key: str = "#", kind: str = "topic"
 ) -> AsyncIterator[None]:
-    """`take` whatever the exchange of this kind gets, from now on, until the block ends.
+    """Call `take` with every message that the exchange gets from now on, until the block ends.
 
     The queue is durable: nothing is missed while the server, or the connection to it, is away.
     """
@@ -75,7 +75,7 @@ async def _consume(url: str, source: tuple[str, str, str], take: Take, *, queue:
             take(message)
             await channel.basic_ack(message.delivery_tag or 0, wait=False)
 
-        # As its owner declares it: who comes first makes it.
+        # Declared as its owner declares it: whichever comes first creates it.
         await channel.exchange_declare(exchange, exchange_type=kind, durable=True)
         await channel.queue_declare(queue, durable=True)
         await channel.queue_bind(queue, exchange, key)

@@ -24,12 +24,12 @@ class DockerAway(Exception):
 
 @contextmanager
 def services(directory: Path) -> Iterator[Mapping[str, str]]:
-    """The variables that lead to them, while they run. Raises `DockerAway`."""
+    """Run the servers; the variables by which the suites find them. Raises `DockerAway`."""
     try:
         DockerClient().client.ping()
     except (DockerException, OSError) as error:
         raise DockerAway(f"Docker does not answer: {error}") from error
-    # The module of RabbitMQ needs pika, which nothing else does.
+    # Imported only here: the module for RabbitMQ needs pika, which nothing else does.
     from testcontainers.community.k3s import K3SContainer
     from testcontainers.community.nats import NatsContainer
     from testcontainers.community.rabbitmq import RabbitMqContainer
@@ -49,7 +49,7 @@ def services(directory: Path) -> Iterator[Mapping[str, str]]:
 
 
 def main(command: Sequence[str]) -> int:
-    """The command's exit code; 1, and why, where there is no Docker."""
+    """The command's exit code; 1 without Docker, and the reason is printed."""
     with tempfile.TemporaryDirectory(prefix="jobrelay-containers-") as directory:
         try:
             with services(Path(directory)) as variables:

@@ -1,4 +1,4 @@
-"""Without Docker one is told so."""
+"""Without Docker the command says so."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from tests.containers import main
 
 
-def test_without_docker_nothing_is_run_and_the_reason_is_said(
+def test_without_docker_nothing_is_run_and_the_reason_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
