@@ -1,4 +1,4 @@
-"""Publishing and consuming while a broker breaks, whichever it is."""
+"""Publishing and consuming while a broker breaks, for any broker."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,7 +9,7 @@ from tests.patience import PATIENCE
 
 
 async def publish_surely(broker: Broker, topic: Topic, name: str) -> None:
-    """Until the broker has it."""
+    """Publish again and again until the broker has the event."""
     event = make_event(id=name)
     while True:
         try:
@@ -21,7 +21,7 @@ async def publish_surely(broker: Broker, topic: Topic, name: str) -> None:
 
 
 async def broken_under_load(broker: Broker, breaking: Callable[[], Awaitable[None]], *, count: int) -> None:
-    """Break it twice while so many requests are published and consumed: all of them arrive."""
+    """Break the broker twice while `count` requests are published and consumed: all of them arrive."""
     wanted = {f"n{number}" for number in range(count)}
     seen: set[str] = set()
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:

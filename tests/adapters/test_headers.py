@@ -1,4 +1,4 @@
-"""Claims about our own headers and about topic keys: what anybody can publish breaks nothing."""
+"""Claims about our own headers and about topic keys: nothing that a client can publish breaks them."""
 
 from hypothesis import given, strategies as st
 
@@ -28,7 +28,7 @@ def test_any_reason_fits_a_header_and_reads_back(reason: str) -> None:
         assert read == reason.strip(" ")
 
 
-def test_copy_keeps_foreign_headers_and_not_what_the_broker_acts_on() -> None:
+def test_copy_keeps_foreign_headers_but_none_that_the_broker_acts_on() -> None:
     original = {
         "Nats-Msg-Id": "1",
         "nats-rollup": "all",
@@ -43,25 +43,25 @@ def test_copy_keeps_foreign_headers_and_not_what_the_broker_acts_on() -> None:
     assert stamps.not_before(stamps.again(original, attempts=3, until=1234.5)) == 1234.5
 
 
-def test_message_id_of_a_request_tells_sources_apart_and_that_of_a_lifecycle_event_is_its_id() -> None:
-    one = make_event(id="b/c", source="/a")
-    other = make_event(id="c", source="/ab/")
-    assert stamps.message_id(Kind.REQUESTS, one) != stamps.message_id(Kind.REQUESTS, other)
-    assert stamps.message_id(Kind.LIFECYCLE, one) == "b/c"
+def test_message_id_of_a_request_depends_on_its_source_and_that_of_a_lifecycle_event_is_its_id() -> None:
+    first = make_event(id="b/c", source="/a")
+    second = make_event(id="c", source="/ab/")
+    assert stamps.message_id(Kind.REQUESTS, first) != stamps.message_id(Kind.REQUESTS, second)
+    assert stamps.message_id(Kind.LIFECYCLE, first) == "b/c"
 
 
 @given(st.text(), st.text())
-def test_message_ids_that_differ_stay_different_and_can_be_sent(one: str, other: str) -> None:
-    for message_id in (one, other):
+def test_message_ids_that_differ_stay_different_and_can_be_sent(first: str, second: str) -> None:
+    for message_id in (first, second):
         sent = stamps.sendable(message_id)
         assert sent == sent.strip()
         assert sent.isascii()
         assert len(sent) <= 256
-    assert (stamps.sendable(one) == stamps.sendable(other)) == (one == other)
+    assert (stamps.sendable(first) == stamps.sendable(second)) == (first == second)
 
 
 @given(st.text(max_size=40))
-def test_key_that_is_not_refused_is_one_word_on_the_wire(key: str) -> None:
+def test_accepted_key_is_a_single_word_on_the_wire(key: str) -> None:
     if refusal(Topic(Kind.REPLY, key)) is None:
         assert key.split() == [key]
         assert not set(key) & set("*>\r\n\t ")

@@ -1,4 +1,4 @@
-"""Claims about working with dead letters that hold on every broker: put back or removed one by one, never lost."""
+"""Claims about dead letters that hold on every broker: each can be replayed or dropped, and none is lost."""
 
 from collections.abc import Mapping
 
@@ -26,7 +26,7 @@ ANY_BYTES = b"\x00\xff any bytes"
 
 
 async def bury(harness: Harness, topic: Topic, headers: Mapping[str, str], body: bytes) -> Delivery:
-    """Make a dead letter of what a foreign client sent."""
+    """Make a dead letter from a foreign client's message."""
     await harness.put(topic, headers, body)
     async with harness.broker.subscribe(topic.kind, prefetch=5) as subscription:
         delivery = await one(subscription)
@@ -54,7 +54,7 @@ async def replay_all(broker: Broker) -> None:
 
 
 @pytest.mark.parametrize("topic", [REQUESTS, HIGH, LOW, CONTROL], ids=str)
-async def test_replayed_comes_back_on_its_topic_with_its_bytes_and_headers_as_a_new_message(
+async def test_a_replayed_letter_comes_back_on_its_topic_as_a_new_message_with_its_bytes_and_headers(
     harness: Harness, topic: Topic
 ) -> None:
     first = await bury(harness, topic, {"Content-Type": "text/plain", "X-Own": "kept"}, ANY_BYTES)
@@ -71,7 +71,7 @@ async def test_replayed_comes_back_on_its_topic_with_its_bytes_and_headers_as_a_
     assert record.headers[stamps.CODE] == "Y"
 
 
-async def test_replays_are_counted_and_attempts_begin_anew(broker: Broker) -> None:
+async def test_replays_are_counted_and_attempts_start_again(broker: Broker) -> None:
     await publish(broker, 1)
     seen = []
     for _ in range(3):
@@ -85,7 +85,7 @@ async def test_replays_are_counted_and_attempts_begin_anew(broker: Broker) -> No
     assert seen == [(0, 2), (1, 2), (2, 2)]
 
 
-async def test_a_replayed_message_says_nothing_of_why_it_was_dead(harness: Harness) -> None:
+async def test_a_replayed_message_does_not_say_why_it_was_dead(harness: Harness) -> None:
     await bury(harness, REQUESTS, {stamps.REPLAYS: "junk"}, ANY_BYTES)
     (letter,) = await records(harness.broker, Kind.DEAD)
     assert {stamps.CODE, stamps.REASON, stamps.ORIGIN, stamps.ATTEMPTS} <= set(letter.headers)
@@ -118,7 +118,7 @@ async def test_only_what_was_dropped_or_replayed_is_gone_and_the_rest_keeps_its_
         assert await nothing_comes(subscription)
 
 
-async def test_the_last_dropped_is_gone_and_those_before_it_stay(broker: Broker) -> None:
+async def test_dropping_the_last_letter_keeps_those_before_it(broker: Broker) -> None:
     await bury_events(broker, 3)
     before = await letters_of(broker)
     async with broker.dead_letters() as letters:
@@ -146,7 +146,7 @@ async def test_dropping_and_replaying_again_does_nothing(broker: Broker) -> None
         assert await nothing_comes(subscription)
 
 
-async def test_looking_at_dead_letters_a_hundred_times_and_leaving_in_the_middle_loses_none(broker: Broker) -> None:
+async def test_reading_dead_letters_a_hundred_times_and_stopping_in_the_middle_loses_none(broker: Broker) -> None:
     await bury_events(broker, 5)
     before = await letters_of(broker)
     for number in range(100):
@@ -156,7 +156,7 @@ async def test_looking_at_dead_letters_a_hundred_times_and_leaving_in_the_middle
     assert await letters_of(broker) == before
 
 
-async def test_what_dies_meanwhile_is_not_worked_on(broker: Broker) -> None:
+async def test_letters_that_arrive_meanwhile_are_not_read(broker: Broker) -> None:
     await bury_events(broker, 1)
     seen = 0
     async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription, broker.dead_letters() as letters:
@@ -185,13 +185,13 @@ async def test_a_crash_between_storing_and_removing_repeats_and_loses_nothing(
             monkeypatch.setattr(type(letter), "drop", crash)
             await letter.replay()
     monkeypatch.undo()
-    # Not before the broker knows that the other one is gone.
+    # The letters can be read once the broker knows that the other connection is gone.
     await replay_all(harness.broker)
     assert await letters_of(harness.broker) == []
     async with harness.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         (delivery,) = await take(subscription, 1, ack=True)
         assert (ids([delivery]), delivery.replays) == (["m0"], 1)
-        # Where the broker drops repeats, not even twice.
+        # Where the broker drops repeats, the request is not even delivered twice.
         assert not harness.drops_repeats or harness.broker.name == "memory" or await nothing_comes(subscription)
 
 
@@ -203,7 +203,7 @@ async def test_largest_request_can_be_replayed(harness: Harness) -> None:
         assert (await one(subscription)).body == body
 
 
-async def test_a_dead_letter_of_no_topic_of_ours_cannot_be_replayed_but_dropped(harness: Harness) -> None:
+async def test_a_dead_letter_of_a_foreign_topic_can_be_dropped_but_not_replayed(harness: Harness) -> None:
     await harness.put(Topic(Kind.DEAD, "elsewhere"), {}, ANY_BYTES)
     async with harness.broker.dead_letters() as letters:
         letter = await anext(letters)
@@ -220,7 +220,7 @@ async def test_there_may_be_no_dead_letters(broker: Broker) -> None:
         assert [letter async for letter in letters] == []
 
 
-async def test_a_forged_number_of_replays_counts_for_nothing(harness: Harness) -> None:
+async def test_a_forged_number_of_replays_is_ignored(harness: Harness) -> None:
     await harness.put(REQUESTS, {stamps.REPLAYS: "-1"}, make_event().get_id().encode())
     async with harness.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         assert (await one(subscription)).replays == 0

@@ -39,7 +39,7 @@ async def test_published_request_is_delivered_as_it_was_and_gone_once_acknowledg
         await emptied(broker, HIGH)
 
 
-async def test_unsettled_goes_back_when_the_subscription_ends_and_counts_as_an_attempt(broker: Broker) -> None:
+async def test_unsettled_delivery_goes_back_when_the_subscription_ends_and_counts_as_an_attempt(broker: Broker) -> None:
     await publish(broker, 1)
     seen = []
     for _ in range(3):
@@ -50,7 +50,7 @@ async def test_unsettled_goes_back_when_the_subscription_ends_and_counts_as_an_a
     assert len({message_id for message_id, _ in seen}) == 1
 
 
-async def test_settling_after_the_subscription_ended_takes_nothing_from_the_next_holder(broker: Broker) -> None:
+async def test_settling_after_the_subscription_ended_does_not_affect_the_next_consumer(broker: Broker) -> None:
     await publish(broker, 1)
     async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         late = await one(subscription)
@@ -110,7 +110,7 @@ async def test_delayed_request_does_not_hold_up_those_behind_it(broker: Broker) 
     assert ids(taken)[-1] == "slow0"
 
 
-async def test_rejected_lands_in_the_dead_letters_with_its_bytes_headers_code_and_reason(harness: Harness) -> None:
+async def test_rejected_delivery_becomes_a_dead_letter_with_its_bytes_headers_code_and_reason(harness: Harness) -> None:
     body = bytes(range(256))
     await harness.put(HIGH, {"Content-Type": "application/octet-stream", "ce-id": "50%25"}, body)
     async with harness.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
@@ -127,7 +127,7 @@ async def test_rejected_lands_in_the_dead_letters_with_its_bytes_headers_code_an
     assert (await harness.broker.depth())[DEAD].ready == 1
 
 
-async def test_reason_without_end_is_cut(broker: Broker) -> None:
+async def test_very_long_reason_is_cut(broker: Broker) -> None:
     await publish(broker, 1)
     async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         await (await one(subscription)).reject("X", "ä" * 100_000)
@@ -137,7 +137,9 @@ async def test_reason_without_end_is_cut(broker: Broker) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[]", b'{"specversion":"9.9"}'])
-async def test_bytes_that_are_no_event_are_delivered_whole_and_say_so_when_read(harness: Harness, body: bytes) -> None:
+async def test_bytes_that_are_no_event_are_delivered_whole_and_refused_when_decoded(
+    harness: Harness, body: bytes
+) -> None:
     await harness.put(REQUESTS, {"Content-Type": "application/cloudevents+json"}, body)
     async with harness.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         delivery = await one(subscription)
@@ -205,14 +207,14 @@ async def test_settling_twice_changes_nothing(broker: Broker) -> None:
     assert await records(broker, Kind.DEAD) == []
 
 
-async def test_holder_slower_than_the_ack_wait_keeps_its_deliveries(harness: Harness) -> None:
+async def test_consumer_slower_than_the_ack_wait_keeps_its_deliveries(harness: Harness) -> None:
     await publish(harness.broker, 3)
 
     async def all_taken() -> bool:
         return (await harness.broker.depth())[REQUESTS].unsettled == 3
 
     async with harness.broker.subscribe(Kind.REQUESTS, prefetch=3) as slow:
-        # All are handed out, or wait in the buffer of the same holder.
+        # All are handed out, or wait in the buffer of the same consumer.
         held = await take(slow, 1 if harness.buffers else 3)
         await until(all_taken)
         async with harness.member() as other, other.subscribe(Kind.REQUESTS, prefetch=3) as waiting:

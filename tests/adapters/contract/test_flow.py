@@ -1,4 +1,4 @@
-"""Claims about what is handed out to whom, on every broker: lanes, prefetch, sharing, closing."""
+"""Claims about which consumer gets which deliveries, on every broker: lanes, prefetch, sharing, closing."""
 
 import asyncio
 from collections import Counter
@@ -42,15 +42,15 @@ async def test_urgent_request_passes_a_long_queue(broker: Broker) -> None:
         await publish(broker, 1, HIGH, prefix="urgent")
         async with asyncio.timeout(PATIENCE):
             passed = 0
-            while (await one_acked(subscription)).topic != HIGH:
+            while (await next_acked(subscription)).topic != HIGH:
                 passed += 1
     assert passed < 100
 
 
-async def one_acked(subscription: Subscription) -> Delivery:
+async def next_acked(subscription: Subscription) -> Delivery:
     delivery = await one(subscription)
     await delivery.ack()
-    # As every real consumer does, wait for something.
+    # Every real consumer waits for something, too.
     await asyncio.sleep(0.001)
     return delivery
 
@@ -67,7 +67,7 @@ async def test_no_more_than_the_prefetch_is_handed_out(broker: Broker) -> None:
             assert await nothing_comes(subscription)
 
 
-async def test_paused_it_takes_no_more_finishes_what_it_has_and_goes_on_when_resumed(broker: Broker) -> None:
+async def test_paused_subscription_takes_no_more_settles_what_it_has_and_continues_when_resumed(broker: Broker) -> None:
     await publish(broker, 40)
     async with broker.subscribe(Kind.REQUESTS, prefetch=10) as subscription:
         first = await take(subscription, 5)
@@ -75,19 +75,19 @@ async def test_paused_it_takes_no_more_finishes_what_it_has_and_goes_on_when_res
         had = []
         while (delivery := await soon(subscription)) is not None:
             had.append(delivery)
-        assert len(had) <= 10  # What was here or on its way.
+        assert len(had) <= 10  # Those that were here or on their way.
         for delivery in [*first, *had]:
             await delivery.ack()
         assert await nothing_comes(subscription)
         subscription.resume()
         rest = await take(subscription, 40 - len(first) - len(had), ack=True)
-        assert [one.attempt for one in rest] == [1] * len(rest)
+        assert [delivery.attempt for delivery in rest] == [1] * len(rest)
         assert await nothing_comes(subscription)
 
 
-async def test_paused_it_takes_at_most_one_message_that_comes_to_an_empty_lane(broker: Broker) -> None:
+async def test_paused_subscription_takes_at_most_one_message_that_comes_to_an_empty_lane(broker: Broker) -> None:
     async with broker.subscribe(Kind.REQUESTS, prefetch=10) as subscription:
-        assert await nothing_comes(subscription)  # It has asked.
+        assert await nothing_comes(subscription)  # It has asked the broker.
         subscription.pause()
         assert await nothing_comes(subscription)
         await publish(broker, 5, HIGH)
@@ -99,12 +99,12 @@ async def test_paused_it_takes_at_most_one_message_that_comes_to_an_empty_lane(b
     assert {delivery.attempt for delivery in came} == {1}
 
 
-async def test_paused_again_and_again_it_is_brought_everything_once(broker: Broker) -> None:
+async def test_subscription_that_is_paused_again_and_again_gets_everything_once(broker: Broker) -> None:
     published = await publish(broker, 300)
     came: list[Delivery] = []
     async with broker.subscribe(Kind.REQUESTS, prefetch=10) as subscription:
         while len(came) < len(published):
-            delivery = await one_acked(subscription)
+            delivery = await next_acked(subscription)
             came.append(delivery)
             if len(came) % 10 == 0:
                 subscription.pause()
@@ -114,11 +114,11 @@ async def test_paused_again_and_again_it_is_brought_everything_once(broker: Brok
                 subscription.resume()
         assert await nothing_comes(subscription)
     assert sorted(ids(came)) == sorted(published)
-    # RabbitMQ takes back what is on its way to a consumer that is ended, and counts that.
+    # RabbitMQ takes back what is on its way to a cancelled consumer, and counts that as an attempt.
     assert broker.name == "rabbitmq" or {delivery.attempt for delivery in came} == {1}
 
 
-async def test_who_does_not_iterate_takes_no_more_than_the_prefetch_from_the_others(harness: Harness) -> None:
+async def test_consumer_that_does_not_iterate_keeps_no_more_than_its_prefetch_from_others(harness: Harness) -> None:
     await publish(harness.broker, 50)
     async with harness.broker.subscribe(Kind.REQUESTS, prefetch=10) as busy:
         await one(busy)
@@ -149,7 +149,7 @@ async def test_two_members_share_the_requests_without_duplicates(harness: Harnes
     assert sorted(seen) == sorted(published)
 
 
-async def test_closed_subscription_ends_and_lets_settle(broker: Broker) -> None:
+async def test_closed_subscription_ends_and_its_deliveries_can_still_be_settled(broker: Broker) -> None:
     await publish(broker, 3)
     async with broker.subscribe(Kind.REQUESTS, prefetch=2) as subscription:
         first, second = await take(subscription, 2)
@@ -186,7 +186,7 @@ async def test_closed_subscription_gives_back_at_once_what_was_not_handed_out(ha
         await emptied(harness.broker)
 
 
-async def test_given_up_wait_for_a_delivery_loses_none(broker: Broker) -> None:
+async def test_cancelled_wait_for_a_delivery_loses_none(broker: Broker) -> None:
     async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         for number in range(20):
             waiting = asyncio.create_task(one(subscription))
@@ -203,7 +203,7 @@ async def test_given_up_wait_for_a_delivery_loses_none(broker: Broker) -> None:
         await emptied(broker)
 
 
-async def test_depth_tells_what_waits_and_what_is_held(broker: Broker) -> None:
+async def test_depth_counts_waiting_and_unsettled_messages(broker: Broker) -> None:
     await publish(broker, 5, LOW, prefix="low")
     await publish(broker, 2, CONTROL)
 

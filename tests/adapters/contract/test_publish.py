@@ -40,7 +40,7 @@ async def test_repeated_message_id_is_stored_once_where_the_broker_knows_it(harn
     assert len(await records(broker, Kind.LIFECYCLE)) == (4 if harness.drops_repeats else 7)
 
 
-async def test_repeated_event_is_at_most_a_repeat_and_an_equal_id_of_another_source_is_none(harness: Harness) -> None:
+async def test_repeated_event_may_be_dropped_but_not_an_equal_id_of_another_source(harness: Harness) -> None:
     broker = harness.broker
     for source in ("/a", "/a", "/b"):
         await broker.publish(REQUESTS, make_event(id="same", source=source))
@@ -51,12 +51,12 @@ async def test_repeated_event_is_at_most_a_repeat_and_an_equal_id_of_another_sou
     assert sources == (["/a", "/b"] if harness.drops_repeats else ["/a", "/a", "/b"])
 
 
-async def test_largest_request_passes_retries_and_dies_and_a_larger_one_is_refused(harness: Harness) -> None:
+async def test_largest_request_can_be_retried_and_rejected_and_a_larger_request_is_refused(harness: Harness) -> None:
     broker = harness.broker
     event = make_event(data="")
     headers, body = to_nats(event)
     spare = harness.largest - len(body) - stamps.size(headers)
-    # What is not yet counted is the header with the message id.
+    # The header with the message id is not counted yet: try until the event fits.
     for missing in range(200):
         event = make_event(data="x" * (spare - missing))
         with suppress(TopicRefused):
@@ -94,7 +94,9 @@ async def test_largest_request_passes_retries_and_dies_and_a_larger_one_is_refus
         Topic(Kind.DEAD, "requests"),
     ],
 )
-async def test_topic_that_never_takes_an_event_is_refused_and_the_next_one_works(broker: Broker, topic: Topic) -> None:
+async def test_topic_that_never_takes_an_event_is_refused_and_the_next_publish_works(
+    broker: Broker, topic: Topic
+) -> None:
     with pytest.raises(TopicRefused) as refused:
         await broker.publish(topic, make_event())
     assert not refused.value.too_large
@@ -102,7 +104,7 @@ async def test_topic_that_never_takes_an_event_is_refused_and_the_next_one_works
     await broker.publish(Topic(Kind.REPLY, "answers.here"), make_event())
 
 
-async def test_reply_topic_that_nobody_made_is_refused_where_replies_need_one(harness: Harness) -> None:
+async def test_reply_topic_that_was_never_declared_is_refused_where_replies_need_it(harness: Harness) -> None:
     topic = Topic(Kind.REPLY, "nobody.stores.this")
     if harness.refuses_replies:
         with pytest.raises(TopicRefused):
@@ -133,7 +135,7 @@ async def test_dead_letters_listed_a_hundred_times_are_all_still_there(broker: B
         assert len(await records(broker, Kind.DEAD)) == 5
 
 
-async def test_followed_history_goes_on_with_what_comes(broker: Broker) -> None:
+async def test_followed_history_continues_with_new_records(broker: Broker) -> None:
     await broker.publish(lifecycle("s.1.created"), make_event(id="before"))
     async with asyncio.timeout(PATIENCE), broker.history(Kind.LIFECYCLE, follow=True) as history:
         seen = [await anext(history)]
@@ -143,7 +145,7 @@ async def test_followed_history_goes_on_with_what_comes(broker: Broker) -> None:
     assert names(seen) == ["before", *(f"after{number}" for number in range(20))]
 
 
-async def test_new_only_skips_what_was_there(broker: Broker) -> None:
+async def test_new_only_skips_earlier_records(broker: Broker) -> None:
     await broker.publish(lifecycle("s.1.created"), make_event(id="before"))
     async with (
         asyncio.timeout(PATIENCE),

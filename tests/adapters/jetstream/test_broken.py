@@ -1,4 +1,4 @@
-"""Claims about NATS JetStream when things break: the server dies, hangs, forgets. Nothing of ours is restarted."""
+"""Claims about NATS JetStream when things break: the server dies, hangs, loses data. Nothing of ours is restarted."""
 
 import asyncio
 import os
@@ -33,12 +33,12 @@ async def connected(server: NatsServer, options: JetStreamOptions = OPTIONS) -> 
 
 
 async def test_server_killed_under_load_loses_nothing_and_everything_resumes(server: NatsServer) -> None:
-    async def again() -> None:
+    async def restart() -> None:
         await server.kill()
         await server.start()
 
     async with connected(server) as broker:
-        await broken_under_load(broker, again, count=1500)
+        await broken_under_load(broker, restart, count=1500)
 
 
 @pytest.mark.stricter
@@ -80,7 +80,9 @@ async def test_waiting_subscription_gets_its_next_message_soon_after_a_restart(s
         assert time.monotonic() - began < within(3)
 
 
-async def test_settled_while_the_server_was_away_is_settled_when_it_is_back(server: NatsServer) -> None:
+async def test_deliveries_acknowledged_while_the_server_was_away_are_settled_when_it_is_back(
+    server: NatsServer,
+) -> None:
     async with connected(server) as broker, broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         await publish(broker, 3)
         held = await take(subscription, 3)
@@ -97,12 +99,12 @@ async def test_settled_while_the_server_was_away_is_settled_when_it_is_back(serv
         await emptied(broker)
 
 
-async def test_hanging_server_is_unavailable_and_works_when_it_goes_on(server: NatsServer) -> None:
+async def test_hanging_server_is_unavailable_and_works_when_it_continues(server: NatsServer) -> None:
     async with connected(server, JetStreamOptions(publish_timeout=0.5)) as broker:
         assert server.pid is not None
         os.kill(server.pid, signal.SIGSTOP)
         try:
-            # Its threads stop one after the other.
+            # The server's threads stop one by one: the first publishes may succeed.
             with pytest.raises(BrokerUnavailable):
                 for _ in range(1000):
                     await broker.publish(REQUESTS, make_event(id="lost?"))
@@ -167,7 +169,7 @@ async def test_followed_history_has_no_gap_and_no_repeat_over_a_restart(server: 
     assert seen == [f"s.{number}.created" for number in range(60)]
 
 
-async def test_followed_history_of_a_stream_created_anew_begins_with_it(server: NatsServer) -> None:
+async def test_followed_history_of_a_stream_created_again_starts_at_its_beginning(server: NatsServer) -> None:
     async with connected(server) as broker, connection(server.url, OPTIONS) as link:
         await publish(broker, 3, Topic(Kind.LIFECYCLE, "s.1.created"), prefix="old")
         async with broker.history(Kind.LIFECYCLE, follow=True) as history, asyncio.timeout(PATIENCE):
@@ -216,7 +218,7 @@ async def test_client_that_closed_for_good_is_replaced(server: NatsServer) -> No
         async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
             await publish(broker, 1, prefix="before")
             await (await one(subscription)).ack()
-            # What the client does on most errors the server reports.
+            # The client does this itself on most errors that the server reports.
             await broker._link._client.close()
             async with asyncio.timeout(PATIENCE):
                 await publish_surely(broker, REQUESTS, "after")
@@ -236,7 +238,7 @@ async def test_event_that_fits_only_without_its_headers_is_refused_and_the_conne
         assert await records(broker, Kind.LIFECYCLE)
 
 
-async def test_full_store_is_unavailable_and_what_is_retried_stays(server: NatsServer) -> None:
+async def test_full_store_is_unavailable_and_a_failed_retry_keeps_the_delivery(server: NatsServer) -> None:
     async with connected(server, JetStreamOptions(requests_max_bytes=100_000, ack_wait=1)) as broker:
         with pytest.raises(BrokerUnavailable):
             for _ in range(100):
@@ -247,7 +249,7 @@ async def test_full_store_is_unavailable_and_what_is_retried_stays(server: NatsS
                 await first.retry(0.1)
             with pytest.raises(BrokerUnavailable):
                 await first.defer(0.1)
-            # Room again, a moment after the ack: it was still ours.
+            # The ack makes room a moment later, and the first delivery is still ours.
             await second.ack()
             async with asyncio.timeout(PATIENCE):
                 while not await stored(first):
@@ -274,7 +276,7 @@ async def test_message_on_an_idle_lane_arrives_at_once(server: NatsServer) -> No
     assert sorted(waits)[len(waits) // 2] < within(0.05)
 
 
-async def test_nobody_there_is_said_in_time_without_the_password(tmp_path: Path) -> None:
+async def test_unreachable_server_is_reported_in_time_without_the_password(tmp_path: Path) -> None:
     with pytest.raises(BrokerUnavailable) as error:
         async with jetstream.connect(
             "nats://user:secret@127.0.0.1:1,127.0.0.1:2", options=JetStreamOptions(connect_timeout=1)
@@ -292,13 +294,13 @@ async def test_nothing_is_published_after_the_block(server: NatsServer) -> None:
         await broker.publish(REQUESTS, make_event())
 
 
-async def test_a_connection_given_up_does_not_try_again_though_its_cancellation_was_lost(
+async def test_an_abandoned_connection_does_not_reconnect_though_its_cancellation_was_lost(
     server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trying, lost = asyncio.Event(), asyncio.Event()
 
     async def losing(*_: object) -> None:
-        # As wait_for does where the attempt fails in the same moment.
+        # `wait_for` loses a cancellation if the attempt fails in the same moment.
         try:
             trying.set()
             await asyncio.sleep(60)

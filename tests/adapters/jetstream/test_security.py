@@ -64,7 +64,7 @@ async def test_documented_permissions_are_enough_for_everything(tmp_path: Path) 
 
 
 @pytest.mark.stricter
-async def test_wrong_password_is_said_soon_and_without_it(guarded: NatsServer) -> None:
+async def test_wrong_password_is_reported_soon_and_not_shown(guarded: NatsServer) -> None:
     began = time.monotonic()
     with pytest.raises(BrokerUnavailable, match=r"(?i)authorization") as error:
         async with jetstream.connect(guarded.url.replace("//", "//ours:hunter2@"), options=PATIENT):
@@ -73,7 +73,7 @@ async def test_wrong_password_is_said_soon_and_without_it(guarded: NatsServer) -
     assert time.monotonic() - began < within(5)
 
 
-async def test_topic_that_only_an_ordinary_subscriber_hears_is_refused(server: NatsServer) -> None:
+async def test_topic_with_a_subscriber_but_without_a_stream_is_refused(server: NatsServer) -> None:
     async with jetstream.connect(server.url, options=QUICK) as broker, connection(server.url, QUICK) as link:
         heard = asyncio.Event()
 
@@ -87,15 +87,15 @@ async def test_topic_that_only_an_ordinary_subscriber_hears_is_refused(server: N
 
 
 async def probed(link: Connection, subject: str, heard: asyncio.Event) -> None:
-    """Until a subscriber is heard of: the server may get to know of it later than `flush` waits."""
+    """Wait until the server knows the subscriber, which may be later than `flush` returns."""
     async with asyncio.timeout(PATIENCE):
         while not heard.is_set():
             await link.send(subject, b"")
             await link.flush()
 
 
-async def test_topic_that_something_else_answers_is_refused(server: NatsServer) -> None:
-    # Time enough for any answer: silence would be another reason.
+async def test_topic_that_something_other_than_a_stream_answers_is_refused(server: NatsServer) -> None:
+    # Time enough for any answer: silence would be refused for another reason.
     options = JetStreamOptions(publish_timeout=30)
     async with jetstream.connect(server.url, options=options) as broker, connection(server.url, options) as link:
         for answer in (b"ok", b"[]", b'{"error":"no"}', b""):
@@ -113,7 +113,7 @@ async def test_topic_that_something_else_answers_is_refused(server: NatsServer) 
             await link.unsubscribe(interest)
 
 
-async def test_key_of_a_user_opens_and_another_does_not(tmp_path: Path) -> None:
+async def test_key_of_a_user_is_accepted_and_other_keys_are_not(tmp_path: Path) -> None:
     ours, other = (nkeys.from_seed(nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)) for _ in range(2))
     for name, key in (("ours", ours), ("other", other)):
         (tmp_path / name).write_bytes(bytes(key.seed))
@@ -169,7 +169,7 @@ async def test_unknown_authority_is_not_trusted(encrypted: NatsServer, tmp_path:
             pass
 
 
-async def test_tls_that_was_asked_for_is_not_done_without() -> None:
+async def test_server_without_tls_gets_nothing_where_tls_was_asked_for() -> None:
     heard = b""
 
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

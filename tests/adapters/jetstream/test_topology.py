@@ -1,4 +1,4 @@
-"""Claims about streams and consumers: exactly these, created when missing, never changed."""
+"""Claims about streams and consumers: which there are, that missing ones are created and none is ever changed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -78,7 +78,7 @@ async def test_many_may_declare_at_once(server: NatsServer) -> None:
     await asyncio.gather(*(declare(server) for _ in range(5)))
 
 
-async def test_missing_is_named(server: NatsServer, link: Connection) -> None:
+async def test_missing_streams_and_consumers_are_named(server: NatsServer, link: Connection) -> None:
     async with jetstream.connect(server.url) as broker:
         with pytest.raises(BrokerUnavailable, match=r"JOBRELAY_REQUESTS.*JOBRELAY_CONTROL.*LIFECYCLE.*DEAD"):
             await broker.check()
@@ -90,7 +90,7 @@ async def test_missing_is_named(server: NatsServer, link: Connection) -> None:
         await broker.check()
 
 
-async def test_drift_is_told_with_both_values_and_left_alone(server: NatsServer, link: Connection) -> None:
+async def test_drift_is_reported_with_both_values_and_left_alone(server: NatsServer, link: Connection) -> None:
     await declare(server)
     theirs = await config(link, "STREAM.INFO.JOBRELAY_LIFECYCLE") | {"max_age": 5 * SECOND, "duplicate_window": SECOND}
     await link.api("STREAM.UPDATE.JOBRELAY_LIFECYCLE", theirs)
@@ -108,17 +108,17 @@ async def test_drift_is_told_with_both_values_and_left_alone(server: NatsServer,
         assert await config(link, "STREAM.INFO.JOBRELAY_DEAD")
         with pytest.raises(TopologyDrift):
             await broker.check()
-    for told in (
+    for text in (
         "stream JOBRELAY_LIFECYCLE: max_age is 5000000000, not 604800000000000",
         "consumer jobrelay-high of JOBRELAY_REQUESTS: ack_wait is 3000000000, not 30000000000",
         "max_deliver is 7, not -1",
     ):
-        assert told in str(drift.value)
+        assert text in str(drift.value)
     assert (await config(link, "STREAM.INFO.JOBRELAY_LIFECYCLE"))["max_age"] == 5 * SECOND
     assert (await config(link, "CONSUMER.INFO.JOBRELAY_REQUESTS.jobrelay-high"))["max_deliver"] == 7
 
 
-async def test_size_and_replicas_that_nobody_asked_for_are_no_drift(server: NatsServer) -> None:
+async def test_size_and_replicas_that_no_setting_asks_for_are_no_drift(server: NatsServer) -> None:
     await declare(server, options=SMALL)
     await declare(server)
     with pytest.raises(TopologyDrift, match="max_bytes is 1048576, not 2097152"):
@@ -127,7 +127,7 @@ async def test_size_and_replicas_that_nobody_asked_for_are_no_drift(server: Nats
         await declare(server, options=JetStreamOptions(replicas=3))
 
 
-async def test_limit_above_what_leaves_room_for_a_dead_letter_is_drift_and_a_lower_one_is_not(
+async def test_limit_that_leaves_no_room_for_a_dead_letter_is_drift_and_a_lower_limit_is_not(
     server: NatsServer, link: Connection
 ) -> None:
     await declare(server)
@@ -139,20 +139,20 @@ async def test_limit_above_what_leaves_room_for_a_dead_letter_is_drift_and_a_low
         await declare(server)
 
 
-async def test_store_too_small_is_unavailable_and_names_what_to_change(tmp_path: Path) -> None:
+async def test_store_that_is_too_small_is_unavailable_and_the_setting_is_named(tmp_path: Path) -> None:
     async with natsserver.run(tmp_path, store_bytes=10 << 20) as server:
         with pytest.raises(BrokerUnavailable, match=r"of 1073741824 bytes: .* JOBRELAY_NATS_MAX_BYTES"):
             await declare(server)
         await declare(server, options=SMALL)
 
 
-async def test_without_jetstream_that_is_said(tmp_path: Path) -> None:
+async def test_server_without_jetstream_is_reported(tmp_path: Path) -> None:
     async with natsserver.run(tmp_path, store_bytes=0) as server:
         with pytest.raises(BrokerUnavailable, match="JetStream is not enabled"):
             await declare(server)
 
 
-async def test_two_installations_on_one_server_do_not_meet(server: NatsServer, link: Connection) -> None:
+async def test_two_installations_on_one_server_share_no_messages(server: NatsServer, link: Connection) -> None:
     await declare(server)
     await declare(server, "teama")
     assert (await config(link, "STREAM.INFO.TEAMA_REQUESTS"))["subjects"][0] == "teama.requests"
@@ -169,7 +169,7 @@ async def test_two_installations_on_one_server_do_not_meet(server: NatsServer, l
 
 
 @pytest.mark.parametrize("instance", ["", "Team", "a.b", "a b", "a*", "-a", "a-", "ä"])
-def test_instance_that_is_no_name_is_refused(instance: str) -> None:
+def test_invalid_instance_name_is_refused(instance: str) -> None:
     with pytest.raises(ValueError, match="instance"):
         StreamNames(instance)
 

@@ -1,4 +1,4 @@
-"""Claims about the ports that servers of ours get."""
+"""Claims about the ports that our servers get."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from adapters.servers.free_port import free_port
 RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
-def test_free_port_is_taken_as_preferred() -> None:
+def test_preferred_port_is_given_if_it_is_free() -> None:
     port = free_port()
     assert free_port(port) == port
 
@@ -24,7 +24,7 @@ async def test_port_in_use_is_avoided() -> None:
         assert free_port(taken) != taken
 
 
-def test_what_another_process_got_is_avoided_until_that_ends() -> None:
+def test_port_of_another_process_is_avoided_until_that_process_ends() -> None:
     asks = "from adapters.servers.free_port import free_port; print(free_port({}))"
     port = free_port()
     other = int(subprocess.check_output([sys.executable, "-c", asks.format(port)]))
@@ -32,14 +32,14 @@ def test_what_another_process_got_is_avoided_until_that_ends() -> None:
     assert free_port(other) == other
 
 
-def test_only_so_many_ports_are_kept() -> None:
+def test_number_of_reserved_ports_is_limited() -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(200):
         free_port()
     assert len(os.listdir("/proc/self/fd")) <= before + 64
 
 
-def test_outgoing_connections_get_other_ports() -> None:
+def test_outgoing_connections_use_other_ports() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
         lowest = int(RANGE.read_text().split()[0]) if RANGE.exists() else client.getsockname()[1]
         assert all(free_port() < lowest for _ in range(50))
