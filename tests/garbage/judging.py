@@ -1,4 +1,4 @@
-"""What holds for garbage on any broker: each example gets an outcome, and a good request after it gets its Job at once."""
+"""What holds for garbage on any broker: each example gets an outcome, and a good request after it its Job at once."""
 
 import asyncio
 import itertools

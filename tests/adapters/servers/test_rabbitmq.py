@@ -1,12 +1,9 @@
-"""Claims about the RabbitMQ node of our own, and about choosing its adapter."""
+"""Claims about running our own RabbitMQ node."""
 
-import os
-import sys
 from pathlib import Path
 
 import pytest
 
-import adapters
 from adapters.base import Kind
 from adapters.connect import connect
 from adapters.servers import rabbitmq as rabbitmqserver
@@ -14,6 +11,7 @@ from adapters.servers.process import ServerFailed
 from adapters.servers.rabbitmq import RabbitServer
 from tests.adapters.conftest import need_rabbit
 from tests.adapters.harness import one, publish
+from tests.adapters.servers.pids import runs
 
 pytestmark = pytest.mark.broker
 
@@ -21,16 +19,6 @@ pytestmark = pytest.mark.broker
 @pytest.fixture(autouse=True)
 def installed() -> None:
     need_rabbit()
-
-
-def runs(pid: int | None) -> bool:
-    if pid is None:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -61,21 +49,3 @@ async def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ServerFailed, match="rabbitmq-server"):
         await RabbitServer(tmp_path / "node").start()
-
-
-class Uninstalled:
-    """Finds modules, but not the client library."""
-
-    def find_spec(self, name: str, path: object, target: object = None) -> None:
-        if name == "aiormq":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-
-async def test_missing_client_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith(("aiormq", "adapters.rabbitmq"))]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr(adapters, "rabbitmq", raising=False)
-    monkeypatch.setattr(sys, "meta_path", [Uninstalled(), *sys.meta_path])
-    for scheme in ("amqp", "amqps"):
-        with pytest.raises(RuntimeError, match=r"jobrelay\[rabbitmq\]"):
-            connect(f"{scheme}://127.0.0.1")
