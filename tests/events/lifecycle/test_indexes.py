@@ -7,7 +7,6 @@ import pytest
 from events.jobs.observed import Job
 from events.lifecycle.transitions import Transition, transitions
 from events.phases import Phase
-from k8s.reading.job import job_of
 from tests.events.samples import condition, failed, make_job, running, succeeded
 
 INDEXED: dict[str, Any] = {"indexed": True, "completions": 3, "parallelism": 3}
@@ -95,11 +94,3 @@ def test_a_success_policy_that_one_index_meets_lists_its_result_by_index() -> No
 def test_success_criteria_are_no_end_before_the_job_is_complete() -> None:
     job = make_job(**INDEXED, conditions=(condition("SuccessCriteriaMet", at=8),), succeeded=1)
     assert not transitions(job, [succeeded("a", index=0)])[-1].terminal
-
-
-def test_limits_and_failed_indexes_are_read_from_the_job() -> None:
-    spec = {"backoffLimitPerIndex": 2, "completionMode": "Indexed", "completions": 3}
-    found = job_of({"metadata": {"name": "x"}, "spec": spec, "status": {"failedIndexes": "0,2"}})
-    assert (found.backoff_limit_per_index, found.failed_indexes, found.several) == (2, "0,2", True)
-    plain = job_of({"metadata": {"name": "x"}, "spec": {}, "status": {"failedIndexes": ""}})
-    assert (plain.backoff_limit_per_index, plain.failed_indexes, plain.several) == (None, None, False)

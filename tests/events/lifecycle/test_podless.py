@@ -7,7 +7,6 @@ import pytest
 from events.jobs.observed import Pod
 from events.lifecycle.podless import Notice, podless_since, stalled
 from events.names import Payload
-from k8s.reading.podmetrics import parse_notice
 from tests.events.samples import NOON, condition, failed, make_job, make_pod, running, succeeded
 
 STARTED = NOON + 1
@@ -94,24 +93,3 @@ def test_notices_from_before_the_last_pod_are_ignored_and_a_series_counts_from_t
     assert codes(notice(QUOTA, first=2, last=4), since=NOON + 5) == []
     (found,) = stalled([notice(QUOTA, first=2, last=6)], since=NOON + 5, attempt=1)
     assert found.time == NOON + 5
-
-
-def test_kubernetes_events_are_read_in_either_form() -> None:
-    old = {
-        "metadata": {},
-        "message": "m",
-        "firstTimestamp": "2026-11-21T12:00:01Z",
-        "lastTimestamp": "2026-11-21T12:00:03Z",
-    }
-    new = {
-        "metadata": {},
-        "message": "m",
-        "eventTime": "2026-11-21T12:00:01.000000Z",
-        "firstTimestamp": None,
-        "lastTimestamp": None,
-        "series": {"count": 2, "lastObservedTime": "2026-11-21T12:00:03.000000Z"},
-    }
-    wanted = Notice(message="m", first=NOON + 1, last=NOON + 3)
-    assert parse_notice(old) == parse_notice(new) == wanted
-    assert parse_notice({"metadata": {}, "message": "m"}) is None
-    assert parse_notice({"metadata": {"creationTimestamp": "2026-11-21T12:00:01Z"}}) is None

@@ -81,6 +81,14 @@ def test_our_annotations_are_read() -> None:
     assert (job.payload, job.reply_to, job.broker, job.tags) == ("pending", "there", "nats", '["x"]')
 
 
+def test_limits_and_failed_indexes_are_read_from_the_job() -> None:
+    spec = {"backoffLimitPerIndex": 2, "completionMode": "Indexed", "completions": 3}
+    found = job_of({"metadata": {"name": "x"}, "spec": spec, "status": {"failedIndexes": "0,2"}})
+    assert (found.backoff_limit_per_index, found.failed_indexes, found.several) == (2, "0,2", True)
+    plain = job_of({"metadata": {"name": "x"}, "spec": {}, "status": {"failedIndexes": ""}})
+    assert (plain.backoff_limit_per_index, plain.failed_indexes, plain.several) == (None, None, False)
+
+
 @given(st.text())
 def test_garbage_in_annotations_counts_as_absent(garbage: str) -> None:
     manifest = make_job("a")

@@ -1,12 +1,14 @@
-"""What a metrics server says about pods, as numbers."""
+"""What a metrics server says about pods, as numbers; and Events about Jobs."""
 
 from typing import Any
 
 import orjson
 import pytest
 
+from events.lifecycle.podless import Notice
 from k8s.base import Malformed
-from k8s.reading.podmetrics import parse_pod_metrics
+from k8s.reading.podmetrics import parse_notice, parse_pod_metrics
+from tests.events.samples import NOON
 
 
 def answer(*usages: dict[str, str], **fields: Any) -> bytes:
@@ -51,3 +53,24 @@ def test_no_pod_is_an_empty_list() -> None:
 def test_answer_that_is_no_list_of_pods_is_malformed(body: bytes) -> None:
     with pytest.raises(Malformed):
         parse_pod_metrics(body)
+
+
+def test_kubernetes_events_are_read_in_either_form() -> None:
+    old = {
+        "metadata": {},
+        "message": "m",
+        "firstTimestamp": "2026-11-21T12:00:01Z",
+        "lastTimestamp": "2026-11-21T12:00:03Z",
+    }
+    new = {
+        "metadata": {},
+        "message": "m",
+        "eventTime": "2026-11-21T12:00:01.000000Z",
+        "firstTimestamp": None,
+        "lastTimestamp": None,
+        "series": {"count": 2, "lastObservedTime": "2026-11-21T12:00:03.000000Z"},
+    }
+    wanted = Notice(message="m", first=NOON + 1, last=NOON + 3)
+    assert parse_notice(old) == parse_notice(new) == wanted
+    assert parse_notice({"metadata": {}, "message": "m"}) is None
+    assert parse_notice({"metadata": {"creationTimestamp": "2026-11-21T12:00:01Z"}}) is None
