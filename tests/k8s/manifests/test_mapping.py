@@ -225,13 +225,13 @@ def models_in(annotation: Any) -> Iterator[type[Model]]:
 
 def fields_of(model: type[Model]) -> dict[str, list[type[Model]]]:
     """By the name that a request has for it, with the models in it."""
-    return {one.alias or name: list(models_in(one.annotation)) for name, one in model.model_fields.items()}
+    return {field.alias or name: list(models_in(field.annotation)) for name, field in model.model_fields.items()}
 
 
 def reachable(model: type[Model]) -> dict[type[Model], None]:
     """This model and all that a request can hold in it, but for those that go to the manifest whole."""
     found = {model: None}
-    for inner in (one for models in fields_of(model).values() for one in models if one not in WHOLE):
+    for inner in (kind for models in fields_of(model).values() for kind in models if kind not in WHOLE):
         if inner not in found:
             found |= reachable(inner)
     return found
@@ -282,7 +282,7 @@ def test_what_goes_to_the_manifest_whole_keeps_every_field(model: type[Model], n
 def parts(value: Any) -> list[Any]:
     """Every object of a manifest."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [value, *(part for one in inner for part in parts(one))]
+    return [value, *(part for item in inner for part in parts(item))]
 
 
 def test_there_are_no_samples_of_fields_that_no_request_has() -> None:
