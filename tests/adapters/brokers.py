@@ -1,4 +1,4 @@
-"""A harness of each kind: in this process, on a server of our own, on the one of `NATS_URL` or `RABBITMQ_URL`."""
+"""Harnesses for each adapter: in memory, on our own server, or on that of `NATS_URL` or `RABBITMQ_URL`."""
 
 import os
 import uuid
@@ -33,7 +33,7 @@ OPTIONS = JetStreamOptions(
 
 @dataclass(frozen=True)
 class Site:
-    """A RabbitMQ node that may be broken, and the name of an installation that nobody had on it before."""
+    """A RabbitMQ node that a test may break, and an instance name that was never used on it."""
 
     server: RabbitServer
     instance: str
@@ -63,7 +63,7 @@ async def memory_harness() -> AsyncIterator[Harness]:
 
 @asynccontextmanager
 async def nats_harness(url: str) -> AsyncIterator[Harness]:
-    """An installation of its own on that server, removed afterwards."""
+    """A harness with its own installation on that server, removed afterwards."""
     instance = f"test-{uuid.uuid4().hex[:8]}"
     names = StreamNames(instance)
     async with connection(url, OPTIONS) as link, jetstream.connect(url, instance=instance, options=OPTIONS) as broker:
@@ -97,7 +97,7 @@ async def remove(link: Connection, names: StreamNames) -> None:
 
 @asynccontextmanager
 async def some_nats(directory: Path) -> AsyncIterator[str]:
-    """The URL of a server: the one that `NATS_URL` names, else one of our own."""
+    """The URL of the server that `NATS_URL` names, else of our own."""
     if url := os.environ.get("NATS_URL"):
         yield url
         return
@@ -107,7 +107,7 @@ async def some_nats(directory: Path) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def rabbit_harness(url: str) -> AsyncIterator[Harness]:
-    """An installation of its own on that server, removed afterwards."""
+    """A harness with its own installation on that server, removed afterwards."""
     instance = f"test-{uuid.uuid4().hex[:8]}"
     names = amqp.QueueNames(instance)
     async with (
@@ -135,7 +135,7 @@ async def rabbit_harness(url: str) -> AsyncIterator[Harness]:
 
 
 async def send(link: Link, exchange: str, key: str, headers: Mapping[str, object], body: bytes) -> None:
-    """Publish as a foreign client does; the content type is a property, and everything else a header."""
+    """Publish like a foreign client; the content type is a property, everything else is a header."""
     others = {name: value for name, value in headers.items() if name != "Content-Type"}
     properties = Properties(content_type=headers.get("Content-Type"), headers=others, delivery_mode=2)  # type: ignore[arg-type]
     async with link.channel(confirms=True) as channel:
@@ -152,7 +152,7 @@ async def remove_rabbit(link: Link, names: amqp.QueueNames) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """One on a RabbitMQ node that nobody breaks, and a connection for what a foreign client does."""
+    """An installation on a RabbitMQ node that no test breaks, and a connection for what a foreign client does."""
 
     url: str
     broker: rabbitmq.RabbitMQBroker
@@ -162,7 +162,7 @@ class Installation:
 
 @asynccontextmanager
 async def installation(url: str, options: RabbitMQOptions = RABBIT) -> AsyncIterator[Installation]:
-    """Removed afterwards."""
+    """A new installation, removed afterwards."""
     names = amqp.QueueNames(f"test-{uuid.uuid4().hex[:8]}")
     async with (
         link_to(url, options, purpose="test") as link,

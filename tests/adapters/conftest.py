@@ -1,6 +1,6 @@
-"""Every claim that takes `harness` runs on every adapter. Without a nats-server it fails; it is never skipped.
+"""Every test that takes `harness` runs on every adapter. Without a nats-server it fails; it is never skipped.
 
-RabbitMQ is no Python package: where there is none its claims are skipped, but not where `CI` is set.
+RabbitMQ is no Python package: without it its tests are skipped, except where `CI` is set.
 """
 
 import os
@@ -32,7 +32,7 @@ EXTRA = f"max_message_size = {MAX_MESSAGE}"
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def rabbit_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """The server that `RABBITMQ_URL` names, else one node for all tests that break nothing."""
+    """The server that `RABBITMQ_URL` names, else a node for all tests that break nothing."""
     if url := os.environ.get("RABBITMQ_URL"):
         yield url
         return
@@ -52,7 +52,7 @@ def need_rabbit() -> None:
 
 @pytest.fixture(params=["memory", *(pytest.param(name, marks=pytest.mark.broker) for name in BY_NAME)])
 def adapter(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """Its name, and the URL of the node that all tests share."""
+    """Name of the adapter, and the URL of the node that all tests share."""
     name = str(request.param)
     return name, str(request.getfixturevalue("rabbit_url")) if name == "rabbitmq" else ""
 

@@ -1,4 +1,4 @@
-"""What the claims about brokers need of each adapter, and short words for what they do. No claims here."""
+"""What the tests of brokers need of each adapter, and short words for what they do. No tests here."""
 
 import asyncio
 import itertools
@@ -27,13 +27,13 @@ Put = Callable[[Topic, Mapping[str, str], bytes], Awaitable[None]]
 
 @dataclass(frozen=True, kw_only=True)
 class Harness:
-    """One broker under test, its topology declared."""
+    """A broker under test, its topology declared."""
 
     broker: Broker
     put: Put
     """Store any bytes, as a foreign client can."""
     member: Callable[[], AbstractAsyncContextManager[Broker]]
-    """Another process' connection to the same topics."""
+    """A connection to the same topics, as another process would have."""
     buffers: bool
     """Whether a subscription fetches ahead of the iteration."""
     ack_wait: float
@@ -42,7 +42,7 @@ class Harness:
     drops_repeats: bool
     """Whether the broker drops a message with an id that it has seen."""
     refuses_replies: bool
-    """Whether there are reply topics that it does not take, only because nobody made them."""
+    """Whether it refuses reply topics only because they were never declared."""
 
 
 def make_event(**attributes: object) -> CloudEvent:
@@ -76,7 +76,7 @@ async def one(subscription: Subscription) -> Delivery:
 
 
 async def soon(subscription: Subscription, *, within: float = 0.3) -> Delivery | None:
-    """The next one; None when none comes within that time."""
+    """The next delivery; None when none comes within that time."""
     try:
         async with asyncio.timeout(within):
             return await anext(aiter(subscription))
@@ -95,7 +95,7 @@ async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = PA
 
 
 async def emptied(broker: Broker, topic: Topic = REQUESTS) -> None:
-    """Wait until nothing waits there and nothing is unsettled."""
+    """Wait until no message of the topic waits or is unsettled."""
 
     async def empty() -> bool:
         depth = (await broker.depth())[topic]
@@ -114,7 +114,7 @@ def ids(deliveries: list[Delivery]) -> list[str]:
 
 
 async def use_everything(broker: Broker) -> None:
-    """Whatever jobrelay does on a broker, once."""
+    """Do once everything that jobrelay does on a broker."""
     await broker.declare()
     await broker.check()
     await publish(broker, 3)

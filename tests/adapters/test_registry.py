@@ -1,4 +1,4 @@
-"""Whatever names brokers outside their folders names every adapter of the registry. A new one fails what it lacks."""
+"""Whatever names brokers outside the folders of adapters names each of the registry. A new adapter fails here."""
 
 import re
 import subprocess
@@ -34,20 +34,20 @@ each = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: str(adap
 def test_names_and_schemes_are_used_once() -> None:
     assert len(BY_NAME) == len(ADAPTERS)
     assert len(BY_SCHEME) == sum(len(adapter.schemes) for adapter in ADAPTERS)
-    assert set(SERVERS) <= set(BY_NAME), "what can be started here is one of them"
+    assert set(SERVERS) <= set(BY_NAME), "a server that we can start has an adapter"
 
 
 def test_knowing_the_adapters_imports_no_client_library() -> None:
     code = "import sys, handler.settings.connections, adapters.asyncapi; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "adapters.registry" in done.stdout.split()
-    # yarl comes with aiohttp too.
+    # aiohttp imports yarl too.
     libraries = {library for adapter in ADAPTERS for library in adapter.libraries} - {"yarl"}
     assert not libraries & set(done.stdout.split())
 
 
 @each
-def test_settings_take_its_urls_and_say_so(adapter: Adapter) -> None:
+def test_settings_accept_the_urls_of_an_adapter_and_say_so(adapter: Adapter) -> None:
     for scheme in adapter.schemes:
         (url,) = Settings.from_env({"JOBRELAY_SOURCES": f"{scheme}://broker:{adapter.port}"}).sources
         assert adapter_of(url) is adapter
@@ -55,18 +55,18 @@ def test_settings_take_its_urls_and_say_so(adapter: Adapter) -> None:
 
 
 @each
-def test_metrics_have_a_value_for_it(adapter: Adapter) -> None:
+def test_metrics_have_a_label_value_for_every_adapter(adapter: Adapter) -> None:
     labels = [values["broker"] for values in Metrics().bounds.values() if "broker" in values]
     assert len(labels) > 5
     assert all(adapter.name in values for values in labels)
 
 
 @each
-def test_an_extra_of_its_name_installs_its_client_library(adapter: Adapter) -> None:
+def test_an_extra_named_like_the_adapter_installs_its_client_library(adapter: Adapter) -> None:
     extra = PROJECT["project"]["optional-dependencies"][adapter.name]
     installed = {re.split(r"[^\w.-]", requirement)[0] for requirement in extra}
     assert installed & set(packages_distributions()[adapter.libraries[0]])
-    (contract,) = (one for one in _contracts() if one["name"].startswith("client libraries"))
+    (contract,) = (contract for contract in _contracts() if contract["name"].startswith("client libraries"))
     assert adapter.libraries[0] in contract["forbidden_modules"], "only its client module may import it"
 
 
@@ -76,7 +76,7 @@ def _contracts() -> list[dict[str, Any]]:
 
 
 @each
-def test_it_can_be_deployed(adapter: Adapter) -> None:
+def test_every_adapter_can_be_deployed(adapter: Adapter) -> None:
     assert adapter.name in OVERLAYS
     assert rendered(f"overlays/{adapter.name}", f"components/keda/{adapter.name}")
     (policy,) = yaml.safe_load_all((DEPLOY / "components" / "network-policy" / "policy.yaml").read_text())
@@ -84,7 +84,7 @@ def test_it_can_be_deployed(adapter: Adapter) -> None:
 
 
 @each
-def test_documents_say_what_it_has_on_the_broker_and_what_it_must_be_allowed(adapter: Adapter) -> None:
+def test_documents_say_what_an_adapter_stores_on_the_broker_and_which_permissions_it_needs(adapter: Adapter) -> None:
     for store in adapter.stores(DEFAULT_INSTANCE):
         # Queues of a row that differ in a number are drawn once.
         assert re.sub(r"\.\d+$", ".<n>", store) in DOCUMENTS
@@ -94,7 +94,7 @@ def test_documents_say_what_it_has_on_the_broker_and_what_it_must_be_allowed(ada
 
 
 @each
-def test_the_contract_has_a_server_and_every_channel_for_it(adapter: Adapter) -> None:
+def test_the_contract_has_a_server_and_every_channel_for_every_adapter(adapter: Adapter) -> None:
     document = asyncapi(version="1")
     assert document["servers"][adapter.name]["protocol"] in adapter.schemes
     found = {name.removeprefix(adapter.name) for name in document["channels"] if name.startswith(adapter.name)}
