@@ -1,4 +1,4 @@
-"""Claims about RabbitMQ when things break: the node dies, hangs, forgets, fills up. Nothing of ours is restarted."""
+"""Claims about RabbitMQ when things break: the node dies, hangs, loses data, fills up. Nothing of ours is restarted."""
 
 import asyncio
 import os
@@ -47,7 +47,7 @@ async def connected(site: Site, options: RabbitMQOptions = OPTIONS) -> AsyncIter
 
 
 async def restart(server: RabbitServer) -> None:
-    # A node that dies within half a second of having made its first stream does not know it any more.
+    # A node that dies within half a second of creating its first stream forgets the stream.
     await asyncio.sleep(1)
     await server.kill()
     await server.start()
@@ -108,14 +108,14 @@ async def test_waiting_subscription_gets_its_next_message_soon_after_a_restart(r
             again = await take(subscription, 2)
             assert set(ids(again)) == {"held", "after"}
             assert time.monotonic() - began < within(5)
-            # Of a channel that is gone: it does nothing, and frees its place.
+            # The channel of this delivery is gone: its ack only frees its place.
             await held.ack()
             assert {delivery.attempt for delivery in again} == {1, 2}
             for delivery in again:
                 await delivery.ack()
 
 
-async def test_hanging_node_is_unavailable_and_works_when_it_goes_on(rabbit: Site) -> None:
+async def test_hanging_node_is_unavailable_and_works_when_it_continues(rabbit: Site) -> None:
     async with connected(rabbit, RabbitMQOptions(publish_timeout=0.5)) as broker:
         assert rabbit.server.pid is not None
         os.killpg(rabbit.server.pid, signal.SIGSTOP)
@@ -132,7 +132,7 @@ async def test_hanging_node_is_unavailable_and_works_when_it_goes_on(rabbit: Sit
 
 
 @pytest.mark.stricter
-async def test_memory_alarm_is_said_at_once_and_passes_by_itself(rabbit: Site) -> None:
+async def test_memory_alarm_is_reported_at_once_and_passes_by_itself(rabbit: Site) -> None:
     async with connected(rabbit) as broker, broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         await publish(broker, 2, prefix="before")
         await rabbit.server.ctl("set_vm_memory_high_watermark", "absolute", "1")
@@ -145,7 +145,7 @@ async def test_memory_alarm_is_said_at_once_and_passes_by_itself(rabbit: Site) -
             with pytest.raises(BrokerUnavailable, match="alarm"):
                 await broker.publish(Topic(Kind.LIFECYCLE, "s.1.created"), make_event())
         assert time.monotonic() - began < within(1)
-        # What is consumed goes on.
+        # Consuming continues.
         assert broker.connected
         held, other = await take(subscription, 2)
         await held.ack()
@@ -192,7 +192,7 @@ async def test_channel_that_the_server_closes_comes_back_with_its_deliveries(rab
 
 
 @pytest.mark.parametrize("arguments", [None, {"x-queue-type": "classic"}])
-async def test_subscription_resumes_when_its_queue_is_declared_anew_whatever_it_is(
+async def test_subscription_resumes_when_its_queue_is_declared_again_whatever_its_type(
     rabbit: Site, arguments: dict[str, object] | None
 ) -> None:
     async with (
@@ -227,7 +227,7 @@ async def test_subscription_resumes_when_its_queue_is_declared_anew_whatever_it_
         assert (await one(subscription)).attempt == 2
 
 
-async def test_queue_that_goes_right_behind_the_answer_is_consumed_again(
+async def test_queue_that_is_deleted_right_after_the_answer_is_consumed_again(
     rabbit: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lane, cancelled = rabbit.name("requests"), asyncio.Event()
@@ -252,7 +252,7 @@ async def test_queue_that_goes_right_behind_the_answer_is_consumed_again(
             await (await one(subscription)).ack()
 
 
-async def test_redelivery_counts_on_a_queue_that_counts_nothing(rabbit: Site) -> None:
+async def test_redelivery_counts_on_a_queue_that_does_not_count_deliveries(rabbit: Site) -> None:
     async with connected(rabbit) as broker, connection(rabbit.server.url, OPTIONS, purpose="test") as link:
         async with link.channel() as channel:
             await channel.queue_delete(rabbit.name("control"))
@@ -316,7 +316,7 @@ async def test_followed_history_has_no_gap_and_no_repeat_over_restarts(rabbit: S
     assert seen == [f"s.{number}.created" for number in range(60)]
 
 
-async def test_followed_history_of_a_log_declared_anew_begins_with_it(rabbit: Site) -> None:
+async def test_followed_history_of_a_log_declared_again_starts_at_its_beginning(rabbit: Site) -> None:
     async with connected(rabbit) as broker, connection(rabbit.server.url, OPTIONS, purpose="test") as link:
         await publish(broker, 3, Topic(Kind.LIFECYCLE, "s.1.created"), prefix="old")
         async with broker.history(Kind.LIFECYCLE, follow=True) as history, asyncio.timeout(PATIENCE):
@@ -330,10 +330,10 @@ async def test_followed_history_of_a_log_declared_anew_begins_with_it(rabbit: Si
 
 
 SHORT = 15.0
-"""Seconds. By then even a slow rabbitmqctl has told that the original is acknowledged."""
+"""Seconds. By then even a slow rabbitmqctl has reported that the original is acknowledged."""
 
 
-async def test_short_delay_is_kept_behind_a_long_one_and_over_a_restart(rabbit: Site) -> None:
+async def test_short_delay_is_kept_behind_a_long_delay_and_over_a_restart(rabbit: Site) -> None:
     async with connected(rabbit) as broker, broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         await publish(broker, 1, prefix="long")
         await (await one(subscription)).retry(300)
@@ -345,7 +345,7 @@ async def test_short_delay_is_kept_behind_a_long_one_and_over_a_restart(rabbit: 
         async def acked() -> bool:
             return rabbit.name("requests.high\t0") in await rabbit.server.ctl("list_queues", "name", "messages")
 
-        # Else the original comes again as well.
+        # Otherwise the original would be delivered again as well.
         await until(acked)
         await restart(rabbit.server)
         async with asyncio.timeout(PATIENCE):

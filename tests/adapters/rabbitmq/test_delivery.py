@@ -1,4 +1,4 @@
-"""Claims about deliveries that are RabbitMQ's own: what foreign clients send, what is held, delayed, dead."""
+"""Claims about deliveries that only concern RabbitMQ: foreign clients, long processing, delays, dead letters."""
 
 import asyncio
 import time
@@ -44,7 +44,7 @@ async def installed(rabbit_url: str) -> AsyncIterator[Installation]:
 
 
 @pytest.mark.parametrize("prefix", ["ce-", "cloudEvents:", "cloudEvents_"])
-async def test_binary_event_of_a_foreign_client_is_understood_and_dies_whole(
+async def test_binary_event_of_a_foreign_client_is_understood_and_whole_as_a_dead_letter(
     installed: Installation, prefix: str
 ) -> None:
     noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -88,7 +88,7 @@ POISON = {
 
 
 @pytest.mark.parametrize("poison", POISON)
-async def test_message_that_the_client_library_cannot_decode_ends_nothing(
+async def test_message_that_the_client_library_cannot_decode_does_not_end_the_connection(
     installed: Installation, poison: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Raw, "message_id", "x", raising=False)
@@ -110,7 +110,7 @@ async def test_message_that_the_client_library_cannot_decode_ends_nothing(
     assert [record.body for record in await records(installed.broker, Kind.DEAD)] == [b"body"]
 
 
-async def test_routing_key_that_is_no_text_ends_nothing(installed: Installation) -> None:
+async def test_routing_key_that_is_no_text_does_not_end_the_connection(installed: Installation) -> None:
     class Key(str):
         def encode(self, *args: object) -> bytes:
             return b"\xff\xfe"
@@ -125,7 +125,7 @@ async def test_routing_key_that_is_no_text_ends_nothing(installed: Installation)
     assert installed.broker._consuming._client is client
 
 
-async def test_headers_as_large_as_a_frame_still_die_and_retry(installed: Installation) -> None:
+async def test_message_with_headers_as_large_as_a_frame_can_be_retried_and_rejected(installed: Installation) -> None:
     headers = {"large": "x" * 90_000, "small": "kept", **{f"h{number}": "y" * 900 for number in range(35)}}
     await send(installed.link, installed.names.exchange(Kind.REQUESTS), "", headers, b"body")
     async with installed.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
@@ -147,7 +147,7 @@ async def test_expiration_and_user_of_the_original_do_not_stop_a_copy(installed:
         assert (await one(subscription)).attempt == 2
 
 
-async def test_message_whose_time_ran_out_is_a_dead_letter_that_says_so(installed: Installation) -> None:
+async def test_expired_message_is_a_dead_letter_that_says_so(installed: Installation) -> None:
     properties = Properties(expiration="50", delivery_mode=2)
     async with installed.link.channel(confirms=True) as channel:
         exchange = installed.names.exchange(Kind.REQUESTS)
@@ -160,7 +160,7 @@ async def test_message_whose_time_ran_out_is_a_dead_letter_that_says_so(installe
     assert found[0].headers[stamps.CODE] == "EXPIRED"
 
 
-async def test_held_too_long_is_stored_again_without_counting_and_its_place_stays_taken(rabbit_url: str) -> None:
+async def test_overdue_delivery_is_stored_again_without_counting_and_keeps_its_place(rabbit_url: str) -> None:
     options = RabbitMQOptions(hold=0.5, connect_timeout=PATIENCE)
     async with installation(rabbit_url, options) as made:
         await publish(made.broker, 1)
@@ -175,7 +175,7 @@ async def test_held_too_long_is_stored_again_without_counting_and_its_place_stay
 
 
 @pytest.mark.parametrize("topic", [REQUESTS, CONTROL])
-async def test_message_that_has_to_wait_is_not_handed_out_before(installed: Installation, topic: Topic) -> None:
+async def test_delayed_message_is_not_handed_out_early(installed: Installation, topic: Topic) -> None:
     due = time.time() + 0.9
     headers = {stamps.NOT_BEFORE: str(int(due * 1000)), stamps.ATTEMPTS: "4"}
     await send(installed.link, installed.names.exchange(topic.kind), topic.key, headers, b"later")
@@ -250,7 +250,7 @@ async def test_reader_that_stops_early_leaves_all_dead_letters(installed: Instal
     assert await records(installed.broker, Kind.DEAD, key="requests") == []
 
 
-async def test_followed_dead_letters_go_on_with_those_that_come(installed: Installation) -> None:
+async def test_followed_dead_letters_continue_with_new_letters(installed: Installation) -> None:
     exchange = installed.names.exchange(Kind.DEAD)
     await send(installed.link, exchange, "requests", {}, b"before")
     async with (
@@ -268,7 +268,7 @@ async def test_followed_dead_letters_go_on_with_those_that_come(installed: Insta
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_event_over_the_servers_limit_is_refused_alone(rabbit: Site) -> None:
+async def test_event_over_the_servers_limit_is_refused_and_others_are_not(rabbit: Site) -> None:
     options = RabbitMQOptions(max_message_bytes=64 << 20)
     async with rabbitmq.connect(rabbit.server.url, instance=rabbit.instance, options=options) as broker:
         await broker.declare()
@@ -284,14 +284,14 @@ async def test_event_over_the_servers_limit_is_refused_alone(rabbit: Site) -> No
         assert len(await records(broker, Kind.LIFECYCLE)) >= 50
 
 
-async def test_key_that_is_too_long_is_refused_and_the_longest_is_taken(installed: Installation) -> None:
+async def test_key_that_is_too_long_is_refused_and_the_longest_is_accepted(installed: Installation) -> None:
     for key in ("x" * 256, "ü" * 128):
         with pytest.raises(TopicRefused, match="255"):
             await installed.broker.publish(Topic(Kind.REPLY, key), make_event())
     await installed.broker.publish(Topic(Kind.REPLY, "x" * 255), make_event())
 
 
-def test_number_of_a_letter_that_somebody_forged_is_made_up() -> None:
+def test_forged_number_of_a_dead_letter_is_replaced() -> None:
     class Header:
         properties = Properties(headers={messages.NUMBER: "9" * 400})
 

@@ -1,4 +1,4 @@
-"""Claims about how lanes share one prefetch on RabbitMQ. Pure: the broker is played here."""
+"""Claims about how lanes share one prefetch on RabbitMQ. No broker: the tests play its part."""
 
 from hypothesis import given, strategies as st
 
@@ -30,7 +30,7 @@ def test_nothing_changes_while_nothing_waits() -> None:
     assert (planned.end, planned.begin) == ([], [])
 
 
-def test_lane_that_gets_a_backlog_waits_for_what_the_other_has_brought() -> None:
+def test_lane_that_gets_a_backlog_waits_until_deliveries_of_the_other_lane_are_settled() -> None:
     high, normal, _ = made = lanes("high", "", now=10)
     normal.bulk, normal.size = "bulk", 90
     normal.unsettled["bulk"] = 90
@@ -44,7 +44,7 @@ def test_lane_that_gets_a_backlog_waits_for_what_the_other_has_brought() -> None
 
 
 def play(made: list[Lane], data: st.DataObject, now: float) -> None:
-    """Some lanes get a backlog, consumers bring what they may, and some of what ended ones brought is settled."""
+    """Some lanes get a backlog, consumers get what they may, and some deliveries of ended consumers are settled."""
     for lane in made:
         if data.draw(st.booleans()):
             lane.busy_at = now
@@ -56,7 +56,7 @@ def play(made: list[Lane], data: st.DataObject, now: float) -> None:
 
 
 @given(st.data(), st.integers(1, 60))
-def test_never_more_than_the_prefetch_and_one_of_each_further_lane(data: st.DataObject, prefetch: int) -> None:
+def test_lanes_take_at_most_the_prefetch_and_one_delivery_per_further_lane(data: st.DataObject, prefetch: int) -> None:
     made = lanes()
     for now in range(20):
         play(made, data, float(now))

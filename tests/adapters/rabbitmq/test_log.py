@@ -1,4 +1,4 @@
-"""Claims about the log of lifecycle events: whoever else subscribes, what is confirmed is in it."""
+"""Claims about the log of lifecycle events: what is confirmed is in it, whoever else subscribes."""
 
 import asyncio
 
@@ -38,7 +38,7 @@ async def test_without_the_log_nothing_is_confirmed_though_another_queue_is_boun
         assert [record.event().get_id() for record in await records(broker, Kind.LIFECYCLE)] == ["repaired"]
 
 
-async def test_what_is_confirmed_while_a_node_starts_is_in_the_log(rabbit: Site) -> None:
+async def test_events_confirmed_while_a_node_starts_are_in_the_log(rabbit: Site) -> None:
     taken: list[str] = []
 
     async def publish_on() -> None:

@@ -26,19 +26,19 @@ async def refusal(url: str, options: RabbitMQOptions = RABBIT) -> str:
     return str(refused.value)
 
 
-async def test_wrong_password_missing_vhost_and_nobody_there_are_said_without_the_password(rabbit: Site) -> None:
+async def test_refused_connections_are_explained_without_the_password(rabbit: Site) -> None:
     where = f"127.0.0.1:{rabbit.server.port}"
-    told = await refusal(f"amqp://guest:secret@{where}")
-    assert "ACCESS_REFUSED" in told
-    assert where in told
+    wrong = await refusal(f"amqp://guest:secret@{where}")
+    assert "ACCESS_REFUSED" in wrong
+    assert where in wrong
     missing = await refusal(f"amqp://guest:guest@{where}/nowhere")
     assert "nowhere" in missing
-    nobody = await refusal("amqp://guest:secret@127.0.0.1:1")
-    assert "127.0.0.1:1" in nobody
-    assert "secret" not in told + nobody
+    unreachable = await refusal("amqp://guest:secret@127.0.0.1:1")
+    assert "127.0.0.1:1" in unreachable
+    assert "secret" not in wrong + unreachable
 
 
-async def test_who_may_only_use_can_check_publish_and_consume_and_is_refused_elsewhere(rabbit: Site) -> None:
+async def test_user_without_the_right_to_declare_can_check_publish_and_consume(rabbit: Site) -> None:
     name = rabbit.instance
     url = f"amqp://{name}:pw@127.0.0.1:{rabbit.server.port}"
     async with connect(rabbit.server.url, instance=name, options=RABBIT) as owner:
@@ -106,6 +106,6 @@ async def test_both_sides_show_certificates(encrypted: str, tmp_path: Path) -> N
     await refusal(encrypted, RabbitMQOptions(tls_ca=ca))
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(other)
-    told = await refusal(encrypted, RabbitMQOptions(tls_ca=other, tls_cert=client, tls_key=client))
-    assert "certificate" in told.lower()
+    untrusted = await refusal(encrypted, RabbitMQOptions(tls_ca=other, tls_cert=client, tls_key=client))
+    assert "certificate" in untrusted.lower()
     assert "certificate" in (await refusal(encrypted)).lower()

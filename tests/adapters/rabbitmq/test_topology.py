@@ -1,4 +1,4 @@
-"""Claims about exchanges and queues: exactly these, created when missing, never changed."""
+"""Claims about exchanges and queues: which there are, that missing ones are created and none is ever changed."""
 
 import asyncio
 
@@ -76,7 +76,7 @@ async def test_many_may_declare_at_once(rabbit: Site) -> None:
 
 @pytest.mark.broker
 @on_a_node
-async def test_missing_is_named(rabbit: Site) -> None:
+async def test_missing_exchanges_and_queues_are_named(rabbit: Site) -> None:
     async with rabbitmq.connect(rabbit.server.url, instance=rabbit.instance, options=RABBIT) as broker:
         with pytest.raises(
             BrokerUnavailable, match=r"exchange .*\.dead.*queue .*\.lifecycle\.log.*queue .*\.delay\.3600"
@@ -88,7 +88,7 @@ async def test_missing_is_named(rabbit: Site) -> None:
 
 @pytest.mark.broker
 @on_a_node
-async def test_drift_is_told_with_both_values_and_left_alone(rabbit: Site) -> None:
+async def test_drift_is_reported_with_both_values_and_left_alone(rabbit: Site) -> None:
     async with connection(rabbit.server.url, RABBIT, purpose="test") as link:
         theirs = {**QUORUM, "x-message-ttl": 2000}
         async with link.channel() as channel:
@@ -97,14 +97,14 @@ async def test_drift_is_told_with_both_values_and_left_alone(rabbit: Site) -> No
         async with rabbitmq.connect(rabbit.server.url, instance=rabbit.instance, options=RABBIT) as broker:
             with pytest.raises(TopologyDrift) as drift:
                 await broker.declare()
-            for told in (
+            for text in (
                 r"queue \S*delay\.1: ",
                 "inequivalent arg 'x-",
                 r"exchange \S*control: ",
                 "'type'",
                 "'direct'",
             ):
-                assert drift.match(told)
+                assert drift.match(text)
             # What was missing was still created and bound.
             await publish(broker, 1)
             with pytest.raises(TopologyDrift, match=r"delay\.1"):
@@ -115,7 +115,7 @@ async def test_drift_is_told_with_both_values_and_left_alone(rabbit: Site) -> No
 
 @pytest.mark.broker
 @on_a_node
-async def test_two_installations_on_one_node_do_not_meet(rabbit: Site) -> None:
+async def test_two_installations_on_one_node_share_no_messages(rabbit: Site) -> None:
     other = Site(rabbit.server, f"{rabbit.instance}-b")
     await declare(rabbit)
     await declare(other)
@@ -130,6 +130,6 @@ async def test_two_installations_on_one_node_do_not_meet(rabbit: Site) -> None:
 
 
 @pytest.mark.parametrize("instance", ["", "Team", "a.b", "a b", "a*", "-a", "a-", "ä"])
-def test_instance_that_is_no_name_is_refused(instance: str) -> None:
+def test_invalid_instance_name_is_refused(instance: str) -> None:
     with pytest.raises(ValueError, match="instance"):
         QueueNames(instance)
