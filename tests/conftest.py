@@ -1,4 +1,4 @@
-"""How the tests are spread over processes: `make test` runs several. What tests share is made once in each of them."""
+"""How the tests are spread over the processes of `make test`. What tests share is created once in each process."""
 
 import gc
 import signal
@@ -12,12 +12,12 @@ from xdist.scheduler import LoadFileScheduling
 from tests.long import EVERYTHING, LONG
 
 TOGETHER = ("tests/e2e/", "tests/adapters/contract/", "tests/adapters/rabbitmq/")
-"""Files that share what takes long to start; those of the first one a site, whose scenes are played without a pause."""
+"""Folders whose files share what takes long to start. The first shares a site, whose scenes run without a pause."""
 UNMEASURED = ("tests/e2e/", "tests/chaos/", "tests/bench/", "tests/garbage/")
 """Where other processes do the work: measuring coverage would only take time."""
 AGAIN_SECONDS = 10.0
 
-settings.register_profile("busy", deadline=None)  # How long an example takes says what else the machine does.
+settings.register_profile("busy", deadline=None)  # How long an example takes depends on what else the machine does.
 settings.load_profile("busy")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts us in the background has us ignore Ctrl-C, and with us all that we start.
@@ -25,7 +25,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 class Spread(LoadFileScheduling):
-    """A file's tests go to one process, and so do those of `TOGETHER`."""
+    """The tests of a file go to the same process, and so do those of each folder in `TOGETHER`."""
 
     def _split_scope(self, nodeid: str) -> str:
         return next((path for path in TOGETHER if nodeid.startswith(path)), str(super()._split_scope(nodeid)))
@@ -36,8 +36,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Spread | Non
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """First what is together: it takes longest. Then a file of each directory in turn: some load the machine, others
-    mostly wait.
+    """`TOGETHER` comes first, since it takes longest. Then a file of each directory in turn: some load the machine,
+    others mostly wait.
     """
     if not config.option.markexpr:
         config.hook.pytest_deselected(items=[item for item in items if not _is_of_this_form(item)])

@@ -25,7 +25,7 @@ FAST = {
     "JOBRELAY_LEASE_CALL_SECONDS": "1",
     "JOBRELAY_TTL_SECONDS": "3600",
 }
-"""A leader that was killed is followed after three seconds, so that tests with many kills see many leaders."""
+"""A killed leader has a successor after three seconds, so that tests with many kills see many leaders."""
 GO_SECONDS = 3.0
 NATS, RABBITMQ = "nats", "rabbitmq"
 
@@ -45,7 +45,7 @@ class Installation:
 
     @property
     def server(self) -> NatsServer | RabbitServer:
-        """The broker, or the first one."""
+        """The broker; the first if there are several."""
         return next(iter(self.servers.values()))
 
     async def start_servers(self) -> None:
@@ -53,9 +53,9 @@ class Installation:
             await server.start()
 
     async def outlives_kill(self) -> None:
-        """Wait until RabbitMQ, its topology just declared, has written down which queues it has.
+        """Wait until RabbitMQ, whose topology was just declared, has stored which queues it has.
 
-        It does that only after a moment of rest. Killed before, 3.10 never finds its stream again.
+        It does that only after a moment of rest. RabbitMQ 3.10, if killed before that, never finds its stream again.
         """
         wanted = {"coordination": b"rabbit_stream_coordinator", "quorum": b"jobrelay.delay.3600"}
         data = self.rabbit.directory / "data"
@@ -68,7 +68,7 @@ class Installation:
     # The cluster
 
     async def start_cluster(self) -> None:
-        """On the state it had, and on the same port."""
+        """Start the cluster, after the first time with its former state and port."""
         command = [sys.executable, "-P", "-m", "k8s.devcluster", "--directory", str(self.directory / "cluster")]
         command += ["--backoff", "0.5", "--bookmark-interval", "1"]
         if not self.kubeconfig.exists():
@@ -82,7 +82,7 @@ class Installation:
         await process.ready(announced, within=PATIENCE)
 
     async def kill_cluster(self) -> None:
-        """As a power cut would, but for the containers: they run on, as on a real node."""
+        """Kill the cluster like a power cut, except that its containers run on, as on a real node."""
         assert self._cluster is not None
         self._cluster.kill()
         await self._cluster.wait()
@@ -90,7 +90,7 @@ class Installation:
     # jobrelay
 
     def environ(self, settings: Mapping[str, str] | None = None) -> dict[str, str]:
-        """What a jobrelay process gets; `settings` go over the defaults."""
+        """The environment of a jobrelay process; `settings` override the defaults."""
         ours = {
             "JOBRELAY_SOURCES": ",".join(server.url for server in self.servers.values()),
             "JOBRELAY_KUBECONFIG": str(self.kubeconfig),
@@ -106,7 +106,7 @@ class Installation:
         wait: bool = True,
         command: Sequence[str] | None = None,
     ) -> Process:
-        """One more `jobrelay run`, or another command that does it, ready unless told not to `wait` for that."""
+        """Another `jobrelay run`, or `command` in its place; ready, unless `wait` is False."""
         environ = self.environ(settings)
         log = self.directory / f"{name}.log"
         process = await spawn(name, command or local.jobrelay("run"), log=log, environ=environ)
@@ -115,11 +115,11 @@ class Installation:
             await process.ready(lambda: local.is_ready(environ["JOBRELAY_HTTP_ADDRESS"]), within=PATIENCE)
         return process
 
-    # What the test itself looks through
+    # Connections of the test itself
 
     @asynccontextmanager
     async def broker(self, name: str | None = None) -> AsyncIterator[Broker]:
-        """The first one, or the one of that name."""
+        """A connection to the broker of that name, or else to the first."""
         async with connect_broker((self.servers[name] if name else self.server).url) as connected:
             yield connected
 
@@ -139,7 +139,7 @@ class Installation:
             await relay.stop()
         if self._cluster is not None:
             if self._cluster.exit_code is not None:
-                # Only a cluster that ends in order ends its containers.
+                # Only a cluster that is stopped in order stops its containers.
                 await self.start_cluster()
             await self._cluster.stop()
         for server in self.servers.values():
@@ -168,7 +168,7 @@ async def installation(
 
 
 async def _left(directory: Path) -> Mapping[int, str]:
-    """Those that do not go soon: Erlang's helpers end when they notice that their machine was killed."""
+    """Those that do not end soon: Erlang's helpers end when they notice that their node was killed."""
     with suppress(TimeoutError):
         async with asyncio.timeout(GO_SECONDS):
             while survivors(directory):
@@ -184,7 +184,7 @@ def is_alive(pid: int) -> bool:
 
 
 def survivors(directory: Path) -> Mapping[int, str]:
-    """Processes that run in `directory` or were told about it: process id to command line."""
+    """Processes that run in `directory`, or whose command or environment names it: process id to command line."""
     found = {}
     for process in Path("/proc").iterdir():
         if not process.name.isdigit() or int(process.name) == os.getpid():
@@ -192,7 +192,7 @@ def survivors(directory: Path) -> Mapping[int, str]:
         with suppress(OSError):
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             here = (process / "cwd").readlink().is_relative_to(directory.resolve())
-            told = f"{directory}/".encode() in (process / "environ").read_bytes()
-            if here or told or f"{directory}/" in command:
+            named = f"{directory}/".encode() in (process / "environ").read_bytes()
+            if here or named or f"{directory}/" in command:
                 found[int(process.name)] = command[:200]
     return found
