@@ -70,7 +70,7 @@ async def take(subscription: Subscription, count: int, *, ack: bool = False) -> 
     return taken
 
 
-async def one(subscription: Subscription) -> Delivery:
+async def next_delivery(subscription: Subscription) -> Delivery:
     (delivery,) = await take(subscription, 1)
     return delivery
 
@@ -123,11 +123,11 @@ async def use_everything(broker: Broker) -> None:
         await acked.ack()
         await rejected.reject("CODE", "why")
         await retried.retry(0)
-        await (await one(subscription)).ack()
+        await (await next_delivery(subscription)).ack()
         async with broker.dead_letters() as letters:
             async for letter in letters:
                 await letter.replay()
-        await (await one(subscription)).ack()
+        await (await next_delivery(subscription)).ack()
     await publish(broker, 1, CONTROL)
     async with broker.subscribe(Kind.CONTROL, prefetch=1) as subscription:
         await take(subscription, 1, ack=True)

@@ -15,8 +15,8 @@ from tests.adapters.harness import (
     emptied,
     ids,
     make_event,
+    next_delivery,
     nothing_comes,
-    one,
     publish,
     records,
     take,
@@ -29,7 +29,7 @@ async def bury(harness: Harness, topic: Topic, headers: Mapping[str, str], body:
     """Make a dead letter from a foreign client's message."""
     await harness.put(topic, headers, body)
     async with harness.broker.subscribe(topic.kind, prefetch=5) as subscription:
-        delivery = await one(subscription)
+        delivery = await next_delivery(subscription)
         await delivery.reject("X", "poison")
         await emptied(harness.broker, topic)
     return delivery
@@ -61,7 +61,7 @@ async def test_a_replayed_letter_comes_back_on_its_topic_as_a_new_message_with_i
     await replay_all(harness.broker)
     assert await records(harness.broker, Kind.DEAD) == []
     async with harness.broker.subscribe(topic.kind, prefetch=5) as subscription:
-        again = await one(subscription)
+        again = await next_delivery(subscription)
         assert (again.topic, again.body, again.attempt, again.replays) == (topic, ANY_BYTES, 1, 1)
         assert again.message_id != first.message_id
         assert await nothing_comes(subscription)
@@ -76,8 +76,8 @@ async def test_replays_are_counted_and_attempts_start_again(broker: Broker) -> N
     seen = []
     for _ in range(3):
         async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-            await (await one(subscription)).retry(0)
-            delivery = await one(subscription)
+            await (await next_delivery(subscription)).retry(0)
+            delivery = await next_delivery(subscription)
             seen.append((delivery.replays, delivery.attempt))
             await delivery.reject("X", "poison")
             await emptied(broker)
@@ -91,8 +91,8 @@ async def test_a_replayed_message_does_not_say_why_it_was_dead(harness: Harness)
     assert {stamps.CODE, stamps.REASON, stamps.ORIGIN, stamps.ATTEMPTS} <= set(letter.headers)
     await replay_all(harness.broker)
     async with harness.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        await (await one(subscription)).defer(0)
-        again = await one(subscription)
+        await (await next_delivery(subscription)).defer(0)
+        again = await next_delivery(subscription)
         assert (again.attempt, again.replays) == (1, 1)
         await again.reject("Y", "")
     (letter,) = await records(harness.broker, Kind.DEAD)
@@ -114,7 +114,7 @@ async def test_only_what_was_dropped_or_replayed_is_gone_and_the_rest_keeps_its_
     left = [name for number, name in enumerate(before) if number not in (1, 4)]
     assert await letters_of(broker) == left
     async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        assert ids([await one(subscription)]) == [before[4]]
+        assert ids([await next_delivery(subscription)]) == [before[4]]
         assert await nothing_comes(subscription)
 
 
@@ -163,7 +163,7 @@ async def test_letters_that_arrive_meanwhile_are_not_read(broker: Broker) -> Non
         async for letter in letters:
             seen += 1
             await letter.replay()
-            await (await one(subscription)).reject("X", "again")
+            await (await next_delivery(subscription)).reject("X", "again")
             await emptied(broker)
     assert seen == 1
     assert len(await letters_of(broker)) == 1
@@ -200,7 +200,7 @@ async def test_largest_request_can_be_replayed(harness: Harness) -> None:
     await bury(harness, REQUESTS, {"Content-Type": "text/plain"}, body)
     await replay_all(harness.broker)
     async with harness.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        assert (await one(subscription)).body == body
+        assert (await next_delivery(subscription)).body == body
 
 
 async def test_a_dead_letter_of_a_foreign_topic_can_be_dropped_but_not_replayed(harness: Harness) -> None:
@@ -223,4 +223,4 @@ async def test_there_may_be_no_dead_letters(broker: Broker) -> None:
 async def test_a_forged_number_of_replays_is_ignored(harness: Harness) -> None:
     await harness.put(REQUESTS, {stamps.REPLAYS: "-1"}, make_event().get_id().encode())
     async with harness.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        assert (await one(subscription)).replays == 0
+        assert (await next_delivery(subscription)).replays == 0

@@ -17,8 +17,8 @@ from tests.adapters.harness import (
     emptied,
     ids,
     make_event,
+    next_delivery,
     nothing_comes,
-    one,
     publish,
     records,
     take,
@@ -31,7 +31,7 @@ async def test_published_request_is_delivered_as_it_was_and_gone_once_acknowledg
     event = make_event(subject="grüße", data={"a": [1, None, "ü"]})
     await broker.publish(HIGH, event)
     async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        delivery = await one(subscription)
+        delivery = await next_delivery(subscription)
         assert delivery.event().get_attributes() == event.get_attributes()
         assert delivery.event().get_data() == event.get_data()
         assert (delivery.topic, delivery.attempt) == (HIGH, 1)
@@ -44,7 +44,7 @@ async def test_unsettled_delivery_goes_back_when_the_subscription_ends_and_count
     seen = []
     for _ in range(3):
         async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-            delivery = await one(subscription)
+            delivery = await next_delivery(subscription)
             seen.append((delivery.message_id, delivery.attempt))
     assert [attempt for _, attempt in seen] == [1, 2, 3]
     assert len({message_id for message_id, _ in seen}) == 1
@@ -53,20 +53,20 @@ async def test_unsettled_delivery_goes_back_when_the_subscription_ends_and_count
 async def test_settling_after_the_subscription_ended_does_not_affect_the_next_consumer(broker: Broker) -> None:
     await publish(broker, 1)
     async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        late = await one(subscription)
+        late = await next_delivery(subscription)
     await late.ack()
     async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        assert (await one(subscription)).attempt == 2
+        assert (await next_delivery(subscription)).attempt == 2
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.4])
 async def test_retry_comes_no_sooner_than_asked_and_counts(harness: Harness, delay: float) -> None:
     await harness.put(REQUESTS, {"X-Own": "kept", "Content-Type": "text/plain"}, b"\x00 any bytes")
     async with harness.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        first = await one(subscription)
+        first = await next_delivery(subscription)
         asked_at = time.monotonic()
         await first.retry(delay)
-        second = await one(subscription)
+        second = await next_delivery(subscription)
         assert time.monotonic() - asked_at >= delay
         assert (second.attempt, second.body) == (2, first.body)
         await second.reject("X", "to look at its headers")
@@ -78,12 +78,12 @@ async def test_defer_does_not_count_however_often(broker: Broker) -> None:
     await publish(broker, 1)
     async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         for delay in (0.2, 0.0, 0.1):
-            delivery = await one(subscription)
+            delivery = await next_delivery(subscription)
             assert delivery.attempt == 1
             asked_at = time.monotonic()
             await delivery.defer(delay)
             async with asyncio.timeout(PATIENCE):
-                waiting = await one(subscription)
+                waiting = await next_delivery(subscription)
             assert time.monotonic() - asked_at >= delay
             assert waiting.attempt == 1
             await waiting.defer(0)
@@ -92,19 +92,19 @@ async def test_defer_does_not_count_however_often(broker: Broker) -> None:
 async def test_retries_and_redeliveries_add_up(broker: Broker) -> None:
     await publish(broker, 1)
     async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        await (await one(subscription)).retry(0.1)
-        assert (await one(subscription)).attempt == 2
+        await (await next_delivery(subscription)).retry(0.1)
+        assert (await next_delivery(subscription)).attempt == 2
     async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        delivery = await one(subscription)
+        delivery = await next_delivery(subscription)
         assert delivery.attempt == 3
         await delivery.retry(0)
-        assert (await one(subscription)).attempt == 4
+        assert (await next_delivery(subscription)).attempt == 4
 
 
 async def test_delayed_request_does_not_hold_up_those_behind_it(broker: Broker) -> None:
     await publish(broker, 1, prefix="slow")
     async with broker.subscribe(Kind.REQUESTS, prefetch=1) as subscription:
-        await (await one(subscription)).retry(0.5)
+        await (await next_delivery(subscription)).retry(0.5)
         await publish(broker, 3, prefix="quick")
         taken = await take(subscription, 4, ack=True)
     assert ids(taken)[-1] == "slow0"
@@ -114,7 +114,7 @@ async def test_rejected_delivery_becomes_a_dead_letter_with_its_bytes_headers_co
     body = bytes(range(256))
     await harness.put(HIGH, {"Content-Type": "application/octet-stream", "ce-id": "50%25"}, body)
     async with harness.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        delivery = await one(subscription)
+        delivery = await next_delivery(subscription)
         await delivery.reject("INVALID_EVENT", "kein Ereignis: ä\r\nInjected: yes 100%")
         await emptied(harness.broker, HIGH)
     (record,) = await records(harness.broker, Kind.DEAD)
@@ -130,7 +130,7 @@ async def test_rejected_delivery_becomes_a_dead_letter_with_its_bytes_headers_co
 async def test_very_long_reason_is_cut(broker: Broker) -> None:
     await publish(broker, 1)
     async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        await (await one(subscription)).reject("X", "ä" * 100_000)
+        await (await next_delivery(subscription)).reject("X", "ä" * 100_000)
     (record,) = await records(broker, Kind.DEAD)
     assert 8000 < len(record.headers[stamps.REASON]) <= stamps.REASON_LIMIT
     assert set(stamps.reason_of(record.headers)) == {"ä"}
@@ -142,7 +142,7 @@ async def test_bytes_that_are_no_event_are_delivered_whole_and_refused_when_deco
 ) -> None:
     await harness.put(REQUESTS, {"Content-Type": "application/cloudevents+json"}, body)
     async with harness.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        delivery = await one(subscription)
+        delivery = await next_delivery(subscription)
         with pytest.raises(InvalidEvent):
             delivery.event()
         assert delivery.body == body
@@ -167,7 +167,7 @@ async def test_forged_headers_neither_stop_the_message_nor_those_behind_it(
     await harness.put(REQUESTS, forged, b"")
     await publish(harness.broker, 1)
     async with harness.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        delivery = await one(subscription)
+        delivery = await next_delivery(subscription)
         assert delivery.attempt == 1
         await delivery.retry(0)
         rest = await take(subscription, 2)
@@ -184,11 +184,11 @@ async def test_control_commands_are_apart_from_requests(broker: Broker) -> None:
         broker.subscribe(Kind.CONTROL, prefetch=5) as control,
         broker.subscribe(Kind.REQUESTS, prefetch=5) as requests,
     ):
-        command = await one(control)
+        command = await next_delivery(control)
         assert (ids([command]), command.topic) == (["command0"], CONTROL)
         assert ids(await take(requests, 1)) == ["request0"]
         await command.retry(0)
-        again = await one(control)
+        again = await next_delivery(control)
         assert again.attempt == 2
         await again.reject("X", "unknown")
         assert await nothing_comes(control)

@@ -15,8 +15,8 @@ from tests.adapters.harness import (
     Harness,
     emptied,
     ids,
+    next_delivery,
     nothing_comes,
-    one,
     publish,
     soon,
     take,
@@ -48,7 +48,7 @@ async def test_urgent_request_passes_a_long_queue(broker: Broker) -> None:
 
 
 async def next_acked(subscription: Subscription) -> Delivery:
-    delivery = await one(subscription)
+    delivery = await next_delivery(subscription)
     await delivery.ack()
     # Every real consumer waits for something, too.
     await asyncio.sleep(0.001)
@@ -63,7 +63,7 @@ async def test_no_more_than_the_prefetch_is_handed_out(broker: Broker) -> None:
             held = await take(subscription, prefetch)
             assert await nothing_comes(subscription)
             await held[0].ack()
-            assert ids([await one(subscription)])
+            assert ids([await next_delivery(subscription)])
             assert await nothing_comes(subscription)
 
 
@@ -121,7 +121,7 @@ async def test_subscription_that_is_paused_again_and_again_gets_everything_once(
 async def test_consumer_that_does_not_iterate_keeps_no_more_than_its_prefetch_from_others(harness: Harness) -> None:
     await publish(harness.broker, 50)
     async with harness.broker.subscribe(Kind.REQUESTS, prefetch=10) as busy:
-        await one(busy)
+        await next_delivery(busy)
         async with harness.member() as other, other.subscribe(Kind.REQUESTS, prefetch=10) as free:
             await take(free, 40, ack=True)
 
@@ -178,7 +178,7 @@ async def collect(subscription: Subscription) -> list[Delivery]:
 async def test_closed_subscription_gives_back_at_once_what_was_not_handed_out(harness: Harness) -> None:
     await publish(harness.broker, 20)
     async with harness.broker.subscribe(Kind.REQUESTS, prefetch=10) as subscription:
-        held = await one(subscription)
+        held = await next_delivery(subscription)
         subscription.close()
         async with harness.member() as other, other.subscribe(Kind.REQUESTS, prefetch=30) as free:
             await take(free, 19, ack=True)
@@ -189,7 +189,7 @@ async def test_closed_subscription_gives_back_at_once_what_was_not_handed_out(ha
 async def test_cancelled_wait_for_a_delivery_loses_none(broker: Broker) -> None:
     async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         for number in range(20):
-            waiting = asyncio.create_task(one(subscription))
+            waiting = asyncio.create_task(next_delivery(subscription))
             await asyncio.sleep(0.002)
             publishing = asyncio.create_task(publish(broker, 1, prefix=f"n{number}-"))
             await asyncio.sleep(0.0002 * number)
@@ -198,7 +198,7 @@ async def test_cancelled_wait_for_a_delivery_loses_none(broker: Broker) -> None:
                 await (await waiting).ack()
             except asyncio.CancelledError:
                 await publishing
-                await (await one(subscription)).ack()
+                await (await next_delivery(subscription)).ack()
             await publishing
         await emptied(broker)
 
@@ -219,7 +219,7 @@ async def test_depth_counts_waiting_and_unsettled_messages(broker: Broker) -> No
 
     await until(counted)
     async with broker.subscribe(Kind.CONTROL, prefetch=1) as subscription:
-        await one(subscription)
+        await next_delivery(subscription)
 
         async def held() -> bool:
             return (await broker.depth())[CONTROL] == Depth(ready=1, unsettled=1)

@@ -16,7 +16,7 @@ from tests.adapters.harness import (
     emptied,
     ids,
     make_event,
-    one,
+    next_delivery,
     publish,
     records,
     take,
@@ -67,8 +67,8 @@ async def test_largest_request_can_be_retried_and_rejected_and_a_larger_request_
         await broker.publish(REQUESTS, make_event(data="x" * (2 * harness.largest)))
     assert beyond.value.too_large
     async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        await (await one(subscription)).retry(0.1)
-        delivery = await one(subscription)
+        await (await next_delivery(subscription)).retry(0.1)
+        delivery = await next_delivery(subscription)
         assert delivery.attempt == 2
         await delivery.reject("TOO_LARGE", "€" * 10_000)
         await emptied(broker)

@@ -17,7 +17,18 @@ from adapters.jetstream.client import SafeClient
 from adapters.jetstream.connection import connection
 from adapters.jetstream.options import JetStreamOptions
 from adapters.servers.nats import NatsServer
-from tests.adapters.harness import HIGH, REQUESTS, emptied, ids, make_event, one, publish, records, take, until
+from tests.adapters.harness import (
+    HIGH,
+    REQUESTS,
+    emptied,
+    ids,
+    make_event,
+    next_delivery,
+    publish,
+    records,
+    take,
+    until,
+)
 from tests.adapters.loads import broken_under_load, publish_surely
 from tests.patience import PATIENCE, within
 
@@ -69,7 +80,7 @@ async def test_publish_fails_at_once_while_the_server_is_away_and_works_when_it_
 async def test_waiting_subscription_gets_its_next_message_soon_after_a_restart(server: NatsServer) -> None:
     async with connected(server) as broker, broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         await publish(broker, 1, prefix="before")
-        await (await one(subscription)).ack()
+        await (await next_delivery(subscription)).ack()
         await server.kill()
         await server.start()
         began = time.monotonic()
@@ -93,7 +104,7 @@ async def test_deliveries_acknowledged_while_the_server_was_away_are_settled_whe
         async with asyncio.timeout(PATIENCE):
             await publish_surely(broker, REQUESTS, "next")
             # Had the acks been lost, the three would come first, or within the ack_wait.
-            delivery = await one(subscription)
+            delivery = await next_delivery(subscription)
             assert ids([delivery]) == ["next"]
             await delivery.ack()
         await emptied(broker)
@@ -112,7 +123,7 @@ async def test_hanging_server_is_unavailable_and_works_when_it_continues(server:
             os.kill(server.pid, signal.SIGCONT)
         await publish_surely(broker, REQUESTS, "lost?")
         async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-            await (await one(subscription)).ack()
+            await (await next_delivery(subscription)).ack()
             await emptied(broker)
 
 
@@ -126,7 +137,7 @@ async def test_subscription_resumes_when_what_was_deleted_is_declared_again(serv
         broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription,
     ):
         await publish(broker, 1, prefix="before")
-        await (await one(subscription)).ack()
+        await (await next_delivery(subscription)).ack()
         await emptied(broker)
         await link.api(gone)
         with pytest.raises(BrokerUnavailable, match="missing"):
@@ -193,10 +204,10 @@ async def test_malformed_header_block_stops_nothing(server: NatsServer, header: 
         await reader.readline()
         writer.close()
         await writer.wait_closed()
-        delivery = await one(subscription)
+        delivery = await next_delivery(subscription)
         assert delivery.body == b"body"
         await delivery.retry(0)
-        await (await one(subscription)).reject("INVALID_EVENT", "no event")
+        await (await next_delivery(subscription)).reject("INVALID_EVENT", "no event")
         await publish(broker, 1)
         assert ids(await take(subscription, 1, ack=True)) == ["m0"]
 
@@ -217,7 +228,7 @@ async def test_client_that_closed_for_good_is_replaced(server: NatsServer) -> No
     async with connection(server.url, OPTIONS) as link, connected(server) as broker:
         async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
             await publish(broker, 1, prefix="before")
-            await (await one(subscription)).ack()
+            await (await next_delivery(subscription)).ack()
             # The client does this itself on most errors that the server reports.
             await broker._link._client.close()
             async with asyncio.timeout(PATIENCE):
@@ -271,7 +282,7 @@ async def test_message_on_an_idle_lane_arrives_at_once(server: NatsServer) -> No
         for number in range(60):
             began = time.monotonic()
             await broker.publish((HIGH, REQUESTS, Topic(Kind.REQUESTS, "low"))[number % 3], make_event())
-            await (await one(subscription)).ack()
+            await (await next_delivery(subscription)).ack()
             waits.append(time.monotonic() - began)
     assert sorted(waits)[len(waits) // 2] < within(0.05)
 

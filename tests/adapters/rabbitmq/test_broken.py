@@ -25,7 +25,7 @@ from tests.adapters.harness import (
     emptied,
     ids,
     make_event,
-    one,
+    next_delivery,
     publish,
     records,
     take,
@@ -97,11 +97,11 @@ async def test_publish_fails_at_once_while_the_node_is_away_and_works_when_it_is
 async def test_waiting_subscription_gets_its_next_message_soon_after_a_restart(rabbit: Site) -> None:
     async with connected(rabbit) as broker, broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         await publish(broker, 1, prefix="before")
-        await (await one(subscription)).ack()
+        await (await next_delivery(subscription)).ack()
         held = None
         for breaking in (restart, restart_application, close_connections):
             await publish_surely(broker, HIGH, "held")
-            held = await one(subscription)
+            held = await next_delivery(subscription)
             await breaking(rabbit.server)
             began = time.monotonic()
             await publish_surely(broker, HIGH, "after")
@@ -128,7 +128,7 @@ async def test_hanging_node_is_unavailable_and_works_when_it_continues(rabbit: S
         async with asyncio.timeout(PATIENCE):
             await publish_surely(broker, REQUESTS, "lost?")
         async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-            assert set(ids([await one(subscription)])) == {"lost?"}
+            assert set(ids([await next_delivery(subscription)])) == {"lost?"}
 
 
 @pytest.mark.stricter
@@ -155,7 +155,7 @@ async def test_memory_alarm_is_reported_at_once_and_passes_by_itself(rabbit: Sit
         async with asyncio.timeout(PATIENCE):
             await publish_surely(broker, REQUESTS, "after")
             await other.reject("X", "room again")
-            while "after" not in ids([delivery := await one(subscription)]):
+            while "after" not in ids([delivery := await next_delivery(subscription)]):
                 await delivery.ack()
             await delivery.ack()
         await emptied(broker)
@@ -187,7 +187,7 @@ async def test_channel_that_the_server_closes_comes_back_with_its_deliveries(rab
         assert {delivery.attempt for delivery in again} == {2}
         for delivery in (*held, *again):
             await delivery.ack()
-        await (await one(subscription)).ack()
+        await (await next_delivery(subscription)).ack()
         await emptied(broker)
 
 
@@ -220,11 +220,11 @@ async def test_subscription_resumes_when_its_queue_is_declared_again_whatever_it
         else:
             await broker.declare()
         await publish(broker, 1, prefix="after")
-        delivery = await one(subscription)
+        delivery = await next_delivery(subscription)
         assert ids([delivery]) == ["after0"]
         await held.ack()
         await delivery.retry(0)
-        assert (await one(subscription)).attempt == 2
+        assert (await next_delivery(subscription)).attempt == 2
 
 
 async def test_queue_that_is_deleted_right_after_the_answer_is_consumed_again(
@@ -249,7 +249,7 @@ async def test_queue_that_is_deleted_right_after_the_answer_is_consumed_again(
             await cancelled.wait()
             await broker.declare()
             await publish(broker, 1)
-            await (await one(subscription)).ack()
+            await (await next_delivery(subscription)).ack()
 
 
 async def test_redelivery_counts_on_a_queue_that_does_not_count_deliveries(rabbit: Site) -> None:
@@ -261,7 +261,7 @@ async def test_redelivery_counts_on_a_queue_that_does_not_count_deliveries(rabbi
         await publish(broker, 1, CONTROL)
         for attempt in (1, 2):
             async with broker.subscribe(Kind.CONTROL, prefetch=1) as subscription:
-                assert (await one(subscription)).attempt == attempt
+                assert (await next_delivery(subscription)).attempt == attempt
 
 
 @pytest.mark.parametrize("topic", [Topic(Kind.LIFECYCLE, "s.1.created"), Topic(Kind.REPLY, "answers.here")])
@@ -336,9 +336,9 @@ SHORT = 15.0
 async def test_short_delay_is_kept_behind_a_long_delay_and_over_a_restart(rabbit: Site) -> None:
     async with connected(rabbit) as broker, broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         await publish(broker, 1, prefix="long")
-        await (await one(subscription)).retry(300)
+        await (await next_delivery(subscription)).retry(300)
         await publish(broker, 1, HIGH, prefix="short")
-        delivery = await one(subscription)
+        delivery = await next_delivery(subscription)
         asked_at = time.monotonic()
         await delivery.retry(SHORT)
 

@@ -25,8 +25,8 @@ from tests.adapters.harness import (
     emptied,
     ids,
     make_event,
+    next_delivery,
     nothing_comes,
-    one,
     publish,
     records,
     take,
@@ -54,12 +54,12 @@ async def test_binary_event_of_a_foreign_client_is_understood_and_whole_as_a_dea
     exchange = installed.names.exchange(Kind.REQUESTS)
     await send(installed.link, exchange, "some.other.key", headers, b'{"a":1}')
     async with installed.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        delivery = await one(subscription)
+        delivery = await next_delivery(subscription)
         event = delivery.event()
         assert (event.get_id(), event.get_time(), event.get_extension("number")) == ("e1", noon, 5)
         assert (event.get_data(), delivery.topic) == ({"a": 1}, REQUESTS)
         await delivery.retry(0)
-        again = await one(subscription)
+        again = await next_delivery(subscription)
         assert again.event().get_attributes() == event.get_attributes()
         await again.reject("X", "to look at it")
     (dead,) = await records(installed.broker, Kind.DEAD)
@@ -103,7 +103,7 @@ async def test_message_that_the_client_library_cannot_decode_does_not_end_the_co
         with pytest.raises(InvalidEvent):
             bad.event()
         await bad.retry(0)
-        await (await one(subscription)).reject("INVALID_EVENT", "no event")
+        await (await next_delivery(subscription)).reject("INVALID_EVENT", "no event")
         await good.ack()
         await emptied(installed.broker)
     assert installed.broker._consuming._client is client
@@ -119,7 +119,7 @@ async def test_routing_key_that_is_no_text_does_not_end_the_connection(installed
         await channel.basic_publish(b"body", exchange=installed.names.exchange(Kind.REQUESTS), routing_key=Key("xx"))
     client = installed.broker._consuming._client
     async with installed.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        delivery = await one(subscription)
+        delivery = await next_delivery(subscription)
         assert delivery.body == b"body"
         await delivery.ack()
     assert installed.broker._consuming._client is client
@@ -129,8 +129,8 @@ async def test_message_with_headers_as_large_as_a_frame_can_be_retried_and_rejec
     headers = {"large": "x" * 90_000, "small": "kept", **{f"h{number}": "y" * 900 for number in range(35)}}
     await send(installed.link, installed.names.exchange(Kind.REQUESTS), "", headers, b"body")
     async with installed.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        await (await one(subscription)).retry(0)
-        delivery = await one(subscription)
+        await (await next_delivery(subscription)).retry(0)
+        delivery = await next_delivery(subscription)
         assert delivery.attempt == 2
         await delivery.reject("X", "ä" * 100_000)
     (dead,) = await records(installed.broker, Kind.DEAD)
@@ -143,8 +143,8 @@ async def test_expiration_and_user_of_the_original_do_not_stop_a_copy(installed:
     async with installed.link.channel(confirms=True) as channel:
         await channel.basic_publish(b"body", exchange=installed.names.exchange(Kind.REQUESTS), properties=properties)
     async with installed.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
-        await (await one(subscription)).retry(0)
-        assert (await one(subscription)).attempt == 2
+        await (await next_delivery(subscription)).retry(0)
+        assert (await next_delivery(subscription)).attempt == 2
 
 
 async def test_expired_message_is_a_dead_letter_that_says_so(installed: Installation) -> None:
@@ -165,10 +165,10 @@ async def test_overdue_delivery_is_stored_again_without_counting_and_keeps_its_p
     async with installation(rabbit_url, options) as made:
         await publish(made.broker, 1)
         async with made.broker.subscribe(Kind.REQUESTS, prefetch=1) as subscription:
-            held = await one(subscription)
+            held = await next_delivery(subscription)
             assert await nothing_comes(subscription, within=1.2)
             await held.ack()
-            copy = await one(subscription)
+            copy = await next_delivery(subscription)
             assert (copy.attempt, copy.body, copy.message_id != held.message_id) == (1, held.body, True)
             await copy.ack()
             await emptied(made.broker)
@@ -182,7 +182,7 @@ async def test_delayed_message_is_not_handed_out_early(installed: Installation, 
     async with installed.broker.subscribe(topic.kind, prefetch=1) as subscription:
         await publish(installed.broker, 3, topic)
         assert len(await take(subscription, 3, ack=True)) == 3
-        delivery = await one(subscription)
+        delivery = await next_delivery(subscription)
         assert (delivery.body, delivery.attempt) == (b"later", 5)
         assert time.time() >= due - 0.001
 
@@ -193,7 +193,7 @@ async def test_delayed_commands_wait_without_using_up_the_prefetch(installed: In
     async with installed.broker.subscribe(Kind.CONTROL, prefetch=1) as subscription:
         asked_at = time.monotonic()
         for _ in range(5):
-            await (await one(subscription)).retry(2)
+            await (await next_delivery(subscription)).retry(2)
         await publish(installed.broker, 1, CONTROL, prefix="new")
         assert ids(await take(subscription, 1, ack=True)) == ["new0"]
         assert time.monotonic() - asked_at < within(2)

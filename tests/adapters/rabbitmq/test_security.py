@@ -14,7 +14,7 @@ from adapters.servers import rabbitmq as rabbitmqserver
 from adapters.servers.free_port import free_port
 from tests.adapters.brokers import RABBIT, Site
 from tests.adapters.conftest import need_rabbit
-from tests.adapters.harness import REQUESTS, make_event, one, publish, use_everything
+from tests.adapters.harness import REQUESTS, make_event, next_delivery, publish, use_everything
 
 pytestmark = [pytest.mark.broker, pytest.mark.asyncio(loop_scope="session")]
 
@@ -51,8 +51,8 @@ async def test_user_without_the_right_to_declare_can_check_publish_and_consume(r
             with pytest.raises(TopicRefused, match="ACCESS_REFUSED"):
                 await user.publish(topic, make_event())
         async with user.subscribe(Kind.REQUESTS, prefetch=1) as subscription:
-            await (await one(subscription)).retry(0)
-            assert (await one(subscription)).attempt == 2
+            await (await next_delivery(subscription)).retry(0)
+            assert (await next_delivery(subscription)).attempt == 2
     await rabbit.server.ctl("set_permissions", name, "^$", ".*", ".*")
     async with connect(url, instance=name, options=RABBIT) as user:
         await user.check()

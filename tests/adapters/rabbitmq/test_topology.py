@@ -9,7 +9,7 @@ from adapters.rabbitmq import broker as rabbitmq
 from adapters.rabbitmq.connection import connection
 from adapters.rabbitmq.topology import DELAYS, QueueNames, delay_for, exchanges, queues
 from tests.adapters.brokers import RABBIT, Site
-from tests.adapters.harness import REQUESTS, make_event, one, publish
+from tests.adapters.harness import REQUESTS, make_event, next_delivery, publish
 
 on_a_node = pytest.mark.asyncio(loop_scope="session")
 WORK = {
@@ -126,7 +126,7 @@ async def test_two_installations_on_one_node_share_no_messages(rabbit: Site) -> 
     ):
         await theirs.publish(REQUESTS, make_event(id="theirs"))
         await publish(ours, 1)
-        assert (await one(subscription)).event().get_id() == "m0"
+        assert (await next_delivery(subscription)).event().get_id() == "m0"
 
 
 @pytest.mark.parametrize("instance", ["", "Team", "a.b", "a b", "a*", "-a", "a-", "ä"])

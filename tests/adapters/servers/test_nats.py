@@ -9,7 +9,7 @@ from adapters.connect import connect
 from adapters.servers import nats as natsserver
 from adapters.servers.nats import NatsServer
 from adapters.servers.process import ServerFailed
-from tests.adapters.harness import one, publish
+from tests.adapters.harness import next_delivery, publish
 from tests.adapters.servers.pids import runs
 
 pytestmark = pytest.mark.broker
@@ -27,7 +27,7 @@ async def test_server_keeps_its_data_and_its_port_when_it_is_started_again(tmp_p
     await server.start()
     assert server.port == port
     async with connect(server.url) as broker, broker.subscribe(Kind.REQUESTS, prefetch=1) as subscription:
-        await one(subscription)
+        await next_delivery(subscription)
     await server.kill()
     await server.stop()
 

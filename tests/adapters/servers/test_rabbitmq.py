@@ -10,7 +10,7 @@ from adapters.servers import rabbitmq as rabbitmqserver
 from adapters.servers.process import ServerFailed
 from adapters.servers.rabbitmq import RabbitServer
 from tests.adapters.conftest import need_rabbit
-from tests.adapters.harness import one, publish
+from tests.adapters.harness import next_delivery, publish
 from tests.adapters.servers.pids import runs
 
 pytestmark = pytest.mark.broker
@@ -35,7 +35,7 @@ async def test_node_keeps_its_data_and_its_port_when_it_is_started_again(breakab
     with pytest.raises(ServerFailed, match="no_such_command"):
         await server.ctl("no_such_command")
     async with connect(server.url) as broker, broker.subscribe(Kind.REQUESTS, prefetch=1) as subscription:
-        await one(subscription)
+        await next_delivery(subscription)
 
 
 async def test_node_that_does_not_start_says_why_and_leaves_nothing_behind(tmp_path: Path) -> None:
