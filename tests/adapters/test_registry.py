@@ -102,7 +102,7 @@ def test_the_contract_has_a_server_and_every_channel_for_every_adapter(adapter: 
     assert found == requests | {"Control", "Lifecycle", "ControlAnswers", "Dead"}
 
 
-def test_operators_are_told_how_to_delete_what_is_left() -> None:
+def test_removal_lists_the_commands_that_delete_what_is_left() -> None:
     assert BY_NAME["nats"].removal("team-a") == (
         "nats stream rm TEAM-A_REQUESTS",
         "nats stream rm TEAM-A_CONTROL",

@@ -41,7 +41,7 @@ def test_a_default_is_stated_by_the_model_or_by_the_description_but_not_by_both(
     assert [name for name, field in given if " By default " in (field.description or "")] == []
 
 
-def test_every_field_stands_under_a_heading() -> None:
+def test_every_field_is_under_a_heading() -> None:
     headings = re.findall(r"^\| \*\*(.*)\*\* \|  \|  \|$", request_table(), re.MULTILINE)
     assert len(headings) == len(set(headings))
     assert all(headings)

@@ -130,7 +130,7 @@ def test_stalled_container_without_message_has_its_reason_as_message() -> None:
     assert stalled.detail["error"]["message"] == "ErrImagePull"
 
 
-def test_pod_that_no_node_takes_is_stalled() -> None:
+def test_pod_that_no_node_accepts_is_stalled() -> None:
     pod = make_pod(scheduled_reason="Unschedulable", scheduled_message="0/3 nodes")
     stalled = find(Phase.STALLED, make_job(), pod)
     assert stalled.detail["error"] == {"errorCode": "UNSCHEDULABLE", "message": "0/3 nodes"}

@@ -19,7 +19,7 @@ Objects = dict[str, Object]
 """By `Kind/name`, or `Kind/name@namespace` outside our namespace."""
 
 OVERLAYS = tuple(BY_NAME)
-"""One for each broker."""
+"""An overlay for each broker."""
 NAMESPACE = "jobrelay"
 _CLUSTER_SCOPED = {"Namespace", "ClusterRole"}
 _KNOWN = {

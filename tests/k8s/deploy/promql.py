@@ -15,7 +15,7 @@ _WORDS = {"and", "or", "unless", "bool", "offset", "inf", "nan"}
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """One metric with its matchers: label, operator, value."""
+    """A metric with its matchers: label, operator, value."""
 
     metric: str
     matchers: list[tuple[str, str, str]] = field(default_factory=list)

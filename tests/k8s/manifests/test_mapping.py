@@ -39,7 +39,7 @@ from tests.k8s.requests import options
 Data = dict[str, Any]
 LEAST: Data = {"image": "busybox:1"}
 EVENT = build({"specversion": "1.0", "id": "e1", "source": "/shop", "type": REQUESTED_TYPE}, None)
-"""Of every request here: what differs between two manifests does not come from their event."""
+"""The event of every request here, so that no difference between two manifests comes from it."""
 
 
 @dataclass(frozen=True, slots=True)
