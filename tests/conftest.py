@@ -20,7 +20,7 @@ AGAIN_SECONDS = 10.0
 settings.register_profile("busy", deadline=None)  # How long an example takes depends on what else the machine does.
 settings.load_profile("busy")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell that starts us in the background has us ignore Ctrl-C, and with us all that we start.
+    # When a shell starts us in the background, we ignore Ctrl-C, and so does every process that we start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -56,20 +56,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     items.sort(key=turn)
     for item in items:
-        # Of many examples of hypothesis' none reaches a line that a test of its own does not.
+        # The many examples of hypothesis reach no line that no ordinary test reaches.
         if item.nodeid.startswith(UNMEASURED) or is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("no_cover")
 
 
 def pytest_collection_finish() -> None:
-    """What was imported stays: the garbage collector need not look through it again and again."""
+    """What was imported stays: the garbage collector need not look at it again and again."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_timeout_set_timer(settings: Any) -> Generator[None, bool, bool]:
-    """Again and again: what is raised while a task of asyncio's runs fails that task, and the test may wait on."""
+    """Repeat the timer: what it raises may fail only a task of asyncio's, while the test waits on."""
     result = yield
     signal.setitimer(signal.ITIMER_REAL, settings.timeout, AGAIN_SECONDS)
     return result

@@ -1,4 +1,4 @@
-"""Deadlines of the tests: for what is stuck, not for what is slow. How fast something is `make chaos` judges."""
+"""Deadlines of the tests: they catch what is stuck, not what is slow. `make chaos` checks how fast things are."""
 
 import os
 
@@ -14,8 +14,8 @@ STRICT = LONG or "KUBECONFIG" in os.environ
 
 
 def within(seconds: float) -> float:
-    """How long something may take that takes at most so many seconds on a quiet machine. The test is marked `stricter`.
+    """The deadline of something that takes at most `seconds` on a quiet machine. Its test is marked `stricter`.
 
-    `make chaos` holds it to that, and so do tests against a cluster of somebody else's; `make test` only waits.
+    `make chaos` and tests against another cluster enforce `seconds`; `make test` allows `PATIENCE`.
     """
     return seconds if STRICT else PATIENCE

@@ -1,4 +1,4 @@
-"""Claims about who reads the dead letters of RabbitMQ: one at a time, and nobody is in the way of the next."""
+"""Claims about readers of RabbitMQ's dead letters: they take turns, and none blocks the next for ever."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ BODIES = [b"%d" % number for number in range(5)]
 
 @pytest.fixture
 async def installed(rabbit_url: str) -> AsyncIterator[Installation]:
-    """With a few dead letters."""
+    """An installation with a few dead letters."""
     async with installation(rabbit_url) as made:
         for body in BODIES:
             await send(made.link, made.names.exchange(Kind.DEAD), "", {}, body)
@@ -30,7 +30,7 @@ async def installed(rabbit_url: str) -> AsyncIterator[Installation]:
 
 @pytest.fixture
 async def other(installed: Installation) -> AsyncIterator[RabbitMQBroker]:
-    """Somebody else, who does not wait long."""
+    """Another reader, who does not wait long."""
     async with rabbitmq.connect(installed.url, instance=installed.names.instance, options=IMPATIENT) as broker:
         yield broker
 
@@ -39,7 +39,9 @@ async def bodies(broker: RabbitMQBroker) -> list[bytes]:
     return [record.body for record in await records(broker, Kind.DEAD)]
 
 
-async def test_another_reader_that_does_not_go_on_is_said(installed: Installation, other: RabbitMQBroker) -> None:
+async def test_another_reader_that_does_not_continue_is_reported(
+    installed: Installation, other: RabbitMQBroker
+) -> None:
     async with installed.broker.dead_letters() as letters:
         await anext(letters)
         with pytest.raises(BrokerUnavailable, match="somebody else is reading"):
@@ -73,7 +75,7 @@ async def test_a_slow_broker_is_not_taken_for_another_reader(
     assert await bodies(other) == BODIES
 
 
-async def test_a_reader_whose_channel_was_closed_is_not_in_the_way(
+async def test_a_reader_whose_channel_was_closed_does_not_block_the_next(
     installed: Installation, other: RabbitMQBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with installed.broker.dead_letters() as letters:
