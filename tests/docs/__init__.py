@@ -1,4 +1,4 @@
-"""The documents: what in them is generated (start at `generated`), and tests that all of them are true.
+"""The documents: the parts that are generated (start at `generated`), and tests that every page is true.
 
-Imports everything that is described, and no other tests.
+May import everything that the documents describe, but no other tests.
 """

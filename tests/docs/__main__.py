@@ -1,4 +1,4 @@
-"""`python -m tests.docs`, which `make docs` calls: writes everything in the documents that is generated."""
+"""`python -m tests.docs`, which `make docs` calls: writes every generated part of the documents."""
 
 from tests.docs.generated import write
 

@@ -1,4 +1,4 @@
-"""What of the documents is generated: whole pages, and blocks between two marks. `write` brings them up to date."""
+"""The generated parts of the documents: whole pages, and blocks between two marks. `write` brings them up to date."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ PAGES: Mapping[Path, Make] = {
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What stands between the marks of this name in a file."""
+    """The text between the marks of this name in a file."""
 
     path: Path
     name: str
@@ -38,7 +38,7 @@ class Block:
 
 
 def client() -> str:
-    """The whole example: what the page shows is what the tests run."""
+    """The whole example file: the page shows what the tests run."""
     return f"```python\n{(EXAMPLES / 'clients' / 'python_nats.py').read_text()}```"
 
 
@@ -60,7 +60,7 @@ BLOCKS = (
 
 
 def write() -> None:
-    """All pages and blocks."""
+    """Write all pages and blocks."""
     for path, make in PAGES.items():
         path.write_text(make())
     for block in BLOCKS:

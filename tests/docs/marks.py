@@ -1,10 +1,10 @@
-"""The marks between which a file holds what is generated: finding and changing it. Makes none of it."""
+"""Marks in a file around generated text: finds and replaces that text. Does not generate it."""
 
 from pathlib import Path
 
 
 def between(text: str, name: str, *, path: Path) -> tuple[str, str, str]:
-    """What stands before, between and after the marks of `name`. Raises ValueError where a mark is missing."""
+    """The text before, between and after the marks of `name`. Raises ValueError when a mark is missing."""
     form = "# {}" if path.suffix == ".env" else "<!-- {} -->"
     begin, end = (form.format(f"{name}: {word}") for word in ("begin", "end"))
     before, found_begin, rest = text.partition(begin)
@@ -15,6 +15,6 @@ def between(text: str, name: str, *, path: Path) -> tuple[str, str, str]:
 
 
 def put(path: Path, name: str, text: str) -> None:
-    """Put `text` between the marks. Raises ValueError where a mark is missing."""
+    """Put `text` between the marks. Raises ValueError when a mark is missing."""
     before, _, after = between(path.read_text(), name, path=path)
     path.write_text(f"{before}\n{text}\n{after}")

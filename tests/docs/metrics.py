@@ -31,7 +31,7 @@ def page() -> str:
 
 
 def names() -> frozenset[str]:
-    """Of all metrics of jobrelay, as Prometheus shows them."""
+    """The names of all metrics of jobrelay, as Prometheus shows them."""
     return frozenset(map(_shown, _families(Metrics())))
 
 
@@ -52,7 +52,7 @@ def _section(subject: str, families: Iterable[Metric], metrics: Metrics) -> str:
 
 
 def _labels(metrics: Metrics) -> str:
-    """Which label has which values where."""
+    """A table of the labels: their values, and the metrics that have them."""
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for family in _families(metrics):
         for label, values in metrics.bounds[family.name].items():
@@ -64,7 +64,7 @@ def _labels(metrics: Metrics) -> str:
 def _values(label: str, values: Iterable[str]) -> str:
     if label == "version":
         return "the version of jobrelay"
-    # The metrics of one process know its own role only.
+    # The metrics of a process know only its own role.
     known = get_args(Settings.model_fields["role"].annotation) if label == "role" else values
     return _codes(dict.fromkeys(known))
 

@@ -1,4 +1,4 @@
-"""Pages of Markdown as their readers see them: headings with anchors, links, prose, code. Judges nothing."""
+"""Pages of Markdown as their readers see them: headings with anchors, links, prose, code."""
 
 import re
 from collections.abc import Iterator
@@ -29,13 +29,13 @@ class Link:
 
 @dataclass(frozen=True)
 class Page:
-    """One file."""
+    """A page, by its file."""
 
     path: Path
 
     @property
     def name(self) -> str:
-        """Its path in the repository."""
+        """The path within the repository."""
         return self.path.relative_to(ROOT).as_posix()
 
     @cached_property
@@ -48,7 +48,7 @@ class Page:
 
     @cached_property
     def anchors(self) -> frozenset[str]:
-        """As GitHub makes them from the headings."""
+        """The anchors that GitHub makes from the headings."""
         seen: dict[str, int] = {}
         for before, token in zip(self._tokens, self._tokens[1:], strict=False):
             if before.type == "heading_open":
@@ -60,7 +60,7 @@ class Page:
 
     @property
     def links(self) -> Iterator[Link]:
-        """Into the repository, of images too; none to other sites."""
+        """Links into the repository, including images; links to other sites are left out."""
         for token in self._inline():
             target = str(token.attrs.get("href") or token.attrs.get("src") or "")
             if target and not re.match(r"[a-z]+:", target):
@@ -68,11 +68,11 @@ class Page:
                 yield Link(unquote(path), unquote(anchor))
 
     def code(self, language: str) -> list[str]:
-        """Its fenced blocks in this language."""
+        """The fenced blocks in this language."""
         return [token.content for token in self._tokens if token.type == "fence" and token.info == language]
 
     def prose(self) -> str:
-        """What somebody who reads the page aloud would say: no code blocks and no tables."""
+        """What a person who reads the page aloud would say: no code blocks and no tables."""
         said, depth = [], 0
         for token in self._tokens:
             depth += {"table_open": 1, "table_close": -1}.get(token.type, 0)
@@ -86,7 +86,7 @@ class Page:
 
 
 def slug(heading: str) -> str:
-    """GitHub's anchor of this heading, but for the number that a repeated heading gets."""
+    """GitHub's anchor of this heading, without the number that a repeated heading gets."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
@@ -99,7 +99,7 @@ def pages() -> list[Page]:
 
 
 def _words(token: Token) -> str:
-    """What is shown of a run of text: its links' and code spans' words, not their targets."""
+    """The visible words of inline text: those of links and code spans, but not link targets."""
     shown = {"text", "code_inline"}
     return "".join(
         " " if part.type == "softbreak" else part.content * (part.type in shown) for part in token.children or ()

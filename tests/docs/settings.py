@@ -22,7 +22,7 @@ from handler.settings.settings import PREFIX, Settings
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One section of the page: the fields of `model`."""
+    """A section of the page: the fields of `model`."""
 
     title: str
     about: str
@@ -94,7 +94,7 @@ def _section(group: Group) -> str:
 
 
 def _allowed(name: str) -> str:
-    """The values that a field takes, as far as its type says so."""
+    """The values that a field takes, as far as its type states them."""
     annotation: Any = Settings.model_fields[name].annotation
     if Amount in get_args(annotation):
         return "a quantity, such as `500m` or `4Gi`"

@@ -1,4 +1,4 @@
-"""What is generated in the documents is what the code says: `make docs` would change nothing."""
+"""The generated parts of the documents agree with the code: `make docs` would change nothing."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_every_setting_is_described_in_words_and_has_a_section() -> None:
     assert sorted(name for group in GROUPS for name in group.model.model_fields) == sorted(fields)
 
 
-def test_what_stands_between_the_marks_is_replaced_and_nothing_else(tmp_path: Path) -> None:
+def test_only_the_text_between_the_marks_is_replaced(tmp_path: Path) -> None:
     page = tmp_path / "PAGE.md"
     page.write_text("before\n<!-- a: begin -->\nold\n<!-- a: end -->\n<!-- b: begin --><!-- b: end -->\n")
     put(page, "a", "| new |")

@@ -1,4 +1,4 @@
-"""Every page leads where it says, can be found from README, names what exists, and shows examples that are valid."""
+"""Every page has links that work, can be reached from README, names only what exists, and shows valid examples."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from tests.paths import ROOT
 PAGES = pages()
 README = Page(ROOT / "README.md")
 BYTES, WORDS = 10_000, 430
-"""What a newcomer reads in a sitting; so many words take less than three minutes, read aloud."""
+"""As much as a newcomer reads in one sitting: read aloud, this many words take less than three minutes."""
 OF_TESTS = frozenset({"JOBRELAY_CHAOS", "JOBRELAY_SOAK_REQUESTS"})
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -50,7 +50,7 @@ def anchors_of(path: Path) -> frozenset[str]:
     return Page(path).anchors
 
 
-def test_every_page_can_be_found_from_readme() -> None:
+def test_every_page_can_be_reached_from_readme() -> None:
     found, waiting = set[Path](), [README.path]
     while waiting:
         path = waiting.pop()
@@ -61,7 +61,7 @@ def test_every_page_can_be_found_from_readme() -> None:
 
 
 def targets(page: Page) -> list[Path]:
-    """The pages it links to; a folder shows its README."""
+    """The pages that this page links to; a folder shows its README."""
     paths = [(page.path.parent / link.path).resolve() for link in page.links if link.path]
     return [file for path in paths for file in (path, path / "README.md") if file.is_file() and file.suffix == ".md"]
 
@@ -80,7 +80,7 @@ def test_every_metric_that_is_named_exists(page: Page) -> None:
 
 
 @each_page
-def test_every_command_and_every_target_of_make_that_is_shown_exists(page: Page) -> None:
+def test_every_command_and_make_target_that_is_shown_exists(page: Page) -> None:
     shown = "\n".join(page.code("sh"))
     made = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert set(re.findall(r"(?:^|-- )jobrelay ([a-z]+)", shown, re.MULTILINE)) <= set(cli.commands)
@@ -88,7 +88,7 @@ def test_every_command_and_every_target_of_make_that_is_shown_exists(page: Page)
 
 
 @each_page
-def test_every_event_that_is_shown_whole_is_valid(page: Page) -> None:
+def test_every_complete_event_that_is_shown_is_valid(page: Page) -> None:
     for text in page.code("json"):
         event = json.loads(text)
         kind = event.get("type", "")
@@ -104,7 +104,7 @@ def test_anchors_are_those_of_github() -> None:
     assert slug("`jobrelay_jobs`: Jobs & pods") == "jobrelay_jobs-jobs--pods"
 
 
-def test_headings_that_repeat_are_numbered_and_those_in_code_are_none(tmp_path: Path) -> None:
+def test_repeated_headings_are_numbered_and_lines_in_code_are_no_headings(tmp_path: Path) -> None:
     page = Page(tmp_path / "page.md")
     page.path.write_text(
         "# A `b`\n\n## A b\n\n```\n# no heading\n```\n\n[x](#a-b-1) [y](https://example.com) ![z](z.png)\n"

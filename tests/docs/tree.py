@@ -17,12 +17,12 @@ COLUMN, WIDTH = 18, 116
 
 
 def tree() -> str:
-    """Every folder of the packages with what it is for and its modules, in the order of the layers."""
+    """Every folder of the packages with its purpose and its modules, in the order of the layers."""
     return "\n".join(["```", *chain.from_iterable(_folder(ROOT / package, depth=0) for package in PACKAGES), "```"])
 
 
 def layers() -> str:
-    """What may import what: each contract as `above > below`, where siblings (`|`) do not import each other."""
+    """The import contracts, each as `above > below`; siblings (`|`) do not import each other."""
     margin = " " * COLUMN
     lines = chain.from_iterable(
         textwrap.wrap(
@@ -37,7 +37,7 @@ def layers() -> str:
 
 
 def _folder(path: Path, *, depth: int) -> Iterator[str]:
-    """Modules of a package have lines of their own, those further inside share a line."""
+    """Each module of a package has its own line; modules further down share a line."""
     yield _line(f"{path.name}/", _purpose(path / "__init__.py"), depth)
     folders = [entry for entry in path.iterdir() if (entry / "__init__.py").exists()]
     modules = [entry for entry in path.glob("*.py") if entry.stem != "__init__"]
@@ -57,13 +57,13 @@ def _line(name: str, purpose: str, depth: int) -> str:
 
 
 def _purpose(module: Path) -> str:
-    """The beginning of its docstring, up to where it says what it is not."""
+    """The module's docstring up to the first full stop or semicolon: its purpose, without what it is not."""
     docstring = ast.get_docstring(ast.parse(module.read_text())) or ""
     return re.split(r"[.;](?:\s|$)", docstring, maxsplit=1)[0].replace("\n", " ")
 
 
 def _place(package: Path, entry: Path) -> tuple[int, str]:
-    """Upper layers first; what stands in no layer of this package comes in the order of names."""
+    """A sort key: upper layers first, then entries in no layer, by name."""
     name = ".".join(package.relative_to(ROOT).parts)
     order = [
         re.split(r" [|:] ", layer)
