@@ -1,7 +1,7 @@
 """`python -m tests.bench`: measure jobrelay here, or on the cluster of KUBECONFIG and the brokers of NATS_URL and
 RABBITMQ_URL.
 
-It judges nothing: the aims stand beside the figures.
+It does not pass or fail: the table shows the aims beside the figures.
 """
 
 import argparse
@@ -37,7 +37,7 @@ CPU_AIM = {NATS: "≤ 1.0 ms", RABBITMQ: "≤ 1.3 ms"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much of everything, and the duration of a Lease in seconds. One request in flight is slow: that level gets a
+    """How much is measured, and the duration of a Lease in seconds. One request in flight is slow: that level gets a
     quarter of the events.
     """
 
@@ -70,7 +70,7 @@ def size_of(chosen: argparse.Namespace) -> Size:
 
 
 async def measure(found: Site, size: Size) -> AsyncIterator[Row]:
-    """Row by row as they are taken."""
+    """Yields each row as soon as it is measured."""
     for level in LEVELS:
         count = max(1, size.events // 4) if level == 1 else size.events
         async for row in _created(found, size, count=count, in_flight=level):
@@ -89,7 +89,7 @@ async def measure(found: Site, size: Size) -> AsyncIterator[Row]:
 
 
 async def measure_rabbitmq(found: Site, size: Size) -> AsyncIterator[Row]:
-    """What depends on the broker."""
+    """Only the rows that depend on the broker."""
     async for row in _created(found, size, count=size.events, in_flight=IN_FLIGHT):
         yield row
     async for row in _life(found, size):
@@ -101,7 +101,7 @@ async def measure_rabbitmq(found: Site, size: Size) -> AsyncIterator[Row]:
 async def _created(found: Site, size: Size, *, count: int, in_flight: int) -> AsyncIterator[Row]:
     rates = await creating(found, count=count, in_flight=in_flight, rounds=size.rounds)
     what = f"{TITLES[found.broker]}: events → Jobs created, one handler, {in_flight} in flight"
-    # One at a time is no concurrency: shown for what a single event takes.
+    # One in flight has no aim: it shows how long a single event takes.
     yield _rates(f"{what}, against bare POSTs", rates, aim=CREATED_AIM if in_flight > 1 else "")
     yield _cpu(f"{what}, CPU per event", rates.cpu, rates)
 
@@ -136,7 +136,7 @@ def _rates(what: str, rates: Rates, *, aim: str) -> Row:
 
 
 def _cpu(what: str, cpu: list[float], rates: Rates, *, aim: str = "") -> Row:
-    ours, bare = (statistics.median(one) * 1000 for one in (cpu, rates.bare_cpu))
+    ours, bare = (statistics.median(seconds) * 1000 for seconds in (cpu, rates.bare_cpu))
     return Row(what=what, result=f"{ours:.2f} ms (bare client {bare:.2f} ms)", aim=aim)
 
 
@@ -184,7 +184,7 @@ def _holding(jobs: int, resident: int) -> Row:
 
 
 async def run(size: Size, environ: Mapping[str, str], *, directory: Path) -> str:
-    """The table. Progress goes to standard error."""
+    """Returns the table as Markdown; progress goes to standard error."""
     rows, brokers = [], []
     async with site(directory, environ, api_server=API_SERVER, broker=None) as cluster:
         for broker, measured in ((NATS, measure), (RABBITMQ, measure_rabbitmq)):
@@ -200,7 +200,7 @@ async def run(size: Size, environ: Mapping[str, str], *, directory: Path) -> str
 
 
 def _lease(seconds: float) -> Mapping[str, float]:
-    """With the other times in the usual proportion."""
+    """The settings of a Lease of so many seconds, with the other times in the usual proportion."""
     shares = {"lease_seconds": 1.0, "lease_renew_seconds": 0.7, "lease_retry_seconds": 0.2, "lease_call_seconds": 0.3}
     return {name: round(share * seconds, 3) for name, share in shares.items()}
 

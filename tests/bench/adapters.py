@@ -1,4 +1,4 @@
-"""An adapter alone, in this process: what it takes to store an event, and to get one and acknowledge it."""
+"""An adapter alone, in this process: the cost of storing an event, and of consuming and acknowledging it."""
 
 import statistics
 import time
@@ -27,7 +27,9 @@ class Pace:
 
     @classmethod
     def median(cls, paces: "list[Pace]") -> Self:
-        return cls(rate=statistics.median(one.rate for one in paces), cpu=statistics.median(one.cpu for one in paces))
+        return cls(
+            rate=statistics.median(pace.rate for pace in paces), cpu=statistics.median(pace.cpu for pace in paces)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class Alone:
 
 
 async def alone(site: Site, *, count: int, rounds: int) -> Alone:
-    """Events of about 1 kB, 64 at a time."""
+    """Measured with events of about 1 kB, 64 in flight."""
     events = [decode_structured(body) for body in make_events(count, command=IDLE, image=site.image)]
     published, consumed = [], []
     for _ in range(rounds):
@@ -73,6 +75,6 @@ async def _consume(broker: Broker, count: int) -> None:
 
 
 async def _empty(broker: Broker) -> bool:
-    """Every acknowledgement has arrived."""
+    """Whether the broker has received every acknowledgement."""
     depth = (await broker.depth())[Topic(Kind.REQUESTS)]
     return (depth.ready, depth.unsettled) == (0, 0)

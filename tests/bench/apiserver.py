@@ -1,9 +1,9 @@
 """The development cluster's API server without Job controller and kubelet: `python -m tests.bench.apiserver`.
 
-Jobs stay as they were created. Only one whose container's command is `true` gets a life: a pod that runs for
-`RUN_SECONDS` without a process, then its completion. One whose command is `brief` lives so too, and is gone
-`KEEP_SECONDS` after its finalizers, whatever TTL it was given. Those writes are made inside the server, for whoever
-created it.
+Most Jobs stay as they were created. A Job whose container's command is `true` goes through a life: its pod runs for
+`RUN_SECONDS` without a process, then the Job completes. A Job whose command is `brief` does so too, and is deleted
+`KEEP_SECONDS` after its finalizers are removed, whatever its TTL. The server makes these writes itself: no client has
+to.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ TRUE, BRIEF = "true", "brief"
 
 
 async def run(store: Store, _directory: Path, _options: loops.Options) -> None:
-    """In place of all controllers."""
-    held: dict[str, asyncio.Event] = {}
+    """Stands in for all controllers of the development cluster."""
+    living: dict[str, asyncio.Event] = {}
     async with store.subscribe("jobs") as changes, asyncio.TaskGroup() as group:
         async for _, change, job in changes:
             uid = job["metadata"]["uid"]
             if change == "ADDED" and _command(job) in (TRUE, BRIEF):
-                held[uid] = asyncio.Event()
-                group.create_task(_live(store, job, held[uid]))
-            elif uid in held and (change == "DELETED" or not job["metadata"].get("finalizers")):
-                held.pop(uid).set()
+                living[uid] = asyncio.Event()
+                group.create_task(_live(store, job, living[uid]))
+            elif uid in living and (change == "DELETED" or not job["metadata"].get("finalizers")):
+                living.pop(uid).set()
 
 
 def _command(job: Obj) -> str:
@@ -59,8 +59,8 @@ async def _live(store: Store, job: Obj, released: asyncio.Event) -> None:
 def complete() -> Obj:
     """The status of a Job that has just completed."""
     moment = now()
-    said = {"status": "True", "reason": "CompletionsReached", "lastProbeTime": moment, "lastTransitionTime": moment}
-    conditions = [{"type": kind, **said} for kind in ("SuccessCriteriaMet", "Complete")]
+    common = {"status": "True", "reason": "CompletionsReached", "lastProbeTime": moment, "lastTransitionTime": moment}
+    conditions = [{"type": kind, **common} for kind in ("SuccessCriteriaMet", "Complete")]
     return {"conditions": conditions, "startTime": moment, "completionTime": moment}
 
 

@@ -1,4 +1,4 @@
-"""Events into one installation's queue, and how many it has stored: on each broker with its plain client."""
+"""Publishes events into an installation's queue and counts what is stored, with the plain client of each broker."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,19 +16,19 @@ REQUESTS, LIFECYCLE = "requests", "lifecycle"
 
 
 class Feed(Protocol):
-    """One connection."""
+    """A connection to the broker of one installation."""
 
     async def publish(self, events: Iterable[bytes]) -> None:
         """Return once the broker has all of them."""
         ...
 
     async def stored(self, kind: str) -> int:
-        """Of requests those that wait, of lifecycle events all."""
+        """How many events are stored: requests that wait, or all lifecycle events."""
         ...
 
 
 async def holds(feed: Feed, kind: str, count: int, *, seconds: float) -> None:
-    """Return when so many are stored."""
+    """Return once exactly `count` are stored."""
 
     async def look() -> bool:
         return await feed.stored(kind) == count
@@ -37,7 +37,7 @@ async def holds(feed: Feed, kind: str, count: int, *, seconds: float) -> None:
 
 
 def feeding(site: Site, instance: str) -> AbstractAsyncContextManager[Feed]:
-    """Connected to that installation, which is there."""
+    """A feed of this installation, whose topology is declared already."""
     return _nats(site.source, instance) if site.broker == NATS else _rabbitmq(site.source, instance)
 
 
@@ -82,7 +82,7 @@ class _RabbitMQ:
 
 @asynccontextmanager
 async def _rabbitmq(url: str, instance: str) -> AsyncIterator[_RabbitMQ]:
-    """AMQP does not tell how much is in a stream: a subscriber's queue, which nobody reads, counts beside it."""
+    """AMQP does not report how many messages a stream has: an extra queue that nobody consumes counts them instead."""
     async with amqp.client(url) as client:
         counter = _counter(instance)
         await client.channel.exchange_declare(f"{instance}.lifecycle", exchange_type="topic", durable=True)

@@ -1,4 +1,4 @@
-"""What the measurements work with: events, the Jobs they become, bare requests, a process' CPU and memory."""
+"""Tools of the measurements: events, the Jobs made of them, bare requests, a process's CPU and memory."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ ADMIT: Manifest = {
 def make_events(
     count: int, *, command: str, image: str, name: str = "bench", fields: Callable[[int], Fields] = lambda _: {}
 ) -> list[bytes]:
-    """Structured events of about 1 kB, each another request: `<name>-<number>`. `fields`: what it asks for besides."""
+    """Structured events of about 1 kB, each a request `<name>-<number>`. `fields`: more of its data, by its number."""
     wanted = {"command": [command], "env": [{"name": "TEXT", "value": "x" * 400}]}
     usual: Fields = {"image": image, "job": wanted, "metadata": {"customer": "c" * 100, "order": 4711}}
     made = (request(f"{name}-{number}", **{**usual, **fields(number)}) for number in range(count))
@@ -49,7 +49,7 @@ def make_events(
 
 
 def rendered(events: Iterable[bytes], *, instance: str, site: Site, governed: bool = False) -> list[Manifest]:
-    """The Jobs that jobrelay makes of these events. `governed`: they wait for admission."""
+    """The Jobs that jobrelay makes from these events. `governed`: they wait for admission."""
     options = ManifestOptions(
         instance=instance, namespace=site.namespace, broker=site.broker, governs=lambda *_: governed
     )
@@ -57,7 +57,7 @@ def rendered(events: Iterable[bytes], *, instance: str, site: Site, governed: bo
 
 
 async def many(work: Callable[[Any], Awaitable[Any]], items: Iterable[Any], *, in_flight: int) -> None:
-    """`work` on each item, so many at a time."""
+    """Call `work` with each item, `in_flight` at a time."""
     left = iter(items)
 
     async def worker() -> None:
@@ -70,7 +70,7 @@ async def many(work: Callable[[Any], Awaitable[Any]], items: Iterable[Any], *, i
 
 
 class Bare:
-    """Requests to the API server without anything of jobrelay but its client's connection pool and credentials."""
+    """Requests to the API server that use nothing of jobrelay but its client's connection pool and credentials."""
 
     def __init__(self, site: Site) -> None:
         self._client = site.cluster.client
@@ -91,7 +91,7 @@ class Bare:
 
     @asynccontextmanager
     async def watched(self, instance: str) -> AsyncIterator[None]:
-        """A watch on the Jobs of this installation is read, and thrown away, until the block ends."""
+        """Until the block ends, read a watch on the Jobs of this installation and discard what it brings."""
         params = {"labelSelector": f"{Label.INSTANCE}={instance}", "watch": "1"}
 
         async def read() -> None:
@@ -104,16 +104,16 @@ class Bare:
 
     async def completed(self, name: str) -> bool:
         job = orjson.loads(await self._client.request("GET", f"{self._jobs}/{name}"))
-        return any(one["type"] == "Complete" for one in job.get("status", {}).get("conditions", ()))
+        return any(condition["type"] == "Complete" for condition in job.get("status", {}).get("conditions", ()))
 
     async def remove(self, instance: str, names: Sequence[str], *, in_flight: int = IN_FLIGHT) -> None:
-        """These Jobs, held or not, and their pods."""
+        """Delete these Jobs, with or without our finalizer, and their pods."""
 
-        async def let_go(name: str) -> None:
+        async def drop_finalizer(name: str) -> None:
             with suppress(NotFound):
                 await self._patch(f"{self._jobs}/{name}", RELEASE)
 
-        await many(let_go, names, in_flight=in_flight)
+        await many(drop_finalizer, names, in_flight=in_flight)
         selector = {"labelSelector": f"{Label.INSTANCE}={instance}"}
         await self._client.request(
             "DELETE", self._jobs, params=selector, body={"propagationPolicy": "Background"}, timeout=120
@@ -127,7 +127,7 @@ class Bare:
 
 @asynccontextmanager
 async def paused(relay: Relay) -> AsyncIterator[None]:
-    """The process stands still inside the block: a queue can fill up, and the clock starts when it goes on."""
+    """Stop the process during the block, so that a queue can fill up before it continues and the clock starts."""
     os.kill(relay.process.pid, signal.SIGSTOP)
     try:
         yield
@@ -136,7 +136,7 @@ async def paused(relay: Relay) -> AsyncIterator[None]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time that the process has used."""
+    """User plus system time of the process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -147,7 +147,7 @@ def resident_bytes(pid: int) -> int:
 
 @asynccontextmanager
 async def no_pods(site: Site) -> AsyncIterator[None]:
-    """A quota keeps Kubernetes from making pods, so that its nodes' work is not measured. Our own server makes none."""
+    """Forbid pods by a quota, so that the nodes' work is not measured. Our own API server makes no pods anyway."""
     if site.own_cluster:
         yield
         return

@@ -1,4 +1,4 @@
-"""Rates and CPU: how fast a full queue becomes Jobs, and lives through. Each cleans up after itself, prints nothing."""
+"""Rates and CPU: how fast a full queue becomes Jobs, and how fast these end. Each measurement cleans up."""
 
 import statistics
 import time
@@ -21,8 +21,8 @@ EVENTS_OF_A_LIFE = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """Jobs a second of each round, ours and bare; CPU seconds per event of the handler, of the bare client, and of the
-    controller where one takes part.
+    """Per round: Jobs a second, ours and bare; CPU seconds per event of the handler, the bare client and the controller
+    (if it takes part).
     """
 
     ours: list[float] = field(default_factory=list)
@@ -33,12 +33,12 @@ class Rates:
 
     @property
     def ratio(self) -> float:
-        """Of neighbouring rounds, the median."""
+        """Ours against bare: the median over neighbouring rounds."""
         return statistics.median(ours / bare for ours, bare in zip(self.ours, self.bare, strict=True))
 
 
 async def creating(site: Site, *, count: int, in_flight: int, rounds: int) -> Rates:
-    """A full queue until one handler has made every Job and acknowledged, against bare POSTs of the same Jobs."""
+    """From a full queue until one handler has created all Jobs and acknowledged, against bare POSTs of these Jobs."""
     events, rates = make_events(count, command=IDLE, image=site.image), Rates()
     async with no_pods(site):
         for _ in range(rounds):
@@ -48,8 +48,8 @@ async def creating(site: Site, *, count: int, in_flight: int, rounds: int) -> Ra
 
 
 async def living(site: Site, *, count: int, rounds: int) -> Rates:
-    """A full queue until every terminal event is stored and every Job released, by a handler and a controller, against
-    bare POST and PATCH.
+    """From a full queue until every terminal event is stored and no Job has our finalizer, with a handler and a
+    controller, against bare POST and PATCH.
     """
     events, rates = make_events(count, command=TRUE, image=site.image), Rates()
     for _ in range(rounds):
@@ -62,13 +62,13 @@ async def _bare_round(site: Site, events: list[bytes], rates: Rates, *, in_fligh
     bare, instance = Bare(site), site.new_instance()
     jobs = rendered(events, instance=instance, site=site)
 
-    async def one(job: Manifest) -> None:
+    async def request(job: Manifest) -> None:
         await bare.post(job)
         if patches:
             await bare.release(job)
 
     begun, cpu = time.perf_counter(), time.process_time()
-    await many(one, jobs, in_flight=in_flight)
+    await many(request, jobs, in_flight=in_flight)
     rates.bare_cpu.append((time.process_time() - cpu) / len(jobs))
     if patches:
         for job in jobs[-in_flight:]:
@@ -82,7 +82,7 @@ async def _created_round(site: Site, events: list[bytes], rates: Rates, *, in_fl
 
     async def created(count: int) -> None:
         await holds(feed, REQUESTS, 0, seconds=LONG)
-        # RabbitMQ does not count what is delivered and not acknowledged.
+        # RabbitMQ's count leaves out what is delivered but not acknowledged.
         await until(partial(_has_made, site, handler, count), seconds=LONG, every=0.01)
 
     async with _handling(site, instance, concurrency=in_flight) as handler, feeding(site, instance) as feed:
@@ -116,20 +116,20 @@ async def _lived_round(site: Site, events: list[bytes], rates: Rates) -> None:
 
 
 def _first(site: Site, command: str) -> list[bytes]:
-    # The bare client has its connections to the API server from the rounds before: with these, ours has them too.
+    # The bare client still has its connections to the API server from earlier rounds: these let ours open them too.
     return make_events(IN_FLIGHT, command=command, image=site.image, name="first")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Spent:
-    """Seconds on the clock; CPU seconds of each process."""
+    """Wall-clock seconds; CPU seconds of each process."""
 
     seconds: float
     cpu: list[float]
 
 
 async def _spent(feed: Feed, events: list[bytes], done: Callable[[], Awaitable[None]], *relays: Relay) -> _Spent:
-    """From a full queue until `done`. The first of `relays` stands still while the queue fills up."""
+    """What it takes from a full queue until `done`. The first of `relays` is stopped while the queue fills up."""
     pids = [relay.process.pid for relay in relays]
     async with paused(relays[0]):
         await feed.publish(events)
@@ -151,7 +151,7 @@ async def _remove(site: Site, instance: str, events: list[bytes]) -> None:
 
 @asynccontextmanager
 async def _handling(site: Site, instance: str, *, concurrency: int) -> AsyncIterator[Relay]:
-    """A handler and nobody else: what a controller declares is declared here."""
+    """A handler without a controller: declares what a controller would."""
     options = JetStreamOptions(requests_max_bytes=NATS_MAX_BYTES)
     async with connect(site.source, instance=instance, options=options) as broker:
         await broker.declare()

@@ -1,4 +1,4 @@
-"""Admission: how long a decision about all waiting Jobs takes, and how fast a leader lets them go. Prints nothing."""
+"""Admission: how long a decision about all waiting Jobs takes, and how fast a leader lets them run."""
 
 import random
 import statistics
@@ -32,44 +32,45 @@ LIMITS = Settings.model_validate({"max_active": ACTIVE, "max_active_per_key": 5}
 LOOKS = 21
 SERVICES, KEYS = 20, 50
 WAITED = 600.0
-"""Seconds that the oldest has waited: waiting has changed the order."""
+"""Seconds that the oldest Job may have waited: enough for waiting to change the order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deciding:
-    """CPU seconds, medians: of the decision alone, and of all that the leader does about one Job that has changed."""
+    """Median CPU seconds: of the decision alone, and of all that the leader does when one Job has changed."""
 
     alone: float
     whole: float
 
 
 def deciding(site: Site, *, count: int) -> Deciding:
-    """About so many waiting Jobs, with as many active as may be."""
+    """Decides about `count` waiting Jobs while as many are active as the limit allows."""
     contents = Contents()
     for job in _jobs(site, count=count):
         contents.put_job(job_of(job))
     services = make_services(site.cluster, LIMITS.model_copy(update={"namespaces": (site.namespace,)}))
-    queue = Admitting(services, make_term(JobCache(contents, ScheduleCache(), [])))
+    admitting = Admitting(services, make_term(JobCache(contents, ScheduleCache(), [])))
     keys = list(contents.jobs)
-    queue.changed(keys)
+    admitting.changed(keys)
 
     def look() -> None:
-        queue._refresh()
-        queue._remember(queue._decide())
+        admitting._refresh()
+        admitting._remember(admitting._decide())
 
     def change_and_look() -> None:
-        queue.changed([random.choice(keys)])
+        admitting.changed([random.choice(keys)])
         look()
 
     look()
-    snapshot, policy = Snapshot(active=[*queue._active.values()], waiting=[*queue._waiting.values()]), limits_of(LIMITS)
+    snapshot = Snapshot(active=[*admitting._active.values()], waiting=[*admitting._waiting.values()])
     assert (len(snapshot.waiting), len(snapshot.active)) == (count, ACTIVE)
-    alone = _cpu_of(lambda: admit(snapshot, policy, site.cluster.server_time()))
+    limits = limits_of(LIMITS)
+    alone = _cpu_of(lambda: admit(snapshot, limits, site.cluster.server_time()))
     return Deciding(alone=alone, whole=_cpu_of(change_and_look))
 
 
 def _jobs(site: Site, *, count: int) -> Iterator[Manifest]:
-    """As the API server would show them: those that wait, then those that are active."""
+    """Jobs as the API server would show them: first those that wait, then those that are active."""
     events = make_events(count + ACTIVE, command=IDLE, image=site.image, fields=_wishes)
     now = site.cluster.server_time()
     for number, job in enumerate(rendered(events, instance="bench", site=site, governed=True)):
@@ -82,7 +83,7 @@ def _jobs(site: Site, *, count: int) -> Iterator[Manifest]:
 
 
 def _wishes(number: int) -> Fields:
-    """Every second one is on a key, some alone; a few depend on another one."""
+    """Every second Job has a key, and some of these are exclusive; a few Jobs depend on another."""
     fields: dict[str, Any] = {"service": f"service-{number % SERVICES}", "priority": random.randint(0, 1000)}
     if number % 2:
         fields["concurrency"] = {"key": f"key-{number % KEYS}"}
@@ -93,7 +94,7 @@ def _wishes(number: int) -> Fields:
 
 
 def _cpu_of(call: Callable[[], object]) -> float:
-    """Of this thread: others use the machine too."""
+    """Measured in this thread only: other processes use the machine too."""
     took = []
     for _ in range(LOOKS):
         begun = time.thread_time()
@@ -103,7 +104,7 @@ def _cpu_of(call: Callable[[], object]) -> float:
 
 
 async def releasing(site: Site, *, count: int, rounds: int) -> Rates:
-    """So many Jobs that wait for one to end, let go by the leader, against bare PATCHes of the same Jobs."""
+    """`count` Jobs wait for one Job to end, and the leader lets them run, against bare PATCHes of the same Jobs."""
     events = make_events(count, command=IDLE, image=site.image)
     rates = Rates()
     async with no_pods(site):
@@ -117,7 +118,7 @@ async def _bare_round(site: Site, events: list[bytes], rates: Rates) -> None:
     bare, instance = Bare(site), site.new_instance()
     jobs = rendered(events, instance=instance, site=site, governed=True)
     await many(bare.post, jobs, in_flight=IN_FLIGHT)
-    # Whoever lets Jobs go has to see them end: the API server tells it of each PATCH.
+    # The leader watches Jobs, so the API server also sends it the effect of each PATCH: the bare client bears that too.
     async with bare.watched(instance):
         begun, cpu = time.perf_counter(), time.process_time()
         await many(bare.admit, jobs, in_flight=IN_FLIGHT)
@@ -128,24 +129,24 @@ async def _bare_round(site: Site, events: list[bytes], rates: Rates) -> None:
 
 async def _released_round(site: Site, events: list[bytes], rates: Rates) -> None:
     bare, instance = Bare(site), site.new_instance()
-    # The bare client has its connections to the API server from the rounds before: with these, ours has them too.
+    # The bare client still has its connections to the API server from earlier rounds: these let ours open them too.
     first = make_events(IN_FLIGHT, command=IDLE, image=site.image, name="first", fields=lambda _: {"service": "first"})
     async with (
         leading(site, instance, role="controller", admission="always") as controller,
         feeding(site, instance) as feed,
     ):
-        held = [await _held(bare, bodies, instance=instance, site=site) for bodies in (first, events)]
-        told = sum(1 + 2 * len(jobs) for _, jobs in held)  # of each that it is there, and that it waits
-        await holds(feed, LIFECYCLE, told, seconds=2 * LONG)
-        (_, spent) = [await _let_go(bare, controller, gate, len(jobs)) for gate, jobs in held]
+        groups = [await _behind_a_gate(bare, bodies, instance=instance, site=site) for bodies in (first, events)]
+        published = sum(1 + 2 * len(jobs) for _, jobs in groups)  # each is created, and all but the gates are queued
+        await holds(feed, LIFECYCLE, published, seconds=2 * LONG)
+        (_, spent) = [await _admit_all(bare, controller, gate, len(jobs)) for gate, jobs in groups]
         rates.ours.append(len(events) / spent.seconds)
         rates.controller_cpu.append(spent.cpu / len(events))
         assert (await controller.metrics())["jobrelay_jobs_admitted_total"] == len(first) + len(events)
-    await bare.remove(instance, [name for gate, jobs in held for name in (gate, *jobs)])
+    await bare.remove(instance, [name for gate, jobs in groups for name in (gate, *jobs)])
 
 
-async def _held(bare: Bare, bodies: list[bytes], *, instance: str, site: Site) -> tuple[str, list[str]]:
-    """Names of a Job that is alone in its service, and of those that wait for that."""
+async def _behind_a_gate(bare: Bare, bodies: list[bytes], *, instance: str, site: Site) -> tuple[str, list[str]]:
+    """Create an exclusive Job (the gate) and Jobs that wait for it to end. Returns their names."""
     jobs = rendered(bodies, instance=instance, site=site, governed=True)
     service = jobs[0]["metadata"]["labels"][Label.NAME]
     fields: Fields = {"service": service, "exclusive": True}
@@ -158,14 +159,14 @@ async def _held(bare: Bare, bodies: list[bytes], *, instance: str, site: Site) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Spent:
-    """Seconds on the clock, and of the controller's CPU."""
+    """Wall-clock seconds, and CPU seconds of the controller."""
 
     seconds: float
     cpu: float
 
 
-async def _let_go(bare: Bare, controller: Relay, gate: str, count: int) -> _Spent:
-    """From the end of `gate` until so many more are let go."""
+async def _admit_all(bare: Bare, controller: Relay, gate: str, count: int) -> _Spent:
+    """What it takes from the end of `gate` until `count` more Jobs are admitted."""
     pid, before = controller.process.pid, _admitted(controller)
     begun, cpu = time.perf_counter(), cpu_seconds(pid)
     await bare.set_status(gate, complete())
@@ -178,5 +179,5 @@ async def _has_admitted(controller: Relay, count: int) -> bool:
 
 
 def _admitted(controller: Relay) -> int:
-    """By its log: reading the metrics would take its time."""
+    """Counted in its log: answering with metrics would cost it time."""
     return controller.process.output().count(": admitted ")

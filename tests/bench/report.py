@@ -1,4 +1,4 @@
-"""Figures and the machine they were taken on as one Markdown table; for people, and for BENCHMARKS.md."""
+"""The figures, and the machine they were taken on, as Markdown: for the terminal and for BENCHMARKS.md."""
 
 import os
 import platform
@@ -34,7 +34,7 @@ _REAL = {"pods": "a quota of no pods", "life": "Real pods run `true`"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """`what` was measured and how it came out; `aim` is the design's budget."""
+    """`what` was measured, and the result; `aim` is the budget, if there is one."""
 
     what: str
     result: str
@@ -55,7 +55,7 @@ async def broker_of(site: Site) -> str:
 
 
 async def machine(site: Site, brokers: Sequence[str]) -> list[str]:
-    """A paragraph about the machine and what ran on it, and one about what was measured."""
+    """A paragraph about the machine and what ran on it, and a text about what was measured."""
     kubernetes = orjson.loads(await site.cluster.client.request("GET", "/version"))["gitVersion"]
     server = "its own API server without controllers" if site.own_cluster else "a Kubernetes API server"
     cores = len(os.sched_getaffinity(0))

@@ -1,6 +1,6 @@
-"""`python -m tests.bench.soak`: requests at a steady rate for minutes, and what handler and controller grow by it.
+"""`python -m tests.bench.soak`: requests at a steady rate for minutes, and whether handler or controller grow.
 
-The benchmark's API server carries it, on which Jobs live and go without a process. Exits with 1 when a claim fails.
+Runs against the benchmark's API server, where Jobs run and end without a process. Exits with 1 when a claim fails.
 """
 
 import argparse
@@ -25,23 +25,23 @@ from tests.e2e.site import NATS, RABBITMQ, Relay, Site, site, until
 API_SERVER = ("tests.bench.apiserver",)
 FLOOR = {"dedup_seconds": 300, "ttl_seconds": 300}
 GROWTH, SLACK_MB, SLACK = 0.05, 2.0, 8
-"""What still counts as flat: of memory this share and so many megabytes, of everything else so many."""
+"""How much may grow and still counts as flat: memory by this share and so many megabytes, all else by so many."""
 LOOKS_AT_REST = 20
-"""A second apart, until what ended last is cleared away."""
+"""Samples a second apart, until what ended last is cleared away."""
 BUSY = 150
-"""Descriptors and tasks that a busy process may have: 64 requests or looks under way, each on a connection."""
+"""Descriptors and tasks that a busy process may have: up to 64 requests in progress, each on a connection."""
 CONNECTION_MB = 0.5
-"""What one more open TLS connection may need."""
+"""Memory that each further open TLS connection may need."""
 BURST = 2 * IN_FLIGHT
-"""Requests at once before the load: connections that are opened later would count as growth."""
+"""Requests at once before the load, to open all connections: opened later, they would count as growth."""
 BACKLOG_SECONDS = 2.0
-"""Of requests that are under way at most, at the given rate."""
+"""How many requests may be in progress, in seconds at the given rate."""
 _STEP_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a process has: megabytes of memory (its own, without what it maps of files), descriptors, threads, asyncio
+    """What a process uses: megabytes of memory (anonymous only, no mapped files), descriptors, threads, asyncio
     tasks.
     """
 
@@ -83,9 +83,9 @@ class Soak:
 
 
 async def soak(
-    found: Site, *, requests: int, rate: float, every: float, tell: Callable[[Sample], None] = lambda _: None
+    found: Site, *, requests: int, rate: float, every: float, report: Callable[[Sample], None] = lambda _: None
 ) -> Soak:
-    """`rate` requests a second, a sample `every` seconds, which `tell` gets at once."""
+    """Publish `rate` requests a second, and take a sample `every` seconds; `report` is called with each at once."""
     instance, load = found.new_instance(), []
     events = make_events(requests, command=BRIEF, image=found.image, name="soak")
     async with (
@@ -95,13 +95,13 @@ async def soak(
         await until(controller.leads, seconds=60)
         await feed.publish(make_events(BURST, command=BRIEF, image=found.image, name="burst"))
         await _over(feed, controller, BURST)
-        # On a busy machine the burst may have cost it its term, and nobody counts a leader's tasks between two terms.
+        # On a busy machine the burst may have cost the leader its Lease, and between terms it has fewer tasks to count.
         await until(controller.leads, seconds=60)
         begun = time.monotonic()
 
         async def sample() -> Sample:
             taken = await _sample(feed, handler=handler, controller=controller, begun=begun)
-            tell(taken)
+            report(taken)
             return taken
 
         idle = await sample()
@@ -115,7 +115,7 @@ async def soak(
 
 
 async def _at_rest(sample: Callable[[], Awaitable[Sample]], idle: Sample) -> Sample:
-    """The first sample with no more tasks than before the load; the last one where there is none for a while."""
+    """The first sample with no more tasks than before the load, or the last sample if there is none in time."""
     taken = await sample()
     for _ in range(LOOKS_AT_REST):
         if all(getattr(taken, role).tasks <= getattr(idle, role).tasks + SLACK for role in ("handler", "controller")):
@@ -142,7 +142,7 @@ async def _sample(feed: Feed, *, handler: Relay, controller: Relay, begun: float
 
 
 async def _publish(feed: Feed, events: list[bytes], *, rate: float) -> None:
-    """Steadily, and slower where the machine does not keep up: a backlog that grows needs memory, and is no leak."""
+    """Publish at `rate`, or slower if the machine cannot keep up: a growing backlog needs memory but is no leak."""
     sent, due = 0, 0.0
     while sent < len(events):
         room = await feed.stored(LIFECYCLE) / EVENTS_OF_A_LIFE - BURST + rate * BACKLOG_SECONDS
@@ -153,17 +153,15 @@ async def _publish(feed: Feed, events: list[bytes], *, rate: float) -> None:
 
 
 def problems(seen: Soak, *, requests: int) -> list[str]:
-    """What grew and what was left over; empty when all claims hold. The last third of the load counts, against the
-    first.
-    """
+    """What grew and what was left over; empty when all claims hold. Compares the first and last thirds of the load."""
     third = len(seen.load) // 3
     if not third:
         return [f"{len(seen.load)} samples are too few to compare"]
     found = []
     for role in ("handler", "controller"):
-        first, last = ([getattr(one, role) for one in part] for part in (seen.load[:third], seen.load[-third:]))
+        first, last = ([getattr(sample, role) for sample in part] for part in (seen.load[:third], seen.load[-third:]))
         found += [f"{role}: {text}" for text in grown(first, last)]
-        before, after = (getattr(one, role).tasks for one in (seen.idle, seen.over))
+        before, after = (getattr(sample, role).tasks for sample in (seen.idle, seen.over))
         if after > before + SLACK:
             found.append(f"{role}: {after} tasks are left, before the load there were {before}")
     if seen.over.done != requests:
@@ -174,7 +172,7 @@ def problems(seen: Soak, *, requests: int) -> list[str]:
 
 
 def grown(first: Sequence[Usage], last: Sequence[Usage]) -> Iterator[str]:
-    """What of a process is more in the later samples than what still counts as flat, in words."""
+    """In words: what a process uses more of in the later samples than still counts as flat."""
     for what, unit in (("memory", " MB"), ("descriptors", ""), ("threads", ""), ("tasks", "")):
         before, after = (_median(part, what) for part in (first, last))
         opened = max(0.0, _median(last, "descriptors") - _median(first, "descriptors"))
@@ -185,14 +183,15 @@ def grown(first: Sequence[Usage], last: Sequence[Usage]) -> Iterator[str]:
 
 
 def _median(part: Sequence[Usage], what: str) -> float:
-    return float(statistics.median(getattr(one, what) for one in part))
+    return float(statistics.median(getattr(usage, what) for usage in part))
 
 
-def _line(one: Sample) -> str:
+def _line(sample: Sample) -> str:
     used = (
-        f"{use.memory:.1f} | {use.descriptors} | {use.threads} | {use.tasks}" for use in (one.handler, one.controller)
+        f"{usage.memory:.1f} | {usage.descriptors} | {usage.threads} | {usage.tasks}"
+        for usage in (sample.handler, sample.controller)
     )
-    return f"| {one.at:.0f} | {one.done} | {' | '.join(used)} | {one.tracked} |"
+    return f"| {sample.at:.0f} | {sample.done} | {' | '.join(used)} | {sample.tracked} |"
 
 
 HEAD = """\
@@ -218,7 +217,7 @@ async def _run(chosen: argparse.Namespace, directory: Path) -> list[str]:
             requests=chosen.requests,
             rate=chosen.rate,
             every=chosen.every,
-            tell=lambda one: print(_line(one), flush=True),
+            report=lambda sample: print(_line(sample), flush=True),
         )
     return problems(seen, requests=chosen.requests)
 

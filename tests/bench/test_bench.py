@@ -1,4 +1,4 @@
-"""The benchmark produces every row, with tiny numbers. Nothing here is about speed."""
+"""The benchmark produces every row, with tiny numbers. Does not judge speed."""
 
 import asyncio
 import os
@@ -48,7 +48,7 @@ async def test_every_row_is_produced_with_the_facts_of_the_machine(tmp_path: Pat
     assert any("no process is started" in line for line in lines)
 
 
-def test_numbers_given_count_before_those_of_quick() -> None:
+def test_a_given_number_takes_precedence_over_quick() -> None:
     assert size_of(arguments([])) == Size()
     assert size_of(arguments(["--quick", "--events", "7"])).events == 7
 

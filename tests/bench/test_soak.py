@@ -28,7 +28,7 @@ async def test_a_short_soak_ends_with_nothing_left_over(tmp_path: Path) -> None:
     async with site(tmp_path, given, api_server=API_SERVER) as found:
         taken = await soak(replace(found, settings=LEASE), requests=300, rate=60, every=0.5)
     assert problems(taken, requests=300) == []
-    assert any(one.tracked for one in taken.load)
+    assert any(sample.tracked for sample in taken.load)
     assert taken.load[-1].done > taken.load[0].done
 
 

@@ -1,6 +1,6 @@
-"""Following Jobs: how soon a change is told, what a Job costs in memory, how soon another one leads.
+"""Following Jobs: how soon a change is published, what a Job costs in memory, how soon a standby takes over.
 
-Each cleans up after itself and prints nothing.
+Each measurement cleans up after itself.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ LONG = 300.0
 
 
 async def all_released(relay: Relay) -> bool:
-    """The one that leads follows no Job any more."""
+    """Whether this leader no longer follows any Job."""
     metrics = await relay.metrics()
     phases = ("pending", "running", "suspended", "finishing")
     return bool(metrics) and not any(metrics[f'jobrelay_jobs{{phase="{phase}"}}'] for phase in phases)
@@ -38,14 +38,14 @@ async def all_released(relay: Relay) -> bool:
 
 @asynccontextmanager
 async def leading(site: Site, instance: str, **settings: object) -> AsyncIterator[Relay]:
-    """One `jobrelay run` that leads and whose Jobs are listed."""
+    """A `jobrelay run` process that leads and has listed its Jobs."""
     async with site.relay(instance, **settings) as relay:
         await until(relay.leads, seconds=60)
         yield relay
 
 
 async def reporting(site: Site, *, samples: int) -> list[float]:
-    """Seconds from the answer to a PATCH that completes a Job until its event is here. One at a time."""
+    """Seconds from the answer to a PATCH that completes a Job until its event arrives here, one Job at a time."""
     instance = site.new_instance()
     events = make_events(samples, command=IDLE, image=site.image)
     jobs = rendered(events, instance=instance, site=site)
@@ -67,7 +67,7 @@ async def reporting(site: Site, *, samples: int) -> list[float]:
 
 async def _report(observer: Observer, bare: Bare, number: int, name: str) -> float:
     arrived = asyncio.ensure_future(_arrival(observer, number))
-    await asyncio.sleep(0.02)  # unloaded: nothing of the one before is on its way
+    await asyncio.sleep(0.02)  # without load: let everything about the Job before arrive
     await bare.set_status(name, complete())
     answered = time.perf_counter()
     return await arrived - answered
@@ -80,7 +80,7 @@ async def _arrival(observer: Observer, number: int) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tracking:
-    """Bytes a Job costs, as growth of our process and as what the cache allocates; seconds a restart takes."""
+    """Bytes per Job, as growth of our process and as allocated by the cache; seconds that a restart takes."""
 
     jobs: int
     resident: float
@@ -89,7 +89,7 @@ class Tracking:
 
 
 async def tracking(site: Site, *, count: int) -> Tracking:
-    """Of so many unfinished Jobs. Some complete while jobrelay is down: the restart ends when those are told."""
+    """Track `count` unfinished Jobs. Some complete while jobrelay is down: the restart ends once that is published."""
     instance = site.new_instance()
     events = make_events(count, command=IDLE, image=site.image)
     jobs = rendered(events, instance=instance, site=site)
@@ -121,22 +121,22 @@ async def _says_it_leads(relay: Relay) -> bool:
 
 
 def cached_bytes(job: Manifest, *, count: int) -> float:
-    """What the cache allocates for each of `count` Jobs like this one, with names of their own."""
+    """Bytes that the cache allocates for each of `count` Jobs like `job`, with names of their own."""
     contents = Contents()
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
     for number in range(count):
-        # A copy by way of JSON: no string is shared with the next one that would not be on the wire.
-        one = orjson.loads(orjson.dumps(job))
-        one["metadata"] |= {"name": f"{job['metadata']['name']}-{number}", "uid": f"{number:036d}"}
-        contents.put_job(job_of(one))
+        # Copied through JSON, so that copies share no more strings than Jobs from the API server would.
+        copy = orjson.loads(orjson.dumps(job))
+        copy["metadata"] |= {"name": f"{job['metadata']['name']}-{number}", "uid": f"{number:036d}"}
+        contents.put_job(job_of(copy))
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return (after - before) / count
 
 
 async def holding(site: Site, *, count: int) -> int:
-    """Resident bytes of a controller that has told of so many unfinished Jobs and follows them."""
+    """Resident bytes of a controller that has published events of `count` unfinished Jobs and follows them."""
     instance = site.new_instance()
     jobs = rendered(make_events(count, command=IDLE, image=site.image), instance=instance, site=site)
     bare = Bare(site)
@@ -157,7 +157,7 @@ class Takeover:
 
 
 async def taking_over(site: Site) -> Takeover:
-    """Three controllers, of which the leader ends twice."""
+    """Start three controllers, and end the leader twice."""
     instance = site.new_instance()
     async with site.relays(instance, "controller", "controller", "controller") as relays:
         left, crash = await _after(relays, signal.SIGKILL)
@@ -166,7 +166,7 @@ async def taking_over(site: Site) -> Takeover:
 
 
 async def _after(relays: list[Relay], number: signal.Signals) -> tuple[list[Relay], float]:
-    """Those that are left once the leader got this signal and another one leads, and the seconds that took."""
+    """Send the leader this signal. Returns the processes left once a standby leads, and the seconds until then."""
     leader = await until(partial(leader_of, relays), seconds=LONG)
     left = [relay for relay in relays if relay is not leader]
     begun = time.perf_counter()
