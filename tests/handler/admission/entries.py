@@ -1,4 +1,4 @@
-"""Jobs for the tests of admission: made by hand, and arbitrary ones."""
+"""Entries and snapshots for the tests of admission: made by hand, and arbitrary."""
 
 import math
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ AGEING = 60.0
 
 
 def make_entry(name: str = "a", **fields: Any) -> Entry:
-    """Its request's id is its name. `waited`: seconds up to now, instead of `since`."""
+    """The request's id is `name`. `waited`: for how many seconds up to NOW, instead of `since`."""
     since = NOW - fields.pop("waited", 0.0)
     defaults: dict[str, Any] = {"key": ("jobs", name), "request_id": name, "source": "/s", "since": since}
     return Entry(**defaults | fields)
 
 
 def wait_for(*ids: str, **fields: Any) -> tuple[Dependency, ...]:
-    return tuple(Dependency(id=one, **fields) for one in ids)
+    return tuple(Dependency(id=request_id, **fields) for request_id in ids)
 
 
 def decide(*waiting: Entry, active: Sequence[Entry] = (), **limits: Any) -> Decisions:
@@ -30,19 +30,20 @@ def decide(*waiting: Entry, active: Sequence[Entry] = (), **limits: Any) -> Deci
 
 
 def released(decisions: Decisions) -> list[str]:
-    return [one.key[1] for one in decisions.released]
+    return [release.key[1] for release in decisions.released]
 
 
-def held(decisions: Decisions) -> dict[str, Reason]:
-    return {one.key[1]: one.reason for one in decisions.waiting}
+def reasons(decisions: Decisions) -> dict[str, Reason]:
+    """Why each Job keeps waiting, by name."""
+    return {waiting.key[1]: waiting.reason for waiting in decisions.waiting}
 
 
 def failed(decisions: Decisions) -> dict[str, str]:
-    return {one.key[1]: one.code for one in decisions.failed}
+    return {fail.key[1]: fail.code for fail in decisions.failed}
 
 
-_limits = st.one_of(st.none(), st.integers(1, 4))
-policies = st.builds(Limits, total=_limits, per_service=_limits, per_namespace=_limits, per_key=_limits, gpus=_limits)
+_limit = st.one_of(st.none(), st.integers(1, 4))
+any_limits = st.builds(Limits, total=_limit, per_service=_limit, per_namespace=_limit, per_key=_limit, gpus=_limit)
 _moments = st.one_of(
     st.integers(0, 40).map(lambda quarters: NOW - quarters * AGEING / 4),
     st.integers(0, 2100).map(lambda steps: NOW - steps * AGEING),
@@ -74,15 +75,17 @@ _with_bars = _in_room | {
 }
 
 
-def _named(prefix: str, fields: list[dict[str, Any]]) -> list[Entry]:
-    return [Entry(key=(one.pop("namespace"), f"{prefix}{number}"), **one) for number, one in enumerate(fields)]
+def _named(prefix: str, entries: list[dict[str, Any]]) -> list[Entry]:
+    return [
+        Entry(key=(fields.pop("namespace"), f"{prefix}{number}"), **fields) for number, fields in enumerate(entries)
+    ]
 
 
 def snapshots(*, ready: bool = False) -> st.SearchStrategy[Snapshot]:
-    """Arbitrary ones. `ready`: with nobody waiting for a time or for other requests."""
+    """Arbitrary snapshots. `ready`: no Job waits for a time or for other requests."""
     waiting = st.lists(st.fixed_dictionaries(_in_room if ready else _with_bars), max_size=10)
     return st.builds(
         Snapshot,
-        active=st.lists(st.fixed_dictionaries(_in_room), max_size=4).map(lambda fields: _named("a", fields)),
-        waiting=waiting.map(lambda fields: _named("w", fields)),
+        active=st.lists(st.fixed_dictionaries(_in_room), max_size=4).map(lambda entries: _named("a", entries)),
+        waiting=waiting.map(lambda entries: _named("w", entries)),
     )

@@ -1,4 +1,4 @@
-"""The rules of admission once more, naively: at each step everything is counted and compared anew."""
+"""The rules of admission once more, written naively: each step counts and compares everything anew."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,29 +8,29 @@ from handler.admission.data import Entry, Limits, Snapshot
 
 
 def lacks(entry: Entry, active: Sequence[Entry], limits: Limits) -> set[str]:
-    """What it would have to wait for if these were active: total, namespace, service, gpus, key, alone."""
-    in_service = [one for one in active if one.service == entry.service]
-    in_namespace = [one for one in active if one.key[0] == entry.key[0]]
-    gpus = entry.gpus + sum(one.gpus for one in active) if entry.gpus else 0
+    """What `entry` would have to wait for if these were active: total, namespace, service, gpus, key, alone."""
+    in_service = [other for other in active if other.service == entry.service]
+    in_namespace = [other for other in active if other.key[0] == entry.key[0]]
+    gpus = entry.gpus + sum(other.gpus for other in active) if entry.gpus else 0
     found = {
         "total": _full(limits.total, active),
         "namespace": _full(limits.per_namespace, in_namespace),
         "service": entry.service != "" and _full(limits.per_service, in_service),
         "gpus": limits.gpus is not None and gpus > limits.gpus,
         "key": _full(key_limit(entry, active, limits), on_key(entry, active)),
-        "alone": any(one.exclusive or entry.exclusive for one in in_service),
+        "alone": any(other.exclusive or entry.exclusive for other in in_service),
     }
     return {what for what, is_lacking in found.items() if is_lacking}
 
 
 def on_key(entry: Entry, active: Iterable[Entry]) -> list[Entry]:
-    return [one for one in active if entry.concurrency is not None and one.concurrency == entry.concurrency]
+    return [other for other in active if entry.concurrency is not None and other.concurrency == entry.concurrency]
 
 
 def key_limit(entry: Entry, active: Iterable[Entry], limits: Limits) -> int | None:
     if entry.concurrency is None:
         return None
-    found = [entry.limit, limits.per_key, *(one.limit for one in on_key(entry, active))]
+    found = [entry.limit, limits.per_key, *(other.limit for other in on_key(entry, active))]
     return min((limit for limit in found if limit is not None), default=None)
 
 
@@ -43,7 +43,7 @@ def level(entry: Entry, limits: Limits, now: float) -> int:
 
 
 def in_conflict(first: Entry, then: Entry, limits: Limits) -> set[str]:
-    """The limits that both of them count against, or would."""
+    """The limits that both count against, or would if they were active."""
     shared = first.service == then.service
     found = {
         "key": first.concurrency is not None and first.concurrency == then.concurrency,
@@ -54,8 +54,8 @@ def in_conflict(first: Entry, then: Entry, limits: Limits) -> set[str]:
     return {what for what, is_shared in found.items() if is_shared}
 
 
-def kept(first: Entry, lacking: set[str], then: Entry, limits: Limits, now: float) -> bool:
-    """Whether `then` has to stay behind `first`, which is held and lacks this."""
+def stays_behind(first: Entry, lacking: set[str], then: Entry, limits: Limits, now: float) -> bool:
+    """Whether `then` has to wait because `first`, which lacks these, reserves something that it needs."""
     if level(first, limits, now) >= 1001:
         return bool(in_conflict(first, then, limits))
     same_service = first.service == then.service and bool(lacking & {"service", "alone"})
@@ -63,27 +63,30 @@ def kept(first: Entry, lacking: set[str], then: Entry, limits: Limits, now: floa
 
 
 def in_turn(snapshot: Snapshot, limits: Limits, now: float) -> tuple[list[Entry], list[tuple[Entry, Reason]]]:
-    """Who of the waiting, all of whom ask for room, is released and who is held, both in the order of admission."""
+    """Which waiting Jobs are released, and which keep waiting and why, both in admission order.
+
+    Every Job in `snapshot.waiting` must be waiting for room.
+    """
     active, released, waiting = list(snapshot.active), [], list(snapshot.waiting)
-    held: list[tuple[Entry, Reason]] = []
-    keeping: list[tuple[Entry, set[str]]] = []
+    kept_waiting: list[tuple[Entry, Reason]] = []
+    reserving: list[tuple[Entry, set[str]]] = []
 
     def turn(entry: Entry) -> tuple[int, int, float, tuple[str, str]]:
-        beside = sum(one.service == entry.service for one in active)
+        beside = sum(other.service == entry.service for other in active)
         return -level(entry, limits, now), beside, entry.since, entry.key
 
     while waiting:
         entry = min(waiting, key=turn)
         waiting.remove(entry)
         lacking = lacks(entry, active, limits)
-        is_kept = any(kept(first, what, entry, limits, now) for first, what in keeping)
-        if not lacking and not is_kept:
+        is_behind = any(stays_behind(first, what, entry, limits, now) for first, what in reserving)
+        if not lacking and not is_behind:
             active.append(entry)
             released.append(entry)
             continue
-        held.append((entry, _reason(lacking, key_limit(entry, active, limits))))
-        keeping.append((entry, lacking))
-    return released, held
+        kept_waiting.append((entry, _reason(lacking, key_limit(entry, active, limits))))
+        reserving.append((entry, lacking))
+    return released, kept_waiting
 
 
 def _reason(lacking: set[str], limit: int | None) -> Reason:

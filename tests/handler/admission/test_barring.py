@@ -1,4 +1,4 @@
-"""Requests that wait for requests: who goes on, who is held, who can never run."""
+"""Requests that wait for other requests: which may run, which keep waiting, which can never run."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 from events.names import Reason
 from handler.admission.data import Dependency, Entry, Limits, Snapshot, Waiting
 from handler.admission.decision import admit
-from tests.handler.admission.entries import NOW, decide, failed, held, make_entry, released, wait_for
+from tests.handler.admission.entries import NOW, decide, failed, make_entry, reasons, released, wait_for
 from tests.long import examples
 
 
@@ -29,7 +29,7 @@ def test_a_job_waits_for_requests_that_have_not_ended() -> None:
     ("outcome", "words"),
     [("failed", "'b', which it depends on, failed"), ("cancelled", "'b', which it depends on, was cancelled")],
 )
-def test_a_job_fails_with_a_request_it_depends_on_however_many_are_open(outcome: str, words: str) -> None:
+def test_a_job_fails_with_a_request_it_depends_on_even_while_others_are_open(outcome: str, words: str) -> None:
     entry = make_entry(dependencies=(Dependency(id="open"), Dependency(id="b", outcome=outcome)))
     decisions = decide(entry)
     assert failed(decisions) == {"a": "DEPENDENCY_FAILED"}
@@ -37,11 +37,11 @@ def test_a_job_fails_with_a_request_it_depends_on_however_many_are_open(outcome:
 
 
 @pytest.mark.parametrize("outcome", ["succeeded", "failed", "cancelled"])
-def test_a_job_that_runs_on_failure_runs_whatever_came_of_them(outcome: str) -> None:
+def test_a_job_that_runs_on_failure_runs_whatever_the_outcome(outcome: str) -> None:
     entry = make_entry(dependencies=wait_for("b", outcome=outcome), run_on_failure=True)
     assert released(decide(entry)) == ["a"]
     open_too = make_entry(dependencies=(*entry.dependencies, Dependency(id="c")), run_on_failure=True)
-    assert held(decide(open_too)) == {"a": Reason.DEPENDENCIES}
+    assert reasons(decide(open_too)) == {"a": Reason.DEPENDENCIES}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_job_that_runs_on_failure_runs_whatever_came_of_them(outcome: str) -> 
         (False, "DEPENDENCY_UNKNOWN", "'b', which it depends on, never came, or its Job is gone already"),
     ],
 )
-def test_patience_ends(seen: bool, code: str, words: str) -> None:
+def test_a_job_fails_when_its_dependencies_take_too_long(seen: bool, code: str, words: str) -> None:
     entry = make_entry(dependencies=wait_for("b", seen=seen), dependencies_until=NOW)
     decisions = decide(entry)
     assert failed(decisions) == {"a": code}
@@ -59,16 +59,16 @@ def test_patience_ends(seen: bool, code: str, words: str) -> None:
     assert decisions.look_again is None
 
 
-def test_of_several_the_one_that_never_came_is_told() -> None:
+def test_a_dependency_that_never_came_is_named_before_others() -> None:
     dependencies = (*wait_for("b", seen=True), *wait_for("c"))
     decisions = decide(make_entry(dependencies=dependencies, dependencies_until=NOW - 1))
     assert failed(decisions) == {"a": "DEPENDENCY_UNKNOWN"}
     assert "'c'" in decisions.failed[0].message
 
 
-def test_what_is_never_admissible_is_told_at_once_and_time_comes_before_dependencies() -> None:
+def test_a_job_that_can_never_run_fails_at_once_and_its_time_comes_before_dependencies() -> None:
     later = make_entry(not_before=NOW + 1, dependencies=wait_for("b", outcome="failed"), gpus=9)
-    assert held(decide(later)) == {"a": Reason.RUN_AT}
+    assert reasons(decide(later)) == {"a": Reason.RUN_AT}
     assert failed(decide(later, gpus=1)) == {"a": "NEVER_ADMISSIBLE"}
 
 
@@ -78,12 +78,12 @@ def test_a_job_that_depends_on_itself_is_a_cycle() -> None:
     assert "'a', which it depends on, is itself" in decisions.failed[0].message
 
 
-def test_the_members_of_a_cycle_fail_and_those_that_only_wait_for_one_do_not() -> None:
+def test_the_members_of_a_cycle_fail_and_jobs_that_only_wait_for_a_member_do_not() -> None:
     cycle = [waiting_for("a", "outside", "b"), waiting_for("b", "c"), waiting_for("c", "a")]
     between, other = waiting_for("between", "a", "x"), [waiting_for("x", "y"), waiting_for("y", "x")]
     decisions = decide(*cycle, between, *other, waiting_for("last", "between"))
     assert failed(decisions) == dict.fromkeys("abcxy", "DEPENDENCY_CYCLE")
-    assert held(decisions) == {"between": Reason.DEPENDENCIES, "last": Reason.DEPENDENCIES}
+    assert reasons(decisions) == {"between": Reason.DEPENDENCIES, "last": Reason.DEPENDENCIES}
     assert "'b', which it depends on, waits for it in turn" in decisions.failed[0].message
 
 
@@ -95,13 +95,13 @@ def test_an_outcome_breaks_a_cycle() -> None:
 def test_a_job_that_waits_for_its_time_can_close_a_cycle() -> None:
     decisions = decide(waiting_for("a", "b", not_before=NOW + 5), waiting_for("b", "a"))
     assert failed(decisions) == {"b": "DEPENDENCY_CYCLE"}
-    assert held(decisions) == {"a": Reason.RUN_AT}
+    assert reasons(decisions) == {"a": Reason.RUN_AT}
 
 
-def test_a_dependency_means_the_same_source_first_and_else_any() -> None:
+def test_a_dependency_means_a_request_of_the_same_source_else_of_any() -> None:
     here, there = waiting_for("here", "b", request_id="a"), waiting_for("there", "a", request_id="b", source="/t")
     assert failed(decide(here, there)) == dict.fromkeys(("here", "there"), "DEPENDENCY_CYCLE")
-    # Either means the one of its own source now, which waits for nobody or runs already.
+    # Now each means the request of its own source, which waits for no other or runs already.
     assert not failed(decide(here, there, make_entry("b")))
     assert not failed(decide(here, there, active=[make_entry("a", source="/t")]))
 
@@ -113,12 +113,12 @@ requests = st.lists(st.tuples(names, st.sampled_from(["/s", "/t"]), st.sets(name
 @pytest.mark.stricter
 @settings(max_examples=examples(500))
 @given(waiting=requests, active=requests)
-def test_exactly_those_that_wait_for_themselves_are_a_cycle(
+def test_exactly_the_jobs_that_wait_for_themselves_form_a_cycle(
     waiting: list[tuple[str, str, set[str]]], active: list[tuple[str, str, set[str]]]
 ) -> None:
     snapshot = Snapshot(active=_entries("a", active), waiting=_entries("w", waiting))
     decisions = admit(snapshot, Limits(), NOW)
-    cyclic = {one.key for one in decisions.failed if one.code == "DEPENDENCY_CYCLE"}
+    cyclic = {fail.key for fail in decisions.failed if fail.code == "DEPENDENCY_CYCLE"}
     assert cyclic == {entry.key for entry in snapshot.waiting if entry.key in _reached(entry, snapshot)}
 
 
@@ -130,21 +130,21 @@ def _entries(prefix: str, fields: Sequence[tuple[str, str, set[str]]]) -> list[E
 
 
 def _reached(start: Entry, snapshot: Snapshot) -> set[tuple[str, str]]:
-    """The waiting Jobs that it waits for, one way or another."""
+    """Keys of the waiting Jobs that `start` waits for, directly or through others."""
     reached: set[tuple[str, str]] = set()
     todo = [start]
     while todo:
         entry = todo.pop()
         for dependency in entry.dependencies:
-            alike = [one for one in (*snapshot.active, *snapshot.waiting) if one.request_id == dependency.id]
-            meant = [one for one in alike if one.source == entry.source] or alike
-            new = [one for one in meant if one in snapshot.waiting and one.key not in reached]
-            reached |= {one.key for one in new}
+            alike = [other for other in (*snapshot.active, *snapshot.waiting) if other.request_id == dependency.id]
+            meant = [other for other in alike if other.source == entry.source] or alike
+            new = [other for other in meant if other in snapshot.waiting and other.key not in reached]
+            reached |= {other.key for other in new}
             todo += new
     return reached
 
 
-def test_a_chain_of_ten_thousand_is_no_cycle_and_closed_it_is_one() -> None:
+def test_a_chain_of_ten_thousand_is_no_cycle_until_it_is_closed() -> None:
     chain = [waiting_for(f"r{number}", f"r{number + 1}") for number in range(10_000)]
     assert not failed(decide(*chain))
     assert len(failed(decide(*chain, waiting_for("r10000", "r0")))) == 10_001

@@ -1,4 +1,4 @@
-"""The rules of admission one by one, by example. What holds of any decision is in test_properties.py."""
+"""The rules of admission, each by example. What holds for every decision is in test_properties.py."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ import pytest
 from events.names import Reason
 from handler.admission.data import Entry, Limits, Release, Snapshot, Waiting
 from handler.admission.decision import admit
-from tests.handler.admission.entries import AGEING, NOW, decide, failed, held, make_entry, released, wait_for
+from tests.handler.admission.entries import AGEING, NOW, decide, failed, make_entry, reasons, released, wait_for
 
 
-def test_without_limits_all_that_may_run_are_released_the_first_of_the_order_first() -> None:
+def test_without_limits_every_job_that_may_run_is_released_in_order() -> None:
     decisions = decide(make_entry("young", waited=1), make_entry("old", waited=2), make_entry("dear", priority=5))
     assert decisions.released == [Release(key=("jobs", name)) for name in ("dear", "old", "young")]
     assert (decisions.waiting, decisions.failed, decisions.look_again) == ([], [], None)
@@ -25,7 +25,7 @@ def test_nothing_to_decide_is_nothing_decided() -> None:
 
 
 @pytest.mark.parametrize("reason", [Reason.RUN_AT, Reason.RETRY_DELAY])
-def test_a_job_is_held_until_its_time(reason: Reason) -> None:
+def test_a_job_waits_until_its_time(reason: Reason) -> None:
     early = make_entry(not_before=NOW + 5, not_before_reason=reason)
     decisions = decide(early, make_entry("later", not_before=NOW + 9))
     assert decisions.waiting[0] == Waiting(key=("jobs", "a"), reason=reason, position=0)
@@ -33,11 +33,11 @@ def test_a_job_is_held_until_its_time(reason: Reason) -> None:
     assert released(decide(make_entry(not_before=NOW, not_before_reason=reason))) == ["a"]
 
 
-def test_what_waits_for_its_time_takes_no_room_and_no_position() -> None:
+def test_a_job_that_waits_for_its_time_takes_no_room_and_no_position() -> None:
     early = make_entry("early", not_before=NOW + 5, priority=1000, exclusive=True, concurrency="k", limit=1)
     decisions = decide(early, make_entry("a", concurrency="k"), make_entry("b"), total=1)
     assert released(decisions) == ["a"]
-    assert [(one.key[1], one.position) for one in decisions.waiting] == [("b", 1), ("early", 0)]
+    assert [(waiting.key[1], waiting.position) for waiting in decisions.waiting] == [("b", 1), ("early", 0)]
 
 
 def test_the_next_look_is_at_the_nearest_moment_that_matters() -> None:
@@ -61,7 +61,7 @@ def test_the_next_look_is_at_the_nearest_moment_that_matters() -> None:
         ({"concurrency": "k", "limit": 0}, {}, "concurrency.limit allows no Job"),
     ],
 )
-def test_what_no_room_could_ever_be_enough_for_fails_at_once(
+def test_a_job_that_could_never_get_enough_room_fails_at_once(
     fields: dict[str, Any], limits: dict[str, Any], words: str
 ) -> None:
     decisions = decide(make_entry(**fields), **limits)
@@ -92,19 +92,19 @@ def test_a_job_that_begins_to_wait_in_the_future_has_its_priority() -> None:
     assert released(decide(make_entry("a", waited=-5 * AGEING, priority=1), make_entry("b"))) == ["a", "b"]
 
 
-def test_services_share_whoever_came_first() -> None:
+def test_services_share_no_matter_which_came_first() -> None:
     flood = [make_entry(f"flood-{number}", service="x", waited=9 - number) for number in range(4)]
     few = [make_entry("few-0", service="y", waited=2), make_entry("few-1", service="y", waited=1)]
     assert released(decide(*flood, *few, total=4)) == ["flood-0", "few-0", "flood-1", "few-1"]
 
 
-def test_what_a_service_has_active_counts_in_sharing() -> None:
+def test_active_jobs_of_a_service_count_in_sharing() -> None:
     active = [make_entry("x-0", service="x"), make_entry("x-1", service="x")]
     waiting = [make_entry("x-2", service="x", waited=9), make_entry("y-0", service="y"), make_entry("z-0")]
     assert released(decide(*waiting, active=active)) == ["y-0", "z-0", "x-2"]
 
 
-def test_sharing_is_among_those_of_one_level() -> None:
+def test_sharing_is_among_jobs_of_the_same_level() -> None:
     waiting = [make_entry("y", service="y"), make_entry("x", service="x", priority=1)]
     assert released(decide(*waiting, active=[make_entry("a", service="x")])) == ["x", "y"]
 
@@ -126,13 +126,13 @@ def test_jobs_without_a_service_are_one_service_in_sharing() -> None:
         ({"gpus": 2}, {"gpus": 1}, {"gpus": 2}),
     ],
 )
-def test_a_job_is_held_while_a_limit_is_reached(
+def test_a_job_waits_while_a_limit_is_reached(
     fields: dict[str, Any], other: dict[str, Any], limits: dict[str, Any]
 ) -> None:
     waiting, active = make_entry(**fields), make_entry("other", **other)
-    assert held(decide(waiting, active=[active], **limits)) == {"a": Reason.LIMIT}
-    # The same within one decision.
-    assert held(decide(make_entry("other", **other, priority=1), waiting, **limits)) == {"a": Reason.LIMIT}
+    assert reasons(decide(waiting, active=[active], **limits)) == {"a": Reason.LIMIT}
+    # A Job released by this decision counts too.
+    assert reasons(decide(make_entry("other", **other, priority=1), waiting, **limits)) == {"a": Reason.LIMIT}
     assert released(decide(waiting, **limits)) == ["a"]
 
 
@@ -148,7 +148,7 @@ def test_a_job_is_held_while_a_limit_is_reached(
         ({"concurrency": "k"}, {"concurrency": "k"}, {}),
     ],
 )
-def test_a_limit_is_reached_only_for_those_it_is_about(
+def test_a_limit_concerns_only_the_jobs_it_is_about(
     fields: dict[str, Any], other: dict[str, Any], limits: dict[str, Any]
 ) -> None:
     assert released(decide(make_entry(**fields), active=[make_entry("other", **other)], **limits)) == ["a"]
@@ -172,37 +172,37 @@ def on_key(name: str, limit: int | None = None, **fields: Any) -> Entry:
         (1, [], None, None),
     ],
 )
-def test_the_smallest_limit_that_anybody_brings_to_a_key_holds(
+def test_the_smallest_limit_given_for_a_key_applies(
     own: int | None, active: list[int | None], per_key: int | None, reason: Reason | None
 ) -> None:
     others = [on_key(f"other-{number}", limit) for number, limit in enumerate(active)]
-    assert held(decide(on_key("a", own), active=others, per_key=per_key)).get("a") is reason
+    assert reasons(decide(on_key("a", own), active=others, per_key=per_key)).get("a") is reason
 
 
 def test_a_key_is_the_same_in_every_service_and_namespace() -> None:
     other = make_entry(key=("elsewhere", "other"), service="y", concurrency="k")
-    assert held(decide(on_key("a", 1, service="x"), active=[other])) == {"a": Reason.EXCLUSIVE}
+    assert reasons(decide(on_key("a", 1, service="x"), active=[other])) == {"a": Reason.EXCLUSIVE}
 
 
 @pytest.mark.parametrize("service", ["x", ""])
 def test_an_exclusive_job_waits_until_its_service_is_empty_and_then_has_it_alone(service: str) -> None:
     exclusive, other = make_entry("a", service=service, exclusive=True), make_entry("b", service=service)
     elsewhere = make_entry("c", service="z")
-    assert held(decide(exclusive, active=[other, elsewhere])) == {"a": Reason.EXCLUSIVE}
-    assert held(decide(other, active=[exclusive])) == {"b": Reason.EXCLUSIVE}
+    assert reasons(decide(exclusive, active=[other, elsewhere])) == {"a": Reason.EXCLUSIVE}
+    assert reasons(decide(other, active=[exclusive])) == {"b": Reason.EXCLUSIVE}
     assert released(decide(exclusive, active=[elsewhere])) == ["a"]
-    assert held(decide(exclusive, other, elsewhere)) == {"b": Reason.EXCLUSIVE}
+    assert reasons(decide(exclusive, other, elsewhere)) == {"b": Reason.EXCLUSIVE}
 
 
-def test_limit_is_the_reason_where_a_limit_and_somebody_else_are_in_the_way() -> None:
-    assert held(decide(on_key("a", 1), active=[on_key("b")], total=1)) == {"a": Reason.LIMIT}
+def test_limit_is_the_reason_where_a_limit_and_another_job_are_in_the_way() -> None:
+    assert reasons(decide(on_key("a", 1), active=[on_key("b")], total=1)) == {"a": Reason.LIMIT}
 
 
 def test_more_may_be_active_than_a_limit_that_was_lowered() -> None:
     active = [on_key("a", gpus=2), on_key("b", gpus=2)]
-    assert held(decide(on_key("c", gpus=1), active=active, total=1, per_key=1, gpus=3)) == {"c": Reason.LIMIT}
+    assert reasons(decide(on_key("c", gpus=1), active=active, total=1, per_key=1, gpus=3)) == {"c": Reason.LIMIT}
 
 
-def test_times_are_those_of_the_caller() -> None:
+def test_the_caller_says_what_time_it_is() -> None:
     snapshot = Snapshot(active=[], waiting=[make_entry(not_before=NOW + 5)])
     assert released(admit(snapshot, Limits(), NOW + 5)) == ["a"]

@@ -1,4 +1,4 @@
-"""What holds of every decision, whatever waits and whatever is active. The rules one by one: test_decision.py."""
+"""What holds for every decision, whatever waits and whatever is active. Each rule by example: test_decision.py."""
 
 import random
 from dataclasses import replace
@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from events.names import Reason
 from handler.admission.data import Entry, Limits, Snapshot
 from handler.admission.decision import admit
-from tests.handler.admission.entries import AGEING, NOW, policies, snapshots
+from tests.handler.admission.entries import AGEING, NOW, any_limits, snapshots
 from tests.handler.admission.rules import in_conflict, in_turn, key_limit, lacks, level, on_key
 from tests.long import examples
 
@@ -24,53 +24,53 @@ def by_key(snapshot: Snapshot) -> dict[tuple[str, str], Entry]:
 
 def admitted(snapshot: Snapshot, limits: Limits) -> list[Entry]:
     waiting = by_key(snapshot)
-    return [waiting[one.key] for one in admit(snapshot, limits, NOW).released]
+    return [waiting[release.key] for release in admit(snapshot, limits, NOW).released]
 
 
-def held_for_room(snapshot: Snapshot, limits: Limits) -> list[tuple[Entry, Reason]]:
-    """In the order of admission."""
-    waiting = by_key(snapshot)
-    holds = admit(snapshot, limits, NOW).waiting
-    return [(waiting[one.key], one.reason) for one in holds if one.reason in FOR_ROOM]
+def kept_waiting_for_room(snapshot: Snapshot, limits: Limits) -> list[tuple[Entry, Reason]]:
+    """In admission order."""
+    entries = by_key(snapshot)
+    decided = admit(snapshot, limits, NOW).waiting
+    return [(entries[waiting.key], waiting.reason) for waiting in decided if waiting.reason in FOR_ROOM]
 
 
 @many
-@given(snapshot=snapshots(), limits=policies)
+@given(snapshot=snapshots(), limits=any_limits)
 def test_no_limit_is_exceeded_by_a_release(snapshot: Snapshot, limits: Limits) -> None:
     new = admitted(snapshot, limits)
     active = [*snapshot.active, *new]
     for entry in new:
-        others = [one for one in active if one is not entry]
+        others = [other for other in active if other is not entry]
         assert not lacks(entry, others, limits)
         limit = key_limit(entry, active, limits)
         assert limit is None or len(on_key(entry, active)) <= limit
 
 
 @many
-@given(snapshot=snapshots(), limits=policies)
-def test_who_must_be_alone_is(snapshot: Snapshot, limits: Limits) -> None:
+@given(snapshot=snapshots(), limits=any_limits)
+def test_a_job_that_must_be_alone_is_alone(snapshot: Snapshot, limits: Limits) -> None:
     new = admitted(snapshot, limits)
     active = [*snapshot.active, *new]
     for entry in new:
-        others = [one for one in active if one is not entry]
-        if entry.exclusive or any(one.exclusive for one in others if one.service == entry.service):
-            assert all(one.service != entry.service for one in others)
+        others = [other for other in active if other is not entry]
+        if entry.exclusive or any(other.exclusive for other in others if other.service == entry.service):
+            assert all(other.service != entry.service for other in others)
         if entry.limit == 1:
             assert not on_key(entry, others)
 
 
 @many
-@given(snapshot=snapshots(), limits=policies)
-def test_nobody_runs_before_its_time_or_its_dependencies(snapshot: Snapshot, limits: Limits) -> None:
+@given(snapshot=snapshots(), limits=any_limits)
+def test_no_job_runs_before_its_time_or_its_dependencies(snapshot: Snapshot, limits: Limits) -> None:
     for entry in admitted(snapshot, limits):
         assert entry.not_before is None or entry.not_before <= NOW
-        outcomes = {one.outcome for one in entry.dependencies}
+        outcomes = {dependency.outcome for dependency in entry.dependencies}
         assert None not in outcomes
         assert entry.run_on_failure or outcomes <= {"succeeded"}
 
 
 @many
-@given(snapshot=snapshots(), limits=policies, more=st.one_of(st.none(), st.integers(1, 5)))
+@given(snapshot=snapshots(), limits=any_limits, more=st.one_of(st.none(), st.integers(1, 5)))
 def test_a_higher_total_takes_no_release_back(snapshot: Snapshot, limits: Limits, more: int | None) -> None:
     total = limits.total if limits.total is not None else 3
     few = admitted(snapshot, replace(limits, total=total))
@@ -79,7 +79,7 @@ def test_a_higher_total_takes_no_release_back(snapshot: Snapshot, limits: Limits
 
 
 @many
-@given(snapshot=snapshots(), limits=policies, seed=st.integers())
+@given(snapshot=snapshots(), limits=any_limits, seed=st.integers())
 def test_the_order_of_the_snapshot_does_not_matter(snapshot: Snapshot, limits: Limits, seed: int) -> None:
     active, waiting = list(snapshot.active), list(snapshot.waiting)
     random.Random(seed).shuffle(active)
@@ -88,19 +88,20 @@ def test_the_order_of_the_snapshot_does_not_matter(snapshot: Snapshot, limits: L
 
 
 @many
-@given(snapshot=snapshots(), limits=policies)
-def test_each_that_waits_gets_exactly_one_decision(snapshot: Snapshot, limits: Limits) -> None:
+@given(snapshot=snapshots(), limits=any_limits)
+def test_each_waiting_job_gets_exactly_one_decision(snapshot: Snapshot, limits: Limits) -> None:
     decisions = admit(snapshot, limits, NOW)
-    decided = [one.key for one in decisions.released] + [one.key for one in decisions.waiting]
-    decided += [one.key for one in decisions.failed]
+    decided = [release.key for release in decisions.released]
+    decided += [waiting.key for waiting in decisions.waiting]
+    decided += [fail.key for fail in decisions.failed]
     assert sorted(decided) == sorted(by_key(snapshot))
-    for_room = [one.position for one in decisions.waiting if one.reason in FOR_ROOM]
+    for_room = [waiting.position for waiting in decisions.waiting if waiting.reason in FOR_ROOM]
     assert for_room == list(range(1, len(for_room) + 1))
-    assert all(one.position == 0 for one in decisions.waiting if one.reason not in FOR_ROOM)
+    assert all(waiting.position == 0 for waiting in decisions.waiting if waiting.reason not in FOR_ROOM)
 
 
 @many
-@given(snapshot=snapshots(), limits=policies)
+@given(snapshot=snapshots(), limits=any_limits)
 def test_until_the_next_look_time_alone_changes_nothing_and_then_it_does(snapshot: Snapshot, limits: Limits) -> None:
     look_again = admit(snapshot, limits, NOW).look_again
     if look_again is None:
@@ -112,17 +113,17 @@ def test_until_the_next_look_time_alone_changes_nothing_and_then_it_does(snapsho
 
 
 def _barred(snapshot: Snapshot, limits: Limits, now: float) -> dict[tuple[str, str], str]:
-    """Who may not even ask for room, and why."""
+    """The Jobs that may not even ask for room, by key, and why."""
     decisions = admit(snapshot, limits, now)
-    held = {one.key: str(one.reason) for one in decisions.waiting if one.reason not in FOR_ROOM}
-    return held | {one.key: one.code for one in decisions.failed}
+    not_yet = {waiting.key: str(waiting.reason) for waiting in decisions.waiting if waiting.reason not in FOR_ROOM}
+    return not_yet | {fail.key: fail.code for fail in decisions.failed}
 
 
 @many
-@given(snapshot=snapshots(ready=True), limits=policies)
-def test_no_late_newcomer_goes_before_one_that_waits_for_the_same_room(snapshot: Snapshot, limits: Limits) -> None:
+@given(snapshot=snapshots(ready=True), limits=any_limits)
+def test_no_late_newcomer_goes_before_a_job_that_waits_for_the_same_room(snapshot: Snapshot, limits: Limits) -> None:
     new = admitted(snapshot, limits)
-    for older, reason in held_for_room(snapshot, limits):
+    for older, reason in kept_waiting_for_room(snapshot, limits):
         for_total = reason is Reason.LIMIT and lacks(older, [*snapshot.active, *new], limits) == {"total"}
         for newer in new:
             if newer.since - older.since > (1001 - older.priority) * AGEING:
@@ -131,22 +132,22 @@ def test_no_late_newcomer_goes_before_one_that_waits_for_the_same_room(snapshot:
 
 
 @many
-@given(snapshot=snapshots(ready=True), limits=policies)
-def test_who_is_held_has_a_reason_for_it(snapshot: Snapshot, limits: Limits) -> None:
+@given(snapshot=snapshots(ready=True), limits=any_limits)
+def test_each_job_that_waits_for_room_has_a_true_reason(snapshot: Snapshot, limits: Limits) -> None:
     active = [*snapshot.active, *admitted(snapshot, limits)]
     before: list[Entry] = []
-    for entry, reason in held_for_room(snapshot, limits):
+    for entry, reason in kept_waiting_for_room(snapshot, limits):
         lacking = lacks(entry, active, limits)
         if reason is Reason.EXCLUSIVE:
             assert lacking & {"key", "alone"}
         elif reason is Reason.LIMIT:
             assert lacking
         else:
-            assert any(_keeps(first, entry, active, limits) for first in before)
+            assert any(_reserves(first, entry, active, limits) for first in before)
         before.append(entry)
 
 
-def _keeps(first: Entry, then: Entry, active: list[Entry], limits: Limits) -> bool:
+def _reserves(first: Entry, then: Entry, active: list[Entry], limits: Limits) -> bool:
     lacking = lacks(first, active, limits)
     if lacking & {"service", "alone"} and first.service == then.service:
         return True
@@ -155,9 +156,9 @@ def _keeps(first: Entry, then: Entry, active: list[Entry], limits: Limits) -> bo
 
 
 @many
-@given(snapshot=snapshots(ready=True), limits=policies)
-def test_the_decision_is_that_of_the_rules_taken_step_by_step(snapshot: Snapshot, limits: Limits) -> None:
+@given(snapshot=snapshots(ready=True), limits=any_limits)
+def test_the_decision_is_that_of_the_rules_applied_step_by_step(snapshot: Snapshot, limits: Limits) -> None:
     able = [entry for entry in snapshot.waiting if limits.gpus is None or entry.gpus <= limits.gpus]
-    released, held = in_turn(replace(snapshot, waiting=able), limits, NOW)
+    released, kept_waiting = in_turn(replace(snapshot, waiting=able), limits, NOW)
     assert admitted(snapshot, limits) == released
-    assert held_for_room(snapshot, limits) == held
+    assert kept_waiting_for_room(snapshot, limits) == kept_waiting

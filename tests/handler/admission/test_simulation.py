@@ -1,4 +1,4 @@
-"""Admission over time, in a world of events without a clock: who is admitted when, and that nobody starves."""
+"""Admission over simulated time: when each Job is admitted, and that no Job starves."""
 
 import heapq
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class Work:
 
 
 def simulate(works: list[Work], limits: Limits) -> dict[str, float]:
-    """When each was admitted, by name. Decides at every arrival and every end; at one moment ends come first."""
+    """When each Job was admitted, by name. Decides at every arrival and end; at the same moment, ends come first."""
     by_key = {work.entry.key: work for work in works}
     arrivals = sorted(works, key=lambda work: work.entry.since, reverse=True)
     ends: list[tuple[float, tuple[str, str]]] = []
@@ -35,22 +35,22 @@ def simulate(works: list[Work], limits: Limits) -> dict[str, float]:
     active: dict[tuple[str, str], Entry] = {}
     admitted: dict[str, float] = {}
     while arrivals or ends:
-        now = min([*(one.entry.since for one in arrivals[-1:]), *(end for end, _ in ends[:1])])
+        now = min([*(work.entry.since for work in arrivals[-1:]), *(end for end, _ in ends[:1])])
         while ends and ends[0][0] <= now:
             del active[heapq.heappop(ends)[1]]
         while arrivals and arrivals[-1].entry.since <= now:
             entry = arrivals.pop().entry
             waiting[entry.key] = entry
         snapshot = Snapshot(active=list(active.values()), waiting=list(waiting.values()))
-        for one in admit(snapshot, limits, now).released:
-            active[one.key] = waiting.pop(one.key)
-            admitted[one.key[1]] = now
-            heapq.heappush(ends, (now + by_key[one.key].runtime, one.key))
+        for release in admit(snapshot, limits, now).released:
+            active[release.key] = waiting.pop(release.key)
+            admitted[release.key[1]] = now
+            heapq.heappush(ends, (now + by_key[release.key].runtime, release.key))
     return admitted
 
 
 def stream(*, every: float, until: float, runtime: float, **fields: Any) -> list[Work]:
-    """Jobs of priority 1000."""
+    """Jobs of priority 1000 that arrive every `every` seconds."""
     moments = [number * every for number in range(int(until / every) + 1)]
     prefix = fields.pop("prefix", "stream")
     return [
@@ -77,11 +77,11 @@ def stream(*, every: float, until: float, runtime: float, **fields: Any) -> list
         max_size=2,
     ),
 )
-def test_waiting_beats_a_stream_of_the_highest_priority_that_takes_all_there_is(
+def test_waiting_beats_a_stream_of_the_highest_priority_that_takes_all_room(
     capacity: int, runtime: int, load: float, ageing: float, others: list[dict[str, Any]]
 ) -> None:
     works = stream(every=runtime / capacity / load, until=40 + 1000 * ageing + 4 * runtime, runtime=runtime)
-    few = [make_entry(f"other-{number}", **one) for number, one in enumerate(others[: max(1, capacity // 2)])]
+    few = [make_entry(f"other-{number}", **fields) for number, fields in enumerate(others[: max(1, capacity // 2)])]
     works += [Work(entry=entry, runtime=runtime) for entry in few]
     admitted = simulate(works, Limits(total=capacity, ageing=ageing))
     for entry in few:
@@ -97,10 +97,10 @@ def test_waiting_beats_a_stream_of_the_highest_priority_that_takes_all_there_is(
         ({"service": "x", "exclusive": True}, {"service": "x"}, Limits(ageing=1 / 16)),
     ],
 )
-def test_what_is_free_in_turns_and_never_together_is_had_at_last(
+def test_a_job_gets_in_the_end_what_is_only_free_by_turns(
     priority: int, mine: dict[str, Any], theirs: dict[str, Any], limits: Limits
 ) -> None:
-    """One Job after the other has the key, two at a time have the rest, and they never end at the same time."""
+    """There is always a Job that has the key, and two that have the rest; these never end when that does."""
     on_key = stream(every=4, until=120, runtime=4, concurrency="k", limit=1, service="y")
     beside = [replace(work, entry=replace(work.entry, since=work.entry.since + 1, **theirs)) for work in _pairs()]
     entry = make_entry("both", concurrency="k", limit=1, priority=priority, since=2.0, **mine)
@@ -109,7 +109,7 @@ def test_what_is_free_in_turns_and_never_together_is_had_at_last(
 
 
 def _pairs() -> list[Work]:
-    """Two at a time, 2 s apart."""
+    """Always two Jobs at a time, begun 2 s apart."""
     return stream(every=2, until=120, runtime=4, prefix="beside")
 
 
@@ -127,7 +127,7 @@ SHAPES: list[Mapping[str, Any]] = [
 
 @st.composite
 def mixtures(draw: st.DrawFn) -> list[Work]:
-    """Jobs of all shapes, mostly of the highest priority, that often come faster than they can run."""
+    """Jobs of all shapes, mostly of the highest priority, that often arrive faster than they can run."""
     drawn = draw(
         st.lists(
             st.tuples(
@@ -149,7 +149,7 @@ def mixtures(draw: st.DrawFn) -> list[Work]:
     return works
 
 
-mixed_policies = st.builds(
+mixed_limits = st.builds(
     Limits,
     total=st.sampled_from([None, 2, 4]),
     per_service=st.sampled_from([None, 2]),
@@ -160,8 +160,8 @@ mixed_policies = st.builds(
 
 
 @several
-@given(works=mixtures(), limits=mixed_policies)
-def test_nobody_starves_among_keys_services_and_gpus(works: list[Work], limits: Limits) -> None:
+@given(works=mixtures(), limits=mixed_limits)
+def test_no_job_starves_among_keys_services_and_gpus(works: list[Work], limits: Limits) -> None:
     admitted = simulate(works, limits)
     assert len(admitted) == len(works)
     longest = max(work.runtime for work in works)
@@ -171,8 +171,8 @@ def test_nobody_starves_among_keys_services_and_gpus(works: list[Work], limits: 
         for newer in (work.entry for work in works if work.entry.since > first_at):
             assert not in_conflict(older, newer, limits) or admitted[newer.key[1]] >= mine
         before = [
-            one
-            for one in works
-            if one.entry.since <= first_at + limits.ageing and admitted[one.entry.key[1]] > first_at
+            work
+            for work in works
+            if work.entry.since <= first_at + limits.ageing and admitted[work.entry.key[1]] > first_at
         ]
         assert mine <= first_at + limits.ageing + 2 * longest * (len(before) + 1)
