@@ -1,4 +1,4 @@
-"""`jobrelay` as a user runs it."""
+"""Runs `jobrelay` as a user does."""
 
 import asyncio
 import io
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """How a command line ended, and what it said."""
+    """The exit code and the output of a command."""
 
     returncode: int
     stdout: str
@@ -36,7 +36,7 @@ class Done:
 
 
 def call(*arguments: str, environ: Mapping[str, str], text: str = "") -> Done:
-    """Run it to its end in this process, which saves the time that imports take. Not from within an event loop."""
+    """Run it to its end in this process, which saves the time for imports. Not for use within an event loop."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
     with (
         mock.patch.dict(os.environ, {**clean_environ(), **environ}, clear=True),
@@ -54,7 +54,7 @@ def _written(file: io.TextIOWrapper) -> str:
 
 
 def asked(environ: Mapping[str, str], work: Callable[[Cluster], Coroutine[Any, Any, T]]) -> T:
-    """What the cluster that these settings lead to answers. Not from within an event loop."""
+    """Call `work` with the cluster of these settings. Not for use within an event loop."""
 
     async def connected() -> T:
         async with cluster_of(Settings.from_env(environ)) as cluster:
@@ -64,13 +64,13 @@ def asked(environ: Mapping[str, str], work: Callable[[Cluster], Coroutine[Any, A
 
 
 def terminated(process: Process) -> None:
-    """Ask a process of somebody else's to end, and wait. Not from within an event loop."""
+    """End a process that another test started, and wait for that. Not for use within an event loop."""
     os.kill(process.pid, signal.SIGTERM)
     wait_for(lambda: not is_alive(process.pid))
 
 
 async def call_beside(*arguments: str, environ: Mapping[str, str], cwd: Path | None = None, text: str = "") -> Done:
-    """The same as a process of its own."""
+    """Run it to its end as a process of its own."""
     process = await asyncio.create_subprocess_exec(
         *jobrelay(*arguments), env={**clean_environ(), **environ}, cwd=cwd, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
@@ -82,7 +82,7 @@ async def call_beside(*arguments: str, environ: Mapping[str, str], cwd: Path | N
 def started(
     *arguments: str, environ: Mapping[str, str], output: Path, cwd: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run it meanwhile, everything it says in a file; killed at the end if it runs still."""
+    """Run it during the block, with all output in a file. It is killed at the end if it still runs."""
     with output.open("wb") as file:
         process = subprocess.Popen(
             jobrelay(*arguments), env={**clean_environ(), **environ}, cwd=cwd, stdout=file, stderr=file
@@ -101,7 +101,7 @@ def end(process: subprocess.Popen[bytes], number: signal.Signals, *, seconds: fl
 
 
 def wait_for(look: Callable[[], T | None], *, seconds: float = PATIENCE, what: Callable[[], str] = str) -> T:
-    """What `look` answers as soon as it is something; fails with what `what` says."""
+    """Return what `look` returns as soon as that is true; fails with the message of `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, what()

@@ -1,4 +1,4 @@
-"""A development cluster of its own for each test, and a broker in memory."""
+"""Each test has its own development cluster, and a broker in memory."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.events.contract.declared import undeclared
 
 @pytest.fixture
 def running_options() -> Options:
-    """How the development cluster runs Jobs; modules that need it otherwise have a fixture of this name."""
+    """How the development cluster runs Jobs. A module that needs other options overrides this fixture."""
     return Options(backoff=0.5)
 
 
@@ -41,18 +41,18 @@ async def broker() -> AsyncIterator[MemoryBroker]:
 
 
 @pytest.fixture(autouse=True)
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What was wrong with the events of this test. It is no error where it happens: a relay would try again."""
+def contract_problems(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Events of this test that break the contract. Checked at its end: an error at once would make a relay retry."""
     problems: list[str] = []
 
-    def watched(make: Callable[..., Any]) -> Callable[..., Any]:
+    def checked(make: Callable[..., Any]) -> Callable[..., Any]:
         def building(attributes: Any, data: Any = None) -> Any:
             problems.extend(undeclared(str(attributes["type"]), data))
             return make(attributes, data)
 
         return building
 
-    monkeypatch.setattr("events.lifecycle.events.from_parts", watched(from_parts))
-    monkeypatch.setattr("events.request.control.build", watched(build))
+    monkeypatch.setattr("events.lifecycle.events.from_parts", checked(from_parts))
+    monkeypatch.setattr("events.request.control.build", checked(build))
     yield problems
     assert problems == []

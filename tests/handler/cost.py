@@ -1,4 +1,4 @@
-"""What a call costs, without what coverage adds to it."""
+"""The cost of a call, without what coverage adds to it."""
 
 import sys
 import time
@@ -8,7 +8,7 @@ ROUNDS, CALLS = 9, 1000
 
 
 def seconds_of(call: Callable[[], object]) -> float:
-    """CPU seconds of one call in this thread, the best of several rounds: others use the machine too."""
+    """CPU seconds of a call in this thread, the best of several rounds: other processes use the machine too."""
     tracer = sys.gettrace()
     sys.settrace(None)
     try:

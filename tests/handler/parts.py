@@ -1,4 +1,4 @@
-"""Makers of what the parts of a process share, for tests of one part."""
+"""Makes what the parts of a process share, for tests of a single part."""
 
 from typing import Any, cast
 
@@ -13,11 +13,11 @@ from k8s.informer.informer import JobCache
 
 
 def make_services(cluster: Cluster, settings: Settings) -> Services:
-    """With no broker."""
+    """Services without a broker."""
     metrics = Metrics()
     return Services(cluster=cluster, settings=settings, metrics=metrics, publisher=Publisher({}, (), metrics))
 
 
 def make_term(cache: JobCache, writes: Any = None) -> Term:
-    """`writes`: for a part that writes."""
+    """`writes`: needed only by a part that writes."""
     return Term(cache=cache, writes=cast("Writes", writes), previous=None)

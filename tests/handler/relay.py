@@ -27,7 +27,7 @@ from tests.patience import PATIENCE
 FAST = {"lease_seconds": 3, "lease_renew_seconds": 2, "lease_retry_seconds": 0.2, "lease_call_seconds": 1}
 
 
-# Who waits for an event reads all of them again and again.
+# A test that waits for an event decodes all of them again and again.
 _decoded = lru_cache(maxsize=4096)(decode_structured)
 
 
@@ -46,12 +46,12 @@ class Client:
         await self.broker.publish(Topic(Kind.CONTROL), event)
 
     async def occupied(self, until_there: Path, **fields: Any) -> None:
-        """Publish a request `busy` that runs until there is this file, and wait for its start."""
+        """Publish a request `busy` that runs until this file exists, and wait until it has started."""
         await self.publish(make_request("busy", script=waits_for(until_there), **fields))
         await self.reached("busy", "started")
 
     async def queued(self, request: CloudEvent) -> None:
-        """Publish it, and wait until it is held."""
+        """Publish a request, and wait until it is queued."""
         data: Any = request.get_data()
         await self.publish(request)
         await self.reached(data["id"], "queued")
@@ -62,13 +62,13 @@ class Client:
         return [event for event in decoded if event.get_subject() == request_id]
 
     async def phases(self, request_id: str) -> list[str]:
-        return [event.get_type().rpartition(".")[2] for event in await self.events(request_id)]
+        return [phase_of(event) for event in await self.events(request_id)]
 
     async def ended(self, request_id: str, *, seconds: float = PATIENCE) -> CloudEvent:
         """The terminal event, once it is there."""
 
         async def look() -> CloudEvent | None:
-            found = [one for one in await self.events(request_id) if one.get_type().rpartition(".")[2] in TERMINAL]
+            found = [event for event in await self.events(request_id) if phase_of(event) in TERMINAL]
             return found[0] if found else None
 
         return await until(look, seconds=seconds)
@@ -77,7 +77,7 @@ class Client:
         """The first event of this phase, once it is there."""
 
         async def look() -> CloudEvent | None:
-            found = [one for one in await self.events(request_id) if one.get_type().endswith(f".{phase}")]
+            found = [event for event in await self.events(request_id) if phase_of(event) == phase]
             return found[0] if found else None
 
         return await until(look, seconds=seconds)
@@ -94,7 +94,7 @@ class Client:
 async def running(
     broker: MemoryBroker, cluster: Cluster, *, tracing: Tracing = OFF, **settings: Any
 ) -> AsyncIterator[Client]:
-    """jobrelay in role both until the block ends."""
+    """jobrelay with role `both` and this broker, until the block ends."""
     async with relaying({broker.name: lambda: nullcontext(broker)}, cluster, tracing=tracing, **settings) as state:
         yield Client(broker, state)
 
@@ -103,7 +103,7 @@ async def running(
 async def relaying(
     sources: Mapping[str, Connect], cluster: Cluster, *, tracing: Tracing = OFF, **settings: Any
 ) -> AsyncIterator[State]:
-    """The same with these brokers."""
+    """jobrelay with these brokers, until the block ends."""
     chosen = Settings(**FAST | {"ttl_seconds": 300, "dedup_seconds": 300} | settings)
     state = State(Metrics(), follows=chosen.follows)
     state.cluster = cluster
@@ -115,6 +115,11 @@ async def relaying(
             yield state
         finally:
             stop.set()
+
+
+def phase_of(event: CloudEvent) -> str:
+    """The last word of its type: a phase, or what became of a control event."""
+    return event.get_type().rpartition(".")[2]
 
 
 def detail(event: CloudEvent) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Events as clients would send them, and waiting for what they lead to."""
+"""Events as clients send them, and waiting for their effects."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -59,12 +59,12 @@ def by_hand(cron_job: Manifest) -> Manifest:
 
 
 def waits_for(file: Path) -> str:
-    """A script that ends once there is this file."""
+    """A script that ends once this file exists."""
     return f'until test -e "{file}"; do sleep 0.05; done'
 
 
 async def until(look: Callable[[], Awaitable[T | None]], *, seconds: float = PATIENCE) -> T:
-    """What `look` answers as soon as it is something; fails after `seconds`. Looks less often the longer it takes."""
+    """Return what `look` returns as soon as that is true; fails after `seconds`. The pauses grow with time."""
     pause = 0.01
     async with asyncio.timeout(seconds):
         while not (found := await look()):

@@ -1,4 +1,4 @@
-"""Everything batch/v1 offers, through a relay: what several pods come to is told once, and by index."""
+"""Everything that batch/v1 offers, through a relay: the outcome of several pods is reported once, and by index."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ INDEXED: dict[str, Any] = {"completionMode": "Indexed", "completions": 3, "paral
 
 
 async def ends(broker: MemoryBroker, cluster: Cluster, *events: Any) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """The terminal detail and the phases of each, all run at once."""
+    """Run these requests at the same time. Returns the terminal detail and all phases of each, by request id."""
     async with running(broker, cluster, progress_seconds=0) as client:
         await client.publish(*events)
         found = {}
@@ -24,15 +24,17 @@ async def ends(broker: MemoryBroker, cluster: Cluster, *events: Any) -> tuple[di
         return found, phases
 
 
-async def test_several_pods_start_once_and_their_results_come_by_index(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_several_pods_start_once_and_their_results_are_reported_by_index(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
     queue = {"parallelism": 2}
-    any_one = {**INDEXED, "successPolicy": {"rules": [{"succeededIndexes": "0"}]}}
+    any_index = {**INDEXED, "successPolicy": {"rules": [{"succeededIndexes": "0"}]}}
     found, phases = await ends(
         broker,
         cluster,
         make_request("indexed", script=ANSWER, job=INDEXED),
         make_request("queue", script="true", job=queue),
-        make_request("any", script=f"sleep $((JOB_COMPLETION_INDEX * 600)); {ANSWER}", job=any_one),
+        make_request("any", script=f"sleep $((JOB_COMPLETION_INDEX * 600)); {ANSWER}", job=any_index),
     )
     assert list(phases.values()) == [["created", "started", "succeeded"]] * 3
     assert found["indexed"]["results"] == [{"index": index, "exitCode": 0, "result": index} for index in range(3)]
@@ -56,18 +58,18 @@ async def test_policies_end_a_job_with_their_own_codes(broker: MemoryBroker, clu
             job={"podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": exit_codes}]}},
         ),
     )
-    assert {name: one["error"]["errorCode"] for name, one in found.items()} == {
+    assert {name: end["error"]["errorCode"] for name, end in found.items()} == {
         "each": "FAILED_INDEXES",
         "most": "MAX_FAILED_INDEXES",
         "policy": "POD_FAILURE_POLICY",
     }
     assert phases["each"] == ["created", "started", "retrying", "failed"]
     assert found["each"]["failedIndexes"] == "1"
-    assert [one["index"] for one in found["each"]["results"]] == [0, 2]
+    assert [result["index"] for result in found["each"]["results"]] == [0, 2]
     assert found["policy"]["exitCode"] == 42
 
 
-async def test_volumes_are_there_and_can_be_written(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_volumes_are_mounted_and_writable(broker: MemoryBroker, cluster: Cluster) -> None:
     settings = {"metadata": {"name": "settings"}, "data": {"greeting": "hello"}}
     await cluster.client.request("POST", "/api/v1/namespaces/default/configmaps", body=settings)
     volumes = [{"mountPath": "/settings", "configMap": "settings"}, {"mountPath": "/scratch", "emptyDir": {}}]

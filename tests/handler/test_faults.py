@@ -1,4 +1,4 @@
-"""Every call may fail once before it had its effect and once after: the outcome is the same, told once."""
+"""Every call may fail once before its effect and once after: the outcome is the same, and reported once."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ from tests.handler.samples import SOURCE, make_command, make_request, until
 
 
 class Faulty:
-    """Each distinct call of `methods` fails twice: the first time it is not carried out, the second time it is."""
+    """Each distinct call of `methods` fails twice: the first time without being carried out, then after it was."""
 
     def __init__(self, real: Any, methods: frozenset[str], error: Exception) -> None:
         self._real = real
@@ -46,11 +46,11 @@ class Faulty:
 
 
 def _shape(value: Any) -> Any:
-    """What tells two calls apart: names and ids, but of a patch only its fields, for versions and times change."""
+    """What makes a call distinct: names and ids, but only the fields of a patch, whose versions and times change."""
     if isinstance(value, dict):
         return {name: value[name] if name == "name" else _shape(value[name]) for name in value}
     if isinstance(value, tuple):
-        return [one if isinstance(one, str) else _shape(one) for one in value]
+        return [item if isinstance(item, str) else _shape(item) for item in value]
     return value.get_id() if isinstance(value, CloudEvent) else type(value).__name__
 
 
@@ -69,13 +69,13 @@ def faulty_broker(broker: MemoryBroker) -> Any:
 
 @pytest.fixture(params=["cluster", "broker"])
 def parts(request: pytest.FixtureRequest, cluster: Cluster, broker: MemoryBroker) -> tuple[Any, Any]:
-    """Broker and cluster, one of them failing."""
+    """Broker and cluster, of which either fails."""
     if request.param == "cluster":
         return broker, request.getfixturevalue("faulty_cluster")
     return request.getfixturevalue("faulty_broker"), cluster
 
 
-async def let_go(cluster: Cluster, request_id: str) -> None:
+async def finalizer_gone(cluster: Cluster, request_id: str) -> None:
     async def look() -> bool:
         try:
             job = await cluster.read_job("default", job_name("tests", Identity(SOURCE, request_id)))
@@ -86,14 +86,14 @@ async def let_go(cluster: Cluster, request_id: str) -> None:
     await until(look)
 
 
-async def assert_told(client: Client, request_id: str, end: str) -> None:
-    told = distinct(Told.of(event) for event in await client.events(request_id))
-    assert path_problems(told) == []
-    assert told[-1].phase == end
+async def assert_reported(client: Client, request_id: str, end: str) -> None:
+    reported = distinct(Told.of(event) for event in await client.events(request_id))
+    assert path_problems(reported) == []
+    assert reported[-1].phase == end
 
 
 async def _settled(broker: MemoryBroker) -> bool:
-    return not any(one.unsettled or one.ready for one in (await broker.depth()).values())
+    return not any(depth.unsettled or depth.ready for depth in (await broker.depth()).values())
 
 
 async def test_ends_of_every_kind_survive_failing_calls(
@@ -110,7 +110,7 @@ async def test_ends_of_every_kind_survive_failing_calls(
             make_request("cancel", script="sleep 60"),
             make_request("delete", script="sleep 60"),
         )
-        # Whoever deletes a Job before its request was acknowledged gets a new one: the request still stands.
+        # A Job that is deleted before its request is acknowledged is created again: the request still stands.
         await until(lambda: _settled(broker))
         await client.reached("cancel", "started")
         await client.command(make_command("cancel", "cancel"))
@@ -128,10 +128,10 @@ async def test_ends_of_every_kind_survive_failing_calls(
         for request_id, (phase, code) in expected.items():
             end = await client.ended(request_id)
             assert (detail(end).get("error") or {}).get("errorCode") == code
-            await let_go(cluster, request_id)
-            await assert_told(client, request_id, phase)
+            await finalizer_gone(cluster, request_id)
+            await assert_reported(client, request_id, phase)
         (answer,) = await client.events("command-1")
-        assert answer.get_type().endswith(".accepted"), "it was this very command that cancelled"
+        assert answer.get_type().endswith(".accepted"), "the command itself cancelled, whatever call had to be repeated"
 
 
 class Refusing:

@@ -1,7 +1,7 @@
-"""Jobs of every format so far are understood; one of a newer format is left alone by everybody, and counted.
+"""Jobs of every format so far are understood; a Job of a newer format is left alone by every part, and counted.
 
-tests/formats/ holds Jobs as each version of the format stored them, with the events that asked for them. They are never
-written anew: a version of jobrelay that changes the format adds its own.
+tests/formats/ has Jobs as each version of the format stored them, with the events that asked for them. These files are
+never rewritten: a version of jobrelay that changes the format adds its own.
 """
 
 import json
@@ -31,13 +31,13 @@ from tests.paths import ROOT
 
 ALL = sorted((ROOT / "tests" / "formats").glob("*.json"))
 EXAMPLES = [path for path in ALL if not path.stem.endswith("-schedule")]
-"""Those of Jobs; for the others see test_schedule_formats.py."""
+"""The examples of Jobs; for those of schedules see test_schedule_formats.py."""
 KINDS: dict[str, dict[str, Any]] = {
     "inline": {},
     "secret": {"inline_bytes": 0},
     "queued": {"governs": lambda queueing, service: True},
 }
-"""What the installation that stored it had set."""
+"""The options of the installation that stored an example, by its kind."""
 WHOLE = ["created", "started", "succeeded"]
 NEWER = str(FORMAT_VERSION + 1)
 
@@ -45,13 +45,13 @@ Stored = tuple[dict[str, Any], Manifest]
 
 
 def stored(path: Path) -> Stored:
-    """The event, and the Job that it became."""
+    """The event, and the Job made from it."""
     example = json.loads(path.read_text())
     return example["event"], example["job"]
 
 
 def rewritten(job: Manifest, **annotations: str | None) -> Manifest:
-    """With other annotations of ours; None takes one away."""
+    """The Job with other annotations of ours; None removes an annotation."""
     given = {getattr(Annotation, name): value for name, value in annotations.items()}
     merged = {**job["metadata"]["annotations"], **given}
     kept = {name: value for name, value in merged.items() if value is not None}
@@ -94,7 +94,7 @@ def of_version_0(job: Manifest) -> Manifest:
 
 @pytest.mark.parametrize("change", [as_stored, without_a_version, of_version_0])
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-async def test_a_job_of_an_earlier_format_is_taken_over_whole(
+async def test_a_job_of_an_earlier_format_is_taken_over_completely(
     broker: MemoryBroker, cluster: Cluster, path: Path, change: Callable[[Manifest], Manifest]
 ) -> None:
     raw, job = stored(path)
@@ -102,7 +102,7 @@ async def test_a_job_of_an_earlier_format_is_taken_over_whole(
     await cluster.create_job(change(job))
     async with relaying(connected(broker), cluster) as state:
         client = Client(broker, state)
-        # As after a crash before the acknowledgement: it brings the payload where that is missing.
+        # Redelivered, as after a crash before the acknowledgement: this also adds the payload where it is missing.
         await client.publish(event)
         end = await client.ended(raw["data"]["id"])
         assert await client.phases(raw["data"]["id"]) == WHOLE
@@ -125,18 +125,18 @@ async def over(cluster: Cluster, job: Manifest) -> None:
     await until(look)
 
 
-async def test_a_newer_job_is_told_whole_by_the_first_who_understands_it(
+async def test_a_newer_job_is_reported_completely_by_the_first_leader_that_understands_it(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, job = stored(EXAMPLES[0])
     async with relaying(connected(broker), cluster) as state:
         client = Client(broker, state)
-        # First one of ours, so that there is something to vouch for.
+        # First a Job of our format, so that the leader has something to vouch for.
         await client.publish(make_request("ours"))
         await client.ended("ours")
         await cluster.create_job(rewritten(job, VERSION=NEWER))
         await over(cluster, job)
-        # Until a leader that does not care would vouch for the time in which it was made.
+        # Wait long enough that a careless leader would vouch for the time in which the newer Job was created.
         await client.publish(make_request("later", script="sleep 2.5"))
         await client.ended("later")
         assert await client.phases("inline") == []
@@ -145,7 +145,7 @@ async def test_a_newer_job_is_told_whole_by_the_first_who_understands_it(
         assert state.metrics.registry.get_sample_value("jobrelay_jobs_newer_format") == 1
         assert state.metrics.registry.get_sample_value("jobrelay_sync_failures_total") == 0
     monkeypatch.setattr(observed, "FORMAT_VERSION", FORMAT_VERSION + 1)
-    # It begins to repeat where the former leader stopped vouching: so it is told even long after.
+    # The new leader repeats from where the former leader stopped vouching, so the newer Job is reported even later.
     monkeypatch.setattr("handler.controller.published.REPEAT_SECONDS", 1.0)
     async with relaying(connected(broker), cluster) as state:
         await client.ended("inline")
@@ -170,7 +170,7 @@ async def test_a_redelivery_that_meets_its_own_newer_job_is_a_duplicate(broker: 
     [("1-inline", {"REQUEST_SHA": "reckoned otherwise"}), ("1-inline", {"ID": None}), ("1-secret", {})],
     ids=["another-sha", "no-identity", "payload-pending"],
 )
-async def test_what_only_a_newer_handler_can_judge_waits_for_it(
+async def test_a_request_that_only_a_newer_handler_can_judge_waits_for_it(
     broker: MemoryBroker, cluster: Cluster, example: str, annotations: dict[str, str | None]
 ) -> None:
     raw, job = stored(next(path for path in EXAMPLES if path.stem == example))
@@ -191,7 +191,7 @@ async def counted(client: Client, name: str, **labels: str) -> bool:
     return bool(client.state.metrics.registry.get_sample_value(name, labels))
 
 
-async def test_nobody_commands_a_newer_job(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_command_for_a_newer_job_is_refused(broker: MemoryBroker, cluster: Cluster) -> None:
     _, job = stored(next(path for path in EXAMPLES if path.stem == "1-secret"))
     await cluster.create_job(rewritten(job, VERSION=NEWER))
     async with relaying(connected(broker), cluster, control_wait=0.5) as state:
@@ -214,8 +214,8 @@ async def test_uninstall_leaves_newer_jobs_to_a_newer_uninstall(
     environ = {"JOBRELAY_KUBECONFIG": str(devcluster.kubeconfig), "JOBRELAY_NAMESPACES": "default"}
     settings = Settings.from_env(environ)
     assert await uninstall(settings, confirmed=True) == 1
-    held = {path.stem: (await read(cluster, stored(path)[1]))["metadata"].get("finalizers", []) for path in EXAMPLES}
-    assert held == {name: [FINALIZER] if version == NEWER else [] for name, version in versions.items()}
+    left = {path.stem: (await read(cluster, stored(path)[1]))["metadata"].get("finalizers", []) for path in EXAMPLES}
+    assert left == {name: [FINALIZER] if version == NEWER else [] for name, version in versions.items()}
     shown = capsys.readouterr()
     assert "removed from 2 Jobs" in shown.out
     newer = next(path for path in EXAMPLES if versions[path.stem] == NEWER)

@@ -1,4 +1,4 @@
-"""What a role does, it does alone; what it does not do, it leaves to the other."""
+"""Each role does its own part, and leaves the other part to the other role."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,7 +34,7 @@ async def job_count(cluster: Cluster) -> int:
     return len(await cluster.list_jobs("default", "jobrelay.dev/instance=jobrelay"))
 
 
-async def test_handler_creates_jobs_and_tells_only_of_rejections(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_handler_creates_jobs_and_reports_only_rejections(broker: MemoryBroker, cluster: Cluster) -> None:
     async with role("handler", broker, cluster) as client:
         await until(lambda: ready(client.state))
         await client.publish(make_request("a", script="exit 0"), make_request("b", webhook="https://example.com"))
@@ -52,7 +52,7 @@ async def test_handler_creates_jobs_and_tells_only_of_rejections(broker: MemoryB
             await cluster.client.request("GET", "/apis/coordination.k8s.io/v1/namespaces/default/leases/jobrelay")
 
 
-async def test_controller_tells_of_what_handlers_made_and_takes_in_nothing(
+async def test_controller_reports_what_handlers_created_and_takes_no_requests(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     async with role("handler", broker, cluster) as client:
@@ -73,15 +73,15 @@ async def test_controller_tells_of_what_handlers_made_and_takes_in_nothing(
         await client.ended("b")
 
 
-async def test_handler_declares_nothing_and_goes_on_once_a_controller_did(tmp_path: Path, cluster: Cluster) -> None:
+async def test_handler_declares_nothing_and_works_once_a_controller_has(tmp_path: Path, cluster: Cluster) -> None:
     async with natsserver.run(tmp_path) as server:
         sources: dict[str, Connect] = {"nats": lambda: jetstream.connect(server.url, instance="jobrelay")}
         async with relaying(sources, cluster, role="handler") as state:
 
-            async def told() -> bool:
+            async def reported() -> bool:
                 return any("JOBRELAY_REQUESTS" in problem for problem in state.problems())
 
-            await until(told)
+            await until(reported)
             async with relaying(sources, cluster, role="controller") as other:
                 await until(lambda: ready(other))
                 await until(lambda: ready(state))

@@ -1,4 +1,4 @@
-"""Several brokers at once: each request is answered where it came from, and none waits for another's broker."""
+"""Several brokers at once: each request is answered on its own broker, and does not wait for another broker."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
@@ -27,9 +27,9 @@ def connected(*brokers: MemoryBroker) -> dict[str, Connect]:
 
 
 async def test_each_request_is_answered_on_the_broker_it_came_from(cluster: Cluster) -> None:
-    one, two = make_broker("one"), make_broker("two")
-    async with relaying(connected(one, two), cluster) as state:
-        first, second = Client(one, state), Client(two, state)
+    brokers = make_broker("one"), make_broker("two")
+    async with relaying(connected(*brokers), cluster) as state:
+        first, second = (Client(broker, state) for broker in brokers)
         await first.publish(make_request("a"))
         await second.publish(make_request("b"), make_request("c", script="sleep 60"))
         await first.ended("a")
@@ -44,10 +44,10 @@ async def test_each_request_is_answered_on_the_broker_it_came_from(cluster: Clus
         assert await first.phases("d") == []
 
 
-async def test_a_command_may_come_on_another_broker_than_its_request(cluster: Cluster) -> None:
-    one, two = make_broker("one"), make_broker("two")
-    async with relaying(connected(one, two), cluster) as state:
-        first, second = Client(one, state), Client(two, state)
+async def test_a_command_may_come_from_another_broker_than_its_request(cluster: Cluster) -> None:
+    brokers = make_broker("one"), make_broker("two")
+    async with relaying(connected(*brokers), cluster) as state:
+        first, second = (Client(broker, state) for broker in brokers)
         await first.publish(make_request("a", script="sleep 60"))
         await first.reached("a", "started")
         await second.command(make_command("cancel", "a"))
@@ -56,7 +56,7 @@ async def test_a_command_may_come_on_another_broker_than_its_request(cluster: Cl
         assert answer.get_type() == "dev.jobrelay.control.accepted"
 
 
-async def test_a_request_of_a_broker_no_longer_configured_is_told_on_the_default_one(cluster: Cluster) -> None:
+async def test_events_of_a_broker_no_longer_configured_go_to_the_default_broker(cluster: Cluster) -> None:
     gone, kept = make_broker("gone"), make_broker("kept")
     async with relaying(connected(gone), cluster) as state:
         client = Client(gone, state)

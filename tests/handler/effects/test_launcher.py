@@ -1,4 +1,4 @@
-"""A launch is idempotent and survives a crash before and after every one of its calls."""
+"""A launch is idempotent, and survives a crash before and after each of its calls."""
 
 import base64
 from collections.abc import Awaitable, Callable
@@ -42,7 +42,7 @@ class Crash(Exception):
 
 
 class Crashing:
-    """A cluster whose client dies at its n-th call, before it is sent or after it was carried out."""
+    """A cluster whose client crashes at its n-th call, either before the call is sent or after it was carried out."""
 
     def __init__(self, cluster: Cluster, *, at: int, carried_out: bool) -> None:
         self._cluster = cluster
@@ -89,7 +89,7 @@ async def test_a_large_event_is_a_secret_owned_by_the_job_before_it_runs(cluster
 
     async def complete() -> bool:
         (job,) = await jobs(cluster)
-        return any(one["type"] == "Complete" for one in job["status"].get("conditions", []))
+        return any(condition["type"] == "Complete" for condition in job["status"].get("conditions", []))
 
     await until(complete)
 
@@ -122,7 +122,7 @@ async def test_a_crash_at_any_call_is_finished_by_the_redelivery(cluster: Cluste
 
 @pytest.mark.parametrize("carried_out", [False, True])
 @pytest.mark.parametrize("at", [1, 2, 3])
-async def test_a_job_of_kueue_s_gets_its_payload_and_is_left_to_kueue(
+async def test_a_job_in_kueue_gets_its_payload_and_is_left_to_kueue(
     cluster: Cluster, at: int, carried_out: bool
 ) -> None:
     rendered = make_rendered(inline_bytes=SECRET, queue="team")
@@ -136,7 +136,7 @@ async def test_a_job_of_kueue_s_gets_its_payload_and_is_left_to_kueue(
     assert (await secret_of(cluster, job))["data"]
 
 
-async def test_a_gate_that_somebody_else_has_put_before_kueue_stays(cluster: Cluster) -> None:
+async def test_a_gate_of_another_owner_before_kueue_stays(cluster: Cluster) -> None:
     rendered = make_rendered(inline_bytes=SECRET, queue="team")
     rendered.job["metadata"]["annotations"][GATED_BY] = "example.com/estimate"
     await launch(cluster, rendered)
@@ -168,7 +168,7 @@ async def test_the_same_id_with_other_data_is_refused(cluster: Cluster) -> None:
     assert "'r-1'" in str(caught.value)
 
 
-async def test_a_name_of_somebody_else_is_refused(cluster: Cluster) -> None:
+async def test_a_name_that_a_foreign_job_has_is_refused(cluster: Cluster) -> None:
     rendered = make_rendered()
     foreign = {**rendered.job, "metadata": {"name": rendered.job["metadata"]["name"], "namespace": "default"}}
     await cluster.create_job(foreign)
@@ -177,7 +177,7 @@ async def test_a_name_of_somebody_else_is_refused(cluster: Cluster) -> None:
     assert caught.value.code == "NAME_TAKEN"
 
 
-async def test_a_payload_that_another_handler_began_is_brought_whatever_our_limit(cluster: Cluster) -> None:
+async def test_a_payload_that_another_handler_left_pending_is_added_whatever_our_limit(cluster: Cluster) -> None:
     await cluster.create_job(make_rendered(inline_bytes=SECRET).job)
     assert await launch(cluster, make_rendered(inline_bytes=INLINE)) is Outcome.DUPLICATE
     (job,) = await jobs(cluster)

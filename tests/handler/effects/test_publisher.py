@@ -1,4 +1,4 @@
-"""Events go where they were asked for, else to the default topic; nothing is dropped."""
+"""Events go to the reply topic if a request asked for it, else to the default topic; nothing is dropped."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ REPLY = Topic(Kind.REPLY, "replies")
 
 
 class Scripted:
-    """A broker that answers each publish with the next of its errors, and takes it when there is none left."""
+    """A broker that raises the next of its errors on each publish, and takes the event once no error is left."""
 
     name, connected = "scripted", True
 
@@ -75,12 +75,12 @@ async def test_a_reply_topic_that_refuses_gets_three_tries() -> None:
     assert metrics.registry.get_sample_value("jobrelay_publish_failures_total") == 3
 
 
-async def test_a_broker_that_is_not_there_is_the_callers_to_wait_for() -> None:
+async def test_it_is_up_to_the_caller_to_wait_for_a_broker_that_is_down() -> None:
     broker = Scripted(BrokerUnavailable("down"))
     publisher, _ = make_publisher(broker)
     with pytest.raises(BrokerUnavailable):
         await publisher.publish(DEFAULT, make_event(), broker="b0", reply_to="replies")
-    assert broker.tries == [REPLY], "being down is no refusal: the reply topic stays the one to use"
+    assert broker.tries == [REPLY], "being down is no refusal: the reply topic is still to be used"
 
 
 async def test_an_event_too_large_for_the_default_topic_is_shortened() -> None:
@@ -93,13 +93,13 @@ async def test_an_event_too_large_for_the_default_topic_is_shortened() -> None:
 
 
 @pytest.mark.parametrize("too_large", [False, True])
-async def test_a_default_topic_that_refuses_for_good_holds_the_job(too_large: bool) -> None:
+async def test_a_default_topic_that_refuses_for_good_counts_as_unavailable(too_large: bool) -> None:
     publisher, _ = make_publisher(Scripted(*refusals(DEFAULT, 2, too_large=too_large)))
     with pytest.raises(BrokerUnavailable, match="no such stream"):
         await publisher.publish(DEFAULT, make_event(), broker="b0")
 
 
-async def test_a_request_of_a_broker_no_longer_configured_is_answered_on_the_first() -> None:
+async def test_a_request_of_a_broker_no_longer_configured_is_answered_on_the_first_broker() -> None:
     first, second = Scripted(), Scripted()
     publisher, _ = make_publisher(first, second)
     await publisher.publish(DEFAULT, make_event(), broker="gone", reply_to="replies")
@@ -108,7 +108,7 @@ async def test_a_request_of_a_broker_no_longer_configured_is_answered_on_the_fir
     assert [topic for topic, _ in second.taken] == [REPLY]
 
 
-async def test_a_request_of_a_broker_that_is_not_there_yet_waits_for_it() -> None:
+async def test_a_request_of_a_broker_that_is_not_connected_yet_waits_for_it() -> None:
     first = Scripted()
     publisher, _ = make_publisher(first)
     with pytest.raises(BrokerUnavailable, match="not connected to broker later yet"):
@@ -116,7 +116,7 @@ async def test_a_request_of_a_broker_that_is_not_there_yet_waits_for_it() -> Non
     assert first.tries == []
 
 
-async def test_until_taken_repeats_only_while_the_broker_is_away() -> None:
+async def test_until_taken_repeats_only_while_the_broker_is_unavailable() -> None:
     calls = iter([BrokerUnavailable("down"), BrokerUnavailable("down"), None])
     count = 0
 
