@@ -1,4 +1,4 @@
-"""What a client and the cluster show of schedules and their runs. A minute of the cluster's CronJobs is two seconds."""
+"""What a client and the cluster show of schedules and their runs. A minute of CronJobs takes two seconds here."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ from events.phases import TERMINAL
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
 from k8s.devcluster.loops import Options
-from tests.handler.relay import Client
+from tests.handler.relay import Client, phase_of
 from tests.handler.samples import make_request, until
 
 EACH_MINUTE = "* * * * *"
 FAST = Options(backoff=0.5, cron_minute=2.0)
-"""Scheduled times are by a clock that runs ahead."""
+"""Scheduled times come from a clock that runs ahead."""
 WHOLE = ["created", "started", "succeeded"]
 
 
@@ -31,27 +31,27 @@ async def cron_jobs(cluster: Cluster) -> list[Manifest]:
 
 
 async def jobs(cluster: Cluster, schedule: str = "s") -> list[Manifest]:
-    """All that were made for it, adopted or not, in the order of their times."""
+    """All Jobs created for this schedule, adopted or not, in the order of their times."""
     return await cluster.list_jobs("default", f"{Label.SCHEDULE}={request_label(schedule)}")
 
 
-async def told(client: Client) -> list[CloudEvent]:
+async def lifecycle_events(client: Client) -> list[CloudEvent]:
     async with client.broker.history(Kind.LIFECYCLE) as records:
         return [decode_structured(record.body) async for record in records]
 
 
 async def runs(client: Client, schedule: str = "s") -> dict[str, list[str]]:
-    """Phases of each run that was told of, by its scheduled time; repeats are dropped."""
+    """The phases of each run, by its scheduled time; repeated events are dropped."""
     found: dict[str, dict[str, str]] = {}
-    for event in await told(client):
+    for event in await lifecycle_events(client):
         name, _, time = (event.get_subject() or "").partition("@")
         if name == schedule and time:
-            found.setdefault(time, {})[event.get_id()] = event.get_type().rpartition(".")[2]
+            found.setdefault(time, {})[event.get_id()] = phase_of(event)
     return {time: list(phases.values()) for time, phases in found.items()}
 
 
 async def ended(client: Client, count: int, schedule: str = "s") -> list[str]:
-    """The scheduled times of the first runs, once so many have ended."""
+    """The scheduled times of the runs that have ended, once there are `count`."""
 
     async def look() -> list[str] | None:
         over = [time for time, phases in (await runs(client, schedule)).items() if phases[-1] in TERMINAL]
@@ -60,7 +60,7 @@ async def ended(client: Client, count: int, schedule: str = "s") -> list[str]:
     return await until(look)
 
 
-def noted(cron_job: Manifest) -> Runs:
+def stored_runs(cron_job: Manifest) -> Runs:
     return read_runs(cron_job["metadata"]["annotations"].get(Annotation.RUNS))
 
 
@@ -69,7 +69,7 @@ async def gone(cluster: Cluster) -> bool:
 
 
 async def minutes_pass(cluster: Cluster) -> None:
-    """Until each CronJob of the cluster has met a time of its, and a minute more has passed."""
+    """Return once each CronJob that is due every minute has been due, and another minute has passed."""
     container = {"name": "main", "image": "busybox:1", "command": ["true"]}
     pods = {"spec": {"restartPolicy": "Never", "containers": [container]}}
     template = {"metadata": {"labels": {"app": "clock"}}, "spec": {"template": pods}}
@@ -77,7 +77,7 @@ async def minutes_pass(cluster: Cluster) -> None:
     await cluster.client.request("POST", "/apis/batch/v1/namespaces/default/cronjobs", body=clock)
 
     async def look() -> bool:
-        # The first of them may be of a time before it was made.
+        # The first Job may be for a time before this CronJob was created.
         return len(await cluster.list_jobs("default", "app=clock")) == 3
 
     await until(look)

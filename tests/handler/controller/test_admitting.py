@@ -1,4 +1,4 @@
-"""Jobs wait for their turn on the whole path: limits, keys, priorities, dependencies, times, control events."""
+"""Jobs wait for their turn, over the whole path: limits, keys, priorities, dependencies, times, control events."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -13,8 +13,8 @@ from handler.commands.jobs import find
 from handler.commands.showing.phases import sentence
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
-from tests.handler.controller.test_controller import name_of, released
-from tests.handler.relay import Client, detail, running
+from tests.handler.controller.test_controller import name_of, without_finalizer
+from tests.handler.relay import detail, running
 from tests.handler.samples import make_command, make_request, until, waits_for
 
 
@@ -23,12 +23,7 @@ async def suspended(cluster: Cluster, request_id: str) -> bool:
     return bool(job["spec"].get("suspend"))
 
 
-async def held_for(client: Client, request_id: str) -> list[str]:
-    """The reasons that were told so far."""
-    return [str(detail(one)["reason"]) for one in await client.events(request_id) if one.get_type().endswith(".queued")]
-
-
-async def test_no_more_run_than_the_limit_and_the_next_is_let_go_when_one_ends(
+async def test_no_more_jobs_run_than_the_limit_and_the_next_runs_when_a_job_ends(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     gate = tmp_path / "go"
@@ -43,7 +38,7 @@ async def test_no_more_run_than_the_limit_and_the_next_is_let_go_when_one_ends(
         await client.ended("second")
         assert await client.phases("first") == ["created", "started", "succeeded"]
         assert await client.phases("second") == ["created", "queued", "started", "succeeded"]
-        job = await released(cluster, "second")
+        job = await without_finalizer(cluster, "second")
         assert Annotation.QUEUED not in job["metadata"]["annotations"]
         assert Annotation.RELEASED in job["metadata"]["annotations"]
 
@@ -54,23 +49,23 @@ async def test_get_says_what_a_request_waits_for(broker: MemoryBroker, cluster: 
         await client.publish(make_request("stricter", runAt=later), make_request("after", dependencies=["stricter"]))
         for name in ("stricter", "after"):
             await client.reached(name, "queued")
-        rows = {one.job.request_id: one.last for one in await find(cluster, Settings.from_env({}))}
+        rows = {row.job.request_id: row.last for row in await find(cluster, Settings.from_env({}))}
         assert sentence(rows["stricter"].phase, rows["stricter"].detail) == f"its time has not come, until {later}"
         assert "waits for timed" in sentence(rows["after"].phase, rows["after"].detail)
 
 
-async def test_what_no_limit_concerns_runs_at_once_and_is_not_told_as_queued(
+async def test_a_job_that_no_limit_concerns_runs_at_once_and_is_not_reported_as_queued(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     async with running(broker, cluster, max_active_gpus=1) as client:
         await client.publish(make_request("free"))
         await client.ended("free")
-        job = await released(cluster, "free")
+        job = await without_finalizer(cluster, "free")
         assert Annotation.QUEUED not in job["metadata"]["annotations"]
         assert await client.phases("free") == ["created", "started", "succeeded"]
 
 
-async def test_an_exclusive_key_is_held_by_one_at_a_time(
+async def test_only_one_job_at_a_time_has_an_exclusive_key(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     gate = tmp_path / "go"
@@ -85,7 +80,7 @@ async def test_an_exclusive_key_is_held_by_one_at_a_time(
         await client.ended("two")
 
 
-async def test_alone_in_its_service_needs_admission_of_all_jobs(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_an_exclusive_service_needs_admission_of_all_jobs(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_request("alone", exclusive=True))
         error = detail(await client.reached("alone", "rejected"))["error"]
@@ -94,7 +89,9 @@ async def test_alone_in_its_service_needs_admission_of_all_jobs(broker: MemoryBr
 
 
 @pytest.mark.parametrize("field", ["dependencies", "runAt", "concurrency"])
-async def test_switched_off_it_refuses_what_asks_for_it(broker: MemoryBroker, cluster: Cluster, field: str) -> None:
+async def test_admission_that_is_off_refuses_requests_that_need_it(
+    broker: MemoryBroker, cluster: Cluster, field: str
+) -> None:
     values: dict[str, Any] = {"dependencies": ["x"], "runAt": "2026-01-01T00:00:00Z", "concurrency": {"key": "k"}}
     async with running(broker, cluster, admission="off") as client:
         await client.publish(make_request("asks", **{field: values[field]}), make_request("plain"))
@@ -103,7 +100,7 @@ async def test_switched_off_it_refuses_what_asks_for_it(broker: MemoryBroker, cl
         await client.ended("plain")
 
 
-async def test_alone_in_its_service_no_other_runs_beside_it(
+async def test_no_other_job_runs_beside_an_exclusive_job_of_its_service(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     gate = tmp_path / "go"
@@ -126,12 +123,12 @@ async def test_the_higher_priority_goes_first(broker: MemoryBroker, cluster: Clu
         assert order.read_text().split() == ["high", "middle", "low"]
 
 
-async def test_a_dependent_runs_once_the_other_has_succeeded(
+async def test_a_dependent_runs_once_its_dependency_has_succeeded(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     gate = tmp_path / "go"
     async with running(broker, cluster) as client:
-        # It may well come first.
+        # The dependent may come first.
         await client.publish(make_request("after", dependencies=["before"]))
         assert detail(await client.reached("after", "queued"))["reason"] == "dependencies"
         await client.publish(make_request("before", script=waits_for(gate)))
@@ -141,31 +138,31 @@ async def test_a_dependent_runs_once_the_other_has_succeeded(
         assert (await client.ended("after")).get_type().endswith("succeeded")
 
 
-async def test_a_dependent_finds_one_that_had_ended_before_it_came(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_dependent_finds_a_dependency_that_ended_before_it_came(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_request("before"))
         await client.ended("before")
-        await released(cluster, "before")
+        await without_finalizer(cluster, "before")
         await client.publish(make_request("after", dependencies=["before"]))
         assert (await client.ended("after")).get_type().endswith("succeeded")
 
 
 @pytest.mark.parametrize(("on_failure", "end"), [("cancel", "failed"), ("run", "succeeded")])
-async def test_what_a_dependent_does_when_the_other_fails_is_its_own_choice(
+async def test_a_dependent_chooses_what_happens_when_its_dependency_fails(
     broker: MemoryBroker, cluster: Cluster, on_failure: str, end: str
 ) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_request("breaks", script="exit 1"))
         await client.publish(make_request("after", dependencies=["breaks"], onDependencyFailure=on_failure))
-        told = await client.ended("after")
-        assert told.get_type().endswith(end)
+        event = await client.ended("after")
+        assert event.get_type().endswith(end)
         if end == "failed":
-            assert detail(told)["error"]["errorCode"] == "DEPENDENCY_FAILED"
-            assert "breaks" in detail(told)["error"]["message"]
+            assert detail(event)["error"]["errorCode"] == "DEPENDENCY_FAILED"
+            assert "breaks" in detail(event)["error"]["message"]
             assert "started" not in await client.phases("after")
 
 
-async def test_a_dependency_that_never_comes_ends_its_dependent_in_words(
+async def test_a_dependency_that_never_comes_ends_its_dependent_and_is_named(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     async with running(broker, cluster) as client:
@@ -175,7 +172,7 @@ async def test_a_dependency_that_never_comes_ends_its_dependent_in_words(
         assert "nobody" in error["message"]
 
 
-async def test_a_dependency_that_takes_too_long_is_told_as_that(
+async def test_a_dependency_that_takes_too_long_is_reported_as_a_timeout(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     async with running(broker, cluster) as client:
@@ -190,12 +187,12 @@ async def test_requests_that_wait_for_each_other_are_both_ended(broker: MemoryBr
     async with running(broker, cluster) as client:
         await client.publish(make_request("a", dependencies=["b"]), make_request("b", dependencies=["a"]))
         for name in ("a", "b"):
-            # Whichever is ended first may be the other's failed dependency.
+            # The first to be ended may then be the other's failed dependency.
             code = detail(await client.ended(name))["error"]["errorCode"]
             assert code in ("DEPENDENCY_CYCLE", "DEPENDENCY_FAILED")
 
 
-async def test_nothing_runs_before_its_time(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_no_request_runs_before_its_time(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         at = datetime.now(UTC) + timedelta(seconds=2)
         await client.publish(make_request("later", runAt=at.isoformat()))
@@ -206,7 +203,7 @@ async def test_nothing_runs_before_its_time(broker: MemoryBroker, cluster: Clust
         await client.ended("later")
 
 
-async def test_a_queued_request_is_cancelled_without_having_run(
+async def test_a_queued_request_is_cancelled_without_running(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     async with running(broker, cluster, max_active=1) as client:
@@ -219,7 +216,7 @@ async def test_a_queued_request_is_cancelled_without_having_run(
         await client.ended("busy")
 
 
-async def test_a_queued_request_is_held_and_put_back_into_the_queue(
+async def test_a_queued_request_is_suspended_and_returns_to_the_queue(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     async with running(broker, cluster, max_active=1) as client:
@@ -261,7 +258,7 @@ async def test_a_large_event_waits_for_its_payload_and_for_room(
         assert (await client.ended("large")).get_type().endswith("succeeded")
 
 
-async def test_handlers_stop_taking_requests_in_while_too_many_wait_for_room(
+async def test_handlers_take_no_requests_while_too_many_wait_for_room(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     async with running(broker, cluster, max_active=4, max_queued=10, concurrency=4) as client:
@@ -273,7 +270,7 @@ async def test_handlers_stop_taking_requests_in_while_too_many_wait_for_room(
             return 0 < before == await waiting(broker)
 
         await until(settled)
-        # What was delivered when the bound was met is finished.
+        # Requests that were delivered before the limit was reached are still handled.
         assert 40 - 4 - 10 - 2 * 4 <= await waiting(broker) <= 40 - 10
         (tmp_path / "go").touch()
         for number in range(40):
@@ -281,10 +278,10 @@ async def test_handlers_stop_taking_requests_in_while_too_many_wait_for_room(
 
 
 async def waiting(broker: MemoryBroker) -> int:
-    return sum(one.ready for topic, one in (await broker.depth()).items() if topic.kind == "requests")
+    return sum(depth.ready for topic, depth in (await broker.depth()).items() if topic.kind == "requests")
 
 
-async def test_more_than_may_wait_for_something_else_than_room_are_refused(
+async def test_too_many_requests_that_wait_for_anything_but_room_are_refused(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     async with running(broker, cluster, max_waiting=2) as client:

@@ -1,4 +1,4 @@
-"""The loop around the decisions: Jobs that change while one is carried out, and changes that ask for none."""
+"""The loop around the decisions: Jobs that change while a decision is carried out, and changes that need none."""
 
 import itertools
 import json
@@ -30,18 +30,18 @@ from tests.handler.samples import make_command, make_request, until
 
 @pytest.fixture
 def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a decision asks for is done one after the other."""
+    """The writes of a decision are made one after the other."""
     monkeypatch.setattr("handler.controller.admitting.WRITES_AT_ONCE", 1)
 
 
 def before_patch(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, act: Callable[[str], Awaitable[Any]], *request_ids: str
 ) -> None:
-    """`act` once, with the id of the request, before the first patch is sent that lets one of these Jobs go or ends it.
+    """Call `act` once, with the request's id, before the first patch that releases or ends a Job of these requests.
 
-    The ids are of requests from `make_request`.
+    The requests must come from `make_request`.
     """
-    patch_job, names = cluster.patch_job, {name_of(one): one for one in request_ids}
+    patch_job, names = cluster.patch_job, {name_of(request_id): request_id for request_id in request_ids}
 
     async def patched(namespace: str, name: str, patch: Manifest, **options: Any) -> Job:
         if "spec" in patch and name in names:
@@ -54,7 +54,7 @@ def before_patch(
 
 
 @pytest.mark.usefixtures("one_at_a_time")
-async def test_what_is_suspended_after_the_decision_to_let_it_go_stays_so(
+async def test_a_job_suspended_after_the_decision_to_release_it_stays_suspended(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fields: dict[str, Any] = {"concurrency": {"key": "k"}}
@@ -77,7 +77,7 @@ async def test_what_is_suspended_after_the_decision_to_let_it_go_stays_so(
 
 
 @pytest.mark.usefixtures("one_at_a_time")
-async def test_what_is_cancelled_after_the_decision_to_fail_it_is_cancelled(
+async def test_a_job_cancelled_after_the_decision_to_fail_it_is_cancelled(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = {"a": "b", "b": "a"}
@@ -94,16 +94,16 @@ async def test_what_is_cancelled_after_the_decision_to_fail_it_is_cancelled(
         await client.publish(make_request("b", dependencies=["a"]))
         codes = {name: detail(await client.ended(name))["error"]["errorCode"] for name in other}
         assert codes.pop(other[failed[0]]) == "CANCELLED"
-        # Where the Job controller was faster than its patch, there is no loop any more when it is decided about again.
+        # If the Job controller ends the cancelled Job first, no cycle is left when the other is decided about again.
         assert set(codes.values()) <= {"DEPENDENCY_CYCLE", "DEPENDENCY_FAILED"}
 
 
 def decisions(client: Client) -> int:
-    """How many there were so far."""
+    """How many decisions there were so far."""
     return int(client.state.metrics.registry.get_sample_value("jobrelay_admission_seconds_count") or 0)
 
 
-async def test_what_changes_nothing_for_admission_leads_to_no_decision(
+async def test_changes_that_do_not_matter_to_admission_lead_to_no_decision(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     async with running(broker, cluster, max_active=1) as client:
@@ -113,7 +113,7 @@ async def test_what_changes_nothing_for_admission_leads_to_no_decision(
         for name, number in itertools.product(("busy", "waits"), range(20)):
             await cluster.patch_job("default", name_of(name), {"metadata": {"annotations": {"seen": str(number)}}})
             await until(partial(_is_seen, client, cluster, name))
-        # By the time that this is told, all that was before it is taken in.
+        # Once this event is published, all earlier changes have been taken into account.
         await client.queued(make_request("last"))
         assert before < decisions(client) < before + 10
         (tmp_path / "go").touch()
@@ -127,7 +127,7 @@ async def _is_seen(client: Client, cluster: Cluster, request_id: str) -> bool:
     return job is not None and job.version == stored["metadata"]["resourceVersion"]
 
 
-async def test_long_decisions_leave_time_for_all_else(
+async def test_long_decisions_leave_time_for_everything_else(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decide, seconds = Admitting._decide, 0.05
@@ -149,7 +149,7 @@ async def test_long_decisions_leave_time_for_all_else(
         assert 2 <= made <= 1 + DECIDING * took / seconds
 
 
-async def test_one_that_the_api_server_refuses_to_let_go_does_not_hold_up_the_others(
+async def test_a_job_that_the_api_server_refuses_to_release_does_not_hold_up_others(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patch_job, refused = cluster.patch_job, []
@@ -167,31 +167,31 @@ async def test_one_that_the_api_server_refuses_to_let_go_does_not_hold_up_the_ot
         assert await suspended(cluster, "denied")
         await client.command(make_command("cancel", "denied"))
         assert detail(await client.ended("denied"))["error"]["errorCode"] == "CANCELLED"
-    # Only Kubernetes' own status of it changed: one that tries again and again would only burden the API server.
+    # Nothing but the Job's status changed meanwhile: trying again and again would only burden the API server.
     assert len(refused) < 10
 
 
-async def test_what_is_not_decided_about_yet_counts_as_waiting_for_room(cluster: Cluster) -> None:
+async def test_a_job_without_a_decision_yet_counts_as_waiting_for_room(cluster: Cluster) -> None:
     contents = Contents()
     settings = Settings.model_validate({"max_active": 1})
     services = make_services(cluster, settings.model_copy(update={"namespaces": ("default",)}))
-    queue = Admitting(services, make_term(JobCache(contents, ScheduleCache(), [])))
+    admitting = Admitting(services, make_term(JobCache(contents, ScheduleCache(), [])))
 
     def comes(name: str, **queueing: Any) -> None:
         asked = Queueing(**queueing).to_annotation()
         contents.put_job(make_observed(name, suspend=True, queued="created", queueing=asked))
-        queue.changed([("default", name)])
-        queue._refresh()
+        admitting.changed([("default", name)])
+        admitting._refresh()
 
-    assert queue.counts() is None
+    assert admitting.counts() is None
     contents.put_job(make_observed("runs"))
-    queue.changed([("default", "runs")])
+    admitting.changed([("default", "runs")])
     comes("later", run_at="2999-01-01T00:00:00Z")
     comes("next")
-    queue._remember(queue._decide())
-    assert json.loads(queue.counts() or "") == {"queued": 1, "waiting": 1, "active": 1}
+    admitting._remember(admitting._decide())
+    assert json.loads(admitting.counts() or "") == {"queued": 1, "waiting": 1, "active": 1}
     comes("new")
-    assert json.loads(queue.counts() or "") == {"queued": 2, "waiting": 1, "active": 1}
+    assert json.loads(admitting.counts() or "") == {"queued": 2, "waiting": 1, "active": 1}
 
 
 def make_observed(name: str, **fields: Any) -> Job:

@@ -1,4 +1,4 @@
-"""What follows a failure: attempts as Jobs of their own, with delays between them, and the request to fail over to."""
+"""What follows a failure: attempts as Jobs of their own, delays between them, and the request to fail over to."""
 
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,14 @@ from events.names import Annotation
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
 from tests.handler.controller.test_controller import name_of
-from tests.handler.relay import detail, running
+from tests.handler.relay import detail, phase_of, running
 from tests.handler.samples import make_command, make_request, until, waits_for
 
 FAILS = "echo broken >&2; exit 3"
 
 
-def phase(event: CloudEvent) -> str:
-    return event.get_type().rpartition(".")[2]
-
-
-async def all_released(cluster: Cluster) -> list[Manifest]:
-    """Every Job there is, once none has our finalizer."""
+async def all_without_finalizer(cluster: Cluster) -> list[Manifest]:
+    """All Jobs, once none has a finalizer."""
 
     async def look() -> list[Manifest] | None:
         jobs = await cluster.list_jobs("default", "")
@@ -42,25 +38,25 @@ async def test_attempts_are_jobs_of_their_own_with_a_delay_between_them(broker: 
     async with running(broker, cluster) as client:
         await client.publish(make_request("again", script=FAILS, retries=2, retryDelay=2, tags=["t"]))
         end = await client.ended("again")
-        told = await client.events("again")
-        assert [phase(one) for one in told if phase(one) != "queued"] == [
+        events = await client.events("again")
+        assert [phase for event in events if (phase := phase_of(event)) != "queued"] == [
             "created", "started", "retrying", "started", "retrying", "started", "failed",
         ]  # fmt: skip
-        assert [detail(one)["attempt"] for one in told if phase(one) == "started"] == [1, 2, 3]
+        assert [detail(event)["attempt"] for event in of_phase(events, "started")] == [1, 2, 3]
         assert (detail(end)["attempt"], detail(end)["exitCode"]) == (3, 3)
-        assert all(detail(one)["tags"] == ["t"] for one in told)
-        for retrying, started in zip(by_phase(told, "retrying"), by_phase(told, "started")[1:], strict=True):
+        assert all(detail(event)["tags"] == ["t"] for event in events)
+        for retrying, started in zip(of_phase(events, "retrying"), of_phase(events, "started")[1:], strict=True):
             at, began = parse_epoch(detail(retrying)["nextAttemptAt"]), started.get_time()
             assert began is not None
             assert at <= began.timestamp() < at + 10
             assert "broken" in detail(retrying)["error"]["message"]
-        assert len({one.get_id() for one in told}) == len(told)
-        jobs = await all_released(cluster)
+        assert len({event.get_id() for event in events}) == len(events)
+        jobs = await all_without_finalizer(cluster)
         assert attempts_of(jobs, "again") == [name_of("again"), f"{name_of('again')}-2", f"{name_of('again')}-3"]
 
 
-def by_phase(told: list[CloudEvent], wanted: str) -> list[CloudEvent]:
-    return [one for one in told if phase(one) == wanted]
+def of_phase(events: list[CloudEvent], phase: str) -> list[CloudEvent]:
+    return [event for event in events if phase_of(event) == phase]
 
 
 async def test_an_attempt_that_succeeds_is_the_last(broker: MemoryBroker, cluster: Cluster, tmp_path: Path) -> None:
@@ -69,11 +65,11 @@ async def test_an_attempt_that_succeeds_is_the_last(broker: MemoryBroker, cluste
         script = f'test -e "{once}" || {{ touch "{once}"; exit 1; }}; echo 7 > "$JOBRELAY_RESULT_PATH"'
         await client.publish(make_request("second", script=script, retries=5, retryDelay=1))
         end = await client.ended("second")
-        assert (phase(end), detail(end)["attempt"], detail(end)["result"]) == ("succeeded", 2, 7)
-        assert len(await all_released(cluster)) == 2
+        assert (phase_of(end), detail(end)["attempt"], detail(end)["result"]) == ("succeeded", 2, 7)
+        assert len(await all_without_finalizer(cluster)) == 2
 
 
-async def test_every_attempt_has_its_event_also_from_a_secret(
+async def test_every_attempt_gets_the_event_even_from_a_secret(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     seen = tmp_path / "seen"
@@ -83,21 +79,21 @@ async def test_every_attempt_has_its_event_also_from_a_secret(
         await client.ended("large")
         first, second = seen.read_text().split()
         assert first == second
-        for job in await all_released(cluster):
+        for job in await all_without_finalizer(cluster):
             secret = await cluster.read_secret("default", job["metadata"]["name"])
-            assert [one["uid"] for one in secret["metadata"]["ownerReferences"]] == [job["metadata"]["uid"]]
+            assert [owner["uid"] for owner in secret["metadata"]["ownerReferences"]] == [job["metadata"]["uid"]]
 
 
-async def test_delays_grow_as_asked(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_delays_grow_as_requested(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         delay = {"initial": 1, "factor": 3, "max": 3}
         await client.publish(make_request("grows", script=FAILS, retries=2, retryDelay=delay))
         await client.ended("grows")
         waits = []
-        for one in by_phase(await client.events("grows"), "retrying"):
-            failed = one.get_time()
+        for event in of_phase(await client.events("grows"), "retrying"):
+            failed = event.get_time()
             assert failed is not None
-            waits.append(parse_epoch(detail(one)["nextAttemptAt"]) - failed.timestamp())
+            waits.append(parse_epoch(detail(event)["nextAttemptAt"]) - failed.timestamp())
         assert waits == [1, 3]
 
 
@@ -108,8 +104,8 @@ async def test_cancel_between_attempts_ends_the_request(broker: MemoryBroker, cl
         await client.command(make_command("cancel", "stop"))
         end = await client.ended("stop")
         assert detail(end)["error"]["errorCode"] == "CANCELLED"
-        assert len(by_phase(await client.events("stop"), "started")) == 1
-        assert len(await all_released(cluster)) == 2
+        assert len(of_phase(await client.events("stop"), "started")) == 1
+        assert len(await all_without_finalizer(cluster)) == 2
 
 
 async def test_suspend_and_resume_between_attempts(broker: MemoryBroker, cluster: Cluster) -> None:
@@ -123,7 +119,7 @@ async def test_suspend_and_resume_between_attempts(broker: MemoryBroker, cluster
         assert detail(await client.ended("hold"))["attempt"] == 2
 
 
-async def test_the_timeout_of_a_request_counts_its_attempts_and_the_waits_between(
+async def test_the_timeout_of_a_request_includes_its_attempts_and_the_delays_between_them(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     async with running(broker, cluster) as client:
@@ -131,13 +127,13 @@ async def test_the_timeout_of_a_request_counts_its_attempts_and_the_waits_betwee
         assert detail(await client.ended("late"))["error"]["errorCode"] == "TIMEOUT"
 
 
-async def test_what_the_request_calls_hopeless_is_not_tried_again(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_failure_that_the_request_calls_hopeless_is_not_retried(broker: MemoryBroker, cluster: Cluster) -> None:
     policy = {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3]}}]}
     async with running(broker, cluster) as client:
         job = {"podFailurePolicy": policy}
         await client.publish(make_request("hopeless", script=FAILS, retries=3, retryDelay=1, job=job))
         assert detail(await client.ended("hopeless"))["error"]["errorCode"] == "POD_FAILURE_POLICY"
-        assert len(await all_released(cluster)) == 1
+        assert len(await all_without_finalizer(cluster)) == 1
 
 
 async def test_a_dependent_waits_for_the_last_attempt(broker: MemoryBroker, cluster: Cluster, tmp_path: Path) -> None:
@@ -146,10 +142,10 @@ async def test_a_dependent_waits_for_the_last_attempt(broker: MemoryBroker, clus
         script = f'test -e "{once}" || {{ touch "{once}"; exit 1; }}'
         await client.publish(make_request("first", script=script, retries=1, retryDelay=2))
         await client.publish(make_request("then", dependencies=["first"]))
-        assert phase(await client.ended("then")) == "succeeded"
+        assert phase_of(await client.ended("then")) == "succeeded"
 
 
-async def test_a_failed_request_fails_over_to_another_that_tells_of_itself(
+async def test_a_failed_request_fails_over_to_another_with_events_of_its_own(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     async with running(broker, cluster) as client:
@@ -166,13 +162,13 @@ async def test_a_failed_request_fails_over_to_another_that_tells_of_itself(
         assert detail(end)["metadata"] == {"k": 1}
 
 
-async def test_failover_comes_after_the_last_attempt_only(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_failover_comes_only_after_the_last_attempt(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         other = {"job": {"image": "busybox:1", "command": ["true"]}}
         await client.publish(make_request("tries", script=FAILS, retries=1, retryDelay=1, failover=other))
         assert detail(await client.ended("tries"))["attempt"] == 2
         await client.ended("tries/failover")
-        assert len(await all_released(cluster)) == 3
+        assert len(await all_without_finalizer(cluster)) == 3
 
 
 @pytest.mark.parametrize("verb", ["succeeds", "cancelled"])
@@ -185,11 +181,11 @@ async def test_no_failover_without_a_failure(broker: MemoryBroker, cluster: Clus
             await client.reached("fine", "started")
             await client.command(make_command("cancel", "fine"))
         assert "failover" not in detail(await client.ended("fine"))
-        assert len(await all_released(cluster)) == 1
+        assert len(await all_without_finalizer(cluster)) == 1
 
 
-async def test_the_policy_judges_the_failover_too(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_the_policy_applies_to_the_failover_too(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster, images="busybox*") as client:
         await client.publish(make_request("sly", failover={"job": {"image": "evil:1"}}))
         fields: list[dict[str, Any]] = detail(await client.reached("sly", "rejected"))["error"]["fields"]
-        assert [one["path"] for one in fields] == ["failover.job.image"]
+        assert [field["path"] for field in fields] == ["failover.job.image"]

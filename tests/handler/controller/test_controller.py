@@ -14,8 +14,8 @@ def name_of(request_id: str) -> str:
     return job_name("tests", Identity(SOURCE, request_id))
 
 
-async def released(cluster: Cluster, request_id: str) -> Manifest:
-    """The Job once it has lost our finalizer."""
+async def without_finalizer(cluster: Cluster, request_id: str) -> Manifest:
+    """The Job, once it has no finalizer."""
 
     async def look() -> Manifest | None:
         job = await cluster.read_job("default", name_of(request_id))
@@ -35,10 +35,10 @@ async def gone(cluster: Cluster, request_id: str) -> None:
     await until(look)
 
 
-async def test_a_success_is_told_from_creation_to_result(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_success_is_reported_from_creation_to_result(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         script = 'echo "{\\"answer\\": 42}" > "$JOBRELAY_RESULT_PATH"'
-        # A TTL too short to recognize a repeat is raised, and the requester is told.
+        # A TTL too short to recognize a repeat is raised, and the requester learns of it.
         job = {"ttlSecondsAfterFinished": 1}
         await client.publish(make_request("ok", script=script, tags=["t"], metadata={"k": 1}, job=job))
         end = await client.ended("ok")
@@ -46,10 +46,10 @@ async def test_a_success_is_told_from_creation_to_result(broker: MemoryBroker, c
         assert detail(end)["result"] == {"answer": 42}
         assert detail(end)["exitCode"] == 0
         assert (detail(end)["tags"], detail(end)["metadata"]) == (["t"], {"k": 1})
-        released_job = await released(cluster, "ok")
-        assert released_job["spec"]["ttlSecondsAfterFinished"] == 300
+        job_at_end = await without_finalizer(cluster, "ok")
+        assert job_at_end["spec"]["ttlSecondsAfterFinished"] == 300
         assert detail(await client.reached("ok", "created"))["ttlSecondsAfterFinished"] == 300
-        assert end.get_id() == f"{released_job['metadata']['uid']}/succeeded"
+        assert end.get_id() == f"{job_at_end['metadata']['uid']}/succeeded"
         assert end.get_extension("causationid") == "event-ok"
 
 
@@ -63,7 +63,7 @@ async def test_a_failure_brings_its_exit_code_and_the_tail_of_its_log(broker: Me
         assert "it broke" in detail(end)["logTail"]
 
 
-async def test_a_retry_is_told_and_the_success_after_it(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_retry_is_reported_and_then_the_success(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         script = "test -e ../../retried || { touch ../../retried; exit 1; }"
         await client.publish(make_request("retry", script=script, retries=2))
@@ -80,10 +80,10 @@ async def test_an_image_that_cannot_be_pulled_stalls_and_ends_by_the_start_timeo
         assert await client.phases("pull") == ["created", "stalled", "failed"]
         assert detail(await client.reached("pull", "stalled"))["error"]["errorCode"] == "IMAGE_PULL"
         assert detail(end)["error"]["errorCode"] == "START_TIMEOUT"
-        await released(cluster, "pull")
+        await without_finalizer(cluster, "pull")
 
 
-async def test_a_deadline_that_takes_the_pod_away_leaves_its_start_told(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_start_is_reported_even_if_a_deadline_removes_the_pod(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_request("late", script="sleep 60", job={"activeDeadlineSeconds": 1}))
         end = await client.ended("late")
@@ -109,7 +109,7 @@ async def test_cancel_ends_a_running_job_and_is_answered(broker: MemoryBroker, c
         assert detail(end)["error"]["errorCode"] == "CANCELLED"
         (answer,) = await client.events("command-1")
         assert answer.get_type() == "dev.jobrelay.control.accepted"
-        await released(cluster, "stop")
+        await without_finalizer(cluster, "stop")
 
 
 async def test_a_command_that_comes_too_late_is_not_carried_out(broker: MemoryBroker, cluster: Cluster) -> None:
@@ -121,7 +121,7 @@ async def test_a_command_that_comes_too_late_is_not_carried_out(broker: MemoryBr
         assert (await client.ended("stays")).get_type().endswith("succeeded")
 
 
-async def test_suspend_and_resume_are_told_with_who_did_it(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_suspend_and_resume_are_reported_with_who_did_it(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_request("hold", script="sleep 1"))
         await client.reached("hold", "started")
@@ -142,11 +142,13 @@ async def test_a_command_waits_for_its_request(broker: MemoryBroker, cluster: Cl
         assert detail(await client.ended("late"))["error"]["errorCode"] == "CANCELLED"
 
 
-async def test_commands_that_mean_nothing_are_refused_with_a_reason(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_commands_that_cannot_be_carried_out_are_refused_with_a_reason(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
     async with running(broker, cluster, control_wait=0.5) as client:
         await client.publish(make_request("done"))
         await client.ended("done")
-        await released(cluster, "done")
+        await without_finalizer(cluster, "done")
         await client.publish(make_request("twin", script="sleep 60"))
         await client.publish(make_request("twin", script="sleep 60", attributes={"source": "/other"}))
         await until(lambda: _two_created(client))
@@ -164,7 +166,7 @@ async def _two_created(client: Client) -> bool:
     return (await client.phases("twin")).count("created") == 2
 
 
-async def test_a_job_deleted_by_somebody_is_cancelled_once_and_its_pods_go(
+async def test_a_job_deleted_from_outside_is_cancelled_once_and_its_pods_are_deleted(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     async with running(broker, cluster) as client:
@@ -182,7 +184,7 @@ async def _no_pods(cluster: Cluster, uid: str) -> bool:
     return not await cluster.pods_of("default", uid)
 
 
-async def test_what_happened_while_nobody_led_is_told_afterwards_and_once(
+async def test_changes_while_there_was_no_leader_are_reported_later_and_once(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     async with running(broker, cluster) as client:
@@ -197,22 +199,26 @@ async def test_what_happened_while_nobody_led_is_told_afterwards_and_once(
     async with running(broker, cluster) as client:
         assert detail(await client.ended("end"))["result"] == 7
         assert detail(await client.ended("del"))["error"]["errorCode"] == "DELETED"
-        await released(cluster, "end")
+        await without_finalizer(cluster, "end")
         await gone(cluster, "del")
         ids = [event.get_id() for event in await client.events("end")]
-        assert list(dict.fromkeys(one.partition("/")[2] for one in ids)) == ["created", "started", "succeeded"]
+        assert list(dict.fromkeys(event_id.partition("/")[2] for event_id in ids)) == [
+            "created",
+            "started",
+            "succeeded",
+        ]
 
 
 async def _finished(cluster: Cluster, request_id: str) -> bool:
     job = await cluster.read_job("default", name_of(request_id))
-    return any(one["type"] in ("Complete", "Failed") for one in job["status"].get("conditions", []))
+    return any(condition["type"] in ("Complete", "Failed") for condition in job["status"].get("conditions", []))
 
 
 async def test_a_job_of_a_newer_version_is_left_alone_and_counted(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_request("old"))
         await client.ended("old")
-        newer = await released(cluster, "old")
+        newer = await without_finalizer(cluster, "old")
         metadata = newer["metadata"]
         annotations = metadata["annotations"] | {"jobrelay.dev/version": "2"}
         clone = {
@@ -235,12 +241,12 @@ async def test_a_job_of_a_newer_version_is_left_alone_and_counted(broker: Memory
             },
         }
         await cluster.create_job(clone)
-        await until(lambda: _ended_unheard(client, "newer"))
+        await until(lambda: _is_cached_as_ended(client, "newer"))
         client.state.measure()
         assert client.state.metrics.registry.get_sample_value("jobrelay_jobs_newer_format") == 1
         assert (await cluster.read_job("default", "newer"))["metadata"]["finalizers"] == ["jobrelay.dev/lifecycle"]
 
 
-async def _ended_unheard(client: Client, name: str) -> bool:
+async def _is_cached_as_ended(client: Client, name: str) -> bool:
     job = client.state.cache.get(("default", name)) if client.state.cache else None
     return job is not None and job.finished

@@ -1,4 +1,4 @@
-"""Jobs that Kueue admits on the whole path. Kueue is not there: these tests play its part."""
+"""Jobs that Kueue admits, over the whole path. Kueue itself is not installed: these tests play its part."""
 
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ from k8s.api.cluster import Cluster
 from k8s.base import Manifest
 from k8s.kueue import GATED_BY, PRIORITY_CLASS, QUEUE_NAME
 from tests import kueue
-from tests.handler.controller.test_controller import gone, name_of, released
+from tests.handler.controller.test_controller import gone, name_of, without_finalizer
 from tests.handler.intake.test_functions import make_event, make_function, write
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import make_command, make_request, until, waits_for
 
-HELD = "example.com/held"
-"""A finalizer by which a deleted Job stays to be looked at."""
+KEEP = "example.com/held"
+"""A finalizer that keeps a deleted Job, so that a test can look at it."""
 
 
 async def read(cluster: Cluster, request_id: str) -> Manifest:
@@ -36,12 +36,12 @@ async def evict(cluster: Cluster, request_id: str) -> None:
 
 
 async def waiting(client: Client, request_id: str, **fields: Any) -> None:
-    """Publish a request, and see its Job wait for Kueue."""
+    """Publish a request, and wait until its Job waits for Kueue."""
     await client.publish(make_request(request_id, **fields))
     await client.reached(request_id, "queued")
 
 
-async def test_a_job_waits_for_kueue_and_runs_once_that_lets_it(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_job_waits_for_kueue_and_runs_once_kueue_admits_it(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
         await waiting(client, "one")
         job = await read(cluster, "one")
@@ -58,12 +58,12 @@ async def test_a_job_waits_for_kueue_and_runs_once_that_lets_it(broker: MemoryBr
         await admit(cluster, "one")
         await client.ended("one")
         assert await client.phases("one") == ["created", "queued", "started", "succeeded"]
-        job = await released(cluster, "one")
+        job = await without_finalizer(cluster, "one")
         assert Annotation.RELEASED in job["metadata"]["annotations"]
         assert job["spec"]["ttlSecondsAfterFinished"] == 300
 
 
-async def test_eviction_and_the_next_admission_are_told_as_kueue_s(
+async def test_eviction_and_the_next_admission_are_reported_as_done_by_kueue(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
@@ -80,7 +80,9 @@ async def test_eviction_and_the_next_admission_are_told_as_kueue_s(
         assert phases == ["created", "queued", "started", "suspended", "resumed", "succeeded"]
 
 
-async def test_what_kueue_did_while_nobody_led_is_no_resumption(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_an_admission_by_kueue_while_there_was_no_leader_is_no_resumption(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
         await waiting(client, "alone")
     await admit(cluster, "alone")
@@ -118,7 +120,7 @@ async def test_a_verdict_leaves_it_to_kueue_whether_the_job_is_suspended(
 ) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
         await waiting(client, "kept")
-        await cluster.patch_job("default", name_of("kept"), {"metadata": {"finalizers": [HELD]}})
+        await cluster.patch_job("default", name_of("kept"), {"metadata": {"finalizers": [KEEP]}})
         before = (await read(cluster, "kept"))["spec"]
         await client.command(make_command("cancel", "kept"))
         await client.ended("kept")
@@ -128,7 +130,7 @@ async def test_a_verdict_leaves_it_to_kueue_whether_the_job_is_suspended(
         assert await client.phases("kept") == ["created", "queued", "cancelled"]
 
 
-async def test_the_start_timeout_begins_once_kueue_has_let_it_start(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_the_start_timeout_begins_once_kueue_has_admitted_the_job(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
         await waiting(client, "pull", startTimeout=1, job={"image": "missing/image:1", "command": ["x"]})
         made = (await read(cluster, "pull"))["metadata"]["creationTimestamp"]
@@ -143,7 +145,7 @@ async def test_the_start_timeout_begins_once_kueue_has_let_it_start(broker: Memo
         await gone(cluster, "pull")
 
 
-async def test_a_job_deleted_by_somebody_is_cancelled(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_job_deleted_from_outside_is_cancelled(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
         await waiting(client, "del")
         await cluster.delete_job("default", name_of("del"))
@@ -151,7 +153,7 @@ async def test_a_job_deleted_by_somebody_is_cancelled(broker: MemoryBroker, clus
         await gone(cluster, "del")
 
 
-async def test_the_next_leader_deletes_what_one_that_died_gave_a_verdict(
+async def test_the_next_leader_deletes_a_job_that_a_dead_leader_gave_a_verdict(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
@@ -165,7 +167,9 @@ async def test_the_next_leader_deletes_what_one_that_died_gave_a_verdict(
 
 
 @pytest.mark.parametrize("verb", ["suspend", "resume"])
-async def test_nobody_else_says_when_a_job_of_kueue_s_runs(broker: MemoryBroker, cluster: Cluster, verb: str) -> None:
+async def test_commands_do_not_decide_when_a_job_in_kueue_runs(
+    broker: MemoryBroker, cluster: Cluster, verb: str
+) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
         await waiting(client, "hands-off")
         await client.command(make_command(verb, "hands-off"))
@@ -186,18 +190,20 @@ async def test_nobody_else_says_when_a_job_of_kueue_s_runs(broker: MemoryBroker,
         ("schedule", {"schedule": "@hourly"}),
     ],
 )
-async def test_what_would_have_us_say_when_it_runs_is_refused(
+async def test_a_request_that_needs_our_admission_is_refused_where_kueue_decides(
     broker: MemoryBroker, cluster: Cluster, field: str, asked: dict[str, Any]
 ) -> None:
     async with running(broker, cluster, kueue_queue="team", admission="off") as client:
         await client.publish(make_request("asks", priority=5, **asked))
         error = detail(await client.reached("asks", "rejected"))["error"]
         assert error["errorCode"] == "ADMISSION_OFF"
-        assert [(one["path"], "Kueue decides" in one["message"]) for one in error["fields"]] == [(field, True)]
+        assert [(problem["path"], "Kueue decides" in problem["message"]) for problem in error["fields"]] == [
+            (field, True)
+        ]
         assert await cluster.list_jobs("default", "") == []
 
 
-async def test_priorities_become_kueue_s_classes(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_priorities_become_priority_classes_of_kueue(broker: MemoryBroker, cluster: Cluster) -> None:
     classes = ("500=high", "0=low")
     async with running(broker, cluster, kueue_queue="team", kueue_priority_classes=classes) as client:
         for priority, expected in ((None, "low"), (499, "low"), (500, "high"), (1000, "high")):
@@ -206,9 +212,7 @@ async def test_priorities_become_kueue_s_classes(broker: MemoryBroker, cluster: 
             assert labels[PRIORITY_CLASS] == expected
 
 
-async def test_a_large_event_is_there_before_kueue_may_let_the_job_start(
-    broker: MemoryBroker, cluster: Cluster
-) -> None:
+async def test_a_large_event_is_stored_before_kueue_may_start_the_job(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster, kueue_queue="team", inline_bytes=0) as client:
         await waiting(client, "large", script='test -s "$JOBRELAY_EVENT_PATH"')
         job = await read(cluster, "large")
@@ -219,7 +223,7 @@ async def test_a_large_event_is_there_before_kueue_may_let_the_job_start(
         assert (await client.ended("large")).get_type().endswith("succeeded")
 
 
-async def test_the_job_to_fail_over_to_is_kueue_s_too(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_failover_job_goes_to_kueue_too(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
         other = {"job": {"image": "busybox:1", "command": ["true"]}}
         await client.publish(make_request("breaks", timeout=2, failover=other))
@@ -232,7 +236,7 @@ async def test_the_job_to_fail_over_to_is_kueue_s_too(broker: MemoryBroker, clus
         assert (await client.ended("breaks/failover")).get_type().endswith("succeeded")
 
 
-async def test_a_function_s_own_queue_takes_no_room_of_ours(
+async def test_a_job_in_the_queue_of_a_function_takes_no_room_of_ours(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     function = make_function(script=waits_for(tmp_path / "go"), queueName="batch", queue={"priority": 7})
@@ -255,7 +259,7 @@ async def test_a_function_s_own_queue_takes_no_room_of_ours(
         assert await client.phases("thumbnail/e1") == ["created", "queued", "started", "succeeded"]
 
 
-async def test_one_that_depends_on_a_job_of_kueue_s_knows_that_it_came(
+async def test_a_dependent_of_a_job_in_kueue_knows_that_it_came(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "f.yaml", make_function(queueName="batch"))
@@ -270,11 +274,11 @@ async def test_one_that_depends_on_a_job_of_kueue_s_knows_that_it_came(
     ("field", "fields"),
     [("concurrency", {"queue": {"concurrency": {"key": "k"}}}), ("job.spec.suspend", {"spec": {"suspend": True}})],
 )
-async def test_a_function_that_would_have_us_say_when_its_jobs_run_is_refused_where_kueue_does(
+async def test_a_function_that_needs_our_admission_is_refused_where_kueue_decides(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path, field: str, fields: dict[str, Any]
 ) -> None:
     path = write(tmp_path / "f.yaml", make_function(**fields))
     async with running(broker, cluster, functions=path, kueue_queue="team") as client:
         await client.publish(make_event("e1"))
         error = detail(await client.reached("thumbnail/e1", "rejected"))["error"]
-        assert (error["errorCode"], [one["path"] for one in error["fields"]]) == ("ADMISSION_OFF", [field])
+        assert (error["errorCode"], [problem["path"] for problem in error["fields"]]) == ("ADMISSION_OFF", [field])

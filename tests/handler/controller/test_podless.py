@@ -1,4 +1,4 @@
-"""A Job whose pods cannot be created stalls and says why; nobody is asked more often than that takes."""
+"""A Job whose pods cannot be created stalls and says why; the API server is not asked more often than needed."""
 
 import pytest
 
@@ -25,7 +25,7 @@ async def forbid_pods(cluster: Cluster) -> None:
     await cluster.client.request("POST", QUOTAS, body=quota)
 
 
-async def test_a_quota_on_pods_is_told_once_and_the_job_goes_on_when_it_is_gone(
+async def test_a_quota_on_pods_is_reported_once_and_the_job_runs_once_it_is_gone(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     await forbid_pods(cluster)
@@ -41,7 +41,7 @@ async def test_a_quota_on_pods_is_told_once_and_the_job_goes_on_when_it_is_gone(
         assert await client.phases("blocked") == ["created", "stalled", "started", "succeeded"]
 
 
-async def test_who_may_not_read_events_goes_without_the_reason(
+async def test_without_permission_to_read_events_no_reason_is_reported(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked = 0

@@ -1,4 +1,4 @@
-"""A schedule runs as often as it may, neither more nor less, whoever is stopped or deleted when."""
+"""A schedule runs exactly as often as allowed, whatever is stopped or deleted, and whenever."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,8 +24,8 @@ from tests.handler.controller.scheduling import (
     jobs,
     make_schedule,
     minutes_pass,
-    noted,
     runs,
+    stored_runs,
 )
 from tests.handler.controller.test_controller import name_of
 from tests.handler.relay import detail, running
@@ -38,7 +38,7 @@ def running_options() -> Options:
     return FAST
 
 
-async def test_it_runs_as_often_as_it_may_and_that_is_told(
+async def test_a_schedule_runs_as_often_as_allowed_and_its_end_is_reported(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     mark = tmp_path / "ran"
@@ -49,10 +49,10 @@ async def test_it_runs_as_often_as_it_may_and_that_is_told(
         (cron_job,) = await cron_jobs(cluster)
         assert over.get_id() == f"{cron_job['metadata']['uid']}/unscheduled"
         assert cron_job["spec"]["suspend"] is True
-        found = noted(cron_job)
+        found = stored_runs(cron_job)
         assert (found.count, found.succeeded, found.failed, found.cancelled) == (2, 1, 1, 0)
         assert list(found.recent.values()) == ["succeeded", "failed"]
-        # A repeat of the request still finds it.
+        # A repeat of the request still finds the CronJob.
         await client.publish(make_schedule(script=f'echo x >> "{mark}"; test "$(wc -l < "{mark}")" = 1', maxRuns=2))
         await nothing_waits(broker)
         await minutes_pass(cluster)
@@ -69,7 +69,7 @@ async def nothing_waits(broker: MemoryBroker) -> None:
     await until(look)
 
 
-async def test_one_that_is_over_goes_once_no_repeat_could_make_it_anew(
+async def test_an_ended_schedule_is_deleted_once_no_repeat_could_create_it_again(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = 8
@@ -89,7 +89,7 @@ async def test_one_that_is_over_goes_once_no_repeat_could_make_it_anew(
         assert (await client.phases("s")).count("unscheduled") == 1
 
 
-async def test_runs_that_came_while_nobody_led_count_and_run_afterwards(
+async def test_runs_that_came_while_there_was_no_leader_count_and_run_later(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     mark = tmp_path / "ran"
@@ -98,7 +98,7 @@ async def test_runs_that_came_while_nobody_led_count_and_run_afterwards(
         await until(lambda: cron_jobs(cluster))
 
     async def missed() -> bool:
-        # Of these, one is too many.
+        # One more than may run.
         return len(await jobs(cluster)) == 3
 
     await until(missed)
@@ -116,7 +116,7 @@ def run_of(job: Manifest) -> str:
 
 
 class Dying:
-    """A cluster for a process that ends at its n-th call, before it is sent or after it was carried out."""
+    """A cluster whose client stops for ever at its n-th call, before the call is sent or after it was carried out."""
 
     def __init__(self, cluster: Cluster, *, at: int, carried_out: bool) -> None:
         self.dead = asyncio.Event()
@@ -137,18 +137,18 @@ class Dying:
             if len(self.calls) == self._at and self._carried_out:
                 await call(*args, **options)
             self.dead.set()
-            # The dead make no calls and get no answers.
+            # A dead process makes no calls and gets no answers.
             return await asyncio.Event().wait()
 
         return counted
 
 
 CALLS = 9
-"""The CronJob is made; each of two runs is counted, let go, counted as ended, and released."""
+"""The CronJob is created; each of two runs is counted, released, counted as ended, and loses its finalizer."""
 
 
 async def survived(cluster: Cluster, directory: Path, *, at: int, carried_out: bool) -> None:
-    """The whole life of a schedule with two runs, in which jobrelay ends once, at this call, and is started again."""
+    """The whole life of a schedule with two runs, during which jobrelay dies at this call and is started again."""
     name = f"s-{at}-{'after' if carried_out else 'before'}"
     mark = directory / name
     request = make_schedule(name, script=f'echo x >> "{mark}"', maxRuns=2)
@@ -163,14 +163,14 @@ async def survived(cluster: Cluster, directory: Path, *, at: int, carried_out: b
             assert list((await runs(client, name)).values()) == [WHOLE, WHOLE], dying.calls
             assert mark.read_text() == "x\n" * 2, dying.calls
             (cron_job,) = await cluster.list_cron_jobs("default", f"{Label.INSTANCE}={name}")
-            found = noted(cron_job)
+            found = stored_runs(cron_job)
             assert (found.count, found.succeeded) == (2, 2), dying.calls
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("carried_out", [False, True], ids=["before a call", "after a call"])
-async def test_it_runs_as_often_as_it_may_wherever_jobrelay_is_stopped(
+async def test_a_schedule_runs_as_often_as_allowed_wherever_jobrelay_is_stopped(
     cluster: Cluster, tmp_path: Path, carried_out: bool
 ) -> None:
     async with asyncio.TaskGroup() as group:
@@ -178,11 +178,11 @@ async def test_it_runs_as_often_as_it_may_wherever_jobrelay_is_stopped(
             group.create_task(survived(cluster, tmp_path, at=at, carried_out=carried_out))
 
 
-async def test_one_deleted_before_it_was_let_go_is_no_run(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_job_deleted_before_its_release_is_no_run(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster, role="handler") as client:
         await client.publish(make_schedule(maxRuns=2))
         (job,) = await until(lambda: jobs(cluster))
-    # As after a crash of the leader just then.
+    # The state after a crash of the leader between counting the run and releasing it.
     metadata = job["metadata"]
     counted = Runs(count=1, last=metadata["creationTimestamp"], job=metadata["uid"])
     annotations = {"metadata": {"annotations": {Annotation.RUNS: counted.to_annotation()}}}
@@ -193,16 +193,16 @@ async def test_one_deleted_before_it_was_let_go_is_no_run(broker: MemoryBroker, 
         assert list((await runs(client)).values()) == [WHOLE, WHOLE]
 
 
-async def test_replaced_the_run_before_is_cancelled(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_run_that_is_replaced_is_cancelled(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_schedule(script="sleep 60", concurrencyPolicy="Replace", maxRuns=2))
         (time,) = await ended(client, 1)
         assert detail(await client.ended(f"s@{time}"))["error"]["errorCode"] == "DELETED"
 
         async def last() -> list[str] | None:
-            return [one for one, phases in (await runs(client)).items() if phases == ["created", "started"]]
+            return [at for at, phases in (await runs(client)).items() if phases == ["created", "started"]]
 
-        # No third one comes to replace it.
+        # No third run comes to replace it.
         (time,) = await until(last)
         await minutes_pass(cluster)
         assert (await runs(client))[time] == ["created", "started"]

@@ -1,4 +1,4 @@
-"""Schedules and their runs are held, cancelled and deleted, by control events and by others."""
+"""Schedules and their runs are suspended, cancelled and deleted, by control events and from outside."""
 
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from tests.handler.controller.scheduling import (
     jobs,
     make_schedule,
     minutes_pass,
-    noted,
     runs,
+    stored_runs,
 )
 from tests.handler.controller.test_controller import name_of
 from tests.handler.relay import detail, running
@@ -31,7 +31,7 @@ def running_options() -> Options:
     return FAST
 
 
-async def test_suspended_it_begins_no_run_until_it_is_resumed(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_suspended_schedule_begins_no_run_until_it_is_resumed(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_schedule())
         await ended(client, 1)
@@ -47,7 +47,9 @@ async def test_suspended_it_begins_no_run_until_it_is_resumed(broker: MemoryBrok
         await ended(client, before + 1)
 
 
-async def test_cancelled_it_is_over_and_a_run_goes_on(broker: MemoryBroker, cluster: Cluster, tmp_path: Path) -> None:
+async def test_a_cancelled_schedule_is_over_while_its_run_goes_on(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_schedule(script=waits_for(tmp_path / "go"), concurrencyPolicy="Forbid"))
 
@@ -64,7 +66,7 @@ async def test_cancelled_it_is_over_and_a_run_goes_on(broker: MemoryBroker, clus
         assert (await runs(client))[time] == WHOLE
 
 
-async def test_what_was_made_for_it_when_it_was_cancelled_goes_too(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_job_not_yet_adopted_is_deleted_with_its_schedule(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster, role="handler") as client:
         await client.publish(make_schedule())
         await until(lambda: jobs(cluster))
@@ -87,7 +89,7 @@ async def test_a_command_for_a_schedule_that_is_over_is_refused(broker: MemoryBr
         assert detail(await client.reached("command-1", "rejected"))["error"]["errorCode"] == "FINISHED"
 
 
-async def test_a_run_is_commanded_by_its_own_id(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_run_is_cancelled_by_its_own_id(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_schedule(script="sleep 60", concurrencyPolicy="Forbid"))
 
@@ -99,12 +101,12 @@ async def test_a_run_is_commanded_by_its_own_id(broker: MemoryBroker, cluster: C
         assert detail(await client.ended(f"s@{time}"))["error"]["errorCode"] == "CANCELLED"
 
         async def counted() -> bool:
-            return noted((await cron_jobs(cluster))[0]).cancelled == 1
+            return stored_runs((await cron_jobs(cluster))[0]).cancelled == 1
 
         await until(counted)
 
 
-async def test_deleted_by_somebody_it_ends_with_its_runs(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_schedule_deleted_from_outside_ends_with_its_runs(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_schedule(script="sleep 60", concurrencyPolicy="Forbid"))
 
@@ -112,7 +114,7 @@ async def test_deleted_by_somebody_it_ends_with_its_runs(broker: MemoryBroker, c
             return [time for time, phases in (await runs(client)).items() if "started" in phases]
 
         (time,) = await until(begun)
-        # As kubectl does.
+        # The request that kubectl delete makes.
         path = f"/apis/batch/v1/namespaces/default/cronjobs/{name_of('s')}"
         await cluster.client.request("DELETE", path, body={"propagationPolicy": "Background"})
         assert detail(await client.reached("s", "unscheduled"))["runs"] == 1
@@ -120,7 +122,7 @@ async def test_deleted_by_somebody_it_ends_with_its_runs(broker: MemoryBroker, c
         await until(lambda: gone(cluster))
 
 
-async def test_one_of_a_newer_version_is_left_alone(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_schedule_of_a_newer_version_is_left_alone(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster, role="handler") as client:
         await client.publish(make_schedule())
         await until(lambda: cron_jobs(cluster))

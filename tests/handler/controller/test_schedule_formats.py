@@ -1,4 +1,4 @@
-"""A schedule of every format so far is understood. What its CronJob and its runs store does not change by accident."""
+"""Schedules of every format so far are understood. What a CronJob and its runs store does not change by accident."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ each_current = pytest.mark.parametrize("path", CURRENT, ids=lambda path: path.st
 
 
 def stored(path: Path) -> tuple[dict[str, Any], Manifest, Manifest]:
-    """The event, the CronJob that it became after some runs, and the metadata of one of these."""
+    """The event, the CronJob made from it after some runs, and the metadata of one run."""
     example = json.loads(path.read_text())
     return example["event"], example["cronJob"], example["run"]
 
@@ -53,27 +53,29 @@ def test_what_is_stored_does_not_change_without_a_new_format(path: Path) -> None
 
 
 @each
-async def test_one_of_an_earlier_format_is_taken_over_whole(broker: MemoryBroker, cluster: Cluster, path: Path) -> None:
+async def test_a_schedule_of_an_earlier_format_is_taken_over_completely(
+    broker: MemoryBroker, cluster: Cluster, path: Path
+) -> None:
     event, cron_job, _ = stored(path)
     before = read_runs(cron_job["metadata"]["annotations"][Annotation.RUNS])
     await cluster.create_cron_job(cron_job)
     found = await cluster.read_cron_job("default", cron_job["metadata"]["name"])
     async with running(broker, cluster) as client:
-        # As after a crash before the acknowledgement.
+        # Redelivered, as after a crash before the acknowledgement.
         await client.publish(decode_structured(json.dumps(event).encode()))
-        told = detail(await client.reached("nightly", "scheduled"))
-        assert (told["schedule"], told["timeZone"], told["maxRuns"]) == ("0 0 1 1 *", "Europe/Berlin", 4)
+        scheduled = detail(await client.reached("nightly", "scheduled"))
+        assert (scheduled["schedule"], scheduled["timeZone"], scheduled["maxRuns"]) == ("0 0 1 1 *", "Europe/Berlin", 4)
         await cluster.create_job(by_hand(found))
         (job,) = await cluster.list_jobs("default", "")
         run = f"nightly@{job['metadata']['creationTimestamp']}"
         assert detail(await client.ended(run))["tags"] == ["t"]
         assert await client.phases(run) == WHOLE
 
-        async def noted() -> bool:
+        async def counted() -> bool:
             after = await cluster.read_cron_job("default", cron_job["metadata"]["name"])
             runs = read_runs(after["metadata"]["annotations"][Annotation.RUNS])
             assert runs.count <= before.count + 1
             return (runs.count, runs.succeeded) == (before.count + 1, before.succeeded + 1)
 
-        await until(noted)
+        await until(counted)
         assert await client.dead() == []

@@ -1,4 +1,4 @@
-"""Schedules on the whole path: a request becomes a CronJob, each of its Jobs a request of its own."""
+"""Schedules over the whole path: a request becomes a CronJob, and each of its Jobs a request of its own."""
 
 import json
 from pathlib import Path
@@ -25,8 +25,8 @@ from tests.handler.controller.scheduling import (
     jobs,
     make_schedule,
     minutes_pass,
-    noted,
     runs,
+    stored_runs,
 )
 from tests.handler.controller.test_controller import name_of
 from tests.handler.relay import detail, running
@@ -61,7 +61,7 @@ async def test_each_run_is_a_request_of_its_own_and_knows_its_time(broker: Memor
         assert [pod["metadata"]["name"] for pod in json.loads(pods)["items"]] == [detail(first[1])["podName"]]
 
 
-async def test_a_schedule_is_told_with_its_first_time(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_schedule_is_reported_with_its_next_run(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_schedule(cron="30 3 * * *", timeZone="Etc/UTC", metadata={"k": 1}, maxRuns=7))
         event = await client.reached("s", "scheduled")
@@ -80,9 +80,7 @@ async def test_a_schedule_is_told_with_its_first_time(broker: MemoryBroker, clus
         }
 
 
-async def test_a_cron_job_is_what_the_request_says_and_its_jobs_wait_for_us(
-    broker: MemoryBroker, cluster: Cluster
-) -> None:
+async def test_a_cron_job_follows_its_request_and_its_jobs_wait_for_us(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster, role="handler") as client:
         await client.publish(make_schedule(concurrencyPolicy="Forbid", timeZone="Asia/Tokyo", timeout=60))
         (cron_job,) = await until(lambda: cron_jobs(cluster))
@@ -111,7 +109,7 @@ async def test_a_repeat_is_a_duplicate_and_other_data_a_reused_id(broker: Memory
         assert registry.get_sample_value("jobrelay_messages_duplicate_total", {"broker": "memory"}) == 1
 
 
-async def test_somebody_elses_cron_job_is_left_alone(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_foreign_cron_job_is_left_alone(broker: MemoryBroker, cluster: Cluster) -> None:
     container = {"name": "main", "image": "busybox:1", "command": ["true"]}
     template = {"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}}
     metadata = {"name": name_of("s"), "namespace": "default"}
@@ -138,7 +136,7 @@ async def test_somebody_elses_cron_job_is_left_alone(broker: MemoryBroker, clust
         ({"schedule": EACH_MINUTE, "payload": "secret"}, "payload"),
     ],
 )
-async def test_what_is_no_schedule_is_refused_by_its_field(
+async def test_an_invalid_schedule_is_refused_with_its_field(
     broker: MemoryBroker, cluster: Cluster, fields: dict[str, Any], path: str
 ) -> None:
     async with running(broker, cluster) as client:
@@ -156,14 +154,14 @@ async def test_an_event_that_is_too_large_for_each_job_is_refused(broker: Memory
         error = detail(await client.reached("large", "rejected"))["error"]
         assert error["errorCode"] == "TOO_LARGE"
         assert "1024" in error["message"]
-        # For several pods, each has it inline too.
+        # With several pods too, each pod has the event inline.
         parallel = {"parallelism": 2, "completions": 2}
         await client.publish(make_schedule("s", script='test -s "$JOBRELAY_EVENT_PATH"', job=parallel))
         (time, *_) = await ended(client, 1)
         assert (await client.phases(f"s@{time}"))[-1] == "succeeded"
 
 
-async def test_switched_off_admission_refuses_schedules(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_admission_that_is_off_refuses_schedules(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster, admission="off") as client:
         await client.publish(make_schedule())
         error = detail(await client.reached("s", "rejected"))["error"]
@@ -175,16 +173,16 @@ async def test_runs_wait_for_room_as_all_jobs_do(broker: MemoryBroker, cluster: 
         await client.occupied(tmp_path / "go")
         await client.publish(make_schedule(maxRuns=1))
 
-        async def held() -> bool:
+        async def queued() -> bool:
             return ["created", "queued"] in (await runs(client)).values()
 
-        await until(held)
+        await until(queued)
         (tmp_path / "go").touch()
         (time,) = await ended(client, 1)
         assert (await runs(client))[time] == ["created", "queued", "started", "succeeded"]
 
 
-async def test_forbidden_to_overlap_none_begins_before_the_other_has_ended(
+async def test_runs_that_may_not_overlap_begin_one_after_the_other(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     async with running(broker, cluster) as client:
@@ -196,7 +194,7 @@ async def test_forbidden_to_overlap_none_begins_before_the_other_has_ended(
         await ended(client, 2)
 
 
-async def test_one_made_by_hand_is_a_run(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_job_created_by_hand_is_a_run(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_schedule(cron="0 0 1 1 *"))
         await client.reached("s", "scheduled")
@@ -230,7 +228,7 @@ async def test_runs_do_not_wait_for_the_broker(
 
 
 @pytest.mark.parametrize(("seconds", "times"), [(0.0, 0), (60.0, 1)])
-async def test_a_new_leader_tells_again_only_what_the_former_may_not_have_told(
+async def test_a_new_leader_repeats_only_events_that_the_former_may_not_have_published(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, seconds: float, times: int
 ) -> None:
     monkeypatch.setattr("handler.controller.published.REPEAT_SECONDS", seconds)
@@ -241,11 +239,11 @@ async def test_a_new_leader_tells_again_only_what_the_former_may_not_have_told(
         await ended(client, before + 1)
         registry = client.state.metrics.registry
         assert registry.get_sample_value("jobrelay_lifecycle_published_total", {"phase": "scheduled"}) == times
-        # A repeat has the id of the first one.
+        # A repeated event has the id of the first.
         assert await client.phases("s") == ["scheduled"]
 
 
-async def test_a_cron_job_that_takes_no_outcome_holds_up_no_run(
+async def test_a_refused_write_of_an_outcome_holds_up_no_run(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noting = Writes.note_runs
@@ -260,22 +258,20 @@ async def test_a_cron_job_that_takes_no_outcome_holds_up_no_run(
         await client.publish(make_schedule())
         await ended(client, 1)
 
-        async def released() -> bool:
+        async def has_no_finalizer() -> bool:
             (job, *_) = await jobs(cluster)
             return not job["metadata"].get("finalizers")
 
-        await until(released)
+        await until(has_no_finalizer)
 
 
-async def test_attempts_of_a_run_are_of_that_run_and_the_next_run_counts_as_one(
-    broker: MemoryBroker, cluster: Cluster
-) -> None:
+async def test_attempts_belong_to_their_run_and_count_as_one_run(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_schedule(script="exit 1", maxRuns=2, retries=1, retryDelay=1))
         assert detail(await client.reached("s", "unscheduled"))["runs"] == 2
-        told = await runs(client)
+        reported = await runs(client)
         tried = ["created", "started", "retrying", "started", "failed"]
-        assert [[one for one in phases if one != "queued"] for phases in told.values()] == [tried, tried]
-        found = noted((await cron_jobs(cluster))[0])
+        assert [[phase for phase in phases if phase != "queued"] for phases in reported.values()] == [tried, tried]
+        found = stored_runs((await cron_jobs(cluster))[0])
         assert (found.count, found.failed, found.succeeded) == (2, 2, 0)
         assert len(await jobs(cluster)) == 4

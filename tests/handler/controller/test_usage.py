@@ -19,7 +19,7 @@ from k8s.devcluster.server import ServerOptions, serve
 from k8s.informer.informer import JobCache
 from tests.events.samples import NOON, make_job, running as running_pod, succeeded
 from tests.handler.parts import make_services, make_term
-from tests.handler.relay import Client, detail, running
+from tests.handler.relay import Client, detail, phase_of, running
 from tests.handler.samples import make_command, make_request, until
 
 MIB = 1 << 20
@@ -27,10 +27,10 @@ BUSY = "python3 -c 'held = bytearray(64 << 20)\nwhile True: pass' & wait"
 
 
 async def progress(client: Client, request_id: str) -> list[CloudEvent]:
-    return [event for event in await client.events(request_id) if event.get_type().endswith(".progress")]
+    return [event for event in await client.events(request_id) if phase_of(event) == "progress"]
 
 
-async def test_usage_of_a_busy_container_is_told_while_it_runs_and_at_its_end(
+async def test_usage_of_a_busy_container_is_reported_while_it_runs_and_at_its_end(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     async with running(broker, cluster, progress_seconds=0.3) as client:
@@ -39,21 +39,21 @@ async def test_usage_of_a_busy_container_is_told_while_it_runs_and_at_its_end(
         async def enough() -> dict[str, Any] | None:
             found = [detail(event) for event in await progress(client, "busy")]
             peaks = found[-1]["peaks"] if len(found) > 1 else {"cpu": 0, "memory": 0}
-            # A whole core on an idle machine; here others may want it, too.
+            # A whole core on an idle machine, but other processes may want it too.
             return found[-1] if peaks["cpu"] > 0.1 and peaks["memory"] > 50 * MIB else None
 
         last = await until(enough)
         await client.command(make_command("cancel", "busy"))
         end = detail(await client.ended("busy"))
-        told = await progress(client, "busy")
+        events = await progress(client, "busy")
         phases = await client.phases("busy")
-    uid = told[0].get_id().split("/")[0]
+    uid = events[0].get_id().split("/")[0]
     assert (phases[:2], set(phases[2:-1]), phases[-1]) == (["created", "started"], {"progress"}, "cancelled")
-    assert [event.get_id() for event in told] == [f"{uid}/progress/{time_of(event)}" for event in told]
-    assert len({event.get_id() for event in told}) == len(told)
+    assert [event.get_id() for event in events] == [f"{uid}/progress/{time_of(event)}" for event in events]
+    assert len({event.get_id() for event in events}) == len(events)
     assert end["usage"]["peaks"]["cpu"] >= last["peaks"]["cpu"]
     assert end["usage"]["peaks"]["memory"] < 200 * MIB
-    assert end["usage"]["samples"] >= len(told)
+    assert end["usage"]["samples"] >= len(events)
 
 
 def time_of(event: CloudEvent) -> str:
@@ -62,7 +62,7 @@ def time_of(event: CloudEvent) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-async def test_each_completion_of_several_is_told(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_each_of_several_completions_is_reported(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_request("parts", job={"completions": 3, "parallelism": 1}))
         await client.ended("parts")
@@ -96,13 +96,13 @@ async def test_without_a_metrics_server_everything_else_goes_on(
         end = await client.ended("plain")
         assert await client.phases("plain") == ["created", "started", "succeeded"]
         assert "usage" not in detail(end)
-    told = [record for record in caplog.records if record.name == "handler.controller.usage"]
-    assert [record.levelname for record in told] == ["INFO"]
-    assert "404" in told[0].getMessage()
+    logged = [record for record in caplog.records if record.name == "handler.controller.usage"]
+    assert [record.levelname for record in logged] == ["INFO"]
+    assert "404" in logged[0].getMessage()
 
 
 class Answers:
-    """Stands for the cluster: each call of `pod_metrics` is answered with the next of these."""
+    """Stands in for the cluster: answers each call of `pod_metrics` with the next of these."""
 
     def __init__(self, *answers: list[PodUsage] | Exception) -> None:
         self.left = list(answers)
@@ -114,22 +114,22 @@ class Answers:
         return answer
 
 
-class Held:
-    """Stands for the cache."""
+class Cached:
+    """Stands in for the cache."""
 
-    def __init__(self, *held: tuple[Job, list[Pod]]) -> None:
-        self.held = list(held)
+    def __init__(self, *cached: tuple[Job, list[Pod]]) -> None:
+        self.cached = list(cached)
 
     def jobs(self) -> list[Job]:
-        return [job for job, _ in self.held]
+        return [job for job, _ in self.cached]
 
     def pods(self, job_uid: str) -> list[Pod]:
-        return next(pods for job, pods in self.held if job.uid == job_uid)
+        return next(pods for job, pods in self.cached if job.uid == job_uid)
 
 
-def sampler(answers: Answers, held: Held, *, look_again: float = 300.0, **settings: Any) -> Sampler:
+def make_sampler(answers: Answers, cached: Cached, *, look_again: float = 300.0, **settings: Any) -> Sampler:
     services = make_services(cast("Cluster", answers), Settings(**settings))
-    return Sampler(services, make_term(cast("JobCache", held)), look_again=look_again)
+    return Sampler(services, make_term(cast("JobCache", cached)), look_again=look_again)
 
 
 def busy(name: str = "j1", *pods: Pod) -> tuple[Job, list[Pod]]:
@@ -140,47 +140,47 @@ def use(pod: str, *, at: float = 1) -> PodUsage:
     return PodUsage(name=pod, at=NOON + at, cpu=0.5, memory=MIB)
 
 
-async def test_only_jobs_with_something_new_are_told() -> None:
+async def test_only_jobs_with_new_usage_are_reported() -> None:
     answers = Answers([use("j1-p"), use("j2-p")], [use("j1-p"), use("j2-p", at=2)])
-    one = sampler(answers, Held(busy("j1"), busy("j2"), busy("j3")))
-    assert await one.sample() == [("default", "j1"), ("default", "j2")]
-    assert await one.sample() == [("default", "j2")]
-    assert one.of("j3") is None
+    sampler = make_sampler(answers, Cached(busy("j1"), busy("j2"), busy("j3")))
+    assert await sampler.sample() == [("default", "j1"), ("default", "j2")]
+    assert await sampler.sample() == [("default", "j2")]
+    assert sampler.of("j3") is None
 
 
 async def test_a_pod_that_has_ended_no_longer_counts() -> None:
-    one = sampler(Answers([use("p1"), use("p2")]), Held(busy("j1", succeeded("p1"), running_pod("p2"))))
-    await one.sample()
-    usage = one.of("j1")
+    sampler = make_sampler(Answers([use("p1"), use("p2")]), Cached(busy("j1", succeeded("p1"), running_pod("p2"))))
+    await sampler.sample()
+    usage = sampler.of("j1")
     assert usage is not None
     assert usage.memory == MIB
 
 
-async def test_nobody_is_asked_when_nothing_runs_or_too_much() -> None:
-    assert await sampler(Answers(), Held((make_job(), []))).sample() == []
-    assert await sampler(Answers(), Held(busy("j1"), busy("j2")), progress_jobs=1).sample() == []
+async def test_metrics_are_not_read_when_nothing_runs_or_too_many_jobs_do() -> None:
+    assert await make_sampler(Answers(), Cached((make_job(), []))).sample() == []
+    assert await make_sampler(Answers(), Cached(busy("j1"), busy("j2")), progress_jobs=1).sample() == []
 
 
-async def test_metrics_that_fail_are_asked_for_again_only_later() -> None:
+async def test_after_a_failure_metrics_are_read_only_later() -> None:
     gone = Unavailable("404 page not found")
-    once = sampler(Answers(gone), Held(busy()))
+    once = make_sampler(Answers(gone), Cached(busy()))
     assert await once.sample() == []
     assert await once.sample() == []
-    back = sampler(Answers(gone, [use("j1-p")]), Held(busy()), look_again=0.0)
+    back = make_sampler(Answers(gone, [use("j1-p")]), Cached(busy()), look_again=0.0)
     assert await back.sample() == []
     assert await back.sample() == [("default", "j1")]
 
 
-async def test_usage_is_held_no_longer_than_its_job() -> None:
-    held = Held(busy("j1"), busy("j2"))
-    one = sampler(Answers([use("j1-p"), use("j2-p")], []), held)
-    await one.sample()
-    one.forget("j2")
-    assert one.of("j2") is None
-    held.held = [busy("j3")]
-    await one.sample()
-    assert one.of("j1") is None
+async def test_usage_is_kept_no_longer_than_its_job() -> None:
+    cached = Cached(busy("j1"), busy("j2"))
+    sampler = make_sampler(Answers([use("j1-p"), use("j2-p")], []), cached)
+    await sampler.sample()
+    sampler.forget("j2")
+    assert sampler.of("j2") is None
+    cached.cached = [busy("j3")]
+    await sampler.sample()
+    assert sampler.of("j1") is None
 
 
 async def test_zero_seconds_mean_no_samples() -> None:
-    await sampler(Answers(), Held(busy()), progress_seconds=0).run(lambda _: None)
+    await make_sampler(Answers(), Cached(busy()), progress_seconds=0).run(lambda _: None)

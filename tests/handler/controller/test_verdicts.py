@@ -71,7 +71,7 @@ def test_a_deleted_job_is_cancelled_whatever_else_is_due() -> None:
 
 
 @pytest.mark.parametrize("type_", ["Complete", "Failed"])
-def test_what_kubernetes_has_ended_gets_no_verdict(type_: str) -> None:
+def test_a_job_that_kubernetes_has_ended_gets_no_verdict(type_: str) -> None:
     job = make_job(deleted=1020.0, timeout=5, conditions=(Condition(type=type_, status=True, at=1010.0),))
     assert due(job, [], now=5000) is None
     assert next_due(job, []) is None
@@ -83,7 +83,7 @@ def test_a_verdict_is_given_once() -> None:
     assert next_due(make_job(verdict=given, timeout=1), []) is None
 
 
-def test_a_verdict_that_somebody_made_unreadable_is_given_anew() -> None:
+def test_an_unreadable_verdict_is_given_again() -> None:
     assert due(make_job(verdict="{", timeout=1), [], now=5000) is not None
 
 

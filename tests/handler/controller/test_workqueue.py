@@ -1,4 +1,4 @@
-"""Each key is looked at by one worker at a time, and no change is missed."""
+"""Only one worker at a time looks at a key, and no change is missed."""
 
 import asyncio
 
@@ -26,12 +26,12 @@ async def test_a_change_during_the_look_brings_another_look() -> None:
     queue.add([A], since=2)
     waiting = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
-    assert not waiting.done(), "the same key must not be worked on twice at a time"
+    assert not waiting.done(), "two workers must not look at a key at the same time"
     queue.done(key)
     assert await asyncio.wait_for(waiting, PATIENCE) == A
 
 
-async def test_what_needs_no_vouching_hides_no_change_during_the_same_look() -> None:
+async def test_a_look_we_asked_for_hides_no_change_during_the_same_look() -> None:
     queue = WorkQueue()
     queue.add([A], since=1)
     await queue.get()
@@ -50,7 +50,7 @@ async def test_oldest_counts_what_waits_what_is_worked_on_and_what_failed() -> N
     await queue.get()
     assert queue.oldest() == 10, "being worked on"
     assert queue.failed(A) == 1
-    assert queue.oldest() == 10, "failed, not seen through"
+    assert queue.oldest() == 10, "failed, not done"
     queue.add([A], since=30)
     assert queue.oldest() == 10, "a later change does not make the earlier one done"
     assert await queue.get() == B
@@ -83,7 +83,7 @@ async def test_a_change_during_a_failed_look_needs_no_appointment() -> None:
     assert queue.oldest() == 1
 
 
-async def test_appointments_are_kept_in_order_of_time_not_of_making() -> None:
+async def test_appointments_are_kept_in_the_order_of_their_times() -> None:
     queue = WorkQueue()
     queue.add_later(B, 0.05)
     queue.add_later(A, 0.01)
