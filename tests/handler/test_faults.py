@@ -9,13 +9,13 @@ from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import BrokerUnavailable
 from adapters.memory import MemoryBroker
-from events.identity import Identity, job_name
 from handler.effects import deliveries
 from k8s.api.cluster import Cluster
-from k8s.base import NotFound, Refused, Unavailable
+from k8s.base import Refused, Unavailable
 from tests.chaos.claims import Told, distinct, path_problems
+from tests.handler.jobs import name_of, without_finalizer_or_gone
 from tests.handler.relay import Client, detail, running
-from tests.handler.samples import SOURCE, make_command, make_request, until
+from tests.handler.samples import make_command, make_request, until
 
 
 class Faulty:
@@ -75,17 +75,6 @@ def parts(request: pytest.FixtureRequest, cluster: Cluster, broker: MemoryBroker
     return request.getfixturevalue("faulty_broker"), cluster
 
 
-async def finalizer_gone(cluster: Cluster, request_id: str) -> None:
-    async def look() -> bool:
-        try:
-            job = await cluster.read_job("default", job_name("tests", Identity(SOURCE, request_id)))
-        except NotFound:
-            return True
-        return not job["metadata"].get("finalizers")
-
-    await until(look)
-
-
 async def assert_reported(client: Client, request_id: str, end: str) -> None:
     reported = distinct(Told.of(event) for event in await client.events(request_id))
     assert path_problems(reported) == []
@@ -115,7 +104,7 @@ async def test_ends_of_every_kind_survive_failing_calls(
         await client.reached("cancel", "started")
         await client.command(make_command("cancel", "cancel"))
         await client.reached("delete", "started")
-        await cluster.delete_job("default", job_name("tests", Identity(SOURCE, "delete")))
+        await cluster.delete_job("default", name_of("delete"))
         expected = {
             "good": ("succeeded", None),
             "bad": ("failed", "JOB_EXECUTION_FAILED"),
@@ -128,7 +117,7 @@ async def test_ends_of_every_kind_survive_failing_calls(
         for request_id, (phase, code) in expected.items():
             end = await client.ended(request_id)
             assert (detail(end).get("error") or {}).get("errorCode") == code
-            await finalizer_gone(cluster, request_id)
+            await without_finalizer_or_gone(cluster, request_id)
             await assert_reported(client, request_id, phase)
         (answer,) = await client.events("command-1")
         assert answer.get_type().endswith(".accepted"), "the command itself cancelled, whatever call had to be repeated"

@@ -13,14 +13,9 @@ from handler.commands.jobs import find
 from handler.commands.showing.phases import sentence
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
-from tests.handler.controller.test_controller import name_of, without_finalizer
+from tests.handler.jobs import is_suspended, without_finalizer
 from tests.handler.relay import detail, running
 from tests.handler.samples import make_command, make_request, until, waits_for
-
-
-async def suspended(cluster: Cluster, request_id: str) -> bool:
-    job = await cluster.read_job("default", name_of(request_id))
-    return bool(job["spec"].get("suspend"))
 
 
 async def test_no_more_jobs_run_than_the_limit_and_the_next_runs_when_a_job_ends(
@@ -33,7 +28,7 @@ async def test_no_more_jobs_run_than_the_limit_and_the_next_runs_when_a_job_ends
         await client.publish(make_request("second"))
         queued = await client.reached("second", "queued")
         assert (detail(queued)["reason"], detail(queued)["position"]) == ("limit", 1)
-        assert await suspended(cluster, "second")
+        assert await is_suspended(cluster, "second")
         gate.touch()
         await client.ended("second")
         assert await client.phases("first") == ["created", "started", "succeeded"]
@@ -133,7 +128,7 @@ async def test_a_dependent_runs_once_its_dependency_has_succeeded(
         assert detail(await client.reached("after", "queued"))["reason"] == "dependencies"
         await client.publish(make_request("before", script=waits_for(gate)))
         await client.reached("before", "started")
-        assert await suspended(cluster, "after")
+        assert await is_suspended(cluster, "after")
         gate.touch()
         assert (await client.ended("after")).get_type().endswith("succeeded")
 
@@ -226,7 +221,7 @@ async def test_a_queued_request_is_suspended_and_returns_to_the_queue(
         assert detail(await client.reached("waits", "suspended"))["by"] == "request"
         await client.command(make_command("resume", "waits", event_id="c2"))
         await client.reached("c2", "accepted")
-        assert await suspended(cluster, "waits")
+        assert await is_suspended(cluster, "waits")
         (tmp_path / "go").touch()
         await client.ended("waits")
         assert await client.phases("waits") == ["created", "queued", "suspended", "resumed", "started", "succeeded"]
@@ -241,7 +236,7 @@ async def test_a_resumed_job_waits_for_room_again(broker: MemoryBroker, cluster:
         await client.reached("second", "started")
         await client.command(make_command("resume", "first", event_id="c2"))
         await client.reached("first", "queued")
-        assert await suspended(cluster, "first")
+        assert await is_suspended(cluster, "first")
         for name in ("second", "first"):
             (tmp_path / name).touch()
             await client.ended(name)
@@ -253,7 +248,7 @@ async def test_a_large_event_waits_for_its_payload_and_for_room(
     async with running(broker, cluster, max_active=1, inline_bytes=0) as client:
         await client.occupied(tmp_path / "go")
         await client.queued(make_request("large", script='test -s "$JOBRELAY_EVENT_PATH"'))
-        assert await suspended(cluster, "large")
+        assert await is_suspended(cluster, "large")
         (tmp_path / "go").touch()
         assert (await client.ended("large")).get_type().endswith("succeeded")
 

@@ -21,8 +21,7 @@ from k8s.base import Manifest, Refused
 from k8s.informer.informer import JobCache
 from k8s.informer.jobs import Contents
 from k8s.informer.schedules import ScheduleCache
-from tests.handler.controller.test_admitting import suspended
-from tests.handler.controller.test_controller import name_of
+from tests.handler.jobs import is_suspended, job_of, name_of
 from tests.handler.parts import make_services, make_term
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import make_command, make_request, until
@@ -70,7 +69,7 @@ async def test_a_job_suspended_after_the_decision_to_release_it_stays_suspended(
         before_patch(cluster, monkeypatch, suspend, "first")
         (tmp_path / "go").touch()
         await client.ended("first")
-        assert await suspended(cluster, "second")
+        assert await is_suspended(cluster, "second")
         await client.command(make_command("resume", "second", event_id="command-2"))
         await client.ended("second")
         assert await client.phases("second") == ["created", "queued", "suspended", "resumed", "started", "succeeded"]
@@ -123,7 +122,7 @@ async def test_changes_that_do_not_matter_to_admission_lead_to_no_decision(
 async def _is_seen(client: Client, cluster: Cluster, request_id: str) -> bool:
     assert client.state.cache is not None
     job = client.state.cache.get(("default", name_of(request_id)))
-    stored = await cluster.read_job("default", name_of(request_id))
+    stored = await job_of(cluster, request_id)
     return job is not None and job.version == stored["metadata"]["resourceVersion"]
 
 
@@ -164,7 +163,7 @@ async def test_a_job_that_the_api_server_refuses_to_release_does_not_hold_up_oth
     async with running(broker, cluster, max_active=5) as client:
         await client.publish(make_request("denied", priority=9), make_request("other"))
         await client.ended("other")
-        assert await suspended(cluster, "denied")
+        assert await is_suspended(cluster, "denied")
         await client.command(make_command("cancel", "denied"))
         assert detail(await client.ended("denied"))["error"]["errorCode"] == "CANCELLED"
     # Nothing but the Job's status changed meanwhile: trying again and again would only burden the API server.

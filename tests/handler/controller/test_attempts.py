@@ -11,7 +11,7 @@ from events.cloudevent.timestamp import parse_epoch
 from events.names import Annotation
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from tests.handler.controller.test_controller import name_of
+from tests.handler.jobs import name_of
 from tests.handler.relay import detail, phase_of, running
 from tests.handler.samples import make_command, make_request, until, waits_for
 

@@ -5,34 +5,9 @@ import asyncio
 from adapters.memory import MemoryBroker
 from events.identity import Identity, job_name
 from k8s.api.cluster import Cluster
-from k8s.base import Manifest, NotFound
+from tests.handler.jobs import gone, is_finished, name_of, without_finalizer
 from tests.handler.relay import Client, detail, running
-from tests.handler.samples import SOURCE, make_command, make_request, until
-
-
-def name_of(request_id: str) -> str:
-    return job_name("tests", Identity(SOURCE, request_id))
-
-
-async def without_finalizer(cluster: Cluster, request_id: str) -> Manifest:
-    """The Job, once it has no finalizer."""
-
-    async def look() -> Manifest | None:
-        job = await cluster.read_job("default", name_of(request_id))
-        return None if job["metadata"].get("finalizers") else job
-
-    return await until(look)
-
-
-async def gone(cluster: Cluster, request_id: str) -> None:
-    async def look() -> bool:
-        try:
-            await cluster.read_job("default", name_of(request_id))
-        except NotFound:
-            return True
-        return False
-
-    await until(look)
+from tests.handler.samples import make_command, make_request, until
 
 
 async def test_a_success_is_reported_from_creation_to_result(broker: MemoryBroker, cluster: Cluster) -> None:
@@ -194,7 +169,7 @@ async def test_changes_while_there_was_no_leader_are_reported_later_and_once(
         )
         await client.reached("end", "started")
         await client.reached("del", "started")
-    await until(lambda: _finished(cluster, "end"))
+    await until(lambda: is_finished(cluster, "end"))
     await cluster.delete_job("default", name_of("del"))
     async with running(broker, cluster) as client:
         assert detail(await client.ended("end"))["result"] == 7
@@ -207,11 +182,6 @@ async def test_changes_while_there_was_no_leader_are_reported_later_and_once(
             "started",
             "succeeded",
         ]
-
-
-async def _finished(cluster: Cluster, request_id: str) -> bool:
-    job = await cluster.read_job("default", name_of(request_id))
-    return any(condition["type"] in ("Complete", "Failed") for condition in job["status"].get("conditions", []))
 
 
 async def test_a_job_of_a_newer_version_is_left_alone_and_counted(broker: MemoryBroker, cluster: Cluster) -> None:

@@ -11,20 +11,15 @@ from events.jobs.observed import Verdict
 from events.names import Annotation
 from events.phases import Phase
 from k8s.api.cluster import Cluster
-from k8s.base import Manifest
 from k8s.kueue import GATED_BY, PRIORITY_CLASS, QUEUE_NAME
 from tests import kueue
-from tests.handler.controller.test_controller import gone, name_of, without_finalizer
 from tests.handler.intake.test_functions import make_event, make_function, write
+from tests.handler.jobs import gone, job_of, name_of, without_finalizer
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import make_command, make_request, until, waits_for
 
 KEEP = "example.com/held"
 """A finalizer that keeps a deleted Job, so that a test can look at it."""
-
-
-async def read(cluster: Cluster, request_id: str) -> Manifest:
-    return await cluster.read_job("default", name_of(request_id))
 
 
 async def admit(cluster: Cluster, request_id: str) -> None:
@@ -44,7 +39,7 @@ async def waiting(client: Client, request_id: str, **fields: Any) -> None:
 async def test_a_job_waits_for_kueue_and_runs_once_kueue_admits_it(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
         await waiting(client, "one")
-        job = await read(cluster, "one")
+        job = await job_of(cluster, "one")
         assert job["spec"]["suspend"] is True
         assert job["metadata"]["labels"][QUEUE_NAME] == "team"
         assert not {Annotation.QUEUED, Annotation.RELEASED, GATED_BY} & job["metadata"]["annotations"].keys()
@@ -88,7 +83,7 @@ async def test_an_admission_by_kueue_while_there_was_no_leader_is_no_resumption(
     await admit(cluster, "alone")
 
     async def over() -> bool:
-        return bool((await read(cluster, "alone")).get("status", {}).get("completionTime"))
+        return bool((await job_of(cluster, "alone")).get("status", {}).get("completionTime"))
 
     await until(over)
     async with running(broker, cluster, kueue_queue="team") as client:
@@ -121,10 +116,10 @@ async def test_a_verdict_leaves_it_to_kueue_whether_the_job_is_suspended(
     async with running(broker, cluster, kueue_queue="team") as client:
         await waiting(client, "kept")
         await cluster.patch_job("default", name_of("kept"), {"metadata": {"finalizers": [KEEP]}})
-        before = (await read(cluster, "kept"))["spec"]
+        before = (await job_of(cluster, "kept"))["spec"]
         await client.command(make_command("cancel", "kept"))
         await client.ended("kept")
-        job = await read(cluster, "kept")
+        job = await job_of(cluster, "kept")
         assert job["spec"] == before
         assert "deletionTimestamp" in job["metadata"]
         assert await client.phases("kept") == ["created", "queued", "cancelled"]
@@ -133,7 +128,7 @@ async def test_a_verdict_leaves_it_to_kueue_whether_the_job_is_suspended(
 async def test_the_start_timeout_begins_once_kueue_has_admitted_the_job(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
         await waiting(client, "pull", startTimeout=1, job={"image": "missing/image:1", "command": ["x"]})
-        made = (await read(cluster, "pull"))["metadata"]["creationTimestamp"]
+        made = (await job_of(cluster, "pull"))["metadata"]["creationTimestamp"]
 
         async def waits_for_longer() -> bool:
             return cluster.server_time() > parse_epoch(made) + 2.5
@@ -176,7 +171,7 @@ async def test_commands_do_not_decide_when_a_job_in_kueue_runs(
         error = detail(await client.reached("command-1", "rejected"))["error"]
         assert error["errorCode"] == "FORBIDDEN"
         assert "Kueue decides" in error["message"]
-        assert (await read(cluster, "hands-off"))["spec"]["suspend"] is True
+        assert (await job_of(cluster, "hands-off"))["spec"]["suspend"] is True
 
 
 @pytest.mark.parametrize(
@@ -208,14 +203,14 @@ async def test_priorities_become_priority_classes_of_kueue(broker: MemoryBroker,
     async with running(broker, cluster, kueue_queue="team", kueue_priority_classes=classes) as client:
         for priority, expected in ((None, "low"), (499, "low"), (500, "high"), (1000, "high")):
             await waiting(client, f"p-{priority}", **({} if priority is None else {"priority": priority}))
-            labels = (await read(cluster, f"p-{priority}"))["metadata"]["labels"]
+            labels = (await job_of(cluster, f"p-{priority}"))["metadata"]["labels"]
             assert labels[PRIORITY_CLASS] == expected
 
 
 async def test_a_large_event_is_stored_before_kueue_may_start_the_job(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster, kueue_queue="team", inline_bytes=0) as client:
         await waiting(client, "large", script='test -s "$JOBRELAY_EVENT_PATH"')
-        job = await read(cluster, "large")
+        job = await job_of(cluster, "large")
         assert not {Annotation.PAYLOAD, Annotation.RELEASED, GATED_BY} & job["metadata"]["annotations"].keys()
         assert job["spec"]["suspend"] is True
         await cluster.read_secret("default", name_of("large"))

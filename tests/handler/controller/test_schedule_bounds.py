@@ -27,7 +27,7 @@ from tests.handler.controller.scheduling import (
     runs,
     stored_runs,
 )
-from tests.handler.controller.test_controller import name_of
+from tests.handler.jobs import name_of
 from tests.handler.relay import detail, running
 from tests.handler.samples import make_command, until
 from tests.patience import PATIENCE

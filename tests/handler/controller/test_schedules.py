@@ -28,7 +28,7 @@ from tests.handler.controller.scheduling import (
     runs,
     stored_runs,
 )
-from tests.handler.controller.test_controller import name_of
+from tests.handler.jobs import name_of
 from tests.handler.relay import detail, running
 from tests.handler.samples import by_hand, make_request, until, waits_for
 

@@ -15,6 +15,7 @@ from k8s.base import Manifest
 from k8s.kueue import GATED_BY, KueueOptions
 from k8s.manifests.job import Rendered, render, secret_for
 from k8s.manifests.options import ManifestOptions
+from tests.handler.jobs import our_jobs
 from tests.handler.samples import make_request, until
 
 INLINE, SECRET = 16384, 0
@@ -27,10 +28,6 @@ def make_rendered(
         namespace="default", broker="memory", inline_bytes=inline_bytes, kueue=KueueOptions(queue=queue)
     )
     return render(Request.of(make_request(request_id, script=script)), options=options)
-
-
-async def jobs(cluster: Cluster) -> list[Manifest]:
-    return await cluster.list_jobs("default", "app.kubernetes.io/managed-by=jobrelay")
 
 
 async def secret_of(cluster: Cluster, job: Manifest) -> Manifest:
@@ -70,7 +67,7 @@ class Crashing:
 async def test_a_small_event_is_one_job_and_no_secret(cluster: Cluster) -> None:
     rendered = make_rendered()
     assert await launch(cluster, rendered) is Outcome.CREATED
-    (job,) = await jobs(cluster)
+    (job,) = await our_jobs(cluster)
     assert job["spec"]["suspend"] is False
     assert orjson.loads(job["spec"]["template"]["metadata"]["annotations"][Annotation.EVENT])["id"] == "event-r-1"
     assert Annotation.PAYLOAD not in job["metadata"]["annotations"]
@@ -79,7 +76,7 @@ async def test_a_small_event_is_one_job_and_no_secret(cluster: Cluster) -> None:
 async def test_a_large_event_is_a_secret_owned_by_the_job_before_it_runs(cluster: Cluster) -> None:
     rendered = make_rendered(inline_bytes=SECRET, script='test -s "$JOBRELAY_EVENT_PATH"')
     assert await launch(cluster, rendered) is Outcome.CREATED
-    (job,) = await jobs(cluster)
+    (job,) = await our_jobs(cluster)
     secret = await secret_of(cluster, job)
     assert secret["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
     assert orjson.loads(base64.b64decode(secret["data"]["event.json"]))["data"]["id"] == "r-1"
@@ -88,7 +85,7 @@ async def test_a_large_event_is_a_secret_owned_by_the_job_before_it_runs(cluster
     assert Annotation.RELEASED in job["metadata"]["annotations"]
 
     async def complete() -> bool:
-        (job,) = await jobs(cluster)
+        (job,) = await our_jobs(cluster)
         return any(condition["type"] == "Complete" for condition in job["status"].get("conditions", []))
 
     await until(complete)
@@ -98,9 +95,9 @@ async def test_a_large_event_is_a_secret_owned_by_the_job_before_it_runs(cluster
 async def test_a_repeat_is_a_duplicate_and_changes_nothing(cluster: Cluster, inline_bytes: int) -> None:
     rendered = make_rendered(inline_bytes=inline_bytes, script="sleep 30")
     await launch(cluster, rendered)
-    (first,) = await jobs(cluster)
+    (first,) = await our_jobs(cluster)
     assert await launch(cluster, rendered) is Outcome.DUPLICATE
-    (second,) = await jobs(cluster)
+    (second,) = await our_jobs(cluster)
     assert second["metadata"]["uid"] == first["metadata"]["uid"]
     assert second["spec"] == first["spec"]
 
@@ -113,7 +110,7 @@ async def test_a_crash_at_any_call_is_finished_by_the_redelivery(cluster: Cluste
     with pytest.raises(Crash):
         await launch(crashing, rendered)
     await launch(cluster, rendered)
-    (job,) = await jobs(cluster)
+    (job,) = await our_jobs(cluster)
     assert job["spec"]["suspend"] is False
     assert Annotation.PAYLOAD not in job["metadata"]["annotations"]
     owner = (await secret_of(cluster, job))["metadata"]["ownerReferences"][0]
@@ -130,7 +127,7 @@ async def test_a_job_in_kueue_gets_its_payload_and_is_left_to_kueue(
     with pytest.raises(Crash):
         await launch(crashing, rendered)
     await launch(cluster, rendered)
-    (job,) = await jobs(cluster)
+    (job,) = await our_jobs(cluster)
     assert job["spec"]["suspend"] is True
     assert not {Annotation.PAYLOAD, Annotation.RELEASED, GATED_BY} & job["metadata"]["annotations"].keys()
     assert (await secret_of(cluster, job))["data"]
@@ -140,7 +137,7 @@ async def test_a_gate_of_another_owner_before_kueue_stays(cluster: Cluster) -> N
     rendered = make_rendered(inline_bytes=SECRET, queue="team")
     rendered.job["metadata"]["annotations"][GATED_BY] = "example.com/estimate"
     await launch(cluster, rendered)
-    (job,) = await jobs(cluster)
+    (job,) = await our_jobs(cluster)
     assert job["metadata"]["annotations"][GATED_BY] == "example.com/estimate"
 
 
@@ -154,7 +151,7 @@ async def test_a_secret_of_an_earlier_job_of_that_name_is_replaced(cluster: Clus
     rendered = make_rendered(inline_bytes=SECRET)
     await cluster.create_secret({**secret_for(rendered, "gone"), "immutable": False, "data": {}})
     await launch(cluster, rendered)
-    (job,) = await jobs(cluster)
+    (job,) = await our_jobs(cluster)
     secret = await secret_of(cluster, job)
     assert secret["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
     assert secret["data"]
@@ -180,7 +177,7 @@ async def test_a_name_that_a_foreign_job_has_is_refused(cluster: Cluster) -> Non
 async def test_a_payload_that_another_handler_left_pending_is_added_whatever_our_limit(cluster: Cluster) -> None:
     await cluster.create_job(make_rendered(inline_bytes=SECRET).job)
     assert await launch(cluster, make_rendered(inline_bytes=INLINE)) is Outcome.DUPLICATE
-    (job,) = await jobs(cluster)
+    (job,) = await our_jobs(cluster)
     secret = await secret_of(cluster, job)
     assert orjson.loads(base64.b64decode(secret["data"]["event.json"]))["data"]["id"] == "r-1"
     assert job["spec"]["suspend"] is False

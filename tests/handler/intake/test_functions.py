@@ -21,10 +21,10 @@ from handler.commands.submit import request_id
 from handler.intake.functions import load, read
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
-from k8s.base import Manifest
 from k8s.devcluster.server import DevCluster
 from tests.handler.commandline import call, call_beside, end, started, wait_for
 from tests.handler.commands.test_run import make_environ
+from tests.handler.jobs import our_jobs
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import SOURCE, make_command, make_request, until
 from tests.paths import ROOT
@@ -59,10 +59,6 @@ def code_of(event: CloudEvent) -> str:
     return code
 
 
-async def jobs(cluster: Cluster) -> list[Manifest]:
-    return await cluster.list_jobs("default", "app.kubernetes.io/managed-by=jobrelay")
-
-
 async def letters(client: Client, count: int) -> list[Any]:
     async def look() -> list[Any] | None:
         found = await client.dead()
@@ -89,7 +85,7 @@ async def test_an_event_of_any_type_runs_the_function_that_takes_it(
         assert detail(ended)["service"] == "thumbnail"
         assert ended.get_extension("causationid") == "abc"
         assert await client.phases("thumbnail/abc") == ["created", "started", "succeeded"]
-        (job,) = await jobs(cluster)
+        (job,) = await our_jobs(cluster)
         assert job["metadata"]["name"].startswith("thumbnail-")
 
 
@@ -104,7 +100,7 @@ async def test_an_event_that_several_functions_take_is_a_request_for_each(
         assert sample(client, "jobrelay_functions") == 3
         await client.publish(make_event())
         await until(lambda: _counted(client, "jobrelay_messages_duplicate_total", 3))
-        assert len(await jobs(cluster)) == 3
+        assert len(await our_jobs(cluster)) == 3
 
 
 async def _counted(client: Client, name: str, value: float) -> bool:
@@ -126,7 +122,7 @@ async def test_one_function_s_refusal_stops_no_other_and_a_replay_makes_up_for_i
         assert detail(refused[0])["service"] == "needs"
         (letter,) = await letters(client, 1)
         assert "data.url" in letter.headers["jobrelay-reason"]
-        assert len(await jobs(cluster)) == 1
+        assert len(await our_jobs(cluster)) == 1
 
 
 async def test_what_no_function_takes_is_refused_and_job_requests_are_no_function_s(
@@ -137,7 +133,7 @@ async def test_what_no_function_takes_is_refused_and_job_requests_are_no_functio
         await client.publish(make_event("lost", {"id": "x"}, type="com.example.other"), make_request("plain"))
         assert code_of(await client.reached("lost", "rejected")) == "NO_FUNCTION"
         await client.ended("plain")
-        assert len(await jobs(cluster)) == 1
+        assert len(await our_jobs(cluster)) == 1
 
 
 async def test_a_quota_defers_the_whole_event_and_nothing_is_told_twice(
@@ -175,7 +171,7 @@ async def test_a_large_event_reaches_the_container_whole(
         event = make_event(data={"body": "x" * size})
         await client.publish(event)
         assert detail(await client.ended("thumbnail/abc"))["result"] > size
-        (job,) = await jobs(cluster)
+        (job,) = await our_jobs(cluster)
         secret = await cluster.read_secret("default", job["metadata"]["name"])
         assert secret["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
 
@@ -314,7 +310,7 @@ async def test_check_asks_the_cluster_what_it_would_say_to_each_job(
     assert [good for _, good in results] == [True, True, False]
     assert results[1][0] == "function thumbnail: the cluster takes its Job"
     assert "spec.completions" in results[2][0]
-    assert await jobs(cluster) == []
+    assert await our_jobs(cluster) == []
 
 
 async def test_run_with_a_broken_file_says_so_and_ends(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from handler.intake.requests import Requests
 from k8s.api.cluster import Cluster, connect as connect_cluster
 from k8s.base import Manifest
 from k8s.devcluster.server import serve
+from tests.handler.jobs import our_jobs
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import make_request, until
 
@@ -20,10 +21,6 @@ from tests.handler.samples import make_request, until
 def code_of(event: Any) -> str:
     code: str = detail(event)["error"]["errorCode"]
     return code
-
-
-async def jobs(cluster: Cluster) -> list[Manifest]:
-    return await cluster.list_jobs("default", "app.kubernetes.io/managed-by=jobrelay")
 
 
 async def dead_letters(client: Client, count: int) -> list[Any]:
@@ -59,7 +56,7 @@ async def test_an_invalid_request_is_answered_with_every_error(broker: MemoryBro
         assert rejected.get_extension("causationid") == "event-wrong"
         (letter,) = await dead_letters(client, 1)
         assert letter.headers["jobrelay-code"] == "INVALID_REQUEST"
-        assert await jobs(cluster) == []
+        assert await our_jobs(cluster) == []
 
 
 @pytest.mark.parametrize(
@@ -88,7 +85,7 @@ async def test_what_is_not_allowed_is_refused_by_name(
         assert code_of(rejected) == code
         assert said in detail(rejected)["error"]["message"]
         assert (await dead_letters(client, 1))[0].headers["jobrelay-code"] == code
-        assert await jobs(cluster) == []
+        assert await our_jobs(cluster) == []
 
 
 async def test_an_event_no_secret_can_hold_is_refused_before_anything_is_created(cluster: Cluster) -> None:
@@ -99,7 +96,7 @@ async def test_an_event_no_secret_can_hold_is_refused_before_anything_is_created
         rejected = await client.reached("big", "rejected")
         assert code_of(rejected) == "TOO_LARGE"
         assert "JOBRELAY_MAX_REQUEST_BYTES allows 1048576" in detail(rejected)["error"]["message"]
-        assert await jobs(cluster) == []
+        assert await our_jobs(cluster) == []
 
 
 async def replay_all(broker: MemoryBroker) -> None:
@@ -144,7 +141,7 @@ async def test_a_request_that_comes_twice_is_one_job(broker: MemoryBroker, clust
         metrics = client.state.metrics.registry
         await until(lambda: _sample(metrics, "jobrelay_messages_duplicate_total", 1))
         assert metrics.get_sample_value("jobrelay_messages_processed_total", {"broker": "memory"}) == 1
-        assert len(await jobs(cluster)) == 1
+        assert len(await our_jobs(cluster)) == 1
         assert await client.phases("twice") == ["created", "started", "succeeded"]
 
 
@@ -213,7 +210,7 @@ async def test_a_request_delivered_too_often_is_a_dead_letter_before_any_work(
         (letter,) = await dead_letters(client, 1)
         assert letter.body == encode_structured(event)
         assert letter.headers["jobrelay-attempts"] == "4"
-        assert await jobs(cluster) == []
+        assert await our_jobs(cluster) == []
 
 
 async def test_an_error_of_ours_is_tried_again_and_counted(
@@ -256,7 +253,7 @@ async def test_an_api_server_that_is_down_pauses_intake_and_loses_nothing(broker
 
 
 async def _released(cluster: Cluster) -> bool:
-    return not any(job["metadata"].get("finalizers") for job in await jobs(cluster))
+    return not any(job["metadata"].get("finalizers") for job in await our_jobs(cluster))
 
 
 async def test_stopping_finishes_what_is_in_flight_and_takes_nothing_new(
@@ -275,7 +272,7 @@ async def test_stopping_finishes_what_is_in_flight_and_takes_nothing_new(
         await client.publish(make_request("in-flight"), make_request("later"))
         await entered.wait()
         group.create_task(_set_when_draining(client, go_on))
-    assert [job["metadata"]["annotations"]["jobrelay.dev/id"] for job in await jobs(cluster)] == ["in-flight"]
+    assert [job["metadata"]["annotations"]["jobrelay.dev/id"] for job in await our_jobs(cluster)] == ["in-flight"]
     depth = (await broker.depth())[Topic(Kind.REQUESTS)]
     assert (depth.ready, depth.unsettled) == (1, 0)
 

@@ -12,11 +12,11 @@ from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_tra
 
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker
-from events.identity import Identity, job_name
 from handler.telemetry.tracing import OFF, Tracing
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
 from tests.handler.cost import seconds_of
+from tests.handler.jobs import job_of
 from tests.handler.relay import running
 from tests.handler.samples import SOURCE, make_command, make_request, until
 
@@ -74,10 +74,6 @@ def span_id(span: ReadableSpan) -> str:
 
 def attributes(span: ReadableSpan) -> dict[str, Any]:
     return dict(span.attributes or {})
-
-
-async def job_of(cluster: Cluster, request_id: str) -> Manifest:
-    return await cluster.read_job("default", job_name("tests", Identity(SOURCE, request_id)))
 
 
 def environ(job: Manifest) -> dict[str, str]:
