@@ -85,6 +85,15 @@ class Client:
     async def dead(self) -> list[Record]:
         return await self._stored(Kind.DEAD)
 
+    async def dead_letters(self, count: int) -> list[Record]:
+        """All dead letters, once there are at least `count`."""
+
+        async def look() -> list[Record] | None:
+            found = await self.dead()
+            return found if len(found) >= count else None
+
+        return await until(look)
+
     async def _stored(self, kind: Kind) -> list[Record]:
         async with self.broker.history(kind) as records:
             return [record async for record in records]
@@ -95,8 +104,17 @@ async def running(
     broker: MemoryBroker, cluster: Cluster, *, tracing: Tracing = OFF, **settings: Any
 ) -> AsyncIterator[Client]:
     """jobrelay with role `both` and this broker, until the block ends."""
-    async with relaying({broker.name: lambda: nullcontext(broker)}, cluster, tracing=tracing, **settings) as state:
+    async with relaying(connected(broker), cluster, tracing=tracing, **settings) as state:
         yield Client(broker, state)
+
+
+def connected(*brokers: MemoryBroker) -> dict[str, Connect]:
+    """These brokers as the sources of a relay."""
+
+    def connecting(broker: MemoryBroker) -> Connect:
+        return lambda: nullcontext(broker)
+
+    return {broker.name: connecting(broker) for broker in brokers}
 
 
 @asynccontextmanager
@@ -126,3 +144,8 @@ def detail(event: CloudEvent) -> dict[str, Any]:
     data: Any = event.get_data()
     found: dict[str, Any] = data["detail"]
     return found
+
+
+def code_of(event: CloudEvent) -> str:
+    code: str = detail(event)["error"]["errorCode"]
+    return code

@@ -24,9 +24,8 @@ from k8s.base import Manifest
 from k8s.devcluster.server import DevCluster
 from k8s.manifests.job import render
 from k8s.manifests.options import ManifestOptions
-from tests.handler.relay import Client, detail, relaying
+from tests.handler.relay import Client, connected, detail, relaying
 from tests.handler.samples import make_command, make_request, until
-from tests.handler.test_sources import connected
 from tests.paths import ROOT
 
 ALL = sorted((ROOT / "tests" / "formats").glob("*.json"))

@@ -15,9 +15,8 @@ from handler.link import Connect
 from handler.telemetry.state import State
 from k8s.api.cluster import Cluster
 from k8s.base import NotFound
-from tests.handler.relay import Client, relaying
+from tests.handler.relay import Client, connected, relaying
 from tests.handler.samples import make_request, until
-from tests.handler.test_sources import connected
 
 
 @asynccontextmanager

@@ -1,15 +1,14 @@
 """Several brokers at once: each request is answered on its own broker, and does not wait for another broker."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 
 import pytest
 
 from adapters.base import BrokerUnavailable
 from adapters.memory import MemoryBroker
-from handler.link import Connect
 from k8s.api.cluster import Cluster
-from tests.handler.relay import Client, detail, relaying
+from tests.handler.relay import Client, connected, detail, relaying
 from tests.handler.samples import make_command, make_request, until
 
 
@@ -17,13 +16,6 @@ def make_broker(name: str) -> MemoryBroker:
     broker = MemoryBroker()
     broker.name = name
     return broker
-
-
-def connected(*brokers: MemoryBroker) -> dict[str, Connect]:
-    def connecting(broker: MemoryBroker) -> Connect:
-        return lambda: nullcontext(broker)
-
-    return {broker.name: connecting(broker) for broker in brokers}
 
 
 async def test_each_request_is_answered_on_the_broker_it_came_from(cluster: Cluster) -> None:

@@ -25,7 +25,7 @@ from k8s.devcluster.server import DevCluster
 from tests.handler.commandline import call, call_beside, end, started, wait_for
 from tests.handler.commands.test_run import make_environ
 from tests.handler.jobs import our_jobs
-from tests.handler.relay import Client, detail, running
+from tests.handler.relay import Client, code_of, detail, phase_of, running
 from tests.handler.samples import SOURCE, make_command, make_request, until
 from tests.paths import ROOT
 
@@ -52,19 +52,6 @@ def write(path: Path, *functions: dict[str, Any]) -> Path:
 def make_event(event_id: str = "abc", data: object = None, **attributes: Any) -> CloudEvent:
     fixed = {"specversion": "1.0", "type": UPLOADED, "source": SOURCE, "id": event_id}
     return build(fixed | attributes, {"tenant": "a"} if data is None else data)
-
-
-def code_of(event: CloudEvent) -> str:
-    code: str = detail(event)["error"]["errorCode"]
-    return code
-
-
-async def letters(client: Client, count: int) -> list[Any]:
-    async def look() -> list[Any] | None:
-        found = await client.dead()
-        return found if len(found) >= count else None
-
-    return await until(look)
 
 
 def sample(client: Client, name: str) -> float:
@@ -96,7 +83,7 @@ async def test_an_event_that_several_functions_take_is_a_request_for_each(
     async with running(broker, cluster, functions=path) as client:
         await client.publish(make_event())
         ended = [await client.ended(f"{name}/abc") for name in "abc"]
-        assert [one.get_type().rpartition(".")[2] for one in ended] == ["succeeded", "failed", "succeeded"]
+        assert [phase_of(event) for event in ended] == ["succeeded", "failed", "succeeded"]
         assert sample(client, "jobrelay_functions") == 3
         await client.publish(make_event())
         await until(lambda: _counted(client, "jobrelay_messages_duplicate_total", 3))
@@ -116,11 +103,11 @@ async def test_one_function_s_refusal_stops_no_other_and_a_replay_makes_up_for_i
         await client.publish(make_event())
         await client.ended("fine/abc")
         refused = [await client.reached(f"{name}/abc", "rejected") for name in ("needs", "too")]
-        assert [code_of(one) for one in refused] == ["INVALID_REQUEST"] * 2
-        assert [detail(one)["error"]["fields"][0]["path"] for one in refused] == ["data.url", "subject"]
+        assert [code_of(event) for event in refused] == ["INVALID_REQUEST"] * 2
+        assert [detail(event)["error"]["fields"][0]["path"] for event in refused] == ["data.url", "subject"]
         assert refused[0].get_id() != refused[1].get_id()
         assert detail(refused[0])["service"] == "needs"
-        (letter,) = await letters(client, 1)
+        (letter,) = await client.dead_letters(1)
         assert "data.url" in letter.headers["jobrelay-reason"]
         assert len(await our_jobs(cluster)) == 1
 
@@ -154,7 +141,7 @@ async def test_a_quota_defers_the_whole_event_and_nothing_is_told_twice(
         await client.ended("b/abc")
         await client.reached("c/abc", "rejected")
         assert await client.phases("a/abc") == ["created", "started", "succeeded"]
-        assert len(await letters(client, 1)) == 1
+        assert len(await client.dead_letters(1)) == 1
 
 
 async def _deferred(client: Client) -> bool:

@@ -14,21 +14,8 @@ from k8s.api.cluster import Cluster, connect as connect_cluster
 from k8s.base import Manifest
 from k8s.devcluster.server import serve
 from tests.handler.jobs import our_jobs
-from tests.handler.relay import Client, detail, running
+from tests.handler.relay import Client, code_of, detail, running
 from tests.handler.samples import make_request, until
-
-
-def code_of(event: Any) -> str:
-    code: str = detail(event)["error"]["errorCode"]
-    return code
-
-
-async def dead_letters(client: Client, count: int) -> list[Any]:
-    async def look() -> list[Any] | None:
-        found = await client.dead()
-        return found if len(found) >= count else None
-
-    return await until(look)
 
 
 async def test_bytes_that_are_no_event_are_kept_and_do_not_stop_the_next(
@@ -36,7 +23,7 @@ async def test_bytes_that_are_no_event_are_kept_and_do_not_stop_the_next(
 ) -> None:
     async with running(broker, cluster) as client:
         broker.put(Topic(Kind.REQUESTS), {}, b"\xff\x00 garbage")
-        (letter,) = await dead_letters(client, 1)
+        (letter,) = await client.dead_letters(1)
         assert letter.body == b"\xff\x00 garbage"
         assert letter.headers["jobrelay-code"] == "INVALID_EVENT"
         assert letter.headers["jobrelay-reason"]
@@ -54,7 +41,7 @@ async def test_an_invalid_request_is_answered_with_every_error(broker: MemoryBro
         assert set(fields) == {"job.comand", "job.backoffLimit", "timeout", "priority"}
         assert "command" in fields["job.comand"]
         assert rejected.get_extension("causationid") == "event-wrong"
-        (letter,) = await dead_letters(client, 1)
+        (letter,) = await client.dead_letters(1)
         assert letter.headers["jobrelay-code"] == "INVALID_REQUEST"
         assert await our_jobs(cluster) == []
 
@@ -84,7 +71,7 @@ async def test_what_is_not_allowed_is_refused_by_name(
         rejected = await client.reached("no", "rejected")
         assert code_of(rejected) == code
         assert said in detail(rejected)["error"]["message"]
-        assert (await dead_letters(client, 1))[0].headers["jobrelay-code"] == code
+        assert (await client.dead_letters(1))[0].headers["jobrelay-code"] == code
         assert await our_jobs(cluster) == []
 
 
@@ -109,7 +96,7 @@ async def test_poison_replayed_after_its_cause_is_gone_runs(broker: MemoryBroker
     async with running(broker, cluster, images=("only/this",)) as client:
         await client.publish(make_request("cured"))
         await client.reached("cured", "rejected")
-        await dead_letters(client, 1)
+        await client.dead_letters(1)
     async with running(broker, cluster) as client:
         await replay_all(broker)
         await client.ended("cured")
@@ -122,7 +109,7 @@ async def test_every_rejection_of_a_replayed_request_is_an_event_of_its_own(
 ) -> None:
     async with running(broker, cluster, images=("only/this",)) as client:
         await client.publish(make_request("poison"))
-        await dead_letters(client, 1)
+        await client.dead_letters(1)
         await replay_all(broker)
 
         async def rejected_again() -> bool:
@@ -130,7 +117,7 @@ async def test_every_rejection_of_a_replayed_request_is_an_event_of_its_own(
 
         await until(rejected_again)
         assert len({event.get_id() for event in await client.events("poison")}) == 2
-        (letter,) = await dead_letters(client, 1)
+        (letter,) = await client.dead_letters(1)
         assert letter.headers["jobrelay-replays"] == "1"
 
 
@@ -207,7 +194,7 @@ async def test_a_request_delivered_too_often_is_a_dead_letter_before_any_work(
             await anext(aiter(subscription))  # left unsettled, as by a process that it kills
     async with running(broker, cluster, max_attempts=3) as client:
         assert code_of(await client.reached("poison", "rejected")) == "TOO_MANY_ATTEMPTS"
-        (letter,) = await dead_letters(client, 1)
+        (letter,) = await client.dead_letters(1)
         assert letter.body == encode_structured(event)
         assert letter.headers["jobrelay-attempts"] == "4"
         assert await our_jobs(cluster) == []

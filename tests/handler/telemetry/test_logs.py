@@ -20,7 +20,7 @@ from handler.telemetry.logs import JsonFormatter, TextFormatter
 from k8s.api.cluster import Cluster, Created
 from k8s.base import Manifest, QuotaExceeded
 from tests.handler.cost import seconds_of
-from tests.handler.relay import running
+from tests.handler.relay import phase_of, running
 from tests.handler.samples import make_command, make_request, until
 from tests.patience import PATIENCE
 from tests.processes import installation
@@ -158,7 +158,7 @@ async def test_a_process_writes_one_json_object_a_line_with_these_ids(tmp_path: 
         await broker.publish(Topic(Kind.REQUESTS), event)
         async with asyncio.timeout(PATIENCE), broker.history(Kind.LIFECYCLE, follow=True) as records:
             async for record in records:
-                if decode_structured(record.body).get_type().rpartition(".")[2] in TERMINAL:
+                if phase_of(decode_structured(record.body)) in TERMINAL:
                     break
         await relay.stop()
         lines = lines_of((tmp_path / "jobrelay.log").read_text())

@@ -26,7 +26,7 @@ from handler.telemetry.otlp import tracing_of
 from k8s.api.cluster import Cluster
 from tests.handler.commandline import call_beside
 from tests.handler.commands.test_run import make_environ
-from tests.handler.relay import running
+from tests.handler.relay import phase_of, running
 from tests.handler.samples import make_request
 from tests.patience import PATIENCE, within
 from tests.processes import installation
@@ -87,7 +87,7 @@ async def test_a_process_sends_all_its_spans_before_it_ends(tmp_path: Path) -> N
         await broker.publish(Topic(Kind.REQUESTS), make_request("p", attributes=GIVEN))
         async with asyncio.timeout(PATIENCE), broker.history(Kind.LIFECYCLE, follow=True) as records:
             async for record in records:
-                if decode_structured(record.body).get_type().rpartition(".")[2] in TERMINAL:
+                if phase_of(decode_structured(record.body)) in TERMINAL:
                     break
         await relay.stop()
         assert relay.exit_code == 0

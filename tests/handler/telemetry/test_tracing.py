@@ -17,7 +17,7 @@ from k8s.api.cluster import Cluster
 from k8s.base import Manifest
 from tests.handler.cost import seconds_of
 from tests.handler.jobs import job_of
-from tests.handler.relay import running
+from tests.handler.relay import phase_of, running
 from tests.handler.samples import SOURCE, make_command, make_request, until
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -90,7 +90,7 @@ async def test_one_trace_leads_from_the_event_to_its_end(broker: MemoryBroker, c
         run, wait = await spans.one("job run"), await spans.one("job wait")
         publishes = spans.named("publish jobrelay.lifecycle")
         job = await job_of(cluster, "t")
-        events = {event.get_type().rpartition(".")[2]: event for event in await client.events("t")}
+        events = {phase_of(event): event for event in await client.events("t")}
     assert {context(span).split("-")[1] for span in spans.all()} == {TRACE}
     assert (parent(process), process.kind) == (PARENT, SpanKind.CONSUMER)
     assert (parent(create), create.kind) == (span_id(process), SpanKind.CLIENT)
