@@ -16,7 +16,7 @@ from unittest import mock
 
 from handler.cli.main import main
 from handler.local.processes import Process
-from handler.local.stack import clean_environ, jobrelay
+from handler.local.stack import LOOPBACK, clean_environ, jobrelay
 from handler.settings.connections import cluster_of
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
@@ -24,6 +24,22 @@ from tests.patience import PATIENCE
 from tests.processes import is_alive
 
 T = TypeVar("T")
+
+
+def make_environ(directory: Path, *, api_server: int = 1, **settings: str) -> dict[str, str]:
+    """The environment of a process that reaches no broker and, unless a port is given, no API server."""
+    kubeconfig = directory / "kubeconfig"
+    user, context = "{name: me, user: {token: none}}", "{name: here, context: {cluster: here, user: me}}"
+    cluster = f"{{name: here, cluster: {{server: 'http://{LOOPBACK}:{api_server}'}}}}"
+    kubeconfig.write_text(
+        f"apiVersion: v1\nkind: Config\ncurrent-context: here\n"
+        f"contexts: [{context}]\nclusters: [{cluster}]\nusers: [{user}]\n"
+    )
+    return {
+        "JOBRELAY_SOURCES": f"nats://{LOOPBACK}:1",
+        "JOBRELAY_KUBECONFIG": str(kubeconfig),
+        "JOBRELAY_HTTP_ADDRESS": f"{LOOPBACK}:0",
+    } | settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,25 +13,8 @@ import pytest
 from adapters.servers import nats
 from adapters.servers.free_port import free_port
 from handler.local.stack import LOOPBACK
-from tests.handler.commandline import call_beside, end, started, wait_for
+from tests.handler.commandline import call_beside, end, make_environ, started, wait_for
 from tests.patience import PATIENCE
-
-NOBODY = f"nats://{LOOPBACK}:1"
-
-
-def make_environ(directory: Path, *, api_server: int = 1, **settings: str) -> dict[str, str]:
-    kubeconfig = directory / "kubeconfig"
-    user, context = "{name: me, user: {token: none}}", "{name: here, context: {cluster: here, user: me}}"
-    cluster = f"{{name: here, cluster: {{server: 'http://{LOOPBACK}:{api_server}'}}}}"
-    kubeconfig.write_text(
-        f"apiVersion: v1\nkind: Config\ncurrent-context: here\n"
-        f"contexts: [{context}]\nclusters: [{cluster}]\nusers: [{user}]\n"
-    )
-    return {
-        "JOBRELAY_SOURCES": NOBODY,
-        "JOBRELAY_KUBECONFIG": str(kubeconfig),
-        "JOBRELAY_HTTP_ADDRESS": f"{LOOPBACK}:0",
-    } | settings
 
 
 def test_sigterm_ends_it_in_order_even_while_nothing_can_be_reached(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from events.phases import Phase
 from k8s.api.cluster import Cluster
 from k8s.kueue import GATED_BY, PRIORITY_CLASS, QUEUE_NAME
 from tests import kueue
-from tests.handler.intake.test_functions import make_event, make_function, write
+from tests.handler.intake.functions import make_event, make_function, write
 from tests.handler.jobs import gone, job_of, name_of, without_finalizer
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import make_command, make_request, until, waits_for

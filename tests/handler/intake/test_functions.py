@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from cloudevents.core.v1.event import CloudEvent
 
 from adapters.memory import MemoryBroker
-from events.cloudevent.event import build
 from events.functions.functions import InvalidFunctions
 from handler.commands.check import _cluster
 from handler.commands.documents import Changes, make_event as make_documented_event, problems
@@ -22,36 +20,14 @@ from handler.intake.functions import load, read
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
 from k8s.devcluster.server import DevCluster
-from tests.handler.commandline import call, call_beside, end, started, wait_for
-from tests.handler.commands.test_run import make_environ
+from tests.handler.commandline import call, call_beside, end, make_environ, started, wait_for
+from tests.handler.intake.functions import UPLOADED, as_text, make_event, make_function, write
 from tests.handler.jobs import our_jobs
 from tests.handler.relay import Client, code_of, detail, phase_of, running
-from tests.handler.samples import SOURCE, make_command, make_request, until
+from tests.handler.samples import make_command, make_request, until
 from tests.paths import ROOT
 
-UPLOADED = "com.example.image.uploaded"
 READS = 'cat "$JOBRELAY_EVENT_PATH" > seen; wc -c < seen > "$JOBRELAY_RESULT_PATH"'
-
-
-def make_function(name: str = "thumbnail", *, script: str = "true", **fields: Any) -> dict[str, Any]:
-    container = {"name": "main", "image": "busybox:1", "command": ["sh", "-c", script], **fields.pop("container", {})}
-    spec = {"template": {"spec": {"containers": [container]}}, "backoffLimit": 0, **fields.pop("spec", {})}
-    job = {"apiVersion": "batch/v1", "kind": "Job", "spec": spec, **fields.pop("job", {})}
-    return {"name": name, "filters": [{"exact": {"type": UPLOADED}}], "job": job, **fields}
-
-
-def as_text(*functions: dict[str, Any]) -> str:
-    return yaml.safe_dump({"functions": list(functions)})
-
-
-def write(path: Path, *functions: dict[str, Any]) -> Path:
-    path.write_text(as_text(*functions))
-    return path
-
-
-def make_event(event_id: str = "abc", data: object = None, **attributes: Any) -> CloudEvent:
-    fixed = {"specversion": "1.0", "type": UPLOADED, "source": SOURCE, "id": event_id}
-    return build(fixed | attributes, {"tenant": "a"} if data is None else data)
 
 
 def sample(client: Client, name: str) -> float:

@@ -24,8 +24,7 @@ from events.phases import TERMINAL
 from handler.settings.settings import Settings
 from handler.telemetry.otlp import tracing_of
 from k8s.api.cluster import Cluster
-from tests.handler.commandline import call_beside
-from tests.handler.commands.test_run import make_environ
+from tests.handler.commandline import call_beside, make_environ
 from tests.handler.relay import phase_of, running
 from tests.handler.samples import make_request
 from tests.patience import PATIENCE, within
