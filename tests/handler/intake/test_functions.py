@@ -1,4 +1,4 @@
-"""Events of any type become the Jobs of the functions that take them, by a file that may change meanwhile."""
+"""Events of any type become Jobs of the functions that take them. The file of functions may change meanwhile."""
 
 import json
 import logging
@@ -70,7 +70,7 @@ async def _counted(client: Client, name: str, value: float) -> bool:
     return client.state.metrics.registry.get_sample_value(name, {"broker": client.broker.name}) == value
 
 
-async def test_one_function_s_refusal_stops_no_other_and_a_replay_makes_up_for_it(
+async def test_a_refusal_of_one_function_stops_no_other_and_its_event_is_a_dead_letter(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     needs = make_function("needs", env={"URL": "{data.url}"})
@@ -88,7 +88,7 @@ async def test_one_function_s_refusal_stops_no_other_and_a_replay_makes_up_for_i
         assert len(await our_jobs(cluster)) == 1
 
 
-async def test_what_no_function_takes_is_refused_and_job_requests_are_no_function_s(
+async def test_an_event_that_no_function_takes_is_refused_and_functions_do_not_take_job_requests(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "f.yaml", make_function(filters=[{"not": {"exact": {"type": "com.example.other"}}}]))
@@ -99,7 +99,7 @@ async def test_what_no_function_takes_is_refused_and_job_requests_are_no_functio
         assert len(await our_jobs(cluster)) == 1
 
 
-async def test_a_quota_defers_the_whole_event_and_nothing_is_told_twice(
+async def test_a_quota_defers_the_whole_event_and_nothing_is_reported_twice(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     quota = {"metadata": {"name": "q"}, "spec": {"hard": {"count/jobs.batch": "1"}}}
@@ -126,7 +126,7 @@ async def _deferred(client: Client) -> bool:
 
 
 @pytest.mark.parametrize("size", [200 << 10, 700 << 10])
-async def test_a_large_event_reaches_the_container_whole(
+async def test_a_large_event_reaches_the_container_complete(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path, size: int
 ) -> None:
     path = write(tmp_path / "f.yaml", make_function(script=READS))
@@ -146,14 +146,14 @@ async def test_a_function_that_is_suspended_waits_for_a_resume(
     path = write(tmp_path / "f.yaml", make_function(spec={"suspend": True}))
     async with running(broker, cluster, functions=path) as client:
         await client.publish(make_event(data={"body": "x" * size}))
-        held = await client.reached("thumbnail/abc", "suspended")
-        assert detail(held)["by"] == "function"
+        suspended = await client.reached("thumbnail/abc", "suspended")
+        assert detail(suspended)["by"] == "function"
         await client.command(make_command("resume", "thumbnail/abc"))
         await client.ended("thumbnail/abc")
         assert "started" in await client.phases("thumbnail/abc")
 
 
-async def test_control_events_name_a_function_s_request_by_its_subject(
+async def test_control_events_name_a_request_of_a_function_by_its_subject(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "f.yaml", make_function("a", script="sleep 60"), make_function("b", script="sleep 1"))
@@ -165,7 +165,7 @@ async def test_control_events_name_a_function_s_request_by_its_subject(
         assert (await client.ended("b/abc")).get_type().endswith("succeeded")
 
 
-async def test_what_the_server_refuses_is_told_with_its_reasons(
+async def test_a_job_that_the_api_server_refuses_is_reported_with_the_reasons(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "f.yaml", make_function(spec={"completions": -1}))
@@ -176,11 +176,11 @@ async def test_what_the_server_refuses_is_told_with_its_reasons(
         assert detail(rejected)["error"]["fields"][0]["path"] == "spec.completions"
 
 
-async def test_a_changed_file_is_taken_up_and_a_broken_one_is_not(
+async def test_a_changed_file_is_loaded_and_a_broken_file_is_not(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     monkeypatch.setattr("handler.intake.functions.LOOK_SECONDS", 0.05)
-    # As the kubelet does with a ConfigMap: a link to a directory is exchanged.
+    # The kubelet updates a ConfigMap in this way: it replaces a link to a directory.
     for number, function in enumerate([make_function("old"), make_function("new"), {"name": "broken"}]):
         (tmp_path / str(number)).mkdir()
         write(tmp_path / str(number) / "f.yaml", function)
@@ -202,7 +202,7 @@ async def test_a_changed_file_is_taken_up_and_a_broken_one_is_not(
             await until(lambda: failed(1))
             await client.publish(make_event("2"))
             await client.ended("old/2")
-            assert not client.state.problems(), "it is ready, on what it had"
+            assert not client.state.problems(), "it stays ready with the functions it had"
             link.unlink()
             mount(1)
             await until(lambda: failed(0))
@@ -214,7 +214,9 @@ async def test_a_changed_file_is_taken_up_and_a_broken_one_is_not(
     assert "functions[0].filters is missing" in error.getMessage()
 
 
-async def test_a_broken_file_at_the_start_ends_it(broker: MemoryBroker, cluster: Cluster, tmp_path: Path) -> None:
+async def test_a_broken_file_at_the_start_ends_the_process(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
     path = write(tmp_path / "f.yaml", {"name": "broken"})
     with pytest.raises(ExceptionGroup) as caught:
         async with running(broker, cluster, functions=path):
@@ -234,7 +236,7 @@ async def test_a_broken_file_at_the_start_ends_it(broker: MemoryBroker, cluster:
         (as_text(make_function(spec={"suspend": 1}), make_function("b", spec={"x": 1})), "functions[1].job.spec.x"),
     ],
 )
-def test_every_mistake_of_a_file_has_its_place(tmp_path: Path, text: str, said: str) -> None:
+def test_every_mistake_in_a_file_is_reported_with_its_place(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "f.yaml").write_text(text)
     with pytest.raises(InvalidFunctions) as caught:
         read(tmp_path / "f.yaml", ("default",))
@@ -249,10 +251,9 @@ def test_check_shows_the_functions_or_every_mistake(tmp_path: Path) -> None:
     done = call("check", environ=environ)
     assert done.returncode == 0, done.stderr
     assert re.search(rf"thumbnail .*busybox:1 .*{UPLOADED}", done.stdout)
-    (found,) = [
-        one for one in yaml.safe_load_all(call("check", "-o", "yaml", environ=environ).stdout) if "functions" in one
-    ]
-    assert [one["name"] for one in found["functions"]] == ["thumbnail", "other"]
+    documents = yaml.safe_load_all(call("check", "-o", "yaml", environ=environ).stdout)
+    (found,) = [document for document in documents if "functions" in document]
+    assert [function["name"] for function in found["functions"]] == ["thumbnail", "other"]
     write(path, make_function("Wrong", env={"X": "{"}), make_function(queue={"prio": 1}))
     done = call("check", environ=environ)
     assert (done.returncode, done.stdout) == (2, "")
@@ -264,7 +265,7 @@ def test_check_shows_the_functions_or_every_mistake(tmp_path: Path) -> None:
         assert said in done.stderr
 
 
-async def test_check_asks_the_cluster_what_it_would_say_to_each_job(
+async def test_check_asks_the_cluster_whether_it_would_take_each_job(
     devcluster: DevCluster, cluster: Cluster, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "f.yaml", make_function(), make_function("bad", spec={"completions": -1}))
@@ -290,7 +291,7 @@ def test_events_for_functions_can_be_submitted_from_a_file(tmp_path: Path) -> No
     assert request_id(make_documented_event(document, Changes())) == "e1"
 
 
-def test_commands_know_functions_by_their_requests_subjects(tmp_path: Path) -> None:
+def test_commands_name_requests_of_functions_by_their_subjects(tmp_path: Path) -> None:
     both = [
         {"name": name, "image": "busybox:1", "command": ["sh", "-c", f"echo of {name}; {then}"]}
         for name, then in (("work", 'echo "$WHO" > "$JOBRELAY_RESULT_PATH"; sleep 1'), ("agent", "true"))
@@ -313,8 +314,8 @@ def test_commands_know_functions_by_their_requests_subjects(tmp_path: Path) -> N
         assert run("submit", str(tmp_path / "events.yaml")).split() == ["e1", "e2"]
         wait_for(lambda: "succeeded job_id=thumbnail/e1" in output.read_text(), what=output.read_text)
         assert run("logs", "thumbnail/e1") == "of work\n", "the first container's"
-        told = run("watch", "thumbnail/e1", "--no-follow", "-o", "json")
-        assert json.loads(told.splitlines()[-1])["data"]["detail"]["result"] == "me"
+        watched = run("watch", "thumbnail/e1", "--no-follow", "-o", "json")
+        assert json.loads(watched.splitlines()[-1])["data"]["detail"]["result"] == "me"
         assert "thumbnail/e1" in run("get", "thumbnail/e1")
         run("cancel", "sleeps/e2")
         wait_for(lambda: "cancelled job_id=sleeps/e2" in output.read_text(), what=output.read_text)
@@ -324,7 +325,7 @@ def test_commands_know_functions_by_their_requests_subjects(tmp_path: Path) -> N
 def test_examples_of_functions_in_the_documents_are_valid() -> None:
     manifest = yaml.safe_load((ROOT / "k8s" / "deploy" / "base" / "functions.yaml").read_text())
     text = manifest["data"]["functions.yaml"]
-    assert load(text.encode(), ()) == (), "none until the operator says so"
+    assert load(text.encode(), ()) == (), "there are none until the operator adds some"
     commented = "\n".join(line.removeprefix("# ") for line in text.splitlines() if line.startswith("# "))
     blocks = [f"functions:\n{commented}"]
     blocks += re.findall(r"```yaml\n(functions:\n.*?)```", (ROOT / "events" / "FUNCTIONS.md").read_text(), re.DOTALL)

@@ -1,4 +1,4 @@
-"""Work waits while the API server does not answer, but not longer than this process wants to live."""
+"""Work waits while the API server does not answer, but no longer than this process keeps running."""
 
 import asyncio
 
@@ -24,20 +24,20 @@ async def test_a_failed_call_holds_work_back_for_a_while(monkeypatch: pytest.Mon
     assert gate.is_open
 
 
-async def test_all_who_waited_are_let_through_together(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_all_waiting_tasks_are_let_through_together(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = make_gate(monkeypatch, seconds=0.05)
     gate.close(Unavailable("down"))
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         waiting = group.create_task(gate.wait())
         while not gate.is_open:
             await asyncio.sleep(0)
-        # The first of them fails before the second goes on.
+        # The first task to continue fails before the second does.
         gate.close(Unavailable("down again"))
         await asyncio.sleep(0)
         assert waiting.done()
 
 
-async def test_who_leaves_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_is_leaving_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = make_gate(monkeypatch, seconds=10 * PATIENCE)
     gate.close(Unavailable("down"))
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
@@ -48,7 +48,7 @@ async def test_who_leaves_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None
     assert waiting.result()
 
 
-async def test_who_leaves_still_gets_done_what_the_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_is_leaving_works_on_while_the_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = make_gate(monkeypatch, seconds=10 * PATIENCE)
     gate.leave()
     await gate.wait()

@@ -1,4 +1,4 @@
-"""Requests nobody should send: each gets its rule as the answer, makes nothing, and is kept as it came."""
+"""Requests that no client should send: each is answered with the rule it breaks, creates nothing, and is kept."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ from tests.paths import ROOT
 CASES: list[dict[str, Any]] = json.loads((ROOT / "tests" / "hostile" / "requests.json").read_text())
 POLICY: dict[str, Any] = {"images": ("registry.example/*",), "max_memory": "4Gi"}
 STRUCTURED = {"content-type": "application/cloudevents+json"}
-# Nothing of an event that cannot be read identifies it.
+# An event that cannot be read has no id by which its answer could be found.
 ANSWERED = [case for case in CASES if case["code"] != "INVALID_EVENT"]
 
 
@@ -27,11 +27,11 @@ def body(case: dict[str, Any]) -> bytes:
     return json.dumps({**attributes, "datacontenttype": "application/json", "data": data}).encode()
 
 
-def test_there_are_thirty_and_each_says_what_it_is() -> None:
+def test_there_are_at_least_thirty_cases_with_distinct_names() -> None:
     assert len({case["name"] for case in CASES}) == len(CASES) >= 30
 
 
-async def test_every_one_is_answered_by_its_rule_and_kept_and_makes_nothing(
+async def test_every_case_is_answered_with_its_rule_and_kept_and_creates_nothing(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     async with running(broker, cluster, **POLICY) as client:
@@ -46,8 +46,8 @@ async def test_every_one_is_answered_by_its_rule_and_kept_and_makes_nothing(
             headers = letters[body(case)]
             assert (case["name"], headers["jobrelay-code"]) == (case["name"], case["code"])
         assert await cluster.list_jobs("default", "") == []
-        told = [event for case in ANSWERED for event in await client.events(f"r-{CASES.index(case)}")]
-        assert "hunter2" not in repr([event.get_data() for event in told])
+        answers = [event for case in ANSWERED for event in await client.events(f"r-{CASES.index(case)}")]
+        assert "hunter2" not in repr([event.get_data() for event in answers])
         assert "hunter2" not in repr(list(letters.values()))
 
 
@@ -63,5 +63,5 @@ async def all_kept(client: Client) -> bool:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case["schema"]], ids=lambda case: str(case["name"]))
-def test_what_a_schema_can_tell_is_no_matter_of_policy(case: dict[str, Any]) -> None:
+def test_what_the_schema_can_check_is_not_left_to_the_policy(case: dict[str, Any]) -> None:
     assert case["code"] == "INVALID_REQUEST"

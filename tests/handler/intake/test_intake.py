@@ -1,4 +1,4 @@
-"""What becomes no Job gets an answer, and nothing is settled before its effect is durable."""
+"""A request that does not become a Job is answered, and nothing is settled before its effect is durable."""
 
 import asyncio
 from pathlib import Path
@@ -37,7 +37,7 @@ async def test_an_invalid_request_is_answered_with_every_error(broker: MemoryBro
         await client.publish(make_request("wrong", job=job, timeout=-1, priority=1001))
         rejected = await client.reached("wrong", "rejected")
         assert code_of(rejected) == "INVALID_REQUEST"
-        fields = {one["path"]: one["message"] for one in detail(rejected)["error"]["fields"]}
+        fields = {field["path"]: field["message"] for field in detail(rejected)["error"]["fields"]}
         assert set(fields) == {"job.comand", "job.backoffLimit", "timeout", "priority"}
         assert "command" in fields["job.comand"]
         assert rejected.get_extension("causationid") == "event-wrong"
@@ -63,7 +63,7 @@ async def test_an_invalid_request_is_answered_with_every_error(broker: MemoryBro
     ],
     ids=["namespace", "service-account", "secret", "image", "reply-topic", "type", "expired"],
 )
-async def test_what_is_not_allowed_is_refused_by_name(
+async def test_a_request_that_is_not_allowed_is_refused_with_what_is_wrong(
     broker: MemoryBroker, cluster: Cluster, code: str, said: str, event: Any
 ) -> None:
     async with running(broker, cluster, images=("busybox:*",)) as client:
@@ -75,7 +75,7 @@ async def test_what_is_not_allowed_is_refused_by_name(
         assert await our_jobs(cluster) == []
 
 
-async def test_an_event_no_secret_can_hold_is_refused_before_anything_is_created(cluster: Cluster) -> None:
+async def test_an_event_too_large_for_a_secret_is_refused_before_anything_is_created(cluster: Cluster) -> None:
     async with connect(max_payload=1 << 22) as broker, running(broker, cluster) as client:
         await client.publish(
             make_request("big", metadata={"k": 1}, job={"env": [{"name": "A", "value": "x" * (1 << 20)}]})
@@ -121,7 +121,7 @@ async def test_every_rejection_of_a_replayed_request_is_an_event_of_its_own(
         assert letter.headers["jobrelay-replays"] == "1"
 
 
-async def test_a_request_that_comes_twice_is_one_job(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_request_that_comes_twice_becomes_a_single_job(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_request("twice"), make_request("twice"))
         await client.ended("twice")
@@ -161,7 +161,7 @@ async def test_an_allowed_reply_topic_gets_the_lifecycle(cluster: Cluster) -> No
         assert await client.events("reply") == []
 
 
-async def test_events_a_reply_topic_refuses_go_to_the_default_one_and_say_so(
+async def test_events_that_a_reply_topic_refuses_go_to_the_default_topic_and_say_so(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     async with running(broker, cluster, reply_topics=("orders.*",)) as client:
@@ -184,14 +184,14 @@ async def test_a_quota_defers_the_request_until_there_is_room(broker: MemoryBrok
         assert await client.dead() == []
 
 
-async def test_a_request_delivered_too_often_is_a_dead_letter_before_any_work(
+async def test_a_request_delivered_too_often_becomes_a_dead_letter_before_any_work(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     event = make_request("poison")
     await broker.publish(Topic(Kind.REQUESTS), event)
     for _ in range(3):
         async with broker.subscribe(Kind.REQUESTS, prefetch=1) as subscription:
-            await anext(aiter(subscription))  # left unsettled, as by a process that it kills
+            await anext(aiter(subscription))  # left unsettled, as if the request killed the process
     async with running(broker, cluster, max_attempts=3) as client:
         assert code_of(await client.reached("poison", "rejected")) == "TOO_MANY_ATTEMPTS"
         (letter,) = await client.dead_letters(1)
@@ -200,7 +200,7 @@ async def test_a_request_delivered_too_often_is_a_dead_letter_before_any_work(
         assert await our_jobs(cluster) == []
 
 
-async def test_an_error_of_ours_is_tried_again_and_counted(
+async def test_a_request_is_tried_again_after_an_error_of_ours(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("handler.effects.deliveries.BUG_SECONDS", 0.05)
@@ -236,14 +236,14 @@ async def test_an_api_server_that_is_down_pauses_intake_and_loses_nothing(broker
                 await client.ended(f"r-{number}")
             assert await client.dead() == []
             assert (await broker.depth())[Topic(Kind.REQUESTS)].unsettled == 0
-            await until(lambda: _released(cluster))
+            await until(lambda: _no_finalizers(cluster))
 
 
-async def _released(cluster: Cluster) -> bool:
+async def _no_finalizers(cluster: Cluster) -> bool:
     return not any(job["metadata"].get("finalizers") for job in await our_jobs(cluster))
 
 
-async def test_stopping_finishes_what_is_in_flight_and_takes_nothing_new(
+async def test_a_stopping_process_finishes_what_is_in_flight_and_takes_nothing_new(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered, go_on = asyncio.Event(), asyncio.Event()
@@ -272,7 +272,7 @@ async def _set_when_draining(client: Client, event: asyncio.Event) -> None:
     event.set()
 
 
-async def test_what_cannot_be_finished_in_the_drain_time_goes_back(
+async def test_a_request_that_cannot_be_finished_in_the_drain_time_goes_back(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered = asyncio.Event()

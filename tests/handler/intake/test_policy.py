@@ -1,4 +1,4 @@
-"""Every rule of the operator: what it lets pass, what it refuses, and that a refusal names its setting."""
+"""Every rule of the operator: what it allows, what it refuses, and that a refusal names its setting."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ NAMESPACES = ("default", "jobs")
 
 def refused(job: dict[str, Any], **settings: Any) -> dict[str, str]:
     request = make_request(job={"image": "registry.example/app:1", **job}).request
-    return {one.path: str(one) for one in refusals(request, Settings(**settings), namespaces=NAMESPACES)}
+    return {refusal.path: str(refusal) for refusal in refusals(request, Settings(**settings), namespaces=NAMESPACES)}
 
 
 EPHEMERAL = {"volumes": [{"mountPath": "/e", "ephemeral": {"storage": "2Gi", "storageClassName": "fast"}}]}
@@ -103,12 +103,12 @@ def test_what_is_refused_by_default_can_be_allowed_by_the_setting_that_it_names(
         assert refused(job, **allowing) == {}
 
 
-def test_every_broken_rule_is_told_at_once() -> None:
+def test_all_broken_rules_are_reported_at_once() -> None:
     found = refused({"namespace": "x", **CLAIM, "parallelism": 1000, "completions": 1_000_000, "labels": {"app": "y"}})
     assert set(found) == {"job.namespace", "job.volume.pvc", "job.parallelism", "job.completions", "job.labels.app"}
 
 
-def test_a_star_for_prefixes_does_not_mean_those_of_kubernetes_or_ours() -> None:
+def test_a_star_for_prefixes_does_not_include_those_of_kubernetes_or_ours() -> None:
     keys = ("app.kubernetes.io/name", "kueue.x-k8s.io/queue-name", "jobrelay.dev/id", "x.jobrelay.dev/id")
     for field in ("labels", "annotations"):
         assert len(refused({field: dict.fromkeys(keys, "x")}, label_prefixes=("*",), annotation_prefixes=("*",))) == 4
@@ -134,7 +134,7 @@ def test_memory_passes_exactly_up_to_its_maximum(asked: int, most: int) -> None:
     assert bool(found) == (asked * 1024 > most * 1000)
 
 
-def test_gpus_count_however_they_are_asked_for() -> None:
+def test_gpus_count_however_they_are_requested() -> None:
     limits = {"resources": {"limits": {"nvidia.com/gpu": "5"}}}
     assert "JOBRELAY_MAX_GPUS" in refused(limits)["job.resources.limits.'nvidia.com/gpu'"]
     assert "JOBRELAY_MAX_GPUS" in refused({"gpuEnable": True}, max_gpus=0)["job.gpuEnable"]
@@ -144,7 +144,7 @@ def test_gpus_count_however_they_are_asked_for() -> None:
     )
 
 
-def test_a_storage_class_needs_to_be_named() -> None:
+def test_a_storage_class_must_be_allowed_by_name() -> None:
     assert "JOBRELAY_STORAGE_CLASSES" in str(refused(EPHEMERAL, max_claim_storage="2Gi"))
     assert "JOBRELAY_MAX_CLAIM_STORAGE" in str(refused(EPHEMERAL, max_claim_storage="1Gi", storage_classes=("fast",)))
     assert refused(EPHEMERAL, max_claim_storage="2Gi", storage_classes=("fast",)) == {}
@@ -158,13 +158,13 @@ def test_ids_are_numbers_and_ranges_and_root_needs_relaxed_pods() -> None:
     assert "JOBRELAY_POD_SECURITY" in str(refused({"securityContext": {"runAsUser": 0}}, **ids))
 
 
-def test_a_deadline_has_a_maximum_only_where_one_is_set() -> None:
+def test_a_deadline_has_a_maximum_only_where_it_is_set() -> None:
     job = {"activeDeadlineSeconds": 7200}
     assert refused(job) == {}
     assert "JOBRELAY_MAX_DEADLINE_SECONDS" in str(refused(job, max_deadline_seconds=3600))
 
 
-def test_who_names_no_deadline_gets_the_default_else_the_maximum() -> None:
+def test_without_a_deadline_the_default_applies_else_the_maximum() -> None:
     def default(**settings: Any) -> int | None:
         return Settings(**settings).default_deadline
 
@@ -186,7 +186,7 @@ def test_who_names_no_deadline_gets_the_default_else_the_maximum() -> None:
         ("GPU_RESOURCE", "gpu", "JOBRELAY_GPU_RESOURCE"),
     ],
 )
-def test_a_policy_that_cannot_be_meant_is_refused(name: str, value: str, said: str) -> None:
+def test_a_policy_that_makes_no_sense_is_refused(name: str, value: str, said: str) -> None:
     with pytest.raises(InvalidSettings, match=said):
         Settings.from_env({f"JOBRELAY_{name}": value})
 
