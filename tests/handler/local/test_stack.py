@@ -1,4 +1,4 @@
-"""Claims about the processes of a local installation: ready when they say so, gone afterwards, whatever happened."""
+"""The processes of a local installation are ready when it says so, and gone afterwards, whatever happened."""
 
 import asyncio
 import os
@@ -61,7 +61,7 @@ async def test_everything_is_ready_on_entry_and_gone_afterwards(tmp_path: Path) 
     assert not any(is_alive(pid) for pid in pids)
 
 
-async def test_containers_of_a_cluster_that_crashed_are_ended_too(tmp_path: Path) -> None:
+async def test_containers_of_a_crashed_cluster_are_ended_too(tmp_path: Path) -> None:
     home = tmp_path / "home"
     async with start(home) as stack:
         mark = tmp_path / "mark"
@@ -74,9 +74,9 @@ async def test_containers_of_a_cluster_that_crashed_are_ended_too(tmp_path: Path
     await gone(int(mark.read_text()))
 
 
-# In `make test` that is what dev does: tests/handler/commands/demo.
+# In `make test` a test of dev claims this: tests/handler/commands/demo.
 @pytest.mark.long
-async def test_state_stays_from_one_start_to_the_next(tmp_path: Path) -> None:
+async def test_state_is_kept_from_one_start_to_the_next(tmp_path: Path) -> None:
     async with start(tmp_path) as stack:
         await submit(stack, "--id", "kept", "--image", "a", "--watch", "--", "true")
     async with start(tmp_path) as stack:
@@ -98,7 +98,7 @@ async def test_a_wrong_setting_stops_everything_and_says_which(tmp_path: Path) -
     assert not survivors(tmp_path)
 
 
-async def test_a_process_that_ends_at_its_start_tells_its_last_words(tmp_path: Path) -> None:
+async def test_a_process_that_ends_at_its_start_is_reported_with_its_last_output(tmp_path: Path) -> None:
     async def never() -> bool:
         return False
 
@@ -108,7 +108,7 @@ async def test_a_process_that_ends_at_its_start_tells_its_last_words(tmp_path: P
             await process.ready(never, within=PATIENCE)
 
 
-async def test_a_process_that_is_never_ready_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+async def test_a_process_that_is_never_ready_is_stopped(tmp_path: Path) -> None:
     async def never() -> bool:
         return False
 
@@ -128,7 +128,7 @@ async def test_a_process_that_ignores_sigterm_is_killed_with_its_children(tmp_pa
     await gone(int(mark.read_text()))
 
 
-async def test_output_of_earlier_starts_is_not_taken_for_this_ones(tmp_path: Path) -> None:
+async def test_output_of_earlier_starts_is_left_out(tmp_path: Path) -> None:
     log = tmp_path / "log"
     for word in ("first", "second"):
         async with running("twice", ["echo", word], log=log) as process:
@@ -148,7 +148,7 @@ async def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     await gone(child)
 
 
-def test_a_child_whose_parent_is_gone_does_not_begin() -> None:
+def test_a_child_whose_parent_is_gone_does_not_start() -> None:
     done = subprocess.run(
         [sys.executable, leash.__file__, str(os.getpid() + 1), "echo", "begun"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Settings are read from the environment, all mistakes at once."""
+"""Settings are read from the environment, and all mistakes are reported at once."""
 
 import pytest
 
@@ -75,13 +75,13 @@ def test_values_that_cannot_work_are_refused(name: str, value: str, said: str) -
     ("name", "value"),
     [("JOBRELAY_MAX_ACTIVE", "5"), ("JOBRELAY_MAX_ACTIVE_GPUS", "1"), ("JOBRELAY_ADMISSION", "always")],
 )
-def test_where_kueue_decides_there_is_nothing_for_us_to_limit(name: str, value: str) -> None:
+def test_where_kueue_decides_our_limits_are_refused(name: str, value: str) -> None:
     said = f"JOBRELAY_KUEUE_QUEUE does not go with {name}"
     with pytest.raises(InvalidSettings, match=said):
         Settings.from_env({"JOBRELAY_KUEUE_QUEUE": "team", name: value})
 
 
-def test_kueue_s_classes_are_in_order_of_their_priorities() -> None:
+def test_priority_classes_of_kueue_are_in_order_of_their_priorities() -> None:
     environ = {"JOBRELAY_KUEUE_QUEUE": "team.a", "JOBRELAY_KUEUE_PRIORITY_CLASSES": "500=high, 0=low"}
     kueue = kueue_of(Settings.from_env(environ))
     assert (kueue.queue, kueue.classes) == ("team.a", ((0, "low"), (500, "high")))
@@ -96,7 +96,7 @@ def test_variables_of_kubernetes_services_are_no_mistakes(name: str) -> None:
     Settings.from_env({name: "tcp://10.0.0.1:8080"})
 
 
-def test_no_setting_can_be_mistaken_for_one_of_a_service() -> None:
+def test_no_setting_can_be_mistaken_for_a_variable_of_a_service() -> None:
     names = [f"JOBRELAY_{name.upper()}" for name in Settings.model_fields]
     assert all(Settings.from_env({name: ""}) for name in names)
     assert not [name for name in names if name.endswith(("_PORT", "_SERVICE_HOST"))]

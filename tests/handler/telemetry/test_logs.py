@@ -1,4 +1,4 @@
-"""Each log line about a request says which: event, request, Job and trace."""
+"""Each log line about a request names its event, request, Job and trace."""
 
 import asyncio
 import io
@@ -31,7 +31,7 @@ WORKERS = {
     "handler.controller.published",
     "handler.controller.control",
 }
-"""Loggers that write of nothing but requests."""
+"""Loggers that write only about requests."""
 LIMIT_SECONDS = 5e-6
 
 
@@ -41,7 +41,7 @@ def traceparent(number: int) -> str:
 
 @contextmanager
 def logged(formatter: logging.Formatter) -> Iterator[io.StringIO]:
-    """All that is logged at INFO or above in the block."""
+    """Yields everything that is logged at INFO or above in the block."""
     output = io.StringIO()
     handler = logging.StreamHandler(output)
     handler.setFormatter(formatter)
@@ -64,7 +64,7 @@ def about(lines: list[dict[str, Any]], job_id: str) -> list[dict[str, Any]]:
     return [line for line in lines if line.get("job_id") == job_id]
 
 
-async def test_lines_of_many_requests_at_once_each_carry_their_own_ids(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_lines_of_concurrent_requests_each_have_their_own_ids(broker: MemoryBroker, cluster: Cluster) -> None:
     names = [f"r{number}" for number in range(1, 9)]
     with logged(JsonFormatter()) as output:
         async with running(broker, cluster) as client:
@@ -85,7 +85,9 @@ async def test_lines_of_many_requests_at_once_each_carry_their_own_ids(broker: M
         assert {line["message"] for line in mine} >= {"created", "started", "succeeded"}
 
 
-async def test_refusals_and_commands_carry_what_is_known(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_lines_of_refusals_and_commands_have_the_ids_that_are_known(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
     with logged(JsonFormatter()) as output:
         async with running(broker, cluster, images=("busybox:*",)) as client:
             broker.put(Topic(Kind.REQUESTS), {}, b"garbage")
@@ -93,10 +95,10 @@ async def test_refusals_and_commands_carry_what_is_known(broker: MemoryBroker, c
             await client.command(make_command("resume", "evil", event_id="c-1", traceparent=traceparent(7)))
             await client.reached("evil", "rejected")
 
-            async def told() -> bool:
+            async def is_logged() -> bool:
                 return "INVALID_EVENT" in output.getvalue()
 
-            await until(told)
+            await until(is_logged)
             await client.publish(make_request("held", script="sleep 60"))
             await client.reached("held", "started")
             await client.command(make_command("cancel", "held", event_id="c-2", traceparent=traceparent(8)))
@@ -107,13 +109,13 @@ async def test_refusals_and_commands_carry_what_is_known(broker: MemoryBroker, c
     assert "job_id" not in garbage
     (rejected,) = [line for line in lines if line.get("code") == "FORBIDDEN"]
     assert (rejected["event_id"], rejected["job_id"]) == ("event-evil", "evil")
-    assert "trace_id" not in rejected, "what is no traceparent names no trace"
+    assert "trace_id" not in rejected, "an invalid traceparent names no trace"
     (command,) = [line for line in lines if line["message"] == "cancel accepted"]
     assert (command["event_id"], command["job_id"], command["trace_id"]) == ("c-2", "held", f"{8:032x}")
 
 
 class Talkative:
-    """A cluster whose first creation logs, as the layers below do, and is refused by a quota."""
+    """A cluster whose first creation of a Job logs a line, as lower layers do, and is refused by a quota."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -130,7 +132,7 @@ class Talkative:
         return await self._cluster.create_job(manifest)
 
 
-async def test_lines_of_the_layers_below_carry_them_too(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_lines_of_lower_layers_have_the_ids_too(broker: MemoryBroker, cluster: Cluster) -> None:
     talkative: Any = Talkative(cluster)
     with logged(JsonFormatter()) as output:
         async with running(broker, talkative, quota_delay=1) as client:
@@ -140,7 +142,7 @@ async def test_lines_of_the_layers_below_carry_them_too(broker: MemoryBroker, cl
     assert (below["event_id"], below["job_id"], below["trace_id"]) == ("event-low", "low", f"{3:032x}")
 
 
-async def test_text_names_request_and_job_and_spares_people_the_rest(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_the_text_format_names_only_request_and_job(broker: MemoryBroker, cluster: Cluster) -> None:
     with logged(TextFormatter()) as output:
         async with running(broker, cluster) as client:
             await client.publish(make_request("text", attributes={"traceparent": traceparent(1)}))
@@ -150,7 +152,7 @@ async def test_text_names_request_and_job_and_spares_people_the_rest(broker: Mem
     assert "trace_id" not in line
 
 
-async def test_a_process_writes_one_json_object_a_line_with_these_ids(tmp_path: Path) -> None:
+async def test_a_process_writes_a_json_object_per_line_with_the_ids(tmp_path: Path) -> None:
     async with installation(tmp_path) as site, site.broker() as broker:
         settings = {"JOBRELAY_LOG_FORMAT": "json"}
         relay = await site.start_relay(settings)
@@ -169,16 +171,16 @@ async def test_a_process_writes_one_json_object_a_line_with_these_ids(tmp_path: 
 
 
 @pytest.mark.parametrize("text", [None, 7, "", "00-xyz", traceparent(1).upper() + "-", "0" * 55])
-def test_what_is_no_traceparent_names_no_trace(text: object) -> None:
+def test_an_invalid_traceparent_names_no_trace(text: object) -> None:
     assert logcontext.trace_id(text) is None
 
 
-def test_keeping_the_ids_of_an_event_costs_next_to_nothing() -> None:
+def test_keeping_the_ids_of_an_event_costs_almost_nothing() -> None:
     event = make_request(attributes={"traceparent": traceparent(1)})
 
-    def one() -> None:
+    def keep_ids() -> None:
         logcontext.about(message_id="m")
         logcontext.also_event(event)
         logcontext.also(job_id="a", namespace="b", job="c")
 
-    assert seconds_of(one) < LIMIT_SECONDS
+    assert seconds_of(keep_ids) < LIMIT_SECONDS

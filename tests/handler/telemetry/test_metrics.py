@@ -1,4 +1,4 @@
-"""Metrics keep Prometheus' conventions, and no label takes a value that is not declared."""
+"""Metrics follow the conventions of Prometheus, and no label has an undeclared value."""
 
 import ast
 import re
@@ -31,7 +31,7 @@ FLAGS = {
 
 
 def unbounded(metrics: Metrics) -> Iterator[str]:
-    """Samples with a label that was not declared, or with a value that was not."""
+    """Samples that have an undeclared label, or an undeclared value of a label."""
     for family in metrics.registry.collect():
         bounds = metrics.bounds.get(family.name, {})
         for sample in family.samples:
@@ -42,7 +42,7 @@ def unbounded(metrics: Metrics) -> Iterator[str]:
                 yield f"{sample.name}{labels}"
 
 
-def test_names_help_and_units_are_as_prometheus_wants_them() -> None:
+def test_names_help_and_units_follow_the_conventions_of_prometheus() -> None:
     metrics = Metrics()
     families = list(metrics.registry.collect())
     assert len(families) > 30
@@ -69,7 +69,7 @@ def test_every_metric_is_declared_with_the_values_of_its_labels() -> None:
     assert max(sizes) <= 20
     assert list(unbounded(metrics)) == []
     metrics.messages_failed.labels("nats", "request-4711").inc()
-    assert len(list(unbounded(metrics))) == 2, "this test sees values that were not declared (_total and _created)"
+    assert len(list(unbounded(metrics))) == 2, "undeclared values are noticed (in _total and in _created)"
 
 
 def test_process_metrics_are_there() -> None:
@@ -79,7 +79,7 @@ def test_process_metrics_are_there() -> None:
     assert re.search(r'^jobrelay_build_info\{role="handler",version="[^"]+"\} 1\.0$', exposed, re.MULTILINE)
 
 
-def test_counters_are_there_before_they_count() -> None:
+def test_counters_exist_before_they_count() -> None:
     metrics = Metrics()
     metrics.expect("nats")
     value = metrics.registry.get_sample_value
@@ -90,15 +90,15 @@ def test_counters_are_there_before_they_count() -> None:
         assert value("jobrelay_verdicts_total", {"code": code}) == 0
 
 
-def test_all_codes_in_the_code_are_declared() -> None:
-    """Calls of `Rejection("CODE", …)` where events are judged, `Taken("CODE", …)`, and verdicts."""
+def test_all_error_codes_in_the_code_are_declared() -> None:
+    """Looks for calls `Rejection("CODE", …)`, `Taken("CODE", …)` and `Verdict(…)`, and for the codes of admission."""
     found: dict[str, set[str]] = {"Rejection": set(), "Taken": set(), "Verdict": set()}
     for name in ("effects/deliveries.py", "intake/requests.py", "effects/launcher.py", "controller/verdicts.py"):
         for node in ast.walk(ast.parse((HANDLER / name).read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in found:
                 given = [*node.args, *(keyword.value for keyword in node.keywords)]
-                constants = [one.value for one in given if isinstance(one, ast.Constant)]
-                found[node.func.id] |= {one for one in constants if isinstance(one, str) and one.isupper()}
+                constants = [argument.value for argument in given if isinstance(argument, ast.Constant)]
+                found[node.func.id] |= {text for text in constants if isinstance(text, str) and text.isupper()}
     assert len(found["Rejection"]) > 5
     assert found["Rejection"] | found["Taken"] <= set(REFUSALS)
     assert found["Verdict"] | {"CANCELLED"} | codes_of_admission() == set(VERDICTS)
@@ -107,15 +107,13 @@ def test_all_codes_in_the_code_are_declared() -> None:
 
 
 def codes_of_admission() -> set[str]:
-    """Texts in capitals in the decision: it has verdicts of its own."""
+    """Identifiers in capitals among the texts in admission, which makes verdicts of its own."""
     nodes = [node for file in (HANDLER / "admission").glob("*.py") for node in ast.walk(ast.parse(file.read_text()))]
     texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     return {text for text in texts if text.isupper() and text.isidentifier() and not text.startswith("JOBRELAY_")}
 
 
-async def test_a_run_with_all_kinds_of_outcomes_leaves_only_declared_labels(
-    broker: MemoryBroker, cluster: Cluster
-) -> None:
+async def test_all_kinds_of_outcomes_leave_only_declared_labels(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster, images=("busybox:*",)) as client:
         metrics = client.state.metrics
         broker.put(Topic(Kind.REQUESTS, "high"), {}, b"garbage")
@@ -139,7 +137,7 @@ async def test_a_run_with_all_kinds_of_outcomes_leaves_only_declared_labels(
         assert value("jobrelay_messages_in_flight", {"broker": "memory"}) == 0
         assert value("jobrelay_broker_connected", {"broker": "memory"}) == 1
         assert value("jobrelay_leader_terms_total") == 1
-        assert value("jobrelay_event_age_seconds_count") == 1, "one of the events has a time"
+        assert value("jobrelay_event_age_seconds_count") == 1, "only one of the events has a time"
         assert (value("jobrelay_event_age_seconds_sum") or 0) > 10**8
         delays = value("jobrelay_lifecycle_delay_seconds_count")
         phases = [str(phase) for phase in Phase if phase is not Phase.REJECTED]
@@ -154,6 +152,6 @@ async def counted(client: Client, failed: int) -> None:
 
     async def look() -> bool:
         found = [value("jobrelay_messages_failed_total", {"broker": "memory", "code": code}) for code in REFUSALS]
-        return sum(one or 0 for one in found) == failed
+        return sum(count or 0 for count in found) == failed
 
     await until(look)

@@ -1,4 +1,4 @@
-"""Spans reach a collector, and one that is away is in nobody's way."""
+"""Spans reach a collector, and an unreachable collector holds up nothing."""
 
 import asyncio
 import os
@@ -35,7 +35,7 @@ GIVEN = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
 
 
 class Collector:
-    """Takes OTLP over HTTP, as a real one does."""
+    """An OTLP collector, over HTTP like a real collector."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -49,14 +49,14 @@ class Collector:
         return web.Response(body=b"", content_type="application/x-protobuf")
 
     def resource(self) -> dict[str, str]:
-        return {one.key: one.value.string_value for one in self.received[0].resource.attributes}
+        return {attribute.key: attribute.value.string_value for attribute in self.received[0].resource.attributes}
 
     def names(self, *, trace_id: str = TRACE) -> list[str]:
         spans = [span for group in self.received for scope in group.scope_spans for span in scope.spans]
         return sorted(span.name for span in spans if span.trace_id.hex() == trace_id)
 
     def environ(self) -> dict[str, str]:
-        """The standard variables that lead here."""
+        """The standard environment variables that point to this collector."""
         return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.url, "OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=tests"}
 
 
@@ -96,7 +96,7 @@ async def test_a_process_sends_all_its_spans_before_it_ends(tmp_path: Path) -> N
     assert resource["service.version"]
 
 
-async def test_names_of_the_environment_have_the_last_word(
+async def test_names_in_the_environment_take_precedence(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with collecting() as collector:
@@ -116,7 +116,7 @@ async def test_names_of_the_environment_have_the_last_word(
 
 
 @pytest.mark.stricter
-async def test_a_collector_that_never_answers_holds_up_neither_work_nor_the_end(
+async def test_a_collector_that_never_answers_holds_up_neither_work_nor_shutdown(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -140,7 +140,7 @@ async def test_a_collector_that_never_answers_holds_up_neither_work_nor_the_end(
                 await asyncio.to_thread(thread.join)
 
 
-async def test_the_extra_that_is_missing_is_a_mistake_in_the_configuration(tmp_path: Path) -> None:
+async def test_a_missing_extra_is_a_mistake_in_the_configuration(tmp_path: Path) -> None:
     hidden = tmp_path / "hidden"
     hidden.mkdir()
     (hidden / "sitecustomize.py").write_text(
@@ -165,7 +165,7 @@ def test_without_tracing_the_sdk_is_not_even_imported() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
 
 
-async def test_off_uses_what_somebody_else_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_off_uses_a_tracer_provider_that_was_set_up_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     async with tracing_of(Settings.from_env({}), asyncio.Event()) as tracing:
         assert not tracing.active
 

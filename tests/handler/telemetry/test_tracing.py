@@ -1,4 +1,4 @@
-"""One trace from the event that asked to the event that tells the end, in whatever process each part happens."""
+"""One trace leads from the request to its terminal event, in whichever process each part happens."""
 
 import time
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
 GIVEN = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "vendor=1"}
 LIMIT_SECONDS = 10e-6
-"""What an event may cost more while no spans are made."""
+"""How much tracing may cost per event while no spans are made."""
 
 
 class Spans:
-    """An SDK that keeps what it gets."""
+    """An SDK that keeps all spans in memory."""
 
     def __init__(self) -> None:
         self._kept = InMemorySpanExporter()
@@ -42,8 +42,8 @@ class Spans:
     def named(self, name: str) -> list[ReadableSpan]:
         return [span for span in self.all() if span.name == name]
 
-    async def one(self, name: str) -> ReadableSpan:
-        """The only one of this name, once it has ended."""
+    async def only(self, name: str) -> ReadableSpan:
+        """The only span of this name, once it has ended."""
 
         async def look() -> list[ReadableSpan]:
             return self.named(name)
@@ -58,7 +58,7 @@ def spans() -> Spans:
 
 
 def context(span: ReadableSpan) -> str:
-    """As a `traceparent` names it."""
+    """The span's context in the form of a `traceparent`."""
     found = span.get_span_context()
     assert found is not None
     return f"00-{format_trace_id(found.trace_id)}-{format_span_id(found.span_id)}-01"
@@ -78,7 +78,7 @@ def attributes(span: ReadableSpan) -> dict[str, Any]:
 
 def environ(job: Manifest) -> dict[str, str]:
     container = job["spec"]["template"]["spec"]["containers"][0]
-    return {one["name"]: one.get("value", "") for one in container["env"]}
+    return {variable["name"]: variable.get("value", "") for variable in container["env"]}
 
 
 async def test_one_trace_leads_from_the_event_to_its_end(broker: MemoryBroker, cluster: Cluster, spans: Spans) -> None:
@@ -86,8 +86,8 @@ async def test_one_trace_leads_from_the_event_to_its_end(broker: MemoryBroker, c
         script = 'echo "$TRACEPARENT" > "$JOBRELAY_RESULT_PATH"'
         await client.publish(make_request("t", script=script, attributes=GIVEN))
         end = await client.ended("t")
-        process, create = await spans.one("process jobrelay.requests"), await spans.one("create Job")
-        run, wait = await spans.one("job run"), await spans.one("job wait")
+        process, create = await spans.only("process jobrelay.requests"), await spans.only("create Job")
+        run, wait = await spans.only("job run"), await spans.only("job wait")
         publishes = spans.named("publish jobrelay.lifecycle")
         job = await job_of(cluster, "t")
         events = {phase_of(event): event for event in await client.events("t")}
@@ -101,20 +101,22 @@ async def test_one_trace_leads_from_the_event_to_its_end(broker: MemoryBroker, c
     assert len(publishes) == 3
     assert {span.kind for span in publishes} == {SpanKind.PRODUCER}
     for span in publishes:
-        told = events[attributes(span)["cloudevents.event_type"].rpartition(".")[2]]
-        assert told.get_extension("traceparent") == context(span)
-        assert told.get_extension("tracestate") == "vendor=1"
-        assert told.get_id() == attributes(span)["messaging.message.id"]
+        event = events[attributes(span)["cloudevents.event_type"].rpartition(".")[2]]
+        assert event.get_extension("traceparent") == context(span)
+        assert event.get_extension("tracestate") == "vendor=1"
+        assert event.get_id() == attributes(span)["messaging.message.id"]
 
 
-async def test_spans_say_what_they_are_about(broker: MemoryBroker, cluster: Cluster, spans: Spans) -> None:
+async def test_spans_have_attributes_that_say_what_they_are_about(
+    broker: MemoryBroker, cluster: Cluster, spans: Spans
+) -> None:
     async with running(broker, cluster, tracing=spans.tracing) as client:
         await broker.publish(Topic(Kind.REQUESTS, "high"), make_request("a", script="sleep 1; exit 3"))
         await client.ended("a")
-        process, create = await spans.one("process jobrelay.requests.high"), await spans.one("create Job")
-        run, wait = await spans.one("job run"), await spans.one("job wait")
+        process, create = await spans.only("process jobrelay.requests.high"), await spans.only("create Job")
+        run, wait = await spans.only("job run"), await spans.only("job wait")
         job = await job_of(cluster, "a")
-    assert process.parent is None, "an event without a trace begins one"
+    assert process.parent is None, "an event without a trace begins a new trace"
     assert attributes(process) == {
         "messaging.system": "memory",
         "messaging.operation.name": "process",
@@ -143,18 +145,18 @@ async def test_spans_say_what_they_are_about(broker: MemoryBroker, cluster: Clus
     assert wait.status.status_code is StatusCode.UNSET
     times = [wait.start_time, wait.end_time, run.start_time, run.end_time]
     assert times == sorted(time or 0 for time in times)
-    assert all((time or 1) % 10**9 == 0 for time in times), "times of Kubernetes"
+    assert all((time or 1) % 10**9 == 0 for time in times), "Kubernetes' times have whole seconds"
     assert (run.end_time or 0) - (run.start_time or 0) in (10**9, 2 * 10**9, 3 * 10**9)
     assert abs((run.start_time or 0) - time.time_ns()) < 60 * 10**9
 
 
-async def test_a_refusal_is_an_error_in_its_trace_and_told_there(
+async def test_a_refusal_is_an_error_in_its_trace_and_is_published_there(
     broker: MemoryBroker, cluster: Cluster, spans: Spans
 ) -> None:
     async with running(broker, cluster, tracing=spans.tracing, images=("busybox:*",)) as client:
         await client.publish(make_request("no", job={"image": "evil"}, attributes=GIVEN))
         rejected = await client.reached("no", "rejected")
-        process = await spans.one("process jobrelay.requests")
+        process = await spans.only("process jobrelay.requests")
         (publish,) = spans.named("publish jobrelay.lifecycle")
     assert process.status.status_code is StatusCode.ERROR
     assert (attributes(process)["jobrelay.outcome"], attributes(process)["error.type"]) == ("rejected", "FORBIDDEN")
@@ -162,10 +164,10 @@ async def test_a_refusal_is_an_error_in_its_trace_and_told_there(
     assert rejected.get_extension("traceparent") == context(publish)
 
 
-async def test_what_is_no_event_has_a_span_too(broker: MemoryBroker, cluster: Cluster, spans: Spans) -> None:
+async def test_a_message_that_is_no_event_has_a_span_too(broker: MemoryBroker, cluster: Cluster, spans: Spans) -> None:
     async with running(broker, cluster, tracing=spans.tracing):
         broker.put(Topic(Kind.REQUESTS), {}, b"garbage")
-        process = await spans.one("process jobrelay.requests")
+        process = await spans.only("process jobrelay.requests")
     assert process.parent is None
     assert attributes(process)["error.type"] == "INVALID_EVENT"
 
@@ -185,7 +187,7 @@ async def test_a_repeat_in_another_trace_is_a_duplicate(broker: MemoryBroker, cl
         end = await client.ended("d")
         assert await client.phases("d") == ["created", "started", "succeeded"]
     assert outcomes == ["created", "duplicate"]
-    assert str(end.get_extension("traceparent")).split("-")[1] == TRACE, "the trace of the request that got the Job"
+    assert str(end.get_extension("traceparent")).split("-")[1] == TRACE, "the trace of the request that created the Job"
 
 
 async def test_a_command_is_answered_in_its_own_trace(broker: MemoryBroker, cluster: Cluster, spans: Spans) -> None:
@@ -195,8 +197,8 @@ async def test_a_command_is_answered_in_its_own_trace(broker: MemoryBroker, clus
         await client.command(make_command("cancel", "c", **GIVEN))
         await client.ended("c")
         (answer,) = await client.events("command-1")
-        control = await spans.one("process jobrelay.control")
-        run = await spans.one("job run")
+        control = await spans.only("process jobrelay.control")
+        run = await spans.only("job run")
     assert parent(control) == PARENT
     assert str(answer.get_extension("traceparent")).split("-")[1] == TRACE
     assert attributes(control)["jobrelay.outcome"] == "accepted"
@@ -215,20 +217,20 @@ async def test_without_an_sdk_the_trace_is_passed_on_as_it_came(broker: MemoryBr
     assert without.get_extension("traceparent") is None
 
 
-async def test_what_is_no_traceparent_begins_a_trace(broker: MemoryBroker, cluster: Cluster, spans: Spans) -> None:
+async def test_an_invalid_traceparent_begins_a_new_trace(broker: MemoryBroker, cluster: Cluster, spans: Spans) -> None:
     async with running(broker, cluster, tracing=spans.tracing) as client:
         await client.publish(make_request("x", attributes={"traceparent": "nonsense", "tracestate": "=,=,"}))
         await client.ended("x")
-        process = await spans.one("process jobrelay.requests")
+        process = await spans.only("process jobrelay.requests")
     assert process.parent is None
 
 
-def test_making_no_spans_costs_next_to_nothing() -> None:
+def test_making_no_spans_costs_almost_nothing() -> None:
     event, topic = make_request(attributes=GIVEN), Topic(Kind.LIFECYCLE, "a.b.c")
     delivery: Any = None
 
-    def one() -> None:
-        """All of one event's way: intake, then three lifecycle events."""
+    def trace_life() -> None:
+        """All of an event's way: intake, then three lifecycle events."""
         with OFF.processing(delivery, event, broker="nats"), OFF.creating("a", "b"):
             OFF.carrier()
             OFF.set_outcome("created")
@@ -236,4 +238,4 @@ def test_making_no_spans_costs_next_to_nothing() -> None:
             with OFF.publishing(topic, event, broker="nats") as published:
                 assert published is event
 
-    assert seconds_of(one) < LIMIT_SECONDS
+    assert seconds_of(trace_life) < LIMIT_SECONDS

@@ -1,4 +1,4 @@
-"""Probes tell what is missing; metrics are declared in one place and bounded."""
+"""Probes say what is missing, and metrics are served beside them."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -26,7 +26,7 @@ async def answer(http: aiohttp.ClientSession, url: str) -> tuple[int, str]:
         return response.status, await response.text()
 
 
-async def test_a_process_that_reaches_nothing_lives_but_is_not_ready(http: aiohttp.ClientSession) -> None:
+async def test_a_process_that_reaches_nothing_is_alive_but_not_ready(http: aiohttp.ClientSession) -> None:
     async with serve(State(Metrics()), address="127.0.0.1:0") as url:
         assert await answer(http, f"{url}/livez") == (200, "ok\n")
         status, text = await answer(http, f"{url}/readyz")
@@ -60,10 +60,10 @@ async def test_a_running_process_is_ready_and_measures_what_it_does(
         await client.publish(make_request("m", script="sleep 60"))
         await client.reached("m", "started")
 
-        async def running_one() -> bool:
+        async def counts_a_running_job() -> bool:
             return 'jobrelay_jobs{phase="running"} 1.0' in (await answer(http, f"{url}/metrics"))[1]
 
-        await until(running_one)
+        await until(counts_a_running_job)
         _, text = await answer(http, f"{url}/metrics")
         for line in (
             "jobrelay_leader 1.0",
@@ -80,7 +80,7 @@ async def test_a_running_process_is_ready_and_measures_what_it_does(
         assert (await answer(http, f"{url}/readyz"))[1] == "broker memory: no connection\n"
 
 
-async def test_draining_is_not_ready(broker: MemoryBroker) -> None:
+async def test_a_draining_process_is_not_ready(broker: MemoryBroker) -> None:
     state = State(Metrics())
     state.brokers = {"memory": broker}
     state.draining = True
