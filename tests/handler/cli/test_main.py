@@ -1,4 +1,4 @@
-"""Claims about the command line that need no broker and no cluster: usage, settings, exit codes."""
+"""The command line without a broker or a cluster: usage, settings, exit codes."""
 
 import json
 import os
@@ -30,7 +30,7 @@ users: [{name: nobody, user: {token: none}}]
 
 @pytest.fixture(autouse=True)
 def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No settings, no local environment."""
+    """There are no settings and no local environment."""
     for name in list(os.environ):
         if name.startswith(("JOBRELAY_", "KUBECONFIG")):
             monkeypatch.delenv(name)
@@ -49,7 +49,7 @@ def running(directory: Path, *, pid: int) -> Local:
 
 
 @pytest.mark.stricter
-def test_help_comes_fast_and_imports_nothing_heavy() -> None:
+def test_help_is_fast_and_imports_nothing_heavy() -> None:
     modules = "print([name for name in sys.modules if '.' not in name])"
     code = f"import sys; from handler.cli.main import main; main(['--help']); {modules}"
     began = time.monotonic()
@@ -113,7 +113,7 @@ def test_misuse_exits_with_2_and_one_message(
 
 
 @pytest.mark.parametrize("options", [[], ["--no-check"], ["--dry-run"]])
-def test_all_mistakes_in_a_file_of_definitions_come_at_once_before_anything_is_connected_to(
+def test_all_mistakes_in_definitions_are_reported_at_once_before_connecting(
     options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "jobs.yaml").write_text("{jobs: [{id: a, job: {image: a}}, {schedule: '@daily', job: {image: a}}]}")
@@ -125,7 +125,7 @@ def test_all_mistakes_in_a_file_of_definitions_come_at_once_before_anything_is_c
     assert not captured.out
 
 
-def test_a_set_that_is_pruned_has_a_name_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pruning_needs_a_source_that_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "jobs.yaml").write_text("jobs: []")
     assert main(["import", "jobs.yaml", "--prune"]) == 2
     assert "source is missing" in capsys.readouterr().err
@@ -142,7 +142,7 @@ def test_without_a_command_the_help_is_shown_and_the_code_is_2(capsys: pytest.Ca
     assert "Usage: jobrelay" in capsys.readouterr().err
 
 
-def test_all_mistakes_in_the_settings_come_at_once(
+def test_all_mistakes_in_the_settings_are_reported_at_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("JOBRELAY_CONCURRENCY", "0")
@@ -180,7 +180,7 @@ def test_an_unreachable_broker_is_one_line_and_exit_code_1(
     assert "127.0.0.1:1" in error
 
 
-def test_a_client_library_that_is_missing_is_misuse_and_names_its_extra(
+def test_a_missing_client_library_is_misuse_and_names_its_extra(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("JOBRELAY_SOURCES", f"{ELSEWHERE},amqp://127.0.0.1:1")
@@ -272,7 +272,7 @@ def test_a_local_environment_that_stopped_is_not_used(tmp_path: Path) -> None:
     assert settings_of(Options(), directory=tmp_path).instance == "jobrelay"
 
 
-def test_verbose_says_where_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbose_names_the_environment_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     local = running(tmp_path, pid=os.getpid())
     settings_of(Options(verbose=True, namespace="jobs"), directory=tmp_path)
     error = capsys.readouterr().err
@@ -280,18 +280,18 @@ def test_verbose_says_where_to(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "jobrelay dev" in error
 
 
-def test_commands_work_in_jobs_too() -> None:
+def test_commands_work_inside_jobs_too() -> None:
     environ = {"JOBRELAY_EVENT_PATH": "/e", "JOBRELAY_RESULT_PATH": "/r", "JOBRELAY_JOB_ID": "i", "CE_ID": "i"}
     assert settings_of(Options(environ=environ)).instance == "jobrelay"
 
 
-def test_options_go_before_variables() -> None:
+def test_options_take_precedence_over_variables() -> None:
     environ = {"JOBRELAY_SOURCES": ELSEWHERE, "JOBRELAY_NAMESPACES": "a,b"}
     settings = settings_of(Options(broker="nats://127.0.0.1:2", namespace="c", environ=environ))
     assert (settings.sources, settings.namespaces) == (("nats://127.0.0.1:2",), ("c",))
 
 
-def test_errors_in_task_groups_are_told_like_others() -> None:
+def test_errors_in_task_groups_are_reported_like_others() -> None:
     async def work() -> int:
         raise ExceptionGroup("outer", [ExceptionGroup("inner", [Unavailable("the server is away")])])
 
@@ -315,7 +315,7 @@ def test_bugs_are_not_hidden() -> None:
         run(work())
 
 
-def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
+def test_a_closed_output_pipe_ends_the_command_quietly() -> None:
     code = "import sys; from handler.cli.main import main; sys.exit(main(['check', '-o', 'yaml']))"
     reader, writer = os.pipe()
     os.close(reader)

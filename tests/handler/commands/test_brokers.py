@@ -1,4 +1,4 @@
-"""Claims about the command line that depend on the broker, on each that can be started here."""
+"""What the command line does with a broker, for each broker that can be started here."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def numbers(stack: Stack, *ids: str) -> list[str]:
 
 
 def refuse(stack: Stack, *ids: str) -> list[str]:
-    """Make dead letters of requests with these ids; their numbers."""
+    """Make dead letters of requests with these ids. Returns the numbers of the letters."""
     for name in ids:
         done = run(stack, "submit", "-", "--no-check", text=FORBIDDEN % name)
         assert done.returncode == 0, done.stderr
@@ -76,19 +76,19 @@ def test_definitions_are_imported_changed_and_refused(stack: Stack) -> None:
         job = {"image": image, "command": ["true"]}
         return json.dumps({"source": "/set", "jobs": [{"id": "nightly", "schedule": schedule, "job": job}]})
 
-    for schedule, told in (("@daily", "1 created\n"), ("@weekly", "1 updated\n")):
+    for schedule, summary in (("@daily", "1 created\n"), ("@weekly", "1 updated\n")):
         done = run(stack, "import", "-", text=text(schedule, "busybox"))
-        assert (done.returncode, done.stderr) == (0, told)
+        assert (done.returncode, done.stderr) == (0, summary)
     refused = run(stack, "import", "-", text=text("@weekly", "forbidden/image"))
     assert refused.returncode == 1
     assert refused.stderr.splitlines()[0] == "nightly rejected: FORBIDDEN"
-    (letter,) = [one for one in letters(stack) if one["id"].startswith("nightly/")]
+    (letter,) = [letter for letter in letters(stack) if letter["id"].startswith("nightly/")]
     assert run(stack, "dead", "drop", str(letter["number"])).returncode == 0
     again = run(stack, "import", "-", text=text("@weekly", "busybox"))
     assert again.stderr == "nothing to change: 1 definition is as in the file\n"
 
 
-def test_a_request_is_cancelled_and_a_command_for_nobody_is_refused(stack: Stack) -> None:
+def test_a_request_is_cancelled_and_a_command_for_an_unknown_request_is_refused(stack: Stack) -> None:
     assert run(stack, "submit", "--id", "stopped", *shell("sleep 600")).returncode == 0
     wait_for(lambda: " started " in run(stack, "watch", "stopped", "--no-follow").stdout)
     assert "cancel accepted" in run(stack, "cancel", "stopped").stdout
@@ -125,7 +125,7 @@ def test_dead_letters_are_chosen_by_code_type_and_age(stack: Stack) -> None:
     assert "no such dead letters" in run(stack, "dead", "list", "--older", "1h").stderr
 
 
-def test_a_dry_run_says_which_and_changes_nothing(stack: Stack) -> None:
+def test_a_dry_run_lists_dead_letters_and_changes_nothing(stack: Stack) -> None:
     (number,) = refuse(stack, "dry")
     before = letters(stack)
     for verb, word in (("replay", "would be replayed"), ("drop", "would be dropped")):
@@ -137,7 +137,7 @@ def test_a_dry_run_says_which_and_changes_nothing(stack: Stack) -> None:
     assert letters(stack) == before
 
 
-def test_dropped_is_gone_and_nothing_else(stack: Stack) -> None:
+def test_only_dropped_dead_letters_are_gone(stack: Stack) -> None:
     first, second, third = refuse(stack, "a", "b", "c")
     done = run(stack, "dead", "drop", first, third, "-o", "json")
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["a", "c"]
@@ -149,7 +149,7 @@ def test_dropped_is_gone_and_nothing_else(stack: Stack) -> None:
     assert (again.returncode, again.stderr.splitlines()[-1]) == (1, f"jobrelay: no dead letter {first}")
 
 
-def test_poison_replayed_is_rejected_anew_until_its_cause_is_gone(stack: Stack) -> None:
+def test_a_replayed_request_is_rejected_again_while_it_is_not_allowed(stack: Stack) -> None:
     (number,) = refuse(stack, "cured")
     done = run(stack, "dead", "replay", number)
     assert (done.returncode, done.stdout) == (0, f"replayed  {number}  requests  FORBIDDEN  cured\n")
@@ -159,8 +159,8 @@ def test_poison_replayed_is_rejected_anew_until_its_cause_is_gone(stack: Stack) 
     assert len(rejections(stack, "cured")) == len(set(rejections(stack, "cured"))) == 2
 
 
-def test_poison_replayed_after_its_cause_is_gone_runs(stack: Stack, tmp_path: Path) -> None:
-    """The last one here: it replaces the jobrelay that runs by one that allows every image."""
+def test_a_rejected_request_runs_when_it_is_replayed_once_allowed(stack: Stack, tmp_path: Path) -> None:
+    """Must be the last test here: it replaces the running jobrelay by a process that allows every image."""
     refuse(stack, "healed")
     refusing = stack.process("jobrelay")
     os.kill(refusing.pid, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Claims about how dead letters are told, whatever their bytes are."""
+"""How dead letters are described and chosen, whatever their bytes are."""
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -50,7 +50,7 @@ def test_a_letter_that_is_no_event_has_no_attributes(body: bytes) -> None:
     assert found["reason"] == "because"
 
 
-def test_a_letter_of_somebody_else_is_told_without_a_reason() -> None:
+def test_a_foreign_letter_is_described_without_a_reason() -> None:
     letter = make_record({}, b"", topic=Topic(Kind.DEAD, "x"), sequence=1)
     assert summary(letter)["code"] == ""
 
@@ -83,7 +83,7 @@ HOUR = timedelta(hours=1)
         ({"older": timedelta(0), "newer": 2 * HOUR, "codes": ("*",), "numbers": frozenset({4})}, False),
     ],
 )
-def test_a_letter_is_chosen_when_all_that_is_given_fits(chosen: dict[str, Any], fits: bool) -> None:
+def test_a_letter_is_chosen_when_all_given_conditions_fit(chosen: dict[str, Any], fits: bool) -> None:
     choice = Choice(**chosen)
     assert choice.fits(make_letter(EVENT, **STRUCTURED), NOW + HOUR) is fits
     assert choice.chooses is bool(chosen)
@@ -97,5 +97,5 @@ def test_a_letter_that_is_no_event_has_no_type_to_choose_it_by() -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90", 90), ("0", 0), ("90s", 90), ("15m", 900), ("1h30m", 5400), ("7d", 604800)]
 )
-def test_durations_are_spelled_as_people_do(text: str, seconds: int) -> None:
+def test_durations_are_read_as_people_write_them(text: str, seconds: int) -> None:
     assert duration(text).total_seconds() == seconds

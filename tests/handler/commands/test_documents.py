@@ -1,4 +1,4 @@
-"""Claims about what `submit` makes of documents and options, before anything is connected to."""
+"""What `submit` makes of documents and options, before it connects to anything."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,19 +57,19 @@ def test_yaml_and_json_hold_one_or_many_requests(text: str, count: int) -> None:
         ("job: !!python/object/apply:os.system [id]", "neither YAML nor JSON"),
     ],
 )
-def test_what_is_no_request_is_refused_with_a_reason(text: str, reason: str) -> None:
+def test_a_document_that_is_no_request_is_refused_with_a_reason(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         read_documents(text)
 
 
-def test_words_that_only_old_yaml_takes_for_something_else_stay_text() -> None:
+def test_words_with_a_special_meaning_in_old_yaml_stay_text() -> None:
     text = "a: yes\nb: 12:30\nc: 2026-01-02\nd: 0777\ne: off\nf: 2026-01-02T03:04:05Z"
     assert read_documents(text) == [
         {"a": "yes", "b": "12:30", "c": "2026-01-02", "d": "0777", "e": "off", "f": "2026-01-02T03:04:05Z"}
     ]
 
 
-def test_scalars_are_what_json_says_they_are() -> None:
+def test_scalars_have_the_types_of_json() -> None:
     assert read_documents("a: true\nb: -3\nc: 1.5e3\nd: null\ne: ~\nf:\ng: '1'") == [
         {"a": True, "b": -3, "c": 1500.0, "d": None, "e": None, "f": None, "g": "1"}
     ]
@@ -91,11 +91,11 @@ def test_data_becomes_an_event_of_this_user_with_a_new_id() -> None:
     assert parse_request(first).job.image == "busybox"
 
 
-def test_the_id_in_the_data_names_the_event_too() -> None:
+def test_the_id_in_the_data_is_the_id_of_the_event_too() -> None:
     assert make_event({"id": "o-1", "job": {"image": "a"}}, Changes()).get_id() == "o-1"
 
 
-def test_the_id_option_goes_before_the_id_in_the_data() -> None:
+def test_the_id_option_takes_precedence_over_the_id_in_the_data() -> None:
     event = make_event({"id": "o-1", "job": {"image": "a"}}, Changes(id="o-2"))
     assert event.get_id() == "o-2"
     assert parse_request(event).id == "o-2"
@@ -139,7 +139,7 @@ def test_set_reaches_every_field_of_job(path: str, job: Document) -> None:
     assert apply({}, Changes(sets=(path,))) == {"job": job}
 
 
-def test_a_set_variable_replaces_the_one_of_that_name() -> None:
+def test_a_set_variable_replaces_a_variable_of_that_name() -> None:
     data = {"job": {"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}}
     assert apply(data, Changes(sets=("env.A=3",)))["job"]["env"] == [
         {"name": "B", "value": "2"},
@@ -148,17 +148,17 @@ def test_a_set_variable_replaces_the_one_of_that_name() -> None:
 
 
 @pytest.mark.parametrize("path", ["image", "=x", "a..b=1", "image.tag=1", "env.A=1", "args=[", "job.x.y=1"])
-def test_a_set_that_cannot_be_is_refused_by_name(path: str) -> None:
+def test_a_set_option_that_cannot_be_applied_is_refused_by_name(path: str) -> None:
     data = {"job": {"image": "busybox", "env": "none", "job": "text"}}
     with pytest.raises(ValueError, match="--set"):
         apply(data, Changes(sets=(path,)))
 
 
-def test_options_make_a_whole_request() -> None:
+def test_options_make_a_complete_request() -> None:
     document = from_options("busybox", ["echo", "hi"], ["A=1", "B=x=y"])
     request = parse_request(make_event(document, Changes()))
     assert request.job.command == ["echo", "hi"]
-    assert [(one.name, one.value) for one in request.job.env] == [("A", "1"), ("B", "x=y")]
+    assert [(variable.name, variable.value) for variable in request.job.env] == [("A", "1"), ("B", "x=y")]
 
 
 def test_an_env_option_without_a_value_is_refused() -> None:
@@ -166,7 +166,7 @@ def test_an_env_option_without_a_value_is_refused() -> None:
         from_options("busybox", [], ["A"])
 
 
-def test_all_mistakes_of_all_requests_come_at_once() -> None:
+def test_all_mistakes_of_all_requests_are_reported_at_once() -> None:
     documents: list[Document] = [
         {"job": {"image": "busybox", "comand": ["x"]}, "retries": -1},
         {"job": {"image": "busybox"}},
@@ -181,7 +181,7 @@ def test_all_mistakes_of_all_requests_come_at_once() -> None:
     assert "request 3: specversion" in caught.value.message
 
 
-def test_without_judging_an_invalid_request_is_an_event_still() -> None:
+def test_without_judging_an_invalid_request_still_becomes_an_event() -> None:
     (event,) = prepare([{"job": {"comand": ["x"]}}], Changes(), judge=False)
     assert problems(event)
 
@@ -197,7 +197,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", sorted(DEMO.glob("*.yaml")), ids=lambda file: file.stem)
-def test_every_example_is_what_it_says(file: Path) -> None:
+def test_every_example_is_valid_except_the_typo(file: Path) -> None:
     (document,) = load([str(file)])
     event = make_event(document, Changes())
     assert bool(problems(event)) == (file.stem == "typo")

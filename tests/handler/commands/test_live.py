@@ -1,4 +1,4 @@
-"""Claims about the command line against a real broker, a development cluster and a running jobrelay."""
+"""The command line against a real broker, a development cluster and a running jobrelay."""
 
 import contextlib
 import json
@@ -46,7 +46,7 @@ def submitted(stack: Stack, request_id: str, script: str, *options: str) -> Done
 
 
 def phases(stack: Stack, request_id: str) -> list[str]:
-    """As `watch` tells them."""
+    """The phases that `watch` shows."""
     done = run(stack, "watch", request_id, "--no-follow")
     assert done.returncode == 0, done.stderr
     return [line.split()[2] for line in done.stdout.splitlines()]
@@ -56,7 +56,7 @@ def reached(stack: Stack, request_id: str, phase: str) -> None:
     wait_for(lambda: phase in phases(stack, request_id))
 
 
-def test_submit_and_watch_ends_as_the_container_did_and_tells_why(stack: Stack) -> None:
+def test_submit_with_watch_exits_like_the_container_and_says_why(stack: Stack) -> None:
     done = run(stack, "submit", "--watch", *shell("echo hi; exit 3"))
     assert done.returncode == 3
     assert [line.split()[2] for line in done.stdout.splitlines()] == ["created", "started", "failed"]
@@ -64,7 +64,7 @@ def test_submit_and_watch_ends_as_the_container_did_and_tells_why(stack: Stack) 
     assert done.stderr.splitlines()[-1].strip() == "hi"
 
 
-def test_submit_and_watch_of_a_success_exits_with_0(stack: Stack) -> None:
+def test_submit_with_watch_exits_with_0_after_a_success(stack: Stack) -> None:
     script = "echo '{\"sum\": 7}' >$JOBRELAY_RESULT_PATH"
     done = run(stack, "submit", "--watch", "-o", "json", *shell(script))
     assert (done.returncode, done.stderr) == (0, "")
@@ -73,7 +73,7 @@ def test_submit_and_watch_of_a_success_exits_with_0(stack: Stack) -> None:
     assert events[-1]["data"]["detail"]["result"] == {"sum": 7}
 
 
-def test_events_are_printed_so_that_the_sdk_reads_them(stack: Stack) -> None:
+def test_events_are_printed_so_that_the_sdk_can_read_them(stack: Stack) -> None:
     submitted(stack, "sdk", "true", "--watch")
     done = run(stack, "watch", "sdk", "--no-follow", "-o", "json")
     for line in done.stdout.splitlines():
@@ -88,7 +88,7 @@ def test_on_a_terminal_one_line_per_request_is_kept_up_to_date(stack: Stack) -> 
     process = subprocess.Popen(command, env=environ, stdout=side, stderr=side)
     os.close(side)
     text = ""
-    with contextlib.suppress(OSError):  # how the other side of a terminal ends
+    with contextlib.suppress(OSError):  # raised by the read once the other side is closed
         while piece := os.read(terminal, 65536):
             text += piece.decode()
     os.close(terminal)
@@ -98,7 +98,7 @@ def test_on_a_terminal_one_line_per_request_is_kept_up_to_date(stack: Stack) -> 
     assert re.search(r"live failed with exit code 3", text)
 
 
-def test_several_requests_end_together_and_one_failure_counts(stack: Stack) -> None:
+def test_submit_of_several_requests_exits_with_1_if_any_fails(stack: Stack) -> None:
     text = yaml.safe_dump_all(
         {"id": f"several-{code}", "job": {"image": "busybox", "command": ["sh", "-c", f"exit {code}"]}}
         for code in (0, 4)
@@ -153,13 +153,13 @@ def test_a_rejected_request_exits_with_1_and_is_a_dead_letter(stack: Stack) -> N
     assert json.loads(whole["body"])["data"]["id"] == "wrong"
 
 
-def test_a_dead_letter_that_is_not_there_is_not_shown(stack: Stack) -> None:
+def test_an_unknown_dead_letter_is_an_error(stack: Stack) -> None:
     done = run(stack, "dead", "show", "99999")
     assert done.returncode == 1
     assert done.stderr == "jobrelay: no dead letter 99999\n"
 
 
-def test_watch_shows_what_was_before_and_goes_on(stack: Stack, tmp_path: Path) -> None:
+def test_watch_shows_past_events_and_goes_on(stack: Stack, tmp_path: Path) -> None:
     submitted(stack, "watched-1", "true", "--service", "live", "--watch")
     output = tmp_path / "output"
     with started("watch", "--service", "live", environ=stack.environ, output=output) as process:
@@ -172,7 +172,7 @@ def test_watch_shows_what_was_before_and_goes_on(stack: Stack, tmp_path: Path) -
     assert "Traceback" not in output.read_text()
 
 
-def test_watch_new_skips_what_was_before(stack: Stack, tmp_path: Path) -> None:
+def test_watch_new_skips_past_events(stack: Stack, tmp_path: Path) -> None:
     submitted(stack, "old", "true", "--service", "fresh", "--watch")
     output = tmp_path / "output"
     with started("watch", "--service", "fresh", "--new", environ=stack.environ, output=output):
@@ -210,7 +210,7 @@ def test_get_shows_what_a_running_job_uses(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["get", "nobody"], ["logs", "nobody"], ["logs", "-f", "nobody"]])
-def test_what_is_not_there_exits_with_1(stack: Stack, arguments: list[str]) -> None:
+def test_an_unknown_request_exits_with_1(stack: Stack, arguments: list[str]) -> None:
     done = run(stack, *arguments)
     assert (done.returncode, done.stderr) == (1, "jobrelay: no Job of request nobody\n")
 
@@ -232,7 +232,7 @@ def test_logs_follow_until_the_job_is_over(stack: Stack, tmp_path: Path) -> None
     assert output.read_text() == "first\nlast\n"
 
 
-def test_logs_follow_pods_that_are_still_to_come_and_name_them_from_the_first_on(stack: Stack, tmp_path: Path) -> None:
+def test_logs_follow_later_pods_and_name_every_pod(stack: Stack, tmp_path: Path) -> None:
     mark = tmp_path / "go"
     script = f"echo part; until [ -e {mark} ]; do sleep 0.1; done"
     job = {"image": "busybox", "command": ["sh", "-c", script], "parallelism": 1, "completions": 2}
@@ -290,7 +290,7 @@ def test_cancel_ends_a_running_request(stack: Stack) -> None:
     assert json.loads(again.stdout)["type"] == "dev.jobrelay.control.rejected"
 
 
-def test_suspend_and_resume_are_heard(stack: Stack) -> None:
+def test_suspend_and_resume_take_effect(stack: Stack) -> None:
     submitted(stack, "paused", "sleep 600")
     reached(stack, "paused", "started")
     assert run(stack, "suspend", "paused").returncode == 0
@@ -301,7 +301,7 @@ def test_suspend_and_resume_are_heard(stack: Stack) -> None:
     reached(stack, "paused", "cancelled")
 
 
-def test_a_command_for_nobody_is_refused(stack: Stack) -> None:
+def test_a_command_for_an_unknown_request_is_refused(stack: Stack) -> None:
     done = run(stack, "cancel", "nobody")
     assert done.returncode == 1
     assert "UNKNOWN" in done.stderr
@@ -318,12 +318,12 @@ def test_check_connects(stack: Stack) -> None:
 
 @pytest.fixture
 async def other(tmp_path: Path) -> AsyncIterator[Stack]:
-    """A stack of the test's own."""
+    """A stack of its own, for a test that ends jobrelay."""
     async with start(tmp_path / "stack") as running:
         yield running
 
 
-def test_uninstall_lets_go_of_what_nobody_will_finish(other: Stack) -> None:
+def test_uninstall_removes_the_finalizers_of_unfinished_jobs(other: Stack) -> None:
     def jobs() -> list[Manifest]:
         return asked(other.environ, lambda cluster: cluster.list_jobs("default", ""))
 

@@ -1,4 +1,4 @@
-"""Claims about `jobrelay run` as a process: signals and exit codes."""
+"""`jobrelay run` as a process: signals and exit codes."""
 
 import asyncio
 import signal
@@ -17,7 +17,7 @@ from tests.handler.commandline import call_beside, end, make_environ, started, w
 from tests.patience import PATIENCE
 
 
-def test_sigterm_ends_it_in_order_even_while_nothing_can_be_reached(tmp_path: Path) -> None:
+def test_sigterm_ends_the_process_cleanly_even_if_nothing_can_be_reached(tmp_path: Path) -> None:
     output = tmp_path / "output"
     with started("run", environ=make_environ(tmp_path), output=output) as process:
         wait_for(lambda: "serving" in output.read_text(), what=output.read_text)
@@ -48,7 +48,7 @@ async def test_a_kubeconfig_that_makes_no_sense_is_misuse(tmp_path: Path) -> Non
 
 @asynccontextmanager
 async def silent_api_server() -> AsyncIterator[tuple[int, asyncio.Event]]:
-    """Takes requests and answers none: its port, and whether it was asked for a Job."""
+    """Reads requests but answers none. Yields its port, and an event that is set once a Job should be created."""
     asked = asyncio.Event()
 
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -61,7 +61,7 @@ async def silent_api_server() -> AsyncIterator[tuple[int, asyncio.Event]]:
         yield server.sockets[0].getsockname()[1], asked
 
 
-async def test_a_first_signal_lets_it_finish_and_a_second_ends_it_at_once(tmp_path: Path) -> None:
+async def test_a_first_signal_starts_draining_and_a_second_ends_the_process_at_once(tmp_path: Path) -> None:
     output = tmp_path / "output"
     async with nats.run(tmp_path / "nats") as server, silent_api_server() as (port, asked):
         environ = make_environ(tmp_path, api_server=port, JOBRELAY_SOURCES=server.url, JOBRELAY_DRAIN_SECONDS="600")
@@ -77,7 +77,7 @@ async def test_a_first_signal_lets_it_finish_and_a_second_ends_it_at_once(tmp_pa
 
 
 @pytest.mark.parametrize("command", [["submit", "--image", "a"], ["watch"], ["cancel", "x"], ["dead", "list"]])
-async def test_a_broker_on_which_jobrelay_never_ran_is_told_in_one_line(tmp_path: Path, command: list[str]) -> None:
+async def test_a_broker_on_which_jobrelay_never_ran_is_reported_in_one_line(tmp_path: Path, command: list[str]) -> None:
     async with nats.run(tmp_path / "nats") as server:
         done = await call_beside(*command, environ={"JOBRELAY_SOURCES": server.url})
     assert done.returncode == 1

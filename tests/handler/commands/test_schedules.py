@@ -1,4 +1,4 @@
-"""Claims about what the command line shows of schedules, against a development cluster and a running jobrelay."""
+"""What the command line shows of schedules, with a development cluster and a running jobrelay."""
 
 import json
 from collections.abc import AsyncIterator
@@ -30,14 +30,14 @@ def run(stack: Stack, *arguments: str, text: str = "") -> Done:
 
 
 def submitted(stack: Stack, request_id: str, **fields: object) -> Manifest:
-    """Its CronJob. It is the same far-off time of the year for all."""
+    """Submit a schedule that is due once a year, and return its CronJob."""
     job = {"image": "busybox", "command": ["sh", "-c", "echo it is done; exit 3"]}
     text = json.dumps({"id": request_id, "service": "plans", "job": job, "schedule": "0 0 1 1 *", **fields})
     assert run(stack, "submit", "-", text=text).stdout == f"{request_id}\n"
 
     def look() -> Manifest | None:
         found = asked(stack.environ, lambda cluster: cluster.list_cron_jobs("default", f"{Label.NAME}=plans"))
-        return next((one for one in found if one["metadata"]["annotations"]["jobrelay.dev/id"] == request_id), None)
+        return next((job for job in found if job["metadata"]["annotations"]["jobrelay.dev/id"] == request_id), None)
 
     return wait_for(look)
 
@@ -48,7 +48,7 @@ def documents(stack: Stack, *arguments: str) -> list[dict[str, object]]:
 
 
 def row(stack: Stack, request_id: str) -> list[str]:
-    """By column of the table."""
+    """The cells of this request's row, in the order of COLUMNS."""
     lines = run(stack, "get").stdout.splitlines()
     head = next(line for line in lines if line.startswith("SCHEDULE"))
     line = next(line for line in lines if line.startswith(f"{request_id} "))
@@ -95,13 +95,13 @@ def test_a_schedule_is_suspended_resumed_and_cancelled(stack: Stack) -> None:
         return documents(stack, "commanded") == []
 
     wait_for(gone)
-    told = run(stack, "watch", "commanded", "--no-follow").stdout.splitlines()
-    assert [line.split()[2] for line in told] == ["scheduled", "unscheduled"]
-    assert told[0].endswith("01-01T00:00:00Z")
-    assert told[1].endswith("0 0 1 1 *, 0 runs")
+    lines = run(stack, "watch", "commanded", "--no-follow").stdout.splitlines()
+    assert [line.split()[2] for line in lines] == ["scheduled", "unscheduled"]
+    assert lines[0].endswith("01-01T00:00:00Z")
+    assert lines[1].endswith("0 0 1 1 *, 0 runs")
 
 
-def test_what_is_no_schedule_is_refused_before_it_is_published(stack: Stack) -> None:
+def test_an_invalid_schedule_is_refused_before_it_is_published(stack: Stack) -> None:
     text = json.dumps({"id": "bad", "job": {"image": "busybox"}, "schedule": "at noon", "timeZone": "Mars/Phobos"})
     done = run(stack, "submit", "-", text=text)
     assert done.returncode == 2
@@ -109,15 +109,15 @@ def test_what_is_no_schedule_is_refused_before_it_is_published(stack: Stack) -> 
     assert "timeZone: is no known time zone" in done.stderr
 
 
-def test_uninstall_lets_go_of_cron_jobs_and_says_that_they_stay(stack: Stack) -> None:
-    """The last one: it ends jobrelay."""
+def test_uninstall_removes_the_finalizers_of_cron_jobs_and_says_that_they_stay(stack: Stack) -> None:
+    """Must be the last test here: it ends jobrelay."""
     cron_job = submitted(stack, "kept")
     terminated(stack.process("jobrelay"))
     there = asked(stack.environ, lambda cluster: cluster.list_cron_jobs("default", ""))
-    held = [one for one in there if FINALIZER in one["metadata"]["finalizers"]]
+    ours = [found for found in there if FINALIZER in found["metadata"]["finalizers"]]
     done = run(stack, "uninstall", "--yes")
     assert done.returncode == 0, done.stderr
-    assert f"removed from 0 Jobs and {len(held)} CronJobs" in done.stdout
+    assert f"removed from 0 Jobs and {len(ours)} CronJobs" in done.stdout
     assert "kubectl delete cronjobs -n default -l app.kubernetes.io/managed-by=jobrelay" in done.stdout
     after = asked(stack.environ, lambda cluster: cluster.read_cron_job("default", cron_job["metadata"]["name"]))
     assert FINALIZER not in after["metadata"].get("finalizers", [])

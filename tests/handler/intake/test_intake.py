@@ -92,7 +92,7 @@ async def replay_all(broker: MemoryBroker) -> None:
             await letter.replay()
 
 
-async def test_poison_replayed_after_its_cause_is_gone_runs(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_rejected_request_runs_when_it_is_replayed_once_allowed(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster, images=("only/this",)) as client:
         await client.publish(make_request("cured"))
         await client.reached("cured", "rejected")

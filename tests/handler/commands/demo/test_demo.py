@@ -1,4 +1,4 @@
-"""Claims about `jobrelay demo` and `jobrelay dev` as a user runs them: what they show, and that nothing is left."""
+"""`jobrelay demo` and `jobrelay dev` as a user runs them: what they show, and that they leave nothing behind."""
 
 import os
 import signal
@@ -73,7 +73,7 @@ def test_a_demo_whose_broker_dies_fails_with_the_logs(tmp_path: Path) -> None:
     assert not survivors(tmp_path)
 
 
-def test_what_differs_is_seen() -> None:
+def test_a_difference_from_the_expected_outcome_is_noticed() -> None:
     case = CASES[0]
     progress = Progress(id=case.id, phases=["created", "started", "succeeded"], detail={"result": {"words": 9}})
     assert case.observed(progress, jobs=1) == case.expected
@@ -129,12 +129,13 @@ def test_dev_ends_when_a_part_dies(tmp_path: Path) -> None:
 
 
 @EITHER
-def test_dev_that_is_killed_takes_its_parts_along(tmp_path: Path, broker: str) -> None:
+def test_dev_that_is_killed_ends_its_parts(tmp_path: Path, broker: str) -> None:
     output = tmp_path / "output"
     directory = tmp_path / DEV_DIRECTORY
     with started("dev", "--broker", broker, environ={}, output=output, cwd=tmp_path) as process:
         wait_for(lambda: Local.find(directory), what=output.read_text)
-        assert any(("beam" if broker == "rabbitmq" else "nats-server") in one for one in survivors(directory).values())
+        server = "beam" if broker == "rabbitmq" else "nats-server"
+        assert any(server in command for command in survivors(directory).values())
         assert end(process, signal.SIGKILL) == -signal.SIGKILL
     wait_for(lambda: not survivors(directory), what=lambda: str(survivors(directory)))
     assert Local.find(directory) is None

@@ -1,6 +1,6 @@
-"""Claims about how `jobrelay import` has changes carried out: what it publishes when, and what it makes of answers.
+"""How `jobrelay import` has changes carried out: what it publishes when, and what it does with the answers.
 
-jobrelay is played here, for what the real one does only in bad moments; test_importing.py has the real one.
+These tests play jobrelay, to do what the real process rarely does; test_importing.py runs the real process.
 """
 
 import asyncio
@@ -36,16 +36,16 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(applying, "LOOK_SECONDS", 0.01)
 
 
-def held(definition: Definition, *, going: bool = False) -> Held:
+def in_force(definition: Definition, *, going: bool = False) -> Held:
     return Held(id=definition.id, name=f"default/{definition.id}", going=going, sha=None, data=definition.data)
 
 
 class Scene:
-    """A cluster and a jobrelay that do what the test says. `orders` has what was published: requests and commands."""
+    """A cluster and a jobrelay that do what the test says. `orders`: the published requests and commands."""
 
     def __init__(self, broker: MemoryBroker, *present: Held) -> None:
         self.broker = broker
-        self.there: dict[str, list[Held]] = {one.id: [one] for one in present}
+        self.there: dict[str, list[Held]] = {definition.id: [definition] for definition in present}
         self.orders: list[CloudEvent] = []
         self.away = 0
         self.looks = 0
@@ -58,7 +58,7 @@ class Scene:
         return {name: list(found) for name, found in self.there.items()}
 
     async def looked(self) -> None:
-        """It has looked since, and acted on what it saw."""
+        """Return once the import has read the cluster anew, and acted on what it read."""
         enough = self.looks + 2
 
         async def look() -> bool:
@@ -101,11 +101,11 @@ class Scene:
 
 
 class Outcome:
-    """Of changes that are being carried out."""
+    """What becomes of changes that are being carried out. `reported`: ids of changes that are done, in order."""
 
     def __init__(self, changes: list[Change]) -> None:
         self.changes = changes
-        self.told: list[str] = []
+        self.reported: list[str] = []
         self.task: asyncio.Task[None] | None = None
 
     async def end(self) -> Change:
@@ -118,7 +118,7 @@ class Outcome:
 async def carrying_out(scene: Scene, *steps: Step, seconds: float = PATIENCE) -> AsyncIterator[Outcome]:
     outcome = Outcome([Change.of(step) for step in steps])
     async with asyncio.TaskGroup() as group:
-        ears = [group.create_task(scene.listen(kind)) for kind in (Kind.REQUESTS, Kind.CONTROL)]
+        listening = [group.create_task(scene.listen(kind)) for kind in (Kind.REQUESTS, Kind.CONTROL)]
         work = carry_out(
             scene.broker,
             outcome.changes,
@@ -126,12 +126,12 @@ async def carrying_out(scene: Scene, *steps: Step, seconds: float = PATIENCE) ->
             source=SOURCE,
             lane="",
             seconds=seconds,
-            tell=lambda change: outcome.told.append(change.id),
+            tell=lambda change: outcome.reported.append(change.id),
         )
         outcome.task = group.create_task(work)
         yield outcome
-        for ear in ears:
-            ear.cancel()
+        for task in listening:
+            task.cancel()
 
 
 def step(action: Action, *present: Held, wanted: Definition | None = NEW) -> Step:
@@ -147,32 +147,32 @@ async def test_a_new_definition_is_published_and_awaited(broker: MemoryBroker) -
     async with carrying_out(scene, step(Action.CREATE)) as outcome:
         request = await scene.order(0)
         assert (data_of(request), request.get_source()) == (NEW.data, SOURCE)
-        assert outcome.told == []
-        scene.there["a"] = [held(NEW)]
+        assert outcome.reported == []
+        scene.there["a"] = [in_force(NEW)]
         change = await outcome.end()
-    assert (change.over, change.refusals, outcome.told) == (True, [], ["a"])
+    assert (change.over, change.refusals, outcome.reported) == (True, [], ["a"])
     assert len(scene.orders) == 1
 
 
 async def test_a_definition_is_removed_by_a_command_that_names_its_source(broker: MemoryBroker) -> None:
-    scene = Scene(broker, held(OLD))
-    async with carrying_out(scene, step(Action.REMOVE, held(OLD), wanted=None)) as outcome:
+    scene = Scene(broker, in_force(OLD))
+    async with carrying_out(scene, step(Action.REMOVE, in_force(OLD), wanted=None)) as outcome:
         command = parse_control(await scene.order(0))
         assert (command.verb, command.subject, command.request_source) == ("cancel", "a", SOURCE)
-        scene.there["a"] = [held(OLD, going=True)]
+        scene.there["a"] = [in_force(OLD, going=True)]
         await scene.looked()
-        assert outcome.told == []
+        assert outcome.reported == []
         del scene.there["a"]
         await outcome.end()
-    assert outcome.told == ["a"]
+    assert outcome.reported == ["a"]
     assert len(scene.orders) == 1
 
 
-async def test_an_update_publishes_the_new_one_only_once_the_old_one_is_gone_and_its_command_answered(
+async def test_an_update_publishes_the_new_definition_once_the_old_is_gone_and_its_command_answered(
     broker: MemoryBroker,
 ) -> None:
-    scene = Scene(broker, held(OLD))
-    async with carrying_out(scene, step(Action.UPDATE, held(OLD))) as outcome:
+    scene = Scene(broker, in_force(OLD))
+    async with carrying_out(scene, step(Action.UPDATE, in_force(OLD))) as outcome:
         command = await scene.order(0)
         del scene.there["a"]
         await scene.looked()
@@ -180,45 +180,45 @@ async def test_an_update_publishes_the_new_one_only_once_the_old_one_is_gone_and
         assert "was not answered" in outcome.changes[0].awaited
         await scene.accept(command)
         assert data_of(await scene.order(1)) == NEW.data
-        scene.there["a"] = [held(NEW)]
+        scene.there["a"] = [in_force(NEW)]
         change = await outcome.end()
     assert (change.refusals, change.left) == ([], None)
 
 
-async def test_what_somebody_else_deletes_is_awaited_without_a_command(broker: MemoryBroker) -> None:
-    scene = Scene(broker, held(OLD, going=True))
-    async with carrying_out(scene, step(Action.CREATE, held(OLD, going=True))) as outcome:
+async def test_a_deletion_from_outside_is_awaited_without_a_command(broker: MemoryBroker) -> None:
+    scene = Scene(broker, in_force(OLD, going=True))
+    async with carrying_out(scene, step(Action.CREATE, in_force(OLD, going=True))) as outcome:
         await scene.looked()
         assert scene.orders == []
         del scene.there["a"]
         assert data_of(await scene.order(0)) == NEW.data
-        scene.there["a"] = [held(NEW)]
+        scene.there["a"] = [in_force(NEW)]
         await outcome.end()
 
 
-async def test_what_somebody_else_has_done_meanwhile_is_done(broker: MemoryBroker) -> None:
-    scene = Scene(broker, held(NEW))
-    async with carrying_out(scene, step(Action.UPDATE, held(OLD))) as outcome:
+async def test_a_change_made_from_outside_meanwhile_counts_as_done(broker: MemoryBroker) -> None:
+    scene = Scene(broker, in_force(NEW))
+    async with carrying_out(scene, step(Action.UPDATE, in_force(OLD))) as outcome:
         await outcome.end()
     assert scene.orders == []
 
 
-async def test_of_a_refused_update_the_former_definition_comes_back(broker: MemoryBroker) -> None:
-    scene = Scene(broker, held(OLD))
-    async with carrying_out(scene, step(Action.UPDATE, held(OLD))) as outcome:
+async def test_after_a_refused_update_the_former_definition_is_restored(broker: MemoryBroker) -> None:
+    scene = Scene(broker, in_force(OLD))
+    async with carrying_out(scene, step(Action.UPDATE, in_force(OLD))) as outcome:
         await scene.accept(await scene.order(0))
         del scene.there["a"]
         await scene.reject(await scene.order(1))
         assert data_of(await scene.order(2)) == OLD.data
-        scene.there["a"] = [held(OLD)]
+        scene.there["a"] = [in_force(OLD)]
         change = await outcome.end()
     assert [refusal.phase for refusal in change.refusals] == ["rejected"]
     assert change.left == "its former definition is in force again"
 
 
-async def test_when_that_is_refused_too_it_is_said_that_nothing_is_left(broker: MemoryBroker) -> None:
-    scene = Scene(broker, held(OLD))
-    async with carrying_out(scene, step(Action.UPDATE, held(OLD))) as outcome:
+async def test_if_restoring_is_refused_too_the_change_says_that_nothing_is_left(broker: MemoryBroker) -> None:
+    scene = Scene(broker, in_force(OLD))
+    async with carrying_out(scene, step(Action.UPDATE, in_force(OLD))) as outcome:
         await scene.accept(await scene.order(0))
         del scene.there["a"]
         await scene.reject(await scene.order(1))
@@ -228,8 +228,8 @@ async def test_when_that_is_refused_too_it_is_said_that_nothing_is_left(broker: 
     assert change.left == "its former definition is cancelled, and nothing is in its place"
 
 
-async def test_a_former_definition_that_nobody_can_read_cannot_come_back(broker: MemoryBroker) -> None:
-    unreadable = replace(held(OLD), data=None)
+async def test_an_unreadable_former_definition_cannot_be_restored(broker: MemoryBroker) -> None:
+    unreadable = replace(in_force(OLD), data=None)
     scene = Scene(broker, unreadable)
     async with carrying_out(scene, step(Action.UPDATE, unreadable)) as outcome:
         await scene.accept(await scene.order(0))
@@ -249,30 +249,30 @@ async def test_a_refused_new_definition_leaves_everything_as_it_was(broker: Memo
 
 @pytest.mark.parametrize("code", ["NEWER_FORMAT", "FINISHED", "UNKNOWN"])
 async def test_a_definition_that_may_not_be_cancelled_stays(broker: MemoryBroker, code: str) -> None:
-    scene = Scene(broker, held(OLD))
-    async with carrying_out(scene, step(Action.UPDATE, held(OLD))) as outcome:
+    scene = Scene(broker, in_force(OLD))
+    async with carrying_out(scene, step(Action.UPDATE, in_force(OLD))) as outcome:
         await scene.refuse(await scene.order(0), code)
         change = await outcome.end()
     assert [refusal.phase for refusal in change.refusals] == ["not cancelled"]
     assert change.left is None
 
 
-async def test_a_refusal_of_what_is_gone_counts_as_an_answer(broker: MemoryBroker) -> None:
-    scene = Scene(broker, held(OLD))
-    async with carrying_out(scene, step(Action.UPDATE, held(OLD))) as outcome:
+async def test_a_refusal_to_cancel_what_is_gone_counts_as_an_answer(broker: MemoryBroker) -> None:
+    scene = Scene(broker, in_force(OLD))
+    async with carrying_out(scene, step(Action.UPDATE, in_force(OLD))) as outcome:
         command = await scene.order(0)
         del scene.there["a"]
         await scene.refuse(command, "FINISHED")
         assert data_of(await scene.order(1)) == NEW.data
-        scene.there["a"] = [held(NEW)]
+        scene.there["a"] = [in_force(NEW)]
         change = await outcome.end()
     assert change.refusals == []
 
 
-async def test_what_is_not_done_in_time_says_what_it_waits_for(broker: MemoryBroker) -> None:
-    scene = Scene(broker, held(OLD))
+async def test_a_change_not_done_in_time_says_what_it_waits_for(broker: MemoryBroker) -> None:
+    scene = Scene(broker, in_force(OLD))
     other = Step(action=Action.CREATE, id="b", wanted=Definition(id="b", data={"id": "b"}))
-    async with carrying_out(scene, step(Action.UPDATE, held(OLD)), other, seconds=0.2) as outcome:
+    async with carrying_out(scene, step(Action.UPDATE, in_force(OLD)), other, seconds=0.2) as outcome:
         await outcome.end()
     first, second = outcome.changes
     assert not first.over
@@ -281,18 +281,18 @@ async def test_what_is_not_done_in_time_says_what_it_waits_for(broker: MemoryBro
     assert "its CronJob is not there yet" in second.awaited
 
 
-async def test_a_cluster_that_is_away_for_a_moment_stops_nothing(broker: MemoryBroker) -> None:
+async def test_a_cluster_that_is_unavailable_for_a_moment_stops_nothing(broker: MemoryBroker) -> None:
     scene = Scene(broker)
     scene.away = 3
     async with carrying_out(scene, step(Action.CREATE)) as outcome:
         await scene.order(0)
         scene.away = 3
-        scene.there["a"] = [held(NEW)]
+        scene.there["a"] = [in_force(NEW)]
         await outcome.end()
-    assert outcome.told == ["a"]
+    assert outcome.reported == ["a"]
 
 
-async def test_what_the_broker_refuses_is_a_refusal() -> None:
+async def test_a_request_that_the_broker_refuses_is_a_refusal() -> None:
     async with connect(max_payload=17_000) as broker:
         await broker.declare()
         large = replace(NEW, data={**NEW.data, "metadata": {"text": "x" * 2000}})
@@ -301,13 +301,13 @@ async def test_what_the_broker_refuses_is_a_refusal() -> None:
     assert change.refusals[0].detail["error"]["errorCode"] == "NOT_PUBLISHED"
 
 
-async def test_answers_to_others_mean_nothing(broker: MemoryBroker) -> None:
+async def test_answers_to_other_requests_are_ignored(broker: MemoryBroker) -> None:
     scene = Scene(broker)
     async with carrying_out(scene, step(Action.CREATE)) as outcome:
         await scene.order(0)
         await scene.reject(NEW.event(SOURCE))
         await scene.looked()
         assert not outcome.changes[0].over
-        scene.there["a"] = [held(NEW)]
+        scene.there["a"] = [in_force(NEW)]
         change = await outcome.end()
     assert change.refusals == []

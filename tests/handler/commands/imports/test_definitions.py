@@ -1,4 +1,4 @@
-"""Claims about the file of `jobrelay import`: what it is taken for, and how its mistakes are told."""
+"""The file of `jobrelay import`: how it is read, and how its mistakes are reported."""
 
 import json
 from typing import Any
@@ -25,30 +25,35 @@ def mistakes(text: str, **options: Any) -> list[str]:
 def test_the_example_is_a_set_of_three() -> None:
     found = read((EXAMPLES / "jobs.yaml").read_text())
     assert found.source == "/jobs/reports"
-    assert [one.id for one in found.definitions] == ["nightly-report", "exchange-rates", "migration-check"]
+    assert [definition.id for definition in found.definitions] == [
+        "nightly-report",
+        "exchange-rates",
+        "migration-check",
+    ]
 
 
-def test_json_is_taken_as_well() -> None:
+def test_json_is_read_as_well() -> None:
     data = {"id": "a", "schedule": "@daily", "job": {"image": "busybox", "namespace": "team"}}
     found = read(json.dumps({"source": "/set", "jobs": [data]}))
     assert found.source == "/set"
-    assert [(one.id, one.data, one.namespace) for one in found.definitions] == [("a", data, "team")]
+    (definition,) = found.definitions
+    assert (definition.id, definition.data, definition.namespace) == ("a", data, "team")
 
 
 @pytest.mark.parametrize(
     ("options", "source"),
     [({}, "/fallback"), ({"source": "/given"}, "/given"), ({"source": "/given", "fallback": None}, "/given")],
 )
-def test_a_file_that_names_no_source_gets_the_one_given_else_its_own(options: dict[str, Any], source: str) -> None:
+def test_a_file_without_a_source_gets_the_given_source_else_its_own(options: dict[str, Any], source: str) -> None:
     assert read(f"jobs: [{GOOD}]", **options).source == source
 
 
-def test_the_source_in_the_file_and_an_equal_one_given_agree() -> None:
+def test_a_given_source_may_equal_the_source_in_the_file() -> None:
     assert read("{source: /set, jobs: []}", source="/set", fallback=None).source == "/set"
 
 
 @pytest.mark.parametrize("file", ["jobs.yaml", "/some where/jobs.json", "../jobs"])
-def test_the_source_made_of_a_file_is_that_of_its_name_alone(file: str) -> None:
+def test_the_default_source_depends_only_on_the_name_of_the_file(file: str) -> None:
     assert default_source(file) == "/jobrelay/import/jobs"
 
 
@@ -65,7 +70,7 @@ def test_an_id_that_is_far_too_long_is_a_mistake_like_any_other() -> None:
     assert found.startswith("jobs[0].id is no identifier")
 
 
-def test_every_mistake_is_told_with_its_place() -> None:
+def test_every_mistake_is_reported_with_its_place() -> None:
     text = """
     source: /set
     jobs:
@@ -107,12 +112,12 @@ def test_every_mistake_is_told_with_its_place() -> None:
         ("jobs: []\njobs: []", "it is neither YAML nor JSON: found the key jobs again in line 2, column 1"),
     ],
 )
-def test_one_mistake(text: str, mistake: str) -> None:
+def test_each_mistake_has_its_message(text: str, mistake: str) -> None:
     (found,) = mistakes(text)
     assert found.startswith(mistake)
 
 
-def test_a_source_that_differs_from_the_one_in_the_file_is_a_mistake() -> None:
+def test_a_given_source_that_differs_from_that_in_the_file_is_a_mistake() -> None:
     (found,) = mistakes("{source: /set, jobs: []}", source="/other")
     assert found.startswith("source differs from --source")
 
@@ -125,16 +130,16 @@ def test_a_set_without_a_name_is_a_mistake() -> None:
 @pytest.mark.parametrize(
     "text", ["jobs: [{id: a, token: hunter2, env: hunter2}]", "jobs: ['hunter2'", "{a: b, hunter2"]
 )
-def test_no_mistake_tells_a_value(text: str) -> None:
+def test_no_mistake_reveals_a_value(text: str) -> None:
     assert "hunter2" not in " ".join(mistakes(text))
 
 
-def test_keys_that_are_merged_in_may_be_there_already() -> None:
+def test_a_key_may_override_a_merged_key() -> None:
     text = f"jobs: [{{<<: {GOOD}, id: b}}]"
-    assert [one.id for one in read(text).definitions] == ["b"]
+    assert [definition.id for definition in read(text).definitions] == ["b"]
 
 
-def test_without_judgement_only_what_import_itself_needs_is_needed() -> None:
+def test_without_judging_only_what_import_itself_needs_is_checked() -> None:
     (found,) = read("jobs: [{id: a, schedule: never, nonsense: true}]", judge=False).definitions
     assert found.data["nonsense"] is True
     assert len(mistakes("jobs: [{nonsense: true}]", judge=False)) == 2

@@ -1,4 +1,4 @@
-"""Claims about `jobrelay import` against a real broker, a development cluster and a running jobrelay."""
+"""`jobrelay import` against a real broker, a development cluster and a running jobrelay."""
 
 import json
 import os
@@ -37,26 +37,26 @@ def imported(stack: Stack, text: str, *options: str, code: int = 0) -> Done:
 
 
 def a_set(source: str, **jobs: dict[str, Any]) -> str:
-    """A file with these jobs, by their ids."""
+    """The text of a file that defines these jobs, by id."""
     fixed = {"schedule": NEVER, "job": {"image": "busybox", "command": ["true"]}}
     return json.dumps({"source": source, "jobs": [{"id": name, **fixed, **job} for name, job in jobs.items()]})
 
 
 def actions(done: Done) -> dict[str, str]:
-    """Of a table: what it says about each id."""
+    """The action for each id, from the table of a plan."""
     rows = [line.split() for line in done.stdout.partition("\n\n")[0].splitlines()[1:]]
     return {name: action for action, name, *_ in rows}
 
 
 def schedules(stack: Stack, source: str) -> dict[str, dict[str, Any]]:
-    """What is in force, by ids."""
+    """The schedules of this source that are in force, by id."""
     found = [json.loads(line) for line in run(stack, "get", "-o", "json").stdout.splitlines()]
-    return {one["id"]: one for one in found if one["kind"] == "schedule" and one["source"] == source}
+    return {shown["id"]: shown for shown in found if (shown["kind"], shown["source"]) == ("schedule", source)}
 
 
 def uids(found: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Of their CronJobs: one that stayed is the same object."""
-    return {name: one["cronJob"]["uid"] for name, one in found.items()}
+    """The uids of the CronJobs, by id: a CronJob that is not replaced keeps its uid."""
+    return {name: schedule["cronJob"]["uid"] for name, schedule in found.items()}
 
 
 def test_the_example_is_imported_kept_changed_and_pruned(stack: Stack, tmp_path: Path) -> None:
@@ -123,23 +123,24 @@ def test_another_set_is_left_alone(stack: Stack) -> None:
     assert schedules(stack, "/two") == {}
 
 
-def test_plan_and_outcome_are_documents_for_programs(stack: Stack) -> None:
+def test_plan_and_outcome_can_be_printed_as_documents(stack: Stack) -> None:
     imported(stack, a_set("/documents", stays={}, moves={}))
     text = a_set("/documents", stays={}, moves={"timeout": 60}, comes={"timeZone": "Asia/Tokyo"})
     done = imported(stack, text, "-o", "yaml", "--lane", "high")
-    plan = {one["id"]: one for one in yaml.safe_load_all(done.stdout) if "action" in one}
-    assert {name: one["action"] for name, one in plan.items()} == {
+    printed = list(yaml.safe_load_all(done.stdout))
+    plan = {document["id"]: document for document in printed if "action" in document}
+    assert {name: document["action"] for name, document in plan.items()} == {
         "stays": "unchanged",
         "moves": "update",
         "comes": "create",
     }
     assert plan["moves"]["changed"] == ["timeout"]
     assert (plan["comes"]["schedule"], plan["comes"]["timeZone"]) == (NEVER, "Asia/Tokyo")
-    ends = {one["id"]: one["done"] for one in yaml.safe_load_all(done.stdout) if "done" in one}
+    ends = {document["id"]: document["done"] for document in printed if "done" in document}
     assert ends == {"moves": "updated", "comes": "created"}
 
 
-def test_what_jobrelay_refuses_is_told_and_what_was_there_before_comes_back(stack: Stack) -> None:
+def test_what_jobrelay_refuses_is_reported_and_the_former_definition_is_restored(stack: Stack) -> None:
     imported(stack, a_set("/refused", old={}))
     elsewhere = {"job": {"image": "busybox", "namespace": "elsewhere"}}
     done = imported(stack, a_set("/refused", old=elsewhere, new=elsewhere, fine={}), code=1)
@@ -148,19 +149,19 @@ def test_what_jobrelay_refuses_is_told_and_what_was_there_before_comes_back(stac
     assert done.stderr.splitlines()[-1] == "1 created, 2 refused"
     assert sorted(schedules(stack, "/refused")) == ["fine", "old"]
     again = imported(stack, a_set("/refused", old=elsewhere, fine={}), "-o", "json", code=1)
-    (told,) = [one for one in map(json.loads, again.stdout.splitlines()) if "done" in one]
-    assert (told["done"], told["id"], told["restored"]) == ("refused", "old", True)
-    assert told["errors"][0]["errorCode"] == "FORBIDDEN"
+    (refused,) = [document for document in map(json.loads, again.stdout.splitlines()) if "done" in document]
+    assert (refused["done"], refused["id"], refused["restored"]) == ("refused", "old", True)
+    assert refused["errors"][0]["errorCode"] == "FORBIDDEN"
 
 
-def test_mistakes_that_are_not_looked_for_are_found_by_jobrelay(stack: Stack) -> None:
+def test_mistakes_that_import_does_not_check_are_found_by_jobrelay(stack: Stack) -> None:
     text = a_set("/unchecked", wrong={"schedule": "never"})
     assert "jobs[0].schedule" in imported(stack, text, code=2).stderr
     done = imported(stack, text, "--no-check", code=1)
     assert "wrong rejected: INVALID_REQUEST" in done.stderr
 
 
-def test_an_import_that_was_cut_short_is_done_by_the_next_one(stack: Stack) -> None:
+def test_the_next_import_completes_an_import_that_timed_out(stack: Stack) -> None:
     imported(stack, a_set("/short", old={}, gone={}))
     text = a_set("/short", old={"schedule": "@yearly"}, new={})
     relay = stack.process("jobrelay").pid
@@ -172,13 +173,13 @@ def test_an_import_that_was_cut_short_is_done_by_the_next_one(stack: Stack) -> N
     assert "not done within 2 s" in late.stderr
     assert "\n  old: its former CronJob is " in late.stderr
     imported(stack, text, "--prune")
-    assert {name: one["schedule"] for name, one in schedules(stack, "/short").items()} == {
+    assert {name: shown["schedule"] for name, shown in schedules(stack, "/short").items()} == {
         "old": "@yearly",
         "new": NEVER,
     }
 
 
-def test_an_interrupted_import_is_done_by_the_next_one(stack: Stack, tmp_path: Path) -> None:
+def test_the_next_import_completes_an_interrupted_import(stack: Stack, tmp_path: Path) -> None:
     imported(stack, a_set("/cut", **{f"cut-{number}": {} for number in range(10)}))
     text = a_set("/cut", **{f"cut-{number}": {"schedule": "@yearly"} for number in range(10)})
     file, output = tmp_path / "cut.json", tmp_path / "output"
@@ -188,11 +189,11 @@ def test_an_interrupted_import_is_done_by_the_next_one(stack: Stack, tmp_path: P
         assert end(process, signal.SIGINT) == 130
     assert "Traceback" not in output.read_text()
     imported(stack, text)
-    assert {one["schedule"] for one in schedules(stack, "/cut").values()} == {"@yearly"}
+    assert {shown["schedule"] for shown in schedules(stack, "/cut").values()} == {"@yearly"}
     assert len(schedules(stack, "/cut")) == 10
 
 
-def test_runs_of_a_definition_that_is_updated_go_on(stack: Stack, tmp_path: Path) -> None:
+def test_a_run_goes_on_when_its_definition_is_updated(stack: Stack, tmp_path: Path) -> None:
     mark = tmp_path / "go"
     job = {"image": "busybox", "command": ["sh", "-c", waits_for(mark)]}
     often = {"schedule": "@every 1s", "concurrencyPolicy": "Forbid", "job": job}
@@ -200,7 +201,7 @@ def test_runs_of_a_definition_that_is_updated_go_on(stack: Stack, tmp_path: Path
 
     def the_run() -> dict[str, Any]:
         found = [json.loads(line) for line in run(stack, "get", "often", "-o", "json").stdout.splitlines()]
-        return next((one for one in found if one["kind"] == "job"), {})
+        return next((shown for shown in found if shown["kind"] == "job"), {})
 
     wait_for(lambda: the_run().get("phase") == "started", what=lambda: str(the_run()))
     before = the_run()["id"]

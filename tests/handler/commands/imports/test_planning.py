@@ -1,4 +1,4 @@
-"""Claims about the plan of `jobrelay import`: what of a file differs from what the cluster has."""
+"""The plan of `jobrelay import`: what differs between a file and the cluster."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def define(name: str, **data: Any) -> Definition:
 
 
 def cron_job(definition: Definition, *, source: str = SOURCE, going: bool = False) -> Manifest:
-    """As the cluster has it."""
+    """The CronJob of this definition as the cluster has it. `going`: it is being deleted."""
     made = render_schedule(Request.of(definition.event(source)), options=OPTIONS).job
     made["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z"} if going else {}
     return made
@@ -35,11 +35,11 @@ def planned(
     return [(step.action, step.id, list(step.changed)) for step in steps]
 
 
-def test_what_the_cluster_has_not_is_created() -> None:
+def test_definitions_that_the_cluster_does_not_have_are_created() -> None:
     assert planned([define("b"), define("a")], []) == [("create", "b", []), ("create", "a", [])]
 
 
-def test_what_is_the_same_stays() -> None:
+def test_an_equal_definition_is_unchanged() -> None:
     assert planned([define("a")], [cron_job(define("a"))]) == [("unchanged", "a", [])]
 
 
@@ -48,14 +48,14 @@ def test_the_order_of_fields_makes_no_difference() -> None:
     assert planned([turned], [cron_job(define("a"))]) == [("unchanged", "a", [])]
 
 
-def test_what_differs_is_updated_and_told_by_its_paths() -> None:
+def test_a_different_definition_is_updated_and_the_differences_are_named_by_path() -> None:
     before = define("a", retries=1, job={"command": ["sh", "-c", "one"]})
     after = define("a", schedule="@hourly", timeout=60, job={"command": ["sh", "-c", "two"]})
     changed = ["schedule", "job.command[2]", "retries", "timeout"]
     assert planned([after], [cron_job(before)]) == [("update", "a", changed)]
 
 
-def test_what_is_not_in_the_file_is_kept_or_removed_in_the_order_of_ids() -> None:
+def test_definitions_not_in_the_file_are_kept_or_removed_in_the_order_of_ids() -> None:
     found = [cron_job(define(name)) for name in ("z", "b", "a")]
     assert planned([define("b")], found) == [("unchanged", "b", []), ("keep", "a", []), ("keep", "z", [])]
     assert planned([], found, prune=True) == [("remove", "a", []), ("remove", "b", []), ("remove", "z", [])]
@@ -66,7 +66,7 @@ def test_definitions_of_another_source_do_not_count() -> None:
     assert planned([define("a")], found, prune=True) == [("create", "a", [])]
 
 
-def test_what_is_being_deleted_counts_as_gone() -> None:
+def test_a_definition_that_is_being_deleted_counts_as_gone() -> None:
     found = [cron_job(define(name), going=True) for name in ("a", "b")]
     assert planned([define("a")], found, prune=True) == [("create", "a", [])]
 
@@ -76,12 +76,12 @@ def test_a_definition_that_moves_to_another_namespace_is_updated() -> None:
     assert planned([moved], [cron_job(define("a"))]) == [("update", "a", ["job.namespace"])]
 
 
-def test_one_that_is_in_two_namespaces_is_brought_together() -> None:
+def test_a_definition_in_two_namespaces_is_brought_together() -> None:
     found = [cron_job(define("a")), cron_job(define("a", job={"namespace": "team"}))]
     assert planned([define("a")], found) == [("update", "a", ["job.namespace"])]
 
 
-def test_of_an_event_that_cannot_be_read_the_hash_decides() -> None:
+def test_the_hash_decides_if_the_event_cannot_be_read() -> None:
     same, other = cron_job(define("a")), cron_job(define("b"))
     for manifest in (same, other):
         manifest["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["annotations"][Annotation.EVENT] = "no event"
@@ -105,7 +105,7 @@ def test_a_step_knows_when_its_definition_runs() -> None:
     assert found.name.startswith("default/")
 
 
-def test_when_one_runs_that_cannot_be_read_is_not_known() -> None:
+def test_it_is_unknown_when_an_unreadable_definition_runs() -> None:
     unreadable = Held(id="a", name="default/a", going=False, sha=None, data=None)
     (step,) = plan(DefinitionSet(source=SOURCE, definitions=[]), {"a": [unreadable]}, prune=True)
     assert (step.action, step.recurs) == (Action.REMOVE, {})
@@ -128,7 +128,7 @@ def test_when_one_runs_that_cannot_be_read_is_not_known() -> None:
         ({"tags": []}, {}, ["tags"]),
     ],
 )
-def test_difference_is_told_by_paths(old: Any, new: Any, paths: list[str]) -> None:
+def test_differences_are_named_by_path(old: Any, new: Any, paths: list[str]) -> None:
     assert difference(old, new) == paths
     assert sorted(difference(new, old)) == sorted(paths)
 
@@ -142,14 +142,14 @@ def test_difference_is_told_by_paths(old: Any, new: Any, paths: list[str]) -> No
         ({"A": "1", "B": "2"}, {"B": "2", "A": "1"}, ["env"]),
     ],
 )
-def test_variables_are_told_by_their_names_and_never_by_their_values(
+def test_differences_of_variables_have_their_names_but_not_their_values(
     old: dict[str, str], new: dict[str, str], paths: list[str]
 ) -> None:
     before, after = ({"env": [{"name": name, "value": value} for name, value in env.items()]} for env in (old, new))
     assert difference(before, after) == paths
 
 
-def test_things_with_one_name_twice_are_told_by_their_places() -> None:
+def test_differences_of_variables_with_the_same_name_have_their_index() -> None:
     before = {"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}
     after = {"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "3"}]}
     assert difference(before, after) == ["env[1].value"]

@@ -1,4 +1,4 @@
-"""Claims about what the command line tells of lifecycle events."""
+"""What the command line says about lifecycle events."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -38,15 +38,15 @@ def make_heard(phase: str, *, request_id: str = "r-1", number: int = 0, **detail
     return Heard(event, NOW + timedelta(seconds=number))
 
 
-def told(*heard: Heard) -> Board:
+def board_of(*events: Heard) -> Board:
     board = Board()
-    for one in heard:
-        board.take(one)
+    for heard in events:
+        board.take(heard)
     return board
 
 
 def test_a_repeat_is_not_counted_again() -> None:
-    board = told(make_heard("created"), make_heard("started"), make_heard("created"))
+    board = board_of(make_heard("created"), make_heard("started"), make_heard("created"))
     assert board.requests["r-1"].phases == ["created", "started"]
 
 
@@ -59,7 +59,7 @@ def test_other_events_on_the_topic_are_no_progress() -> None:
 
 @pytest.mark.parametrize("phase", ["succeeded", "failed", "cancelled", "rejected"])
 def test_a_request_ends_with_its_last_phase(phase: str) -> None:
-    assert told(make_heard("created"), make_heard(phase)).requests["r-1"].ended
+    assert board_of(make_heard("created"), make_heard(phase)).requests["r-1"].ended
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def test_a_request_ends_with_its_last_phase(phase: str) -> None:
         ("rejected", {}, 1),
     ],
 )
-def test_the_exit_code_is_the_outcome(phase: str, detail: dict[str, Any], code: int) -> None:
-    assert told(make_heard(phase, **detail)).requests["r-1"].exit_code == code
+def test_the_exit_code_follows_from_the_outcome(phase: str, detail: dict[str, Any], code: int) -> None:
+    assert board_of(make_heard(phase, **detail)).requests["r-1"].exit_code == code
 
 
 @pytest.mark.parametrize(
@@ -103,12 +103,12 @@ def test_the_exit_code_is_the_outcome(phase: str, detail: dict[str, Any], code: 
         ("resumed", {}, ""),
     ],
 )
-def test_each_phase_is_told_in_one_line(phase: str, detail: dict[str, Any], text: str) -> None:
+def test_each_phase_is_described_in_one_line(phase: str, detail: dict[str, Any], text: str) -> None:
     assert sentence(phase, detail) == text
 
 
-def test_much_progress_is_one_phase_and_a_repeat_of_it_is_none() -> None:
-    board = told(make_heard("started"), *(make_heard("progress", number=number, cpu=number) for number in range(9)))
+def test_successive_progress_is_a_single_phase_and_its_repeat_is_ignored() -> None:
+    board = board_of(make_heard("started"), *(make_heard("progress", number=number, cpu=number) for number in range(9)))
     request = board.requests["r-1"]
     assert (request.phases, request.detail["cpu"], len(request.seen)) == (["started", "progress"], 8, 1)
     assert board.take(make_heard("progress", number=8)) is None
@@ -117,7 +117,7 @@ def test_much_progress_is_one_phase_and_a_repeat_of_it_is_none() -> None:
     assert request.phases == ["started", "progress", "retrying", "progress"]
 
 
-def test_a_long_watch_forgets_what_ended_first_and_nothing_that_goes_on() -> None:
+def test_a_long_watch_forgets_requests_that_ended_first_and_none_that_go_on() -> None:
     board = Board(limit=2)
     board.take(make_heard("started", request_id="on"))
     for number in range(5):
@@ -126,18 +126,18 @@ def test_a_long_watch_forgets_what_ended_first_and_nothing_that_goes_on() -> Non
     assert board.forgotten == 4
 
 
-def test_a_failure_is_told_with_the_end_of_its_log() -> None:
+def test_a_failure_is_shown_with_the_end_of_its_log() -> None:
     lines: list[str] = []
-    tell_failure(told(make_heard("failed", **FAILED)).requests["r-1"], say=lines.append)
+    tell_failure(board_of(make_heard("failed", **FAILED)).requests["r-1"], say=lines.append)
     assert lines[0] == "r-1 failed with exit code 3: JOB_EXECUTION_FAILED"
     assert [line.strip() for line in lines[-2:]] == ["reading", "no such column"]
 
 
-def test_a_rejection_is_told_with_every_field() -> None:
+def test_a_rejection_is_shown_with_every_field() -> None:
     fields = [{"path": "job.comand", "message": "is unknown"}, {"path": "retries", "message": "is negative"}]
     error = {"errorCode": "INVALID_REQUEST", "message": "2 mistakes", "fields": fields}
     lines: list[str] = []
-    tell_failure(told(make_heard("rejected", error=error)).requests["r-1"], say=lines.append)
+    tell_failure(board_of(make_heard("rejected", error=error)).requests["r-1"], say=lines.append)
     assert "  job.comand: is unknown" in lines
     assert "  retries: is negative" in lines
 
@@ -146,7 +146,7 @@ def test_text_from_events_cannot_move_the_cursor() -> None:
     assert "\x1b" not in clean("a\x1b[2Jb\r\nc\u202e")
 
 
-def test_a_live_table_shows_the_requests_that_go_on_before_those_that_ended() -> None:
+def test_a_live_table_shows_requests_that_go_on_before_requests_that_ended() -> None:
     board = Board()
     board.expect("waiting")
     for number in range(60):
