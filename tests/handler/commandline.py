@@ -16,7 +16,7 @@ from unittest import mock
 
 from handler.cli.main import main
 from handler.local.processes import Process
-from handler.local.stack import LOOPBACK, clean_environ, jobrelay
+from handler.local.stack import LOOPBACK, Stack, clean_environ, jobrelay
 from handler.settings.connections import cluster_of
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
@@ -49,6 +49,16 @@ class Done:
     returncode: int
     stdout: str
     stderr: str
+
+
+def shell(script: str) -> list[str]:
+    """Options of `submit` for a Job that runs `script` in a shell."""
+    return ["--image", "busybox", "--", "sh", "-c", script]
+
+
+def run(stack: Stack, *arguments: str, text: str = "") -> Done:
+    """Run a command with this installation."""
+    return call(*arguments, environ=stack.environ, text=text)
 
 
 def call(*arguments: str, environ: Mapping[str, str], text: str = "") -> Done:

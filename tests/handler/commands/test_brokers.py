@@ -13,7 +13,7 @@ import yaml
 
 from handler.local.stack import Stack, start
 from tests.adapters.conftest import need_rabbit
-from tests.handler.commandline import Done, call, end, started, wait_for
+from tests.handler.commandline import end, run, shell, started, wait_for
 
 pytestmark = pytest.mark.broker
 FORBIDDEN = "{id: %s, job: {image: forbidden/image, command: ['true']}}"
@@ -27,14 +27,6 @@ async def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     directory = tmp_path_factory.mktemp(request.param)
     async with start(directory, broker=request.param, settings=settings) as running_stack:
         yield running_stack
-
-
-def run(stack: Stack, *arguments: str, text: str = "") -> Done:
-    return call(*arguments, environ=stack.environ, text=text)
-
-
-def shell(script: str) -> list[str]:
-    return ["--image", "busybox", "--", "sh", "-c", script]
 
 
 def letters(stack: Stack, *chosen: str) -> list[dict[str, Any]]:

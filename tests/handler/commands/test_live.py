@@ -19,7 +19,7 @@ from events.names import FINALIZER
 from handler.commands import submit
 from handler.local.stack import Stack, clean_environ, jobrelay, start
 from k8s.base import Manifest
-from tests.handler.commandline import Done, asked, call, end, started, terminated, wait_for
+from tests.handler.commandline import Done, asked, end, run, shell, started, terminated, wait_for
 from tests.patience import PATIENCE
 
 FAST = {"JOBRELAY_CONTROL_WAIT": "1"}
@@ -29,14 +29,6 @@ FAST = {"JOBRELAY_CONTROL_WAIT": "1"}
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     async with start(tmp_path_factory.mktemp("stack"), settings=FAST) as running:
         yield running
-
-
-def run(stack: Stack, *arguments: str, text: str = "") -> Done:
-    return call(*arguments, environ=stack.environ, text=text)
-
-
-def shell(script: str) -> list[str]:
-    return ["--image", "busybox", "--", "sh", "-c", script]
 
 
 def submitted(stack: Stack, request_id: str, script: str, *options: str) -> Done:

@@ -10,7 +10,7 @@ import yaml
 from events.names import FINALIZER, Label
 from handler.local.stack import Stack, start
 from k8s.base import Manifest
-from tests.handler.commandline import Done, asked, call, terminated, wait_for
+from tests.handler.commandline import asked, run, terminated, wait_for
 from tests.handler.samples import by_hand
 
 COLUMNS = (
@@ -24,9 +24,6 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
     async with start(tmp_path_factory.mktemp("stack"), settings={"JOBRELAY_CONTROL_WAIT": "1"}) as running:
         yield running
 
-
-def run(stack: Stack, *arguments: str, text: str = "") -> Done:
-    return call(*arguments, environ=stack.environ, text=text)
 
 
 def submitted(stack: Stack, request_id: str, **fields: object) -> Manifest:

@@ -12,7 +12,7 @@ import pytest_asyncio
 import yaml
 
 from handler.local.stack import Stack, start
-from tests.handler.commandline import Done, call, end, started, wait_for
+from tests.handler.commandline import Done, end, run, started, wait_for
 from tests.handler.samples import waits_for
 from tests.paths import EXAMPLES
 
@@ -24,10 +24,6 @@ FAST = {"JOBRELAY_CONTROL_WAIT": "1"}
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     async with start(tmp_path_factory.mktemp("stack"), settings=FAST) as running:
         yield running
-
-
-def run(stack: Stack, *arguments: str, text: str = "") -> Done:
-    return call(*arguments, environ=stack.environ, text=text)
 
 
 def imported(stack: Stack, text: str, *options: str, code: int = 0) -> Done:
