@@ -50,6 +50,16 @@ async def runs(client: Client, schedule: str = "s") -> dict[str, list[str]]:
     return {time: list(phases.values()) for time, phases in found.items()}
 
 
+async def started(client: Client, schedule: str = "s") -> str:
+    """The scheduled time of the only run that has started, once it has."""
+
+    async def look() -> list[str] | None:
+        return [time for time, phases in (await runs(client, schedule)).items() if "started" in phases]
+
+    (time,) = await until(look)
+    return time
+
+
 async def ended(client: Client, count: int, schedule: str = "s") -> list[str]:
     """The scheduled times of the runs that have ended, once there are `count`."""
 

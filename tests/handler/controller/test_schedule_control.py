@@ -19,6 +19,7 @@ from tests.handler.controller.scheduling import (
     make_schedule,
     minutes_pass,
     runs,
+    started,
     stored_runs,
 )
 from tests.handler.jobs import name_of
@@ -52,11 +53,7 @@ async def test_a_cancelled_schedule_is_over_while_its_run_goes_on(
 ) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_schedule(script=waits_for(tmp_path / "go"), concurrencyPolicy="Forbid"))
-
-        async def begun() -> list[str] | None:
-            return [time for time, phases in (await runs(client)).items() if "started" in phases]
-
-        (time,) = await until(begun)
+        time = await started(client)
         await client.command(make_command("cancel", "s"))
         await client.reached("command-1", "accepted")
         assert detail(await client.reached("s", "unscheduled"))["runs"] == 1
@@ -92,11 +89,7 @@ async def test_a_command_for_a_schedule_that_is_over_is_refused(broker: MemoryBr
 async def test_a_run_is_cancelled_by_its_own_id(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_schedule(script="sleep 60", concurrencyPolicy="Forbid"))
-
-        async def begun() -> list[str] | None:
-            return [time for time, phases in (await runs(client)).items() if "started" in phases]
-
-        (time,) = await until(begun)
+        time = await started(client)
         await client.command(make_command("cancel", f"s@{time}"))
         assert detail(await client.ended(f"s@{time}"))["error"]["errorCode"] == "CANCELLED"
 
@@ -109,11 +102,7 @@ async def test_a_run_is_cancelled_by_its_own_id(broker: MemoryBroker, cluster: C
 async def test_a_schedule_deleted_from_outside_ends_with_its_runs(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
         await client.publish(make_schedule(script="sleep 60", concurrencyPolicy="Forbid"))
-
-        async def begun() -> list[str] | None:
-            return [time for time, phases in (await runs(client)).items() if "started" in phases]
-
-        (time,) = await until(begun)
+        time = await started(client)
         # The request that kubectl delete makes.
         path = f"/apis/batch/v1/namespaces/default/cronjobs/{name_of('s')}"
         await cluster.client.request("DELETE", path, body={"propagationPolicy": "Background"})
