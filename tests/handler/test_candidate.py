@@ -1,4 +1,4 @@
-"""A process that may lead ends when it is told to, whatever happens to its term meanwhile."""
+"""A process that may lead ends when it is asked to, whatever happens to its term meanwhile."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ from tests.patience import PATIENCE
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/default/leases/jobrelay"
 
 
-async def test_a_term_that_is_lost_in_the_moment_of_the_end_does_not_hold_it_up(
+async def test_a_process_ends_even_if_it_loses_its_term_at_that_moment(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, ends, ended = Controller.run, asyncio.Event(), asyncio.Event()
@@ -33,5 +33,5 @@ async def test_a_term_that_is_lost_in_the_moment_of_the_end_does_not_hold_it_up(
             await client.ended("a")
             await cluster.client.request("DELETE", LEASE)
             await ends.wait()
-            # By then the process has been told to end.
+            # By then, the process has been asked to end.
             asyncio.get_running_loop().call_later(0.2, ended.set)

@@ -25,7 +25,6 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
         yield running
 
 
-
 def submitted(stack: Stack, request_id: str, **fields: object) -> Manifest:
     """Submit a schedule that is due once a year, and return its CronJob."""
     job = {"image": "busybox", "command": ["sh", "-c", "echo it is done; exit 3"]}

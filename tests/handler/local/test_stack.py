@@ -159,7 +159,7 @@ def test_a_child_whose_parent_is_gone_does_not_start() -> None:
     assert not done.stdout
 
 
-# In `make test` the node itself is started again, in tests/adapters/servers, and `demo` leaves none.
+# In `make test`, tests/adapters/servers restarts a node, and the test of `demo` checks that no process is left.
 @pytest.mark.long
 async def test_rabbitmq_keeps_its_state_from_one_start_to_the_next_and_leaves_no_process(tmp_path: Path) -> None:
     need_rabbit()

@@ -16,7 +16,7 @@ from tests.patience import PATIENCE, within
 from tests.processes import survivors
 
 BOTH = pytest.mark.parametrize("broker", ["nats", "rabbitmq"])
-# What is killed takes everything along that it started: on a leash, in tests/handler/local.
+# Only in `make chaos` on RabbitMQ: that a process which is killed ends its children, tests/handler/local claims too.
 EITHER = pytest.mark.parametrize("broker", ["nats", pytest.param("rabbitmq", marks=pytest.mark.long)])
 
 
@@ -43,7 +43,7 @@ def test_demo_shows_every_case_as_expected_and_leaves_nothing(tmp_path: Path, br
     assert not survivors(tmp_path)
 
 
-# In `make test` a SIGTERM goes to dev, which obeys in the same way.
+# In `make test`, SIGTERM is sent to `dev` only: both commands handle it in the same way.
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)]
 )
