@@ -1,4 +1,4 @@
-"""The requests that are under way at the same time, so that their waits overlap. The tests know what comes of them."""
+"""Requests that all run at the same time, so that their waits overlap. The tests know what each leads to."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ KIB = 1024
 
 
 def at_once(site: Site) -> dict[str, dict[str, Any]]:
-    """By request id. Each is told by its name."""
+    """The requests by id; each is named after what happens to it."""
     image = site.image
     start_timeout = 6 if site.own_cluster else 60
     made = {
@@ -37,14 +37,14 @@ def at_once(site: Site) -> dict[str, dict[str, Any]]:
     }
     made |= several(image) | turns(site)
     for size in (200, 700):
-        # No single argument of a command may be over 128 KiB.
+        # A single argument of a command may not be over 128 KiB.
         chunks = ["x" * (100 * KIB)] * (size // 100)
         made[f"large-{size}"] = request(f"large-{size}", MEASURE, image=image, job={"args": [*chunks, "the-end"]})
     return made
 
 
 def turns(site: Site) -> dict[str, dict[str, Any]]:
-    """What must wait: for each other, for another one that comes later, for a time."""
+    """Requests that must wait: for each other, for a request that comes later, for a time."""
     image = site.image
     at = (datetime.now(UTC) + timedelta(seconds=6 if site.own_cluster else 90)).replace(microsecond=0).isoformat()
     on_key = {"key": "turns", "limit": 1}
@@ -60,21 +60,21 @@ def several(image: str) -> dict[str, dict[str, Any]]:
     """Jobs of several pods, and the policies that decide about them."""
     indexed = {"completionMode": "Indexed", "completions": 3, "parallelism": 3}
     each = {**indexed, "backoffLimitPerIndex": 0}
-    any_one = {**indexed, "successPolicy": {"rules": [{"succeededCount": 1}]}}
+    any_index = {**indexed, "successPolicy": {"rules": [{"succeededCount": 1}]}}
     exit_codes = {"operator": "In", "values": [42]}
     policy = {"podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": exit_codes}]}}
     jobs = {
         "indexed": (INDEX, indexed),
         "work-queue": ("exit 0", {"parallelism": 2}),
         "each-index": (f'test "$JOB_COMPLETION_INDEX" != 1 || exit 1; {INDEX}', each),
-        "any-index": (f"sleep $((JOB_COMPLETION_INDEX * 600)); {INDEX}", any_one),
+        "any-index": (f"sleep $((JOB_COMPLETION_INDEX * 600)); {INDEX}", any_index),
         "policy": ("exit 42", {**policy, "backoffLimit": 3}),
     }
     return {name: request(name, script, image=image, job=job) for name, (script, job) in jobs.items()}
 
 
 def retried(site: Site) -> dict[str, Any]:
-    """Fails until some seconds from now: a pod of a retry knows nothing of the one before."""
+    """A request that fails until some seconds from now: the pod of a retry knows nothing of the pod before."""
     seconds = 2 if site.own_cluster else 30
     script = f"test $(date +%s) -ge {int(time.time()) + seconds} || exit 1"
     return request("retried", script, image=site.image, retries=8)

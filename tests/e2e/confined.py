@@ -1,4 +1,4 @@
-"""A namespace under Pod Security "restricted", in which a quota then forbids pods. Played beside the other scenes."""
+"""A scene: a namespace under Pod Security "restricted", in which a quota then forbids pods."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,16 +13,16 @@ ENFORCE = "pod-security.kubernetes.io/enforce"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confined:
-    """`admitted`: requests with nothing about security in them."""
+    """`admitted`: ids of requests that say nothing about security."""
 
     observer: Observer
     admitted: tuple[str, ...]
 
 
 async def confined(site: Site) -> Confined | str:
-    """Default Jobs, then one that waits for a pod that the quota does not allow, until it is cancelled.
+    """Default Jobs, then a Job that waits for a pod that the quota forbids, until it is cancelled.
 
-    The reason where we cannot have a namespace for it.
+    Returns the reason where we may not create a namespace for it.
     """
     patience = PATIENCE * site.patience
     try:

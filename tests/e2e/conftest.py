@@ -1,4 +1,4 @@
-"""One site, one running jobrelay and one observer for all claims; the scenes are played meanwhile."""
+"""A site, a running jobrelay and an observer that all tests share; the scenes are played meanwhile."""
 
 import asyncio
 import os
@@ -18,12 +18,12 @@ from tests.e2e.site import DEVCLUSTER, NATS, RABBITMQ, VARIABLES, Relay, Site, o
 from tests.patience import PATIENCE
 
 AUDIT = "audit.log"
-"""What our own API server notes every request in, in the site's directory."""
+"""The audit log of our own API server, in the site's directory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """What the tests of a session share."""
+    """Everything that the tests of a session share."""
 
     site: Site
     relays: list[Relay]
@@ -31,11 +31,11 @@ class Stage:
     scenes: dict[str, asyncio.Task[Any]]
 
     async def scene(self, name: str) -> Any:
-        """What came of it. A scene that failed fails here."""
+        """The result of a scene. If the scene failed, so does this call."""
         return await asyncio.shield(self.scenes[name])
 
     async def counted(self, sample: str) -> float:
-        """A counter's value over all processes, by its name with labels."""
+        """The value of a counter, named with its labels, summed over all processes."""
         return sum([(await relay.metrics()).get(sample, 0.0) for relay in self.relays])
 
     def seconds(self, seconds: float = PATIENCE) -> float:
@@ -43,11 +43,11 @@ class Stage:
         return seconds * self.site.patience
 
 
-# With brokers of somebody else's every claim is made on each of them. On our own, all on NATS, and on RabbitMQ those in
-# which the broker has a part.
+# On brokers that were given, every claim is tested on each. On our own, all claims are tested on NATS, and on RabbitMQ
+# those in which the broker plays a part.
 GIVEN = tuple(name for name, variable in VARIABLES.items() if os.environ.get(variable))
 SEPARATE = (GIVEN or (NATS,))[0]
-"""On this broker a controller and handlers run as processes of their own, on the other one all in one."""
+"""On this broker, controller and handlers are separate processes; on the other broker, one process does everything."""
 each_broker = pytest.mark.parametrize("broker", GIVEN or (NATS, RABBITMQ))
 
 
@@ -59,7 +59,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def stage(broker: str, request: pytest.FixtureRequest) -> Stage:
-    """The one on this broker. Both share the cluster, and run on beside each other."""
+    """The stage on this broker. Both stages share the cluster, and run at the same time."""
     if broker == RABBITMQ and RABBITMQ not in GIVEN:
         need_rabbit()
     found: Stage = request.getfixturevalue(f"{broker}_stage")
@@ -88,14 +88,14 @@ async def rabbitmq_stage(cluster: Site) -> AsyncIterator[Stage]:
 
 @asynccontextmanager
 async def staged(on: Site) -> AsyncIterator[Stage]:
-    """A running jobrelay, the requests of `cases`, and the scenes as they are played."""
+    """Start jobrelay, the requests of `cases`, and the scenes."""
     site = replace(on, separate=on.broker == SEPARATE)
-    roles = (site.leads, site.takes_in, site.takes_in) if site.separate else site.roles
+    roles = (site.leading_role, site.handling_role, site.handling_role) if site.separate else site.roles
     instance = site.new_instance()
     async with site.observer(instance) as observer, site.relays(instance, *roles) as relays:
         for event in cases.at_once(site).values():
             await observer.publish(event)
-        # Once there is an image on the node: what counts the seconds must not wait for a pull.
+        # Only now, with the image on the node: a request that counts seconds must not wait for a pull.
         await observer.reached("double", "started", seconds=PATIENCE * site.patience)
         await observer.publish(cases.retried(site))
         scenes = {

@@ -1,4 +1,4 @@
-"""Events of a foreign producer, in binary mode, for a function: played on any cluster and broker, judged elsewhere."""
+"""A scene: events of a foreign producer, in binary mode, for a function."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from tests.patience import PATIENCE
 UPLOADED = "com.example.image.uploaded"
 WIDTH, HEIGHT = 640, 480
 SIZES = {"small": 100, "large": 200 << 10, "huge": 700 << 10}
-"""Bytes of the body by the event's id."""
+"""Bytes of the content, by the id of the event."""
 BY_HAND = "huge"
 COMPUTES = r"""
 number() { sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p" "$JOBRELAY_EVENT_PATH"; }
@@ -27,13 +27,13 @@ printf '{"pixels": %d, "bytes": %d, "from": "%s", "type": "%s"}' \
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Functions:
-    """The client, which has every lifecycle event."""
+    """`observer` has every lifecycle event."""
 
     observer: Observer
 
 
 async def functions(site: Site) -> Functions:
-    """Three images are uploaded, of which one is small enough to travel on its Job."""
+    """Three images are uploaded, of which only the first is small enough to be stored in its Job."""
     instance, patience = site.new_instance(), PATIENCE * site.patience
     path = site.directory / f"{instance}.yaml"
     container = {"name": "main", "image": site.image, "command": ["sh", "-c", COMPUTES]}
@@ -62,7 +62,7 @@ def _message(broker: str, event_id: str, size: int, *, source: str) -> tuple[Map
         return headers | {"Content-Type": "application/json"}, json.dumps(data).encode()
     event = CloudEvent({**attributes, "datacontenttype": "application/json"}, data)
     if broker == NATS:
-        # Headers as in HTTP: percent-encoded, with ce- before the name.
+        # The headers of the HTTP binding: percent-encoded, with the prefix ce-.
         sent = http.to_binary_event(event)
         named = {"content-type": "Content-Type"}
         return {named.get(name, name): value for name, value in sent.headers.items()}, sent.body

@@ -1,4 +1,4 @@
-"""Jobs in a queue of Kueue's, whose part is played here: judged elsewhere. Not for a cluster that has Kueue itself."""
+"""A scene: Jobs in a queue of Kueue, whose part is played here. Not for a cluster that has Kueue itself."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -18,17 +18,17 @@ GROUP = "kueue.x-k8s.io"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kueue:
-    """`queue`: what the Job's label says."""
+    """`queue`: the name of the queue in the Job's label."""
 
     observer: Observer
     queue: str
 
 
 async def kueue(site: Site) -> Kueue | str:
-    """One Job is stopped for others and runs again, one is cancelled while it runs. The reason where that cannot be."""
+    """A Job is evicted and runs again; another is cancelled while it runs. Returns the reason where that cannot be."""
     groups = orjson.loads(await site.cluster.client.request("GET", "/apis"))["groups"]
-    if any(one["name"] == GROUP for one in groups):
-        return "Kueue itself is there: it would undo what is played"
+    if any(group["name"] == GROUP for group in groups):
+        return "Kueue itself is there: it would undo what this scene does"
     instance, patience = site.new_instance(), PATIENCE * site.patience
     async with (
         site.observer(instance) as observer,
@@ -48,7 +48,7 @@ async def kueue(site: Site) -> Kueue | str:
 
 
 async def _started(site: Site, observer: Observer, event: dict[str, Any]) -> str:
-    """Let its Job start once it waits for Kueue. The Job's name."""
+    """Publish a request, and let its Job start once it waits for Kueue. Returns the name of the Job."""
     request_id, patience = event["data"]["id"], PATIENCE * site.patience
     await observer.publish(event)
     queued = await observer.reached(request_id, "queued", seconds=patience)

@@ -1,4 +1,4 @@
-"""A client as anybody could write one, on either broker: with the CloudEvents SDK, and nothing of jobrelay's."""
+"""A client for both brokers as any user could write it: with the CloudEvents SDK, and without code of jobrelay."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 
 
 class Observer:
-    """Publishes to one installation, and has every lifecycle event from its own start on, as they came."""
+    """Publishes to an installation, and keeps every lifecycle event since its own start, in order of arrival."""
 
     def __init__(self, instance: str) -> None:
         self._wire: Wire | None = None
@@ -47,7 +47,7 @@ class Observer:
     # Publishing
 
     async def publish(self, event: Mapping[str, Any], *, to: str = "requests", message_id: str | None = None) -> None:
-        """One structured event, as from a source of our own: who shares the namespace asks for the same things."""
+        """Publish a structured event. Its source is the observer's own: others in the namespace publish equal ids."""
         headers = {"Content-Type": STRUCTURED}
         await self.wire.publish(
             to, json.dumps({**event, "source": self.source}).encode(), headers, message_id=message_id
@@ -71,7 +71,7 @@ class Observer:
     # What came
 
     def of(self, subject: str) -> list[BaseCloudEvent]:
-        """This request's events, repeats of an id dropped, in the order they came."""
+        """The events of this request, in order of arrival, without repeats of an id."""
         found: dict[str, BaseCloudEvent] = {}
         for event in self.events:
             if event.get_subject() == subject:
@@ -82,11 +82,11 @@ class Observer:
         return [phase(event) for event in self.of(subject)]
 
     async def reached(self, subject: str, wanted: str, *, seconds: float = PATIENCE) -> BaseCloudEvent:
-        """The request's first event of this phase, once it is there."""
+        """The first event of this phase of the request, once it is there."""
         return await self._wait(subject, frozenset({wanted}), seconds)
 
     async def ended(self, subject: str, *, seconds: float = PATIENCE) -> BaseCloudEvent:
-        """The request's terminal event, once it is there."""
+        """The terminal event of the request, once it is there."""
         return await self._wait(subject, TERMINAL, seconds)
 
     async def _wait(self, subject: str, wanted: frozenset[str], seconds: float) -> BaseCloudEvent:
@@ -106,15 +106,15 @@ class Observer:
     # The broker's side
 
     async def dead_letters(self) -> list[Letter]:
-        """Every dead letter, read without consuming it."""
+        """All dead letters, read without consuming them."""
         return await self.wire.dead_letters()
 
     async def waiting(self) -> int:
-        """Requests in the broker that nobody has taken."""
+        """How many requests in the broker no handler has taken."""
         return await self.wire.waiting()
 
     async def repeated(self) -> int:
-        """Deliveries of requests after their first, as far as the broker tells."""
+        """How many deliveries were not the first of their request, as far as the broker counts them."""
         return await self.wire.repeated()
 
 
@@ -134,7 +134,7 @@ def detail(event: BaseCloudEvent) -> dict[str, Any]:
 
 
 def request(request_id: str, script: str = "true", *, image: str, **given: Any) -> dict[str, Any]:
-    """A request whose container runs `script`; `job` and whatever else is given go into the data."""
+    """A request whose container runs `script`; `job` and all other fields go into the data."""
     job = {"image": image, "command": ["sh", "-c", script], **given.pop("job", {})}
     attributes = given.pop("attributes", {})
     return {

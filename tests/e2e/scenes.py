@@ -1,4 +1,4 @@
-"""What needs a jobrelay of its own that stops or dies. Played while the other tests run, judged afterwards."""
+"""Scenes that need a jobrelay of their own, to stop or kill it. Played while tests run, judged by tests later."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ BUSY = "trap 'exit 0' TERM; while :; do :; done"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Downtime:
-    """`jobs`: the manifests while jobrelay was down and the Jobs were over. `exit_codes`: of what went down."""
+    """`jobs`: manifests of the ended Jobs while jobrelay was down. `exit_codes`: of the processes that were stopped."""
 
     observer: Observer
     jobs: dict[str, dict[str, Any]]
@@ -31,7 +31,7 @@ class Downtime:
 
 
 async def downtime(site: Site) -> Downtime:
-    """Jobs end and one is deleted while no jobrelay runs; then one starts."""
+    """Two Jobs end and a third is deleted while no jobrelay runs; then a jobrelay starts."""
     instance, patience = site.new_instance(), PATIENCE * site.patience
     seconds = 3 if site.own_cluster else 20
     result = f'sleep {seconds}; echo \'{{"seven": 7}}\' > "$JOBRELAY_RESULT_PATH"'
@@ -48,19 +48,19 @@ async def downtime(site: Site) -> Downtime:
             await until(partial(finished, site, names[name]), seconds=patience)
         jobs = {name: await site.cluster.read_job(site.namespace, names[name]) for name in ("ends", "breaks")}
         await site.cluster.delete_job(site.namespace, names["goes"])
-        # Nobody has to take requests in for that.
-        async with site.relay(instance, role=site.leads):
+        # No process has to take requests for that.
+        async with site.relay(instance, role=site.leading_role):
             for name in scripts:
                 await observer.ended(name, seconds=patience)
             await until(lambda: gone(site, names["goes"]), seconds=patience)
-            # Long enough for a second leader's term of looking at everything.
+            # Long enough for a second look at everything: a repeat would show.
             await asyncio.sleep(1)
     return Downtime(observer=observer, jobs=jobs, exit_codes={relay.process.exit_code for relay in relays})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Takeover:
-    """Seconds from the leader's end until the other one led; what was published in each term."""
+    """Seconds from the end of a leader until another led; `observer` has the events of each term."""
 
     leaders_at_once: int
     after_sigterm: float
@@ -70,11 +70,11 @@ class Takeover:
 
 
 async def takeover(site: Site) -> Takeover:
-    """Three may lead; the one that does is asked to stop, then the next one is killed."""
+    """Of three candidates, the leader is asked to stop, and the next leader is killed."""
     instance, patience = site.new_instance(), PATIENCE * site.patience
     async with (
         site.observer(instance) as observer,
-        site.relays(instance, *[site.leads] * 3, *site.roles[1:]) as started,
+        site.relays(instance, *[site.leading_role] * 3, *site.roles[1:]) as started,
     ):
         relays = started[:3]
         leader = await until(lambda: leader_of(relays), seconds=patience)
@@ -104,7 +104,7 @@ async def takeover(site: Site) -> Takeover:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drain:
-    """`left`: requests in the broker when the first one had ended."""
+    """`left`: requests in the broker when the first process had ended."""
 
     exit_code: int | None
     seconds: float
@@ -114,19 +114,19 @@ class Drain:
 
 
 async def drain(site: Site) -> Drain:
-    """SIGTERM in the middle of a burst, then another one for the rest. A controller stays."""
+    """SIGTERM in the middle of a burst; then another process handles the rest. A controller keeps running."""
     instance, patience = site.new_instance(), PATIENCE * site.patience
     requests = [f"drain-{number}" for number in range(40)]
-    stays = [role for role in site.roles if role != site.takes_in]
+    stays = [role for role in site.roles if role != site.handling_role]
     async with site.observer(instance) as observer, site.relays(instance, *stays):
-        async with site.relay(instance, role=site.takes_in, concurrency=4) as relay:
+        async with site.relay(instance, role=site.handling_role, concurrency=4) as relay:
             await asyncio.gather(*(observer.publish(request(name, image=site.image)) for name in requests))
             await observer.reached(requests[0], "created", seconds=patience)
             begun = time.monotonic()
             await relay.process.stop()
             seconds = time.monotonic() - begun
             left = await observer.waiting()
-        async with site.relay(instance, role=site.takes_in):
+        async with site.relay(instance, role=site.handling_role):
             for name in requests:
                 await observer.ended(name, seconds=patience)
     return Drain(exit_code=relay.process.exit_code, seconds=seconds, left=left, requests=requests, observer=observer)
@@ -134,14 +134,14 @@ async def drain(site: Site) -> Drain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """`why_not`: why this cluster measured nothing; empty when it did."""
+    """`why_not`: why this cluster has no metrics; empty if it has."""
 
     observer: Observer
     why_not: str
 
 
 async def measured(site: Site) -> Measured:
-    """A busy Job runs until its usage is told twice; then it is cancelled."""
+    """A busy Job runs until its usage has been published twice; then it is cancelled."""
     instance, patience = site.new_instance(), PATIENCE * site.patience
     async with site.observer(instance) as observer, site.relays(instance, "controller", "handler", progress_seconds=1):
         try:
@@ -151,10 +151,10 @@ async def measured(site: Site) -> Measured:
         await observer.publish(request("busy", BUSY, image=site.image))
         await observer.reached("busy", "started", seconds=patience)
 
-        async def told() -> bool:
+        async def published_twice() -> bool:
             return observer.phases("busy").count("progress") >= 2
 
-        await until(told, seconds=patience)
+        await until(published_twice, seconds=patience)
         await observer.command("cancel", "busy")
         await observer.ended("busy", seconds=patience)
     return Measured(observer=observer, why_not="")
@@ -171,11 +171,11 @@ SCENES = {
     "schedules": schedules,
 }
 WITH_BROKER = frozenset({"downtime", "drain", "functions", "schedules"})
-"""Those in which the broker has a part."""
+"""The scenes in which the broker plays a part."""
 
 
 def job_name(observer: Observer, request_id: str) -> str:
-    """The Job's name as its first event says it."""
+    """The name of the request's Job, by its first event."""
     created = next(event for event in observer.of(request_id))
     return str(created.get_source()).rpartition("/")[2]
 
@@ -190,7 +190,7 @@ async def leader_of(relays: list[Relay]) -> Relay | None:
 async def finished(site: Site, name: str) -> bool:
     job = await site.cluster.read_job(site.namespace, name)
     conditions = job.get("status", {}).get("conditions", ())
-    return any(one["type"] in ("Complete", "Failed") and one["status"] == "True" for one in conditions)
+    return any(found["type"] in ("Complete", "Failed") and found["status"] == "True" for found in conditions)
 
 
 async def gone(site: Site, name: str) -> bool:

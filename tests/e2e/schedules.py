@@ -1,4 +1,4 @@
-"""Schedules: one that may run once, of which Kubernetes makes two Jobs while no controller runs, and one to cancel."""
+"""A scene: a schedule that may run once but has two Jobs before a controller runs, and a schedule to cancel."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +15,9 @@ SCRIPT = 'printf %s "$JOBRELAY_SCHEDULED_FOR" > "$JOBRELAY_RESULT_PATH"'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedules:
-    """How many Jobs of the first there were `before` a controller came, and were `left` afterwards.
+    """How many Jobs the first schedule had `before` a controller came, and how many were `left` afterwards.
 
-    `cron_jobs`: labels `request` of those that are left.
+    `cron_jobs`: the request label of each CronJob that is left.
     """
 
     observer: Observer
@@ -27,11 +27,11 @@ class Schedules:
 
 
 async def schedules(site: Site) -> Schedules:
-    """The controller comes when there is a Job too many; then the other one is held, let go on, and cancelled."""
+    """A controller starts once there is a Job too many; then the other schedule is suspended, resumed and cancelled."""
     instance, patience = site.new_instance(), PATIENCE * site.patience
     async with site.observer(instance) as observer:
         async with site.relay(instance, role="controller"):
-            pass  # The broker has its topology now.
+            pass  # only to declare the topology of the broker
         async with site.relay(instance, role="handler"):
             once = request(ONCE, SCRIPT, image=site.image, schedule="* * * * *", maxRuns=1)
             for message_id in ("one", "two"):
@@ -45,13 +45,13 @@ async def schedules(site: Site) -> Schedules:
                     await observer.command(verb, YEARLY)
                     await observer.reached(f"{verb}-{YEARLY}", "accepted", seconds=patience)
                 await observer.reached(YEARLY, "unscheduled", seconds=patience)
-                await until(lambda: _one(site, instance), seconds=patience)
+                await until(lambda: _only_one(site, instance), seconds=patience)
         found = await site.cluster.list_cron_jobs(site.namespace, f"{Label.INSTANCE}={instance}")
     return Schedules(
         observer=observer,
         before=before,
         left=len(await _jobs(site, instance)),
-        cron_jobs=[one["metadata"]["labels"][Label.REQUEST] for one in found],
+        cron_jobs=[cron_job["metadata"]["labels"][Label.REQUEST] for cron_job in found],
     )
 
 
@@ -64,5 +64,5 @@ async def _several(site: Site, instance: str) -> bool:
     return len(await _jobs(site, instance)) > 1
 
 
-async def _one(site: Site, instance: str) -> bool:
+async def _only_one(site: Site, instance: str) -> bool:
     return len(await _jobs(site, instance)) == 1

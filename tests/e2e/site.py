@@ -1,6 +1,7 @@
-"""A cluster and a broker to try jobrelay on: somebody else's where the environment names them, else our own processes.
+"""A cluster and a broker to try jobrelay on: those that the environment names, else servers of our own.
 
-Of somebody else's nothing is touched but what this run made: its namespace (or its Jobs in the one given), its streams.
+On servers that were given, a run changes only what it creates: its namespace (or its Jobs in a given namespace) and its
+streams or queues.
 """
 
 import asyncio
@@ -32,15 +33,15 @@ NATS, RABBITMQ = "nats", "rabbitmq"
 VARIABLES = {NATS: "NATS_URL", RABBITMQ: "RABBITMQ_URL"}
 DEVCLUSTER = ("k8s.devcluster", "--backoff", "1", "--cron-minute", "3")
 CLEAN_SECONDS = 180.0
-"""Time that what is deleted gets to go: pods have a grace period."""
+"""How long deletions may take: pods have a grace period."""
 NATS_MAX_BYTES = 64 << 20
-"""The usual 1 GiB of each of many instances is more than a broker may have reserved for us."""
+"""Less than the default of 1 GiB: for many instances, a broker may not have that much to reserve."""
 _ANNOUNCED = "kubeconfig: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """`own_cluster`, `own_broker`: started by us, for this run alone. `source` is the URL of `broker`."""
+    """`own_cluster`, `own_broker`: started by us, only for this run. `source` is the URL of `broker`."""
 
     broker: str
     source: str
@@ -53,49 +54,49 @@ class Site:
     image: str = "busybox:1"
     missing_image: str = "missing/image:1"
     server: Process | None = None
-    """The API server, where it is our own."""
+    """The API server, if it is our own."""
     instances: list[str] = field(default_factory=list)
     settings: Mapping[str, object] = field(default_factory=dict)
-    """Of every relay, unless it is told otherwise."""
+    """The defaults of every relay."""
     separate: bool = False
-    """Handler and controller are processes of their own."""
+    """Handler and controller are separate processes."""
 
     @property
     def patience(self) -> float:
-        """How much longer than on our own servers things may take: a real cluster pulls images."""
+        """The factor by which things may take longer than on our own servers: a real cluster pulls images."""
         return 1.0 if self.own_cluster else 6.0
 
     @property
-    def leads(self) -> str:
+    def leading_role(self) -> str:
         """The role of a process that may lead."""
         return "controller" if self.separate else "both"
 
     @property
-    def takes_in(self) -> str:
+    def handling_role(self) -> str:
         """The role of a process that turns requests into Jobs."""
         return "handler" if self.separate else "both"
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """Those of a whole installation."""
-        return tuple(dict.fromkeys((self.leads, self.takes_in)))
+        """The roles that an installation needs."""
+        return tuple(dict.fromkeys((self.leading_role, self.handling_role)))
 
     def new_instance(self) -> str:
-        """A name that nobody else uses; whatever carries it goes at the end."""
+        """A new, unique name of an installation. What an installation of that name creates is deleted at the end."""
         name = f"e2e-{secrets.token_hex(4)}"
         self.instances.append(name)
         return name
 
     @asynccontextmanager
     async def relay(self, instance: str, **settings: object) -> AsyncIterator["Relay"]:
-        """A ready `jobrelay run` of its own process. `settings` as in `Settings`."""
+        """A process `jobrelay run` that is ready. `settings`: fields of `Settings`."""
         async with self.starting(instance, **settings) as relay:
             await relay.process.ready(relay.is_ready, within=PATIENCE * self.patience)
             yield relay
 
     @asynccontextmanager
     async def starting(self, instance: str, **settings: object) -> AsyncIterator["Relay"]:
-        """The same, not waited for."""
+        """A process `jobrelay run` that may not be ready yet."""
         http = f"127.0.0.1:{free_port()}"
         given = {
             "sources": self.source,
@@ -104,7 +105,7 @@ class Site:
             "instance": instance,
             "http_address": http,
             "nats_max_bytes": NATS_MAX_BYTES,
-            # How many samples a request lives through is chance.
+            # Off: the number of samples during a request depends on chance.
             "progress_seconds": 0,
             **self.settings,
             **settings,
@@ -116,13 +117,13 @@ class Site:
 
     @asynccontextmanager
     async def relays(self, instance: str, *roles: str, **settings: object) -> AsyncIterator[list["Relay"]]:
-        """A process for each of these roles, ready, started in this order: a handler waits for a controller."""
+        """A ready process for each of these roles, started in this order: a handler waits for a controller."""
         async with AsyncExitStack() as stack:
             yield [await stack.enter_async_context(self.relay(instance, role=role, **settings)) for role in roles]
 
     @asynccontextmanager
     async def another_namespace(self, labels: dict[str, str]) -> AsyncIterator[str]:
-        """One of its own, gone afterwards. Raises `KubernetesError` where we may not make one."""
+        """A new namespace, deleted afterwards. Raises `KubernetesError` where we may not create one."""
         name = f"e2e-{secrets.token_hex(4)}"
         metadata = {"name": name, "labels": labels}
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
@@ -136,13 +137,13 @@ class Site:
 
     @asynccontextmanager
     async def observer(self, instance: str) -> AsyncIterator[Observer]:
-        """A client of this installation on a connection of its own."""
+        """A client of this installation, with its own connection."""
         async with Observer.connected(self.source, instance) as observer:
             yield observer
 
 
 class Relay:
-    """One `jobrelay run`."""
+    """A process `jobrelay run`."""
 
     def __init__(self, process: Process, url: str) -> None:
         self.process = process
@@ -155,7 +156,7 @@ class Relay:
         return (await self.metrics()).get("jobrelay_leader") == 1.0
 
     async def metrics(self) -> dict[str, float]:
-        """Every sample by its name with labels; empty while nobody answers."""
+        """Every sample, by its name with labels; empty while the process does not answer."""
         lines = (await self._get("/metrics") or "").splitlines()
         samples = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in samples}
@@ -175,11 +176,11 @@ class Relay:
 async def site(
     directory: Path, environ: Mapping[str, str], *, api_server: Sequence[str] = DEVCLUSTER, broker: str | None = NATS
 ) -> AsyncIterator[Site]:
-    """KUBECONFIG, NATS_URL or RABBITMQ_URL, E2E_NAMESPACE, E2E_IMAGE and E2E_MISSING_IMAGE of `environ` are used where
-    they are set.
+    """A site by KUBECONFIG, NATS_URL or RABBITMQ_URL, E2E_NAMESPACE, E2E_IMAGE and E2E_MISSING_IMAGE of `environ`, each
+    optional.
 
-    `api_server`: module and arguments of our own one; `broker` None: there is only the cluster. Everything this run
-    made is gone afterwards.
+    `api_server`: module and arguments of our own API server. `broker` None: there is only the cluster. Everything that
+    this run created is deleted afterwards.
     """
     async with AsyncExitStack() as stack:
         kubeconfig, server = Path(environ.get("KUBECONFIG") or "none"), None
@@ -205,7 +206,7 @@ async def site(
 
 @asynccontextmanager
 async def on_broker(other: Site, environ: Mapping[str, str], broker: str) -> AsyncIterator[Site]:
-    """The same cluster with this broker. What is made on it is gone afterwards."""
+    """The cluster of `other` with this broker. What is created on it is deleted afterwards."""
     async with _source(other.directory, environ, broker) as source:
         own = not environ.get(VARIABLES[broker])
         found = replace(other, broker=broker, source=source, own_broker=own, instances=[])
@@ -222,15 +223,15 @@ async def _source(directory: Path, environ: Mapping[str, str], broker: str) -> A
         yield given
         return
     server = natsserver if broker == NATS else rabbitmqserver
-    async with server.run(directory / broker) as running_one:
-        yield running_one.url
+    async with server.run(directory / broker) as started:
+        yield started.url
 
 
 @asynccontextmanager
 async def _api_server(directory: Path, module: Sequence[str]) -> AsyncIterator[tuple[Process, Path]]:
     command = [sys.executable, "-P", "-m", *module, "--directory", str(directory / "cluster")]
     log = directory / "logs" / "cluster.log"
-    # -P keeps the directory we are in off the path, and with it tests/.
+    # -P keeps the current directory, and with it tests/, off the path.
     environ = clean_environ() | {"PYTHONPATH": str(ROOT)}
     async with running("api server", command, log=log, environ=environ) as process:
 
@@ -261,7 +262,7 @@ async def _delete_namespace(cluster: Cluster, name: str) -> None:
     await cluster.client.request("DELETE", f"/api/v1/namespaces/{name}")
 
     async def gone() -> bool:
-        # A GET of the one would be answered by a 404 that the client takes for a namespace it has to wait for.
+        # A list, because the client takes the 404 of a GET for a namespace that it has to wait for.
         selector = {"labelSelector": f"kubernetes.io/metadata.name={name}"}
         found = orjson.loads(await cluster.client.request("GET", "/api/v1/namespaces", params=selector))
         return not found["items"]
@@ -270,7 +271,7 @@ async def _delete_namespace(cluster: Cluster, name: str) -> None:
 
 
 async def _remove(site: Site, instance: str) -> None:
-    """What an installation leaves on purpose: finished Jobs, its Lease, its streams. Our own servers end anyway."""
+    """Delete what an installation leaves on purpose: Jobs, a Lease, streams. Not needed on servers of our own."""
     if not site.own_broker:
         async with Observer.connected(site.source, instance) as observer:
             await observer.wire.remove()
@@ -290,7 +291,7 @@ async def _remove_finalizers(site: Site, namespace: str, selector: str = "") -> 
 
 async def _remove_jobs(site: Site, instance: str) -> None:
     selector = f"{Label.INSTANCE}={instance}"
-    # CronJobs first: they would make more.
+    # CronJobs first: they would create more Jobs.
     for cron_job in await site.cluster.list_cron_jobs(site.namespace, selector):
         with suppress(NotFound):
             await site.cluster.delete_cron_job(site.namespace, cron_job["metadata"]["name"])
@@ -309,7 +310,7 @@ async def _remove_jobs(site: Site, instance: str) -> None:
 
 
 async def until(look: Callable[[], Awaitable[T | None]], *, seconds: float, every: float = 0.05) -> T:
-    """What `look` answers as soon as it is something. Raises `TimeoutError`."""
+    """Return what `look` returns as soon as that is true. Raises `TimeoutError`."""
     async with asyncio.timeout(seconds):
         while not (found := await look()):
             await asyncio.sleep(every)

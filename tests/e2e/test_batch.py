@@ -1,4 +1,4 @@
-"""What batch/v1 offers for Jobs of several pods, seen from the broker. Holds on any cluster."""
+"""What batch/v1 offers for Jobs of several pods, as seen from the broker. Holds on any cluster."""
 
 from typing import Any
 
@@ -18,21 +18,21 @@ async def ended(stage: Stage, name: str) -> dict[str, Any]:
     return detail(end)
 
 
-async def test_an_indexed_job_tells_the_result_of_each_index(stage: Stage) -> None:
+async def test_an_indexed_job_reports_the_result_of_each_index(stage: Stage) -> None:
     results = (await ended(stage, "indexed"))["results"]
-    assert [(one["index"], one["result"]) for one in results] == [(0, 0), (1, 1), (2, 2)]
+    assert [(result["index"], result["result"]) for result in results] == [(0, 0), (1, 1), (2, 2)]
 
 
 async def test_a_work_queue_succeeds_once_all_of_its_pods_have(stage: Stage) -> None:
     results = (await ended(stage, "work-queue"))["results"]
-    assert [one["exitCode"] for one in results] == [0, 0]
+    assert [result["exitCode"] for result in results] == [0, 0]
 
 
-async def test_an_index_over_its_own_limit_fails_the_job_but_not_the_others(stage: Stage) -> None:
+async def test_an_index_over_its_own_limit_fails_the_job_but_not_other_indexes(stage: Stage) -> None:
     found = await ended(stage, "each-index")
     assert found["error"]["errorCode"] == "FAILED_INDEXES"
     assert found["failedIndexes"] == "1"
-    assert [one["index"] for one in found["results"]] == [0, 2]
+    assert [result["index"] for result in found["results"]] == [0, 2]
 
 
 async def test_a_success_policy_ends_the_job_with_the_first_success(stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""Any producer's events run what the operator configured, whatever their size. Holds on any cluster and broker."""
+"""Events of any producer and size run the function that the operator defined. Holds on any cluster and broker."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What becomes of requests, seen from the broker and from the API server. Holds on any cluster and broker."""
+"""What requests lead to, as seen from the broker and from the API server. Holds on any cluster and broker."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ async def test_a_success_carries_the_result_its_container_computed_from_the_even
 
 
 @each_broker
-async def test_lifecycle_events_are_what_the_cloudevents_sdk_reads(stage: Stage) -> None:
+async def test_lifecycle_events_can_be_read_with_the_cloudevents_sdk(stage: Stage) -> None:
     await ended(stage, "double")
     (job,) = await jobs_of(stage, "double")
     name, uid = job["metadata"]["name"], job["metadata"]["uid"]
@@ -71,18 +71,18 @@ async def test_lifecycle_events_are_what_the_cloudevents_sdk_reads(stage: Stage)
 
 
 @each_broker
-async def test_a_finished_job_is_let_go_and_gets_its_time_to_live(stage: Stage) -> None:
+async def test_a_finished_job_loses_its_finalizer_and_gets_a_time_to_live(stage: Stage) -> None:
     await ended(stage, "double")
 
-    async def released() -> dict[str, Any] | None:
+    async def without_finalizer() -> dict[str, Any] | None:
         (job,) = await jobs_of(stage, "double")
         return None if FINALIZER in job["metadata"].get("finalizers", ()) else job
 
-    job = await until(released, seconds=stage.seconds())
+    job = await until(without_finalizer, seconds=stage.seconds())
     assert job["spec"]["ttlSecondsAfterFinished"] == 3600
 
 
-async def test_a_failure_brings_exit_code_and_log_tail(stage: Stage) -> None:
+async def test_a_failure_is_reported_with_exit_code_and_log_tail(stage: Stage) -> None:
     end = await ended(stage, "break")
     assert stage.observer.phases("break") == [*STARTED, "failed"]
     assert detail(end)["exitCode"] == 3
@@ -90,7 +90,7 @@ async def test_a_failure_brings_exit_code_and_log_tail(stage: Stage) -> None:
     assert "it broke" in detail(end)["logTail"]
 
 
-async def test_a_retry_is_told_before_the_success(stage: Stage) -> None:
+async def test_a_retry_is_reported_before_the_success(stage: Stage) -> None:
     await stage.observer.ended("retried", seconds=stage.seconds())
     phases = stage.observer.phases("retried")
     assert phases[:2] == STARTED
@@ -110,13 +110,13 @@ async def test_an_image_that_cannot_be_pulled_stalls_until_the_start_timeout(sta
     assert detail(end)["error"]["errorCode"] == "START_TIMEOUT"
 
 
-async def test_parallel_completions_bring_their_results(stage: Stage) -> None:
+async def test_parallel_completions_are_reported_with_their_results(stage: Stage) -> None:
     end = await ended(stage, "three")
-    assert [one["result"] for one in detail(end)["results"]] == [{"of": "three"}] * 3
+    assert [result["result"] for result in detail(end)["results"]] == [{"of": "three"}] * 3
 
 
 @pytest.mark.parametrize("size", [200, 700])
-async def test_a_large_event_reaches_its_container_whole(stage: Stage, size: int) -> None:
+async def test_a_large_event_reaches_its_container_complete(stage: Stage, size: int) -> None:
     end = await ended(stage, f"large-{size}")
     result = detail(end)["result"]
     assert result["marks"] == 1
@@ -138,7 +138,7 @@ async def test_a_secret_left_under_the_name_of_a_large_request_is_replaced(stage
     assert [owner["uid"] for owner in secret["metadata"]["ownerReferences"]] == [job["metadata"]["uid"]]
 
 
-async def test_attempts_have_their_event_whatever_was_left_under_their_name_and_then_it_fails_over(
+async def test_attempts_get_the_event_despite_a_leftover_secret_and_then_the_request_fails_over(
     stage: Stage,
 ) -> None:
     name = f"{made_name('e2e', Identity(stage.observer.source, 'tried'))}-2"
@@ -150,8 +150,8 @@ async def test_attempts_have_their_event_whatever_was_left_under_their_name_and_
     event = request("tried", script, image=stage.site.image, job=job, retries=1, retryDelay=1, failover=other)
     await stage.observer.publish(event)
     end = await stage.observer.ended("tried", seconds=stage.seconds())
-    told = [one for one in stage.observer.phases("tried") if one != "queued"]
-    assert told == [*STARTED, "retrying", "started", "failed"]
+    phases = [phase for phase in stage.observer.phases("tried") if phase != "queued"]
+    assert phases == [*STARTED, "retrying", "started", "failed"]
     assert (detail(end)["attempt"], detail(end)["exitCode"]) == (2, 3)
     assert detail(end)["failover"] == {"id": "tried/failover"}
     other_end = await ended(stage, "tried/failover")
@@ -161,14 +161,14 @@ async def test_attempts_have_their_event_whatever_was_left_under_their_name_and_
 
 async def test_a_concurrency_limit_of_one_is_kept(stage: Stage) -> None:
     ran = [detail(await stage.observer.ended(name, seconds=stage.seconds())) for name in TURNS]
-    times = sorted((one["startedAt"], one["finishedAt"]) for one in ran)
+    times = sorted((run["startedAt"], run["finishedAt"]) for run in ran)
     assert all(before[1] <= after[0] for before, after in pairwise(times)), times
-    queued = [one for name in TURNS for one in stage.observer.of(name) if phase(one) == "queued"]
-    assert {detail(one)["reason"] for one in queued} <= {"limit", "exclusive"}
-    assert len({one.get_subject() for one in queued}) >= len(TURNS) - 1
+    queued = [event for name in TURNS for event in stage.observer.of(name) if phase(event) == "queued"]
+    assert {detail(event)["reason"] for event in queued} <= {"limit", "exclusive"}
+    assert len({event.get_subject() for event in queued}) >= len(TURNS) - 1
 
 
-async def test_a_dependent_runs_after_its_dependency_though_it_came_first(stage: Stage) -> None:
+async def test_a_dependent_runs_after_its_dependency_even_if_it_came_first(stage: Stage) -> None:
     before, after = [detail(await stage.observer.ended(name, seconds=stage.seconds())) for name in ("before", "after")]
     assert before["finishedAt"] <= after["startedAt"]
     assert stage.observer.phases("after") == ["created", "queued", "started", "succeeded"]
@@ -203,11 +203,11 @@ async def test_a_job_is_suspended_and_resumed(stage: Stage) -> None:
     assert detail(suspended)["by"] == "request"
     await stage.observer.command("resume", "held")
     await ended(stage, "held")
-    phases = [one for one in stage.observer.phases("held") if one != "started"]
+    phases = [phase for phase in stage.observer.phases("held") if phase != "started"]
     assert phases == ["created", "suspended", "resumed", "succeeded"]
 
 
-async def test_kubectl_delete_of_a_running_job_cancels_it_once_and_its_pods_go(stage: Stage) -> None:
+async def test_kubectl_delete_of_a_running_job_cancels_it_once_and_deletes_its_pods(stage: Stage) -> None:
     await stage.observer.reached("deleted", "started", seconds=stage.seconds())
     name = job_name(stage.observer, "deleted")
     await delete(stage, name)
@@ -219,7 +219,7 @@ async def test_kubectl_delete_of_a_running_job_cancels_it_once_and_its_pods_go(s
 
 
 async def delete(stage: Stage, name: str) -> None:
-    """As kubectl does it, and with kubectl where there is one."""
+    """Delete a Job with kubectl if it is installed, else with the request that kubectl makes."""
     if program := shutil.which("kubectl"):
         command = (program, "--kubeconfig", str(stage.site.kubeconfig), "--namespace", stage.site.namespace)
         child = await asyncio.create_subprocess_exec(*command, "delete", "job", name, "--wait=false")
@@ -244,7 +244,7 @@ async def test_an_invalid_request_is_rejected_with_every_error_and_kept(stage: S
 
 
 @each_broker
-async def test_bytes_that_are_no_event_become_a_dead_letter_as_they_came(stage: Stage) -> None:
+async def test_bytes_that_are_no_event_become_a_dead_letter_unchanged(stage: Stage) -> None:
     body = b"\x00\xff no event {"
     await stage.observer.publish_raw(body, {"Content-Type": STRUCTURED})
     letter = await dead_letter(stage, body)
@@ -252,7 +252,7 @@ async def test_bytes_that_are_no_event_become_a_dead_letter_as_they_came(stage: 
 
 
 async def dead_letter(stage: Stage, body: bytes) -> Mapping[str, str]:
-    """The headers of the dead letter with this very body."""
+    """The headers of the dead letter with exactly this body."""
 
     async def look() -> Mapping[str, str] | None:
         letters = await stage.observer.dead_letters()
@@ -262,7 +262,7 @@ async def dead_letter(stage: Stage, body: bytes) -> Mapping[str, str]:
 
 
 @each_broker
-async def test_a_duplicate_makes_no_second_job(stage: Stage) -> None:
+async def test_a_duplicate_creates_no_second_job(stage: Stage) -> None:
     event = request("twice", "sleep 1", image=stage.site.image)
     for message_id in ("one", "two"):
         await stage.observer.publish(event, message_id=message_id)
@@ -276,7 +276,7 @@ async def test_a_duplicate_makes_no_second_job(stage: Stage) -> None:
 @each_broker
 async def test_a_request_in_binary_mode_arrives_with_its_attributes_decoded(stage: Stage) -> None:
     wanted = request("binary", 'printf %s "$CE_SUBJECT|$CE_SOURCE" > "$JOBRELAY_RESULT_PATH"', image=stage.site.image)
-    # NATS' binding percent-encodes what is not plain, AMQP's headers are text of any kind.
+    # The binding for NATS percent-encodes special characters; headers of AMQP may be any text.
     subject = "Gr%C3%BC%C3%9Fe%20%22100%25%22" if stage.site.broker == NATS else GREETING
     headers = {
         "ce-specversion": "1.0",
@@ -308,7 +308,7 @@ async def _nothing_waits(stage: Stage) -> bool:
 
 
 @each_broker
-async def test_every_event_is_what_the_published_schema_says(stage: Stage) -> None:
+async def test_every_event_conforms_to_the_published_schema(stage: Stage) -> None:
     seen = [scene.result() for scene in stage.scenes.values() if scene.done() and not scene.exception()]
     observers = [stage.observer, *(found.observer for found in seen if hasattr(found, "observer"))]
     validator = Draft202012Validator(schema_of("lifecycle"))
@@ -322,9 +322,9 @@ async def test_every_event_is_what_the_published_schema_says(stage: Stage) -> No
 async def test_the_roles_use_exactly_the_verbs_that_they_are_granted(
     stage: Stage, request: pytest.FixtureRequest
 ) -> None:
-    """The last one: it judges what all others made the roles do. `tests.k8s.deploy.audit` reads logs of others."""
+    """Must be the last test here: it judges the audit log of all tests. `tests.k8s.deploy.audit` reads other logs."""
     if not stage.site.own_cluster:
-        pytest.skip("the audit log of a cluster that is not ours is not to be had")
+        pytest.skip("the audit log of a given cluster cannot be read")
     for scene in stage.scenes:
         await stage.scene(scene)
     with (stage.site.directory / AUDIT).open("rb") as log:
@@ -332,7 +332,7 @@ async def test_the_roles_use_exactly_the_verbs_that_they_are_granted(
     assert found.keys() >= {*ROLES, "both"}
     assert {role: sorted(surplus) for role, (surplus, _) in found.items() if surplus} == {}
     if not all_of_this_file(request.session.items):
-        pytest.skip("what is not used can only be told when all tests of the file ran")
+        pytest.skip("unused verbs are only known when all tests of the file ran")
     assert {role: sorted(found[role][1]) for role in ROLES} == {role: [] for role in ROLES}
 
 

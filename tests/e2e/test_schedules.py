@@ -1,4 +1,4 @@
-"""A schedule runs as often as it may, each time as a request of its own. Holds on any cluster and broker."""
+"""A schedule runs as often as allowed, each time as a request of its own. Holds on any cluster and broker."""
 
 import pytest
 
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900
 
 
 @each_broker
-async def test_of_two_jobs_that_came_while_no_controller_ran_only_the_first_is_a_run(stage: Stage) -> None:
+async def test_of_two_jobs_created_while_no_controller_ran_only_the_first_is_a_run(stage: Stage) -> None:
     found: Schedules = await stage.scene("schedules")
     assert found.before > 1
     assert found.left == 1
@@ -28,9 +28,9 @@ async def test_of_two_jobs_that_came_while_no_controller_ran_only_the_first_is_a
 
 
 @each_broker
-async def test_a_schedule_is_held_let_go_on_and_cancelled(stage: Stage) -> None:
+async def test_a_schedule_is_suspended_resumed_and_cancelled(stage: Stage) -> None:
     found: Schedules = await stage.scene("schedules")
     assert found.observer.phases(YEARLY) == ["scheduled", "unscheduled"]
     assert detail(found.observer.of(YEARLY)[1])["runs"] == 0
-    # The other one stays for a repeat of its request to find it.
+    # The CronJob of the first schedule stays, so that a repeat of its request finds it.
     assert found.cron_jobs == [request_label(ONCE)]

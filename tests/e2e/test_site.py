@@ -1,4 +1,4 @@
-"""A run leaves nothing of itself on somebody else's cluster and broker."""
+"""A run leaves nothing behind on a cluster and a broker that it was given."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from tests.e2e.site import NATS, RABBITMQ, VARIABLES, Site, site
 
 async def names(found: Site, path: str) -> set[str]:
     answer = orjson.loads(await found.cluster.client.request("GET", path))
-    return {one["metadata"]["name"] for one in answer["items"]}
+    return {item["metadata"]["name"] for item in answer["items"]}
 
 
 async def visit(directory: Path, environ: dict[str, str], broker: str) -> str:
-    """Use jobrelay there, and leave a Job that runs on."""
+    """Use jobrelay there, and leave a Job running. Returns the namespace."""
     async with site(directory, environ, broker=broker) as guest:
         instance = guest.new_instance()
         async with guest.observer(instance) as observer, guest.relay(instance):
@@ -30,7 +30,7 @@ async def visit(directory: Path, environ: dict[str, str], broker: str) -> str:
 
 
 @pytest.mark.parametrize("broker", [NATS, pytest.param(RABBITMQ, marks=pytest.mark.long)])
-async def test_what_a_run_made_is_gone_afterwards_and_nothing_else(tmp_path: Path, broker: str) -> None:
+async def test_everything_that_a_run_created_is_deleted_and_nothing_else(tmp_path: Path, broker: str) -> None:
     if broker == RABBITMQ:
         need_rabbit()
     server = natsserver if broker == NATS else rabbitmqserver
@@ -47,7 +47,7 @@ async def test_what_a_run_made_is_gone_afterwards_and_nothing_else(tmp_path: Pat
 
 
 async def left_on(server: NatsServer | RabbitServer) -> list[str]:
-    """Streams, or queues and exchanges that no server has by itself."""
+    """The streams, or the queues and exchanges of runs, that are on the broker."""
     if isinstance(server, RabbitServer):
         listed = await server.ctl("list_queues", "name") + await server.ctl("list_exchanges", "name")
         return [name for name in listed.split() if "e2e" in name]

@@ -1,4 +1,4 @@
-"""What plain clients do on each broker to talk to one installation: nats-py and aiormq, nothing of jobrelay's."""
+"""How a plain client talks to an installation on each broker, with nats-py or aiormq."""
 
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -17,7 +17,7 @@ from tests import amqp
 
 LANES = ("", "high", "low")
 NEXT = 100
-"""Messages at the front of a queue that are looked at: more than a handler takes at a time."""
+"""How many messages at the front of a queue are looked at: more than a handler takes at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,31 +29,31 @@ class Letter:
 
 
 class Wire(Protocol):
-    """One connection."""
+    """A connection to the broker of an installation."""
 
     async def publish(self, to: str, body: bytes, headers: Mapping[str, str], *, message_id: str | None) -> None:
-        """`to` is `requests` or `control`. Returns once the broker has it."""
+        """`to` is `requests` or `control`. Returns once the broker has the message."""
         ...
 
     async def dead_letters(self) -> list[Letter]:
-        """Every one, read without consuming it."""
+        """All dead letters, read without consuming them."""
         ...
 
     async def waiting(self) -> int:
-        """Requests in the broker. RabbitMQ does not count what it has delivered."""
+        """How many requests are in the broker; on RabbitMQ, without those that are delivered."""
         ...
 
     async def repeated(self) -> int:
-        """Deliveries of requests after their first; on RabbitMQ, which counts none, of those next in turn only."""
+        """How many deliveries were not the first of their request; on RabbitMQ, only for the front of the queue."""
         ...
 
     async def remove(self) -> None:
-        """What the installation has on the broker."""
+        """Delete everything that the installation has on the broker."""
         ...
 
 
 def wire(url: str, instance: str, take: Callable[[bytes], None]) -> AbstractAsyncContextManager[Wire]:
-    """Connected; `take` gets every lifecycle event from now on."""
+    """A connection that passes every lifecycle event from now on to `take`."""
     return _nats(url, instance, take) if url.startswith(("nats:", "tls:")) else _rabbitmq(url, instance, take)
 
 
@@ -73,7 +73,7 @@ class _Nats:
         except NotFoundError:
             return []
         found: list[Any] = [await self._stream.get_msg(stream, number) for number in range(1, last + 1)]
-        return [Letter(one.headers, one.data) for one in found]
+        return [Letter(message.headers, message.data) for message in found]
 
     async def waiting(self) -> int:
         return int((await self._stream.stream_info(f"{self._instance.upper()}_REQUESTS")).state.messages)
@@ -83,8 +83,9 @@ class _Nats:
         stored = (await self._stream.stream_info(stream)).state.last_seq
         lanes = [f"{self._instance}-{lane or 'normal'}" for lane in LANES]
         consumers = [await self._stream.consumer_info(stream, name) for name in lanes]
-        never = sum(one.num_pending or 0 for one in consumers)
-        return sum(one.delivered.consumer_seq if one.delivered else 0 for one in consumers) - (stored - never)
+        never = sum(consumer.num_pending or 0 for consumer in consumers)
+        delivered = sum(consumer.delivered.consumer_seq if consumer.delivered else 0 for consumer in consumers)
+        return delivered - (stored - never)
 
     async def remove(self) -> None:
         for kind in ("REQUESTS", "CONTROL", "LIFECYCLE", "DEAD"):
@@ -118,10 +119,10 @@ class _RabbitMQ:
         await self._client.publish(exchange, "", body, headers=others, content_type=content_type, message_id=message_id)
 
     async def dead_letters(self) -> list[Letter]:
-        return [Letter(_headers(one), one.body) for one in await self._first("dead")]
+        return [Letter(_headers(message), message.body) for message in await self._first("dead")]
 
     async def _first(self, queue: str, *, most: int = sys.maxsize) -> list[DeliveredMessage]:
-        """The first ones of a queue, which go back there."""
+        """The first messages of a queue, which are put back."""
         found: list[DeliveredMessage] = []
         while len(found) < most:
             message = await self._client.channel.basic_get(f"{self._instance}.{queue}")
@@ -137,13 +138,13 @@ class _RabbitMQ:
         return sum([await self._client.ready(name) for name in names])
 
     async def repeated(self) -> int:
-        # What goes back goes to the front. Looking at it counts as well: a second look would find these.
-        found = [_headers(one) for one in await self._first("requests", most=NEXT)]
+        # The messages go back to the front, and RabbitMQ counts that as a delivery: a second look would count this one.
+        found = [_headers(message) for message in await self._first("requests", most=NEXT)]
         return sum(int(headers.get("x-delivery-count", 0)) for headers in found)
 
     async def remove(self) -> None:
         names = QueueNames(self._instance)
-        for queue in (*(one.name for one in queues(names)), _mine(self._instance)):
+        for queue in (*(queue.name for queue in queues(names)), _mine(self._instance)):
             await self._client.channel.queue_delete(queue)
         for exchange in exchanges(names):
             await self._client.channel.exchange_delete(exchange.name)
