@@ -2,22 +2,18 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cloudevents.core.v1.event import CloudEvent
 
-from adapters.base import Kind
-from events.cloudevent.event import decode_structured
-from events.identity import Identity, job_name
-from events.names import FINALIZER
-from events.phases import TERMINAL
 from k8s.api.cluster import Cluster
-from k8s.base import Manifest, NotFound
-from tests.chaos.claims import Told, distinct, path_problems
+from k8s.base import NotFound
+from tests.chaos.claims import distinct, path_problems
 from tests.chaos.load import Stage, publish, stage
 from tests.chaos.table import Rows
-from tests.handler.samples import SOURCE, make_request, until
+from tests.chaos.waiting import ended, reached
+from tests.handler.jobs import is_finished, job_of, name_of, without_finalizer_or_gone
+from tests.handler.relay import detail
+from tests.handler.samples import make_request, until
 from tests.long import LONG
 
 AWAY = 310.0 if LONG else 0.5
@@ -27,44 +23,6 @@ TTL = {"JOBRELAY_DEDUP_SECONDS": "300", "JOBRELAY_TTL_SECONDS": "300"}
 POLICIES = ("Background", "Foreground", "Orphan")
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(500 if LONG else 300)]
-
-
-def name_of(request_id: str) -> str:
-    return job_name("tests", Identity(SOURCE, request_id))
-
-
-async def job_of(cluster: Cluster, request_id: str) -> Manifest:
-    return await cluster.read_job("default", name_of(request_id))
-
-
-async def ended(on: Stage, request_id: str) -> list[CloudEvent]:
-    """The terminal events in the stream, once there is one. A repeat counts once."""
-
-    async def look() -> list[CloudEvent]:
-        async with on.broker.history(Kind.LIFECYCLE, key=f"tests.{request_id}.*") as records:
-            events = [decode_structured(record.body) async for record in records]
-        return list({one.get_id(): one for one in events if Told.of(one).phase in TERMINAL}.values())
-
-    return await until(look)
-
-
-async def reached(on: Stage, request_id: str, phase: str) -> None:
-    async def look() -> bool:
-        return any((one.subject, one.phase) == (request_id, phase) for one in on.observer.told())
-
-    await until(look)
-
-
-async def let_go(on: Stage, request_id: str) -> None:
-    """Wait until the Job lost our finalizer, or is gone with it."""
-
-    async def look() -> bool:
-        try:
-            return FINALIZER not in (await job_of(on.cluster, request_id))["metadata"].get("finalizers", [])
-        except NotFound:
-            return True
-
-    await until(look)
 
 
 async def gone(on: Stage, request_id: str, job_uid: str) -> None:
@@ -86,12 +44,6 @@ def assert_told_once(on: Stage, request_id: str, end: str) -> None:
     assert told[-1].phase == end
 
 
-def detail(event: CloudEvent) -> dict[str, Any]:
-    data: Any = event.get_data()
-    found: dict[str, Any] = data["detail"]
-    return found
-
-
 @pytest.mark.long
 # In `make test` it is away in a scene of tests/e2e (downtime).
 async def test_what_ended_while_jobrelay_was_away_arrives_with_result_and_exit_code(tmp_path: Path, rows: Rows) -> None:
@@ -103,25 +55,20 @@ async def test_what_ended_while_jobrelay_was_away_arrives_with_result_and_exit_c
         await reached(on, "bad", "started")
         relay.kill()
         await relay.wait()
-        await until(lambda: _finished(on.cluster, "good"))
-        await until(lambda: _finished(on.cluster, "bad"))
+        await until(lambda: is_finished(on.cluster, "good"))
+        await until(lambda: is_finished(on.cluster, "bad"))
         assert "ttlSecondsAfterFinished" not in (await job_of(on.cluster, "good"))["spec"], "nothing can expire"
         await asyncio.sleep(AWAY)
         await on.here.start_relay(TTL)
         (good,), (bad,) = await ended(on, "good"), await ended(on, "bad")
         assert (detail(good)["result"], detail(good)["exitCode"]) == (42, 0)
         assert (detail(bad)["exitCode"], "the reason" in detail(bad)["logTail"]) == (7, True)
-        await let_go(on, "good")
-        await let_go(on, "bad")
+        await without_finalizer_or_gone(on.cluster, "good")
+        await without_finalizer_or_gone(on.cluster, "bad")
         assert_told_once(on, "good", "succeeded")
         assert_told_once(on, "bad", "failed")
     done = f"away for {AWAY:.1f} s while Jobs ended, TTL 300 s"
     rows.add("jobrelay away", "nats", done=done, outcome="result, exit code and log arrived")
-
-
-async def _finished(cluster: Cluster, request_id: str) -> bool:
-    conditions = (await job_of(cluster, request_id))["status"].get("conditions", [])
-    return any(one["type"] in ("Complete", "Failed") for one in conditions)
 
 
 async def test_a_running_job_that_somebody_deletes_is_cancelled_once_and_its_pods_end(

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from adapters.base import Kind
-from handler.local.processes import Process
 from tests.chaos.fleet import CONTROLLERS, HANDLERS, Fleet
 from tests.chaos.gateway import gateway
 from tests.chaos.load import INLINE, Journal, Load, Stage, account, feed, quiet, stage, stored
 from tests.chaos.table import Rows
+from tests.chaos.waiting import says
 from tests.handler.samples import until
 from tests.long import LONG
 from tests.patience import within
@@ -99,7 +99,7 @@ async def test_what_a_stopped_handler_holds_another_has_at_once(tmp_path: Path, 
         await mute.start("handler-1")
         await between.swallow()
         await feed(on.broker, load, over=0.1)
-        await until(lambda: _says(mute.members["handler-1"], "intake pauses"))
+        await until(lambda: says(mute.members["handler-1"], "intake pauses"))
         await until(lambda: _all_taken(on))
         await fleet.start("handler-2")
         assert await on.jobs(load) == [], "the other one has nothing to do"
@@ -112,10 +112,6 @@ async def test_what_a_stopped_handler_holds_another_has_at_once(tmp_path: Path, 
         await account(on, load, [on.observer.told(), await stored(on.broker)])
     done = f"SIGTERM to one that holds {len(load.jobs)} requests and cannot reach the API server"
     rows.add("handler stopped", broker, done=done, outcome=f"the other one had made all Jobs {seconds:.1f} s later")
-
-
-async def _says(process: Process, words: str) -> bool:
-    return words in process.output()
 
 
 async def _all_taken(on: Stage) -> bool:

@@ -23,6 +23,7 @@ from tests.chaos import impatient
 from tests.chaos.calls import Call, Ledger, When
 from tests.chaos.gateway import gateway
 from tests.chaos.table import Rows
+from tests.handler.jobs import our_jobs
 from tests.patience import PATIENCE
 from tests.processes import Installation, installation
 
@@ -66,7 +67,7 @@ async def test_no_job_without_its_payload_and_no_secret_without_its_job(tmp_path
             if not number:
                 made = [f"{call.verb} {kind(call)}" for call in calls.calls]
                 assert made == PATH, "there is no other call between which to kill"
-        assert len(await jobs(cluster)) == len(moments)
+        assert len(await our_jobs(cluster)) == len(moments)
         done = f"before and after {', '.join(PATH)}"
         rows.add("kill -9 at a function's payload", "nats, handler", done=done, outcome="every Job has its whole event")
 
@@ -88,10 +89,6 @@ async def start(here: Installation, settings: dict[str, str]) -> Process:
     return await here.start_relay(settings, name="handler", command=impatient.COMMAND)
 
 
-async def jobs(cluster: Cluster) -> list[Manifest]:
-    return await cluster.list_jobs("default", "app.kubernetes.io/managed-by=jobrelay")
-
-
 async def secrets(cluster: Cluster) -> dict[str, Manifest]:
     found = orjson.loads(await cluster.client.request("GET", "/api/v1/namespaces/default/secrets"))
     return {one["metadata"]["name"]: one for one in found["items"]}
@@ -100,7 +97,7 @@ async def secrets(cluster: Cluster) -> dict[str, Manifest]:
 async def consistent(cluster: Cluster) -> None:
     """At this moment: who may run has its payload, and every payload has its Job."""
     # First the Jobs: a Secret only comes after its Job, and a release after its Secret.
-    found = {job["metadata"]["name"]: job for job in await jobs(cluster)}
+    found = {job["metadata"]["name"]: job for job in await our_jobs(cluster)}
     payloads = await secrets(cluster)
     for name, job in found.items():
         if not job["spec"].get("suspend"):
@@ -121,5 +118,5 @@ async def whole(cluster: Cluster, event_id: str) -> None:
         return mine and any(one["type"] == "Complete" for one in job.get("status", {}).get("conditions", ()))
 
     async with asyncio.timeout(PATIENCE):
-        while not any(map(done, await jobs(cluster))):
+        while not any(map(done, await our_jobs(cluster))):
             await asyncio.sleep(0.05)

@@ -14,11 +14,11 @@ from adapters.base import Broker, BrokerError, Kind, Topic
 from adapters.jetstream.connection import Connection, connection
 from adapters.jetstream.options import JetStreamOptions
 from handler.local.processes import Process
-from k8s.base import Manifest
 from tests.chaos.gateway import gateway
-from tests.chaos.load import INLINE, Journal, Load, Stage, account, feed, publish, quiet, stage, stored, under_way
+from tests.chaos.load import INLINE, Journal, Load, account, feed, publish, quiet, stage, stored, under_way
 from tests.chaos.table import Rows
-from tests.chaos.test_absence import ended, job_of, let_go, reached
+from tests.chaos.waiting import ended, reached, says
+from tests.handler.jobs import is_finished, job_of, without_finalizer_or_gone
 from tests.handler.samples import make_request, until, waits_for
 from tests.long import LONG
 from tests.patience import PATIENCE
@@ -82,10 +82,10 @@ async def test_sigterm_is_obeyed_whoever_is_away(tmp_path: Path) -> None:
         leading = await on.here.start_relay(settings)
         await on.here.kill_cluster()
         begins = await on.here.start_relay(settings, name="begins", wait=False)
-        await until(lambda: _says(begins, "cannot follow"))
+        await until(lambda: says(begins, "cannot follow"))
         await on.here.nats.kill()
         waits = await on.here.start_relay(settings, name="waits", wait=False)
-        await until(lambda: _says(waits, "ConnectionRefusedError"))
+        await until(lambda: says(waits, "ConnectionRefusedError"))
         for relay in (leading, begins, waits):
             assert await _terminated(relay, within=PATIENCE) == 0
             assert "Traceback" not in relay.output()
@@ -112,14 +112,14 @@ async def test_a_full_store_holds_jobs_until_there_is_room(tmp_path: Path, rows:
         await reached(on, "full", "started")
         await _fill(link)
         (tmp_path / "go").touch()
-        await until(lambda: _done(on, "full"))
+        await until(lambda: is_finished(on.cluster, "full"))
         await asyncio.sleep(1.0)
         assert [one.phase for one in await stored(on.broker, key="tests.full.*")] == ["created", "started"]
         assert "jobrelay.dev/lifecycle" in (await job_of(on.cluster, "full"))["metadata"]["finalizers"]
         await link.api("STREAM.PURGE.JOBRELAY_LIFECYCLE", {"filter": FILLER})
         (end,) = await ended(on, "full")
         assert end.get_type().endswith(".succeeded")
-        await let_go(on, "full")
+        await without_finalizer_or_gone(on.cluster, "full")
     done = "max_file_store reached while a Job ran"
     rows.add("store full", "nats", done=done, outcome="held by its finalizer, told once there was room")
 
@@ -131,11 +131,6 @@ async def _fill(link: Connection) -> None:
                 await link.store(FILLER, b"x" * size, {})
             except BrokerError:
                 break
-
-
-async def _done(on: Stage, request_id: str) -> bool:
-    job: Manifest = await job_of(on.cluster, request_id)
-    return bool(job["status"].get("completionTime"))
 
 
 async def test_deleted_streams_come_back_and_work_goes_on(tmp_path: Path, rows: Rows) -> None:
@@ -158,7 +153,7 @@ async def test_deleted_streams_come_back_and_work_goes_on(tmp_path: Path, rows: 
         for name in ("before", "after"):
             (end,) = await ended(on, name)
             assert end.get_type().endswith(".succeeded")
-            await let_go(on, name)
+            await without_finalizer_or_gone(on.cluster, name)
     done = "all four streams deleted while a Job ran"
     rows.add("streams deleted", "nats", done=done, outcome="declared anew, work went on")
 
@@ -181,7 +176,7 @@ async def test_what_is_configured_wrongly_is_said_in_one_line(tmp_path: Path) ->
                 assert await asyncio.wait_for(relay.wait(), PATIENCE) == code
                 assert_plain(relay.output(), words)
             relay = await here.start_relay({"JOBRELAY_SOURCES": url}, wait=False)
-            await until(lambda: _says(relay, "no connection to nats"))
+            await until(lambda: says(relay, "no connection to nats"))
             assert_plain(relay.output(), "Authorization Violation")
             assert "wrong" not in relay.output(), "no password is logged"
             assert relay.exit_code is None, "it goes on trying: the broker may be the one that is wrong"
@@ -192,17 +187,13 @@ def assert_plain(output: str, words: str) -> None:
     assert [line for line in output.splitlines() if words.lower() in line.lower()], output
 
 
-async def _says(relay: Process, words: str) -> bool:
-    return words in relay.output()
-
-
 async def test_a_refused_token_is_named_and_a_right_one_is_taken_up(tmp_path: Path) -> None:
     async with stage(tmp_path) as on:
         config = on.here.kubeconfig.read_text()
         mine = tmp_path / "mine"
         mine.write_text(_without_token(config))
         relay = await on.here.start_relay({"JOBRELAY_KUBECONFIG": str(mine)}, wait=False)
-        await until(lambda: _says(relay, "401"))
+        await until(lambda: says(relay, "401"))
         assert_plain(relay.output(), "cannot follow")
         mine.write_text(config)
         await publish(on.broker, make_request("late"))

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -21,13 +20,15 @@ from events.cloudevent.event import encode_structured
 from events.names import REQUESTED_TYPE
 from handler.local import stack as local
 from handler.local.processes import Process, spawn
-from k8s.base import Manifest
 from tests.adapters.conftest import need_rabbit
 from tests.amqp import client, subscribed
 from tests.chaos import fragile
 from tests.chaos.load import Stage, publish, stage, stored
 from tests.chaos.table import Rows
-from tests.chaos.test_absence import detail, ended, job_of, let_go, reached
+from tests.chaos.waiting import ended, reached
+from tests.e2e import observer as sdk
+from tests.handler.jobs import is_finished, job_of, without_finalizer_or_gone
+from tests.handler.relay import detail
 from tests.handler.samples import make_request, until, waits_for
 from tests.patience import PATIENCE
 from tests.processes import RABBITMQ, Installation, installation
@@ -75,12 +76,12 @@ async def test_a_full_disk_holds_jobs_until_there_is_room(served: Stage, tmp_pat
     await until(partial(_started, served, "full"))
     await served.here.rabbit.ctl("set_disk_free_limit", "100000GB")
     (tmp_path / "go").touch()
-    await until(lambda: _done(served, "full"))
+    await until(lambda: is_finished(served.cluster, "full"))
     await _is_held(served, "full")
     await served.here.rabbit.ctl("set_disk_free_limit", "50MB")
     (end,) = await ended(served, "full")
     assert end.get_type().endswith(".succeeded")
-    await let_go(served, "full")
+    await without_finalizer_or_gone(served.cluster, "full")
     done = "disk alarm while a Job ran"
     rows.add("store full", "rabbitmq", done=done, outcome="held by its finalizer, told once there was room")
 
@@ -98,14 +99,14 @@ async def test_a_missing_log_holds_jobs_until_it_is_back_though_others_subscribe
         # For so long jobrelay believes that what it saw for the last event is there still.
         await asyncio.sleep(SEEN_SECONDS)
         (tmp_path / "go").touch()
-        await until(lambda: _done(on, "lost"))
+        await until(lambda: is_finished(on.cluster, "lost"))
         await asyncio.sleep(1.5)
         assert "jobrelay.dev/lifecycle" in (await job_of(on.cluster, "lost"))["metadata"]["finalizers"]
         await on.here.rabbit.ctl("set_permissions", "guest", ".*", ".*", ".*")
         await until(lambda: _readable(on))
         (end,) = await ended(on, "lost")
         assert end.get_type().endswith(".succeeded")
-        await let_go(on, "lost")
+        await without_finalizer_or_gone(on.cluster, "lost")
     done = "the log deleted, and not to be declared, while a Job ran"
     rows.add("queue missing", "rabbitmq", done=done, outcome="held by its finalizer, told once it was back")
 
@@ -131,11 +132,6 @@ async def _phases(on: Stage, request_id: str) -> list[str]:
     return [one.phase for one in await stored(on.broker, key=f"tests.{request_id}.*")]
 
 
-async def _done(on: Stage, request_id: str) -> bool:
-    job: Manifest = await job_of(on.cluster, request_id)
-    return bool(job["status"].get("completionTime"))
-
-
 @together
 async def test_jobs_finish_though_nobody_listens_and_a_later_watch_shows_everything(served: Stage) -> None:
     names = {"good": "true", "bad": "exit 3"}
@@ -143,7 +139,7 @@ async def test_jobs_finish_though_nobody_listens_and_a_later_watch_shows_everyth
         await publish(served.broker, make_request(name, script=script))
     for name in names:
         await until(partial(_made, served, name))
-        await let_go(served, name)
+        await without_finalizer_or_gone(served.cluster, name)
     shown = await _watched(served.here)
     assert [phase for name, phase in shown if name == "good"] == [*STARTED, "succeeded"]
     assert [phase for name, phase in shown if name == "bad"] == ["created", "started", "failed"]
@@ -196,23 +192,13 @@ async def test_a_client_that_only_knows_amqp_is_served_and_reads_the_answer_with
             )
         for name in names:
             await until(partial(_heard, heard, name))
-            assert [_phase(event) for event in heard if event.get_subject() == name] == [*STARTED, "succeeded"]
-        results = {str(event.get_subject()): _data(event)["detail"].get("result") for event in heard}
+            assert [sdk.phase(event) for event in heard if event.get_subject() == name] == [*STARTED, "succeeded"]
+        results = {str(event.get_subject()): sdk.detail(event).get("result") for event in heard}
         assert results == {name: f"event-{name}" for name in names}
 
 
 async def _heard(heard: list[BaseCloudEvent], subject: str) -> bool:
-    return any((event.get_subject(), _phase(event)) == (subject, "succeeded") for event in heard)
-
-
-def _phase(event: BaseCloudEvent) -> str:
-    return event.get_type().rpartition(".")[2]
-
-
-def _data(event: BaseCloudEvent) -> dict[str, Any]:
-    data = event.get_data()
-    assert isinstance(data, dict)
-    return data
+    return any((event.get_subject(), sdk.phase(event)) == (subject, "succeeded") for event in heard)
 
 
 # Refused for good
@@ -225,8 +211,8 @@ async def test_a_reply_key_that_is_too_long_is_told_on_the_default_topic_and_the
     await publish(served.broker, make_request("fits", attributes={"replyto": "answers." + "k" * 200}))
     (end,) = await ended(served, "long")
     assert detail(end)["undelivered"] == {"topic": key, "reason": "longer than 255 bytes"}
-    await let_go(served, "long")
-    await let_go(served, "fits")
+    await without_finalizer_or_gone(served.cluster, "long")
+    await without_finalizer_or_gone(served.cluster, "fits")
     assert await stored(served.broker, key="tests.fits.*") == []
     answers = await stored(served.broker, key="answers.*")
     assert [one.phase for one in answers] == [*STARTED, "succeeded"]
@@ -242,7 +228,7 @@ async def test_an_event_that_is_too_large_for_the_broker_is_shortened_and_the_jo
     assert end.get_type().endswith(".succeeded")
     assert detail(end)["undelivered"]["topic"] == "replies.here"
     assert detail(end)["shortened"] == ["result"]
-    await let_go(served, "large")
+    await without_finalizer_or_gone(served.cluster, "large")
     assert [one.phase for one in await stored(served.broker, key="replies.*")] == STARTED
 
 
