@@ -1,5 +1,5 @@
-"""One installation that admits, its load, and the account at the end. Kills nobody. On our own servers, or on those of
-KUBECONFIG, NATS_URL and RABBITMQ_URL.
+"""An installation with admission, its load, and the account at the end: on our own servers, or on those of KUBECONFIG,
+NATS_URL and RABBITMQ_URL. Does not kill any process.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from pathlib import Path
 from events.phases import TERMINAL, Phase
 from tests.bench.load import IN_FLIGHT, many
 from tests.chaos.books import Books, Limits, watching
-from tests.chaos.claims import Told, distinct, path_problems
+from tests.chaos.claims import PhaseEvent, distinct, path_problems
 from tests.chaos.crew import Crew, crew
 from tests.chaos.turns import Turn
 from tests.e2e.observer import Observer, phase
@@ -22,7 +22,7 @@ from tests.e2e.site import NATS, Site, site, until
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """`books` are kept by a watch from before the first request. Use `scene()`."""
+    """`books`: kept by a watch that began before the first request. Use `scene()`."""
 
     site: Site
     crew: Crew
@@ -31,11 +31,11 @@ class Scene:
     turns: Mapping[str, Turn]
 
     async def publish(self, names: Sequence[str]) -> None:
-        """All at once."""
+        """Publish these requests at the same time."""
         await many(self._publish, names, in_flight=IN_FLIGHT)
 
     async def feed(self, names: Sequence[str], *, over: float) -> None:
-        """One after the other, spread over so many seconds."""
+        """Publish these requests one after the other, spread over `over` seconds."""
         for name in names:
             await asyncio.sleep(random.uniform(0, 2 * over / len(names)))
             await self._publish(name)
@@ -44,7 +44,7 @@ class Scene:
         await self.observer.publish(self.turns[name].request(name, image=self.site.image))
 
     async def quiet(self, *, seconds: float) -> None:
-        """Wait until every Job is over and let go, every end was told, and nothing is in the broker."""
+        """Wait until all Jobs have ended and lost their finalizer, all ends are published, and no request is queued."""
         try:
             await until(self._is_quiet, seconds=seconds * self.site.patience)
         except TimeoutError:
@@ -57,26 +57,26 @@ class Scene:
         return ended >= self.turns.keys() and await self.observer.waiting() == 0
 
     def account(self) -> None:
-        """Every claim, after all is quiet."""
+        """Check every claim, once all is quiet."""
         assert self.books.problems == [], self.books.problems
-        told = [Told(str(one.get_subject()), phase(one), str(one.get_id())) for one in self.observer.events]
-        paths: dict[str, list[Told]] = {name: [] for name in self.turns}
-        for one in distinct(told):
-            if one.subject in paths:
-                paths[one.subject].append(one)
+        events = [PhaseEvent(str(raw.get_subject()), phase(raw), str(raw.get_id())) for raw in self.observer.events]
+        paths: dict[str, list[PhaseEvent]] = {name: [] for name in self.turns}
+        for event in distinct(events):
+            if event.subject in paths:
+                paths[event.subject].append(event)
         for name, turn in self.turns.items():
             assert path_problems(paths[name]) == [], paths[name]
             assert paths[name][-1].phase == turn.end, paths[name]
             if turn.end != Phase.CANCELLED:
-                assert self.books.pods(name) == turn.runs, f"{name}: its container ran once an attempt, or never"
+                assert self.books.pods(name) == turn.runs, f"{name}: its container must run once per attempt, or never"
 
     def repeats(self) -> str:
-        """How many events came again, in words."""
+        """How many events arrived again, in words."""
         ids = [event.get_id() for event in self.observer.events]
         return f"{len(ids) - len(set(ids))} of {len(ids)} events repeated"
 
     def waits(self) -> str:
-        """Median wait by priority in words, the highest quarter first."""
+        """The median wait by quarter of priorities, in words, the highest quarter first."""
         return " / ".join(f"{seconds:.1f}" for seconds in reversed(self.books.waits())) + " s"
 
 
@@ -84,7 +84,7 @@ class Scene:
 async def scene(
     directory: Path, turns: Mapping[str, Turn], limits: Limits, *names: str, broker: str = NATS, **settings: object
 ) -> AsyncIterator[Scene]:
-    """Processes of these names, which keep these limits, run. `settings` as in `Settings`."""
+    """Run processes of these names with these limits. `settings`: more fields of `Settings`."""
     chosen = {"max_active": limits.total, "max_active_per_key": limits.per_key} | settings
     async with site(directory, os.environ, broker=broker) as found:
         instance, books = found.new_instance(), Books(turns, limits)

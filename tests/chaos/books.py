@@ -1,4 +1,4 @@
-"""Every state of an installation's Jobs, as a watch tells them, held against what was asked. Decides nothing."""
+"""Checks every state of an installation's Jobs, as a watch reports them, against what the requests asked for."""
 
 import asyncio
 import statistics
@@ -18,22 +18,22 @@ from tests.chaos.turns import Turn
 from tests.e2e.site import Site
 
 BANDS = 4
-"""Of the priorities 0 to 1000."""
+"""Into how many bands the priorities 0 to 1000 are divided."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many may be active at a time: of all, of each key."""
+    """How many Jobs may be active at a time: in total, and on each key."""
 
     total: int
     per_key: int
 
 
 class Books:
-    """Kept by `note`, in the order in which the API server stored the states. `wanted`: by request id.
+    """Fed by `note`, in the order in which the API server stored the states. `wanted`: by request id.
 
-    `problems` is what was wrong at some moment; `peak` and `key_peak` are the most that were active at a time, of all
-    and on one key.
+    `problems`: what was wrong at some moment. `peak`, `key_peak`: the most Jobs that were active at a time, in total
+    and on a single key.
     """
 
     def __init__(self, wanted: Mapping[str, Turn], limits: Limits) -> None:
@@ -48,7 +48,7 @@ class Books:
         self._went: dict[str, float] = {}
 
     def note(self, job: Manifest, *, at: float, gone: bool = False) -> None:
-        """A Job is so now. `at`: seconds of any clock."""
+        """Take the new state of a Job. `at`: seconds of any clock."""
         metadata = job["metadata"]
         request_id, uid = str(metadata["annotations"][Annotation.ID]), metadata["uid"]
         attempts = self._jobs.setdefault(request_id, {})
@@ -67,16 +67,16 @@ class Books:
 
     def _check_order(self, request_id: str, uid: str) -> None:
         *before, last = self._jobs[request_id]
-        if uid != last or any(_end(self._jobs[request_id][one]) is None for one in before):
+        if uid != last or any(_end(self._jobs[request_id][attempt]) is None for attempt in before):
             self.problems.append(f"{request_id}: runs though another attempt is not over")
         turn = self._wanted[request_id]
         allowed = ("Complete", "Failed") if turn.run_on_failure else ("Complete",)
-        for one in turn.dependencies:
-            if self._ended(one) not in allowed:
-                self.problems.append(f"{request_id}: ran before {one} had ended as it must")
+        for dependency in turn.dependencies:
+            if self._ended(dependency) not in allowed:
+                self.problems.append(f"{request_id}: ran before {dependency} had ended as it must")
 
     def _ended(self, request_id: str) -> str | None:
-        """How the last of its attempts has ended, if it has."""
+        """How the last attempt of a request has ended, if it has."""
         attempts = list(self._jobs.get(request_id, {}).values())
         return _end(attempts[-1]) if len(attempts) == self._wanted[request_id].attempts else None
 
@@ -98,15 +98,15 @@ class Books:
 
     @property
     def seen(self) -> int:
-        """Requests that have, or had, a Job."""
+        """How many requests have, or had, a Job."""
         return len(self._jobs)
 
     def waiting(self) -> list[str]:
-        """Requests that have a Job which may not run now."""
+        """Requests that have a Job which may not run yet."""
         return [name for name, attempts in self._jobs.items() if any(map(_waits, attempts.values()))]
 
     def open(self) -> dict[str, str]:
-        """Requests that are not over and let go, with what is missing."""
+        """Requests that have not ended, or whose Job still has our finalizer, with what is missing."""
         return {name: why for name in self._wanted if (why := self._missing(name))}
 
     def _missing(self, name: str) -> str:
@@ -118,14 +118,14 @@ class Books:
         return "is held" if any(FINALIZER in job["metadata"].get("finalizers", ()) for job in attempts) else ""
 
     def pods(self, name: str) -> int:
-        """How many of its pods have ended by themselves, or were made to."""
+        """How many pods of a request have ended, by themselves or not."""
         found = [job.get("status", {}) for job in self._jobs[name].values()]
         return sum(status.get("succeeded", 0) + status.get("failed", 0) for status in found)
 
     def waits(self) -> list[float]:
-        """Median seconds from the first sight of a Job until it was let go, by priority, the lowest band first.
+        """Median seconds from the first sight of a Job until it could run, by band of priorities, the lowest first.
 
-        Of those that wait for nothing but room, and of first attempts.
+        Only for Jobs that wait for nothing but room, and only for first attempts.
         """
         bands: list[list[float]] = [[] for _ in range(BANDS)]
         for name, went in self._went.items():
@@ -136,7 +136,7 @@ class Books:
 
 
 def _is_active(job: Manifest) -> bool:
-    """It may run, or its pods still do. One that a verdict ends is let go so that it fails, and may have no pods."""
+    """Whether the Job may run, or its pods still do. Parallelism 0: a verdict ends the Job, and it gets no pods."""
     spec, status = job["spec"], job.get("status", {})
     may_run = not spec.get("suspend") and spec.get("parallelism", 1) > 0 and _end(job) is None
     return bool(may_run or status.get("active") or status.get("terminating"))
@@ -147,15 +147,15 @@ def _waits(job: Manifest) -> bool:
 
 
 def _end(job: Manifest) -> str | None:
-    """`Complete` or `Failed`, once it is."""
+    """`Complete` or `Failed` if the Job has ended, else None."""
     conditions: list[dict[str, Any]] = job.get("status", {}).get("conditions", [])
-    ends = (one["type"] for one in conditions if one["status"] == "True" and one["type"] in ("Complete", "Failed"))
-    return next(ends, None)
+    true = (condition["type"] for condition in conditions if condition["status"] == "True")
+    return next((kind for kind in true if kind in ("Complete", "Failed")), None)
 
 
 @asynccontextmanager
 async def watching(site: Site, instance: str, books: Books) -> AsyncIterator[None]:
-    """`books` are kept from now on until the block ends."""
+    """Keep `books` from now on until the block ends."""
     path = f"/apis/batch/v1/namespaces/{site.namespace}/jobs"
     selector = {"labelSelector": f"{Label.INSTANCE}={instance}"}
     listed = orjson.loads(await site.cluster.client.request("GET", path, params=selector))
@@ -166,7 +166,7 @@ async def watching(site: Site, instance: str, books: Books) -> AsyncIterator[Non
 
 async def _follow(site: Site, path: str, selector: Mapping[str, str], version: str, books: Books) -> None:
     while True:
-        # A server ends its watches from time to time. What is missed then would not be proved: 410 fails the test.
+        # A server ends its watches from time to time. A gap would leave claims unproved, so a 410 fails the test.
         params = {**selector, "watch": "1", "resourceVersion": version}
         with suppress(Unavailable):
             async with site.cluster.client.stream(path, params=params) as pieces:
@@ -174,11 +174,11 @@ async def _follow(site: Site, path: str, selector: Mapping[str, str], version: s
                 async for piece in pieces:
                     *lines, rest = (rest + piece).split(b"\n")
                     for line in lines:
-                        version = _take(orjson.loads(line), books)
+                        version = _note(orjson.loads(line), books)
         await asyncio.sleep(0.1)
 
 
-def _take(event: dict[str, Any], books: Books) -> str:
+def _note(event: dict[str, Any], books: Books) -> str:
     job, kind = event["object"], event["type"]
     assert kind in ("ADDED", "MODIFIED", "DELETED"), event
     books.note(job, at=time.monotonic(), gone=kind == "DELETED")

@@ -1,4 +1,4 @@
-"""Numbers the calls that jobrelay's processes make, and strikes at one of them. Forwards nothing. Test equipment."""
+"""Numbers the calls that jobrelay's processes make, and springs a trap at one of them. Does not forward."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class When(StrEnum):
-    """The moments of a call at which a process can be struck."""
+    """The moments of a call at which the trap can spring."""
 
     BEFORE = "before it is forwarded"
     AFTER = "after, before its answer"
@@ -14,9 +14,10 @@ class When(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request. `by`: through which proxy it came; `where`: to what it goes; `verb` and `path` as its wire has it.
+    """A request of a process. `by`: the proxy it came through. `where`: the server it goes to.
 
-    API server: method and path; NATS: PUB, HPUB or SUB and the subject; RabbitMQ: the AMQP method and what it is about.
+    `verb` and `path`: for the API server the method and the path; for NATS PUB, HPUB or SUB and the subject; for
+    RabbitMQ the AMQP method and the names in it.
     """
 
     number: int
@@ -30,21 +31,21 @@ class Call:
 
     @property
     def writes(self) -> bool:
-        """Whether it is part of a request's life and changes something."""
+        """Whether the call changes something, as part of a request's life."""
         if self.where == "api":
             return self.verb != "GET" and "/leases" not in self.path
         return self.verb in ("PUB", "HPUB", "basic.publish", "basic.ack") and "$JS.API" not in self.path
 
     @property
     def declares(self) -> bool:
-        """Whether it makes something of the broker's topology."""
+        """Whether the call declares a part of the broker's topology."""
         return ".CREATE." in self.path or self.verb.rpartition(".")[2] in ("declare", "bind")
 
 
 class Ledger:
     """All calls since `begin`, numbered from 1 in order of arrival, and a trap at one of them.
 
-    `struck` is the call at which the trap went off.
+    `struck`: the call at which the trap has sprung.
     """
 
     def __init__(self) -> None:
@@ -55,7 +56,7 @@ class Ledger:
         self._act: Callable[[Call], None] = _nothing
 
     def begin(self, *, number: int = 0, when: When = When.BEFORE, act: Callable[[Call], None] | None = None) -> None:
-        """Count anew. `act` is called once, at that moment of call `number`; 0: never."""
+        """Start counting again. `act` is called once, at moment `when` of call `number`; never if that is 0."""
         self.calls = []
         self.struck = None
         self._number, self._when, self._act = number, when, act or _nothing
@@ -69,11 +70,11 @@ class Ledger:
     def aims_at(self, call: Call, when: When) -> bool:
         """Whether the trap is set for this moment of this call."""
         meant = self.struck is None and call.number == self._number and when is self._when
-        # One from before `begin` may have the same number.
+        # A call from before `begin` may have the same number.
         return meant and self.calls[call.number - 1 : call.number] == [call]
 
     def strikes(self, call: Call, when: When) -> bool:
-        """The same, and the trap goes off."""
+        """Whether the trap is set for this moment of this call; if so, it springs."""
         if not self.aims_at(call, when):
             return False
         self.struck = call
@@ -82,4 +83,4 @@ class Ledger:
 
 
 def _nothing(_: Call) -> None:
-    """For proxies that only count."""
+    """The act of proxies that only count."""

@@ -1,4 +1,4 @@
-"""What must hold of the lifecycle events of a request, whatever was killed meanwhile. Pure."""
+"""What must hold for the lifecycle events of a request, whatever was killed meanwhile. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ BETWEEN = {*Phase} - LAST - {Phase.CREATED, Phase.SCHEDULED}
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One lifecycle event: `phase` is the last word of its type."""
+class PhaseEvent:
+    """What matters here of a lifecycle event. `phase` is the last word of its type."""
 
     subject: str
     phase: str
     id: str
 
     @classmethod
-    def of(cls, event: CloudEvent) -> "Told":
+    def of(cls, event: CloudEvent) -> "PhaseEvent":
         return cls(str(event.get_subject()), event.get_type().rpartition(".")[2], event.get_id())
 
 
-def distinct(told: Iterable[Told]) -> list[Told]:
-    """In order of first arrival: a repeat carries its old id and means nothing."""
-    return list({one.id: one for one in told}.values())
+def distinct(events: Iterable[PhaseEvent]) -> list[PhaseEvent]:
+    """The events without repeats, in order of first arrival: a repeat has the id of the first."""
+    return list({event.id: event for event in events}.values())
 
 
-def path_problems(told: Sequence[Told]) -> list[str]:
-    """Why these events of one request, repeats dropped, are no whole path of the design's table; empty if they are."""
-    phases = [one.phase for one in told]
+def path_problems(events: Sequence[PhaseEvent]) -> list[str]:
+    """What is wrong with these distinct events of a request as the phases of its whole life; empty if nothing is."""
+    phases = [event.phase for event in events]
     ends = [phase for phase in phases if phase in TERMINAL]
     problems = []
     if phases[:1] != [Phase.CREATED]:
@@ -48,19 +48,19 @@ def path_problems(told: Sequence[Told]) -> list[str]:
         problems.append("progresses before it started")
     if _is_queued_late(phases):
         problems.append("is queued after it started")
-    problems += _retry_problems(told)
+    problems += _retry_problems(events)
     return problems
 
 
 def _is_queued_late(phases: Sequence[str]) -> bool:
-    """Only one that was stopped, or is tried again, may have to wait for its turn again."""
+    """A started request may only be queued again after it was suspended or is retried."""
     after = phases[phases.index(Phase.STARTED) :] if Phase.STARTED in phases else []
     return Phase.QUEUED in after and not {Phase.SUSPENDED, Phase.RETRYING} & {*after[: after.index(Phase.QUEUED)]}
 
 
-def _retry_problems(told: Sequence[Told]) -> list[str]:
-    phases = [one.phase for one in told]
-    numbers = [int(one.id.rpartition("/")[2]) for one in told if one.phase == Phase.RETRYING]
+def _retry_problems(events: Sequence[PhaseEvent]) -> list[str]:
+    phases = [event.phase for event in events]
+    numbers = [int(event.id.rpartition("/")[2]) for event in events if event.phase == Phase.RETRYING]
     problems = []
     if numbers and Phase.STARTED not in phases[: phases.index(Phase.RETRYING)]:
         problems.append("retries before it started")

@@ -1,4 +1,4 @@
-"""Which broker a claim is made on, and the table of what was done and what came of it."""
+"""The broker of a test, and the table of what was done and what the outcome was."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from tests.processes import RABBITMQ
 
 @pytest.fixture
 def broker(request: pytest.FixtureRequest) -> str:
-    """The one that the test is parametrised with."""
+    """The broker that the test is parametrised with."""
     name = str(request.param)
     if name == RABBITMQ:
         need_rabbit()
@@ -22,7 +22,7 @@ def broker(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def rows(request: pytest.FixtureRequest) -> Rows:
-    """Where the test writes down what it did and measured."""
+    """The test adds here what it did and measured."""
     made = Rows()
     request.node.user_properties.append((KEY, made.cells))
     return made

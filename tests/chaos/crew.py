@@ -1,4 +1,4 @@
-"""The processes of one installation on a site, by name: started, killed, started again. Judges nothing."""
+"""The processes of an installation on a site, by name: started, killed, started again."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -6,11 +6,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from tests.e2e.site import Relay, Site
 
 FAST = {"lease_seconds": 2, "lease_renew_seconds": 1.5, "lease_retry_seconds": 0.3, "lease_call_seconds": 1}
-"""On our own cluster a leader that was killed is followed after three seconds: many leaders in little time."""
+"""On our own cluster, a killed leader is replaced after three seconds: many leaders in a short time."""
 
 
 class Crew:
-    """Use `crew()`. A name is a role, or begins with it and a dash."""
+    """Use `crew()`. A name is a role, or begins with a role and a dash."""
 
     def __init__(self, site: Site, instance: str, settings: dict[str, object]) -> None:
         self.members: dict[str, Relay] = {}
@@ -20,7 +20,7 @@ class Crew:
         self._stacks: dict[str, AsyncExitStack] = {}
 
     async def start(self, *names: str, wait: bool = True) -> None:
-        """One after the other: a handler waits for a controller."""
+        """Start processes one after the other: a handler waits for a controller."""
         for name in names:
             stack = self._stacks[name] = AsyncExitStack()
             begin = self._site.relay if wait else self._site.starting
@@ -28,28 +28,28 @@ class Crew:
             self.members[name] = await stack.enter_async_context(relay)
 
     async def kill(self, name: str) -> None:
-        """As a crash would end it."""
+        """End a process as a crash would."""
         relay = self.members.pop(name)
         relay.process.kill()
         await relay.process.wait()
         await self._stacks.pop(name).aclose()
 
     async def leader(self) -> str | None:
-        """Who leads, by its own word."""
+        """The name of the process that says that it leads."""
         for name, relay in self.members.items():
             if await relay.leads():
                 return name
         return None
 
     async def stop(self) -> None:
-        """SIGTERM to all of them."""
+        """Send SIGTERM to all, and wait until they have ended."""
         while self._stacks:
             await self._stacks.popitem()[1].aclose()
 
 
 @asynccontextmanager
 async def crew(site: Site, instance: str, *names: str, **settings: object) -> AsyncIterator[Crew]:
-    """These are ready, and one of them leads or soon will. `settings` as in `Settings`."""
+    """Run processes of these names, all ready; a leader is or will soon be among them. `settings`: of `Settings`."""
     made = Crew(site, instance, (FAST if site.own_cluster else {}) | settings)
     try:
         await made.start(*names)

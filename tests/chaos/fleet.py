@@ -1,4 +1,4 @@
-"""Controllers and handlers as processes, as Deployments run them: killed, replaced, rolled over. Judges nothing."""
+"""Controllers and handlers as processes: killed, replaced, and rolled over as Deployments do."""
 
 import asyncio
 import os
@@ -11,11 +11,11 @@ from tests.processes import Installation
 CONTROLLERS = ("controller-1", "controller-2")
 HANDLERS = ("handler-1", "handler-2", "handler-3")
 EXIT_SECONDS = 25.0
-"""Longer than a drain may last."""
+"""Longer than a drain may take."""
 
 
 class Fleet:
-    """The processes of one installation by name. A name begins with its role."""
+    """The processes of an installation, by name. A name begins with its role."""
 
     def __init__(self, here: Installation, settings: Mapping[str, str]) -> None:
         self._here = here
@@ -24,7 +24,7 @@ class Fleet:
         self.retired: list[Process] = []
 
     async def start(self, *names: str, wait: bool = True) -> None:
-        """All at once; ready, unless told not to `wait` for that."""
+        """Start processes at the same time. With `wait`, return once they are ready."""
         async with asyncio.TaskGroup() as group:
             for name in names:
                 group.create_task(self._start(name, wait=wait))
@@ -34,22 +34,22 @@ class Fleet:
         self.members[name] = await self._here.start_relay(settings, name=name, wait=wait)
 
     async def kill(self, name: str) -> None:
-        """As a crash would end it."""
+        """End a process as a crash would."""
         process = self.members.pop(name)
         process.kill()
         await process.wait()
-        # Its process id may soon be somebody else's: nobody shall end it once more.
+        # Another process may soon have its id, which must not be signalled again.
         self._here.relays.remove(process)
 
     async def end(self, name: str) -> int:
-        """SIGTERM. Returns its exit code."""
+        """Send SIGTERM, and return the exit code."""
         process = self.members.pop(name)
         self.retired.append(process)
         os.kill(process.pid, signal.SIGTERM)
         return await asyncio.wait_for(process.wait(), EXIT_SECONDS)
 
     async def roll(self, name: str) -> int:
-        """As a rolling update does with a pod: its successor is ready before it goes. Returns its exit code."""
+        """Replace a process as a rolling update does: its successor is ready first. Returns the exit code."""
         old = self.members.pop(name)
         await self.start(name)
         new, self.members[name] = self.members[name], old

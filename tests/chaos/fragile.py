@@ -1,4 +1,4 @@
-"""jobrelay with a mistake that one event brings out: its process ends. Run as a script."""
+"""jobrelay with a bug: a certain event ends its process. Run as a script."""
 
 import os
 import sys

@@ -1,5 +1,6 @@
-"""Stands between one jobrelay and the API server: numbers what it asks, records what it writes, answers in its place,
-and is slow, silent or cut. Test equipment."""
+"""A proxy between a jobrelay and the API server: numbers requests, records writes, answers in the server's place, and
+is slow, silent or cut.
+"""
 
 import asyncio
 import time
@@ -35,7 +36,7 @@ GONE = orjson.dumps(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """One request that changes something; times are this process's monotonic clock. `by`: through which gateway."""
+    """A request that changes something. Times are of our own monotonic clock. `by`: the gateway it came through."""
 
     by: str
     method: str
@@ -47,14 +48,14 @@ class Write:
 
     @property
     def leads(self) -> bool | None:
-        """Whether it took or kept the Lease; None when it is about something else, or was refused."""
+        """Whether it took or kept the Lease; None if it is about something else, or was refused."""
         if LEASES not in self.path or self.status >= 300:
             return None
         return bool(self.body["spec"]["holderIdentity"])
 
     @property
     def acts(self) -> bool:
-        """Whether only a leader may do this: any change of a Job or Pod but a payload's arrival, which is intake's."""
+        """Whether only a leader may do this: any change of a Job or Pod, but for the mark that a payload is stored."""
         if self.method == "DELETE":
             return True
         annotations = (self.body["metadata"].get("annotations") or {}) if self.method == "PATCH" else {}
@@ -62,7 +63,7 @@ class Write:
 
 
 def strays(writes: Sequence[Write]) -> list[Write]:
-    """Acts of one who did not lead when they were sent. A term begins when the Lease's write is answered."""
+    """Acts of a process that did not lead when it sent them. A term begins when the write of the Lease is answered."""
     terms = sorted((write.answered, write.by) for write in writes if write.leads)
     found = []
     for write in writes:
@@ -74,7 +75,7 @@ def strays(writes: Sequence[Write]) -> list[Write]:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What is answered in the API server's place. `retry_after`: seconds."""
+    """An answer in the API server's place. `retry_after`: seconds."""
 
     status: int
     retry_after: int | None = None
@@ -87,10 +88,10 @@ class Refusal:
 
 
 class Gateway:
-    """Forwards everything, unless it is told to. Use `gateway()`.
+    """Forwards everything unless a test disturbs it. Use `gateway()`.
 
-    `delay`: seconds that each request is late; `rate`: bytes per second; `refusal`: answered to every request, and
-    `watch_refusal` to every watch; `refused` counts both. `calls` is shared with other proxies.
+    `delay`: seconds by which each request is late. `rate`: bytes per second. `refusal`: the answer to every request,
+    and `watch_refusal` to every watch; `refused` counts both. `calls` is shared with other proxies.
     """
 
     def __init__(
@@ -124,37 +125,37 @@ class Gateway:
         await self._runner.cleanup()
 
     async def refuse(self) -> None:
-        """Cut every connection, take no new one."""
+        """Cut every connection, and accept no new connection."""
         assert self._site is not None
         await self._site.stop()
         self._site = None
         self.cut()
 
     def cut(self) -> None:
-        """Cut every connection; new ones are taken."""
+        """Cut every connection, but accept new connections."""
         for connection in list(self._server.connections):
             if connection.transport is not None:
                 connection.transport.abort()
 
     def forget(self) -> None:
-        """What is connected now stands, and never again says or hears anything; new connections are all right."""
+        """Keep the present connections open but silent in both directions for ever; new connections work."""
         self._forgotten |= {connection.transport for connection in self._server.connections}
 
     async def _flowing(self, request: web.BaseRequest) -> None:
         await self._flow.wait()
         if request.transport in self._forgotten:
-            await asyncio.Event().wait()  # until its client gives up
+            await asyncio.Event().wait()  # until the client gives up
 
     def expire(self) -> None:
-        """Every watch is told at its next word that its version is too old."""
+        """Instead of its next piece, every watch gets the error that its version is too old."""
         self._expired += 1
 
     async def swallow(self) -> None:
-        """Say nothing any more, in either direction, and keep every connection."""
+        """Forward nothing in either direction, but keep every connection open."""
         self._flow.clear()
 
     async def heal(self) -> None:
-        """Forward again, and at once."""
+        """Forward everything again, without delay."""
         self._flow.set()
         self.delay = self.rate = 0.0
         self.refusal = self.watch_refusal = None
@@ -183,7 +184,7 @@ class Gateway:
                 return await self._stream(request, answer)
             content = b"" if watch else await answer.read()
         if request.method != "GET":
-            self._note(request, body, sent, answer.status)
+            self._record_write(request, body, sent, answer.status)
         if self._calls.strikes(call, When.AFTER):
             return _hung_up(request)
         await self._flowing(request)
@@ -194,7 +195,7 @@ class Gateway:
         }
         return web.Response(status=answer.status, body=content, headers=kept)
 
-    def _note(self, request: web.BaseRequest, body: bytes, sent: float, status: int) -> None:
+    def _record_write(self, request: web.BaseRequest, body: bytes, sent: float, status: int) -> None:
         write = Write(
             by=self.name,
             method=request.method,
@@ -223,7 +224,7 @@ class Gateway:
 
 
 def _hung_up(request: web.BaseRequest) -> web.Response:
-    """Nobody is there any more to be answered."""
+    """Cut the connection: the client is dead, or should not get an answer."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=503)
@@ -233,7 +234,7 @@ def _hung_up(request: web.BaseRequest) -> web.Response:
 async def gateway(
     name: str, kubeconfig: Path, record: list[Write], *, calls: Ledger | None = None, copy: str | None = None
 ) -> AsyncIterator[tuple[Gateway, Path]]:
-    """A gateway to the cluster of `kubeconfig`, and a kubeconfig that leads through it; `copy` tells several apart."""
+    """A gateway to the cluster of `kubeconfig`, and a kubeconfig that leads through it, with `copy` in its name."""
     upstream = _server(kubeconfig)
     connector = aiohttp.TCPConnector(ssl=False, limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as session:

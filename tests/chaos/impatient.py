@@ -1,4 +1,4 @@
-"""jobrelay whose deliveries NATS takes back from the dead after two seconds instead of thirty. Run as a script."""
+"""jobrelay whose unsettled messages NATS redelivers after two seconds instead of thirty. Run as a script."""
 
 import sys
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A load of requests of every kind, the stage on which it is played, and the account at the end."""
+"""A load of requests of every kind, the stage on which they run, and the account at the end."""
 
 import asyncio
 import random
@@ -19,22 +19,22 @@ from events.names import DEFAULT_INSTANCE, Label
 from events.phases import TERMINAL, Phase
 from k8s.api.cluster import Cluster
 from k8s.base import KubernetesError, Manifest
-from tests.chaos.claims import Told, distinct, path_problems
+from tests.chaos.claims import PhaseEvent, distinct, path_problems
 from tests.chaos.observer import Observer, observing
 from tests.handler.samples import make_request
 from tests.patience import PATIENCE
 from tests.processes import NATS, RABBITMQ, Installation, installation
 
 INLINE = {"JOBRELAY_INLINE_BYTES": "1024"}
-"""So that a tenth of the requests takes the way over a Secret, in three steps between which a crash may fall."""
+"""So low that a tenth of the requests need a Secret: three calls, between which jobrelay may crash."""
 
 
 TRIED_TWICE = 90_000
-"""A kind of request, beyond those of any load by `count`: it fails, is tried again after a delay, and fails over."""
+"""A kind of request that no load by `count` has: it fails, is retried after a delay, and fails over."""
 
 
 class Load:
-    """`count` requests, or one of each of `kinds`; each container appends its request's id to a file when it runs.
+    """`count` requests, or a request of each of `kinds`. Each container appends its request's id to a file as it runs.
 
     The last digit of a kind says what the request is; it sleeps for 0.4 s times the kind modulo 4.
     """
@@ -70,7 +70,7 @@ class Load:
         return make_request(name, script=script, **fields)
 
     def _tried_twice(self, name: str, mark: str) -> CloudEvent:
-        """With its event in Secrets, and another request in its wake."""
+        """Its event is in Secrets, and another request follows it."""
         other = f"{name}/failover"
         self.expect(name, runs=2, end="failed", jobs=2)
         self.expect(other, runs=1, end="succeeded")
@@ -81,7 +81,7 @@ class Load:
         )
 
     def expect(self, name: str, *, runs: int, end: str, jobs: int = 1) -> None:
-        """A request of this id: how often its container runs, how it ends, how many Jobs it gets if it gets any."""
+        """Note what is expected of a request: runs of its container, its last phase, and its Jobs if it gets any."""
         self.expected_runs += Counter({name: runs})
         self.expected_end[name] = end
         if end in TERMINAL:
@@ -93,16 +93,16 @@ class Load:
         return {name for name, end in self.expected_end.items() if end in TERMINAL}
 
     def owns(self, request_id: str) -> bool:
-        """Whether it is of this load, by its name."""
+        """Whether a request is of this load, by its id."""
         return request_id.startswith(self._prefix)
 
     def runs(self) -> Counter[str]:
-        """How often each container ran so far."""
+        """How often each container has run so far."""
         return Counter(self.runs_file.read_text().split()) if self.runs_file.exists() else Counter()
 
 
 async def publish(broker: Broker, event: CloudEvent) -> None:
-    """Until the broker has it: its id makes repeats harmless, for the broker or for jobrelay."""
+    """Publish until the broker has the event: its id makes repeats harmless, for the broker or for jobrelay."""
     while True:
         try:
             return await broker.publish(Topic(Kind.REQUESTS), event)
@@ -112,9 +112,9 @@ async def publish(broker: Broker, event: CloudEvent) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """Broker and cluster that run, the test's own connections to them, and a subscriber from before the start.
+    """A running broker and cluster, the test's own connections to them, and a subscriber from before the start.
 
-    `exact`: RabbitMQ is asked for what others hold, which takes it a second.
+    `exact`: also ask RabbitMQ for messages that are delivered to others, which takes a second.
     """
 
     here: Installation
@@ -125,19 +125,19 @@ class Stage:
     exact: bool = True
 
     async def jobs(self, load: Load) -> list[Manifest]:
-        """Those of this installation and of this load."""
+        """The Jobs of this load in this installation."""
         jobs = await self.cluster.list_jobs("default", f"{Label.INSTANCE}={self.instance}")
         return [job for job in jobs if load.owns(_id(job))]
 
     async def waiting(self) -> dict[str, int]:
-        """Requests and commands that the broker has, delivered or not, by queue. Raises `BrokerUnavailable`."""
+        """How many requests and commands the broker has, delivered or not, by queue. Raises `BrokerUnavailable`."""
         depths = (await self.broker.depth()).items()
-        found = {str(topic): one.ready + one.unsettled for topic, one in depths if topic.kind is not Kind.DEAD}
+        found = {str(topic): depth.ready + depth.unsettled for topic, depth in depths if topic.kind is not Kind.DEAD}
         known = any(found.values()) or self.broker.name == NATS or not self.exact
         return found if known else await self._in_queues()
 
     async def _in_queues(self) -> dict[str, int]:
-        """AMQP tells of no message that others hold, nor of what waits for its time."""
+        """By AMQP alone, messages that are delivered to others or delayed cannot be counted."""
         try:
             lines = (await self.here.rabbit.ctl("list_queues", "name", "messages")).splitlines()
         except ServerFailed as error:
@@ -149,7 +149,7 @@ class Stage:
 
 @asynccontextmanager
 async def stage(directory: Path, *, broker: str = NATS, nats: str = "", rabbit: str = "") -> AsyncIterator[Stage]:
-    """`nats` and `rabbit` are appended to the broker's configuration."""
+    """`nats`, `rabbit`: lines to append to the broker's configuration."""
     async with AsyncExitStack() as stack:
         here = await stack.enter_async_context(installation(directory, brokers=[broker], nats=nats, rabbit=rabbit))
         connected = await stack.enter_async_context(here.broker())
@@ -162,24 +162,24 @@ async def stage(directory: Path, *, broker: str = NATS, nats: str = "", rabbit: 
         yield Stage(here=here, broker=connected, cluster=cluster, observer=observer)
 
 
-async def stored(broker: Broker, *, key: str | None = None) -> list[Told]:
-    """What the lifecycle stream holds, of one key or of all."""
+async def stored(broker: Broker, *, key: str | None = None) -> list[PhaseEvent]:
+    """The events in the lifecycle stream, with this key or all."""
     async with broker.history(Kind.LIFECYCLE, key=key) as records:
-        return [Told.of(decode_structured(record.body)) async for record in records]
+        return [PhaseEvent.of(decode_structured(record.body)) async for record in records]
 
 
 async def quiet(on: Stage, load: Load, *, seconds: float) -> None:
-    """Wait until nothing is left to do: as many Jobs as expected, all let go, and empty queues."""
+    """Wait until nothing is left to do: all expected Jobs are there, without finalizers, and the queues are empty."""
     state = ""
     try:
         async with asyncio.timeout(seconds):
             while True:
                 try:
                     jobs = await on.jobs(load)
-                    held = sum("finalizers" in job["metadata"] for job in jobs)
+                    unfinished = sum("finalizers" in job["metadata"] for job in jobs)
                     waiting = await on.waiting()
-                    state = f"{len(jobs)} Jobs, {held} held, {waiting}"
-                    if len(jobs) == load.expected_jobs.total() and not held and not any(waiting.values()):
+                    state = f"{len(jobs)} Jobs, {unfinished} with a finalizer, {waiting}"
+                    if len(jobs) == load.expected_jobs.total() and not unfinished and not any(waiting.values()):
                         return
                 except (KubernetesError, BrokerUnavailable) as error:
                     state = str(error)
@@ -188,8 +188,8 @@ async def quiet(on: Stage, load: Load, *, seconds: float) -> None:
         raise AssertionError(f"not quiet after {seconds} s: {state}") from None
 
 
-async def account(on: Stage, load: Load, seen: Sequence[Sequence[Told]]) -> None:
-    """Every claim about this load, after all is quiet. `seen` are views of the lifecycle, each complete in itself."""
+async def account(on: Stage, load: Load, views: Sequence[Sequence[PhaseEvent]]) -> None:
+    """Check every claim about this load, once all is quiet. `views`: lifecycle events, each view complete in itself."""
     jobs = await on.jobs(load)
     assert Counter(_id(job) for job in jobs) == load.expected_jobs
     assert load.runs() == load.expected_runs
@@ -199,31 +199,32 @@ async def account(on: Stage, load: Load, seen: Sequence[Sequence[Told]]) -> None
     async with on.broker.history(Kind.DEAD) as records:
         claimed = [_claimed_id(record.body) async for record in records]
     dead = [name for name in claimed if load.owns(name)]
-    # A kill between dead letter and acknowledgement brings the letter again, and only NATS drops the repeat.
+    # A kill between dead letter and acknowledgement repeats the letter, and only NATS drops the repeat.
     letters = dead if on.broker.name == NATS else set(dead)
     assert Counter(letters) == Counter(load.expected_end.keys() - load.jobs)
-    for view in seen:
-        assert not (wrong := problems(load, [one for one in view if load.owns(one.subject)])), wrong
+    for view in views:
+        assert not (wrong := problems(load, [event for event in view if load.owns(event.subject)])), wrong
 
 
-def problems(load: Load, told: Sequence[Told]) -> dict[str, list[str]]:
-    """By request, what is wrong with what was told of it."""
-    paths: dict[str, list[Told]] = defaultdict(list)
-    for one in distinct(told):
-        paths[one.subject].append(one)
+def problems(load: Load, events: Sequence[PhaseEvent]) -> dict[str, list[str]]:
+    """What is wrong with the events of each request, by request."""
+    paths: dict[str, list[PhaseEvent]] = defaultdict(list)
+    for event in distinct(events):
+        paths[event.subject].append(event)
     found = {subject: ["not of this load"] for subject in paths.keys() - load.expected_end.keys()}
     for subject, end in load.expected_end.items():
         path = paths[subject]
         if end == Phase.REJECTED:
-            if [one.phase for one in path] != [end]:
-                found[subject] = [one.id for one in path]
+            if [event.phase for event in path] != [end]:
+                found[subject] = [event.id for event in path]
             continue
         wrong = path_problems(path)
-        if [one.phase for one in path if one.phase in TERMINAL] != [end]:
+        if [event.phase for event in path if event.phase in TERMINAL] != [end]:
             wrong.append(f"does not end with {end} alone")
-        wrong += [f"nobody asked for {one.phase}" for one in path if one.phase in ("suspended", "resumed", "stalled")]
+        unasked = [event.phase for event in path if event.phase in ("suspended", "resumed", "stalled")]
+        wrong += [f"nobody asked for {phase}" for phase in unasked]
         if wrong:
-            found[subject] = [*wrong, " ".join(one.id for one in path)]
+            found[subject] = [*wrong, " ".join(event.id for event in path)]
     return found
 
 
@@ -237,7 +238,7 @@ def _id(job: Manifest) -> str:
 
 
 class Journal:
-    """What was done and when, printed at the end."""
+    """Notes of what was done and when, printed at the end."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -248,20 +249,20 @@ class Journal:
         self._lines.append(f"{time.monotonic() - self._begun:8.2f} s  {text}")
 
     def show(self, observer: Observer, load: Load) -> None:
-        told = observer.told()
+        received = observer.received()
+        different = distinct(received)
         self.note(
-            f"quiet: {len(load.jobs)} Jobs, {load.runs().total()} containers ran, {len(told)} events heard, "
-            f"{len(distinct(told))} different, {dict(Counter(one.phase for one in distinct(told)))}"
+            f"quiet: {len(load.jobs)} Jobs, {load.runs().total()} containers ran, {len(received)} events heard, "
+            f"{len(different)} different, {dict(Counter(event.phase for event in different))}"
         )
-        self.tell()
+        self.print()
 
-    def tell(self) -> None:
-        """Print it."""
+    def print(self) -> None:
         print(f"\n{self._title}", *self._lines, sep="\n")
 
 
 async def feed(broker: Broker, load: Load, *, over: float) -> None:
-    """Publish the whole load, spread over so many seconds."""
+    """Publish the whole load, spread over `over` seconds."""
     pause = over / max(1, len(load.requests))
     for request in load.requests:
         await publish(broker, request)
@@ -269,7 +270,7 @@ async def feed(broker: Broker, load: Load, *, over: float) -> None:
 
 
 async def under_way(observer: Observer, *, at_least: int, seconds: float = PATIENCE) -> None:
-    """Wait until so many events were heard."""
+    """Wait until the observer has at least so many events."""
     async with asyncio.timeout(seconds):
         while len(observer.events) < at_least:
             await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""An ordinary subscriber to lifecycle events, on each broker; it knows nothing of jobrelay's streams."""
+"""An ordinary subscriber to lifecycle events, for each broker; it does not know jobrelay's streams."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,42 +11,42 @@ from nats.aio.msg import Msg
 from events.cloudevent.event import decode_structured
 from events.phases import TERMINAL
 from tests.amqp import subscribed
-from tests.chaos.claims import Told, distinct
+from tests.chaos.claims import PhaseEvent, distinct
 
 OBSERVER_QUEUE = "observer"
 
 
 class Observer:
-    """What an ordinary subscriber has received, in order."""
+    """What an ordinary subscriber has received, in order of arrival."""
 
     def __init__(self) -> None:
         self.events: list[CloudEvent] = []
-        self._told: list[Told] = []
+        self._received: list[PhaseEvent] = []
 
     def take(self, event: CloudEvent) -> None:
         self.events.append(event)
-        self._told.append(Told.of(event))
+        self._received.append(PhaseEvent.of(event))
 
-    def told(self) -> list[Told]:
-        return list(self._told)
+    def received(self) -> list[PhaseEvent]:
+        return list(self._received)
 
     def repeats(self) -> str:
-        """How many of them came again, in words."""
-        told = self.told()
-        return f"{len(told) - len(distinct(told))} of {len(told)} events repeated"
+        """How many events arrived again, in words."""
+        received = self.received()
+        return f"{len(received) - len(distinct(received))} of {len(received)} events repeated"
 
     def ended(self) -> set[str]:
-        return {one.subject for one in self.told() if one.phase in TERMINAL}
+        return {event.subject for event in self.received() if event.phase in TERMINAL}
 
 
 def observing(url: str) -> AbstractAsyncContextManager[Observer]:
-    """An ordinary subscriber of that broker."""
+    """A subscriber on the broker of this URL."""
     return _on_nats(url) if url.startswith("nats") else _on_rabbitmq(url)
 
 
 @asynccontextmanager
 async def _on_rabbitmq(url: str) -> AsyncIterator[Observer]:
-    """A queue of its own, which misses nothing while the broker is away."""
+    """Has a queue of its own, which misses nothing while the broker is down."""
     observer = Observer()
 
     def take(message: DeliveredMessage) -> None:
@@ -58,7 +58,7 @@ async def _on_rabbitmq(url: str) -> AsyncIterator[Observer]:
 
 @asynccontextmanager
 async def _on_nats(url: str) -> AsyncIterator[Observer]:
-    """A plain subscription, which knows nothing of streams."""
+    """A plain subscription, without JetStream."""
     observer = Observer()
 
     async def on_message(message: Msg) -> None:
@@ -68,8 +68,8 @@ async def _on_nats(url: str) -> AsyncIterator[Observer]:
         """The server is killed on purpose."""
 
     client = Client()
-    # Sooner than jobrelay. Not without a pause: nats-py loses a cancellation that comes just as an attempt fails, and
-    # without one nearly all of them do.
+    # Reconnect sooner than jobrelay does, but not without a pause: nats-py loses a cancellation that comes just as an
+    # attempt fails, and without a pause an attempt fails nearly all the time.
     await client.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.05, error_cb=ignore)  # type: ignore[arg-type]
     try:
         await client.subscribe("jobrelay.lifecycle.>", cb=on_message)

@@ -1,8 +1,8 @@
-"""What KEDA and the autoscaler behind it make of a ScaledObject, from the real broker's own numbers. Starts nothing.
+"""What KEDA and the autoscaler behind it would do for a ScaledObject, from the numbers of a real broker.
 
 The formulas are those of KEDA's scalers `nats-jetstream` and `rabbitmq` (protocol amqp), of its scale loop, and of the
-horizontal pod autoscaler for metrics of type AverageValue. Left out: fallback, for a broker that cannot be asked, and
-the limits on how fast an autoscaler adds pods, which begin above four.
+horizontal pod autoscaler for metrics of type AverageValue. Left out: the fallback for a broker that does not answer,
+and the limits on how fast an autoscaler adds pods, which begin above four.
 """
 
 import json
@@ -21,13 +21,13 @@ from tests.paths import DEPLOY
 
 SHIPPED = DEPLOY / "components" / "keda"
 TOLERANCE = 0.1
-"""The autoscaler does nothing about a smaller difference."""
+"""The autoscaler ignores smaller differences."""
 Manifest = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
-    """`threshold`: messages a replica. Above `activation` there is something to do."""
+    """`threshold`: messages per replica. Above `activation` messages, the trigger is active."""
 
     metadata: Manifest
     threshold: int
@@ -35,7 +35,7 @@ class Trigger:
 
     @classmethod
     def of(cls, raw: Manifest) -> "Trigger":
-        """One of a ScaledObject's, with KEDA's defaults."""
+        """A trigger of a ScaledObject, with KEDA's defaults."""
         metadata = raw["metadata"]
         if raw["type"] == "nats-jetstream":
             names, default = ("lagThreshold", "activationLagThreshold"), 10
@@ -50,7 +50,7 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaledObject:
-    """Times are in seconds. `stabilization`: how long the autoscaler waits before it takes replicas away."""
+    """Times are in seconds. `stabilization`: how long the autoscaler waits before it removes replicas."""
 
     triggers: tuple[Trigger, ...]
     polling: float
@@ -61,9 +61,9 @@ class ScaledObject:
 
     @classmethod
     def shipped(cls, broker: str) -> "ScaledObject":
-        """The one that is deployed for this broker."""
+        """The ScaledObject that is shipped for this broker."""
         manifests = yaml.safe_load_all((SHIPPED / broker / "scaledobject.yaml").read_text())
-        spec = next(one for one in manifests if one["kind"] == "ScaledObject")["spec"]
+        spec = next(manifest for manifest in manifests if manifest["kind"] == "ScaledObject")["spec"]
         behavior = spec.get("advanced", {}).get("horizontalPodAutoscalerConfig", {}).get("behavior", {})
         return cls(
             triggers=tuple(map(Trigger.of, spec["triggers"])),
@@ -76,7 +76,7 @@ class ScaledObject:
 
 
 class Scaler:
-    """Decides, from one look after another. Time is an argument, so that it may go faster than it does."""
+    """Decides from successive readings. Time is an argument, so that a test can let it run faster."""
 
     def __init__(self, scaled: ScaledObject) -> None:
         self._scaled = scaled
@@ -84,18 +84,18 @@ class Scaler:
         self._recommended: deque[tuple[float, int]] = deque()
 
     def desired(self, current: int, readings: Sequence[int], *, now: float) -> int:
-        """How many replicas there should be; `readings` belong to the triggers, in their order."""
+        """How many replicas there should be. `readings`: the number for each trigger, in their order."""
         scaled = self._scaled
         if any(value > trigger.activation for value, trigger in zip(readings, scaled.triggers, strict=True)):
             self._active_at = now
         active = self._active_at == now
         if current == 0:
-            # KEDA's part: the first one. The autoscaler does the rest.
+            # KEDA starts the first replica. The autoscaler does the rest.
             return max(1, scaled.minimum) if active else 0
         if not active and now - self._active_at > scaled.cooldown:
-            # KEDA again: all at once, past the autoscaler.
+            # KEDA again: it removes all at once, without the autoscaler.
             return scaled.minimum
-        wanted = max(_average(current, value, one) for value, one in zip(readings, scaled.triggers, strict=True))
+        wanted = max(_average(current, *reading) for reading in zip(readings, scaled.triggers, strict=True))
         return self._stabilized(current, min(max(1, scaled.minimum, wanted), scaled.maximum), now=now)
 
     def _stabilized(self, current: int, wanted: int, *, now: float) -> int:
@@ -106,19 +106,19 @@ class Scaler:
 
 
 def _average(current: int, value: int, trigger: Trigger) -> int:
-    """The autoscaler's wish for one metric of type AverageValue."""
+    """How many replicas the autoscaler wants for a metric of type AverageValue."""
     ratio = value / (trigger.threshold * current)
     return current if abs(1 - ratio) <= TOLERANCE else math.ceil(value / trigger.threshold)
 
 
 class Readings(Protocol):
-    """The triggers' numbers, as the broker tells them now."""
+    """The current numbers of the triggers, from the broker."""
 
     async def __call__(self, triggers: Sequence[Trigger]) -> list[int]: ...
 
 
 class JetStreamReadings:
-    """Off the monitoring endpoint, which takes no credentials: what waits, and what is being worked on."""
+    """From the monitoring endpoint, which needs no credentials: messages that wait or are being handled."""
 
     def __init__(self, session: aiohttp.ClientSession, server: NatsServer) -> None:
         self._session = session
@@ -126,26 +126,26 @@ class JetStreamReadings:
         self._endpoint = json.loads(ports.read_text())["monitoring"][0]
 
     async def __call__(self, triggers: Sequence[Trigger]) -> list[int]:
-        account = {one.metadata["account"] for one in triggers}.pop()
+        account = {trigger.metadata["account"] for trigger in triggers}.pop()
         params = {"acc": account, "consumers": "true", "config": "true"}
         async with self._session.get(f"{self._endpoint}/jsz", params=params) as answer:
             found = await answer.json()
-        (details,) = (one for one in found["account_details"] if one["name"] == account)
-        return [_lag(details, one.metadata["stream"], one.metadata["consumer"]) for one in triggers]
+        (details,) = (details for details in found["account_details"] if details["name"] == account)
+        return [_lag(details, trigger.metadata["stream"], trigger.metadata["consumer"]) for trigger in triggers]
 
 
 def _lag(details: Manifest, stream: str, consumer: str) -> int:
-    """KEDA takes a missing consumer for an error."""
-    (held,) = (one for one in details["stream_detail"] if one["name"] == stream)
-    (state,) = (one for one in held["consumer_detail"] if one["name"] == consumer)
+    """Fails if the consumer is missing: that is an error for KEDA too."""
+    (in_stream,) = (found for found in details["stream_detail"] if found["name"] == stream)
+    (state,) = (found for found in in_stream["consumer_detail"] if found["name"] == consumer)
     return int(state["num_pending"]) + int(state["num_ack_pending"])
 
 
 class RabbitReadings:
-    """By passive declaration: what no handler has taken yet."""
+    """From a passive declaration: messages that no handler has taken yet."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     async def __call__(self, triggers: Sequence[Trigger]) -> list[int]:
-        return [await self._client.ready(one.metadata["queueName"]) for one in triggers]
+        return [await self._client.ready(trigger.metadata["queueName"]) for trigger in triggers]

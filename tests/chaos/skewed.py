@@ -1,6 +1,6 @@
-"""A clock that a test can set: what a child process takes for the time of day, moved by seconds in a file.
+"""A clock that a test can set: the time of day that a child process sees, moved by the seconds in a file.
 
-Only Python's own clock is moved (`time.time` and its kin); what counts seconds, and the machine itself, is not.
+Only the wall clock of Python moves (`time.time` and the like), neither monotonic clocks nor the machine itself.
 """
 
 import os
@@ -24,7 +24,7 @@ time.clock_gettime = over(time.clock_gettime, float, only=time.CLOCK_REALTIME)
 
 
 class Skew:
-    """Of every process started with `environ`, from then on; 0 at first."""
+    """The clock of every process that is started with `environ`; at first it is right."""
 
     def __init__(self, directory: Path) -> None:
         self._site = directory / "skewed"
@@ -35,12 +35,12 @@ class Skew:
 
     @property
     def environ(self) -> Mapping[str, str]:
-        """Settings that put a process on this clock."""
+        """Environment variables that give a process this clock."""
         path = os.pathsep.join(filter(None, (str(self._site), os.environ.get("PYTHONPATH", ""))))
         return {"CHAOS_CLOCK": str(self._file), "PYTHONPATH": path}
 
     def step(self, seconds: float) -> None:
-        """The clock is now so far ahead of the real one."""
+        """Set the clock so many seconds ahead of the real time."""
         new = self._file.with_suffix(".new")
         new.write_text(str(seconds))
         new.replace(self._file)

@@ -1,4 +1,4 @@
-"""Kills jobrelay at a call of one's choice, starts it again, and accounts for a small scene. Chooses no call itself."""
+"""Kills jobrelay at a given call, starts it again, and accounts for a small scene. Does not choose the call."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -22,24 +22,24 @@ from tests.long import LONG
 from tests.processes import Installation
 
 SCENE = (16, 12, 4)
-"""A plain request, one whose event goes into a Secret, one that is rejected; see `Load`."""
+"""A plain request, a request whose event goes into a Secret, and a request that is rejected; see `Load`."""
 TRIES = (TRIED_TWICE,)
-"""One that is tried again after a delay, and then fails over."""
+"""A request that is retried after a delay, and then fails over."""
 LAYOUTS = {"one process": ("both",), "two processes": ("handler", "controller")}
 MAX_BYTES = 16 << 20
 STEP_SECONDS = 180.0 if LONG else 120.0
 LISTEN_SECONDS = 0.3
 LOOK_SECONDS = 0.2
-"""Each look reads all that was ever told: with many lanes, more often would cost more than what is looked at."""
+"""Each look reads the whole lifecycle stream: with many lanes, more looks would cost more than the work itself."""
 Look = Callable[[], Awaitable[str]]
-"""What is still missing; empty when nothing is."""
+"""Returns what is still missing; empty if nothing is."""
 
 
 class Begin(StrEnum):
     """How a step begins."""
 
     FIRST = "first"
-    """The broker has nothing of ours: jobrelay is started, declares it, and requests come."""
+    """The broker has nothing of ours: jobrelay is started and declares everything, and requests come."""
     COLD = "cold"
     """Requests are in the broker, and jobrelay is started."""
     WARM = "warm"
@@ -48,7 +48,7 @@ class Begin(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """Kill the process whose call `number` it is, at that moment of it. Number 0: kill nobody."""
+    """Kill the process that makes call `number`, at moment `when` of it. Number 0: kill no process."""
 
     begin: Begin
     number: int = 0
@@ -56,12 +56,12 @@ class Step:
 
     @property
     def tag(self) -> str:
-        """For names."""
+        """A part of names."""
         return f"{self.begin}-{self.when.name.lower()}-{self.number}"
 
 
 class Lane:
-    """One installation's processes, each behind proxies of its own. Use `lane()`."""
+    """The processes of an installation, each behind its own proxies. Use `lane()`."""
 
     def __init__(
         self, stage: Stage, environs: dict[str, dict[str, str]], calls: Ledger, scene: Sequence[int] = SCENE
@@ -73,7 +73,7 @@ class Lane:
         self._processes: dict[str, Process] = {}
 
     async def play(self, step: Step) -> Call | None:
-        """The whole step, and every claim about it. What was struck; None if that call never came."""
+        """Play a step, and check every claim about it. Returns the call at which a process was killed, if it came."""
         load = Load(self._stage.here.directory, kinds=self._scene, prefix=f"{self._stage.instance}-{step.tag}")
         if step.begin is Begin.COLD:
             await self.stop()
@@ -91,12 +91,12 @@ class Lane:
         return self.calls.struck
 
     async def declared(self) -> None:
-        """Start what does not run, and wait until the broker has everything, and somebody leads."""
+        """Start what does not run, and wait until everything is declared and a process leads."""
         await self.start()
         await self._wait(self._leads, "not leading")
 
     async def start(self) -> None:
-        """What does not run."""
+        """Start the processes that do not run."""
         for name, environ in self._environs.items():
             process = self._processes.get(name)
             if process is None or process.exit_code is not None:
@@ -106,28 +106,28 @@ class Lane:
                 )
 
     async def stop(self) -> None:
-        """In order: the Lease is given back."""
+        """Stop all processes cleanly, so that the Lease is given back."""
         for process in self._processes.values():
             await process.stop()
             await self._reap(process)
 
     async def halt(self) -> None:
-        """Kill what runs."""
+        """Kill all processes."""
         for process in self._processes.values():
             process.kill()
             await self._reap(process)
 
     async def left(self) -> dict[str, int]:
-        """What the broker still has once nobody holds anything."""
+        """Kill all processes, and return what the broker still has then."""
         await self.halt()
         return {name: count for name, count in (await self._stage.waiting()).items() if count}
 
     async def _wait(self, over: Look, what: str) -> None:
-        """Until `over` answers nothing any more to wait for; who was struck is started again meanwhile."""
+        """Wait until `over` returns that nothing is missing; meanwhile, a process that was killed is started again."""
         state = ""
         try:
             async with asyncio.timeout(STEP_SECONDS):
-                while state := await _heard(over):
+                while state := await _missing(over):
                     await self._revive()
                     await asyncio.sleep(LOOK_SECONDS)
         except TimeoutError:
@@ -146,7 +146,7 @@ class Lane:
 
     async def _reap(self, process: Process) -> None:
         await process.wait()
-        # Hundreds of them are started: none may be signalled later, when somebody else has its number.
+        # Hundreds are started: none may be signalled later, when another process may have its id.
         if process in self._stage.here.relays:
             self._stage.here.relays.remove(process)
 
@@ -159,30 +159,30 @@ class Lane:
         return ""
 
     async def _accounted(self, load: Load) -> str:
-        """Every claim about it: they are asserted."""
+        """Assert every claim about the load."""
         await account(self._stage, load, [await stored(self._stage.broker)])
         return ""
 
     async def _over(self, load: Load) -> str:
-        """What is missing until all is done, and nobody is dead."""
+        """What is missing until all is done and all processes run."""
         jobs = await self._stage.jobs(load)
-        held = [job["metadata"]["name"] for job in jobs if job["metadata"].get("finalizers")]
-        if len(jobs) != load.expected_jobs.total() or held:
-            return f"{len(jobs)} Jobs, held: {held}"
+        unfinished = [job["metadata"]["name"] for job in jobs if job["metadata"].get("finalizers")]
+        if len(jobs) != load.expected_jobs.total() or unfinished:
+            return f"{len(jobs)} Jobs, with a finalizer: {unfinished}"
         waiting = await self._stage.waiting()
         if any(waiting.values()):
             return f"in queues: {waiting}"
-        told = [one for one in await stored(self._stage.broker) if load.owns(one.subject)]
-        if wrong := problems(load, told):
-            return f"told so far: {wrong}"
+        published = [event for event in await stored(self._stage.broker) if load.owns(event.subject)]
+        if wrong := problems(load, published):
+            return f"published so far: {wrong}"
         if self.calls.struck is None:
-            # The answer to the last call may be under way, and with it the trap.
+            # The answer to the last call may still be on its way, and may spring the trap.
             await asyncio.sleep(LISTEN_SECONDS)
-        return "" if all(process.exit_code is None for process in self._processes.values()) else "somebody is dead"
+        return "" if all(process.exit_code is None for process in self._processes.values()) else "a process is dead"
 
 
-async def _heard(over: Look) -> str:
-    """What it answers; that servers under this load do not answer it in time is only one more reason to wait."""
+async def _missing(over: Look) -> str:
+    """What `over` returns. Servers that do not answer in time under this load are just another reason to wait."""
     try:
         return await over()
     except (KubernetesError, BrokerUnavailable) as error:
@@ -193,7 +193,7 @@ async def _heard(over: Look) -> str:
 async def lane(
     here: Installation, *, broker: str, layout: Sequence[str], instance: str, scene: Sequence[int] = SCENE
 ) -> AsyncIterator[Lane]:
-    """Proxies and connections of one more installation on the same servers; nothing of it runs or is declared yet."""
+    """Proxies and connections for another installation on the same servers. Nothing of it runs or is declared yet."""
     calls = Ledger()
     async with AsyncExitStack() as stack:
         environs = {}
@@ -208,7 +208,7 @@ async def lane(
                 "JOBRELAY_INSTANCE": instance,
                 "JOBRELAY_SOURCES": source,
                 "JOBRELAY_KUBECONFIG": str(kubeconfig),
-                # Reserved by each installation there ever was on the server.
+                # NATS reserves this for every installation that was ever on the server.
                 "JOBRELAY_NATS_MAX_BYTES": str(MAX_BYTES),
             }
             environs[role] = here.environ(settings)

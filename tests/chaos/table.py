@@ -1,4 +1,4 @@
-"""What was done to jobrelay and what came of it: rows from the tests' own records, as a table. Runs nothing."""
+"""What was done to jobrelay and what the outcome was: rows from the tests' records, as a table."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,24 +12,24 @@ Cells = list[str]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The record of one test. A test that fails keeps its rows, and they say so."""
+    """The record of a test. A test that fails keeps its rows, and they say so."""
 
     cells: list[Cells] = field(default_factory=list)
 
     def add(self, fault: str, where: str, *, done: str, outcome: str = "") -> None:
-        """`outcome`: numbers; that every claim holds goes without saying, and stands before them."""
+        """`outcome`: numbers. That all claims hold is added before them."""
         self.cells.append([fault, where, done, outcome])
 
 
 def judged(name: str, records: Sequence[Cells], *, passed: bool) -> list[Cells]:
-    """The rows of one finished test of that name."""
+    """The rows of a finished test of this name."""
     if passed:
         return [[*row[:3], f"holds; {row[3]}" if row[3] else "holds"] for row in records]
     return [[*row[:3], BROKEN] for row in records] or [[name, "", "", BROKEN]]
 
 
 def markdown(rows: Iterable[Cells]) -> list[str]:
-    """Lines of a table, sorted by fault and place."""
+    """The lines of a table, sorted by fault and place."""
     found = [[cell.replace("|", "\\|") for cell in row] for row in sorted(rows)]
     if not found:
         return []

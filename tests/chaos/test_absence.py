@@ -39,7 +39,7 @@ async def gone(on: Stage, request_id: str, job_uid: str) -> None:
 
 
 def assert_told_once(on: Stage, request_id: str, end: str) -> None:
-    told = [one for one in distinct(on.observer.told()) if one.subject == request_id]
+    told = [one for one in distinct(on.observer.received()) if one.subject == request_id]
     assert path_problems(told) == []
     assert told[-1].phase == end
 

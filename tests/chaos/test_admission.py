@@ -62,7 +62,7 @@ async def test_no_limit_is_exceeded_at_any_moment_and_everything_ends(tmp_path: 
         assert waits[0] > waits[-1], "the higher priorities went first"
         journal.note(f"quiet after {seconds:.1f} s; median wait by priority, highest quarter first: {on.waits()}")
         journal.note(f"events: {dict(Counter(phase(event) for event in on.observer.events))}")
-        journal.tell()
+        journal.print()
     done = f"{REQUESTS} requests in 5 services, limits {LIMITS.total} and {LIMITS.per_key} a key, a chain of {CHAIN}"
     outcome = f"never exceeded; median wait {on.waits()} from the highest quarter of priorities to the lowest"
     rows.add("admission under load", "nats", done=done, outcome=outcome)
@@ -88,6 +88,6 @@ async def test_leaders_killed_again_and_again_exceed_no_limit_and_everything_end
         await on.quiet(seconds=PATIENCE)
         account(on)
         journal.note(f"quiet; median wait by priority, highest quarter first: {on.waits()}; {on.repeats()}")
-        journal.tell()
+        journal.print()
     done = f"{KILLS} times at random under load; {REQUESTS} requests, limits {LIMITS.total} and {LIMITS.per_key} a key"
     rows.add("kill -9 of who admits", f"nats, {layout}", done=done, outcome=f"never exceeded; {on.repeats()}")

@@ -93,7 +93,7 @@ async def test_at_the_bound_the_rest_stays_in_the_broker_and_commands_work_and_t
             await on.observer.command("cancel", GATE)
             await on.quiet(seconds=PATIENCE)
         journal.note(f"all over {time.monotonic() - begun:.1f} s after there was room; {memory(still)}; {memory(busy)}")
-        journal.tell()
+        journal.print()
         on.account()
         assert on.books.peak == LIMITS.total, "there was room for many"
         assert [await duplicates(relay, broker) for relay in on.crew.members.values()] == [0, 0]

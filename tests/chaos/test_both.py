@@ -35,7 +35,7 @@ class Side:
     observer: Observer
 
     def phases(self, request_id: str) -> list[str]:
-        return [one.phase for one in self.observer.told() if one.subject == request_id]
+        return [one.phase for one in self.observer.received() if one.subject == request_id]
 
     async def ended(self, request_id: str) -> None:
         async def look() -> bool:

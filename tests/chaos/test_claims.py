@@ -1,12 +1,12 @@
-"""The check that the chaos tests rely on finds what it is there for."""
+"""The checks of lifecycle events that the chaos tests rely on find what they should find."""
 
 import pytest
 
-from tests.chaos.claims import Told, distinct, path_problems
+from tests.chaos.claims import PhaseEvent, distinct, path_problems
 
 
-def told(*keys: str) -> list[Told]:
-    return [Told("r", key.partition("/")[0], f"uid/{key}") for key in keys]
+def events(*keys: str) -> list[PhaseEvent]:
+    return [PhaseEvent("r", key.partition("/")[0], f"uid/{key}") for key in keys]
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,8 @@ def told(*keys: str) -> list[Told]:
         ("created", "stalled/IMAGE_PULL", "started", "suspended/a", "resumed/b", "cancelled"),
     ],
 )
-def test_a_whole_path_has_no_problems(path: tuple[str, ...]) -> None:
-    assert path_problems(told(*path)) == []
+def test_a_complete_path_has_no_problems(path: tuple[str, ...]) -> None:
+    assert path_problems(events(*path)) == []
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def test_a_whole_path_has_no_problems(path: tuple[str, ...]) -> None:
     ],
 )
 def test_what_is_missing_doubled_or_out_of_order_is_found(path: tuple[str, ...], problem: str) -> None:
-    assert problem in path_problems(told(*path))
+    assert problem in path_problems(events(*path))
 
 
 def test_repeats_are_dropped_and_the_first_arrival_counts() -> None:
-    once = told("created", "started", "succeeded")
+    once = events("created", "started", "succeeded")
     assert distinct([*once, once[1], once[0]]) == once

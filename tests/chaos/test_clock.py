@@ -57,7 +57,7 @@ async def test_a_clock_that_is_set_costs_nothing(tmp_path: Path, broker: str, ro
             await asyncio.sleep(EACH)
         await quiet(on, load, seconds=PATIENCE)
         journal.show(on.observer, load)
-        await account(on, load, [on.observer.told(), await stored(on.broker)])
+        await account(on, load, [on.observer.received(), await stored(on.broker)])
         assert relay.exit_code is None, "it needed no restart"
         assert "no longer leading" not in relay.output(), "its term is counted, not dated"
     done = f"set to {', '.join(f'{ahead / HOUR:+.0f} h' for ahead in STEPS)}, each for {EACH:g} s; {REQUESTS} requests"

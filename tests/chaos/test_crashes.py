@@ -48,7 +48,7 @@ async def test_jobrelay_killed_again_and_again_loses_nothing(tmp_path: Path, bro
         await quiet(on, load, seconds=PATIENCE)
         await asyncio.sleep(LISTEN_ON)
         journal.show(on.observer, load)
-        await account(on, load, [on.observer.told(), await stored(on.broker)])
+        await account(on, load, [on.observer.received(), await stored(on.broker)])
     done = f"{KILLS} times at random; {REQUESTS} requests"
     rows.add("kill -9 of jobrelay", broker, done=done, outcome=on.observer.repeats())
 
@@ -73,7 +73,7 @@ async def test_a_broker_that_dies_under_load_comes_back_with_everything(
         await asyncio.sleep(LISTEN_ON)
         journal.show(on.observer, load)
         # A plain subscriber on NATS missed what was published before it was connected again; the stream did not.
-        views = [await stored(on.broker)] if broker == NATS else [await stored(on.broker), on.observer.told()]
+        views = [await stored(on.broker)] if broker == NATS else [await stored(on.broker), on.observer.received()]
         await account(on, load, views)
         assert relay.exit_code is None, "it needed no restart"
     done = f"away for {OUTAGE:.0f} s under load; {REQUESTS} requests"
@@ -99,7 +99,7 @@ async def test_an_api_server_that_dies_under_load_comes_back_and_nothing_ran_twi
         await quiet(on, load, seconds=PATIENCE)
         await asyncio.sleep(LISTEN_ON)
         journal.show(on.observer, load)
-        await account(on, load, [on.observer.told(), await stored(on.broker)])
+        await account(on, load, [on.observer.received(), await stored(on.broker)])
         assert relay.exit_code is None, "it needed no restart"
     done = f"away for {OUTAGE:.0f} s under load; {REQUESTS} requests"
     rows.add("API server killed", broker, done=done, outcome=on.observer.repeats())

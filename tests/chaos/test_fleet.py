@@ -58,7 +58,7 @@ async def test_each_of_five_processes_is_killed_in_turn_and_nothing_is_lost(
         await feeding
         await quiet(on, load, seconds=PATIENCE)
         journal.show(on.observer, load)
-        await account(on, load, [on.observer.told(), await stored(on.broker)])
+        await account(on, load, [on.observer.received(), await stored(on.broker)])
     done = f"2 controllers and 3 handlers killed in turn, {len(turns)} kills; {REQUESTS} requests"
     rows.add("kill -9 of a fleet", broker, done=done, outcome=on.observer.repeats())
 
@@ -80,7 +80,7 @@ async def test_an_upgrade_under_load_controllers_first_is_not_noticed(tmp_path: 
         await feeding
         await quiet(on, load, seconds=PATIENCE)
         journal.show(on.observer, load)
-        await account(on, load, [on.observer.told(), await stored(on.broker)])
+        await account(on, load, [on.observer.received(), await stored(on.broker)])
         for process in fleet.retired:
             assert "redelivers" not in process.output(), "all that was in flight was finished"
         for process in [*fleet.members.values(), *fleet.retired]:
@@ -109,7 +109,7 @@ async def test_what_a_stopped_handler_holds_another_has_at_once(tmp_path: Path, 
         seconds = time.monotonic() - begun
         assert seconds <= HANDED_OVER
         await quiet(on, load, seconds=PATIENCE)
-        await account(on, load, [on.observer.told(), await stored(on.broker)])
+        await account(on, load, [on.observer.received(), await stored(on.broker)])
     done = f"SIGTERM to one that holds {len(load.jobs)} requests and cannot reach the API server"
     rows.add("handler stopped", broker, done=done, outcome=f"the other one had made all Jobs {seconds:.1f} s later")
 

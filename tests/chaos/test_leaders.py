@@ -147,7 +147,7 @@ async def test_a_paused_or_cut_off_leader_and_its_successor_never_both_act(tmp_p
         journal.note(f"{sum(write.acts for write in both.writes)} acts, {len(strays(both.writes))} of them astray")
         journal.show(both.on.observer, load)
         assert strays(both.writes) == []
-        await account(both.on, load, [both.on.observer.told(), await stored(both.on.broker)])
+        await account(both.on, load, [both.on.observer.received(), await stored(both.on.broker)])
 
 
 @pytest.mark.long
@@ -173,7 +173,7 @@ async def test_with_usual_settings_the_other_leads_in_time(tmp_path: Path, how: 
         await quiet(both.on, load, seconds=PATIENCE)
         journal.show(both.on.observer, load)
         assert strays(both.writes) == []
-        await account(both.on, load, [both.on.observer.told(), await stored(both.on.broker)])
+        await account(both.on, load, [both.on.observer.received(), await stored(both.on.broker)])
     outcome = f"the other one acted after {max(acts):.1f} s at most"
     rows.add(f"leader {how}", "2 controllers, nats", done=f"{TIMES} times, usual settings", outcome=outcome)
 

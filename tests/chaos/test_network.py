@@ -153,7 +153,7 @@ async def _disturbed(at: Between, load: Load, disturb: Callable[[], Awaitable[st
         healed = time.monotonic()
     await quiet(on, load, seconds=PATIENCE)
     took = time.monotonic() - healed
-    await account(on, load, [on.observer.told(), await stored(on.broker)])
+    await account(on, load, [on.observer.received(), await stored(on.broker)])
     assert at.relay.exit_code is None, "it needed no restart"
     journal.show(on.observer, load)
     return done, f"all told {took:.1f} s after, {on.observer.repeats()}"

@@ -49,7 +49,7 @@ async def test_sigterm_under_load_drains_and_a_successor_finishes_the_rest(
         await on.here.start_relay(INLINE)
         await quiet(on, load, seconds=PATIENCE)
         journal.show(on.observer, load)
-        await account(on, load, [on.observer.told(), await stored(on.broker)])
+        await account(on, load, [on.observer.received(), await stored(on.broker)])
     done = f"twice under load; {REQUESTS} requests"
     rows.add("SIGTERM", broker, done=done, outcome=f"exit 0, nothing in flight left, {on.observer.repeats()}")
 

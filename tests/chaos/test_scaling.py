@@ -123,7 +123,7 @@ async def test_handlers_go_from_0_to_3_to_0_while_jobs_run_and_all_is_told_on_ti
         assert set(scaling.codes) == {0}
         await quiet(on, load, seconds=PATIENCE)
         journal.show(on.observer, load)
-        await account(on, load, [on.observer.told(), await stored(on.broker)])
+        await account(on, load, [on.observer.received(), await stored(on.broker)])
     done = f"0 → {scaling.most} → 0 → 1 → 0 by the shipped ScaledObject; {MESSAGES} messages for {len(load.jobs)} Jobs"
     rows.add("handlers scaled", broker, done=done, outcome=f"no handler: ends told within {max(late):.1f} s")
 
@@ -146,7 +146,7 @@ class Lasting:
 
     async def run_on(self, on: Stage) -> bool:
         """Whether the start of each was told, and no end."""
-        started = {one.subject for one in on.observer.told() if one.phase == "started"}
+        started = {one.subject for one in on.observer.received() if one.phase == "started"}
         return self.names <= started - on.observer.ended()
 
     async def end(self, on: Stage) -> list[float]:

@@ -1,4 +1,4 @@
-"""Stands between jobrelay and a broker: numbers what it asks, and is slow, deaf or cut as networks are. For tests."""
+"""A proxy between jobrelay and a broker: numbers requests, and is slow, deaf or cut, as networks can be."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,13 +10,13 @@ from tests.chaos.wires import AmqpWire, NatsWire, Piece, Wire
 
 CHUNK = 1 << 16
 ANSWER_SECONDS = 0.3
-"""Not every request has an answer, or soon: so long one is awaited."""
+"""How long an answer is awaited: some requests are answered late, and some never."""
 GO_SECONDS = 1.0
 WIRES: dict[str, Callable[[], Wire]] = {"nats": NatsWire, "rabbitmq": AmqpWire}
 
 
 class Line:
-    """One connection, both halves. `mute`: what the server says is thrown away; `deaf`: what the client says."""
+    """Both halves of a connection. `mute`: drop what the server sends. `deaf`: drop what the client sends."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.client = reader, writer
@@ -31,9 +31,9 @@ class Line:
 
 
 class Tunnel:
-    """Forwards every byte, unless it is told to. Use `tunnel()`.
+    """Forwards every byte unless a test disturbs it. Use `tunnel()`.
 
-    `delay`: seconds that each piece is late, `rate`: bytes per second, both in either direction; 0: neither.
+    `delay`: seconds by which each piece is late. `rate`: bytes per second. Both hold in either direction; 0 is off.
     """
 
     def __init__(self, name: str, where: str, port: int, ledger: Ledger) -> None:
@@ -49,7 +49,7 @@ class Tunnel:
         self._up, self._down = asyncio.Event(), asyncio.Event()
 
     async def heal(self) -> None:
-        """Forward again, what was held first; what was half open ends."""
+        """Forward again, first what was held back; half-open connections end."""
         for event in (self._up, self._down):
             event.set()
         self.delay = self.rate = 0.0
@@ -68,34 +68,34 @@ class Tunnel:
                 await asyncio.sleep(0.01)
 
     async def refuse(self) -> None:
-        """Cut every connection, take no new one."""
+        """Cut every connection, and accept no new connection."""
         if self._server is not None:
             self._server.close()
             self._server = None
         self.cut()
 
     def cut(self) -> None:
-        """Cut every connection; new ones are taken."""
+        """Cut every connection, but accept new connections."""
         for line in self._lines:
             line.abort()
 
     async def swallow(self) -> None:
-        """Nothing comes through in either direction, and every connection stands."""
+        """Forward nothing in either direction, but keep every connection open."""
         self._up.clear()
         self._down.clear()
 
     def deafen(self) -> None:
-        """The server hears everything; nothing of what it says arrives."""
+        """Forward everything to the server, but nothing from it."""
         self._down.clear()
 
     def half_open(self) -> None:
-        """The clients' ends are cut. The server's stand until `heal`: it takes its clients for alive."""
+        """Cut the clients' ends. The server's ends stay until `heal`, so it believes that its clients are alive."""
         for line in self._lines:
             line.mute = True
             line.client[1].transport.abort()
 
     def forget(self) -> None:
-        """What is connected now stands, and never again says or hears anything; new connections are all right."""
+        """Keep the present connections open but silent in both directions for ever; new connections work."""
         for line in self._lines:
             line.mute = line.deaf = True
 
@@ -106,27 +106,27 @@ class Tunnel:
             with suppress(OSError, ExceptionGroup):
                 line.server = await asyncio.open_connection("127.0.0.1", self._upstream)
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._ask(line))
-                    group.create_task(self._answer(line))
+                    group.create_task(self._to_server(line))
+                    group.create_task(self._to_client(line))
         finally:
             line.abort()
             self._lines.discard(line)
 
-    async def _ask(self, line: Line) -> None:
-        """Client to server, request by request."""
+    async def _to_server(self, line: Line) -> None:
+        """Forward from client to server, request by request."""
         wire = WIRES[self._where]()
         with suppress(ConnectionError):
             while data := await line.client[0].read(CHUNK):
-                await self._weather(len(data), self._up)
+                await self._disturbed(len(data), self._up)
                 for piece in () if line.deaf else wire.feed(data):
                     if not await self._forward(line, piece):
                         await self._last_words(line)
                         return
-        # Half open: the server is not told.
+        # Half open: the server does not learn that the client is gone.
         await (self._until_over(line) if line.mute else self._last_words(line))
 
     async def _forward(self, line: Line, piece: Piece) -> bool:
-        """False when its sender was struck."""
+        """Forward a piece. False if the trap was sprung, and its sender is dead."""
         assert line.server is not None
         call = None
         if piece.verb:
@@ -146,7 +146,7 @@ class Tunnel:
         return False
 
     async def _last_words(self, line: Line) -> None:
-        """The server gets all that was forwarded, and then the end: a reset could take the former back."""
+        """Let the server read all that was forwarded before the end: a reset could discard some of it."""
         assert line.server is not None
         line.mute = True
         with suppress(OSError):
@@ -160,13 +160,13 @@ class Tunnel:
         while not line.server[0].at_eof() and not line.server[1].is_closing():
             await asyncio.sleep(0.01)
 
-    async def _answer(self, line: Line) -> None:
-        """Server to client."""
+    async def _to_client(self, line: Line) -> None:
+        """Forward from server to client."""
         assert line.server is not None
         reader, writer = line.server[0], line.client[1]
         with suppress(ConnectionError):
             while data := await reader.read(CHUNK):
-                await self._weather(len(data), self._down)
+                await self._disturbed(len(data), self._down)
                 line.answered.set()
                 if not line.mute:
                     writer.write(data)
@@ -174,7 +174,7 @@ class Tunnel:
         if not line.mute:
             writer.transport.abort()
 
-    async def _weather(self, size: int, flow: asyncio.Event) -> None:
+    async def _disturbed(self, size: int, flow: asyncio.Event) -> None:
         await flow.wait()
         if self.delay or self.rate:
             await asyncio.sleep(self.delay + (size / self.rate if self.rate else 0.0))

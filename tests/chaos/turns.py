@@ -1,4 +1,4 @@
-"""Requests that have to wait for their turn: keys, priorities, dependencies. Publishes nothing, watches nothing."""
+"""Requests that have to wait for their turn: keys, priorities, dependencies. Does not publish them."""
 
 import random
 from collections.abc import Iterator
@@ -9,20 +9,20 @@ from tests.e2e.observer import request
 
 SERVICES = tuple(f"service-{number}" for number in range(5))
 KEYS = ("", "", "narrow", "busy", "busy", "busy", "quiet", "", "", "")
-"""By the last digit of a request's number. `narrow` allows fewer than the others; on `busy` there is always a queue."""
+"""The key by the last digit of a request's number. `narrow` has a lower limit; on `busy` there is always a queue."""
 LEDGERS = tuple(f"ledger-{number}" for number in range(4))
-"""Keys of which some requests are exclusive, and others are not."""
+"""Keys on which some requests are exclusive, and others are not."""
 PADDING = "x" * 2000
 INLINE_BYTES = 1500
-"""Padded requests travel in a Secret: their Jobs are not for admission until it is there."""
+"""Padded requests need a Secret: admission does not consider their Jobs until it exists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What one request asks of the queue, what its container does, and with which terminal event it ends.
+    """What a request asks of the queue, what its container does, and its terminal phase.
 
-    `limit`: of its key while it runs, beside that of the installation. `run_on_failure`: what it depends on only has to
-    end. `attempts`: so many Jobs, of which all but the last fail. `padded`: its event is large.
+    `limit`: of its key while it runs, besides the limit of the installation. `run_on_failure`: what it depends on only
+    has to end. `attempts`: how many Jobs it gets, of which all but the last fail. `padded`: its event is large.
     """
 
     service: str = SERVICES[0]
@@ -39,12 +39,12 @@ class Turn:
 
     @property
     def most(self) -> float:
-        """How many may run on its key while it does, by its own word."""
+        """How many Jobs this request allows on its key while it runs."""
         return 1 if self.exclusive else self.limit or float("inf")
 
     @property
     def runs(self) -> int:
-        """How often its container runs, if nobody cancels it."""
+        """How often its container runs, unless it is cancelled."""
         return 0 if self.dependencies and self.end == "failed" else self.attempts
 
     def request(self, name: str, *, image: str) -> dict[str, Any]:
@@ -66,9 +66,11 @@ class Turn:
 
 
 def mixed(count: int, *, chain: int) -> dict[str, Turn]:
-    """So many by name, in random order: a chain of `chain`, a diamond, two that fail, one of them again and again, each
-    with two that wait for it; of the rest a tenth is exclusive on a key, some share those keys, half share others, and
-    some are tried twice.
+    """`count` requests by name, in random order.
+
+    Among them are a chain of `chain`, a diamond, and two that fail, the second after several attempts, each with two
+    that wait for it. Of the rest, a tenth is exclusive on a key, some share these keys, half share other keys, and some
+    are tried twice.
     """
     made = dict(_chain(chain)) | _diamond() | _failing("broken", attempts=1) | _failing("tried", attempts=3)
     rest = count - len(made)

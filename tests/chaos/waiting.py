@@ -26,7 +26,7 @@ async def reached(on: Stage, request_id: str, phase: str) -> None:
     """Return once the observer has an event of this phase."""
 
     async def look() -> bool:
-        return any((event.subject, event.phase) == (request_id, phase) for event in on.observer.told())
+        return any((event.subject, event.phase) == (request_id, phase) for event in on.observer.received())
 
     await until(look)
 

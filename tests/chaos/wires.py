@@ -1,4 +1,4 @@
-"""What clients say to NATS and RabbitMQ, cut into single requests. Pure: it forwards nothing. Test equipment."""
+"""Cuts what clients send to NATS and RabbitMQ into single requests. Pure."""
 
 import struct
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ PUBLISH = "Basic.Publish"
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Bytes that belong together. `verb` is empty for what is no request: heartbeats, pings."""
+    """Bytes that belong together. `verb` is empty if they are no request: heartbeats, pings."""
 
     data: bytes
     verb: str = ""
@@ -23,13 +23,13 @@ class Piece:
 
 
 class Wire(Protocol):
-    """One connection's stream from client to server. Takes it in as it comes, gives whole pieces."""
+    """The stream of a connection from client to server. Takes bytes as they come, and returns complete pieces."""
 
     def feed(self, data: bytes) -> list[Piece]: ...
 
 
 class NatsWire:
-    """Lines, and a payload after PUB and HPUB."""
+    """The NATS protocol: lines, and a payload after PUB and HPUB."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -43,7 +43,7 @@ class NatsWire:
         return pieces
 
     def _whole(self) -> int:
-        """Bytes of the first operation; 0 while they are not known."""
+        """The size of the first operation in bytes; 0 while it is unknown."""
         line, end, _ = self._rest.partition(LINE_END)
         if not end:
             return 0
@@ -60,7 +60,7 @@ def _nats_piece(data: bytes) -> Piece:
         return Piece(data, "" if verb in ("PING", "PONG") else verb)
     subject = words[0] if words else ""
     if subject.startswith("$JS.ACK."):
-        # What follows stream and consumer are numbers of the one delivery.
+        # After stream and consumer, the subject has only numbers of this delivery.
         subject = ".".join([*subject.split(".")[:4], payload.decode(errors="replace").split()[0]])
     if subject.startswith("_INBOX."):
         subject = "_INBOX"
@@ -68,7 +68,7 @@ def _nats_piece(data: bytes) -> Piece:
 
 
 class AmqpWire:
-    """Frames. A publish is its method, its header and its body together."""
+    """The AMQP protocol: frames. A publish is a single piece of its method, header and body frames."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -97,7 +97,7 @@ class AmqpWire:
         return self._take(size) if len(self._rest) >= size else None
 
     def _piece(self, whole: bytes) -> Piece | None:
-        """The piece that this frame completes, if it does."""
+        """The piece that this frame completes, if any."""
         if self._content is not None:
             self._content.add(whole)
             if not self._content.complete:
@@ -116,7 +116,7 @@ class AmqpWire:
 
 @dataclass(slots=True, kw_only=True)
 class _Content:
-    """A publish that is not complete yet. Clients write its frames without others between them."""
+    """A publish that is not complete yet. Clients write its frames without other frames between them."""
 
     data: bytes
     verb: str
@@ -136,6 +136,6 @@ class _Content:
 
 
 def _about(method: object) -> str:
-    """The names in it: exchange, queue, key."""
+    """The names in a method: exchange, queue, key."""
     names = (getattr(method, name, None) for name in ("exchange", "queue", "destination", "source", "routing_key"))
     return " ".join(str(name) for name in names if name)

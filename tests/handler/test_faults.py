@@ -12,7 +12,7 @@ from adapters.memory import MemoryBroker
 from handler.effects import deliveries
 from k8s.api.cluster import Cluster
 from k8s.base import Refused, Unavailable
-from tests.chaos.claims import Told, distinct, path_problems
+from tests.chaos.claims import PhaseEvent, distinct, path_problems
 from tests.handler.jobs import name_of, without_finalizer_or_gone
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import make_command, make_request, until
@@ -76,7 +76,7 @@ def parts(request: pytest.FixtureRequest, cluster: Cluster, broker: MemoryBroker
 
 
 async def assert_reported(client: Client, request_id: str, end: str) -> None:
-    reported = distinct(Told.of(event) for event in await client.events(request_id))
+    reported = distinct(PhaseEvent.of(event) for event in await client.events(request_id))
     assert path_problems(reported) == []
     assert reported[-1].phase == end
 
