@@ -1,4 +1,4 @@
-"""Things happen to Jobs while jobrelay is away, or under its eyes: each is told, once, with everything it left."""
+"""Jobs end or are deleted while jobrelay does not run, or while it watches: that is reported once, and completely."""
 
 import asyncio
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.handler.samples import make_request, until
 from tests.long import LONG
 
 AWAY = 310.0 if LONG else 0.5
-"""The shortest TTL there is are 300 s: the long form is away for longer."""
+"""The shortest possible TTL is 300 s: the long form is away for longer."""
 TTL = {"JOBRELAY_DEDUP_SECONDS": "300", "JOBRELAY_TTL_SECONDS": "300"}
 
 POLICIES = ("Background", "Foreground", "Orphan")
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(500 if LONG else 300)]
 
 
 async def gone(on: Stage, request_id: str, job_uid: str) -> None:
-    """Wait until neither the Job nor a pod of it is there."""
+    """Wait until neither the Job nor a pod of it exists."""
 
     async def look() -> bool:
         try:
@@ -38,15 +38,17 @@ async def gone(on: Stage, request_id: str, job_uid: str) -> None:
     await until(look)
 
 
-def assert_told_once(on: Stage, request_id: str, end: str) -> None:
-    told = [one for one in distinct(on.observer.received()) if one.subject == request_id]
-    assert path_problems(told) == []
-    assert told[-1].phase == end
+def assert_reported_once(on: Stage, request_id: str, end: str) -> None:
+    events = [event for event in distinct(on.observer.received()) if event.subject == request_id]
+    assert path_problems(events) == []
+    assert events[-1].phase == end
 
 
 @pytest.mark.long
-# In `make test` it is away in a scene of tests/e2e (downtime).
-async def test_what_ended_while_jobrelay_was_away_arrives_with_result_and_exit_code(tmp_path: Path, rows: Rows) -> None:
+# In `make test`, a scene of tests/e2e does this (downtime).
+async def test_jobs_that_ended_while_jobrelay_was_away_are_reported_with_result_and_exit_code(
+    tmp_path: Path, rows: Rows
+) -> None:
     async with stage(tmp_path) as on:
         relay = await on.here.start_relay(TTL)
         await publish(on.broker, make_request("good", script='sleep 1.5; echo 42 > "$JOBRELAY_RESULT_PATH"'))
@@ -65,13 +67,13 @@ async def test_what_ended_while_jobrelay_was_away_arrives_with_result_and_exit_c
         assert (detail(bad)["exitCode"], "the reason" in detail(bad)["logTail"]) == (7, True)
         await without_finalizer_or_gone(on.cluster, "good")
         await without_finalizer_or_gone(on.cluster, "bad")
-        assert_told_once(on, "good", "succeeded")
-        assert_told_once(on, "bad", "failed")
+        assert_reported_once(on, "good", "succeeded")
+        assert_reported_once(on, "bad", "failed")
     done = f"away for {AWAY:.1f} s while Jobs ended, TTL 300 s"
     rows.add("jobrelay away", "nats", done=done, outcome="result, exit code and log arrived")
 
 
-async def test_a_running_job_that_somebody_deletes_is_cancelled_once_and_its_pods_end(
+async def test_a_running_job_deleted_from_outside_is_cancelled_once_and_its_pods_end(
     tmp_path: Path, rows: Rows
 ) -> None:
     async with stage(tmp_path) as on:
@@ -96,7 +98,7 @@ async def test_a_running_job_that_somebody_deletes_is_cancelled_once_and_its_pod
         for name in (*watched, *unwatched):
             (end,) = await ended(on, name)
             assert detail(end)["error"]["errorCode"] == "DELETED"
-            assert_told_once(on, name, "cancelled")
+            assert_reported_once(on, name, "cancelled")
     done = f"running ones, {', '.join(POLICIES)}, with jobrelay there and away"
     rows.add("Jobs deleted by somebody", "nats", done=done, outcome="cancelled once each, no pod left")
 

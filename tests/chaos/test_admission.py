@@ -1,6 +1,6 @@
-"""Admission under load and under fire: a watch of its own sees that no limit is exceeded at any moment.
+"""Admission under load, and while leaders are killed: a watch of the test's own sees that no limit is ever exceeded.
 
-`make test` watches it under fire; that higher priorities go first it sees in tests/handler, on one process.
+`make test` kills leaders here; that higher priorities go first, it tests in tests/handler, with a single process.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ async def test_leaders_killed_again_and_again_exceed_no_limit_and_everything_end
     journal = Journal(f"{layout}: kill -9 of the leader, {KILLS} times, {REQUESTS} requests")
     async with loaded(tmp_path, *LAYOUTS[layout]) as on, asyncio.TaskGroup() as group:
         lives = [random.uniform(0.0, 3.0) for _ in range(KILLS)]
-        # More than half of it at once, so that there is a queue.
+        # More than half of the load at once, so that there is a queue.
         names, burst = list(on.turns), REQUESTS * 3 // 5
         await on.publish(names[:burst])
         group.create_task(on.feed(names[burst:], over=sum(lives) + 4.0 * KILLS))

@@ -1,6 +1,6 @@
-"""More requests than may wait for room: the rest stays in the broker, and nobody is stuck.
+"""More requests than may wait for room: the rest stays in the broker, and nothing is stuck.
 
-`make test` sees that in tests/handler/controller/test_admitting.py, on one process.
+`make test` tests this in tests/handler/controller/test_admitting.py, with a single process.
 """
 
 import asyncio
@@ -33,10 +33,10 @@ REQUESTS = 5000 if LONG else 300
 MAX_QUEUED = 50
 DEPENDENTS = MAX_QUEUED + 10
 IN_FLIGHT = 16
-HELD = IN_FLIGHT + 2
-"""Requests that a handler may have in hand: of each further lane one more."""
+IN_HAND = IN_FLIGHT + 2
+"""Requests that a handler may have in hand: one more for each further lane."""
 OVER = 100
-"""How many more than may wait: those in hand when the bound is met, and those that come until the broker has heard."""
+"""How many more than MAX_QUEUED may wait: those in hand at the limit, and those that come until the broker stops."""
 LEASE = LeaseTiming()
 USUAL = {
     "lease_seconds": LEASE.lease,
@@ -44,11 +44,11 @@ USUAL = {
     "lease_retry_seconds": LEASE.retry,
     "lease_call_seconds": LEASE.call,
 }
-"""A new term needs memory, and a busy machine may bring one where they are short."""
+"""The usual times: with short times, a busy machine may cause a new term, which needs memory."""
 STEADY = LEASE.retry + LOOK_SECONDS + LAG_SECONDS + 0.5
-"""Seconds without a new Job after which the handler knows exactly how many wait."""
+"""Seconds without a new Job after which the handler knows exactly how many Jobs wait."""
 STILL = 30.0 if LONG else 0.0
-"""Seconds at the bound, besides."""
+"""Further seconds at the limit."""
 PATIENCE = 1500.0 if LONG else 110.0
 EITHER = (NATS, RABBITMQ) if LONG else (NATS,)
 LIMITS = Limits(total=40, per_key=10_000)
@@ -56,9 +56,9 @@ GATE, BEHIND, STOPPED, ENDED = "gate", "behind", "stopped", "ended"
 
 
 def make_turns() -> dict[str, Turn]:
-    """All are on the key of the first one, which is alone on it until it is cancelled.
+    """All requests are on the key of the first, which is exclusive until it is cancelled.
 
-    More than may wait for room depend on one that is behind all others in the broker.
+    More requests than may wait for room depend on a request that is behind all others in the broker.
     """
     made = {GATE: Turn(key=GATE, exclusive=True, script=FOREVER, end="cancelled")}
     made |= {STOPPED: Turn(key=GATE), ENDED: Turn(key=GATE, end="cancelled")}
@@ -68,7 +68,7 @@ def make_turns() -> dict[str, Turn]:
 
 
 @pytest.mark.parametrize("broker", EITHER, indirect=True)
-async def test_at_the_bound_the_rest_stays_in_the_broker_and_commands_work_and_then_everything_runs(
+async def test_at_the_limit_the_rest_stays_in_the_broker_and_commands_work_and_later_everything_runs(
     tmp_path: Path, broker: str, rows: Rows
 ) -> None:
     turns = make_turns()
@@ -78,13 +78,13 @@ async def test_at_the_bound_the_rest_stays_in_the_broker_and_commands_work_and_t
         await on.publish([GATE])
         await on.observer.reached(GATE, "started", seconds=60 * on.site.patience)
         await on.publish(list(turns)[1:])
-        queued = await at_the_bound(on)
+        queued = await at_the_limit(on)
         journal.note(f"full: {queued} wait for room, {await on.observer.waiting()} requests are in the broker")
         async with sampled(on) as still:
             await asyncio.sleep(STILL)
-            assert await at_the_bound(on) == queued
-        # RabbitMQ takes back what is on its way to a consumer that has just ended.
-        repeats = HELD if broker == RABBITMQ else 0
+            assert await at_the_limit(on) == queued
+        # RabbitMQ requeues messages that were on their way to a consumer that has just ended.
+        repeats = IN_HAND if broker == RABBITMQ else 0
         assert await on.observer.repeated() <= repeats
         answered = await commanded(on)
         journal.note(f"suspend, resume and cancel took {answered:.1f} s")
@@ -105,8 +105,8 @@ async def test_at_the_bound_the_rest_stays_in_the_broker_and_commands_work_and_t
     rows.add("more than may wait", broker, done=done, outcome=outcome)
 
 
-async def at_the_bound(on: Scene) -> int:
-    """How many wait for room, once no more are taken in. Of each request there is a message or a Job, never both."""
+async def at_the_limit(on: Scene) -> int:
+    """How many Jobs wait for room, once no more requests are taken. Each request is a message or a Job, never both."""
 
     async def look() -> bool:
         before = on.books.seen
@@ -129,7 +129,7 @@ async def duplicates(relay: Relay, broker: str) -> float:
 
 
 async def commanded(on: Scene) -> float:
-    """Seconds until the answers were there."""
+    """Send commands. Returns the seconds until all were answered."""
     begun, seconds = time.monotonic(), 30 * on.site.patience
     await on.observer.command("suspend", STOPPED)
     await on.observer.reached(STOPPED, "suspended", seconds=seconds)
@@ -145,7 +145,7 @@ Samples = dict[str, list[Usage]]
 
 @asynccontextmanager
 async def sampled(on: Scene) -> AsyncIterator[Samples]:
-    """What each process uses, once a second until the block ends."""
+    """Sample what each process uses, once a second until the block ends."""
     samples: Samples = {name: [] for name in on.crew.members}
 
     async def sample() -> None:
@@ -168,5 +168,5 @@ def growth(samples: Samples) -> list[str]:
 
 
 def memory(samples: Samples) -> str:
-    """At the end, in words."""
+    """The memory at the beginning and at the end, in words."""
     return ", ".join(f"{name} {taken[0].memory:.0f} to {taken[-1].memory:.0f} MB" for name, taken in samples.items())

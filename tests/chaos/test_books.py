@@ -1,4 +1,4 @@
-"""The books that the admission tests rely on find what they are there for."""
+"""The books that the tests of admission rely on find the problems that they should find."""
 
 from typing import Any
 
@@ -15,15 +15,17 @@ FAILS: dict[str, Any] = {"suspend": False, "end": "Failed"}
 LIMITS = Limits(total=3, per_key=2)
 
 
-def job(name: str, *, suspend: bool, end: str = "", uid: str = "", held: bool = True, **given: Any) -> dict[str, Any]:
-    """A Job of that request; `given` is its status, and `parallelism`."""
+def job(
+    name: str, *, suspend: bool, end: str = "", uid: str = "", finalizer: bool = True, **given: Any
+) -> dict[str, Any]:
+    """A Job of this request. `given`: its status, and `parallelism`."""
     status = {"conditions": [{"type": end, "status": "True"}] if end else [], **given}
     return {
         "metadata": {
             "annotations": {"jobrelay.dev/id": name},
             "uid": uid or f"uid-{name}",
             "resourceVersion": "7",
-            "finalizers": [FINALIZER] if held else [],
+            "finalizers": [FINALIZER] if finalizer else [],
         },
         "spec": {"suspend": suspend, "parallelism": status.pop("parallelism", 1)},
         "status": status,
@@ -83,20 +85,20 @@ def test_what_is_allowed_is_no_problem(wanted: dict[str, Turn], states: list[tup
         (TRIED, [("a", FAILS), ("b", RUNS)], "b: ran before a had ended as it must"),
     ],
 )
-def test_what_must_not_be_is_found(
+def test_what_must_not_happen_is_found(
     wanted: dict[str, Turn], states: list[tuple[str, dict[str, Any]]], problem: str
 ) -> None:
     assert problem in problems(wanted, *states)
 
 
-def test_what_is_not_over_or_not_let_go_is_open() -> None:
+def test_a_request_is_open_until_it_has_ended_and_its_finalizer_is_gone() -> None:
     books = Books(FREE, LIMITS)
-    for name, state in (("a", RUNS), ("b", ENDS), ("c", {**ENDS, "held": False})):
+    for name, state in (("a", RUNS), ("b", ENDS), ("c", {**ENDS, "finalizer": False})):
         books.note(job(name, **state), at=0.0)
     assert books.open() == {"a": "is not over", "b": "is held", "d": "has 0 Jobs"}
 
 
-def test_waits_are_told_by_priority_of_those_that_wait_for_room_alone() -> None:
+def test_waits_are_by_priority_and_only_of_jobs_that_wait_for_room() -> None:
     wanted = {"low": Turn(priority=10), "high": Turn(priority=1000), "after": Turn(dependencies=("low",))}
     books = Books(wanted, LIMITS)
     for at, name, state in (
@@ -112,7 +114,7 @@ def test_waits_are_told_by_priority_of_those_that_wait_for_room_alone() -> None:
     assert books.waits() == [5.0, 0.0, 0.0, 1.0]
 
 
-def test_a_mixed_load_has_all_that_the_claims_are_about() -> None:
+def test_a_mixed_load_has_everything_that_the_claims_need() -> None:
     turns = mixed(100, chain=6)
     assert len(turns) == 100
     assert sum(turn.exclusive for turn in turns.values()) in range(8, 12)
@@ -120,4 +122,4 @@ def test_a_mixed_load_has_all_that_the_claims_are_about() -> None:
     assert len({turn.service for turn in turns.values()}) == 5
     assert {"succeeded", "failed"} == {turn.end for turn in turns.values()}
     assert {turn.attempts for turn in turns.values()} == {1, 2, 3}
-    assert all(one in turns for turn in turns.values() for one in turn.dependencies)
+    assert all(name in turns for turn in turns.values() for name in turn.dependencies)

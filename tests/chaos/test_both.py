@@ -1,6 +1,6 @@
-"""One jobrelay on NATS and RabbitMQ at once: each request is answered where it came from, whatever the other does.
+"""A jobrelay on NATS and RabbitMQ at the same time: requests are answered on their own broker, whatever the other does.
 
-`make test` sees that in tests/handler/test_sources.py, and what outlives each broker in test_crashes.py.
+`make test` tests this in tests/handler/test_sources.py, and a crash of each broker in test_crashes.py.
 """
 
 import asyncio
@@ -29,13 +29,13 @@ WHOLE = ["created", "started", "succeeded"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One of the brokers: the test's connection to it, and a subscriber."""
+    """The test's connection to a broker, and a subscriber."""
 
     broker: Broker
     observer: Observer
 
     def phases(self, request_id: str) -> list[str]:
-        return [one.phase for one in self.observer.received() if one.subject == request_id]
+        return [event.phase for event in self.observer.received() if event.subject == request_id]
 
     async def ended(self, request_id: str) -> None:
         async def look() -> bool:
@@ -59,7 +59,7 @@ async def both(directory: Path) -> AsyncIterator[tuple[Installation, dict[str, S
         yield here, sides
 
 
-async def test_whichever_broker_dies_the_other_is_served_on_and_the_dead_one_when_it_is_back(
+async def test_a_dead_broker_does_not_affect_the_other_and_is_served_again_when_it_is_back(
     tmp_path: Path, rows: Rows
 ) -> None:
     async with both(tmp_path) as (here, sides):
@@ -72,7 +72,7 @@ async def test_whichever_broker_dies_the_other_is_served_on_and_the_dead_one_whe
             assert (side.phases(f"on-{name}"), other.phases(f"on-{name}")) == (WHOLE, [])
         for dies, lives in ((RABBITMQ, NATS), (NATS, RABBITMQ)):
             await publish(sides[dies].broker, make_request(f"waits-{dies}", script="sleep 1"))
-            await until(partial(_told, sides[dies], f"waits-{dies}"))
+            await until(partial(_has_started, sides[dies], f"waits-{dies}"))
             await here.servers[dies].kill()
             await publish(sides[lives].broker, make_request(f"without-{dies}"))
             await sides[lives].ended(f"without-{dies}")
@@ -84,17 +84,17 @@ async def test_whichever_broker_dies_the_other_is_served_on_and_the_dead_one_whe
     rows.add("one of two brokers killed", "nats and rabbitmq", done=done, outcome="the other one noticed nothing")
 
 
-async def _told(side: Side, request_id: str) -> bool:
+async def _has_started(side: Side, request_id: str) -> bool:
     return "started" in side.phases(request_id)
 
 
 async def _stored(side: Side, request_id: str) -> bool:
-    """All of it is in the log: a plain subscriber on NATS may not be back in time.
+    """Whether all events are in the log: a plain subscriber on NATS may not be back in time to see them.
 
-    What was heard may not have been confirmed when the broker died; on RabbitMQ the log then holds it twice.
+    An event that was received may not have been confirmed when the broker died; on RabbitMQ the log then has it twice.
     """
     try:
-        told = await stored(side.broker, key=f"tests.{request_id}.*")
+        events = await stored(side.broker, key=f"tests.{request_id}.*")
     except BrokerUnavailable:
         return False
-    return [one.phase for one in distinct(told)] == WHOLE
+    return [event.phase for event in distinct(events)] == WHOLE

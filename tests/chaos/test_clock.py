@@ -1,4 +1,4 @@
-"""The clock of jobrelay's machine is set, an hour forth and back, in the middle of its work."""
+"""The clock of jobrelay's machine is set forward and back by an hour while it works."""
 
 import asyncio
 import sys
@@ -22,12 +22,12 @@ STEPS = (HOUR, 0.0, -HOUR, 0.0, HOUR, -HOUR, 0.0) if LONG else (HOUR, -HOUR, 0.0
 EACH = 3.0 if LONG else 0.7
 REQUESTS = 80 if LONG else 20
 LEASE = {"JOBRELAY_LEASE_SECONDS": "10", "JOBRELAY_LEASE_RENEW_SECONDS": "7", "JOBRELAY_LEASE_CALL_SECONDS": "3"}
-"""Of the usual length: a machine that is merely slow must not end a term."""
+"""Of the usual length: with short times, a slow machine would end a term."""
 EITHER = (NATS, RABBITMQ) if LONG else (NATS,)
 
 
-async def test_a_child_sees_its_clock_set_under_it(tmp_path: Path) -> None:
-    """Without this the other claim would be an empty one."""
+async def test_a_child_process_sees_its_clock_being_set(tmp_path: Path) -> None:
+    """Without this, the other test would prove nothing."""
     skew = Skew(tmp_path)
     script = "import time\nwhile True: print(round((time.time() - time.clock_gettime_ns(0) / 1e9) / 3600), flush=True)"
     command = [sys.executable, "-P", "-c", script]
@@ -44,7 +44,7 @@ async def test_a_child_sees_its_clock_set_under_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broker", EITHER, indirect=True)
-async def test_a_clock_that_is_set_costs_nothing(tmp_path: Path, broker: str, rows: Rows) -> None:
+async def test_setting_the_clock_costs_nothing(tmp_path: Path, broker: str, rows: Rows) -> None:
     journal, skew = Journal(f"{broker}: clock steps"), Skew(tmp_path)
     load = Load(tmp_path, count=REQUESTS)
     async with stage(tmp_path, broker=broker) as on, asyncio.TaskGroup() as group:
@@ -59,6 +59,6 @@ async def test_a_clock_that_is_set_costs_nothing(tmp_path: Path, broker: str, ro
         journal.show(on.observer, load)
         await account(on, load, [on.observer.received(), await stored(on.broker)])
         assert relay.exit_code is None, "it needed no restart"
-        assert "no longer leading" not in relay.output(), "its term is counted, not dated"
+        assert "no longer leading" not in relay.output(), "a term does not depend on the wall clock"
     done = f"set to {', '.join(f'{ahead / HOUR:+.0f} h' for ahead in STEPS)}, each for {EACH:g} s; {REQUESTS} requests"
     rows.add("clock steps", broker, done=done, outcome=f"its term went on, {on.observer.repeats()}")

@@ -1,4 +1,4 @@
-"""Any of the three is killed under load: jobrelay, the broker, the API server. Nothing is lost, nothing runs twice."""
+"""jobrelay, the broker or the API server is killed under load: nothing is lost, and nothing runs twice."""
 
 import asyncio
 import random
@@ -24,8 +24,8 @@ PATIENCE = 180.0 if LONG else 150.0
 EITHER = (NATS, RABBITMQ)
 OUTAGES = [(RABBITMQ, "killed"), (NATS, "killed"), (RABBITMQ, "stopped")]
 TOGETHER = (1, 1, 2, 3)
-# `make test` kills each of them on each broker, and the servers under a jobrelay that has to live on: what the other
-# tests here do one at a time, more often and for longer.
+# `make test` kills each of the three on each broker, and the servers while jobrelay has to live on. The other tests
+# here do these one at a time, more often and for longer.
 SHORT = (("broker", "cluster"), ("jobrelay",))
 
 
@@ -43,7 +43,7 @@ async def test_jobrelay_killed_again_and_again_loses_nothing(tmp_path: Path, bro
             relay.kill()
             await relay.wait()
             journal.note(f"killed after {life:.2f} s; {len(on.observer.events)} events, {load.runs().total()} runs")
-            # Not waiting for it to be ready: a life may end before.
+            # Does not wait until it is ready: it may be killed before.
             relay = await on.here.start_relay(INLINE, wait=False)
         await quiet(on, load, seconds=PATIENCE)
         await asyncio.sleep(LISTEN_ON)
@@ -72,7 +72,7 @@ async def test_a_broker_that_dies_under_load_comes_back_with_everything(
         await quiet(on, load, seconds=PATIENCE)
         await asyncio.sleep(LISTEN_ON)
         journal.show(on.observer, load)
-        # A plain subscriber on NATS missed what was published before it was connected again; the stream did not.
+        # A plain subscriber on NATS misses what is published before it is connected again; the stream does not.
         views = [await stored(on.broker)] if broker == NATS else [await stored(on.broker), on.observer.received()]
         await account(on, load, views)
         assert relay.exit_code is None, "it needed no restart"
@@ -106,7 +106,7 @@ async def test_an_api_server_that_dies_under_load_comes_back_and_nothing_ran_twi
 
 
 @pytest.mark.parametrize("broker", EITHER, indirect=True)
-async def test_whatever_dies_whenever_nothing_is_lost(tmp_path: Path, broker: str, rows: Rows) -> None:
+async def test_nothing_is_lost_whatever_dies_and_whenever(tmp_path: Path, broker: str, rows: Rows) -> None:
     journal = Journal(f"{broker}: anything killed, {ANY_KILLS} times, {REQUESTS} requests")
     load = Load(tmp_path, count=REQUESTS)
     async with stage(tmp_path, broker=broker) as on, asyncio.TaskGroup() as group:

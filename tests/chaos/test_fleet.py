@@ -1,6 +1,6 @@
-"""Two controllers and three handlers as processes, killed or rolled over under load: nothing of it shows outside.
+"""Two controllers and three handlers as processes, killed or rolled over under load: clients do not notice.
 
-`make test` sees several processes killed in test_admission.py and tests/e2e (takeover), and ended in order in tests/e2e
+`make test` kills several processes in test_admission.py and tests/e2e (takeover), and stops them cleanly in tests/e2e
 (drain).
 """
 
@@ -29,12 +29,12 @@ ROUNDS = 5 if LONG else 1
 PAUSE = 8.0 if LONG else 1.2
 """Seconds between two kills or replacements, on average."""
 PATIENCE = 400.0 if LONG else 150.0
-# On each broker only in the long form.
+# Only the long form uses each broker.
 KILLED_ON = (NATS, RABBITMQ) if LONG else (NATS,)
 ROLLED_ON = (NATS, RABBITMQ) if LONG else (NATS,)
-HELD_ON = (NATS, RABBITMQ) if LONG else (NATS,)
+STOPPED_ON = (NATS, RABBITMQ) if LONG else (NATS,)
 HANDED_OVER = within(2.0)
-"""Seconds from SIGTERM. A handler that was killed is waited for by NATS for 30 s."""
+"""Seconds from SIGTERM. After a kill, NATS would wait 30 s for the dead handler."""
 
 
 @pytest.mark.long
@@ -53,7 +53,7 @@ async def test_each_of_five_processes_is_killed_in_turn_and_nothing_is_lost(
             await asyncio.sleep(random.uniform(0.5 * PAUSE, 1.5 * PAUSE))
             await fleet.kill(name)
             journal.note(f"killed {name}; {len(on.observer.events)} events, {load.runs().total()} runs")
-            # Not waiting for it to be ready: the next one may go before.
+            # Does not wait until it is ready: the next process may be killed before.
             await fleet.start(name, wait=False)
         await feeding
         await quiet(on, load, seconds=PATIENCE)
@@ -65,7 +65,9 @@ async def test_each_of_five_processes_is_killed_in_turn_and_nothing_is_lost(
 
 @pytest.mark.long
 @pytest.mark.parametrize("broker", ROLLED_ON, indirect=True)
-async def test_an_upgrade_under_load_controllers_first_is_not_noticed(tmp_path: Path, broker: str, rows: Rows) -> None:
+async def test_an_upgrade_under_load_with_controllers_first_is_not_noticed(
+    tmp_path: Path, broker: str, rows: Rows
+) -> None:
     turns = (CONTROLLERS + HANDLERS) * ROUNDS
     journal = Journal(f"{broker}: 2 controllers, then 3 handlers replaced, {ROUNDS} times, {REQUESTS} requests")
     load = Load(tmp_path, count=REQUESTS)
@@ -89,8 +91,10 @@ async def test_an_upgrade_under_load_controllers_first_is_not_noticed(tmp_path: 
     rows.add("rolling restart", broker, done=done, outcome=f"nothing delivered twice, {on.observer.repeats()}")
 
 
-@pytest.mark.parametrize("broker", HELD_ON, indirect=True)
-async def test_what_a_stopped_handler_holds_another_has_at_once(tmp_path: Path, broker: str, rows: Rows) -> None:
+@pytest.mark.parametrize("broker", STOPPED_ON, indirect=True)
+async def test_unsettled_requests_of_a_stopped_handler_go_to_another_at_once(
+    tmp_path: Path, broker: str, rows: Rows
+) -> None:
     load = Load(tmp_path, count=20)
     async with stage(tmp_path, broker=broker) as on, gateway("mute", on.here.kubeconfig, []) as (between, kubeconfig):
         fleet = Fleet(on.here, INLINE)
@@ -102,7 +106,7 @@ async def test_what_a_stopped_handler_holds_another_has_at_once(tmp_path: Path, 
         await until(lambda: says(mute.members["handler-1"], "intake pauses"))
         await until(lambda: _all_taken(on))
         await fleet.start("handler-2")
-        assert await on.jobs(load) == [], "the other one has nothing to do"
+        assert await on.jobs(load) == [], "the other handler has nothing to do"
         begun = time.monotonic()
         assert await mute.end("handler-1") == 0
         await until(lambda: _all_there(on, load))

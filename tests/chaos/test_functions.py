@@ -1,6 +1,6 @@
-"""kill -9 of a handler between every two calls by which a function's large event gets to its Job.
+"""kill -9 of a handler between all calls by which a function's large event gets to its Job.
 
-`make test` kills between the same calls in test_sweep.py, where the event is a request's.
+`make test` kills between the same calls in test_sweep.py, for the event of a request.
 """
 
 import asyncio
@@ -31,11 +31,11 @@ pytestmark = [pytest.mark.long, pytest.mark.broker, pytest.mark.slow]
 
 BODY = 200 << 10
 PATH = ["POST jobs", "POST secrets", "PATCH jobs"]
-"""The calls of one large event."""
+"""The calls that a large event needs."""
 CHECKS = 'test "$(wc -c < "$JOBRELAY_EVENT_PATH")" -gt 204800'
 
 
-async def test_no_job_without_its_payload_and_no_secret_without_its_job(tmp_path: Path, rows: Rows) -> None:
+async def test_no_job_runs_without_its_payload_and_no_secret_is_without_its_job(tmp_path: Path, rows: Rows) -> None:
     calls = Ledger()
     async with (
         installation(tmp_path) as here,
@@ -62,7 +62,7 @@ async def test_no_job_without_its_payload_and_no_secret_without_its_job(tmp_path
                 assert (calls.struck.verb, kind(calls.struck)) == tuple(PATH[number - 1].split())
                 await consistent(cluster)
                 handler = await start(here, settings)
-            await whole(cluster, event_id)
+            await completed(cluster, event_id)
             await consistent(cluster)
             if not number:
                 made = [f"{call.verb} {kind(call)}" for call in calls.calls]
@@ -91,12 +91,12 @@ async def start(here: Installation, settings: dict[str, str]) -> Process:
 
 async def secrets(cluster: Cluster) -> dict[str, Manifest]:
     found = orjson.loads(await cluster.client.request("GET", "/api/v1/namespaces/default/secrets"))
-    return {one["metadata"]["name"]: one for one in found["items"]}
+    return {secret["metadata"]["name"]: secret for secret in found["items"]}
 
 
 async def consistent(cluster: Cluster) -> None:
-    """At this moment: who may run has its payload, and every payload has its Job."""
-    # First the Jobs: a Secret only comes after its Job, and a release after its Secret.
+    """At this moment, every Job that may run has its payload, and every payload has its Job."""
+    # Jobs first: a Secret is only created after its Job, and a Job is only released after its Secret.
     found = {job["metadata"]["name"]: job for job in await our_jobs(cluster)}
     payloads = await secrets(cluster)
     for name, job in found.items():
@@ -110,12 +110,12 @@ async def consistent(cluster: Cluster) -> None:
         assert {owner["uid"] for owner in secret["metadata"]["ownerReferences"]} <= uids
 
 
-async def whole(cluster: Cluster, event_id: str) -> None:
-    """Until its Job is complete: the container has seen all of the event."""
+async def completed(cluster: Cluster, event_id: str) -> None:
+    """Wait until the Job of an event is complete: its container has seen all of the event."""
 
     def done(job: Manifest) -> bool:
         mine = job["metadata"]["annotations"][Annotation.ID] == f"f/{event_id}"
-        return mine and any(one["type"] == "Complete" for one in job.get("status", {}).get("conditions", ()))
+        return mine and any(found["type"] == "Complete" for found in job.get("status", {}).get("conditions", ()))
 
     async with asyncio.timeout(PATIENCE):
         while not any(map(done, await our_jobs(cluster))):

@@ -1,4 +1,4 @@
-"""Two controllers beside a handler. Whatever happens to the one that leads, the two never both act."""
+"""Two controllers and a handler: whatever happens to the leader, the two controllers never both act."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ DISTURBED = 30.0 if LONG else 3.5
 PATIENCE = 180.0 if LONG else 150.0
 DEFAULT_LEASE = {f"JOBRELAY_LEASE_{name}SECONDS": "" for name in ("", "RENEW_", "RETRY_", "CALL_")}
 """The usual times, 10, 7, 2 and 3 s, instead of the short ones of these tests."""
-# In `make test` the e2e suite does both.
+# `make test` tests both in tests/e2e (takeover).
 ENDS = {"terminated": 2.0, "killed": 15.0} if LONG else {"terminated": 2.0}
 TIMES = 5 if LONG else 1
 FAULTS = {
@@ -39,7 +39,7 @@ FAULTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two controllers, each behind a gateway of its own, and what they wrote in order of the answers; a handler."""
+    """Two controllers, each behind its own gateway, and a handler. `writes`: of the controllers, as answered."""
 
     on: Stage
     writes: list[Write]
@@ -48,15 +48,15 @@ class Pair:
     gateways: dict[str, Gateway]
 
     async def start(self, name: str) -> None:
-        """One of the controllers, or the handler."""
+        """Start a controller or the handler."""
         self.relays[name] = await self.on.here.start_relay(self.settings[name], name=name)
 
     def leader(self) -> str | None:
-        """Who wrote the Lease last."""
+        """The controller that wrote the Lease last."""
         return next((write.by for write in reversed(self.writes) if write.leads), None)
 
     async def led(self) -> str:
-        """The same, once there is one."""
+        """Return the leader as soon as a controller leads."""
 
         async def look() -> str | None:
             return self.leader()
@@ -64,7 +64,7 @@ class Pair:
         return await until(look)
 
     async def taken_over(self, old: str, *, after: float) -> Write:
-        """The first write by which the other one leads."""
+        """The first write by which the other controller leads."""
         return await self._first(lambda write: bool(write.leads) and write.by != old and write.sent > after)
 
     async def other_acts(self, old: str, *, after: float) -> Write:
@@ -72,11 +72,13 @@ class Pair:
         return await self._first(lambda write: write.acts and write.by != old and write.sent > after)
 
     def last_act(self, old: str, *, before: float) -> Write:
-        """What it did last before its successor did anything."""
-        return max((one for one in self.writes if one.acts and one.by == old and one.sent < before), key=_sent)
+        """The last act of the old leader before that moment."""
+        return max(
+            (write for write in self.writes if write.acts and write.by == old and write.sent < before), key=_sent
+        )
 
     async def gave_up(self, name: str, *, after: float) -> float:
-        """When it no longer led, by its own word (epoch seconds)."""
+        """When it stopped leading, by its own log (epoch seconds)."""
 
         async def look() -> float | None:
             lines = (json.loads(line) for line in self.relays[name].output().splitlines())
@@ -142,7 +144,7 @@ async def test_a_paused_or_cut_off_leader_and_its_successor_never_both_act(tmp_p
             )
             if what is not paused:
                 assert gave_up < lead.sent - begun
-            await asyncio.sleep(1.0)  # What it would do now it must not do.
+            await asyncio.sleep(1.0)  # If it still acts, it does so now.
         await quiet(both.on, load, seconds=PATIENCE)
         journal.note(f"{sum(write.acts for write in both.writes)} acts, {len(strays(both.writes))} of them astray")
         journal.show(both.on.observer, load)
@@ -152,7 +154,9 @@ async def test_a_paused_or_cut_off_leader_and_its_successor_never_both_act(tmp_p
 
 @pytest.mark.long
 @pytest.mark.parametrize(("how", "limit"), ENDS.items(), ids=list(ENDS))
-async def test_with_usual_settings_the_other_leads_in_time(tmp_path: Path, how: str, limit: float, rows: Rows) -> None:
+async def test_with_usual_settings_the_other_controller_leads_in_time(
+    tmp_path: Path, how: str, limit: float, rows: Rows
+) -> None:
     journal = Journal(f"takeover with usual settings, {how}")
     load, acts = Load(tmp_path, count=TIMES * 30), list[float]()
     async with pair(tmp_path, {**INLINE, **DEFAULT_LEASE}) as both, asyncio.TaskGroup() as group:
@@ -180,7 +184,7 @@ async def test_with_usual_settings_the_other_leads_in_time(tmp_path: Path, how: 
 
 @asynccontextmanager
 async def paused(both: Pair, name: str) -> AsyncIterator[None]:
-    """Its process does not run, and cannot know it."""
+    """The process is stopped, and cannot notice."""
     os.kill(both.relays[name].pid, signal.SIGSTOP)
     try:
         yield
@@ -190,7 +194,7 @@ async def paused(both: Pair, name: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def refused(both: Pair, name: str) -> AsyncIterator[None]:
-    """The API server does not take its connections."""
+    """Its connections to the API server are refused."""
     await both.gateways[name].refuse()
     yield
     await both.gateways[name].heal()
@@ -198,7 +202,7 @@ async def refused(both: Pair, name: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def unheard(both: Pair, name: str) -> AsyncIterator[None]:
-    """Its connections stand and nothing comes through."""
+    """Its connections stay open, but nothing comes through."""
     await both.gateways[name].swallow()
     yield
     await both.gateways[name].heal()

@@ -1,4 +1,4 @@
-"""The way to the API server or to the broker is slow, cut, silent or refused under load: all goes on by itself."""
+"""The connection to a server is slow, cut, silent or refused under load: jobrelay recovers by itself."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ DELAY = 2.0 if LONG else 0.5
 RATE = 20_000
 PATIENCE = 180.0 if LONG else 150.0
 WATCH = {"JOBRELAY_WATCH_IDLE_SECONDS": "5"}
-"""Bookmarks come each second here: a watch that is silent for longer is dead."""
+"""Bookmarks come every second here: a watch that is silent for longer is dead."""
 
 
 async def delayed(line: Gateway | Tunnel) -> str:
@@ -69,7 +69,7 @@ async def refusing(gate: Gateway, *, status: int, retry_after: int | None = None
 
 
 async def expired(gate: Gateway) -> str:
-    """As an ERROR event in the watches there are, and as the answer to new ones."""
+    """Send 410 as an ERROR event in all watches, and as the answer to new watches."""
     times = int(DISTURBED)
     for _ in range(times):
         gate.expire()
@@ -115,13 +115,13 @@ BROKER: dict[str, OnBroker] = {
     "half open": half_open,
 }
 EITHER = (NATS, RABBITMQ) if LONG else (NATS,)
-# The short form has the one of each kind that ends soonest.
+# The short form has only the fault of each kind that ends soonest.
 FEW_API, FEW_BROKER = ("410",), ("cut",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Between:
-    """A stage, and one jobrelay that reaches both servers through us."""
+    """A stage, and a jobrelay that reaches both servers through our proxies."""
 
     on: Stage
     gate: Gateway
@@ -141,7 +141,7 @@ async def between(directory: Path, broker: str) -> AsyncIterator[Between]:
 
 
 async def _disturbed(at: Between, load: Load, disturb: Callable[[], Awaitable[str]]) -> tuple[str, str]:
-    """What was done, and what came of it once every claim held."""
+    """Returns what was done, and the outcome once every claim holds."""
     on, journal = at.on, Journal("a disturbed network")
     async with asyncio.TaskGroup() as group:
         group.create_task(feed(on.broker, load, over=DISTURBED / 2))

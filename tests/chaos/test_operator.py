@@ -31,7 +31,7 @@ FILLER = "jobrelay.lifecycle._filler._.x"
 
 
 @pytest.mark.long
-# In `make test` a drain under load is a scene of tests/e2e, on each broker.
+# In `make test`, a scene of tests/e2e drains under load, on each broker.
 @pytest.mark.parametrize("broker", (NATS, RABBITMQ) if LONG else (NATS,), indirect=True)
 async def test_sigterm_under_load_drains_and_a_successor_finishes_the_rest(
     tmp_path: Path, broker: str, rows: Rows
@@ -66,7 +66,7 @@ async def test_a_drain_that_cannot_end_is_cut_short_by_its_time_or_by_a_second_s
         assert time.monotonic() - begun > 0.9, "it used its time"
         await between.heal()
         relay = await on.here.start_relay(settings | {"JOBRELAY_DRAIN_SECONDS": "60"})
-        await ended(on, "held")  # Sooner than after the 30 s that the broker waits for the silent: it was given back.
+        await ended(on, "held")  # Given back by the drain: otherwise the broker would wait 30 s to redeliver it.
         await between.swallow()
         await on.broker.publish(Topic(Kind.REQUESTS), make_request("again"))
         await until(lambda: _unsettled(on.broker, 1))
@@ -76,7 +76,7 @@ async def test_a_drain_that_cannot_end_is_cut_short_by_its_time_or_by_a_second_s
         assert await _terminated(relay, within=PATIENCE) == -signal.SIGTERM
 
 
-async def test_sigterm_is_obeyed_whoever_is_away(tmp_path: Path) -> None:
+async def test_sigterm_ends_jobrelay_even_if_its_servers_are_down(tmp_path: Path) -> None:
     settings = {"JOBRELAY_DRAIN_SECONDS": "1"}
     async with stage(tmp_path) as on:
         leading = await on.here.start_relay(settings)
@@ -102,8 +102,8 @@ async def _unsettled(broker: Broker, count: int) -> bool:
     return bool(depth[Topic(Kind.REQUESTS)].unsettled == count)
 
 
-async def test_a_full_store_holds_jobs_until_there_is_room(tmp_path: Path, rows: Rows) -> None:
-    # The last such block of a configuration counts, whole.
+async def test_a_full_store_keeps_finalizers_until_there_is_room(tmp_path: Path, rows: Rows) -> None:
+    # The last such block in a configuration replaces all others.
     small = f'jetstream {{ store_dir: "{tmp_path}/nats/jetstream", max_file_store: 4MB }}'
     settings = {"JOBRELAY_NATS_MAX_BYTES": str(1 << 20)}
     async with stage(tmp_path, nats=small) as on, connection(on.here.nats.url, JetStreamOptions()) as link:
@@ -114,7 +114,7 @@ async def test_a_full_store_holds_jobs_until_there_is_room(tmp_path: Path, rows:
         (tmp_path / "go").touch()
         await until(lambda: is_finished(on.cluster, "full"))
         await asyncio.sleep(1.0)
-        assert [one.phase for one in await stored(on.broker, key="tests.full.*")] == ["created", "started"]
+        assert [event.phase for event in await stored(on.broker, key="tests.full.*")] == ["created", "started"]
         assert "jobrelay.dev/lifecycle" in (await job_of(on.cluster, "full"))["metadata"]["finalizers"]
         await link.api("STREAM.PURGE.JOBRELAY_LIFECYCLE", {"filter": FILLER})
         (end,) = await ended(on, "full")
@@ -158,7 +158,7 @@ async def test_deleted_streams_come_back_and_work_goes_on(tmp_path: Path, rows: 
     rows.add("streams deleted", "nats", done=done, outcome="declared anew, work went on")
 
 
-async def test_what_is_configured_wrongly_is_said_in_one_line(tmp_path: Path) -> None:
+async def test_a_wrong_configuration_is_reported_in_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.write_text("clusters: [}")
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -179,7 +179,7 @@ async def test_what_is_configured_wrongly_is_said_in_one_line(tmp_path: Path) ->
             await until(lambda: says(relay, "no connection to nats"))
             assert_plain(relay.output(), "Authorization Violation")
             assert "wrong" not in relay.output(), "no password is logged"
-            assert relay.exit_code is None, "it goes on trying: the broker may be the one that is wrong"
+            assert relay.exit_code is None, "it keeps trying: the mistake may be the broker's"
 
 
 def assert_plain(output: str, words: str) -> None:
@@ -187,7 +187,7 @@ def assert_plain(output: str, words: str) -> None:
     assert [line for line in output.splitlines() if words.lower() in line.lower()], output
 
 
-async def test_a_refused_token_is_named_and_a_right_one_is_taken_up(tmp_path: Path) -> None:
+async def test_a_refused_token_is_reported_and_a_new_token_is_used(tmp_path: Path) -> None:
     async with stage(tmp_path) as on:
         config = on.here.kubeconfig.read_text()
         mine = tmp_path / "mine"

@@ -1,4 +1,4 @@
-"""What RabbitMQ alone does: alarms, queues that are gone, clients that speak AMQP and nothing else, poison."""
+"""What happens only with RabbitMQ: alarms, deleted queues, clients that only speak AMQP, poison."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.broker
 together = pytest.mark.asyncio(loop_scope="module")
 STARTED = ["created", "started"]
 LARGEST = 3000
-"""Bytes of a message that the shared node takes."""
+"""The most bytes of a message that the shared node takes."""
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def installed() -> None:
 
 @asynccontextmanager
 async def unheard(directory: Path) -> AsyncIterator[Stage]:
-    """A stage on whose lifecycle exchange nobody listens; it has no observer."""
+    """A stage without an observer: no queue of a client is bound to its lifecycle exchange."""
     async with AsyncExitStack() as stack:
         here = await stack.enter_async_context(
             installation(directory, brokers=[RABBITMQ], rabbit=f"max_message_size = {LARGEST}")
@@ -60,24 +60,24 @@ async def unheard(directory: Path) -> AsyncIterator[Stage]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    """One on which jobrelay runs, for tests that leave it as it was."""
+    """A stage on which jobrelay runs, for tests that leave it as it was."""
     need_rabbit()
     async with unheard(tmp_path_factory.mktemp("served")) as on:
         await on.here.start_relay({"JOBRELAY_REPLY_TOPICS": "*"})
         yield on
 
 
-# What an operator has to mend holds the Jobs, and nothing else does.
+# What an operator has to repair keeps the finalizers of Jobs, and nothing else does.
 
 
 @together
-async def test_a_full_disk_holds_jobs_until_there_is_room(served: Stage, tmp_path: Path, rows: Rows) -> None:
+async def test_a_full_disk_keeps_finalizers_until_there_is_room(served: Stage, tmp_path: Path, rows: Rows) -> None:
     await publish(served.broker, make_request("full", script=waits_for(tmp_path / "go")))
     await until(partial(_started, served, "full"))
     await served.here.rabbit.ctl("set_disk_free_limit", "100000GB")
     (tmp_path / "go").touch()
     await until(lambda: is_finished(served.cluster, "full"))
-    await _is_held(served, "full")
+    await _keeps_finalizer(served, "full")
     await served.here.rabbit.ctl("set_disk_free_limit", "50MB")
     (end,) = await ended(served, "full")
     assert end.get_type().endswith(".succeeded")
@@ -87,16 +87,18 @@ async def test_a_full_disk_holds_jobs_until_there_is_room(served: Stage, tmp_pat
 
 
 @pytest.mark.long
-# In `make test` a full disk holds them; that a missing log is no refusal is claimed in tests/adapters/rabbitmq.
-async def test_a_missing_log_holds_jobs_until_it_is_back_though_others_subscribe(tmp_path: Path, rows: Rows) -> None:
+# In `make test`, a full disk does the same, and tests/adapters/rabbitmq tests that a missing log is no refusal.
+async def test_a_missing_log_keeps_finalizers_until_it_is_back_even_if_others_subscribe(
+    tmp_path: Path, rows: Rows
+) -> None:
     async with stage(tmp_path, broker=RABBITMQ) as on:
         await on.here.start_relay()
         await publish(on.broker, make_request("lost", script=waits_for(tmp_path / "go")))
         await reached(on, "lost", "started")
-        # A user who may not create queues can only wait for the one who may.
+        # A user who may not create queues has to wait for a user who may.
         await on.here.rabbit.ctl("set_permissions", "guest", "observer", ".*", ".*")
         await on.here.rabbit.ctl("delete_queue", "jobrelay.lifecycle.log")
-        # For so long jobrelay believes that what it saw for the last event is there still.
+        # For so long, jobrelay relies on the queue that it saw for the last event.
         await asyncio.sleep(SEEN_SECONDS)
         (tmp_path / "go").touch()
         await until(lambda: is_finished(on.cluster, "lost"))
@@ -118,7 +120,7 @@ async def _readable(on: Stage) -> bool:
         return False
 
 
-async def _is_held(on: Stage, request_id: str) -> None:
+async def _keeps_finalizer(on: Stage, request_id: str) -> None:
     await asyncio.sleep(1.0)
     assert await _phases(on, request_id) == STARTED
     assert "jobrelay.dev/lifecycle" in (await job_of(on.cluster, request_id))["metadata"]["finalizers"]
@@ -129,11 +131,11 @@ async def _started(on: Stage, request_id: str) -> bool:
 
 
 async def _phases(on: Stage, request_id: str) -> list[str]:
-    return [one.phase for one in await stored(on.broker, key=f"tests.{request_id}.*")]
+    return [event.phase for event in await stored(on.broker, key=f"tests.{request_id}.*")]
 
 
 @together
-async def test_jobs_finish_though_nobody_listens_and_a_later_watch_shows_everything(served: Stage) -> None:
+async def test_jobs_finish_without_subscribers_and_a_later_watch_shows_everything(served: Stage) -> None:
     names = {"good": "true", "bad": "exit 3"}
     for name, script in names.items():
         await publish(served.broker, make_request(name, script=script))
@@ -205,7 +207,9 @@ async def _heard(heard: list[BaseCloudEvent], subject: str) -> bool:
 
 
 @together
-async def test_a_reply_key_that_is_too_long_is_told_on_the_default_topic_and_the_job_is_let_go(served: Stage) -> None:
+async def test_with_too_long_a_reply_key_events_go_to_the_default_topic_and_the_finalizer_is_removed(
+    served: Stage,
+) -> None:
     key = "k" * 256
     await publish(served.broker, make_request("long", attributes={"replyto": key}))
     await publish(served.broker, make_request("fits", attributes={"replyto": "answers." + "k" * 200}))
@@ -215,11 +219,11 @@ async def test_a_reply_key_that_is_too_long_is_told_on_the_default_topic_and_the
     await without_finalizer_or_gone(served.cluster, "fits")
     assert await stored(served.broker, key="tests.fits.*") == []
     answers = await stored(served.broker, key="answers.*")
-    assert [one.phase for one in answers] == [*STARTED, "succeeded"]
+    assert [event.phase for event in answers] == [*STARTED, "succeeded"]
 
 
 @together
-async def test_an_event_that_is_too_large_for_the_broker_is_shortened_and_the_job_is_let_go(served: Stage) -> None:
+async def test_an_event_too_large_for_the_broker_is_shortened_and_the_finalizer_is_removed(served: Stage) -> None:
     script = f'head -c {LARGEST + 1000} /dev/zero | tr "\\0" x > "$JOBRELAY_RESULT_PATH"'
     large = make_request("large", script=script, attributes={"replyto": "replies.here"})
     assert len(encode_structured(large)) < LARGEST
@@ -229,14 +233,14 @@ async def test_an_event_that_is_too_large_for_the_broker_is_shortened_and_the_jo
     assert detail(end)["undelivered"]["topic"] == "replies.here"
     assert detail(end)["shortened"] == ["result"]
     await without_finalizer_or_gone(served.cluster, "large")
-    assert [one.phase for one in await stored(served.broker, key="replies.*")] == STARTED
+    assert [event.phase for event in await stored(served.broker, key="replies.*")] == STARTED
 
 
 # Poison
 
 
 @pytest.mark.long
-# In `make test` such a request is one that was delivered too often, in tests/handler/intake.
+# In `make test`, tests/handler/intake has a request that was delivered too often.
 async def test_a_request_that_kills_the_process_is_a_dead_letter_after_its_attempts(tmp_path: Path, rows: Rows) -> None:
     async with stage(tmp_path, broker=RABBITMQ) as on:
         await publish(on.broker, make_request("poison"))
@@ -259,5 +263,5 @@ async def test_a_request_that_kills_the_process_is_a_dead_letter_after_its_attem
 
 
 async def _fragile(here: Installation, environ: Mapping[str, str]) -> Process:
-    """Under a supervisor that starts it again and again."""
+    """Start the process that poison kills, as a supervisor would do again and again."""
     return await spawn("fragile", fragile.COMMAND, log=here.directory / "fragile.log", environ=environ)

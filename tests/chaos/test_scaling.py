@@ -1,4 +1,4 @@
-"""Handlers come and go as KEDA would have it from the broker's numbers, and the controller tells of Jobs meanwhile."""
+"""Handlers are scaled as KEDA would, by the broker's numbers, and meanwhile the controller reports about Jobs."""
 
 import asyncio
 import time
@@ -21,26 +21,26 @@ from tests.handler.samples import make_request, until
 from tests.long import LONG
 from tests.processes import NATS, RABBITMQ
 
-# On each only in the long form.
+# Only the long form uses each broker.
 BROKERS = (NATS, RABBITMQ) if LONG else (NATS,)
-# What is shipped is checked below and in tests/k8s/deploy, that handlers come and go unnoticed in tests/e2e.
+# `make test` checks the shipped objects below and in tests/k8s/deploy, and stops handlers under load in tests/e2e.
 MARKS = [pytest.mark.long, pytest.mark.broker, pytest.mark.timeout(600 if LONG else 300)]
 
 REQUESTS = 200 if LONG else 40
 PATIENCE = 240.0 if LONG else 150.0
 MESSAGES = 700
-"""More than two handlers' share of what is shipped."""
+"""More than two handlers' share by the shipped thresholds."""
 PACE = 120.0
-"""Minutes pass in seconds: for the scaler, not for anybody else."""
+"""How much faster time passes for the scaler, and only for it: minutes become seconds."""
 LOOK_SECONDS = 0.1
 LASTING = 4
 ON_TIME = 2.0
-"""Seconds from a container's end to the event about it, of which the development cluster needs up to one."""
+"""Seconds from a container's end to its event, of which the development cluster needs up to one."""
 MONITORED = 'http: "127.0.0.1:-1"'
 
 
 class Autoscaled:
-    """Handlers as the scaler wants them."""
+    """Handlers, as many as the scaler wants."""
 
     def __init__(self, fleet: Fleet, readings: Readings, scaled: ScaledObject, journal: Journal) -> None:
         self._fleet = fleet
@@ -56,7 +56,7 @@ class Autoscaled:
         return [name for name in self._fleet.members if name.startswith("handler")]
 
     async def run(self) -> None:
-        """Look and act, for ever."""
+        """Read the numbers and scale, for ever."""
         while True:
             readings = await self._readings(self._scaled.triggers)
             current = len(self.handlers)
@@ -74,7 +74,7 @@ class Autoscaled:
         self.most = max(self.most, wanted)
 
     async def number(self, count: int) -> None:
-        """Wait for so many."""
+        """Wait until there are `count` handlers."""
 
         async def look() -> bool:
             return len(self.handlers) == count
@@ -93,7 +93,7 @@ async def readings_of(on: Stage) -> AsyncIterator[Readings]:
 
 
 @pytest.mark.parametrize("broker", [pytest.param(name, marks=MARKS) for name in BROKERS], indirect=True)
-async def test_handlers_go_from_0_to_3_to_0_while_jobs_run_and_all_is_told_on_time(
+async def test_handlers_go_from_0_to_3_to_0_while_jobs_run_and_all_is_reported_on_time(
     tmp_path: Path, broker: str, rows: Rows
 ) -> None:
     scaled = ScaledObject.shipped(broker)
@@ -108,14 +108,14 @@ async def test_handlers_go_from_0_to_3_to_0_while_jobs_run_and_all_is_told_on_ti
         async with beside(scaling.run()):
             await scaling.number(3)
             await scaling.number(0)
-            # Told by the controller, which may have had much to tell before.
+            # Reported by the controller, which may have had much to report before.
             await until(lambda: lasting.run_on(on), seconds=PATIENCE)
             journal.note(f"no handler; {len(on.observer.ended())} requests have ended, {LASTING} Jobs run")
             late = await lasting.end(on)
-            journal.note(f"their ends were told {min(late):.2f} to {max(late):.2f} s later")
+            journal.note(f"their ends were published {min(late):.2f} to {max(late):.2f} s later")
             assert max(late) <= ON_TIME
-            assert not scaling.handlers, "nobody had to come back for that"
-            # A single message wakes the first one.
+            assert not scaling.handlers, "no handler was needed for that"
+            # A single message starts the first handler.
             await on.broker.publish(Topic(Kind.REQUESTS), load.requests[-1], message_id="once more")
             await scaling.number(1)
             await scaling.number(0)
@@ -129,7 +129,7 @@ async def test_handlers_go_from_0_to_3_to_0_while_jobs_run_and_all_is_told_on_ti
 
 
 class Lasting:
-    """Jobs that end when they are told to."""
+    """Jobs that end when the test lets them."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -137,7 +137,7 @@ class Lasting:
         self.names = {f"r-lasting-{number}" for number in range(LASTING)}
 
     def join(self, load: Load) -> None:
-        """Be part of that load."""
+        """Add these Jobs to a load."""
         for name in sorted(self.names):
             wait = f'until test -e "{self._go}"; do sleep 0.1; done'
             script = f'echo {name} >> "{load.runs_file}"; {wait}; date +%s.%N > "{self._directory}/{name}.end"'
@@ -145,25 +145,25 @@ class Lasting:
             load.expect(name, runs=1, end="succeeded")
 
     async def run_on(self, on: Stage) -> bool:
-        """Whether the start of each was told, and no end."""
-        started = {one.subject for one in on.observer.received() if one.phase == "started"}
+        """Whether the start of each is published, and the end of none."""
+        started = {event.subject for event in on.observer.received() if event.phase == "started"}
         return self.names <= started - on.observer.ended()
 
     async def end(self, on: Stage) -> list[float]:
-        """Let them end. Returns how many seconds after each end it was told."""
+        """Let them end. Returns for each how many seconds after its end the event arrived."""
         self._go.touch()
-        told: dict[str, float] = {}
+        arrived: dict[str, float] = {}
 
         async def look() -> bool:
-            told.update({name: time.time() for name in self.names & on.observer.ended() - told.keys()})
-            return len(told) == LASTING
+            arrived.update({name: time.time() for name in self.names & on.observer.ended() - arrived.keys()})
+            return len(arrived) == LASTING
 
         await until(look)
-        return [at - float((self._directory / f"{name}.end").read_text()) for name, at in told.items()]
+        return [at - float((self._directory / f"{name}.end").read_text()) for name, at in arrived.items()]
 
 
 async def burst(on: Stage, load: Load) -> None:
-    """All at once, and the valid ones again and again: repeats cost handlers little, and containers nothing."""
+    """Publish all requests at once, and repeat the valid requests: a repeat is cheap, and runs no container."""
     valid = [event for event in load.requests if event.get_id().removeprefix("event-") in load.jobs]
     repeats = [(valid[number % len(valid)], f"again-{number}") for number in range(MESSAGES - len(load.requests))]
     async with asyncio.TaskGroup() as group:
@@ -180,7 +180,7 @@ def make_scaled(**given: Any) -> ScaledObject:
     return ScaledObject(**{"triggers": (trigger, trigger), **usual, **given})
 
 
-def test_the_largest_trigger_decides_and_any_of_them_wakes_the_first() -> None:
+def test_the_largest_trigger_decides_and_any_trigger_starts_the_first_replica() -> None:
     scaler = Scaler(make_scaled())
     assert scaler.desired(0, [0, 0], now=0) == 0
     assert scaler.desired(0, [0, 1], now=1) == 1
@@ -188,11 +188,11 @@ def test_the_largest_trigger_decides_and_any_of_them_wakes_the_first() -> None:
     assert scaler.desired(3, [500, 0], now=3) == 4
 
 
-def test_a_small_difference_is_none() -> None:
+def test_a_small_difference_is_ignored() -> None:
     assert Scaler(make_scaled()).desired(2, [21, 0], now=0) == 2
 
 
-def test_fewer_only_after_the_window_and_none_after_the_cooldown() -> None:
+def test_replicas_are_removed_after_the_window_and_all_of_them_after_the_cooldown() -> None:
     scaler = Scaler(make_scaled())
     assert scaler.desired(1, [30, 0], now=0) == 3
     assert scaler.desired(3, [1, 0], now=20) == 3
@@ -201,17 +201,17 @@ def test_fewer_only_after_the_window_and_none_after_the_cooldown() -> None:
     assert scaler.desired(1, [0, 0], now=92) == 0
 
 
-def test_up_to_the_activation_value_nobody_is_woken() -> None:
+def test_up_to_the_activation_value_no_replica_is_started() -> None:
     scaler = Scaler(make_scaled(triggers=(Trigger(metadata={}, threshold=10, activation=5),)))
     assert [scaler.desired(0, [count], now=0) for count in (5, 6)] == [0, 1]
 
 
 @pytest.mark.parametrize("broker", [NATS, RABBITMQ])
-def test_what_is_shipped_watches_each_lane_and_lets_no_message_lie(broker: str) -> None:
+def test_the_shipped_object_watches_each_lane_and_leaves_no_message_waiting(broker: str) -> None:
     scaled = ScaledObject.shipped(broker)
-    names = {one.metadata.get("consumer") or one.metadata["queueName"] for one in scaled.triggers}
+    names = {trigger.metadata.get("consumer") or trigger.metadata["queueName"] for trigger in scaled.triggers}
     lanes = {NATS: "jobrelay-{}", RABBITMQ: "jobrelay.requests.{}"}[broker]
     normal = {NATS: "jobrelay-normal", RABBITMQ: "jobrelay.requests"}[broker]
     assert names == {lanes.format("high"), normal, lanes.format("low")}
-    assert {one.activation for one in scaled.triggers} == {0}
+    assert {trigger.activation for trigger in scaled.triggers} == {0}
     assert (scaled.minimum, scaled.maximum >= 3) == (0, True)

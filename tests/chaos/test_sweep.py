@@ -101,7 +101,7 @@ async def _lanes(here: Installation, broker: str, layout: str, scene: Sequence[i
 
 
 async def _recorded(dry: Lane, begin: Begin, where: str) -> list[Call]:
-    """The calls of a run in which nobody is killed, which are printed."""
+    """The calls of a run without a kill. They are also printed."""
     assert await dry.play(Step(begin=begin)) is None
     calls = dry.calls.calls
     print(f"\n{where}, {begin}: {len(calls)} calls", *calls, sep="\n")
@@ -120,7 +120,7 @@ def _chosen(begin: Begin, calls: Sequence[Call]) -> list[Step]:
 
 
 def _while_there_is_time(steps: Sequence[Step]) -> Iterator[Step]:
-    """All of them in the long form; the short one begins none after its time, however slow the machine is."""
+    """All steps in the long form; the short form begins no step after SECONDS, however slow the machine is."""
     begun = time.monotonic()
     return itertools.takewhile(lambda _: LONG or time.monotonic() < begun + SECONDS, steps)
 

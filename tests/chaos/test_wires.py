@@ -1,4 +1,4 @@
-"""The proxies see every request once, whole, by its right name; and strike at the one that is meant."""
+"""The proxies see every request once, complete and with the right name, and the trap springs at the right call."""
 
 import pytest
 from pamqp import commands, frame, header, heartbeat
@@ -51,7 +51,7 @@ AMQP_CALLS = [
 @pytest.mark.parametrize(
     ("wire", "talk", "calls"), [(NatsWire, NATS_TALK, NATS_CALLS), (AmqpWire, AMQP_TALK, AMQP_CALLS)]
 )
-def test_what_a_client_says_is_cut_into_its_requests_however_it_arrives(
+def test_what_a_client_sends_is_cut_into_requests_however_it_arrives(
     wire: type[Wire], talk: bytes, calls: list[tuple[str, str]], size: int
 ) -> None:
     made = wire()
@@ -64,12 +64,12 @@ def _noted(ledger: Ledger) -> Call:
     return ledger.note(by="both", where="api", verb="POST", path="/jobs")
 
 
-def test_a_trap_goes_off_once_at_its_moment_of_its_call() -> None:
+def test_a_trap_springs_once_at_its_moment_of_its_call() -> None:
     ledger, struck = Ledger(), list[Call]()
     early = ledger.note(by="both", where="api", verb="GET", path="/jobs")
     ledger.begin(number=1, when=When.AFTER, act=struck.append)
     first, second = _noted(ledger), _noted(ledger)
-    assert not ledger.strikes(early, When.AFTER), "it is of another count"
+    assert not ledger.strikes(early, When.AFTER), "it is from an earlier count"
     assert not ledger.strikes(second, When.AFTER)
     assert not ledger.strikes(first, When.BEFORE)
     assert ledger.aims_at(first, When.AFTER)
