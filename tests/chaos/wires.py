@@ -37,12 +37,12 @@ class NatsWire:
     def feed(self, data: bytes) -> list[Piece]:
         self._rest += data
         pieces = []
-        while (size := self._whole()) and len(self._rest) >= size:
+        while (size := self._size()) and len(self._rest) >= size:
             pieces.append(_nats_piece(self._rest[:size]))
             self._rest = self._rest[size:]
         return pieces
 
-    def _whole(self) -> int:
+    def _size(self) -> int:
         """The size of the first operation in bytes; 0 while it is unknown."""
         line, end, _ = self._rest.partition(LINE_END)
         if not end:
@@ -81,8 +81,8 @@ class AmqpWire:
         if not self._greeted and len(self._rest) >= AMQP_HEADER:
             self._greeted = True
             pieces.append(Piece(self._take(AMQP_HEADER), "protocol"))
-        while self._greeted and (whole := self._frame()) is not None:
-            if (piece := self._piece(whole)) is not None:
+        while self._greeted and (raw := self._frame()) is not None:
+            if (piece := self._piece(raw)) is not None:
                 pieces.append(piece)
         return pieces
 
@@ -96,22 +96,22 @@ class AmqpWire:
         size = FRAME_HEAD + int(struct.unpack(">I", self._rest[3:FRAME_HEAD])[0]) + 1
         return self._take(size) if len(self._rest) >= size else None
 
-    def _piece(self, whole: bytes) -> Piece | None:
+    def _piece(self, raw: bytes) -> Piece | None:
         """The piece that this frame completes, if any."""
         if self._content is not None:
-            self._content.add(whole)
+            self._content.add(raw)
             if not self._content.complete:
                 return None
             done, self._content = self._content, None
             return Piece(done.data, done.verb, done.path)
-        if whole[0] != METHOD:
-            return Piece(whole)
-        method = frame.unmarshal(whole)[2]
+        if raw[0] != METHOD:
+            return Piece(raw)
+        method = frame.unmarshal(raw)[2]
         verb, path = method.name.lower(), _about(method)
         if method.name == PUBLISH:
-            self._content = _Content(data=whole, verb=verb, path=path)
+            self._content = _Content(data=raw, verb=verb, path=path)
             return None
-        return Piece(whole, verb, path)
+        return Piece(raw, verb, path)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,12 +127,12 @@ class _Content:
     def complete(self) -> bool:
         return self.missing == 0
 
-    def add(self, whole: bytes) -> None:
-        self.data += whole
-        if whole[0] == CONTENT_HEADER:
-            self.missing = int(struct.unpack(">Q", whole[FRAME_HEAD + 4 : FRAME_HEAD + 12])[0])
+    def add(self, raw: bytes) -> None:
+        self.data += raw
+        if raw[0] == CONTENT_HEADER:
+            self.missing = int(struct.unpack(">Q", raw[FRAME_HEAD + 4 : FRAME_HEAD + 12])[0])
         else:
-            self.missing -= len(whole) - FRAME_HEAD - 1
+            self.missing -= len(raw) - FRAME_HEAD - 1
 
 
 def _about(method: object) -> str:

@@ -97,7 +97,7 @@ def test_waiting_beats_a_stream_of_the_highest_priority_that_takes_all_room(
         ({"service": "x", "exclusive": True}, {"service": "x"}, Limits(ageing=1 / 16)),
     ],
 )
-def test_a_job_gets_in_the_end_what_is_only_free_by_turns(
+def test_a_job_gets_resources_in_the_end_that_are_never_free_together(
     priority: int, mine: dict[str, Any], theirs: dict[str, Any], limits: Limits
 ) -> None:
     """There is always a Job that has the key, and two that have the rest; these never end when that does."""

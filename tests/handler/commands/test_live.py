@@ -176,7 +176,7 @@ def test_watch_new_skips_past_events(stack: Stack, tmp_path: Path) -> None:
     assert "old" not in output.read_text()
 
 
-def test_get_lists_jobs_and_shows_one_with_all_details(stack: Stack) -> None:
+def test_get_lists_jobs_and_shows_a_job_with_all_details(stack: Stack) -> None:
     submitted(stack, "listed", "exit 5", "--service", "lists", "--watch")
     row = next(line.split() for line in run(stack, "get").stdout.splitlines() if line.startswith("listed "))
     assert row[:2] == ["listed", "lists"]

@@ -41,7 +41,7 @@ async def test_a_look_we_asked_for_hides_no_change_during_the_same_look() -> Non
     assert queue.oldest() == 5
 
 
-async def test_oldest_counts_what_waits_what_is_worked_on_and_what_failed() -> None:
+async def test_oldest_counts_keys_that_wait_are_in_work_or_have_failed() -> None:
     queue = WorkQueue()
     assert queue.oldest() == NOTHING
     queue.add([A], since=10)
