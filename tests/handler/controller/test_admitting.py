@@ -41,11 +41,11 @@ async def test_no_more_jobs_run_than_the_limit_and_the_next_runs_when_a_job_ends
 async def test_get_says_what_a_request_waits_for(broker: MemoryBroker, cluster: Cluster) -> None:
     later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     async with running(broker, cluster, max_active=1) as client:
-        await client.publish(make_request("stricter", runAt=later), make_request("after", dependencies=["stricter"]))
-        for name in ("stricter", "after"):
+        await client.publish(make_request("timed", runAt=later), make_request("after", dependencies=["timed"]))
+        for name in ("timed", "after"):
             await client.reached(name, "queued")
         rows = {row.job.request_id: row.last for row in await find(cluster, Settings.from_env({}))}
-        assert sentence(rows["stricter"].phase, rows["stricter"].detail) == f"its time has not come, until {later}"
+        assert sentence(rows["timed"].phase, rows["timed"].detail) == f"its time has not come, until {later}"
         assert "waits for timed" in sentence(rows["after"].phase, rows["after"].detail)
 
 
