@@ -18,13 +18,12 @@ from tests.chaos.claims import distinct
 from tests.chaos.load import publish, stored
 from tests.chaos.observer import Observer, observing
 from tests.chaos.table import Rows
+from tests.handler.relay import WHOLE
 from tests.handler.samples import make_request, until
 from tests.patience import PATIENCE
 from tests.processes import NATS, RABBITMQ, Installation, installation
 
 pytestmark = [pytest.mark.long, pytest.mark.broker]
-
-WHOLE = ["created", "started", "succeeded"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

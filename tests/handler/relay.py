@@ -24,6 +24,8 @@ from k8s.api.cluster import Cluster
 from tests.handler.samples import make_request, until, waits_for
 from tests.patience import PATIENCE
 
+WHOLE = ["created", "started", "succeeded"]
+"""The phases of a request that runs once and succeeds."""
 FAST = {"lease_seconds": 3, "lease_renew_seconds": 2, "lease_retry_seconds": 0.2, "lease_call_seconds": 1}
 
 

@@ -24,20 +24,16 @@ from k8s.base import Manifest
 from k8s.devcluster.server import DevCluster
 from k8s.manifests.job import render
 from k8s.manifests.options import ManifestOptions
-from tests.handler.relay import Client, connected, detail, relaying
+from tests.handler.formats import ALL, OF_JOBS
+from tests.handler.relay import WHOLE, Client, connected, detail, relaying
 from tests.handler.samples import make_command, make_request, until
-from tests.paths import ROOT
 
-ALL = sorted((ROOT / "tests" / "formats").glob("*.json"))
-EXAMPLES = [path for path in ALL if not path.stem.endswith("-schedule")]
-"""The examples of Jobs; for those of schedules see test_schedule_formats.py."""
 KINDS: dict[str, dict[str, Any]] = {
     "inline": {},
     "secret": {"inline_bytes": 0},
     "queued": {"governs": lambda queueing, service: True},
 }
 """The options of the installation that stored an example, by its kind."""
-WHOLE = ["created", "started", "succeeded"]
 NEWER = str(FORMAT_VERSION + 1)
 
 Stored = tuple[dict[str, Any], Manifest]
@@ -62,7 +58,7 @@ async def read(cluster: Cluster, job: Manifest) -> Manifest:
 
 
 def of_format(version: int) -> list[Path]:
-    return [path for path in EXAMPLES if path.name.startswith(f"{version}-")]
+    return [path for path in OF_JOBS if path.name.startswith(f"{version}-")]
 
 
 def test_each_format_has_its_examples() -> None:
@@ -92,7 +88,7 @@ def of_version_0(job: Manifest) -> Manifest:
 
 
 @pytest.mark.parametrize("change", [as_stored, without_a_version, of_version_0])
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", OF_JOBS, ids=lambda path: path.stem)
 async def test_a_job_of_an_earlier_format_is_taken_over_completely(
     broker: MemoryBroker, cluster: Cluster, path: Path, change: Callable[[Manifest], Manifest]
 ) -> None:
@@ -127,7 +123,7 @@ async def over(cluster: Cluster, job: Manifest) -> None:
 async def test_a_newer_job_is_reported_completely_by_the_first_leader_that_understands_it(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, job = stored(EXAMPLES[0])
+    _, job = stored(OF_JOBS[0])
     async with relaying(connected(broker), cluster) as state:
         client = Client(broker, state)
         # First a Job of our format, so that the leader has something to vouch for.
@@ -152,7 +148,7 @@ async def test_a_newer_job_is_reported_completely_by_the_first_leader_that_under
 
 
 async def test_a_redelivery_that_meets_its_own_newer_job_is_a_duplicate(broker: MemoryBroker, cluster: Cluster) -> None:
-    raw, job = stored(EXAMPLES[0])
+    raw, job = stored(OF_JOBS[0])
     await cluster.create_job(rewritten(job, VERSION=NEWER))
     before = (await read(cluster, job))["metadata"]["annotations"]
     async with relaying(connected(broker), cluster, role="handler") as state:
@@ -172,7 +168,7 @@ async def test_a_redelivery_that_meets_its_own_newer_job_is_a_duplicate(broker: 
 async def test_a_request_that_only_a_newer_handler_can_judge_waits_for_it(
     broker: MemoryBroker, cluster: Cluster, example: str, annotations: dict[str, str | None]
 ) -> None:
-    raw, job = stored(next(path for path in EXAMPLES if path.stem == example))
+    raw, job = stored(next(path for path in OF_JOBS if path.stem == example))
     await cluster.create_job(rewritten(job, VERSION=NEWER, **annotations))
     before = await read(cluster, job)
     async with relaying(connected(broker), cluster, role="handler") as state:
@@ -191,7 +187,7 @@ async def counted(client: Client, name: str, **labels: str) -> bool:
 
 
 async def test_a_command_for_a_newer_job_is_refused(broker: MemoryBroker, cluster: Cluster) -> None:
-    _, job = stored(next(path for path in EXAMPLES if path.stem == "1-secret"))
+    _, job = stored(next(path for path in OF_JOBS if path.stem == "1-secret"))
     await cluster.create_job(rewritten(job, VERSION=NEWER))
     async with relaying(connected(broker), cluster, control_wait=0.5) as state:
         client = Client(broker, state)
@@ -206,16 +202,16 @@ async def test_a_command_for_a_newer_job_is_refused(broker: MemoryBroker, cluste
 async def test_uninstall_leaves_newer_jobs_to_a_newer_uninstall(
     cluster: Cluster, devcluster: DevCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    versions = {path.stem: NEWER if path.stem == "1-secret" else str(FORMAT_VERSION) for path in EXAMPLES}
-    for path in EXAMPLES:
+    versions = {path.stem: NEWER if path.stem == "1-secret" else str(FORMAT_VERSION) for path in OF_JOBS}
+    for path in OF_JOBS:
         version = versions[path.stem]
         await cluster.create_job(rewritten(stored(path)[1], VERSION=version))
     environ = {"JOBRELAY_KUBECONFIG": str(devcluster.kubeconfig), "JOBRELAY_NAMESPACES": "default"}
     settings = Settings.from_env(environ)
     assert await uninstall(settings, confirmed=True) == 1
-    left = {path.stem: (await read(cluster, stored(path)[1]))["metadata"].get("finalizers", []) for path in EXAMPLES}
+    left = {path.stem: (await read(cluster, stored(path)[1]))["metadata"].get("finalizers", []) for path in OF_JOBS}
     assert left == {name: [FINALIZER] if version == NEWER else [] for name, version in versions.items()}
     shown = capsys.readouterr()
     assert "removed from 2 Jobs" in shown.out
-    newer = next(path for path in EXAMPLES if versions[path.stem] == NEWER)
+    newer = next(path for path in OF_JOBS if versions[path.stem] == NEWER)
     assert f"default/{stored(newer)[1]['metadata']['name']}" in shown.err

@@ -19,7 +19,6 @@ from tests.handler.samples import make_request, until
 EACH_MINUTE = "* * * * *"
 FAST = Options(backoff=0.5, cron_minute=2.0)
 """Scheduled times come from a clock that runs ahead."""
-WHOLE = ["created", "started", "succeeded"]
 
 
 def make_schedule(request_id: str = "s", *, cron: str = EACH_MINUTE, **data: Any) -> CloudEvent:

@@ -17,7 +17,6 @@ from k8s.base import Manifest
 from k8s.devcluster.loops import Options
 from tests.handler.controller.scheduling import (
     FAST,
-    WHOLE,
     cron_jobs,
     ended,
     gone,
@@ -28,7 +27,7 @@ from tests.handler.controller.scheduling import (
     stored_runs,
 )
 from tests.handler.jobs import name_of
-from tests.handler.relay import detail, running
+from tests.handler.relay import WHOLE, detail, running
 from tests.handler.samples import make_command, until
 from tests.patience import PATIENCE
 

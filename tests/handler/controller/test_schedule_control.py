@@ -11,7 +11,6 @@ from k8s.api.cluster import Cluster
 from k8s.devcluster.loops import Options
 from tests.handler.controller.scheduling import (
     FAST,
-    WHOLE,
     cron_jobs,
     ended,
     gone,
@@ -23,7 +22,7 @@ from tests.handler.controller.scheduling import (
     stored_runs,
 )
 from tests.handler.jobs import name_of
-from tests.handler.relay import detail, running
+from tests.handler.relay import WHOLE, detail, running
 from tests.handler.samples import make_command, until, waits_for
 
 

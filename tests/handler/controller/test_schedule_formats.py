@@ -16,13 +16,12 @@ from k8s.base import Manifest
 from k8s.manifests.options import ManifestOptions
 from k8s.manifests.schedule import adoption, render_schedule
 from k8s.reading.job import SCHEDULED_TIMESTAMP, job_of
-from tests.handler.relay import detail, running
+from tests.handler.formats import OF_SCHEDULES
+from tests.handler.relay import WHOLE, detail, running
 from tests.handler.samples import by_hand, until
-from tests.handler.test_formats import ALL, EXAMPLES, WHOLE
 
-SCHEDULES = [path for path in ALL if path not in EXAMPLES]
-CURRENT = [path for path in SCHEDULES if path.name.startswith(f"{FORMAT_VERSION}-")]
-each = pytest.mark.parametrize("path", SCHEDULES, ids=lambda path: path.stem)
+CURRENT = [path for path in OF_SCHEDULES if path.name.startswith(f"{FORMAT_VERSION}-")]
+each = pytest.mark.parametrize("path", OF_SCHEDULES, ids=lambda path: path.stem)
 each_current = pytest.mark.parametrize("path", CURRENT, ids=lambda path: path.stem)
 
 

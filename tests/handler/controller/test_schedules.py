@@ -19,7 +19,6 @@ from k8s.devcluster.loops import Options
 from tests.handler.controller.scheduling import (
     EACH_MINUTE,
     FAST,
-    WHOLE,
     cron_jobs,
     ended,
     jobs,
@@ -29,7 +28,7 @@ from tests.handler.controller.scheduling import (
     stored_runs,
 )
 from tests.handler.jobs import name_of
-from tests.handler.relay import detail, running
+from tests.handler.relay import WHOLE, detail, running
 from tests.handler.samples import by_hand, make_request, until, waits_for
 
 
