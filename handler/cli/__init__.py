@@ -1,1 +1,1 @@
-"""How commands are spelled; start at `main`. What they do is in handler.commands."""
+"""The command line: every command with its arguments and options; start at `main`. What they do: handler.commands."""

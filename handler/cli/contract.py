@@ -1,4 +1,4 @@
-"""The commands that print the contract: how they are spelled. What they print is made in events and adapters."""
+"""`jobrelay schema`, `asyncapi` and `reference`: their options. What they print is made in events and adapters."""
 
 import click
 
@@ -32,15 +32,15 @@ def schema(name: str, data: bool, form: str) -> int:
 @click.option("-o", "--output", "form", type=FORMATS, default="yaml", help="Format of what is printed.")
 def asyncapi(instance: str, form: str) -> int:
     """Print an AsyncAPI 3.0 document: topics and events on both brokers."""
-    from adapters.asyncapi import asyncapi as document
+    from adapters.asyncapi import asyncapi as describe
     from handler import version
     from handler.commands.contract import show
 
     try:
-        made = document(instance, version=version())
+        document = describe(instance, version=version())
     except ValueError as error:
         raise Misuse(str(error)) from error
-    return show(made, form)
+    return show(document, form)
 
 
 @click.command()

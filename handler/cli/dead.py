@@ -1,4 +1,4 @@
-"""The command line of `jobrelay dead`: how its commands are spelled. What they do is in handler.commands.dead."""
+"""`jobrelay dead`: its commands and their options. What they do is in handler.commands.dead."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -20,13 +20,14 @@ _NAMES = ("numbers", "codes", "types", "older", "newer")
 
 
 def filters(command: Command) -> Command:
-    """Add the numbers and options that choose dead letters; they arrive as keywords that `_choice` takes out."""
+    """Add the numbers and options that choose dead letters; `_choice` takes them out of the keywords."""
     for option in reversed(_FILTERS):
         command = option(command)
     return click.argument("numbers", nargs=-1, type=click.IntRange(0), metavar="[NUMBER]...")(command)
 
 
 def _choice(keywords: dict[str, Any]) -> Any:
+    """The dead letters that are chosen. Removes what `filters` added from `keywords`."""
     from handler.commands.letters import Choice
 
     chosen = {name: keywords.pop(name) for name in _NAMES}
@@ -67,7 +68,7 @@ def dead_show(number: int, form: str, **connection: Any) -> int:
     return run_work(work(settings, number=number, form=form))
 
 
-def _acts(verb: str, text: str) -> None:
+def _add_command(verb: str, text: str) -> None:
     @dead.command(verb, help=text)
     @filters
     @click.option("--all", "everything", is_flag=True, help="Needed when nothing else chooses.")
@@ -84,9 +85,9 @@ def _acts(verb: str, text: str) -> None:
         return run_work(work(settings, choice, verb=verb, dry_run=dry_run, form=form))
 
 
-_acts(
+_add_command(
     "replay",
     "Put them back where they came from.\n\nThe original bytes and headers, as a new message, tried anew. One that is"
     " refused again becomes a dead letter again.",
 )
-_acts("drop", "Remove them for good.")
+_add_command("drop", "Remove them for good.")

@@ -1,4 +1,4 @@
-"""The command line of `jobrelay import`: how it is spelled. What it does is in handler.commands.imports.importing."""
+"""`jobrelay import`: its options. What it does is in handler.commands.imports.importing."""
 
 from typing import Any
 

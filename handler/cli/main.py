@@ -1,4 +1,7 @@
-"""The command line: how commands are spelled. What they do is in handler.commands, imported only when one is called."""
+"""The entry point of `jobrelay`, and most of its commands with their options.
+
+handler.commands is imported only when a command runs: `--help` loads no client library, and answers at once.
+"""
 
 import logging
 import os
@@ -23,7 +26,7 @@ def cli() -> None:
     Settings come from JOBRELAY_* variables; `jobrelay check` shows them. While `jobrelay dev` runs in this directory,
     commands use what it runs, unless an option or variable names another broker or cluster.
     """
-    # Commands say what went wrong themselves; `run` and `--verbose` turn the log on.
+    # Commands report their errors themselves; only `run` and `--verbose` turn logging on.
     logging.getLogger().addHandler(logging.NullHandler())
 
 
@@ -188,7 +191,7 @@ def logs(request_id: str, follow: bool, tail: int | None, **connection: Any) -> 
     return run_work(work(settings, request_id=request_id, follow=follow, tail=tail))
 
 
-def _controls(verb: str, text: str) -> None:
+def _add_control(verb: str, text: str) -> None:
     @cli.command(verb, help=text)
     @click.argument("request_id", metavar="ID")
     @click.option("--source", help="Source of the request, where several use this id.")
@@ -206,9 +209,9 @@ def _controls(verb: str, text: str) -> None:
         )
 
 
-_controls("cancel", "Cancel a request.\n\nIts pods end; the outcome is `cancelled`.")
-_controls("suspend", "Suspend a request.\n\nIts pods end, and none start until it is resumed.")
-_controls("resume", "Resume a suspended request.")
+_add_control("cancel", "Cancel a request.\n\nIts pods end; the outcome is `cancelled`.")
+_add_control("suspend", "Suspend a request.\n\nIts pods end, and none start until it is resumed.")
+_add_control("resume", "Resume a suspended request.")
 
 
 cli.add_command(import_command)
@@ -245,7 +248,7 @@ def uninstall(yes: bool, **connection: Any) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line (default: this process's) to its exit code."""
+    """Run a command line, by default that of this process, and return its exit code."""
     try:
         result = cli.main(args=arguments, prog_name="jobrelay", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
@@ -262,7 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read our output has seen enough. The interpreter would complain when it flushes.
+        # The reader has closed the pipe (`| head`). Without this, the interpreter complains when it flushes its output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return FAILED
     return result if isinstance(result, int) else 0

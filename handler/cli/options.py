@@ -1,4 +1,4 @@
-"""Options that several commands have in common, and how their values are spelled. It runs no command."""
+"""Options that several commands share, and how their values are read."""
 
 import logging
 import os
@@ -26,21 +26,21 @@ _CONNECTION = (
 
 
 def connects(command: Command) -> Command:
-    """Add the options that say which installation is meant; they arrive as keywords."""
+    """Add the options that name an installation; `settings_from` reads them from the command's keywords."""
     for option in reversed(_CONNECTION):
         command = option(command)
     return command
 
 
 def prints(command: Command) -> Command:
-    """Add `-o`."""
+    """Add `-o`, the format of the output; it arrives as `form`."""
     return click.option("-o", "--output", "form", type=FORMATS, default="table", help="Format of what is printed.")(
         command
     )
 
 
 def settings_from(connection: dict[str, Any]) -> Any:
-    """The settings in force. Takes what `connects` adds."""
+    """The settings in force, with the options that `connects` adds. Raises `Misuse`."""
     from handler.commands.environment import Options, settings_of
 
     if connection.get("verbose"):
@@ -49,14 +49,14 @@ def settings_from(connection: dict[str, Any]) -> Any:
 
 
 def starts(command: Command) -> Command:
-    """Add `--broker` of the commands that start one here."""
+    """Add `--broker` to a command that starts a broker on this machine."""
     return click.option(
         "--broker", type=click.Choice(list(SERVERS)), default="nats", help="Broker to start.", show_default=True
     )(command)
 
 
 def duration(text: str) -> timedelta:
-    """`90`, `90s`, `15m`, `1h30m`, `7d`: the type of an option. Raises `click.BadParameter` for anything else."""
+    """Read `90` (seconds), `90s`, `15m`, `1h30m` or `7d`. Raises `click.BadParameter` for anything else."""
     if not _DURATION.fullmatch(text):
         raise click.BadParameter(f"{text!r} is no duration: seconds, or 90s, 15m, 1h30m, 7d")
     parts = re.findall(r"(\d+)([smhd]?)", text)
