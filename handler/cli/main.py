@@ -15,6 +15,7 @@ from handler.cli.contract import asyncapi, reference, schema
 from handler.cli.dead import dead
 from handler.cli.imports import import_command
 from handler.cli.options import connects, prints, settings_from, starts
+from handler.cli.submit import submit
 from handler.commands.errors import FAILED, INTERRUPTED, Misuse, run as run_work
 
 
@@ -73,78 +74,6 @@ def dev(broker: str, clean: bool, functions: Path | None) -> int:
     from handler.commands.dev import dev as work
 
     return run_work(work(broker=broker, clean=clean, functions=functions and functions.absolute()))
-
-
-@cli.command()
-@click.argument("words", nargs=-1, metavar="FILE...|--image IMAGE -- COMMAND...")
-@click.option("--image", help="Make a request from options: run COMMAND in this image.")
-@click.option("--env", multiple=True, metavar="NAME=VALUE", help="With --image: a variable of the container.")
-@click.option("--set", "sets", multiple=True, metavar="PATH=VALUE", help="Set a field of job: image=…, env.NAME=…")
-@click.option("--id", "id_", help="Id of the request. By default a new UUID, or the one in the document.")
-@click.option("--service", help="Service that the request belongs to.")
-@click.option("--retries", type=click.IntRange(0), help="How often a failed pod is replaced.")
-@click.option("--timeout", type=click.IntRange(1), metavar="SECONDS", help="From acceptance to the end.")
-@click.option("--start-timeout", type=click.IntRange(1), metavar="SECONDS", help="From the start to a running pod.")
-@click.option("--source", help="CloudEvent source.  [/jobrelay/cli/USER@HOST]")
-@click.option("--lane", type=click.Choice(["high", "low"]), help="Lane of the queue.")
-@click.option("--reply-to", metavar="TOPIC", help="Topic for the request's lifecycle events.")
-@click.option("--watch", is_flag=True, help="Wait for the end; exit as the Job did.")
-@click.option("--no-check", is_flag=True, help="Publish also what jobrelay will reject.")
-@prints
-@connects
-def submit(
-    words: tuple[str, ...],
-    image: str | None,
-    env: tuple[str, ...],
-    sets: tuple[str, ...],
-    id_: str | None,
-    service: str | None,
-    retries: int | None,
-    timeout: int | None,
-    start_timeout: int | None,
-    source: str | None,
-    lane: str | None,
-    reply_to: str | None,
-    watch: bool,
-    no_check: bool,
-    form: str,
-    **connection: Any,
-) -> int:
-    """Publish requests.
-
-    The documents of YAML or JSON files, or one made from options.
-
-    \b
-      jobrelay submit request.yaml --set image=busybox:1.36 --watch
-      jobrelay submit --image busybox -- sh -c 'echo hi'
-
-    A document is a CloudEvent, or the data of one: {service: …, job: {image: …, command: […]}}.
-    """
-    from handler.commands import submit as commands
-    from handler.commands.documents import Changes, from_options
-
-    if watch and reply_to:
-        raise Misuse("--watch reads the default topic, --reply-to names another one: use one of them")
-    if image is None and not words:
-        raise Misuse("a FILE is needed (- for standard input), or --image")
-    if image is None and env:
-        raise Misuse("--env goes with --image; --set env.NAME=value changes the requests of a file")
-    fields = {"service": service, "retries": retries, "timeout": timeout, "startTimeout": start_timeout}
-    changes = Changes(
-        sets=sets,
-        fields={name: value for name, value in fields.items() if value is not None},
-        id=id_,
-        source=source,
-        reply_to=reply_to,
-    )
-    settings = settings_from(connection)
-    try:
-        documents = commands.load(words) if image is None else [from_options(image, words, env)]
-    except ValueError as error:
-        raise Misuse(str(error)) from error
-    events = commands.prepare(documents, changes, judge=not no_check)
-    submission = commands.Submission(events=events, lane=lane or "", watch=watch, form=form)
-    return run_work(commands.submit(settings, submission))
 
 
 @cli.command()
@@ -214,6 +143,7 @@ _add_control("suspend", "Suspend a request.\n\nIts pods end, and none start unti
 _add_control("resume", "Resume a suspended request.")
 
 
+cli.add_command(submit)
 cli.add_command(import_command)
 cli.add_command(dead)
 cli.add_command(schema)
