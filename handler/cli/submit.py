@@ -61,7 +61,7 @@ class SubmitOptions:
         )
 
     def documents(self) -> Sequence[Any]:
-        """The requests before these changes: those of the files, or one made from options. Raises `Misuse`."""
+        """The requests before these changes: those of the files, or the request made from options. Raises `Misuse`."""
         from handler.commands.documents import from_options
         from handler.commands.submit import load
 

@@ -1,1 +1,1 @@
-"""What the commands of `jobrelay` do. How they are spelled is in handler.cli.main."""
+"""What the commands of `jobrelay` do. Their options are in handler.cli."""

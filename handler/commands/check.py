@@ -1,4 +1,4 @@
-"""`jobrelay check`: the settings and functions in force, and with `--connect` whether broker and cluster are there."""
+"""`jobrelay check`: the settings and functions in force and, with `--connect`, whether broker and cluster answer."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,9 +25,9 @@ from k8s.manifests.function import render_call
 
 
 async def check(settings: Settings, *, connect: bool, form: str) -> int:
-    """Print every setting, the functions, then what is wrong beyond them; exit code 1 when something is.
+    """Print the settings and the functions; with `connect`, try brokers and cluster. Returns 1 if any of them fails.
 
-    Raises `Misuse`.
+    Raises `Misuse` if a library is missing or the file of functions is invalid.
     """
     try:
         require(settings)
@@ -39,32 +39,33 @@ async def check(settings: Settings, *, connect: bool, form: str) -> int:
     else:
         write(form, settings.printable())
     if functions is not None:
-        _show(functions, form)
+        _print_functions(functions, form)
     if not connect:
         return OK
-    results = [*[await _broker(settings, url) for url in settings.sources], *await _cluster(settings, functions or ())]
+    brokers = [await _check_broker(settings, url) for url in settings.sources]
+    results = [*brokers, *await _check_cluster(settings, functions or ())]
     for line, _ in results:
         click.echo(clean(line), err=True)
     return OK if all(good for _, good in results) else FAILED
 
 
-def _show(functions: Sequence[Function], form: str) -> None:
-    """What each takes and runs; as JSON and YAML a document of its own."""
+def _print_functions(functions: Sequence[Function], form: str) -> None:
+    """What each function takes and runs; in JSON and YAML, a document of its own."""
     if form == "table":
         columns = ("FUNCTION", "NAMESPACE", "IMAGES", "FILTERS")
         rows = [
             (
-                clean(one["name"]),
-                one["namespace"] or "",
-                clean(" ".join(one["images"])),
-                orjson.dumps(one["filters"]).decode(),
+                clean(facts["name"]),
+                facts["namespace"] or "",
+                clean(" ".join(facts["images"])),
+                orjson.dumps(facts["filters"]).decode(),
             )
-            for one in map(_facts, functions)
+            for facts in map(_facts, functions)
         ]
         click.echo()
         table(columns, rows, wide="FILTERS")
     else:
-        write(form, {"functions": [_facts(one) for one in functions]})
+        write(form, {"functions": [_facts(function) for function in functions]})
 
 
 def _facts(function: Function) -> dict[str, Any]:
@@ -73,12 +74,13 @@ def _facts(function: Function) -> dict[str, Any]:
         "name": function.name,
         "namespace": function.namespace,
         "images": [container["image"] for container in containers],
-        "filters": [one.model_dump(by_alias=True, exclude_none=True) for one in function.filters],
+        "filters": [rule.model_dump(by_alias=True, exclude_none=True) for rule in function.filters],
         "env": function.env,
     }
 
 
-async def _broker(settings: Settings, url: str) -> tuple[str, bool]:
+async def _check_broker(settings: Settings, url: str) -> tuple[str, bool]:
+    """A line about the broker, and whether all is well."""
     name = adapter_of(url).name
     try:
         async with broker_of(settings, url) as broker:
@@ -90,23 +92,25 @@ async def _broker(settings: Settings, url: str) -> tuple[str, bool]:
     return f"{name}: reachable, its streams and queues are as they should be", True
 
 
-async def _cluster(settings: Settings, functions: Sequence[Function]) -> list[tuple[str, bool]]:
+async def _check_cluster(settings: Settings, functions: Sequence[Function]) -> list[tuple[str, bool]]:
+    """A line about the cluster and about each function, each with whether all is well."""
     try:
         async with cluster_of(settings, program=program_of(settings)) as cluster:
             answer = orjson.loads(await cluster.client.request("GET", "/version"))
             version = answer.get("gitVersion", "unknown version")
             namespaces = namespaces_of(settings, cluster)
             for namespace in namespaces:
-                await _look(cluster, settings, namespace)
-            tried = [await _try(cluster, settings, one) for one in functions] if settings.takes_in else []
+                await _read_jobs(cluster, settings, namespace)
+            tested = functions if settings.takes_in else ()
+            tried = [await _try_function(cluster, settings, function) for function in tested]
     except KubernetesError as error:
         return [(f"cluster: {error}", False)]
     seen = "listed" if settings.follows else "read"
     return [(f"cluster: reachable, {version}, Jobs can be {seen} in {', '.join(namespaces)}", True), *tried]
 
 
-async def _try(cluster: Cluster, settings: Settings, function: Function) -> tuple[str, bool]:
-    """What the server says to its Job, without making it."""
+async def _try_function(cluster: Cluster, settings: Settings, function: Function) -> tuple[str, bool]:
+    """What the API server says to the function's Job, without making it."""
     event = build({"specversion": "1.0", "id": "check", "source": "/jobrelay/check", "type": "dev.jobrelay.check"})
     identity = Identity(event.get_source(), event.get_id(), function.name)
     call = Call(function, identity, dict.fromkeys(function.env, ""), Queueable(), event)
@@ -118,8 +122,8 @@ async def _try(cluster: Cluster, settings: Settings, function: Function) -> tupl
     return f"function {function.name}: the cluster takes its Job", True
 
 
-async def _look(cluster: Cluster, settings: Settings, namespace: str) -> None:
-    """With no more rights than the role has."""
+async def _read_jobs(cluster: Cluster, settings: Settings, namespace: str) -> None:
+    """Read Jobs in the way that this role does, which needs no rights that the role lacks."""
     if settings.follows:
         await cluster.list_jobs(namespace, selector_of(settings))
     else:

@@ -1,4 +1,4 @@
-"""Connects a client command to the broker that the settings name. How, is in handler.settings.connections."""
+"""Connects a command to the broker that the settings name. What goes wrong becomes an error of the command."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,14 +10,14 @@ from handler.settings import connections
 from handler.settings.settings import Settings
 
 CONNECT_SECONDS = 5.0
-"""A person waits for this; the service waits longer and tries again."""
+"""A person waits for this; the service waits longer, and tries again."""
 
 
 @asynccontextmanager
 async def broker_of(settings: Settings, url: str | None = None) -> AsyncIterator[Broker]:
-    """The broker of `url`, else of the first source; its streams or queues may still be missing.
+    """The broker at `url`, by default the first source. Its streams or queues may be missing.
 
-    Raises `Misuse` when its client library is not installed, `Failed` when it does not answer.
+    Raises `Misuse` if its client library is not installed, `Failed` if it does not answer.
     """
     try:
         connection = connections.broker_of(settings, url)

@@ -1,4 +1,4 @@
-"""`jobrelay schema`, `asyncapi`, `reference`: the contract on standard output. Connects to nothing."""
+"""`jobrelay schema`, `asyncapi`, `reference`: print the contract. They need no broker and no cluster."""
 
 import sys
 from typing import Any
@@ -13,14 +13,14 @@ from handler.commands.showing.output import plain
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what is there twice twice: readers of other languages stumble over YAML's anchors."""
+    """Writes repeated values in full: YAML readers in other languages stumble over anchors and aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 def show(document: dict[str, Any], form: str) -> int:
-    """Print it as JSON or YAML."""
+    """Print a document as JSON or YAML. Returns the exit code."""
     if form == "json":
         sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
     else:

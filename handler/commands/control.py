@@ -31,7 +31,10 @@ async def control(
     wait: float,
     form: str,
 ) -> int:
-    """Publish it and show the answer. `wait`: seconds; 0 does not wait. Raises `Failed` when it was refused."""
+    """Publish a control event and print the answer. `wait`: seconds; 0 does not wait.
+
+    Raises `Failed` if the answer is a refusal, or does not come in time.
+    """
     event = control_event(verb, request_id, request_source)
     async with broker_of(settings) as broker:
         if not wait:
@@ -41,14 +44,14 @@ async def control(
         answers = lifecycle(broker, key=control_key(event.get_id(), "*"), follow=True, new_only=True)
         async with answers as events:
             await broker.publish(Topic(Kind.CONTROL), event)
-            answer = await _first(events, wait)
+            answer = await _first_within(events, wait)
     if answer is None:
         raise Failed(f"no answer within {wait:g} s: is jobrelay running? The {verb} stays in the queue")
-    return _told(answer, verb=verb, request_id=request_id, form=form)
+    return _print_answer(answer, verb=verb, request_id=request_id, form=form)
 
 
 def control_event(verb: str, request_id: str, request_source: str | None) -> CloudEvent:
-    """A control event about a request. Raises `InvalidEvent` for an id or source that no event can have."""
+    """A control event about a request. Raises `InvalidEvent` for an id or source that CloudEvents do not allow."""
     attributes = {
         "specversion": "1.0",
         "id": str(uuid.uuid4()),
@@ -61,7 +64,7 @@ def control_event(verb: str, request_id: str, request_source: str | None) -> Clo
     return build(attributes)
 
 
-async def _first(events: AsyncIterator[Heard], seconds: float) -> CloudEvent | None:
+async def _first_within(events: AsyncIterator[Heard], seconds: float) -> CloudEvent | None:
     try:
         async with asyncio.timeout(seconds):
             async for heard in events:
@@ -71,7 +74,8 @@ async def _first(events: AsyncIterator[Heard], seconds: float) -> CloudEvent | N
     return None
 
 
-def _told(answer: CloudEvent, *, verb: str, request_id: str, form: str) -> int:
+def _print_answer(answer: CloudEvent, *, verb: str, request_id: str, form: str) -> int:
+    """Returns the exit code. Raises `Failed` for a refusal."""
     detail = detail_of(answer)
     accepted = answer.get_type() == f"{CONTROL_TYPE}.{ACCEPTED}"
     if form != "table":

@@ -16,7 +16,7 @@ _DONE = {"replay": "replayed", "drop": "dropped"}
 
 
 async def dead_list(settings: Settings, choice: Choice, *, form: str) -> int:
-    """Those that are chosen, oldest first."""
+    """List the dead letters that are chosen, oldest first."""
     now = datetime.now(UTC)
     letters = [record for record in await _read(settings) if choice.fits(record, now)]
     if form != "table":
@@ -31,7 +31,7 @@ async def dead_list(settings: Settings, choice: Choice, *, form: str) -> int:
 
 
 async def dead_show(settings: Settings, *, number: int, form: str) -> int:
-    """One dead letter, whole. Raises `Failed` when there is none of this number."""
+    """Print a dead letter in full. Raises `Failed` if none has this number."""
     found = next((record for record in await _read(settings) if record.sequence == number), None)
     if found is None:
         raise Failed(f"no dead letter {number}")
@@ -51,9 +51,9 @@ async def dead_show(settings: Settings, *, number: int, form: str) -> int:
 
 
 async def dead_act(settings: Settings, choice: Choice, *, verb: str, dry_run: bool, form: str) -> int:
-    """Replay or drop those that are chosen, telling of each once it is done; exit code 1 when one could not be.
+    """Replay or drop the dead letters that are chosen, and report each once it is done.
 
-    Raises `Failed` when one was chosen by a number that none has.
+    Returns 1 if some could not be replayed. Raises `Failed` if no dead letter has a number that was chosen.
     """
     now = datetime.now(UTC)
     word = f"would be {_DONE[verb]}" if dry_run else _DONE[verb]
@@ -66,7 +66,7 @@ async def dead_act(settings: Settings, choice: Choice, *, verb: str, dry_run: bo
                 done = dry_run or await _act(letter, verb)
                 counts[done] += 1
                 if done:
-                    _tell(letter.record, word, form)
+                    _report(letter.record, word, form)
     click.echo(f"{counts[True]} dead letter{'' if counts[True] == 1 else 's'} {word}", err=True)
     if missing:
         raise Failed(f"no dead letter {', '.join(map(str, sorted(missing)))}")
@@ -74,7 +74,7 @@ async def dead_act(settings: Settings, choice: Choice, *, verb: str, dry_run: bo
 
 
 async def _act(letter: DeadLetter, verb: str) -> bool:
-    """False when it cannot be; it stays then."""
+    """Replay or drop a dead letter. False if the broker refuses: it stays a dead letter."""
     try:
         await (letter.replay() if verb == "replay" else letter.drop())
     except TopicRefused as error:
@@ -83,19 +83,19 @@ async def _act(letter: DeadLetter, verb: str) -> bool:
     return True
 
 
-def _tell(record: Record, word: str, form: str) -> None:
+def _report(record: Record, word: str, form: str) -> None:
     found = summary(record)
     if form != "table":
         write(form, found | {"done": word})
         return
-    said = (str(found[name] or "-") for name in ("number", "topic", "code", "id"))
-    click.echo(clean("  ".join([word, *said])))
+    named = (str(found[name] or "-") for name in ("number", "topic", "code", "id"))
+    click.echo(clean("  ".join([word, *named])))
 
 
 async def _read(settings: Settings) -> list[Record]:
     async with broker_of(settings) as broker, broker.history(Kind.DEAD) as records:
         found = [record async for record in records]
-    # On RabbitMQ, what somebody looked at goes behind what came meanwhile.
+    # On RabbitMQ, dead letters that were read go back into the queue behind those that have arrived meanwhile.
     return sorted(found, key=lambda record: record.time)
 
 

@@ -1,4 +1,4 @@
-"""`jobrelay dev`: everything on this machine until Ctrl-C, with its state kept for the next time."""
+"""`jobrelay dev`: runs an installation on this machine until Ctrl-C, and keeps its state for the next time."""
 
 import asyncio
 import fcntl
@@ -22,13 +22,13 @@ _FOLLOW_SECONDS = 0.1
 
 
 async def dev(*, broker: str, clean: bool, functions: Path | None = None, directory: Path = DEV_DIRECTORY) -> int:
-    """Run until interrupted (the cancellation goes through) or until one of the processes ends: exit code 1.
+    """Run until cancelled, or until one of the processes ends: then the exit code is 1.
 
-    Raises `Misuse` where the extra [local] is missing.
+    Raises `Misuse` if the extra [local] is missing, `Failed` if `dev` runs in the directory already or cannot start.
     """
     if (lacking := missing()) is not None:
         raise Misuse(lacking)
-    with _alone(directory):
+    with _locked(directory):
         if clean:
             _clear(directory)
         try:
@@ -46,8 +46,8 @@ async def dev(*, broker: str, clean: bool, functions: Path | None = None, direct
                 )
                 local.save(directory)
                 try:
-                    _tell(stack, BY_NAME[broker].title)
-                    return await _until_one_ends(stack)
+                    _print_guide(stack, BY_NAME[broker].title)
+                    return await _until_a_process_ends(stack)
                 finally:
                     Local.forget(directory)
                     click.echo(f"stopping jobrelay, the cluster and {BY_NAME[broker].title}", err=True)
@@ -56,8 +56,8 @@ async def dev(*, broker: str, clean: bool, functions: Path | None = None, direct
 
 
 @contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Two of them on one state would destroy it. The lock goes with the process, however that ends."""
+def _locked(directory: Path) -> Iterator[None]:
+    """Lock the directory: two runs on the same state would destroy it. The lock ends with the process, in any case."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as lock:
         try:
@@ -73,8 +73,8 @@ def _clear(directory: Path) -> None:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
-def _tell(stack: Stack, broker: str) -> None:
-    """How to reach each part. Everything that can be copied stands alone on its line."""
+def _print_guide(stack: Stack, broker: str) -> None:
+    """How to reach each part. Commands have a line of their own, so that they are easy to copy."""
     out = console()
     out.print()
     out.print(f"[bold green]jobrelay runs[/] on a {broker} server and a development cluster of its own.")
@@ -103,17 +103,17 @@ def _tell(stack: Stack, broker: str) -> None:
     out.print()
 
 
-async def _until_one_ends(stack: Stack) -> int:
-    """Show the log of jobrelay meanwhile."""
+async def _until_a_process_ends(stack: Stack) -> int:
+    """Show jobrelay's log until then. Returns the exit code."""
     async with asyncio.TaskGroup() as group:
-        log = group.create_task(_follow(stack.process("jobrelay").log))
+        log = group.create_task(_show_log(stack.process("jobrelay").log))
         ended = await stack.first_end()
         log.cancel()
     click.echo(f"{ended.name} ended with {ended.exit_code}:\n{ended.tail()}", err=True)
     return FAILED
 
 
-async def _follow(path: Path) -> None:
+async def _show_log(path: Path) -> None:
     with path.open("rb") as file:
         file.seek(0, os.SEEK_END)
         while True:

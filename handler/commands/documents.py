@@ -1,4 +1,4 @@
-"""From what a user writes (YAML, JSON, options) to request events. Judges nothing but its form: the handler does."""
+"""Turns what a user writes (YAML, JSON, options) into request events. The handler decides what is allowed."""
 
 import getpass
 import socket
@@ -24,7 +24,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What options change in every request: `sets` are `path=value` within `job`, `fields` others of the request."""
+    """What options change in every request. `sets`: `path=value` inside `job`; `fields`: other fields, by name."""
 
     sets: tuple[str, ...] = ()
     fields: Mapping[str, object] | None = None
@@ -34,7 +34,7 @@ class Changes:
 
 
 def read_documents(text: str) -> list[Document]:
-    """Every request in the text: documents separated by `---`, or lists of them. Raises `ValueError`, one sentence."""
+    """All requests in a text: documents separated by `---`, or lists of them. Raises `ValueError`."""
     try:
         documents = list(_flat(yaml.load_all(text, Loader=Loader)))
     except yaml.YAMLError as error:
@@ -56,9 +56,9 @@ def _flat(documents: Iterator[Any]) -> Iterator[Any]:
 
 
 def make_event(document: Document, changes: Changes, *, now: datetime | None = None) -> CloudEvent:
-    """The request event of a document: the structured event it is, or one around the request's data that it is.
+    """The request event of a document, which is either a structured event or only the data of a request.
 
-    Raises `ValueError` (`InvalidEvent` among them).
+    Raises `ValueError`, or its subclass `InvalidEvent`.
     """
     if "specversion" in document:
         return _changed_event(document, changes)
@@ -88,7 +88,7 @@ def _changed_event(document: Document, changes: Changes) -> CloudEvent:
 
 
 def default_source() -> str:
-    """`/jobrelay/cli/<user>@<host>`."""
+    """The source of events for which none is given: `/jobrelay/cli/<user>@<host>`."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):
@@ -97,7 +97,7 @@ def default_source() -> str:
 
 
 def apply(data: Document, changes: Changes) -> Document:
-    """A changed copy of a request's data. Raises `ValueError` for a `path=value` that cannot be."""
+    """A changed copy of a request's data. Raises `ValueError` for a `path=value` that cannot be set."""
     changed: Document = orjson.loads(orjson.dumps(data)) | dict(changes.fields or {})
     if changes.id is not None and "id" in changed:
         changed["id"] = changes.id
@@ -118,7 +118,7 @@ def _set(job: Document, path: str, value: str, text: str) -> None:
         _set_env(job, rest, value, text)
         return
     if head == "resources":
-        # A resource may have dots in its name, and a quantity is text.
+        # The name of a resource may have dots, and a quantity is text.
         *parents, key = path.split(".", 2)
         parsed: Any = value
     else:
@@ -149,9 +149,9 @@ def _parsed(value: str, text: str) -> Any:
 
 
 def problems(event: CloudEvent) -> list[str]:
-    """What the handler would refuse this request for, as far as that can be known here; empty when nothing.
+    """Why the handler would reject this request, as far as that is known here; empty if it would not.
 
-    Of events for functions nothing is known.
+    Empty also for events of functions, which only the handler knows.
     """
     if event.get_type() != REQUESTED_TYPE:
         return []
@@ -167,7 +167,7 @@ def _line(path: str, message: str, allowed: str | None) -> str:
 
 
 def from_options(image: str, command: Sequence[str], env: Sequence[str]) -> Document:
-    """The request that `submit --image … -- command` means. Raises `ValueError` for an `env` that is no NAME=value."""
+    """The request of `submit --image … -- command`. Raises `ValueError` for an `env` that is not NAME=value."""
     job: Document = {"image": image}
     if command:
         job["command"] = list(command)

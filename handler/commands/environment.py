@@ -1,4 +1,4 @@
-"""Which installation a client command talks to: the options, else `JOBRELAY_*`, else what `jobrelay dev` runs here."""
+"""Which installation a command talks to, from its options, `JOBRELAY_*`, or a `jobrelay dev` that runs here."""
 
 import json
 import os
@@ -27,21 +27,21 @@ class Local:
     pid: int
 
     def environ(self) -> dict[str, str]:
-        """The settings that lead there."""
+        """The settings by which commands reach it."""
         return dict(zip(_CONNECTION, (self.source, self.instance, self.kubeconfig), strict=True))
 
     def save(self, directory: Path) -> None:
-        """Let client commands in this directory find it."""
+        """Write the file by which commands find it."""
         (directory / _STATE).write_text(json.dumps(asdict(self), indent=2) + "\n")
 
     @staticmethod
     def forget(directory: Path) -> None:
-        """It runs no longer."""
+        """Remove what `save` wrote."""
         (directory / _STATE).unlink(missing_ok=True)
 
     @classmethod
     def find(cls, directory: Path) -> "Local | None":
-        """The one that runs in `directory`; None when there is none, or its process is gone."""
+        """The `jobrelay dev` that runs in `directory`; None if there is none, or its process is gone."""
         try:
             found = cls(**json.loads((directory / _STATE).read_bytes()))
             os.kill(found.pid, 0)
@@ -52,7 +52,7 @@ class Local:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The options that client commands have, and `run`."""
+    """The options that replace settings, and `environ`, the environment variables."""
 
     broker: str | None = None
     instance: str | None = None
@@ -63,7 +63,7 @@ class Options:
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def given(self) -> dict[str, str]:
-        """As settings."""
+        """The options that were given, as settings."""
         values = (self.broker, self.instance, self.kubeconfig)
         given = {name: value for name, value in zip(_CONNECTION, values, strict=True) if value is not None}
         others = {"JOBRELAY_NAMESPACES": self.namespace, "JOBRELAY_ROLE": self.role}
@@ -73,8 +73,8 @@ class Options:
 def settings_of(options: Options, *, directory: Path = DEV_DIRECTORY) -> Settings:
     """The settings in force. Raises `Misuse` naming every mistake.
 
-    A local environment counts as a whole, and only when nothing else says where to go: half of it, with the cluster of
-    somebody else, would be worse than nothing.
+    What `jobrelay dev` runs counts only as a whole, when nothing else names a broker, an instance or a cluster: its
+    broker together with the cluster of another installation would be worse than an error.
     """
     given = options.given()
     local = None
@@ -86,11 +86,11 @@ def settings_of(options: Options, *, directory: Path = DEV_DIRECTORY) -> Setting
     except InvalidSettings as error:
         raise Misuse(str(error)) from error
     if options.verbose:
-        _say(settings, local)
+        _print_target(settings, local)
     return settings
 
 
-def _say(settings: Settings, local: Local | None) -> None:
+def _print_target(settings: Settings, local: Local | None) -> None:
     origin = f"jobrelay dev in {DEV_DIRECTORY}, pid {local.pid}" if local else "settings"
     shown = settings.printable()
     cluster = shown["JOBRELAY_KUBECONFIG"] or "KUBECONFIG or in-cluster"

@@ -1,4 +1,4 @@
-"""How a command ends badly: one readable message on standard error and an exit code. No tracebacks."""
+"""How commands fail: a readable message on standard error and an exit code, no traceback."""
 
 import asyncio
 import signal
@@ -24,15 +24,15 @@ class Failed(click.ClickException):
 
 
 class Misuse(Failed):
-    """Wrong usage or settings; nothing was connected to: exit code 2."""
+    """Wrong usage or settings: exit code 2."""
 
     exit_code = MISUSED
 
 
 def run(work: Coroutine[Any, Any, int]) -> int:
-    """Run a command's coroutine to its exit code; SIGTERM cancels it.
+    """Run a command's coroutine and return its exit code; SIGTERM and SIGHUP cancel it.
 
-    Errors of brokers and clusters become `Failed`, one of the cluster's configuration `Misuse`.
+    Errors of the broker and of the cluster become `Failed`, a mistake in the cluster's configuration `Misuse`.
     """
 
     async def cancellable() -> int:
@@ -54,7 +54,7 @@ def run(work: Coroutine[Any, Any, int]) -> int:
 
 
 def _known(error: Exception) -> click.ClickException | None:
-    """What a user is told; None for an error that is a bug."""
+    """The error to show to the user; None for a bug, which needs its traceback."""
     from adapters.base import BrokerError, BrokerUnavailable
     from k8s.base import ConfigError, KubernetesError
 
@@ -74,7 +74,7 @@ def _known(error: Exception) -> click.ClickException | None:
 
 
 def _first(group: BaseExceptionGroup[BaseException], kinds: tuple[type[Exception], ...]) -> BaseException | None:
-    """The first leaf of the group if every leaf is of these kinds."""
+    """The first leaf of the group if all of its leaves are of these kinds, else None."""
     found, rest = group.split(kinds)
     if found is None or rest is not None:
         return None

@@ -1,9 +1,9 @@
-"""`jobrelay get` and `jobrelay logs`: what the cluster knows of requests. Needs no broker."""
+"""`jobrelay get` and `jobrelay logs`: what the cluster knows of requests. They need no broker."""
 
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -36,7 +36,7 @@ _LOOK_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A Job of the installation, its Pods, and what they show. `usage`: of the moment, where the cluster tells."""
+    """A Job of the installation with its Pods. `usage`: what they use now, where the cluster measures it."""
 
     job: Job
     pods: Sequence[Pod]
@@ -44,19 +44,19 @@ class Found:
 
     @property
     def last(self) -> Transition:
-        """Its latest transition, or that it waits for its turn."""
+        """Its latest transition, or `queued` while it waits to be admitted."""
         job = self.job
         if job.queued is not None and job.suspend and outcome(job) is None:
-            return Transition(phase=Phase.QUEUED, time=job.created, detail=_waiting(job))
+            return Transition(phase=Phase.QUEUED, time=job.created, detail=_why_it_waits(job))
         shown = transitions(job, self.pods)
         return shown[-1] if shown else Transition(phase=Phase.CREATED, time=job.created, detail={})
 
 
-def _waiting(job: Job) -> dict[str, Any]:
-    """What the Job itself says of why it waits; how many go first is known to the leader alone."""
+def _why_it_waits(job: Job) -> dict[str, Any]:
+    """The reason as far as the Job shows it; its place in the queue is known to the leader alone."""
     asked = read_queueing(job.queueing)
     ended = read_outcomes(job.dependencies)
-    if missing := [one for one in asked.dependencies if one not in ended]:
+    if missing := [request_id for request_id in asked.dependencies if request_id not in ended]:
         return {"reason": Reason.DEPENDENCIES, "requests": missing}
     if asked.run_at is not None and (asked.not_before or 0.0) > time.time():
         return {"reason": Reason.RUN_AT if job.attempt == 1 else Reason.RETRY_DELAY, "until": asked.run_at}
@@ -64,41 +64,44 @@ def _waiting(job: Job) -> dict[str, Any]:
 
 
 async def get(settings: Settings, *, request_id: str | None, form: str) -> int:
-    """All Jobs and schedules of the installation, or those of one request. Raises `Failed` when there is none."""
+    """Print all Jobs and schedules of the installation, or those of a request. Raises `Failed` if it has none."""
     async with cluster_of(settings) as cluster:
         namespaces = namespaces_of(settings, cluster)
         jobs = await find(cluster, settings, request_id=request_id)
-        plans = await find_schedules(cluster, namespaces, selector=_selector(settings, request_id))
+        schedules = await find_schedules(cluster, namespaces, selector=_selector(settings, request_id))
         if request_id is not None:
             jobs += await find(cluster, settings, request_id=request_id, label=Label.SCHEDULE)
         found = await with_usage(cluster, settings, jobs)
         now = cluster.server_time()
-    if request_id is not None and not found and not plans:
+    if request_id is not None and not found and not schedules:
         raise Failed(f"no Job of request {request_id}")
     if form != "table":
-        for document in (*(schedule_facts(one, now=now) for one in plans), *map(facts, found)):
+        for document in (*(schedule_facts(schedule, now=now) for schedule in schedules), *map(facts, found)):
             write(form, document)
     else:
-        _show(plans, found, now)
+        _print_tables(schedules, found, now)
     return OK
 
 
-def _show(plans: Sequence[Schedule], found: Sequence[Found], now: float) -> None:
-    if plans:
-        show_schedules(plans, now=now)
-    if plans and found:
+def _print_tables(schedules: Sequence[Schedule], found: Sequence[Found], now: float) -> None:
+    if schedules:
+        show_schedules(schedules, now=now)
+    if schedules and found:
         click.echo()
     if found:
         columns = ("ID", "SERVICE", "JOB", "PHASE", "AGE", "DURATION", "EXIT", "DETAIL")
-        table(columns, [_row(one, now) for one in found], wide="DETAIL")
-    elif not plans:
+        table(columns, [_row(item, now) for item in found], wide="DETAIL")
+    elif not schedules:
         click.echo("no Jobs", err=True)
 
 
 async def find(
     cluster: Cluster, settings: Settings, *, request_id: str | None = None, label: str = Label.REQUEST
 ) -> list[Found]:
-    """Jobs of the installation with their Pods, oldest first; with label `SCHEDULE`, the runs of that schedule."""
+    """Jobs of the installation with their Pods, oldest first.
+
+    `request_id`: only those of this request or, with label `SCHEDULE`, the runs of this schedule.
+    """
     selector = _selector(settings, request_id, label)
     namespaces = namespaces_of(settings, cluster)
     jobs = await cluster.find_jobs(namespaces, selector, skipped=say_left_out)
@@ -108,20 +111,21 @@ async def find(
         for job in jobs
         if not job.new_run and (label == Label.SCHEDULE or request_id in (None, job.request_id))
     ]
-    return sorted(found, key=lambda one: (one.job.created, one.job.name))
+    return sorted(found, key=lambda item: (item.job.created, item.job.name))
 
 
 async def with_usage(cluster: Cluster, settings: Settings, found: Sequence[Found]) -> Sequence[Found]:
-    """The same with what they use now. A cluster that does not tell, or does not tell this user, is no failure."""
+    """Add what the Jobs use now, unless the cluster does not measure it or this user may not read it."""
     used: dict[tuple[str, str], PodUsage] = {}
-    for namespace in sorted({one.job.namespace for one in found if one.job.active}):
+    for namespace in sorted({item.job.namespace for item in found if item.job.active}):
         with suppress(KubernetesError):
             pods = await cluster.pod_metrics(namespace, _selector(settings, None))
             used |= {(namespace, pod.name): pod for pod in pods}
-    return [
-        replace(one, usage=sampled(None, [used[key] for pod in one.pods if (key := (pod.namespace, pod.name)) in used]))
-        for one in found
-    ]
+    return [replace(item, usage=sampled(None, _used_by(item.pods, used))) for item in found]
+
+
+def _used_by(pods: Sequence[Pod], used: Mapping[tuple[str, str], PodUsage]) -> list[PodUsage]:
+    return [used[key] for pod in pods if (key := (pod.namespace, pod.name)) in used]
 
 
 async def pods_in(cluster: Cluster, namespace: str, selector: str) -> list[Pod]:
@@ -167,7 +171,7 @@ def _row(found: Found, now: float) -> list[str | Text]:
 
 
 def facts(found: Found) -> dict[str, Any]:
-    """One Job with all that is known of it; times as RFC 3339."""
+    """All that is known of a Job, as a document; times in RFC 3339."""
     job, last = found.job, found.last
     verdict = job.verdict_of()
     return {
@@ -185,65 +189,66 @@ def facts(found: Found) -> dict[str, Any]:
 
 
 async def logs(settings: Settings, *, request_id: str, follow: bool, tail: int | None) -> int:
-    """The logs of the request's pods, oldest first; with `follow` until the Job is over. Raises `Failed`."""
+    """Print the logs of a request's pods, oldest first; with `follow`, until its Jobs are over. Raises `Failed`."""
     async with cluster_of(settings) as cluster:
         if follow:
             await _follow(cluster, settings, request_id, tail)
             return OK
-        found = await _of_request(cluster, settings, request_id)
-        pods = [pod for one in found for pod in one.pods]
+        found = await _find_any(cluster, settings, request_id)
+        pods = [pod for item in found for pod in item.pods]
         if not pods:
             raise Failed(f"request {request_id} has no pod: {found[-1].last.phase}")
         for pod in pods:
-            await _copy(cluster, pod, follow=False, tail=tail, named=len(pods) > 1)
+            await _print_log(cluster, pod, follow=False, tail=tail, named=len(pods) > 1)
         return OK
 
 
 async def _follow(cluster: Cluster, settings: Settings, request_id: str, tail: int | None) -> None:
-    told: set[str] = set()
-    found = await _of_request(cluster, settings, request_id)
+    begun: set[str] = set()
+    found = await _find_any(cluster, settings, request_id)
     async with asyncio.TaskGroup() as group:
-        # One that is gone between two looks is over, too.
+        # A Job that disappears between two looks is over, too.
         while found:
-            named = any(_many(one) for one in found) or len(found) > 1
-            for pod in (pod for one in found for pod in one.pods):
+            named = any(_may_have_several_pods(item) for item in found) or len(found) > 1
+            for pod in (pod for item in found for pod in item.pods):
                 # A container that has not run has no log, and asking for it is an error.
-                if pod.started is not None and pod.uid not in told:
-                    told.add(pod.uid)
-                    group.create_task(_copy(cluster, pod, follow=True, tail=tail, named=named))
-            if all(one.job.finished or one.job.deleted is not None for one in found):
+                if pod.started is not None and pod.uid not in begun:
+                    begun.add(pod.uid)
+                    group.create_task(_print_log(cluster, pod, follow=True, tail=tail, named=named))
+            if all(item.job.finished or item.job.deleted is not None for item in found):
                 break
             await asyncio.sleep(_LOOK_SECONDS)
             found = await find(cluster, settings, request_id=request_id)
-    if not told:
+    if not begun:
         click.echo(f"request {request_id} is over, and no pod of it ran", err=True)
 
 
-def _many(found: Found) -> bool:
-    """Several pods, or several to come: a line says whose it is, from the first one on."""
+def _may_have_several_pods(found: Found) -> bool:
+    """Whether it has, or may get, several pods: then every line names its pod, from the first line on."""
     return len(found.pods) > 1 or found.job.parallelism > 1 or (found.job.completions or 1) > 1
 
 
-async def _of_request(cluster: Cluster, settings: Settings, request_id: str) -> list[Found]:
+async def _find_any(cluster: Cluster, settings: Settings, request_id: str) -> list[Found]:
+    """The Jobs of a request, at least one. Raises `Failed`."""
     found = await find(cluster, settings, request_id=request_id)
     if not found:
         raise Failed(f"no Job of request {request_id}")
     return found
 
 
-async def _copy(cluster: Cluster, pod: Pod, *, follow: bool, tail: int | None, named: bool) -> None:
+async def _print_log(cluster: Cluster, pod: Pod, *, follow: bool, tail: int | None, named: bool) -> None:
     rest = b""
     prefix = f"{pod.name}: ".encode() if named else b""
     try:
         async for piece in cluster.pod_log(pod.namespace, pod.name, container=pod.container, follow=follow, tail=tail):
             *lines, rest = (rest + piece).split(b"\n")
-            _put(b"".join(prefix + line + b"\n" for line in lines))
+            _write_out(b"".join(prefix + line + b"\n" for line in lines))
     except (NotFound, Refused) as error:
         click.echo(f"{pod.name}: {clean(error)}", err=True)
     if rest:
-        _put(prefix + rest + b"\n")
+        _write_out(prefix + rest + b"\n")
 
 
-def _put(data: bytes) -> None:
+def _write_out(data: bytes) -> None:
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()

@@ -1,4 +1,4 @@
-"""What a dead letter says about itself, and which ones a command means. Reads no broker."""
+"""What a dead letter says about itself, and which dead letters a command chooses. Reads no broker."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,12 @@ from adapters.headers import reason_of, replays
 from events.cloudevent.event import InvalidEvent
 
 STAMP = "jobrelay-"
-"""How the headers begin that jobrelay adds."""
+"""Prefix of the headers that jobrelay adds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Which dead letters are meant: those that everything here fits. `codes` and `types` are shell patterns."""
+    """Which dead letters are chosen: those that meet every condition. `codes` and `types` are shell patterns."""
 
     numbers: frozenset[int] = frozenset()
     codes: Sequence[str] = ()
@@ -27,31 +27,31 @@ class Choice:
 
     @property
     def chooses(self) -> bool:
-        """Not simply all."""
+        """Whether there is any condition."""
         return bool(self.numbers or self.codes or self.types) or self.older is not None or self.newer is not None
 
     def fits(self, record: Record, now: datetime) -> bool:
-        """This one is meant."""
+        """Whether this dead letter is chosen."""
         if self.numbers and record.sequence not in self.numbers:
             return False
         age = now - record.time
         if (self.older is not None and age <= self.older) or (self.newer is not None and age >= self.newer):
             return False
-        return self._says(record)
+        return self._matches(record)
 
-    def _says(self, record: Record) -> bool:
+    def _matches(self, record: Record) -> bool:
         if not (self.codes or self.types):
             return True
         found = summary(record)
-        return _one_of(self.codes, found["code"]) and _one_of(self.types, found["type"])
+        return _matches_any(self.codes, found["code"]) and _matches_any(self.types, found["type"])
 
 
-def _one_of(patterns: Sequence[str], value: str | None) -> bool:
+def _matches_any(patterns: Sequence[str], value: str | None) -> bool:
     return not patterns or any(fnmatchcase(value or "", pattern) for pattern in patterns)
 
 
 def summary(record: Record) -> dict[str, Any]:
-    """What a dead letter says about itself; id, source and type are None when its bytes are no event."""
+    """What a dead letter says about itself; id, source and type are None where its bytes do not name them."""
     stamps = {name.lower().removeprefix(STAMP): value for name, value in record.headers.items()}
     return {
         "number": record.sequence,
@@ -75,7 +75,7 @@ def _attributes(record: Record) -> Mapping[str, str | None]:
 
 
 def body_of(body: bytes) -> dict[str, str]:
-    """The bytes under a name that says how they are written."""
+    """The bytes as `body` if they are text, else as `body_base64`."""
     try:
         return {"body": body.decode()}
     except UnicodeDecodeError:

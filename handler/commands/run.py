@@ -13,7 +13,7 @@ from handler.telemetry import logs, otlp
 
 
 async def serve(settings: Settings) -> int:
-    """Run and drain. The first signal asks it to stop, the second ends the process by that signal."""
+    """Run until SIGTERM or SIGINT, then drain. A second signal ends the process at once. Raises `Misuse`, `Failed`."""
     try:
         for url in settings.sources:
             broker_of(settings, url)
@@ -21,20 +21,20 @@ async def serve(settings: Settings) -> int:
     except RuntimeError as error:  # a library is not installed
         raise Misuse(str(error)) from error
     logs.configure(form=settings.log_format, level=settings.log_level)
-    _calm_collector()
+    _collect_garbage_rarely()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGTERM, signal.SIGINT)
 
-    def ask() -> None:
+    def stop_once() -> None:
         stop.set()
         for number in numbers:
             loop.remove_signal_handler(number)
-            # Also SIGINT: Python's own handler would still wait for the loop.
+            # For SIGINT too: Python's own handler would wait for the event loop.
             signal.signal(number, signal.SIG_DFL)
 
     for number in numbers:
-        loop.add_signal_handler(number, ask)
+        loop.add_signal_handler(number, stop_once)
     try:
         await app.run(settings, stop=stop)
     except InvalidFunctions as error:
@@ -44,10 +44,10 @@ async def serve(settings: Settings) -> int:
     return OK
 
 
-def _calm_collector() -> None:
-    """Collect garbage seldom: what start-up made stays, and of what an event makes hardly anything is in a cycle.
+def _collect_garbage_rarely() -> None:
+    """Collect garbage rarely: what start-up made stays for good, and requests leave hardly any reference cycles behind.
 
-    With Python's own thresholds a quarter of the time per request goes into collections that find nothing.
+    With Python's default thresholds, collections that find nothing take a quarter of the time of each request.
     """
     gc.collect()
     gc.freeze()

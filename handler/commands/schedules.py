@@ -1,4 +1,4 @@
-"""Schedules as `jobrelay get` shows them: when they run, how often they have, how that ended. Needs no broker."""
+"""Schedules as `jobrelay get` shows them: when they run, how often they have run, how their runs ended."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,25 +22,25 @@ _COLUMNS = (
 
 
 async def find_schedules(cluster: Cluster, namespaces: Sequence[str], *, selector: str) -> list[Schedule]:
-    """Those that the label selector matches, oldest first. That this user may not see them is said, and no error."""
+    """Those that the label selector matches, oldest first. A namespace that cannot be read is reported and left out."""
     found: list[Schedule] = []
     for namespace in namespaces:
         try:
             found += await cluster.find_schedules([namespace], selector, skipped=say_left_out)
         except KubernetesError as error:
             click.echo(f"schedules in {namespace} are left out: {clean(error)}", err=True)
-    return sorted(found, key=lambda one: (one.created, one.name))
+    return sorted(found, key=lambda schedule: (schedule.created, schedule.name))
 
 
 def show_schedules(found: Sequence[Schedule], *, now: float) -> None:
-    """As a table. `now`: epoch seconds."""
-    table(_COLUMNS, [_row(one, now) for one in found])
+    """Print a table of them. `now`: epoch seconds."""
+    table(_COLUMNS, [_row(schedule, now) for schedule in found])
 
 
 def schedule_facts(schedule: Schedule, *, now: float) -> dict[str, Any]:
-    """One with all that is known of it; times as RFC 3339."""
+    """All that is known of a schedule, as a document; times in RFC 3339."""
     runs = read_runs(schedule.runs)
-    ours = ("request_id", "source", "service", "cron", "time_zone", "concurrency_policy", "suspend", "max_runs", "runs")
+    top = ("request_id", "source", "service", "cron", "time_zone", "concurrency_policy", "suspend", "max_runs", "runs")
     return {
         "kind": "schedule",
         "id": schedule.request_id,
@@ -53,16 +53,16 @@ def schedule_facts(schedule: Schedule, *, now: float) -> dict[str, Any]:
         "suspended": schedule.suspend,
         "lastRun": runs.last,
         "lastOutcome": _outcome(schedule),
-        "nextRun": _next(schedule, now),
+        "nextRun": _next_run_of(schedule, now),
         "maxRuns": schedule.max_runs,
         "runs": facts_of(runs, without=("last", "job")),
-        "cronJob": facts_of(schedule, without=ours),
+        "cronJob": facts_of(schedule, without=top),
     }
 
 
 def _row(schedule: Schedule, now: float) -> list[str | Text]:
     runs = read_runs(schedule.runs)
-    held = "over" if _is_over(schedule) else "suspended" if schedule.suspend else ""
+    state = "over" if _is_over(schedule) else "suspended" if schedule.suspend else ""
     return [
         schedule.request_id,
         schedule.service or "",
@@ -70,22 +70,22 @@ def _row(schedule: Schedule, now: float) -> list[str | Text]:
         " ".join(filter(None, (schedule.cron, schedule.time_zone))),
         runs.last or "",
         phase_text(_outcome(schedule) or ""),
-        held or _next(schedule, now) or "",
+        state or _next_run_of(schedule, now) or "",
         f"{runs.count}" if schedule.max_runs is None else f"{runs.count}/{schedule.max_runs}",
         *(str(count) for count in (runs.succeeded, runs.failed, runs.cancelled)),
     ]
 
 
 def _is_over(schedule: Schedule) -> bool:
-    """No further run will begin."""
+    """Whether no further run will begin."""
     return schedule.deleted is not None or is_exhausted(schedule)
 
 
 def _outcome(schedule: Schedule) -> str | None:
-    """How its last run ended; None before the first one, and while it goes on."""
+    """How its last run ended; None before the first run, and while the last one goes on."""
     runs = read_runs(schedule.runs)
     return runs.recent.get(runs.last) if runs.last is not None else None
 
 
-def _next(schedule: Schedule, now: float) -> str | None:
+def _next_run_of(schedule: Schedule, now: float) -> str | None:
     return None if schedule.suspend or _is_over(schedule) else next_run(schedule, after=now)

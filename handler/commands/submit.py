@@ -1,4 +1,4 @@
-"""`jobrelay submit`: publish requests, and with `--watch` wait for what becomes of them."""
+"""`jobrelay submit`: publishes requests and, with `--watch`, waits for how they end."""
 
 import asyncio
 import sys
@@ -24,12 +24,12 @@ from handler.commands.showing.show import View, shown, tell_failure
 from handler.settings.settings import Settings
 
 RECALL_SECONDS = 5.0
-"""Silence after which a request may be a repeat: then its events are among those stored before."""
+"""A request without an event for this long may be a repeat: its events were published before, and are stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What to publish, and how to go on."""
+    """What to publish, where, and what to do then."""
 
     events: Sequence[CloudEvent]
     lane: str = NORMAL
@@ -55,7 +55,7 @@ def _load(file: str) -> list[Document]:
 
 
 def prepare(documents: Sequence[Document], changes: Changes, *, judge: bool) -> list[CloudEvent]:
-    """The request events. With `judge`, what the handler would refuse is refused here: `Misuse`, all at once."""
+    """The request events. Raises `Misuse` with all mistakes: with `judge`, also with what the handler would reject."""
     if changes.id is not None and len(documents) > 1:
         raise Misuse(f"--id names one request, {len(documents)} are given")
     events, mistakes = [], []
@@ -76,14 +76,14 @@ def prepare(documents: Sequence[Document], changes: Changes, *, judge: bool) -> 
 
 
 async def submit(settings: Settings, submission: Submission) -> int:
-    """Publish everything; the exit code."""
+    """Publish the events. Returns the exit code."""
     async with broker_of(settings) as broker:
         if submission.watch:
             if any(event.get_type() != REQUESTED_TYPE for event in submission.events):
                 raise Misuse(
                     "--watch is for job requests; watch a function's with: jobrelay watch <function>/<event id>"
                 )
-            return await _and_watch(broker, submission)
+            return await _publish_and_watch(broker, submission)
         await _publish(broker, submission, announce=True)
         return OK
 
@@ -92,7 +92,7 @@ async def _publish(broker: Broker, submission: Submission, *, announce: bool) ->
     topic = Topic(Kind.REQUESTS, submission.lane)
     for event in submission.events:
         try:
-            # Repeats are the handler's to recognise: the broker would drop them for some minutes only.
+            # A new message id: the handler recognises repeats. The broker would drop them, but only for some minutes.
             await broker.publish(topic, event, message_id=str(uuid.uuid4()))
         except TopicRefused as error:
             raise Failed(f"{request_id(event)} was not published: {error}") from error
@@ -103,17 +103,17 @@ async def _publish(broker: Broker, submission: Submission, *, announce: bool) ->
 
 
 def request_id(event: CloudEvent) -> str:
-    """What lifecycle events of this request will have as subject; of a function's, behind its name and a slash."""
+    """The id of the request in its lifecycle events. For a request of a function, `<function>/` goes before it."""
     data: object = event.get_data() if event.get_type() == REQUESTED_TYPE else None
     own = data.get("id") if isinstance(data, dict) else None
     return own if isinstance(own, str) and own else event.get_id()
 
 
-async def _and_watch(broker: Broker, submission: Submission) -> int:
+async def _publish_and_watch(broker: Broker, submission: Submission) -> int:
     ids = list(dict.fromkeys(request_id(event) for event in submission.events))
     board = Board()
-    for one in ids:
-        board.expect(one)
+    for name in ids:
+        board.expect(name)
     key = key_of(request_id=ids[0]) if len(ids) == 1 else EVERYTHING
     async with lifecycle(broker, key=key, follow=True, new_only=True) as events:
         await _publish(broker, submission, announce=False)
@@ -140,36 +140,36 @@ class _Watching:
 
     async def follow(self, events: AsyncIterator[Heard]) -> None:
         async for heard in events:
-            self._take(heard)
+            self._show(heard)
 
     async def recall(self, broker: Broker, key: str) -> None:
-        """A repeat of an earlier request brings no events: show what became of that one."""
+        """Requests without events so far may be repeats, which bring none: show what became of the originals."""
         await asyncio.sleep(RECALL_SECONDS)
         silent = {progress.id for progress in self._board.requests.values() if not progress.phases}
-        told: set[str] = set()
+        announced: set[str] = set()
         async with lifecycle(broker, key=key, follow=False) as events:
             async for heard in events:
                 name = request_of(heard.event)
-                # An earlier refusal says nothing about this one.
+                # A rejection of an earlier request says nothing about this request.
                 if name not in silent or phase_of(heard.event) == Phase.REJECTED:
                     continue
-                if name not in told:
-                    told.add(name)
+                if name not in announced:
+                    announced.add(name)
                     click.echo(f"{clean(name)} was submitted before: this is what became of it", err=True)
-                self._take(heard)
+                self._show(heard)
 
-    def _take(self, heard: Heard) -> None:
+    def _show(self, heard: Heard) -> None:
         if request_of(heard.event) not in self._board.requests:
             return
         progress = self._board.take(heard)
         if progress is not None:
             self._view(heard.event, progress)
-        if all(one.ended for one in self._board.requests.values()):
+        if all(progress.ended for progress in self._board.requests.values()):
             self.ended.set()
 
 
 def outcome(requests: Sequence[Progress]) -> int:
-    """The exit code; says on standard error why requests did not succeed."""
+    """The exit code. Prints to standard error why requests did not succeed."""
     failed = [progress for progress in requests if progress.exit_code != OK]
     for progress in failed:
         tell_failure(progress, say=lambda line: click.echo(line, err=True))

@@ -1,4 +1,4 @@
-"""`jobrelay watch`: lifecycle events as they are stored and as they come."""
+"""`jobrelay watch`: shows the lifecycle events that are stored, then those that come."""
 
 from handler.commands.connection import broker_of
 from handler.commands.errors import OK
@@ -17,7 +17,7 @@ async def watch(
     new_only: bool,
     form: str,
 ) -> int:
-    """Show the events of one request, one service, or all; with `follow` until interrupted."""
+    """Show the events of a request, of a service, or all; with `follow`, until interrupted."""
     board = Board()
     key = key_of(request_id=request_id, service=service)
     async with (

@@ -12,7 +12,7 @@ import yaml
 
 from adapters.memory import MemoryBroker
 from events.functions.functions import InvalidFunctions
-from handler.commands.check import _cluster
+from handler.commands.check import _check_cluster
 from handler.commands.documents import Changes, make_event as make_documented_event, problems
 from handler.commands.environment import DEV_DIRECTORY, Local
 from handler.commands.submit import request_id
@@ -270,7 +270,7 @@ async def test_check_asks_the_cluster_whether_it_would_take_each_job(
 ) -> None:
     path = write(tmp_path / "f.yaml", make_function(), make_function("bad", spec={"completions": -1}))
     settings = Settings.from_env({"JOBRELAY_KUBECONFIG": str(devcluster.kubeconfig)})
-    results = await _cluster(settings, read(path, ()))
+    results = await _check_cluster(settings, read(path, ()))
     assert [good for _, good in results] == [True, True, False]
     assert results[1][0] == "function thumbnail: the cluster takes its Job"
     assert "spec.completions" in results[2][0]
