@@ -115,7 +115,7 @@ def get(request_id: str | None, form: str, **connection: Any) -> int:
 def logs(request_id: str, follow: bool, tail: int | None, **connection: Any) -> int:
     """Print the logs of a request's pods."""
     settings = settings_from(connection)
-    from handler.commands.jobs import logs as work
+    from handler.commands.logs import logs as work
 
     return run_work(work(settings, request_id=request_id, follow=follow, tail=tail))
 
