@@ -1,1 +1,1 @@
-"""`jobrelay demo`: its requests and what is expected of each; start at `demo`."""
+"""`jobrelay demo`: its requests, and what is expected of each; start at `demo`."""

@@ -1,4 +1,4 @@
-"""What the demo asks for and what has to come of it. Pure: compares what was seen with what must be."""
+"""The requests of the demo, with what is expected of each and how that is compared with what was seen. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,13 +44,13 @@ def _field(detail: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One request, by the name of its file, which is its id. `told` reads the part of the last detail that counts."""
+    """A request of the demo. `id`: also the name of its file. `read`: the part of its last detail that is compared."""
 
     id: str
     shows: str
     phases: str
     outcome: str
-    told: Callable[[Mapping[str, Any]], str]
+    read: Callable[[Mapping[str, Any]], str]
     jobs: int = 1
 
     @property
@@ -58,12 +58,12 @@ class Case:
         return _line(self.phases.split(), self.outcome, self.jobs)
 
     def observed(self, progress: Progress | None, *, jobs: int) -> str:
-        """The same of what was seen; `jobs` are those that exist."""
+        """What was seen, in the form of `expected`. `jobs`: how many exist."""
         if progress is None or not progress.phases:
             return _line(["no event"], "", jobs)
-        # How often parts end between two looks is chance.
+        # Whether the parts of a Job are seen to end together or separately is chance.
         phases = [phase for phase in progress.phases if phase != Phase.PROGRESS]
-        return _line(phases, self.told(progress.detail), jobs)
+        return _line(phases, self.read(progress.detail), jobs)
 
 
 def _line(phases: Sequence[str], outcome: str, jobs: int) -> str:
@@ -76,56 +76,56 @@ CASES: Sequence[Case] = (
         shows="result from its event",
         phases="created started succeeded",
         outcome='{"words":9}',
-        told=_result,
+        read=_result,
     ),
     Case(
         id="bad-input",
         shows="failure and its log",
         phases="created started failed",
         outcome="exit 3, row 12 is no number",
-        told=_log,
+        read=_log,
     ),
     Case(
         id="flaky",
         shows="retry, then success",
         phases="created started retrying succeeded",
         outcome='"second try"',
-        told=_result,
+        read=_result,
     ),
     Case(
         id="too-slow",
         shows="deadline exceeded",
         phases="created started failed",
         outcome="DEADLINE_EXCEEDED",
-        told=_error,
+        read=_error,
     ),
     Case(
         id="no-image",
         shows="image cannot be pulled",
         phases="created stalled failed",
         outcome="START_TIMEOUT",
-        told=_error,
+        read=_error,
     ),
     Case(
         id="three-parts",
         shows="three completions",
         phases="created started succeeded",
         outcome="3 results",
-        told=_parts,
+        read=_parts,
     ),
     Case(
         id=CANCELLED,
         shows="cancelled while it ran",
         phases="created started cancelled",
         outcome="CANCELLED",
-        told=_error,
+        read=_error,
     ),
     Case(
         id="typo",
         shows="invalid request",
         phases="rejected",
         outcome="INVALID_REQUEST job.comand",
-        told=_field,
+        read=_field,
         jobs=0,
     ),
     Case(
@@ -133,6 +133,6 @@ CASES: Sequence[Case] = (
         shows="published twice",
         phases="created started succeeded",
         outcome='"order handled"',
-        told=_result,
+        read=_result,
     ),
 )

@@ -1,4 +1,4 @@
-"""`jobrelay demo`: an installation of its own, requests by a separate client, their life from the broker, a verdict."""
+"""`jobrelay demo`: starts an installation, submits requests, shows their events, compares them with the expected."""
 
 import asyncio
 import tempfile
@@ -27,14 +27,14 @@ from handler.settings.connections import cluster_of
 from handler.settings.settings import Settings
 
 SECONDS = 50.0
-"""After this the demo shows what has been seen so far. The longest case waits 10 s for Kubernetes' back-off."""
+"""After this time the demo compares what it has seen so far. The longest case waits 10 s for Kubernetes' back-off."""
 _LOOK_SECONDS = 0.05
 
 
 async def demo(*, broker: str) -> int:
-    """Exit code 0 when every request came to what it had to come to. Leaves nothing behind, however it ends.
+    """Run the demo. Returns 0 if every request went as expected. Leaves nothing behind, however it ends.
 
-    Raises `Misuse` where the extra [local] is missing.
+    Raises `Misuse` if the extra [local] is missing.
     """
     if (lacking := missing()) is not None:
         raise Misuse(lacking)
@@ -45,7 +45,7 @@ async def demo(*, broker: str) -> int:
     with tempfile.TemporaryDirectory(prefix="jobrelay-demo-") as directory:
         try:
             async with start(Path(directory), broker=broker) as stack:
-                _tell_start(stack, BY_NAME[broker].title, time.monotonic() - began)
+                _print_start(stack, BY_NAME[broker].title, time.monotonic() - began)
                 try:
                     good = await _Demo(stack).run()
                 except Exception:
@@ -77,26 +77,29 @@ class _Demo:
         async with broker_of(self._settings) as broker, self._following(broker):
             try:
                 async with asyncio.timeout(SECONDS):
-                    await self._act()
+                    await self._submit_and_cancel()
                     await self._ended.wait()
-                    await _drained(broker)
+                    await _until_drained(broker)
             except TimeoutError:
                 click.echo(f"not all requests ended within {SECONDS:g} s", err=True)
-        return await self._verdict()
+        return await self._compare()
 
     @asynccontextmanager
     async def _following(self, broker: Broker) -> AsyncIterator[None]:
-        """Show the lifecycle events meanwhile, as any subscriber gets them from the broker."""
+        """Show the lifecycle events during the block, as any subscriber gets them from the broker."""
         async with lifecycle(broker, key=EVERYTHING, follow=True) as events:
             with shown("table", self._board) as view:
                 async with asyncio.TaskGroup() as group:
-                    background = [group.create_task(self._take(events, view)), group.create_task(self._guard())]
+                    background = [
+                        group.create_task(self._show(events, view)),
+                        group.create_task(self._fail_when_a_process_ends()),
+                    ]
                     yield
                     for task in background:
                         task.cancel()
 
-    async def _act(self) -> None:
-        """What somebody would do in another shell."""
+    async def _submit_and_cancel(self) -> None:
+        """What a user would do in another shell."""
         files = [str(EXAMPLES / f"{case.id}.yaml") for case in CASES]
         common = ["--no-check", "--set", f"env.DEMO_DIRECTORY={self._stack.directory}"]
         await self._client("submit", *files, *common)
@@ -105,37 +108,38 @@ class _Demo:
         await self._client("cancel", CANCELLED)
 
     async def _client(self, *arguments: str) -> None:
-        """Run `jobrelay` as a process of its own. Raises `Failed` when it fails."""
+        """Run `jobrelay` as a process of its own. Raises `Failed` if it fails."""
         log = self._stack.directory / "logs" / "client.log"
         async with running("client", jobrelay(*arguments), log=log, environ=self._environ) as process:
             code = await process.wait()
         if code != OK:
             raise Failed(f"jobrelay {' '.join(arguments)} ended with {code}:\n{process.tail()}")
 
-    async def _take(self, events: AsyncIterator[Heard], view: View) -> None:
+    async def _show(self, events: AsyncIterator[Heard], view: View) -> None:
         async for heard in events:
             progress = self._board.take(heard)
             view(heard.event, progress)
             if progress is not None and progress.id == CANCELLED and "started" in progress.phases:
                 self._running.set()
-            if all(one.ended for one in self._board.requests.values()):
+            if all(request.ended for request in self._board.requests.values()):
                 self._ended.set()
 
-    async def _guard(self) -> None:
+    async def _fail_when_a_process_ends(self) -> None:
         ended = await self._stack.first_end()
         raise Failed(f"{ended.name} ended with {ended.exit_code}")
 
-    async def _verdict(self) -> bool:
+    async def _compare(self) -> bool:
+        """Print what was expected beside what was seen. Returns whether they are the same."""
         async with cluster_of(self._settings) as cluster:
-            jobs = Counter(one.job.request_id for one in await find(cluster, self._settings))
+            jobs = Counter(found.job.request_id for found in await find(cluster, self._settings))
         rows: list[Sequence[str | Text]] = []
         good = True
         for case in CASES:
             observed = case.observed(self._board.requests.get(case.id), jobs=jobs[case.id])
             same = observed == case.expected
             good = good and same
-            verdict = Text("ok", style="green") if same else Text("failed", style="bold red")
-            rows.append((verdict, case.shows, Text(case.expected), Text(observed)))
+            result = Text("ok", style="green") if same else Text("failed", style="bold red")
+            rows.append((result, case.shows, Text(case.expected), Text(observed)))
         console().print()
         console().print(Text("What was expected and what was observed", style="bold"))
         console().print()
@@ -144,15 +148,15 @@ class _Demo:
         return good and set(self._board.requests) == {case.id for case in CASES}
 
 
-async def _drained(broker: Broker) -> None:
-    """No message waits or, as far as the broker tells, is being worked on: the repeat has been seen, too."""
+async def _until_drained(broker: Broker) -> None:
+    """Return once no message waits or, where the broker knows that, is unsettled: then the repeat was handled, too."""
     while any(
         depth.ready or depth.unsettled for topic, depth in (await broker.depth()).items() if topic.kind is not Kind.DEAD
     ):
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _tell_start(stack: Stack, broker: str, seconds: float) -> None:
+def _print_start(stack: Stack, broker: str, seconds: float) -> None:
     out = console()
     names = ", ".join(f"{process.name} {process.pid}" for process in stack.processes)
     out.print(Text(f"Started in {seconds:.1f} s, processes {names}", style="dim"))
@@ -162,7 +166,7 @@ def _tell_start(stack: Stack, broker: str, seconds: float) -> None:
 
 
 def _logs(stack: Stack) -> str:
-    """The end of every log: the directory is about to go."""
+    """The end of every log; the directory with the logs is about to be deleted."""
     parts = []
     for file in sorted((stack.directory / "logs").glob("*.log")):
         lines = file.read_text(errors="replace").splitlines()[-20:]
