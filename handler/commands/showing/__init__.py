@@ -1,1 +1,1 @@
-"""What people see of lifecycle events; start at `show`. Changes nothing."""
+"""How lifecycle events and what is in the cluster are shown to people; start at `show`."""

@@ -1,4 +1,4 @@
-"""From what is observed to plain documents: camelCase, times as RFC 3339. Chooses nothing but what is left out."""
+"""Turns what was read from the cluster into plain documents: names in camelCase, times in RFC 3339."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,12 +14,12 @@ _TIMES = frozenset(
     }
 )
 _NAMES = {"has_finalizer": "held"}
-"""Fields that users know by another name."""
+"""The fields that are shown under another name."""
 _DOCUMENTS = frozenset({"context", "tags", "metadata", "runs"})
 
 
 def facts_of(struct: msgspec.Struct, *, without: Sequence[str] = ()) -> dict[str, Any]:
-    """All its fields but those."""
+    """All fields of a struct but those named in `without`."""
     return {
         _NAMES.get(name) or _camel(name): _fact(name, getattr(struct, name))
         for name in struct.__struct_fields__
@@ -38,7 +38,7 @@ def _fact(name: str, value: Any) -> Any:
     if name in _DOCUMENTS and isinstance(value, str):
         return _json(value)
     if isinstance(value, tuple):
-        return [facts_of(one) for one in value]
+        return [facts_of(item) for item in value]
     return value
 
 

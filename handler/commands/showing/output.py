@@ -1,4 +1,4 @@
-"""How documents, tables and text reach the terminal or the pipe. Text from the network loses its controls."""
+"""Prints documents, tables and text to a terminal or a pipe, and removes control characters from it."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -11,32 +11,30 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-FORMATS = ("table", "json", "yaml")
-
 
 def console(file: TextIO | None = None) -> Console:
-    """Where tables go. In a pipe a line may be as long as it is."""
+    """Where tables are printed. In a pipe, lines are not wrapped."""
     target = file or sys.stdout
     return Console(file=target, highlight=False, width=None if target.isatty() else 10_000)
 
 
 def clean(value: object) -> str:
-    """One line without control characters: text from events must not move the cursor."""
+    """A text as a single line without control characters: text from events must not move the cursor."""
     return "".join(character if character.isprintable() else " " for character in str(value)).strip()
 
 
 def lines_of(value: object) -> list[str]:
-    """As `clean`, line by line."""
+    """The lines of a text, each cleaned."""
     return [clean(line.expandtabs(4)) if line.strip() else "" for line in str(value).splitlines()]
 
 
 def say_left_out(error: Exception) -> None:
-    """Say on stderr what an object is left out for, which nothing can be shown of."""
+    """Print to standard error why an object cannot be shown."""
     click.echo(f"left out: {clean(error)}", err=True)
 
 
 def write(form: str, document: Any) -> None:
-    """One document as JSON on one line, or as YAML behind `---`."""
+    """Print a document: as JSON on a single line, or as YAML after `---`."""
     if form == "json":
         sys.stdout.write(orjson.dumps(document, default=str).decode() + "\n")
     else:
@@ -45,14 +43,14 @@ def write(form: str, document: Any) -> None:
 
 
 def plain(document: Any) -> Any:
-    """Only what JSON knows: no enums, no tuples."""
+    """A copy made of JSON's types only: no enums, no tuples."""
     return orjson.loads(orjson.dumps(document, default=str))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, wide: str | None = None) -> None:
-    """A table without frames, as `kubectl` writes it: readable by people, and by `awk` in a pipe.
+    """Print a table without frames, as `kubectl` does: people can read it, and `awk` in a pipe.
 
-    The column `wide` takes the space that is left, and is folded on a terminal.
+    The column `wide` takes the space that is left; on a terminal, its text is folded.
     """
     shown = Table(box=None, pad_edge=False, show_edge=False)
     shown.header_style = "bold"
@@ -70,7 +68,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, wide:
 
 
 def amount(cpu: float, memory: int) -> str:
-    """`cpu 0.98, memory 52 MiB`."""
+    """Cores and bytes as `cpu 0.98, memory 52 MiB`."""
     units = ("B", "KiB", "MiB", "GiB", "TiB")
     power = min(max(0, memory.bit_length() - 1) // 10, len(units) - 1)
     size = memory / 1024**power
@@ -78,7 +76,7 @@ def amount(cpu: float, memory: int) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`7s`, `3m12s`, `5h40m`, `12d`; nothing for None."""
+    """Seconds as `7s`, `3m12s`, `5h40m` or `12d`; nothing for None."""
     if seconds is None:
         return ""
     whole = max(0, int(seconds))

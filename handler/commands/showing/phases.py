@@ -1,4 +1,4 @@
-"""How phases are shown to people: the colour of each, and the detail of its events on one line. Draws nothing."""
+"""How phases are shown to people: the colour of each, and the detail of its events as a line of text."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from events.phases import Phase
 from handler.commands.showing.output import amount, clean
 
 Detail = Mapping[str, Any]
-"""`data.detail` of a lifecycle event; nothing in it is sure to be there."""
+"""`data.detail` of a lifecycle event. Any field may be missing: a later version may have written it."""
 REASONS: Mapping[str, str] = {
     Reason.LIMIT: "too many run",
     Reason.PRIORITY: "others go first",
@@ -22,17 +22,17 @@ REASONS: Mapping[str, str] = {
     Reason.RETRY_DELAY: "the time of its next attempt has not come",
     BY_KUEUE: "Kueue has not admitted it",
 }
-"""For people, by `reason` of a `queued` event."""
+"""Text for people, by the `reason` of a `queued` event."""
 _RESULT_LENGTH = 200
 
 
 def phase_text(phase: str) -> Text:
-    """A phase in its colour; without any where a later version told of it."""
+    """A phase in its colour; a phase that only a later version knows has none."""
     return Text(clean(phase), style=SHOWN[phase].style if phase in SHOWN else "")
 
 
 def sentence(phase: str, detail: Detail) -> str:
-    """What a phase's detail says, on one line."""
+    """What a phase's detail says, as a line of text."""
     parts = SHOWN[phase].parts if phase in SHOWN else _why
     return ", ".join(parts(detail))
 
@@ -49,7 +49,7 @@ def error_text(error: object, exit_code: object) -> str:
 
 
 def _why(detail: Detail) -> Sequence[str]:
-    """The error, else who did it."""
+    """The error, or else who did it."""
     if detail.get("error"):
         return [error_text(detail["error"], None)]
     return [f"by {detail['by']}"] if detail.get("by") else []
@@ -61,7 +61,7 @@ def _created(detail: Detail) -> Sequence[str]:
 
 def _queued(detail: Detail) -> Sequence[str]:
     reason, place = str(detail.get("reason", "")), detail.get("position")
-    # Of the cluster alone more is known of times and requests, and less of the others in the queue.
+    # Events say the place in the queue. `get` sees only the cluster, which knows what time or requests a Job waits for.
     more = [f"until {detail['until']}"] if detail.get("until") else []
     more += [f"waits for {', '.join(map(str, detail['requests']))}"] if detail.get("requests") else []
     return [REASONS.get(reason, reason), *([f"place {place}"] if place else []), *more]
@@ -119,7 +119,7 @@ def _results(detail: Detail) -> Sequence[str]:
 
 
 def _failure(detail: Detail) -> str:
-    """The end of the log says more than Kubernetes, which counted attempts."""
+    """Prefer the end of the log: Kubernetes' own message only counts attempts."""
     error = detail.get("error")
     tail = str(detail.get("logTail") or "").strip().splitlines()
     if isinstance(error, dict) and error.get("errorCode") == "JOB_EXECUTION_FAILED" and tail:
@@ -130,14 +130,14 @@ def _failure(detail: Detail) -> str:
 
 def _recurs(detail: Detail) -> Sequence[str]:
     at, runs = detail.get("nextRun"), detail.get("runs")
-    told = [str(detail.get("schedule"))]
-    told += [f"first run at {at}"] if at else []
-    return told if runs is None else [*told, f"{runs} runs"]
+    parts = [str(detail.get("schedule"))]
+    parts += [f"first run at {at}"] if at else []
+    return parts if runs is None else [*parts, f"{runs} runs"]
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """`style`: its colour, as rich names it. `parts` of the line about a detail; commas go between them."""
+    """How a phase is shown. `style`: its colour, by rich's name. `parts`: what a detail says, in parts of a line."""
 
     style: str
     parts: Callable[[Detail], Sequence[str]]
@@ -159,4 +159,4 @@ SHOWN: Mapping[str, Shown] = {
     Phase.SCHEDULED: Shown("cyan", _recurs),
     Phase.UNSCHEDULED: Shown("magenta", _recurs),
 }
-"""Every phase of this version. A later one may tell of others."""
+"""Every phase of this version; a later version may have others."""

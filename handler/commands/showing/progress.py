@@ -1,4 +1,4 @@
-"""What lifecycle events tell about requests, folded into one state each. Pure: reads no broker, draws nothing."""
+"""Folds lifecycle events into the state of each request. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,30 +14,32 @@ from handler.commands.showing.reading import Heard
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """One request as far as its events have told. Of `progress` there may be one each minute: the last one is kept."""
+    """A request as its events so far describe it."""
 
     id: str
     service: str = ""
     phases: list[str] = field(default_factory=list)
     detail: Mapping[str, Any] = field(default_factory=dict)
     seen: set[tuple[str, str]] = field(default_factory=set)
+    """Source and id of its events, except those of phase `progress`, which may come every minute."""
     advanced: tuple[str, str] | None = None
+    """Source and id of its last event of phase `progress`."""
     first: datetime | None = None
     last: datetime | None = None
 
     @property
     def phase(self) -> str:
-        """The last one, or `published` before any event."""
+        """Its last phase; `published` before any event."""
         return self.phases[-1] if self.phases else "published"
 
     @property
     def ended(self) -> bool:
-        """Nothing more will come."""
+        """Whether no more events will come."""
         return self.phase in LAST
 
     @property
     def exit_code(self) -> int:
-        """What a command that waited for this request ends with: the container's code if it failed with one, else 1."""
+        """For a command that waited for it: 0 for success, the container's code if there is one, else 1."""
         if self.phase in (Phase.SUCCEEDED, Phase.UNSCHEDULED):
             return 0
         code = self.detail.get("exitCode")
@@ -45,9 +47,10 @@ class Progress:
 
 
 class Board:
-    """The requests seen so far, in the order they appeared. Events that came before are not counted again.
+    """The requests seen so far, in the order they appeared. Repeated events make no difference.
 
-    Whoever watches for weeks keeps no more than `limit` of them: the oldest that ended are `forgotten` (a count).
+    At most `limit` requests are kept, as a `watch` may run for weeks: the oldest that ended are dropped, and counted in
+    `forgotten`.
     """
 
     def __init__(self, *, limit: int = 10_000) -> None:
@@ -60,7 +63,7 @@ class Board:
         return self.requests.setdefault(request_id, Progress(id=request_id))
 
     def take(self, heard: Heard) -> Progress | None:
-        """Fold an event in. None when it is no lifecycle event of a request, or a repeat."""
+        """Fold an event in. None for an event that is repeated, or is not a lifecycle event of a request."""
         event = heard.event
         phase = phase_of(event)
         name = (event.get_source(), event.get_id())
@@ -93,7 +96,7 @@ class Board:
 
 
 def request_of(event: CloudEvent) -> str:
-    """The id of the request that a lifecycle event is about; empty when it names none."""
+    """The id of the request that a lifecycle event is about; empty if it names none."""
     data: Any = event.get_data()
     found = data.get("id") if isinstance(data, dict) else None
     return found if isinstance(found, str) else event.get_subject() or ""
@@ -106,7 +109,7 @@ def phase_of(event: CloudEvent) -> str | None:
 
 
 def detail_of(event: CloudEvent) -> Mapping[str, Any]:
-    """`data.detail`; nothing where there is none."""
+    """`data.detail` of a lifecycle event; empty if there is none."""
     data: Any = event.get_data()
     detail = data.get("detail") if isinstance(data, dict) else None
     return detail if isinstance(detail, dict) else {}

@@ -1,4 +1,4 @@
-"""Reads lifecycle events from the broker: what is stored, and what comes. Decides nothing about them."""
+"""Reads lifecycle events from the broker: those that are stored, and those that come."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ EVERYTHING = "#"
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """An event, and when it happened: its own time, or when the broker stored it (a rejection has none)."""
+    """An event and its time; for an event without a time (`rejected`), when the broker stored it."""
 
     event: CloudEvent
     at: datetime
@@ -34,7 +34,7 @@ def key_of(*, request_id: str | None = None, service: str | None = None) -> str:
 async def lifecycle(
     broker: Broker, *, key: str, follow: bool, new_only: bool = False
 ) -> AsyncIterator[AsyncIterator[Heard]]:
-    """Lifecycle events of these topics, oldest first; from entry on, none is missed."""
+    """Lifecycle events of the topics that `key` matches, oldest first. From entry on, no event is missed."""
     async with broker.history(Kind.LIFECYCLE, key=key, follow=follow, new_only=new_only) as records:
         yield _events(records)
 
@@ -44,5 +44,5 @@ async def _events(records: AsyncIterator[Record]) -> AsyncIterator[Heard]:
         try:
             event = record.event()
         except InvalidEvent:
-            continue  # Somebody else's message in our stream: not ours to report.
+            continue  # A message that jobrelay did not write: not ours to report.
         yield Heard(event, event.get_time() or record.time)

@@ -1,4 +1,4 @@
-"""Shows lifecycle events as they come: a live table on a terminal, lines in a pipe, or whole as JSON or YAML."""
+"""Shows lifecycle events as they come: as a live table on a terminal, as lines in a pipe, or whole as JSON or YAML."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ _LOG_LINES = 20
 
 
 class View(Protocol):
-    """Told of every event, in order, after the board took it in."""
+    """Called with every event, in order, after the board has folded it in."""
 
     def __call__(self, event: CloudEvent, progress: Progress | None) -> None: ...
 
@@ -37,7 +37,7 @@ def shown(form: str, board: Board) -> Iterator[View]:
         screen = console()
 
         def draw() -> RenderableType:
-            # What does not fit on the screen cannot be drawn over.
+            # A table that is taller than the screen could not be redrawn in place.
             return live_table(board, now=datetime.now(UTC), rows=max(3, screen.size.height - 3))
 
         with Live(get_renderable=draw, console=screen, refresh_per_second=8):
@@ -45,7 +45,7 @@ def shown(form: str, board: Board) -> Iterator[View]:
 
 
 def _line(event: CloudEvent, progress: Progress | None) -> None:
-    """`time  id  phase  what`, of events that are not repeats."""
+    """Print `time  id  phase  detail`, unless the event is a repeat."""
     if progress is None or progress.last is None:
         return
     when = progress.last.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -56,7 +56,7 @@ def _line(event: CloudEvent, progress: Progress | None) -> None:
 
 
 def live_table(board: Board, *, now: datetime, rows: int) -> RenderableType:
-    """One line per request, at most `rows`: its id, where it is, for how long, and what its last event says."""
+    """A line per request, at most `rows`: its id, its phase, how long it takes, and what its last event says."""
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     table.add_column("REQUEST", no_wrap=True, overflow="ellipsis", max_width=36)
     table.add_column("PHASE", no_wrap=True, width=9)
@@ -66,8 +66,9 @@ def live_table(board: Board, *, now: datetime, rows: int) -> RenderableType:
     for progress in chosen:
         end = progress.last if progress.ended else now
         age = (end - progress.first).total_seconds() if progress.first and end else None
-        told = sentence(progress.phase, {**progress.detail, "duration": None})  # that has a column of its own
-        detail = Text(clean(told), style="" if progress.ended else "dim")
+        # The duration has a column of its own.
+        last = sentence(progress.phase, {**progress.detail, "duration": None})
+        detail = Text(clean(last), style="" if progress.ended else "dim")
         table.add_row(Text(clean(progress.id)), phase_text(progress.phase), Text(duration(age), style="dim"), detail)
     hidden = board.forgotten + len(board.requests) - len(chosen)
     foot = [Text(f"and {hidden} more", style="dim")] if hidden else []
@@ -75,7 +76,7 @@ def live_table(board: Board, *, now: datetime, rows: int) -> RenderableType:
 
 
 def _chosen(requests: Sequence[Progress], rows: int) -> list[Progress]:
-    """Those that go on before those that ended, of both the latest, in the order they appeared."""
+    """The latest that have not ended and, where rows are left, the latest that have, in the order they appeared."""
     if len(requests) <= rows:
         return list(requests)
     going = [progress for progress in requests if not progress.ended][-rows:]
@@ -86,7 +87,7 @@ def _chosen(requests: Sequence[Progress], rows: int) -> list[Progress]:
 
 
 def tell_failure(progress: Progress, *, say: Callable[[str], None]) -> None:
-    """Why it did not succeed: the error, every field that is wrong, and the end of its log."""
+    """Say why a request did not succeed: the error, every field that is wrong, and the end of its log."""
     error = progress.detail.get("error")
     found = error if isinstance(error, dict) else {}
     message = str(found.get("message", "")).strip()
