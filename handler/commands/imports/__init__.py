@@ -1,1 +1,1 @@
-"""`jobrelay import`: a file of schedules becomes what it says; start at `importing`."""
+"""`jobrelay import`: makes the scheduled requests of a set as they are in a file; start at `importing`."""

@@ -1,4 +1,4 @@
-"""The file of `jobrelay import`: a set of requests that recur, and all that is wrong with it. Connects to nothing."""
+"""Reads the file of `jobrelay import`, a set of scheduled requests, and finds everything that is wrong with it."""
 
 import uuid
 from collections import Counter
@@ -25,11 +25,11 @@ from handler.core_yaml import Loader
 _JSON = f"keys of text, numbers of 64 bits, at most {MAX_DEPTH} levels"
 _MERGE = "tag:yaml.org,2002:merge"
 _NEUTRAL = "/jobrelay/import"
-"""Begins the sources of sets that have none of their own; stands in for one that is wrong while the rest is judged."""
+"""The sources of sets that name none begin with it. It also replaces an invalid source while the rest is checked."""
 
 
 class InvalidDefinitions(ValueError):
-    """The file cannot be imported. `mistakes`: each of them with its place, none with a value."""
+    """The file cannot be imported. `mistakes`: all of them, with their places but without values."""
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         self.mistakes = tuple(mistakes)
@@ -38,20 +38,20 @@ class InvalidDefinitions(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """One request that is to recur: its id, and the data of its event."""
+    """A scheduled request: its id, and the data of its event."""
 
     id: str
     data: Document
 
     @property
     def namespace(self) -> str | None:
-        """Where its CronJob is to be; None: the default namespace."""
+        """The namespace it names for its CronJob; None for the default namespace."""
         job = self.data.get("job")
         found = job.get("namespace") if isinstance(job, dict) else None
         return found if isinstance(found, str) else None
 
     def event(self, source: str) -> CloudEvent:
-        """A request event of its own for each time it is published: what is answered to one is told from the rest."""
+        """A request event with an id of its own, so that its answer can be told from the answers to others."""
         return _event(self.data, source)
 
 
@@ -69,7 +69,7 @@ class _File(Model):
 
 
 class _Loader(Loader):
-    """Takes no key twice: of two definitions written into one, the first would be lost without a word."""
+    """Refuses a mapping with a key that comes twice: the first value would be lost silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         known = set()
@@ -86,7 +86,7 @@ class _Loader(Loader):
 def read_definitions(text: str, *, source: str | None, fallback: str | None, judge: bool) -> DefinitionSet:
     """The set in a file. `source`: for a file that names none; `fallback`: if that is None too.
 
-    With `judge`, what the handler would refuse is refused here. Raises `InvalidDefinitions` with every mistake.
+    Raises `InvalidDefinitions` with every mistake: with `judge`, also with what the handler would reject.
     """
     document = _parse(text)
     errors = _outline(document)
@@ -96,7 +96,7 @@ def read_definitions(text: str, *, source: str | None, fallback: str | None, jud
     definitions = []
     for place, data in enumerate(jobs if isinstance(jobs, list) else ()):
         if isinstance(data, dict):
-            errors += [_at(place, error) for error in _wrong(data, own, judge=judge)]
+            errors += [_at(place, error) for error in _mistakes(data, own, judge=judge)]
             definitions.append(Definition(id=data.get("id") or "", data=data))
     errors += _repeated(jobs)
     if errors:
@@ -105,13 +105,13 @@ def read_definitions(text: str, *, source: str | None, fallback: str | None, jud
 
 
 def default_source(file: str) -> str:
-    """`/jobrelay/import/<name of the file without its ending>`: the same set, whoever imports it, and from where."""
+    """`/jobrelay/import/<name of the file without its ending>`, so that it does not depend on user and directory."""
     return f"{_NEUTRAL}/{quote(PurePath(file).stem)}"
 
 
 def _parse(text: str) -> Document:
     try:
-        documents = [one for one in yaml.load_all(text, Loader=_Loader) if one is not None]
+        documents = [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]
     except yaml.YAMLError as error:
         raise InvalidDefinitions([f"it is neither YAML nor JSON: {_problem(error)}"]) from error
     if (
@@ -125,7 +125,7 @@ def _parse(text: str) -> Document:
 
 
 def _problem(error: yaml.YAMLError) -> str:
-    """What is wrong, and where. Not what stands there: it may be a secret."""
+    """What is wrong, and where, without quoting the file: it may have secrets in it."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return " ".join(str(error).split())
     return f"{error.problem} in line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
@@ -142,10 +142,10 @@ def _outline(document: Document) -> list[FieldError]:
 def _source(own: object, *, given: str | None, fallback: str | None) -> tuple[str, list[FieldError]]:
     """The source of the set, and what is wrong with it."""
     if not isinstance(own, str | None):
-        return _NEUTRAL, []  # The outline says so.
+        return _NEUTRAL, []  # `_outline` reports it.
     if own is not None and given not in (None, own):
         return own, [FieldError("source", "differs from --source, which is for files that name none")]
-    chosen = next((one for one in (own, given, fallback) if one is not None), None)
+    chosen = next((source for source in (own, given, fallback) if source is not None), None)
     if chosen is None:
         why = "is missing: --prune, and standard input, need a name for the set, here or as --source"
         return _NEUTRAL, [FieldError("source", why)]
@@ -156,8 +156,8 @@ def _source(own: object, *, given: str | None, fallback: str | None) -> tuple[st
     return chosen, []
 
 
-def _wrong(data: Document, source: str, *, judge: bool) -> Iterator[FieldError]:
-    """What is wrong with one definition."""
+def _mistakes(data: Document, source: str, *, judge: bool) -> Iterator[FieldError]:
+    """What is wrong with a definition."""
     for name, why in (("id", "names the definition"), ("schedule", "says when it runs")):
         if data.get(name) is None:
             yield FieldError(name, f"is missing: it {why}")
@@ -181,10 +181,10 @@ def _is_json(value: object) -> bool:
 
 
 def _repeated(jobs: object) -> Iterator[FieldError]:
-    ids = [one.get("id") if isinstance(one, dict) else None for one in (jobs if isinstance(jobs, list) else ())]
-    counts = Counter(one for one in ids if isinstance(one, str))
-    for place, one in enumerate(ids):
-        if isinstance(one, str) and counts[one] > 1 and (first := ids.index(one)) < place:
+    ids = [job.get("id") if isinstance(job, dict) else None for job in (jobs if isinstance(jobs, list) else ())]
+    counts = Counter(name for name in ids if isinstance(name, str))
+    for place, name in enumerate(ids):
+        if isinstance(name, str) and counts[name] > 1 and (first := ids.index(name)) < place:
             yield FieldError(f"jobs[{place}].id", f"is that of jobs[{first}] too")
 
 

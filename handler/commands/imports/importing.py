@@ -1,4 +1,4 @@
-"""`jobrelay import`: shows what a file of definitions changes, then has it done. How that goes is in applying.py."""
+"""`jobrelay import`: reads a file of definitions, shows the plan, carries it out, and reports what was done."""
 
 import sys
 from collections import Counter
@@ -13,7 +13,7 @@ from handler.commands.connection import broker_of
 from handler.commands.errors import FAILED, OK, Failed, Misuse
 from handler.commands.imports.applying import Change, Look, carry_out
 from handler.commands.imports.definitions import DefinitionSet, InvalidDefinitions, default_source, read_definitions
-from handler.commands.imports.planning import CHANGES, Action, Held, Step, held_by_id, plan
+from handler.commands.imports.planning import CHANGES, Action, Existing, Step, existing_by_id, plan
 from handler.commands.showing.output import clean, table, write
 from handler.commands.showing.show import tell_failure
 from handler.settings.connections import cluster_of, namespaces_of, selector_of
@@ -34,7 +34,7 @@ _STYLES = {Action.CREATE: "green", Action.UPDATE: "yellow", Action.REMOVE: "red"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Import:
-    """What is wanted, and how to go on. `seconds`: how long all changes together may take."""
+    """What is wanted, and how to get there. `seconds`: how long all changes together may take."""
 
     wanted: DefinitionSet
     prune: bool
@@ -46,7 +46,7 @@ class Import:
 
 def load(file: str, *, source: str | None, prune: bool, judge: bool) -> DefinitionSet:
     """The set in a file; `-` is standard input. Raises `Misuse` with every mistake in it."""
-    # Files of one name are many: what one takes away should not be another's.
+    # Other files may have the same name: --prune would remove their definitions.
     fallback = None if prune or file == "-" else default_source(file)
     try:
         if file == "-":
@@ -65,30 +65,30 @@ def load(file: str, *, source: str | None, prune: bool, judge: bool) -> Definiti
 
 
 async def import_definitions(settings: Settings, asked: Import) -> int:
-    """Show the plan, then carry it out; the exit code. Raises `Failed` for what was not done in time."""
+    """Show the plan, then carry it out. Returns the exit code. Raises `Failed` for what was not done in time."""
     async with cluster_of(settings) as cluster:
-        look = partial(_look, cluster, settings, asked.wanted)
+        look = partial(_find_existing, cluster, settings, asked.wanted)
         steps = plan(asked.wanted, await look(), prune=asked.prune)
-        _show(steps, asked.wanted.source, asked.form)
+        _print_plan(steps, asked.wanted.source, asked.form)
         todo = [step for step in steps if step.action in CHANGES]
         if not todo or asked.dry_run:
-            said = f"dry run: {_counted(steps, _PLANNED)}" if todo else f"nothing to change: {_as_it_is(steps)}"
-            click.echo(said, err=True)
+            summary = f"dry run: {_counted(steps, _PLANNED)}" if todo else f"nothing to change: {_unchanged(steps)}"
+            click.echo(summary, err=True)
             return OK
         if asked.form == "table":
             click.echo()
-        return await _change(settings, asked, steps, look)
+        return await _apply(settings, asked, steps, look)
 
 
-async def _look(cluster: Cluster, settings: Settings, wanted: DefinitionSet) -> dict[str, list[Held]]:
-    homes = (*namespaces_of(settings, cluster), *(one.namespace for one in wanted.definitions if one.namespace))
+async def _find_existing(cluster: Cluster, settings: Settings, wanted: DefinitionSet) -> dict[str, list[Existing]]:
+    named = [definition.namespace for definition in wanted.definitions if definition.namespace]
     found = []
-    for namespace in dict.fromkeys(homes):
+    for namespace in dict.fromkeys([*namespaces_of(settings, cluster), *named]):
         found += await cluster.list_cron_jobs(namespace, selector_of(settings))
-    return held_by_id(found, wanted.source)
+    return existing_by_id(found, wanted.source)
 
 
-async def _change(settings: Settings, asked: Import, steps: Sequence[Step], look: Look) -> int:
+async def _apply(settings: Settings, asked: Import, steps: Sequence[Step], look: Look) -> int:
     changes = [Change.of(step) for step in steps if step.action in CHANGES]
     async with broker_of(settings) as broker:
         await carry_out(
@@ -98,7 +98,7 @@ async def _change(settings: Settings, asked: Import, steps: Sequence[Step], look
             source=asked.wanted.source,
             lane=asked.lane,
             seconds=asked.seconds,
-            tell=lambda change: _tell(change, asked.form),
+            report=lambda change: _report(change, asked.form),
         )
     return _sum_up(steps, changes, seconds=asked.seconds)
 
@@ -107,19 +107,19 @@ def _sum_up(steps: Sequence[Step], changes: Sequence[Change], *, seconds: float)
     done = [change.step for change in changes if change.over and not change.refusals]
     refused = sum(bool(change.refusals) for change in changes)
     late = [change for change in changes if not change.over]
-    told = _counted([*(step for step in steps if step.action not in CHANGES), *done], _DONE)
-    told = ", ".join(filter(None, (told, f"{refused} refused" if refused else "")))
-    if told:
-        click.echo(told, err=True)
+    summary = _counted([*(step for step in steps if step.action not in CHANGES), *done], _DONE)
+    summary = ", ".join(filter(None, (summary, f"{refused} refused" if refused else "")))
+    if summary:
+        click.echo(summary, err=True)
     for change in late:
-        _tell_refusals(change)
+        _report_refusals(change)
     if late:
         lines = "\n".join(f"  {clean(f'{change.id}: {change.awaited}')}" for change in late)
         raise Failed(f"not done within {seconds:g} s; the same import goes on from here:\n{lines}")
     return FAILED if refused else OK
 
 
-def _show(steps: Sequence[Step], source: str, form: str) -> None:
+def _print_plan(steps: Sequence[Step], source: str, form: str) -> None:
     if form == "table":
         table(("ACTION", "ID", "SCHEDULE", "CHANGES"), [_row(step) for step in steps], wide="CHANGES")
         return
@@ -134,7 +134,7 @@ def _show(steps: Sequence[Step], source: str, form: str) -> None:
                 "schedule": recurs.get("schedule"),
                 "timeZone": recurs.get("timeZone"),
                 "changed": list(step.changed),
-                "cronJobs": [one.name for one in step.held],
+                "cronJobs": [cron_job.name for cron_job in step.existing],
             },
         )
 
@@ -145,25 +145,25 @@ def _row(step: Step) -> list[str | Text]:
     return [
         Text(step.action, style=_STYLES.get(step.action, "dim")),
         step.id,
-        " ".join(str(one) for one in when if one is not None),
+        " ".join(str(part) for part in when if part is not None),
         why,
     ]
 
 
-def _tell(change: Change, form: str) -> None:
-    """It is over."""
+def _report(change: Change, form: str) -> None:
+    """Print how a change that is over has ended."""
     done = _DONE[change.step.action] if not change.refusals else "refused"
     if form != "table":
         errors = [refusal.detail.get("error") for refusal in change.refusals]
         write(form, {"done": done, "id": change.id, "errors": errors, "restored": change.restoring})
     elif not change.refusals:
         click.echo(f"{done} {clean(change.id)}")
-    _tell_refusals(change)
+    _report_refusals(change)
     if change.left is not None:
         click.echo(f"  {change.left}", err=True)
 
 
-def _tell_refusals(change: Change) -> None:
+def _report_refusals(change: Change) -> None:
     for refusal in change.refusals:
         tell_failure(refusal, say=lambda line: click.echo(line, err=True))
 
@@ -173,7 +173,7 @@ def _counted(steps: Iterable[Step], words: Mapping[Action, str]) -> str:
     return ", ".join(f"{counts[action]} {word}" for action, word in words.items() if counts[action])
 
 
-def _as_it_is(steps: Sequence[Step]) -> str:
+def _unchanged(steps: Sequence[Step]) -> str:
     kept = sum(step.action is Action.KEEP for step in steps)
     same = len(steps) - kept
     text = f"{same} {'definition is' if same == 1 else 'definitions are'} as in the file"

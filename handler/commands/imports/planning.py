@@ -1,4 +1,4 @@
-"""What `jobrelay import` has to do: what a file wants against what the cluster has. Pure: changes and reads nothing."""
+"""Plans an import: compares the definitions of a file with the CronJobs that exist. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,28 +25,26 @@ class Action(StrEnum):
     REMOVE = "remove"
     UNCHANGED = "unchanged"
     KEEP = "keep"
-    """It is not in the file, and that does not count."""
+    """It is not in the file, but nothing is to be removed."""
 
 
 CHANGES = frozenset({Action.CREATE, Action.UPDATE, Action.REMOVE})
-"""Those that make a difference."""
+"""The actions that change something in the cluster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A CronJob of this set. `data`: that of the request it was made for; None when it cannot be read.
-
-    `going`: it is being deleted.
-    """
+class Existing:
+    """A CronJob of this set. `id`: of its definition. `sha`: the hash of its request, if it has any."""
 
     id: str
     name: str
-    going: bool
+    deleting: bool
     sha: str | None
     data: Any
+    """The data of its request; None if they cannot be read."""
 
     def difference(self, wanted: Definition, source: str) -> list[str]:
-        """Paths of what it would be asked for otherwise; empty when it is as wanted. Never a value."""
+        """Paths of what differs from the wanted definition; empty if nothing does. Never a value."""
         if self.sha == request_sha(wanted.event(source)):
             return []
         return difference(self.data, wanted.data) if isinstance(self.data, dict) else ["data"]
@@ -54,53 +52,60 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One line of the plan. `wanted` is None for what the file has not, `held` empty for what the cluster has not."""
+    """What happens to a definition. `wanted`: as in the file, if it is there. `changed`: paths of what will differ."""
 
     action: Action
     id: str
     wanted: Definition | None = None
-    held: Sequence[Held] = ()
+    existing: Sequence[Existing] = ()
     changed: Sequence[str] = ()
 
     @property
     def recurs(self) -> Mapping[str, Any]:
-        """The data that says when it runs: as it will be, of what goes as it was."""
+        """The data that say when it runs: those of the file or, if it is not in the file, those of its CronJob."""
         if self.wanted is not None:
             return self.wanted.data
-        return next((one.data for one in self.held if isinstance(one.data, dict)), {})
+        return next((cron_job.data for cron_job in self.existing if isinstance(cron_job.data, dict)), {})
 
 
-def plan(wanted: DefinitionSet, held: Mapping[str, Sequence[Held]], *, prune: bool) -> list[Step]:
-    """In the order of the file; then, by their ids, those that are not in it. `held`: see `held_by_id`."""
-    steps = [_step(one, held.get(one.id, ()), wanted.source) for one in wanted.definitions]
-    known = {one.id for one in wanted.definitions}
+def plan(wanted: DefinitionSet, existing: Mapping[str, Sequence[Existing]], *, prune: bool) -> list[Step]:
+    """The steps for the definitions of the file, in its order, then those for the others, by id.
+
+    `existing`: the CronJobs by the id of their definition.
+    """
+    steps = [_step(definition, existing.get(definition.id, ()), wanted.source) for definition in wanted.definitions]
+    known = {definition.id for definition in wanted.definitions}
     action = Action.REMOVE if prune else Action.KEEP
-    rest = sorted(name for name, found in held.items() if name not in known and not all(one.going for one in found))
-    return steps + [Step(action=action, id=name, held=held[name]) for name in rest]
+    rest = sorted(name for name, found in existing.items() if name not in known and _lasting(found))
+    return steps + [Step(action=action, id=name, existing=existing[name]) for name in rest]
 
 
-def _step(wanted: Definition, held: Sequence[Held], source: str) -> Step:
-    here = [one for one in held if not one.going]
-    changed = list(dict.fromkeys(path for one in here for path in one.difference(wanted, source)))
+def _step(wanted: Definition, existing: Sequence[Existing], source: str) -> Step:
+    here = _lasting(existing)
+    changed = list(dict.fromkeys(path for cron_job in here for path in cron_job.difference(wanted, source)))
     action = Action.UPDATE if changed else Action.UNCHANGED if here else Action.CREATE
-    return Step(action=action, id=wanted.id, wanted=wanted, held=held, changed=changed)
+    return Step(action=action, id=wanted.id, wanted=wanted, existing=existing, changed=changed)
 
 
-def held_by_id(manifests: Iterable[Manifest], source: str) -> dict[str, list[Held]]:
-    """The CronJobs of this source; several of one id only if they are in several namespaces."""
-    found: defaultdict[str, list[Held]] = defaultdict(list)
+def _lasting(existing: Sequence[Existing]) -> list[Existing]:
+    return [cron_job for cron_job in existing if not cron_job.deleting]
+
+
+def existing_by_id(manifests: Iterable[Manifest], source: str) -> dict[str, list[Existing]]:
+    """The CronJobs of this source by the id of their definition. Those with the same id are in several namespaces."""
+    found: defaultdict[str, list[Existing]] = defaultdict(list)
     for manifest in manifests:
         metadata = manifest["metadata"]
-        notes = metadata.get("annotations", {})
-        if notes.get(Annotation.SOURCE) != source or Annotation.ID not in notes:
+        annotations = metadata.get("annotations", {})
+        if annotations.get(Annotation.SOURCE) != source or Annotation.ID not in annotations:
             continue
         event = _event_of(manifest)
-        found[notes[Annotation.ID]].append(
-            Held(
-                id=notes[Annotation.ID],
+        found[annotations[Annotation.ID]].append(
+            Existing(
+                id=annotations[Annotation.ID],
                 name=f"{metadata['namespace']}/{metadata['name']}",
-                going="deletionTimestamp" in metadata,
-                sha=notes.get(Annotation.REQUEST_SHA),
+                deleting="deletionTimestamp" in metadata,
+                sha=annotations.get(Annotation.REQUEST_SHA),
                 data=event.get_data() if event is not None else None,
             )
         )
@@ -108,7 +113,7 @@ def held_by_id(manifests: Iterable[Manifest], source: str) -> dict[str, list[Hel
 
 
 def _event_of(manifest: Manifest) -> CloudEvent | None:
-    """The event of each of its runs; None when somebody has made it unreadable."""
+    """The event that its runs get; None if a user has made it unreadable."""
     template = manifest["spec"]["jobTemplate"]["spec"]["template"]
     text = template.get("metadata", {}).get("annotations", {}).get(Annotation.EVENT, "")
     try:
@@ -118,9 +123,9 @@ def _event_of(manifest: Manifest) -> CloudEvent | None:
 
 
 def difference(old: Any, new: Any, place: Sequence[str | int] = ()) -> list[str]:
-    """Paths of what is not the same in two JSON values. Null is the same as nothing, as it is in a request.
+    """Paths of what differs between two JSON values. Null is the same as nothing, as it is in a request.
 
-    Of lists of things with names, such as `env`, it says which by their names.
+    Paths into a list whose items have names, such as `env`, have the name of the item.
     """
     if isinstance(old, dict) and isinstance(new, dict):
         inner: Iterable[str | int] = dict.fromkeys([*old, *new])
@@ -139,17 +144,18 @@ def _of_lists(old: list[Any], new: list[Any], place: Sequence[str | int]) -> lis
     elif len(old) == len(new):
         pairs = enumerate(zip(old, new, strict=True))
         found = [path for number, (was, will) in pairs for path in difference(was, will, (*place, number))]
-    # What is left is their order, or that there are more or fewer.
+    # No item differs: the order does, or how many there are.
     return found or ([] if _same(old, new) else [path_of(place)])
 
 
 def _by_name(values: list[Any]) -> dict[str, Any] | None:
-    names = [one.get("name") if isinstance(one, dict) else None for one in values]
+    """The items by name; None unless each has a name of its own."""
+    names = [value.get("name") if isinstance(value, dict) else None for value in values]
     if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         return None
     return dict(zip(map(str, names), values, strict=True))
 
 
 def _same(old: Any, new: Any) -> bool:
-    """As JSON: to Python, 1 is true."""
+    """Whether they are the same as JSON: in Python, 1 equals True."""
     return orjson.dumps(old, option=orjson.OPT_SORT_KEYS) == orjson.dumps(new, option=orjson.OPT_SORT_KEYS)

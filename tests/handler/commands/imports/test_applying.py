@@ -21,7 +21,7 @@ from events.request.control import accepted, control_key, parse_control, refused
 from handler.commands.imports import applying
 from handler.commands.imports.applying import Change, carry_out
 from handler.commands.imports.definitions import Definition
-from handler.commands.imports.planning import Action, Held, Step
+from handler.commands.imports.planning import Action, Existing, Step
 from k8s.base import Unavailable
 from tests.handler.samples import until
 from tests.patience import PATIENCE
@@ -36,21 +36,21 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(applying, "LOOK_SECONDS", 0.01)
 
 
-def in_force(definition: Definition, *, going: bool = False) -> Held:
-    return Held(id=definition.id, name=f"default/{definition.id}", going=going, sha=None, data=definition.data)
+def in_force(definition: Definition, *, deleting: bool = False) -> Existing:
+    return Existing(id=definition.id, name=f"default/{definition.id}", deleting=deleting, sha=None, data=definition.data)
 
 
 class Scene:
     """A cluster and a jobrelay that do what the test says. `orders`: the published requests and commands."""
 
-    def __init__(self, broker: MemoryBroker, *present: Held) -> None:
+    def __init__(self, broker: MemoryBroker, *present: Existing) -> None:
         self.broker = broker
-        self.there: dict[str, list[Held]] = {definition.id: [definition] for definition in present}
+        self.there: dict[str, list[Existing]] = {definition.id: [definition] for definition in present}
         self.orders: list[CloudEvent] = []
         self.away = 0
         self.looks = 0
 
-    async def look(self) -> Mapping[str, Sequence[Held]]:
+    async def look(self) -> Mapping[str, Sequence[Existing]]:
         self.looks += 1
         if self.away:
             self.away -= 1
@@ -126,7 +126,7 @@ async def carrying_out(scene: Scene, *steps: Step, seconds: float = PATIENCE) ->
             source=SOURCE,
             lane="",
             seconds=seconds,
-            tell=lambda change: outcome.reported.append(change.id),
+            report=lambda change: outcome.reported.append(change.id),
         )
         outcome.task = group.create_task(work)
         yield outcome
@@ -134,8 +134,8 @@ async def carrying_out(scene: Scene, *steps: Step, seconds: float = PATIENCE) ->
             task.cancel()
 
 
-def step(action: Action, *present: Held, wanted: Definition | None = NEW) -> Step:
-    return Step(action=action, id="a", wanted=wanted, held=present)
+def step(action: Action, *present: Existing, wanted: Definition | None = NEW) -> Step:
+    return Step(action=action, id="a", wanted=wanted, existing=present)
 
 
 def data_of(event: CloudEvent) -> Any:
@@ -159,7 +159,7 @@ async def test_a_definition_is_removed_by_a_command_that_names_its_source(broker
     async with carrying_out(scene, step(Action.REMOVE, in_force(OLD), wanted=None)) as outcome:
         command = parse_control(await scene.order(0))
         assert (command.verb, command.subject, command.request_source) == ("cancel", "a", SOURCE)
-        scene.there["a"] = [in_force(OLD, going=True)]
+        scene.there["a"] = [in_force(OLD, deleting=True)]
         await scene.looked()
         assert outcome.reported == []
         del scene.there["a"]
@@ -186,8 +186,8 @@ async def test_an_update_publishes_the_new_definition_once_the_old_is_gone_and_i
 
 
 async def test_a_deletion_from_outside_is_awaited_without_a_command(broker: MemoryBroker) -> None:
-    scene = Scene(broker, in_force(OLD, going=True))
-    async with carrying_out(scene, step(Action.CREATE, in_force(OLD, going=True))) as outcome:
+    scene = Scene(broker, in_force(OLD, deleting=True))
+    async with carrying_out(scene, step(Action.CREATE, in_force(OLD, deleting=True))) as outcome:
         await scene.looked()
         assert scene.orders == []
         del scene.there["a"]

@@ -7,7 +7,7 @@ import pytest
 from events.names import Annotation
 from events.request.request import Request
 from handler.commands.imports.definitions import Definition, DefinitionSet
-from handler.commands.imports.planning import Action, Held, difference, held_by_id, plan
+from handler.commands.imports.planning import Action, Existing, difference, existing_by_id, plan
 from k8s.base import Manifest
 from k8s.manifests.options import ManifestOptions
 from k8s.manifests.schedule import render_schedule
@@ -21,17 +21,17 @@ def define(name: str, **data: Any) -> Definition:
     return Definition(id=name, data={"id": name, "schedule": "@daily", "job": job, **data})
 
 
-def cron_job(definition: Definition, *, source: str = SOURCE, going: bool = False) -> Manifest:
-    """The CronJob of this definition as the cluster has it. `going`: it is being deleted."""
+def cron_job(definition: Definition, *, source: str = SOURCE, deleting: bool = False) -> Manifest:
+    """The CronJob of this definition as the cluster has it. `deleting`: it is being deleted."""
     made = render_schedule(Request.of(definition.event(source)), options=OPTIONS).job
-    made["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z"} if going else {}
+    made["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z"} if deleting else {}
     return made
 
 
 def planned(
     wanted: list[Definition], found: list[Manifest], *, prune: bool = False
 ) -> list[tuple[str, str, list[str]]]:
-    steps = plan(DefinitionSet(source=SOURCE, definitions=wanted), held_by_id(found, SOURCE), prune=prune)
+    steps = plan(DefinitionSet(source=SOURCE, definitions=wanted), existing_by_id(found, SOURCE), prune=prune)
     return [(step.action, step.id, list(step.changed)) for step in steps]
 
 
@@ -67,7 +67,7 @@ def test_definitions_of_another_source_do_not_count() -> None:
 
 
 def test_a_definition_that_is_being_deleted_counts_as_gone() -> None:
-    found = [cron_job(define(name), going=True) for name in ("a", "b")]
+    found = [cron_job(define(name), deleting=True) for name in ("a", "b")]
     assert planned([define("a")], found, prune=True) == [("create", "a", [])]
 
 
@@ -92,11 +92,11 @@ def test_the_hash_decides_if_the_event_cannot_be_read() -> None:
 def test_cron_jobs_without_our_annotations_are_left_out() -> None:
     manifest = cron_job(define("a"))
     del manifest["metadata"]["annotations"]
-    assert held_by_id([manifest], SOURCE) == {}
+    assert existing_by_id([manifest], SOURCE) == {}
 
 
 def test_a_step_knows_when_its_definition_runs() -> None:
-    held = held_by_id([cron_job(define("old", timeZone="Europe/Berlin")), cron_job(define("a"))], SOURCE)
+    held = existing_by_id([cron_job(define("old", timeZone="Europe/Berlin")), cron_job(define("a"))], SOURCE)
     wanted = DefinitionSet(source=SOURCE, definitions=[define("a", schedule="@hourly")])
     update, keep = plan(wanted, held, prune=False)
     assert update.recurs["schedule"] == "@hourly"
@@ -106,7 +106,7 @@ def test_a_step_knows_when_its_definition_runs() -> None:
 
 
 def test_it_is_unknown_when_an_unreadable_definition_runs() -> None:
-    unreadable = Held(id="a", name="default/a", going=False, sha=None, data=None)
+    unreadable = Existing(id="a", name="default/a", deleting=False, sha=None, data=None)
     (step,) = plan(DefinitionSet(source=SOURCE, definitions=[]), {"a": [unreadable]}, prune=True)
     assert (step.action, step.recurs) == (Action.REMOVE, {})
 
