@@ -1,1 +1,1 @@
-"""The settings, and the connections they mean; start at `settings.Settings.from_env`. Imports nothing above it."""
+"""All settings, and the broker and cluster that they name; start at `settings.Settings.from_env`."""

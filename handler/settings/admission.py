@@ -1,4 +1,4 @@
-"""The settings of admission: how much may run at a time, how much may wait. The decision: handler.admission."""
+"""The settings of admission: how many Jobs may run at a time, and how many may wait. handler.admission decides."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -23,7 +23,7 @@ LIMITS = (
 
 
 def priority_class(text: str) -> tuple[int, str]:
-    """The least priority and the name of `500=high`. Raises `ValueError`."""
+    """The least priority, and the name of the class, of `500=high`. Raises `ValueError`."""
     found = _CLASS.fullmatch(text)
     if found is None or int(found[1]) > MAX_PRIORITY or not is_label_name(found[2]):
         raise ValueError(f"<least priority, 0-{MAX_PRIORITY}>=<name> expected, the name of {_LABEL_NAME}")
@@ -44,7 +44,7 @@ def _queue(value: str) -> str:
 
 
 class AdmissionSettings(BaseModel):
-    """Fields of `Settings`. A limit that is None is none. Durations in seconds."""
+    """Fields of `Settings`. A limit of None is no limit. Durations are in seconds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -100,7 +100,7 @@ class AdmissionSettings(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _limits_are_kept(self) -> Self:
+    def _limits_are_possible(self) -> Self:
         given = [f"JOBRELAY_{name.upper()}" for name in LIMITS if getattr(self, name) is not None]
         if self.admission == "off" and given:
             raise ValueError(f"JOBRELAY_ADMISSION=off does not go with limits: {', '.join(given)}")
@@ -112,11 +112,11 @@ class AdmissionSettings(BaseModel):
 
     @property
     def admits(self) -> bool:
-        """Whether every request may have to wait for room: then handlers heed the queue's length."""
+        """Whether any request may have to wait for room: then handlers pause while too many Jobs wait."""
         return self.admission == "always" or any(getattr(self, name) is not None for name in LIMITS)
 
     def governs(self, queueing: Queueing, service: str | None) -> bool:
-        """Whether such a Job may run only with the controller's leave."""
+        """Whether a Job of this kind waits until the controller admits it."""
         if self.admission != "auto":
             return self.admission == "always"
         return (
@@ -130,7 +130,7 @@ class AdmissionSettings(BaseModel):
 
 
 def unadmitted(queueing: Queueing, admission: str, *, scheduled: bool = False) -> list[tuple[str, str]]:
-    """Fields of a request that need another setting of JOBRELAY_ADMISSION, with that one. `scheduled`: it recurs."""
+    """Fields of a request that need another JOBRELAY_ADMISSION, each with what it needs. `scheduled`: it recurs."""
     alone = queueing.exclusive and queueing.key is None
     needs_always = [("exclusive", "JOBRELAY_ADMISSION=always, or a concurrency.key")] if alone else []
     if admission != "off":

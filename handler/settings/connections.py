@@ -1,4 +1,4 @@
-"""Settings in, connections out: which broker and which cluster the settings mean. Tries once."""
+"""Connects to the broker and the cluster that the settings name. Does not try again."""
 
 from contextlib import AbstractAsyncContextManager
 from urllib.parse import urlsplit
@@ -19,19 +19,19 @@ PROGRAM = "jobrelay"
 
 
 def adapter_of(url: str) -> Adapter:
-    """The adapter of a source."""
+    """The adapter for the URL of a broker."""
     return BY_SCHEME[urlsplit(url).scheme]
 
 
 def broker_of(settings: Settings, url: str | None = None) -> AbstractAsyncContextManager[Broker]:
-    """The broker of `url`, else of the first source; its topology may be missing. Raises what `connect` raises."""
+    """The broker at `url`, by default the first source. Its topology may be missing. Raises what `connect` raises."""
     url = url or settings.sources[0]
     options = adapter_of(url).options(dict(settings))
     return connect_broker(url, instance=settings.instance, options=options)
 
 
 def cluster_of(settings: Settings, *, program: str = PROGRAM) -> AbstractAsyncContextManager[Cluster]:
-    """The cluster of `JOBRELAY_KUBECONFIG`, of `KUBECONFIG`, or the one we run in. Raises `ConfigError`.
+    """The cluster of `JOBRELAY_KUBECONFIG`, else of `KUBECONFIG`, else the cluster we run in. Raises `ConfigError`.
 
     `program`, with its version, is the User-Agent of every request.
     """
@@ -44,22 +44,22 @@ def cluster_of(settings: Settings, *, program: str = PROGRAM) -> AbstractAsyncCo
 
 
 def program_of(settings: Settings) -> str:
-    """What a process in this role calls itself to the API server: its audit log then tells the roles apart."""
+    """The name of this role's processes in their requests, so that the API server's audit log tells the roles apart."""
     return PROGRAM if settings.role == "both" else f"{PROGRAM}-{settings.role}"
 
 
 def selector_of(settings: Settings) -> str:
-    """Label selector of this installation's Jobs and Pods."""
+    """The label selector of this installation's Jobs, CronJobs and Pods."""
     return f"{Label.MANAGED_BY}={MANAGED_BY},{Label.INSTANCE}={settings.instance}"
 
 
 def namespaces_of(settings: Settings, cluster: Cluster) -> tuple[str, ...]:
-    """Where this installation's Jobs may be; the first is the default and holds the Lease."""
+    """The namespaces that this installation's Jobs may be in; the first is the default, and has the Lease."""
     return settings.namespaces or (cluster.default_namespace,)
 
 
 def options_of(settings: Settings, *, namespace: str, broker: str) -> ManifestOptions:
-    """What the settings say about every Job. `namespace`: the default one."""
+    """What the settings say about every Job. `namespace`: the default namespace."""
     return ManifestOptions(
         instance=settings.instance,
         namespace=namespace,

@@ -1,4 +1,4 @@
-"""The settings that say what requests may ask for. They are applied in handler.intake.policy."""
+"""The settings that say what requests may ask for. handler.intake.policy applies them."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -48,7 +48,7 @@ Amount = Annotated[str, AfterValidator(_amount)]
 
 
 class PolicySettings(BaseModel):
-    """Fields of `Settings`. A maximum that is None is none. Durations in seconds."""
+    """Fields of `Settings`. A maximum of None is no maximum. Durations are in seconds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -172,11 +172,11 @@ class PolicySettings(BaseModel):
 
     @property
     def default_deadline(self) -> int | None:
-        """Seconds for a request that names none."""
+        """Seconds that the Job of a request without a deadline may take; None for no limit."""
         return self.deadline_seconds or self.max_deadline_seconds
 
     @property
     def limits(self) -> dict[str, str]:
-        """The largest amount by resource, of those that have a maximum."""
+        """The largest amount of each resource that has a maximum."""
         amounts = {"cpu": self.max_cpu, "memory": self.max_memory, "ephemeral-storage": self.max_ephemeral_storage}
         return {name: amount for name, amount in amounts.items() if amount is not None}

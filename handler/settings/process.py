@@ -13,7 +13,7 @@ Weights = Annotated[tuple[int, int, int], BeforeValidator(split)]
 
 
 def _urls() -> Iterator[str]:
-    """The shapes of broker URLs, for people."""
+    """The forms of broker URLs, for people."""
     for adapter in ADAPTERS:
         usual, *others = adapter.schemes
         yield f"`{usual}://{adapter.authority}`"
@@ -188,7 +188,7 @@ class BrokerSettings(BaseModel):
 
 
 class LogSettings(BaseModel):
-    """What the process tells of itself."""
+    """What the process logs and traces."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

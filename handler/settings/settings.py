@@ -1,4 +1,4 @@
-"""All settings of jobrelay: environment variables `JOBRELAY_*`, checked all at once before anything is connected to."""
+"""All settings of jobrelay: environment variables `JOBRELAY_*`, all checked before anything connects."""
 
 import difflib
 import re
@@ -23,12 +23,12 @@ from handler.settings.process import (
 
 PREFIX = "JOBRELAY_"
 
-# Kubernetes puts such variables into every container of a namespace that has a Service named jobrelay*.
+# Kubernetes sets such variables in every container of a namespace that has a Service named jobrelay*.
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$")
 
 
 class InvalidSettings(ValueError):
-    """Names every setting that is wrong; `errors` holds one line each."""
+    """Names every setting that is wrong; `errors` has a line for each."""
 
     def __init__(self, errors: list[str]) -> None:
         super().__init__("invalid settings:\n" + "\n".join(f"  {error}" for error in errors))
@@ -38,7 +38,7 @@ class InvalidSettings(ValueError):
 class _ProcessSettings(
     LogSettings, BrokerSettings, LeadershipSettings, ServingSettings, RequestSettings, ConnectionSettings
 ):
-    """The rules about these settings. Fields come in the order of the bases, read from the right."""
+    """Adds the rules about these settings. Fields are in the order of the bases, read from the right."""
 
     @field_validator("sources")
     @classmethod
@@ -80,13 +80,13 @@ class _ProcessSettings(
 
 
 class Settings(PolicySettings, AdmissionSettings, _ProcessSettings):
-    """One field per variable, upper-cased behind the prefix (`instance`: `JOBRELAY_INSTANCE`). Durations in seconds."""
+    """A field for each variable, such as `instance` for `JOBRELAY_INSTANCE`. Durations are in seconds."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
         """Read `JOBRELAY_*` (empty: default). Raises `InvalidSettings` with all mistakes, unknown names included."""
         fields = {f"{PREFIX}{name.upper()}": name for name in cls.model_fields}
-        # jobrelay also runs in containers of its own Jobs, whose variables are no settings.
+        # jobrelay may run in a container of one of its Jobs, whose variables are not settings.
         given = {name: value for name, value in environ.items() if name.startswith(PREFIX) and name not in OUR_ENV}
         errors = [_unknown(name, fields) for name in given if name not in fields and not _SERVICE_LINK.search(name)]
         values: dict[str, Any] = {fields[name]: value for name, value in given.items() if name in fields and value}
@@ -109,7 +109,7 @@ class Settings(PolicySettings, AdmissionSettings, _ProcessSettings):
         return self.role != "handler"
 
     def printable(self) -> dict[str, str]:
-        """Every variable with its value in force, passwords in URLs hidden."""
+        """Every variable with the value in force; passwords in URLs are hidden."""
         return {f"{PREFIX}{name.upper()}": _shown(getattr(self, name)) for name in type(self).model_fields}
 
 
