@@ -1,4 +1,4 @@
-"""A script that becomes a command which gets SIGTERM when its parent dies: `leash.py <parent's pid> <command>…`."""
+"""A script that becomes a command, which gets SIGTERM when its parent dies: `leash.py <parent's pid> <command>…`."""
 
 import ctypes
 import os
@@ -9,7 +9,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(parent: int, command: list[str]) -> None:
-    """Become `command`, unless `parent` is gone already. Where the system has no such signal, just become it."""
+    """Become `command`, unless `parent` is gone already. Only Linux has such a signal: elsewhere, just become it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:

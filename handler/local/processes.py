@@ -1,4 +1,4 @@
-"""Child processes that end with us: each in a session of its own, its output in a file. Knows not what they do."""
+"""Child processes that end when this process ends, each in a session of its own, with its output in a file."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from handler.local import leash
 
 STOP_SECONDS = 25.0
-"""Time a process gets to end after SIGTERM; jobrelay drains for 20."""
+"""How long a process may take to end after SIGTERM; jobrelay drains for 20 s."""
 _LOOK_SECONDS = 0.05
 
 
@@ -21,7 +21,7 @@ class StartFailed(Exception):
 
 
 class Process:
-    """One child. `log` holds what it wrote, of this start and of earlier ones."""
+    """A child process. `log`: the file with the output of this start and of earlier starts."""
 
     def __init__(self, name: str, child: asyncio.subprocess.Process, *, log: Path, start: int) -> None:
         self.name = name
@@ -31,32 +31,32 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Of the process, and of its group."""
+        """The id of the process, and of its process group."""
         return self._child.pid
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; negative: the signal that ended it."""
+        """None while it runs; negative if a signal ended it."""
         return self._child.returncode
 
     async def wait(self) -> int:
-        """Its exit code, once it has ended."""
+        """Wait until it ends. Returns its exit code."""
         return await self._child.wait()
 
     def output(self) -> str:
-        """What it wrote since this start."""
+        """Its output since this start."""
         with self.log.open("rb") as file:
             file.seek(self._start)
             return file.read().decode(errors="replace")
 
     def tail(self, lines: int = 20) -> str:
-        """The last lines of that."""
+        """The last lines of its output since this start."""
         return "\n".join(self.output().splitlines()[-lines:])
 
-    async def ready(self, look: Callable[[], Awaitable[bool]], *, within: float) -> None:
-        """Return once `look` says yes. Raises `StartFailed` when the process ends before, or after `within` seconds."""
+    async def ready(self, is_ready: Callable[[], Awaitable[bool]], *, within: float) -> None:
+        """Return once `is_ready` says so. Raises `StartFailed` if the process ends first, or after `within` seconds."""
         deadline = time.monotonic() + within
-        while not await look():
+        while not await is_ready():
             if self.exit_code is not None:
                 raise StartFailed(f"{self.name} ended with {self.exit_code} at its start:\n{self.tail()}")
             if time.monotonic() >= deadline:
@@ -64,7 +64,7 @@ class Process:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def stop(self, *, grace: float = STOP_SECONDS) -> None:
-        """SIGTERM, after `grace` seconds SIGKILL, then SIGKILL to whatever is left of its group."""
+        """Send it SIGTERM and, after `grace` seconds or when it has ended, SIGKILL to what is left of its group."""
         if self.exit_code is None:
             with suppress(ProcessLookupError):
                 self._child.terminate()
@@ -90,7 +90,7 @@ class Process:
 
 
 async def spawn(name: str, command: Sequence[str], *, log: Path, environ: Mapping[str, str] | None = None) -> Process:
-    """Start a command. The caller stops it; should this process die before, the child gets SIGTERM."""
+    """Start a command. The caller has to stop it; if this process dies first, the child gets SIGTERM."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         start = output.tell()
@@ -100,7 +100,7 @@ async def spawn(name: str, command: Sequence[str], *, log: Path, environ: Mappin
             stdout=output,
             stderr=output,
             env=dict(os.environ if environ is None else environ),
-            # Ctrl-C in the terminal is for us alone: we stop the children in order.
+            # Ctrl-C in the terminal is for this process only, which then stops its children in order.
             start_new_session=True,
         )
     return Process(name, child, log=log, start=start)
@@ -110,7 +110,7 @@ async def spawn(name: str, command: Sequence[str], *, log: Path, environ: Mappin
 async def running(
     name: str, command: Sequence[str], *, log: Path, environ: Mapping[str, str] | None = None
 ) -> AsyncIterator[Process]:
-    """A child that is stopped when the block ends."""
+    """A child process for the length of the block."""
     process = await spawn(name, command, log=log, environ=environ)
     try:
         yield process

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,12 +22,12 @@ LOOPBACK = "127.0.0.1"
 _READY_LINE = "kubeconfig: "
 _GRACE = 10.0
 _LEASE_RETRY_SECONDS = "0.5"
-"""A quarter of the usual: a new Lease is doubted for a while, and here everybody waits for that."""
+"""A quarter of the default: jobrelay waits a little longer than this once it has created the Lease, and so do users."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """The ports that are tried first; a free one is taken where that is in use. 0: any."""
+    """The ports to try first. If a port is in use, or 0, any free port is taken."""
 
     broker: int = 0
     http: int = 0
@@ -35,13 +35,13 @@ class Ports:
 
 
 def usual_ports(broker: str) -> Ports:
-    """Those that people expect."""
+    """The ports that people expect."""
     return Ports(broker=BY_NAME[broker].port, http=8080)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """What runs. `environ` are the settings by which `jobrelay` commands reach it."""
+    """A running installation. `environ`: the settings by which `jobrelay` commands reach it."""
 
     directory: Path
     source: str
@@ -59,22 +59,22 @@ class Stack:
         }
 
     def process(self, name: str) -> Process:
-        """`nats-server` or `rabbitmq-server`, `devcluster` or `jobrelay`."""
+        """A process by its name: `nats-server` or `rabbitmq-server`, `devcluster`, `jobrelay`."""
         return next(process for process in self.processes if process.name == name)
 
     async def first_end(self) -> Process:
-        """Wait until one of the processes ends."""
+        """Wait until any of the processes ends. Returns that process."""
         waiting = {asyncio.ensure_future(process.wait()): process for process in self.processes}
         try:
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for one in waiting:
-                one.cancel()
+            for task in waiting:
+                task.cancel()
         return waiting[done.pop()]
 
 
 def missing() -> str | None:
-    """What to install before `start` can work; None: nothing. The production image lacks the development cluster."""
+    """What has to be installed for `start`; None for nothing. The production image lacks the development cluster."""
     if find_spec("k8s.devcluster") is not None and find_spec("trustme") is not None:
         return None
     return "the development cluster needs the extra [local], not in the image: pip install 'jobrelay[local]'"
@@ -89,16 +89,16 @@ async def start(
     settings: Mapping[str, str] | None = None,
     instance: str = DEFAULT_INSTANCE,
 ) -> AsyncIterator[Stack]:
-    """Everything, ready, with its state below `directory`; stopped in reverse order at the end.
+    """A running installation with its state below `directory`; its parts are stopped in reverse order at the end.
 
-    `broker` is one of `SERVERS`, `settings` are further `JOBRELAY_*` of jobrelay. Raises `StartFailed`.
+    `broker`: a key of `SERVERS`. `settings`: further settings of jobrelay. Raises `StartFailed`.
     """
-    directory = _made(directory)
+    directory = _created(directory)
     async with AsyncExitStack() as stack:
         server, source = await _broker(stack, directory, broker, free_port(ports.broker))
         cluster, kubeconfig = await _cluster(stack, directory, ports.cluster)
         http = f"{LOOPBACK}:{free_port(ports.http)}"
-        found = Stack(
+        so_far = Stack(
             directory=directory,
             source=source,
             kubeconfig=kubeconfig,
@@ -107,32 +107,25 @@ async def start(
             processes=(server, cluster),
         )
         ours = {"JOBRELAY_HTTP_ADDRESS": http, "JOBRELAY_LEASE_RETRY_SECONDS": _LEASE_RETRY_SECONDS}
-        environ = {**clean_environ(), **found.environ, **ours, **(settings or {})}
+        environ = {**clean_environ(), **so_far.environ, **ours, **(settings or {})}
         relay = await _relay(stack, directory, http, environ)
-        yield Stack(
-            directory=directory,
-            source=source,
-            kubeconfig=kubeconfig,
-            http=f"http://{http}",
-            instance=instance,
-            processes=(server, cluster, relay),
-        )
+        yield replace(so_far, processes=(server, cluster, relay))
 
 
-def _made(directory: Path) -> Path:
+def _created(directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     return directory.absolute()
 
 
 def clean_environ() -> dict[str, str]:
-    """Our environment without settings of jobrelay: those of the user mean another installation."""
+    """The environment of this process without the user's settings of jobrelay, which mean another installation."""
     ours = ("JOBRELAY_", "KUBECONFIG")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**kept, "PYTHONUNBUFFERED": "1"}
 
 
 def jobrelay(*arguments: str) -> list[str]:
-    """The command line of this very program."""
+    """The command line that runs the jobrelay of this process."""
     return [sys.executable, "-P", "-c", "import sys; from handler.cli.main import main; sys.exit(main())", *arguments]
 
 
@@ -159,18 +152,19 @@ async def _cluster(stack: AsyncExitStack, directory: Path, port: int) -> tuple[P
     log = directory / "logs" / "cluster.log"
     process = await stack.enter_async_context(running("devcluster", command, log=log, environ=clean_environ()))
     stack.push_async_callback(_stop_cluster, process, command, log)
-
-    async def announced() -> bool:
-        return _kubeconfig(process) is not None
-
-    await process.ready(announced, within=START_SECONDS)
+    await process.ready(lambda: _is_serving(process), within=START_SECONDS)
     kubeconfig = _kubeconfig(process)
     if kubeconfig is None:
         raise StartFailed(f"devcluster took back its kubeconfig:\n{process.tail()}")
     return process, kubeconfig
 
 
+async def _is_serving(process: Process) -> bool:
+    return _kubeconfig(process) is not None
+
+
 def _kubeconfig(process: Process) -> Path | None:
+    """Where the cluster says that its kubeconfig is; None until it serves."""
     for line in process.output().splitlines(keepends=True):
         if line.startswith(_READY_LINE) and line.endswith("\n"):
             return Path(line.removeprefix(_READY_LINE).strip())
@@ -178,19 +172,15 @@ def _kubeconfig(process: Process) -> Path | None:
 
 
 async def _stop_cluster(process: Process, command: list[str], log: Path) -> None:
-    """Containers outlive a cluster that crashed, as they do on a real node: one that ends in order ends them."""
+    """Stop the cluster. If it crashed, its containers still run, as on a real node: start it once more to end them."""
     crashed = process.exit_code is not None
     await process.stop(grace=_GRACE)
     if not crashed and process.exit_code == 0:
         return
     again = await spawn("devcluster", command, log=log, environ=clean_environ())
-
-    async def announced() -> bool:
-        return _kubeconfig(again) is not None
-
     try:
         with suppress(StartFailed):
-            await again.ready(announced, within=_GRACE)
+            await again.ready(lambda: _is_serving(again), within=_GRACE)
     finally:
         await again.stop(grace=_GRACE)
 
@@ -203,18 +193,18 @@ async def _relay(stack: AsyncExitStack, directory: Path, http: str, environ: Map
 
 
 async def is_ready(http: str) -> bool:
-    """jobrelay at `host:port` is ready, leading or not."""
+    """Whether jobrelay at `host:port` is ready, leading or not."""
     return (await _report(http)).get("ready") is True
 
 
 async def _leads(http: str) -> bool:
-    """It is ready, and leads: before that, requests would wait."""
+    """Whether it is ready and leads: before that, requests would wait."""
     report = await _report(http)
     return report.get("ready") is True and report.get("leading") is True
 
 
 async def _report(http: str) -> dict[str, object]:
-    answer = await _talk(http, f"GET /healthz HTTP/1.0\r\nHost: {http}\r\n\r\n".encode())
+    answer = await _exchange(http, f"GET /healthz HTTP/1.0\r\nHost: {http}\r\n\r\n".encode())
     try:
         report = json.loads(answer.rpartition(b"\r\n\r\n")[2])
     except ValueError:
@@ -222,8 +212,8 @@ async def _report(http: str) -> dict[str, object]:
     return report if isinstance(report, dict) else {}
 
 
-async def _talk(address: str, request: bytes) -> bytes:
-    """All of what a server answers; nothing while nobody listens."""
+async def _exchange(address: str, request: bytes) -> bytes:
+    """Send a request. Returns all that the server answers; nothing if no server listens, or it takes over 2 s."""
     host, _, port = address.rpartition(":")
     try:
         async with asyncio.timeout(2):
@@ -235,5 +225,5 @@ async def _talk(address: str, request: bytes) -> bytes:
                 writer.close()
                 with suppress(OSError):
                     await writer.wait_closed()
-    except OSError:  # also TimeoutError
+    except OSError:  # TimeoutError is an OSError, too
         return b""
