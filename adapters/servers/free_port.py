@@ -1,4 +1,4 @@
-"""Free ports for the servers that we start on this machine."""
+"""Finds free ports for servers that are started on this machine."""
 
 import os
 import random
@@ -10,22 +10,22 @@ LOWEST = 20_000
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _TRIES = 1000
 _KEPT = 64
-"""Ports that stay claimed at a time. Each takes a file descriptor, and a server listens within seconds."""
+"""How many ports stay claimed. Each takes a file descriptor, and is needed only until its server listens."""
 _CLAIMS: dict[int, int] = {}
-"""File descriptor by port."""
+"""The file descriptor of each port that is claimed."""
 
 
 def free_port(preferred: int = 0) -> int:
-    """`preferred` if nobody listens there, else another port of 127.0.0.1. Raises `OSError` when there is none.
+    """`preferred` if it is free, else another free port of 127.0.0.1. Raises `OSError` if there is none.
 
-    Not an ephemeral port: a server that is started again could find it taken by a client, and clients that wait for the
-    server can end up connected to themselves. Nor a port that another process got from here: until its server listens,
-    nothing else shows that.
+    It is not an ephemeral port: a client could have taken that when the server is started again, and clients that wait
+    for the server could connect to themselves. Nor is it a port that this function gave to another process, whose
+    server may not listen yet.
     """
     chosen = random.sample(range(LOWEST, _first_ephemeral()), _TRIES)
     for port in [preferred, *chosen] if preferred else chosen:
         with suppress(OSError), socket.socket() as probe:
-            # As servers do: a port with connections in TIME_WAIT counts as free.
+            # Servers set this, too: a port with connections in TIME_WAIT counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             _claim(port)
@@ -34,7 +34,7 @@ def free_port(preferred: int = 0) -> int:
 
 
 def _claim(port: int) -> None:
-    """Claim it with an abstract socket, which goes with the process (Linux only). Raises `OSError` if it is claimed."""
+    """Claim it by an abstract socket (Linux only), which ends with this process. Raises `OSError` if it is claimed."""
     if port in _CLAIMS or not _EPHEMERAL.exists():
         return
     with socket.socket(socket.AF_UNIX) as claim:

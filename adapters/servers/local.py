@@ -10,7 +10,7 @@ from adapters.servers.rabbitmq import RabbitServer
 
 
 class LocalServer(Protocol):
-    """A server whose programs somebody else runs. Its data are in a directory, and survive its end."""
+    """A server whose programs the caller runs. Its data are in a directory, and outlive it."""
 
     @property
     def url(self) -> str:
@@ -19,11 +19,11 @@ class LocalServer(Protocol):
 
     @property
     def start_seconds(self) -> float:
-        """A server that does not answer within this time is stuck."""
+        """If the server does not answer within this time, its start has failed."""
         ...
 
     def prepare(self) -> Sequence[Program]:
-        """Choose ports and write files: what to run, the server itself last. Raises `ServerFailed`."""
+        """Choose ports and write files. Returns what to run, the server itself last. Raises `ServerFailed`."""
         ...
 
     async def answers(self, pid: int) -> bool:

