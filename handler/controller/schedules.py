@@ -57,7 +57,7 @@ class Schedules:
             job = self._cache.get(key) or self._cache.new_run(key)
             before = self._owner.pop(key, None)
             if before is not None:
-                self._runs[before].discard(key)
+                self._drop_run(before, key)
                 self._look_at(before)
             if job is not None and job.run is not None:
                 owner = (job.namespace, job.schedule or NO_OWNER)
@@ -99,6 +99,11 @@ class Schedules:
             fresh = self._cache.fresh()
             self._queue.add(await self._cache.schedules.changed(), since=fresh)
 
+    def _drop_run(self, owner: Key, key: Key) -> None:
+        self._runs[owner].discard(key)
+        if not self._runs[owner]:
+            del self._runs[owner]
+
     def _look_at(self, key: Key) -> None:
         # What its runs do makes no event of the schedule, so it must not hold back `oldest`: no lower bound.
         self._queue.add([key], since=float("inf"))
@@ -129,7 +134,7 @@ class Schedules:
 
     async def _delete_orphans(self, owner: Key) -> None:
         """Delete Jobs whose schedule was gone before they became runs."""
-        for key in list(self._runs[owner]):
+        for key in list(self._runs.get(owner, ())):
             run = self._cache.new_run(key)
             if run is not None:
                 await self._delete(run)
