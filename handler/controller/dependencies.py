@@ -1,6 +1,5 @@
 """Finds out how requests that Jobs wait for have ended, and writes it on those Jobs. Does not release them."""
 
-import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +12,7 @@ from events.jobs.queueing import read_outcomes, read_queueing
 from events.lifecycle.outcome import outcome
 from events.names import Label
 from handler.admission.data import Dependency
+from handler.controller.lookups import Lookups
 from handler.controller.term import Term
 from handler.effects.repeating import until_answered
 from handler.effects.services import Services
@@ -36,8 +36,7 @@ class Dependencies:
         self._dependents: defaultdict[str, set[Key]] = defaultdict(set)
         self._wanted: dict[Key, tuple[str, ...]] = {}
         self._found: dict[Key, dict[str, Dependency]] = {}
-        self._asked: dict[Key, None] = {}
-        self._news = asyncio.Event()
+        self._lookups: Lookups[tuple[str, ...]] = Lookups()
 
     def known(self, job: Job) -> dict[str, Dependency]:
         """What is known so far of the requests that the Job waits for, by id. The first call starts the look-up."""
@@ -49,8 +48,7 @@ class Dependencies:
             self._wanted[key] = wanted
             for request_id in wanted:
                 self._dependents[request_id].add(key)
-            self._asked[key] = None
-            self._news.set()
+            self._lookups.ask(key, wanted)
         return self._found.get(key, {})
 
     def appeared(self, job: Job) -> set[Key]:
@@ -68,18 +66,11 @@ class Dependencies:
             if not self._dependents[request_id]:
                 del self._dependents[request_id]
         self._found.pop(key, None)
-        self._asked.pop(key, None)
+        self._lookups.forget(key)
 
     async def run(self, notify: Callable[[Iterable[Key]], None]) -> None:
         """Look up what `known` asked for, until cancelled. `notify` gets the key of each Job with news."""
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            while self._asked:
-                key = next(iter(self._asked))
-                del self._asked[key]
-                await self._look_up(key)
-                notify([key])
+        await self._lookups.run(self._look_up, notify)
 
     async def settle(self, job: Job, ended: str) -> list[Key]:
         """Before a Job's finalizer goes: write how it ended on the Jobs that wait for it. Returns their keys."""
@@ -98,14 +89,14 @@ class Dependencies:
         same_id = (other for other in self._cache.jobs() if other.request_id == job.request_id)
         return not any(other.source == dependent.source for other in same_id)
 
-    async def _look_up(self, key: Key) -> None:
+    async def _look_up(self, key: Key, wanted: Sequence[str]) -> None:
         ended: dict[str, str] = {}
         found: dict[str, Dependency] = {}
         dependent = self._cache.get(key)
         if dependent is None:
             return
         written = read_outcomes(dependent.dependencies)
-        for request_id in self._wanted.get(key, ()):
+        for request_id in wanted:
             if request_id in written:
                 continue
             job = _meant(await self._jobs_of(request_id), dependent.source)

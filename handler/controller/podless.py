@@ -1,6 +1,5 @@
 """Asks why a Job has no pod, seldom and for one Job at a time. events.lifecycle.podless understands the answers."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from events.jobs.observed import Job, Pod
 from events.lifecycle.outcome import failed_pods
 from events.lifecycle.podless import Notice, podless_since, stalled
 from events.lifecycle.transitions import Transition
+from handler.controller.lookups import Lookups
 from handler.controller.workqueue import Key
 from k8s.api.cluster import Cluster
 from k8s.base import KubernetesError
@@ -40,20 +40,12 @@ class Podless:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._cases: dict[Key, _Case] = {}
-        self._asked: dict[Key, _Case] = {}
-        self._news = asyncio.Event()
+        self._lookups: Lookups[_Case] = Lookups(pause=PAUSE)
         self._refused = False
 
     async def run(self, notify: Callable[[Iterable[Key]], None]) -> None:
         """Answer what `look` asks for, until cancelled. `notify` gets the key of each Job with an answer."""
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            while self._asked:
-                key = next(iter(self._asked))
-                await self._ask(key[0], self._asked.pop(key))
-                notify([key])
-                await asyncio.sleep(PAUSE)
+        await self._lookups.run(self._ask, notify)
 
     def look(self, job: Job, pods: Sequence[Pod], *, now: float) -> list[Transition]:
         """The `stalled` transitions so far; asks again in the background when it is time. `now`: epoch seconds."""
@@ -66,8 +58,7 @@ class Podless:
             case = self._cases[key] = _Case(uid=job.uid, since=since, ask_at=since + PATIENCE)
         if now >= case.ask_at:
             case.ask_at, case.wait = now + case.wait, min(2 * case.wait, LONGEST)
-            self._asked[key] = case
-            self._news.set()
+            self._lookups.ask(key, case)
         return stalled(case.notices, since=since, attempt=1 + len(failed_pods(pods)))
 
     def next_look(self, key: Key) -> float | None:
@@ -78,7 +69,8 @@ class Podless:
     def forget(self, key: Key) -> None:
         self._cases.pop(key, None)
 
-    async def _ask(self, namespace: str, case: _Case) -> None:
+    async def _ask(self, key: Key, case: _Case) -> None:
+        namespace, _ = key
         try:
             case.notices = await self._cluster.failed_creates(namespace, case.uid)
         except KubernetesError as error:

@@ -37,7 +37,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def in_force(definition: Definition, *, deleting: bool = False) -> Existing:
-    return Existing(id=definition.id, name=f"default/{definition.id}", deleting=deleting, sha=None, data=definition.data)
+    return Existing(
+        id=definition.id, name=f"default/{definition.id}", deleting=deleting, sha=None, data=definition.data
+    )
 
 
 class Scene:
