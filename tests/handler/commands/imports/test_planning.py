@@ -22,7 +22,7 @@ def define(name: str, **data: Any) -> Definition:
 
 
 def cron_job(definition: Definition, *, source: str = SOURCE, deleting: bool = False) -> Manifest:
-    """The CronJob of this definition as the cluster has it. `deleting`: it is being deleted."""
+    """The CronJob of this definition as the cluster has it. `deleting`: it is on its way out."""
     made = render_schedule(Request.of(definition.event(source)), options=OPTIONS).job
     made["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z"} if deleting else {}
     return made
@@ -96,12 +96,12 @@ def test_cron_jobs_without_our_annotations_are_left_out() -> None:
 
 
 def test_a_step_knows_when_its_definition_runs() -> None:
-    held = existing_by_id([cron_job(define("old", timeZone="Europe/Berlin")), cron_job(define("a"))], SOURCE)
+    existing = existing_by_id([cron_job(define("old", timeZone="Europe/Berlin")), cron_job(define("a"))], SOURCE)
     wanted = DefinitionSet(source=SOURCE, definitions=[define("a", schedule="@hourly")])
-    update, keep = plan(wanted, held, prune=False)
+    update, keep = plan(wanted, existing, prune=False)
     assert update.recurs["schedule"] == "@hourly"
     assert (keep.recurs["schedule"], keep.recurs["timeZone"]) == ("@daily", "Europe/Berlin")
-    (found,) = held["old"]
+    (found,) = existing["old"]
     assert found.name.startswith("default/")
 
 
