@@ -26,7 +26,8 @@ from tests.patience import PATIENCE
 
 WHOLE = ["created", "started", "succeeded"]
 """The phases of a request that runs once and succeeds."""
-FAST = {"lease_seconds": 3, "lease_renew_seconds": 2, "lease_retry_seconds": 0.2, "lease_call_seconds": 1}
+FAST = {"lease_seconds": 60, "lease_renew_seconds": 40, "lease_retry_seconds": 0.2, "lease_call_seconds": 10}
+"""A new Lease is doubted only briefly, and a busy machine loses none."""
 
 
 # A test that waits for an event decodes all of them again and again.
