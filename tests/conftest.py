@@ -15,7 +15,7 @@ TOGETHER = ("tests/e2e/", "tests/adapters/contract/", "tests/adapters/rabbitmq/"
 """Folders whose files share what takes long to start. The first shares a site, whose scenes run without a pause."""
 UNMEASURED = ("tests/e2e/", "tests/chaos/", "tests/bench/", "tests/garbage/")
 """Where other processes do the work: measuring coverage would only take time."""
-AGAIN_SECONDS = 10.0
+AGAIN_SECONDS = 30.0
 
 settings.register_profile("busy", deadline=None)  # How long an example takes depends on what else the machine does.
 settings.load_profile("busy")
