@@ -19,10 +19,10 @@ def free_port(preferred: int = 0) -> int:
     """`preferred` if it is free, else another free port of 127.0.0.1. Raises `OSError` if there is none.
 
     It is not an ephemeral port: a client could have taken that when the server is started again, and clients that wait
-    for the server could connect to themselves. Nor is it a port that this function gave to another process, whose
-    server may not listen yet.
+    for the server could connect to themselves. Nor is it a port that this function gave before, here or to another
+    process: its server may not listen yet. Only as `preferred` does a process get a port of its own again.
     """
-    chosen = random.sample(range(LOWEST, _first_ephemeral()), _TRIES)
+    chosen = [port for port in random.sample(range(LOWEST, _first_ephemeral()), _TRIES) if port not in _CLAIMS]
     for port in [preferred, *chosen] if preferred else chosen:
         with suppress(OSError), socket.socket() as probe:
             # Servers set this, too: a port with connections in TIME_WAIT counts as free.

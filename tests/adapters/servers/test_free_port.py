@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+import random
 import socket
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from adapters.servers.free_port import free_port
 
@@ -30,6 +33,11 @@ def test_port_of_another_process_is_avoided_until_that_process_ends() -> None:
     other = int(subprocess.check_output([sys.executable, "-c", asks.format(port)]))
     assert other != port
     assert free_port(other) == other
+
+
+def test_port_is_given_once_even_before_its_server_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "sample", lambda ports, tries: list(ports)[:tries])  # Chance proposes the same again.
+    assert free_port() != free_port()
 
 
 def test_number_of_reserved_ports_is_limited() -> None:
