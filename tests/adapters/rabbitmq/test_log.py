@@ -10,7 +10,7 @@ from adapters.rabbitmq.options import RabbitMQOptions
 from adapters.rabbitmq.publisher import SEEN_SECONDS
 from tests import amqp
 from tests.adapters.brokers import Site
-from tests.adapters.harness import make_event, records
+from tests.adapters.harness import make_event, records, until
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.broker
@@ -52,6 +52,9 @@ async def test_events_confirmed_while_a_node_starts_are_in_the_log(rabbit: Site)
             else:
                 taken.append(f"n{number}")
 
+    async def connected() -> bool:
+        return broker.connected
+
     async def more(count: int) -> None:
         wanted = len(taken) + count
         async with asyncio.timeout(PATIENCE):
@@ -70,5 +73,7 @@ async def test_events_confirmed_while_a_node_starts_are_in_the_log(rabbit: Site)
             await rabbit.server.ctl("start_app")
             await more(20)
             publishing.cancel()
+        # The connection that reads may come back after the one that publishes.
+        await until(connected)
         stored = {str(record.event().get_id()) for record in await records(broker, Kind.LIFECYCLE)}
     assert set(taken) - stored == set()
