@@ -20,9 +20,10 @@ from handler.controller.schedules import Schedules
 from handler.controller.term import Term
 from handler.controller.usage import Sampler
 from handler.controller.verdicts import attend_kueue
-from handler.controller.workqueue import Key, NewerFormat, Workers, WorkQueue
+from handler.controller.workqueue import NewerFormat, Workers, WorkQueue
 from handler.effects.services import Services
 from handler.telemetry.logcontext import about, about_job
+from k8s.base import Key
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Generic, TypeVar
 
-from handler.controller.workqueue import Key
+from k8s.base import Key
 
 T = TypeVar("T")
 

@@ -9,9 +9,8 @@ from events.lifecycle.outcome import failed_pods
 from events.lifecycle.podless import Notice, podless_since, stalled
 from events.lifecycle.transitions import Transition
 from handler.controller.lookups import Lookups
-from handler.controller.workqueue import Key
 from k8s.api.cluster import Cluster
-from k8s.base import KubernetesError
+from k8s.base import Key, KubernetesError
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from events.jobs.observed import Ours
 from events.lifecycle.transitions import Transition
 from events.phases import Phase
 from handler.controller.term import Term
-from handler.controller.workqueue import Key
 from handler.effects.services import Services
+from k8s.base import Key
 
 logger = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from events.lifecycle.schedules import Runs, is_exhausted, read_runs, run_id, ru
 from events.lifecycle.transitions import Transition
 from handler.controller.published import Published
 from handler.controller.term import Term
-from handler.controller.workqueue import Key, NewerFormat, Workers, WorkQueue
+from handler.controller.workqueue import NewerFormat, Workers, WorkQueue
 from handler.effects.services import Services
 from handler.telemetry.logcontext import about, also
-from k8s.base import NotFound, Refused
+from k8s.base import Key, NotFound, Refused
 
 logger = logging.getLogger(__name__)
 

@@ -9,12 +9,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from adapters.base import BrokerUnavailable
 from handler.telemetry.metrics import Metrics
 from k8s.api.clock import backoff
-from k8s.base import Conflict, KubernetesError, LeadershipLost, NotFound, Unavailable
+from k8s.base import Conflict, Key, KubernetesError, LeadershipLost, NotFound, Unavailable
 
 logger = logging.getLogger(__name__)
 
-Key = tuple[str, str]
-"""Namespace and name of a Job or CronJob."""
 _SPARE = 64
 """By how much the heap may exceed twice the times in force before it is rebuilt."""
 
