@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from adapters.connect import connect
-from adapters.jetstream.options import JetStreamOptions
+from handler.settings.connections import broker_of
+from handler.settings.settings import PREFIX, Settings
 from k8s.base import Manifest
 from tests.bench.apiserver import TRUE
 from tests.bench.feed import LIFECYCLE, REQUESTS, Feed, feeding, holds
@@ -152,8 +152,9 @@ async def _remove(site: Site, instance: str, events: list[bytes]) -> None:
 @asynccontextmanager
 async def _handling(site: Site, instance: str, *, concurrency: int) -> AsyncIterator[Relay]:
     """A handler without a controller: declares what a controller would."""
-    options = JetStreamOptions(requests_max_bytes=NATS_MAX_BYTES)
-    async with connect(site.source, instance=instance, options=options) as broker:
+    given = {"SOURCES": site.source, "INSTANCE": instance, "NATS_MAX_BYTES": str(NATS_MAX_BYTES)}
+    settings = Settings.from_env({PREFIX + name: value for name, value in given.items()})
+    async with broker_of(settings) as broker:
         await broker.declare()
     async with site.relay(instance, role="handler", concurrency=concurrency) as handler:
         yield handler

@@ -8,8 +8,6 @@ from enum import StrEnum
 from functools import partial
 
 from adapters.base import BrokerUnavailable
-from adapters.connect import connect as connect_broker
-from adapters.jetstream.options import JetStreamOptions
 from handler.local import stack as local
 from handler.local.processes import Process
 from k8s.base import KubernetesError
@@ -212,11 +210,7 @@ async def lane(
                 "JOBRELAY_NATS_MAX_BYTES": str(MAX_BYTES),
             }
             environs[role] = here.environ(settings)
-        connected = await stack.enter_async_context(
-            connect_broker(
-                here.servers[broker].url, instance=instance, options=JetStreamOptions(ack_wait=impatient.ACK_SECONDS)
-            )
-        )
+        connected = await stack.enter_async_context(impatient.connect(here.servers[broker].url, instance=instance))
         cluster = await stack.enter_async_context(here.cluster())
         on = Stage(here=here, broker=connected, cluster=cluster, instance=instance, exact=False)
         made = Lane(on, environs, calls, scene)

@@ -12,8 +12,6 @@ import pytest
 import yaml
 
 from adapters.base import Kind, Topic
-from adapters.connect import connect as connect_broker
-from adapters.jetstream.options import JetStreamOptions
 from events.cloudevent.event import build
 from events.names import Annotation
 from handler.local.processes import Process
@@ -41,7 +39,7 @@ async def test_no_job_runs_without_its_payload_and_no_secret_is_without_its_job(
         installation(tmp_path) as here,
         here.cluster() as cluster,
         gateway("handler", here.kubeconfig, [], calls=calls) as (_, kubeconfig),
-        connect_broker(here.server.url, options=JetStreamOptions(ack_wait=impatient.ACK_SECONDS)) as broker,
+        impatient.connect(here.server.url) as broker,
     ):
         await broker.declare()
         settings = {
