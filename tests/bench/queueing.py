@@ -19,7 +19,6 @@ from k8s.informer.informer import JobCache
 from k8s.informer.jobs import Contents
 from k8s.informer.schedules import ScheduleCache
 from k8s.reading.job import job_of
-from tests.bench.apiserver import complete
 from tests.bench.feed import LIFECYCLE, feeding, holds
 from tests.bench.load import IDLE, IN_FLIGHT, Bare, Fields, cpu_seconds, make_events, many, no_pods, rendered
 from tests.bench.measures import Rates
@@ -169,7 +168,7 @@ async def _admit_all(bare: Bare, controller: Relay, gate: str, count: int) -> _S
     """What it takes from the end of `gate` until `count` more Jobs are admitted."""
     pid, before = controller.process.pid, _admitted(controller)
     begun, cpu = time.perf_counter(), cpu_seconds(pid)
-    await bare.set_status(gate, complete())
+    await bare.complete(gate)
     await until(partial(_has_admitted, controller, before + count), seconds=LONG, every=0.05)
     return _Spent(seconds=time.perf_counter() - begun, cpu=cpu_seconds(pid) - cpu)
 

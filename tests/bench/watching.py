@@ -18,7 +18,6 @@ import orjson
 from k8s.base import Manifest
 from k8s.informer.jobs import Contents
 from k8s.reading.job import job_of
-from tests.bench.apiserver import complete
 from tests.bench.feed import LIFECYCLE, feeding, holds
 from tests.bench.load import IDLE, IN_FLIGHT, Bare, make_events, many, no_pods, rendered, resident_bytes
 from tests.e2e.observer import Observer
@@ -68,7 +67,7 @@ async def reporting(site: Site, *, samples: int) -> list[float]:
 async def _report(observer: Observer, bare: Bare, number: int, name: str) -> float:
     arrived = asyncio.ensure_future(_arrival(observer, number))
     await asyncio.sleep(0.02)  # without load: let everything about the Job before arrive
-    await bare.set_status(name, complete())
+    await bare.complete(name)
     answered = time.perf_counter()
     return await arrived - answered
 
@@ -104,7 +103,7 @@ async def tracking(site: Site, *, count: int) -> Tracking:
             resident = (resident_bytes(relay.process.pid) - before) / count
             stored = await site.cluster.read_job(site.namespace, names[0])
         for number in done:
-            await bare.set_status(names[number], complete())
+            await bare.complete(names[number])
         async with site.relay(instance) as relay:
             await until(lambda: _says_it_leads(relay), seconds=LONG, every=0.005)
             begun = time.perf_counter()
