@@ -131,7 +131,7 @@ class Client(aio_pika.Connection):
         """Close, in whatever state it is. Never raises."""
         if self.wire is not None:
             await _abandon(self.wire)
-        with suppress(Exception):
+        with _cancellable(), suppress(Exception):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.close()
 
@@ -164,7 +164,7 @@ async def open_client(url: str, options: RabbitMQOptions, *, purpose: str) -> Cl
 async def _abandon(wire: aiormq.Connection) -> None:
     if not hasattr(wire, "_writer_task"):
         return
-    with suppress(Exception):
+    with _cancellable(), suppress(Exception):
         async with asyncio.timeout(CLOSE_SECONDS):
             await wire.close()
 
@@ -183,26 +183,38 @@ def location(url: str) -> str:
 @contextmanager
 def translated(what: str) -> Iterator[None]:
     """Turn whatever the client raises into `BrokerUnavailable` or an error above. A cancellation of the task passes."""
+    with _cancellable():
+        try:
+            yield
+        except asyncio.CancelledError as error:
+            # The library also raises it in tasks that wait on a channel as it closes; nobody has cancelled those.
+            raise BrokerUnavailable(f"{what}: the channel was closed") from error
+        except failures.PublishError as error:
+            raise Unroutable(f"{what}: no queue is bound for it") from error
+        except failures.DeliveryError as error:
+            raise NotTaken(f"{what}: the queue did not take it") from error
+        except failures.ChannelClosed as error:
+            code = next((code for kind, code in _CODES if isinstance(error, kind)), error.args[0] if error.args else 0)
+            raise ServerRefused(what, code if isinstance(code, int) else 0, _text(error)) from error
+        except TimeoutError as error:
+            raise BrokerUnavailable(f"{what}: no answer in time") from error
+        except (failures.AMQPError, OSError, RuntimeError, EOFError) as error:
+            raise BrokerUnavailable(f"{what}: {_text(error)}") from error
+
+
+@contextmanager
+def _cancellable() -> Iterator[None]:
+    """However the block ends: if its task was cancelled meanwhile, the cancellation goes on.
+
+    While a channel opens or closes, the library may swallow it, or raise another error in its place.
+    """
     task = asyncio.current_task()
-    cancelling = task.cancelling() if task else 0
+    before = task.cancelling() if task else 0
     try:
         yield
-    except asyncio.CancelledError as error:
-        # The library also raises it in tasks that wait on a channel as it closes; nobody has cancelled those.
-        if task is None or task.cancelling() > cancelling:
-            raise
-        raise BrokerUnavailable(f"{what}: the channel was closed") from error
-    except failures.PublishError as error:
-        raise Unroutable(f"{what}: no queue is bound for it") from error
-    except failures.DeliveryError as error:
-        raise NotTaken(f"{what}: the queue did not take it") from error
-    except failures.ChannelClosed as error:
-        code = next((code for kind, code in _CODES if isinstance(error, kind)), error.args[0] if error.args else 0)
-        raise ServerRefused(what, code if isinstance(code, int) else 0, _text(error)) from error
-    except TimeoutError as error:
-        raise BrokerUnavailable(f"{what}: no answer in time") from error
-    except (failures.AMQPError, OSError, RuntimeError, EOFError) as error:
-        raise BrokerUnavailable(f"{what}: {_text(error)}") from error
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 def sendable(headers: Headers, *, limit: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import pytest
@@ -375,3 +375,21 @@ async def test_connection_survives_subscriptions_that_end_amid_deliveries(rabbit
                         await delivery.ack()
         assert broker._consuming._client is client
         assert broker.connected
+
+
+async def test_task_that_is_cancelled_while_it_calls_the_broker_ends(rabbit: Site) -> None:
+    async def calls(broker: RabbitMQBroker) -> None:
+        while True:
+            with suppress(BrokerUnavailable):
+                await broker.depth()
+            await asyncio.sleep(0)
+
+    async with connected(rabbit) as broker:
+        for number in range(40):
+            task = asyncio.create_task(calls(broker))
+            await asyncio.sleep(number * 0.0015)
+            task.cancel()
+            # Of a task that goes on, `wait` would only say that it is pending.
+            _, pending = await asyncio.wait({task}, timeout=PATIENCE)
+            assert not pending
+            assert task.cancelled()

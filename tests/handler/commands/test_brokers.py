@@ -156,7 +156,7 @@ def test_a_rejected_request_runs_when_it_is_replayed_once_allowed(stack: Stack, 
     refuse(stack, "healed")
     refusing = stack.process("jobrelay")
     os.kill(refusing.pid, signal.SIGTERM)
-    wait_for(lambda: "stopped" in refusing.output(), what=refusing.output)
+    wait_for(lambda: "handler.app: stopped" in refusing.output(), what=refusing.output)
     output = tmp_path / "output"
     environ = {**stack.environ, "JOBRELAY_HTTP_ADDRESS": "127.0.0.1:0"}
     with started("run", environ=environ, output=output) as allowing:
