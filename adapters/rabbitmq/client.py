@@ -131,9 +131,7 @@ class Client(aio_pika.Connection):
         """Close, in whatever state it is. Never raises."""
         if self.wire is not None:
             await _abandon(self.wire)
-        with _cancellable(), suppress(Exception):
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self.close()
+        await _close(self)
 
 
 async def open_client(url: str, options: RabbitMQOptions, *, purpose: str) -> Client:
@@ -162,11 +160,14 @@ async def open_client(url: str, options: RabbitMQOptions, *, purpose: str) -> Cl
 
 
 async def _abandon(wire: aiormq.Connection) -> None:
-    if not hasattr(wire, "_writer_task"):
-        return
+    if hasattr(wire, "_writer_task"):
+        await _close(wire)
+
+
+async def _close(connection: aio_pika.Connection | aiormq.Connection) -> None:
     with _cancellable(), suppress(Exception):
         async with asyncio.timeout(CLOSE_SECONDS):
-            await wire.close()
+            await connection.close()
 
 
 def closing(channel: Channel) -> bool:
