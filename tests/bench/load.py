@@ -14,10 +14,11 @@ import orjson
 from events.cloudevent.event import decode_structured
 from events.names import FINALIZER, Annotation, Label
 from events.request.request import Request
+from handler.effects.repeating import until_answered
 from k8s.api.client import STRATEGIC_MERGE
 from k8s.api.cluster import METADATA_ONLY
 from k8s.background import beside
-from k8s.base import Manifest, NotFound, Unavailable
+from k8s.base import Manifest, NotFound
 from k8s.manifests.job import render
 from k8s.manifests.options import ManifestOptions
 from tests.bench.apiserver import complete
@@ -90,8 +91,9 @@ class Bare:
 
     async def complete(self, name: str) -> None:
         """Set the status of a Job that has just completed, with the `startTime` it may have: that is immutable."""
-        started = {key: value for key, value in (await self._status(name)).items() if key == "startTime"}
-        await self._patch(f"{self._jobs}/{name}/status", {"status": complete() | started})
+        status = complete()
+        status["startTime"] = (await self._status(name)).get("startTime", status["startTime"])
+        await self._patch(f"{self._jobs}/{name}/status", {"status": status})
 
     @asynccontextmanager
     async def watched(self, instance: str) -> AsyncIterator[None]:
@@ -123,11 +125,8 @@ class Bare:
 
     async def _delete_all(self, path: str, instance: str, options: Manifest) -> None:
         selector = {"labelSelector": f"{Label.INSTANCE}={instance}"}
-        while True:
-            # A real API server ends a request after some time: what it has not deleted by then is left to the next.
-            with suppress(Unavailable):
-                await self._client.request("DELETE", path, params=selector, body=options, timeout=120)
-                return
+        # A real API server ends a request after some time: what it has not deleted by then is left to the next.
+        await until_answered(lambda: self._client.request("DELETE", path, params=selector, body=options, timeout=120))
 
     async def _status(self, name: str) -> Manifest:
         job = orjson.loads(await self._client.request("GET", f"{self._jobs}/{name}"))

@@ -1,16 +1,12 @@
 """jobrelay whose unsettled messages NATS redelivers after two seconds instead of thirty. Run as a script."""
 
 import sys
-from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Any
 
 from adapters.base import Broker
-from adapters.connect import connect as connect_broker
 from adapters.descriptor import Adapter
-from adapters.jetstream.options import JetStreamOptions
-from adapters.options import ConnectionOptions
+from adapters.jetstream.descriptor import ADAPTER
 from events.names import DEFAULT_INSTANCE
 from handler.cli.main import main
 from handler.settings import connections
@@ -23,17 +19,15 @@ _usual = connections.adapter_of
 
 def connect(url: str, *, instance: str = DEFAULT_INSTANCE) -> AbstractAsyncContextManager[Broker]:
     """A broker whose consumers are those of such a process."""
-    return connect_broker(url, instance=instance, options=_impatient(url).options(dict(Settings.from_env({}))))
+    adapter = _impatient(url)
+    return adapter.connect(url, instance=instance, options=adapter.options(dict(Settings.from_env({}))))
 
 
 def _impatient(url: str) -> Adapter:
     adapter = _usual(url)
-
-    def options(settings: Mapping[str, Any]) -> ConnectionOptions:
-        usual = adapter.options(settings)
-        return replace(usual, ack_wait=ACK_SECONDS) if isinstance(usual, JetStreamOptions) else usual
-
-    return replace(adapter, options=options)
+    if adapter is not ADAPTER:
+        return adapter
+    return replace(adapter, options=lambda settings: replace(adapter.options(settings), ack_wait=ACK_SECONDS))
 
 
 if __name__ == "__main__":

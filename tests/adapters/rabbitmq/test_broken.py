@@ -389,7 +389,7 @@ async def test_task_that_is_cancelled_while_it_calls_the_broker_ends(rabbit: Sit
             task = asyncio.create_task(calls(broker))
             await asyncio.sleep(number * 0.0015)
             task.cancel()
-            # Of a task that goes on, `wait` would only say that it is pending.
+            # To await a task that goes on would take for ever.
             _, pending = await asyncio.wait({task}, timeout=PATIENCE)
             assert not pending
             assert task.cancelled()
