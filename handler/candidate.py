@@ -113,7 +113,8 @@ async def _apart(work: Coroutine[Any, Any, None]) -> None:
         await asyncio.wait({task})
     finally:
         task.cancel()
-        await asyncio.wait({task})
+        # Unlike `wait`, this retrieves its exception: whoever was cancelled does not await it below.
+        await asyncio.gather(task, return_exceptions=True)
     await task
 
 

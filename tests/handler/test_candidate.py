@@ -1,6 +1,7 @@
 """A process that may lead ends when it is asked to, whatever happens to its term meanwhile."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -15,7 +16,7 @@ LEASE = "/apis/coordination.k8s.io/v1/namespaces/default/leases/jobrelay"
 
 
 async def test_a_process_ends_even_if_it_loses_its_term_at_that_moment(
-    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     run, ends, ended = Controller.run, asyncio.Event(), asyncio.Event()
 
@@ -35,3 +36,5 @@ async def test_a_process_ends_even_if_it_loses_its_term_at_that_moment(
             await ends.wait()
             # By then, the process has been asked to end.
             asyncio.get_running_loop().call_later(0.2, ended.set)
+    gc.collect()
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
