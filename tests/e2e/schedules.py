@@ -46,13 +46,24 @@ async def schedules(site: Site) -> Schedules:
                     await observer.reached(f"{verb}-{YEARLY}", "accepted", seconds=patience)
                 await observer.reached(YEARLY, "unscheduled", seconds=patience)
                 await until(lambda: _only_one(site, instance), seconds=patience)
-        found = await site.cluster.list_cron_jobs(site.namespace, f"{Label.INSTANCE}={instance}")
+                # Its event comes before its finalizer is dropped, and only this controller drops it.
+                await until(lambda: _is_gone(site, instance, YEARLY), seconds=patience)
+        left = await _cron_jobs(site, instance)
     return Schedules(
         observer=observer,
         before=before,
         left=len(await _jobs(site, instance)),
-        cron_jobs=[cron_job["metadata"]["labels"][Label.REQUEST] for cron_job in found],
+        cron_jobs=left,
     )
+
+
+async def _cron_jobs(site: Site, instance: str) -> list[str]:
+    found = await site.cluster.list_cron_jobs(site.namespace, f"{Label.INSTANCE}={instance}")
+    return [cron_job["metadata"]["labels"][Label.REQUEST] for cron_job in found]
+
+
+async def _is_gone(site: Site, instance: str, request_id: str) -> bool:
+    return request_label(request_id) not in await _cron_jobs(site, instance)
 
 
 async def _jobs(site: Site, instance: str) -> list[dict[str, Any]]:
