@@ -47,20 +47,27 @@ class Contents:
         newest = number(known.version) if known else self._released[job.namespace].get(key, -1)
         if number(job.version) <= newest:
             return
-        kept = job.has_finalizer or job.new_run
+        kept = _is_kept(job)
         if known and (known.uid != job.uid or not kept):
             self.drop_job(key)
         if kept:
             self._keep_job(key, job)
 
     def assume(self, job: Job) -> None:
-        """Take in the answer to our own PATCH, unless the watch has passed it. A released Job stays released."""
-        key = (job.namespace, job.name)
-        if number(job.version) <= self._passed[job.namespace] and key not in self.jobs:
+        """Take in the answer to our own PATCH, unless the watch has passed it. A released Job stays released.
+
+        If a Job is being deleted, the PATCH that takes its last finalizer off is answered with the version before it.
+        """
+        key, version = (job.namespace, job.name), number(job.version)
+        known = self.jobs.get(key)
+        if known is None and version <= self._passed[job.namespace]:
             return
-        self.put_job(job)
-        if not job.has_finalizer:
-            self._released[job.namespace][key] = number(job.version)
+        if _is_kept(job):
+            self.put_job(job)
+            return
+        if known is not None and known.uid == job.uid and number(known.version) <= version:
+            self.drop_job(key)
+        self._released[job.namespace][key] = version
 
     def drop_job(self, key: Key) -> None:
         job = self.jobs.pop(key)
@@ -125,6 +132,10 @@ class Contents:
     def _note_change(self, key: Key) -> None:
         self.changes.add(key)
         self.news.set()
+
+
+def _is_kept(job: Job) -> bool:
+    return job.has_finalizer or job.new_run
 
 
 def _without(pods: Sequence[Pod], gone: set[str]) -> tuple[Pod, ...]:

@@ -357,6 +357,23 @@ async def test_job_whose_finalizer_we_removed_does_not_come_back_with_older_even
     await eventually(lambda: names(cache) == ["b"])
 
 
+async def test_deleted_job_leaves_with_its_last_finalizer_though_the_answer_has_the_version_before(
+    cache: JobCache, server: Server
+) -> None:
+    seen = server.put(JOBS, make_job("a"))
+    await eventually(lambda: names(cache) == ["a"])
+    await cache.changed()
+    cache.assume(parse(seen | {"metadata": {**seen["metadata"], "finalizers": []}}))
+    assert names(cache) == []
+    assert await cache.changed() == {("ns", "a")}
+    server.line(JOBS, _line("MODIFIED", seen))
+    server.delete(JOBS, "a")
+    server.put(JOBS, make_job("a", uid="another"))
+    await eventually(lambda: names(cache) == ["a"])
+    cache.assume(parse(seen | {"metadata": {**seen["metadata"], "finalizers": []}}))
+    assert names(cache) == ["a"], "that answer was about the Job that had the name before"
+
+
 async def test_answer_to_a_patch_that_comes_after_the_deletion_is_ignored(cache: JobCache, server: Server) -> None:
     patched = server.put(JOBS, make_job("a"))
     server.delete(JOBS, "a")
