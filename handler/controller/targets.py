@@ -32,18 +32,14 @@ class Targets:
     async def of(self, command: Command) -> list[Target]:
         """The Jobs and schedules meant. Waits for the first: a command may overtake its request. Raises `Rejection`."""
         deadline = time.monotonic() + self._wait
-        while not (found := self._known(command) or await self._ended(command)) or _is_newer(command, found):
+        while not (found := await self._meant(command)) or any(target.newer for target in found):
             if time.monotonic() >= deadline:
                 raise _no_target(command, found)
             # Meanwhile a newer version may take the lead, and take over this command.
             await asyncio.sleep(LOOK_SECONDS)
-        if command.request_source is not None:
-            found = [target for target in found if target.source == command.request_source]
-            if not found:
-                raise Rejection("UNKNOWN", f"no Job of request {command.subject!r} from {command.request_source!r}")
-        elif len({target.source for target in found}) > 1:
-            sources = ", ".join(sorted({target.source for target in found}))
-            raise Rejection("AMBIGUOUS", f"several sources use this id; name one as requestsource: {sources}")
+        if len(sources := {target.source for target in found}) > 1:
+            named = ", ".join(sorted(sources))
+            raise Rejection("AMBIGUOUS", f"several sources use this id; name one as requestsource: {named}")
         return found
 
     def now(self, seen: Target) -> Target:
@@ -56,6 +52,9 @@ class Targets:
     def is_followed(self, job: Job) -> bool:
         """Whether the Job is still in the cache."""
         return self._cache.get((job.namespace, job.name)) is not None
+
+    async def _meant(self, command: Command) -> list[Target]:
+        return _of_its_source(command, self._known(command)) or _of_its_source(command, await self._ended(command))
 
     def _known(self, command: Command) -> list[Target]:
         """The last attempt of each request of this id, and the schedules of this id."""
@@ -77,11 +76,13 @@ class Targets:
         return [job for job in found if not job.has_finalizer]
 
 
-def _is_newer(command: Command, found: list[Target]) -> bool:
-    return any(target.newer and command.request_source in (None, target.source) for target in found)
+def _of_its_source(command: Command, found: list[Target]) -> list[Target]:
+    """Those of the source that the command names, or all if it names none."""
+    return [target for target in found if command.request_source in (None, target.source)]
 
 
 def _no_target(command: Command, found: list[Target]) -> Rejection:
-    if not found:
-        return Rejection("UNKNOWN", f"no Job of request {command.subject!r}")
-    return Rejection("NEWER_FORMAT", f"request {command.subject!r} belongs to a newer version of jobrelay")
+    if found:
+        return Rejection("NEWER_FORMAT", f"request {command.subject!r} belongs to a newer version of jobrelay")
+    source = "" if command.request_source is None else f" from {command.request_source!r}"
+    return Rejection("UNKNOWN", f"no Job of request {command.subject!r}{source}")

@@ -7,7 +7,7 @@ from events.identity import Identity, job_name
 from k8s.api.cluster import Cluster
 from tests.handler.jobs import gone, is_finished, name_of, without_finalizer
 from tests.handler.relay import Client, detail, running
-from tests.handler.samples import make_command, make_request, until
+from tests.handler.samples import SOURCE, make_command, make_request, until
 
 
 async def test_a_success_is_reported_from_creation_to_result(broker: MemoryBroker, cluster: Cluster) -> None:
@@ -115,6 +115,20 @@ async def test_a_command_waits_for_its_request(broker: MemoryBroker, cluster: Cl
         assert await client.events("command-1") == []
         await client.publish(make_request("late", script="sleep 60"))
         assert detail(await client.ended("late"))["error"]["errorCode"] == "CANCELLED"
+
+
+async def test_a_command_waits_for_the_request_of_the_source_that_it_names(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    async with running(broker, cluster) as client:
+        await client.publish(make_request("late", script="sleep 60", attributes={"source": "/other"}))
+        await client.reached("late", "created")
+        await client.command(make_command("cancel", "late", requestsource=SOURCE))
+        await asyncio.sleep(0.5)
+        assert await client.events("command-1") == []
+        await client.publish(make_request("late", script="sleep 60"))
+        answer = await client.reached("command-1", "accepted")
+        assert detail(answer)["jobs"] == [job_name("tests", Identity(SOURCE, "late"))]
 
 
 async def test_commands_that_cannot_be_carried_out_are_refused_with_a_reason(
