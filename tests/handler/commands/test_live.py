@@ -199,7 +199,7 @@ def test_get_shows_what_a_running_job_uses(stack: Stack) -> None:
     submitted(stack, "using", "sleep 60")
 
     def row() -> str:
-        return next(line for line in run(stack, "get").stdout.splitlines() if line.startswith("using "))
+        return next((line for line in run(stack, "get").stdout.splitlines() if line.startswith("using ")), "")
 
     wait_for(lambda: re.search(r", cpu 0\.\d\d, memory [\d.]+ [KM]iB$", row()) is not None, what=row)
     (found,) = [json.loads(line) for line in run(stack, "get", "using", "-o", "json").stdout.splitlines()]
