@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapters.base import BrokerUnavailable
+from adapters.base import BrokerUnavailable, Kind, Topic
 from adapters.memory import MemoryBroker
 from events.identity import request_label
 from events.jobs.observed import Schedule
@@ -213,8 +213,9 @@ async def test_runs_do_not_wait_for_the_broker(
 
     publish = broker.publish
     async with running(broker, cluster) as client:
-        await client.publish(make_schedule(script=f'echo x >> "{mark}"', maxRuns=1))
+        # From here on the broker takes nothing, but the request.
         monkeypatch.setattr(broker, "publish", away)
+        await publish(Topic(Kind.REQUESTS), make_schedule(script=f'echo x >> "{mark}"', maxRuns=1))
 
         async def ran() -> bool:
             return mark.exists()

@@ -20,6 +20,7 @@ from handler.telemetry.logs import JsonFormatter, TextFormatter
 from k8s.api.cluster import Cluster, Created
 from k8s.base import Manifest, QuotaExceeded
 from tests.handler.cost import seconds_of
+from tests.handler.jobs import without_finalizer
 from tests.handler.relay import phase_of, running
 from tests.handler.samples import make_command, make_request, until
 from tests.patience import PATIENCE
@@ -74,6 +75,8 @@ async def test_lines_of_concurrent_requests_each_have_their_own_ids(broker: Memo
             ]
             await client.publish(*requests)
             await asyncio.gather(*(client.ended(name) for name in names))
+            # The line of an event is written once the broker has confirmed it.
+            await asyncio.gather(*(without_finalizer(cluster, name) for name in names))
     lines = lines_of(output.getvalue())
     assert [line for line in lines if line["logger"] in WORKERS and "job_id" not in line] == []
     for number, name in enumerate(names, start=1):
@@ -147,6 +150,7 @@ async def test_the_text_format_names_only_request_and_job(broker: MemoryBroker, 
         async with running(broker, cluster) as client:
             await client.publish(make_request("text", attributes={"traceparent": traceparent(1)}))
             await client.ended("text")
+            await without_finalizer(cluster, "text")
     (line,) = [line for line in output.getvalue().splitlines() if "succeeded" in line]
     assert " job_id=text job=tests-" in line
     assert "trace_id" not in line
@@ -162,6 +166,8 @@ async def test_a_process_writes_a_json_object_per_line_with_the_ids(tmp_path: Pa
             async for record in records:
                 if phase_of(decode_structured(record.body)) in TERMINAL:
                     break
+        async with site.cluster() as cluster:
+            await without_finalizer(cluster, "p")
         await relay.stop()
         lines = lines_of((tmp_path / "jobrelay.log").read_text())
     mine = about(lines, "p")

@@ -25,6 +25,7 @@ from handler.settings.settings import Settings
 from handler.telemetry.otlp import tracing_of
 from k8s.api.cluster import Cluster
 from tests.handler.commandline import call_beside, make_environ
+from tests.handler.jobs import without_finalizer
 from tests.handler.relay import phase_of, running
 from tests.handler.samples import make_request
 from tests.patience import PATIENCE, within
@@ -88,6 +89,9 @@ async def test_a_process_sends_all_its_spans_before_it_ends(tmp_path: Path) -> N
             async for record in records:
                 if phase_of(decode_structured(record.body)) in TERMINAL:
                     break
+        # The spans of a Job are made once the broker has confirmed its last event.
+        async with site.cluster() as cluster:
+            await without_finalizer(cluster, "p")
         await relay.stop()
         assert relay.exit_code == 0
     assert collector.names() == EXPECTED
@@ -110,6 +114,7 @@ async def test_names_in_the_environment_take_precedence(
         ):
             await client.publish(make_request("t", attributes=GIVEN))
             await client.ended("t")
+            await without_finalizer(cluster, "t")
     assert collector.names() == EXPECTED
     resource = collector.resource()
     assert (resource["service.name"], resource["team"]) == ("theirs", "blue")

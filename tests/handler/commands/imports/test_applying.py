@@ -274,7 +274,7 @@ async def test_a_refusal_to_cancel_what_is_gone_counts_as_an_answer(broker: Memo
 async def test_a_change_not_done_in_time_says_what_it_waits_for(broker: MemoryBroker) -> None:
     scene = Scene(broker, in_force(OLD))
     other = Step(action=Action.CREATE, id="b", wanted=Definition(id="b", data={"id": "b"}))
-    async with carrying_out(scene, step(Action.UPDATE, in_force(OLD)), other, seconds=0.2) as outcome:
+    async with carrying_out(scene, step(Action.UPDATE, in_force(OLD)), other, seconds=1) as outcome:
         await outcome.end()
     first, second = outcome.changes
     assert not first.over
