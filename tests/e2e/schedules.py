@@ -48,12 +48,11 @@ async def schedules(site: Site) -> Schedules:
                 await until(lambda: _only_one(site, instance), seconds=patience)
                 # Its event comes before its finalizer is dropped, and only this controller drops it.
                 await until(lambda: _is_gone(site, instance, YEARLY), seconds=patience)
-        left = await _cron_jobs(site, instance)
     return Schedules(
         observer=observer,
         before=before,
         left=len(await _jobs(site, instance)),
-        cron_jobs=left,
+        cron_jobs=await _cron_jobs(site, instance),
     )
 
 

@@ -1,9 +1,13 @@
 """Jobs of requests from `make_request`, as the cluster has them, and waiting for what happens to them."""
 
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters.base import Kind, Topic
 from events.identity import Identity, job_name
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest, NotFound
 from tests.handler.samples import SOURCE, until
+from tests.processes import Installation
 
 
 def name_of(request_id: str) -> str:
@@ -25,6 +29,18 @@ async def is_suspended(cluster: Cluster, request_id: str) -> bool:
 async def is_finished(cluster: Cluster, request_id: str) -> bool:
     conditions = (await job_of(cluster, request_id)).get("status", {}).get("conditions", [])
     return any(condition["type"] in ("Complete", "Failed") for condition in conditions)
+
+
+async def run_through(site: Installation, request: CloudEvent) -> None:
+    """Publish the only request of an installation, and return once its Job is let go: its events are confirmed then."""
+    async with site.broker() as broker, site.cluster() as cluster:
+        await broker.publish(Topic(Kind.REQUESTS), request)
+
+        async def is_let_go() -> bool:
+            jobs = await our_jobs(cluster)
+            return bool(jobs) and not any(job["metadata"].get("finalizers") for job in jobs)
+
+        await until(is_let_go)
 
 
 async def without_finalizer(cluster: Cluster, request_id: str) -> Manifest:

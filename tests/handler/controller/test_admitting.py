@@ -281,7 +281,7 @@ async def test_too_many_requests_that_wait_for_anything_but_room_are_refused(
 ) -> None:
     async with running(broker, cluster, max_waiting=2) as client:
         at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-        # At once: what a handler made within a second it counts beside the leader's counts, which may have it, too.
+        # Together: for a second, a handler adds the Jobs it made to the leader's counts, which may have them already.
         await client.publish(make_request("one", runAt=at), make_request("two", runAt=at))
         for name in ("one", "two"):
             await client.reached(name, "queued")

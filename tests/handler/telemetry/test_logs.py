@@ -13,17 +13,14 @@ import pytest
 
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker
-from events.cloudevent.event import decode_structured
-from events.phases import TERMINAL
 from handler.telemetry import logcontext
 from handler.telemetry.logs import JsonFormatter, TextFormatter
 from k8s.api.cluster import Cluster, Created
 from k8s.base import Manifest, QuotaExceeded
 from tests.handler.cost import seconds_of
-from tests.handler.jobs import without_finalizer
-from tests.handler.relay import phase_of, running
+from tests.handler.jobs import run_through, without_finalizer
+from tests.handler.relay import running
 from tests.handler.samples import make_command, make_request, until
-from tests.patience import PATIENCE
 from tests.processes import installation
 
 WORKERS = {
@@ -157,17 +154,9 @@ async def test_the_text_format_names_only_request_and_job(broker: MemoryBroker, 
 
 
 async def test_a_process_writes_a_json_object_per_line_with_the_ids(tmp_path: Path) -> None:
-    async with installation(tmp_path) as site, site.broker() as broker:
-        settings = {"JOBRELAY_LOG_FORMAT": "json"}
-        relay = await site.start_relay(settings)
-        event = make_request("p", attributes={"traceparent": traceparent(5)})
-        await broker.publish(Topic(Kind.REQUESTS), event)
-        async with asyncio.timeout(PATIENCE), broker.history(Kind.LIFECYCLE, follow=True) as records:
-            async for record in records:
-                if phase_of(decode_structured(record.body)) in TERMINAL:
-                    break
-        async with site.cluster() as cluster:
-            await without_finalizer(cluster, "p")
+    async with installation(tmp_path) as site:
+        relay = await site.start_relay({"JOBRELAY_LOG_FORMAT": "json"})
+        await run_through(site, make_request("p", attributes={"traceparent": traceparent(5)}))
         await relay.stop()
         lines = lines_of((tmp_path / "jobrelay.log").read_text())
     mine = about(lines, "p")

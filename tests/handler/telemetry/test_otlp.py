@@ -17,18 +17,15 @@ from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
-from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker
-from events.cloudevent.event import decode_structured
-from events.phases import TERMINAL
 from handler.settings.settings import Settings
 from handler.telemetry.otlp import tracing_of
 from k8s.api.cluster import Cluster
 from tests.handler.commandline import call_beside, make_environ
-from tests.handler.jobs import without_finalizer
-from tests.handler.relay import phase_of, running
+from tests.handler.jobs import run_through, without_finalizer
+from tests.handler.relay import running
 from tests.handler.samples import make_request
-from tests.patience import PATIENCE, within
+from tests.patience import within
 from tests.processes import installation
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -82,16 +79,9 @@ EXPECTED = sorted(
 
 
 async def test_a_process_sends_all_its_spans_before_it_ends(tmp_path: Path) -> None:
-    async with collecting() as collector, installation(tmp_path) as site, site.broker() as broker:
+    async with collecting() as collector, installation(tmp_path) as site:
         relay = await site.start_relay({"JOBRELAY_TRACING": "otlp", **collector.environ()})
-        await broker.publish(Topic(Kind.REQUESTS), make_request("p", attributes=GIVEN))
-        async with asyncio.timeout(PATIENCE), broker.history(Kind.LIFECYCLE, follow=True) as records:
-            async for record in records:
-                if phase_of(decode_structured(record.body)) in TERMINAL:
-                    break
-        # The spans of a Job are made once the broker has confirmed its last event.
-        async with site.cluster() as cluster:
-            await without_finalizer(cluster, "p")
+        await run_through(site, make_request("p", attributes=GIVEN))
         await relay.stop()
         assert relay.exit_code == 0
     assert collector.names() == EXPECTED
@@ -114,6 +104,7 @@ async def test_names_in_the_environment_take_precedence(
         ):
             await client.publish(make_request("t", attributes=GIVEN))
             await client.ended("t")
+            # The spans of a Job are made once the broker has confirmed its last event.
             await without_finalizer(cluster, "t")
     assert collector.names() == EXPECTED
     resource = collector.resource()
