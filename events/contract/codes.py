@@ -84,7 +84,7 @@ CODES: Mapping[str, Code] = {
     ),
     "IMAGE_PULL": Code(
         (Phase.STALLED,),
-        "The image cannot be pulled.",
+        "The image of a container cannot be pulled.",
         "Check its name and pull secrets. The pod goes on trying until the start timeout.",
     ),
     "UNSCHEDULABLE": Code(
@@ -97,6 +97,11 @@ CODES: Mapping[str, Code] = {
         "The container cannot be created: a Secret, ConfigMap, volume or program is missing.",
         "Create what the message names, or correct the request.",
     ),
+    "SIDECAR_RUNNING": Code(
+        (Phase.STALLED,),
+        "The main container has ended, and another one has kept its pod running for 5 s.",
+        "Have it end by itself, or make it an init container with `restartPolicy: Always`: Kubernetes ends those.",
+    ),
     "QUOTA": Code(
         (Phase.STALLED,),
         "A quota of the namespace leaves no room for the pod.",
@@ -104,22 +109,47 @@ CODES: Mapping[str, Code] = {
     ),
     "JOB_EXECUTION_FAILED": Code(
         _POD,
-        "The container ended with another exit code than 0.",
-        "See `exitCode` and `logTail`.",
+        "A container ended with another exit code than 0, or its program could not be run.",
+        "See `error.container`, `exitCode` and `logTail`.",
     ),
     "EVICTED": Code(
         _POD,
-        "The node ended the pod to save its own memory or disk.",
+        "The node ended the pod to save its own memory or disk, or the pod was evicted: its node is drained, say.",
         "Set `resources`, or allow retries.",
+    ),
+    "PREEMPTED": Code(
+        _POD,
+        "The pod had to make room for a pod of higher priority.",
+        "Allow retries, or set `priorityClassName`.",
+    ),
+    "NODE_SHUTDOWN": Code(
+        _POD,
+        "The node of the pod was shut down.",
+        "Allow retries.",
+    ),
+    "NODE_LOST": Code(
+        _POD,
+        "The node of the pod is gone, cannot be reached, or got a taint that the pod does not tolerate.",
+        "Allow retries.",
+    ),
+    "DELETED_POD": Code(
+        _POD,
+        "Somebody deleted the pod before it had ended.",
+        "Allow retries.",
+    ),
+    "ADMISSION": Code(
+        _POD,
+        "The node refused the pod, which it had too little room for, say.",
+        "The message names what was missing. Allow retries: another node may take it.",
     ),
     "OOM_KILLED": Code(
         _POD,
-        "The container used more memory than its limit.",
+        "A container used more memory than its limit.",
         "Raise `resources.limits.memory`.",
     ),
     "DEADLINE_EXCEEDED": Code(
-        (Phase.FAILED,),
-        "The Job ran for longer than `activeDeadlineSeconds`.",
+        _POD,
+        "The Job, or its pod, ran for longer than `activeDeadlineSeconds`.",
         "Raise it, or make the Job smaller.",
     ),
     "START_TIMEOUT": Code(

@@ -40,6 +40,14 @@ class Error(Part):
     message: str = Field(description="One or more sentences for people.")
 
 
+class PodError(Error):
+    """What went wrong in a pod."""
+
+    container: str | None = Field(
+        default=None, description="Name of the container that it is about: `exitCode` and `logTail` are its own."
+    )
+
+
 class RejectedError(Error):
     """What is wrong with an event, with every field error at once."""
 
@@ -76,6 +84,7 @@ class PodResult(Part):
     pod_name: str | None = Field(default=None, description="Name of the pod, where there are no indexes.")
     exit_code: int | None = Field(default=None, description="Exit code of its container.")
     result: Any = Field(default=None, description="What it wrote to $JOBRELAY_RESULT_PATH: JSON where it is JSON.")
+    result_truncated: Literal[True] | None = Field(default=None, description="`result` is only the end, as text.")
 
 
 class Detail(Part):
@@ -143,10 +152,10 @@ class Progress(Attempted):
 
 
 class Stalled(Attempted):
-    """A pod cannot start, or none appears for 5 s and Kubernetes says why."""
+    """A pod cannot start, or none appears for 5 s and Kubernetes says why; or a pod cannot end."""
 
     phase: Literal["stalled"] = Field(description="Last word of the type.")
-    error: Error = Field(description="What it waits for.")
+    error: PodError = Field(description="What it waits for.")
 
 
 class Retrying(Attempted):
@@ -154,7 +163,7 @@ class Retrying(Attempted):
 
     phase: Literal["retrying"] = Field(description="Last word of the type.")
     index: int | None = Field(default=None, description="Index of the pod, with `backoffLimitPerIndex`.")
-    error: Error = Field(description="Why the pod, or the attempt, failed.")
+    error: PodError = Field(description="Why the pod, or the attempt, failed.")
     next_attempt_at: Moment | None = Field(
         default=None, description="With `retryDelay`: the next attempt starts no sooner."
     )
@@ -183,8 +192,17 @@ class Ended(Attempted):
     duration: int | None = Field(default=None, description="Seconds from `startedAt` to `finishedAt`.")
     started_at: Moment | None = Field(default=None, description="When the first pod ran; absent if none did.")
     finished_at: Moment = Field(description="When it was over.")
-    exit_code: int | None = Field(default=None, description="Exit code of the last pod's container.")
-    result: Any = Field(default=None, description="What the container wrote to $JOBRELAY_RESULT_PATH, up to 4 KiB.")
+    exit_code: int | None = Field(
+        default=None, description="Exit code of the last pod's main container; of a failed pod, of `error.container`."
+    )
+    result: Any = Field(
+        default=None,
+        description="What the main container wrote to $JOBRELAY_RESULT_PATH: JSON where it is JSON, else text. The "
+        "last 4 KiB of it. A failed container may have left one, too.",
+    )
+    result_truncated: Literal[True] | None = Field(
+        default=None, description="The container wrote more than Kubernetes keeps: `result` is the end, as text."
+    )
     results: list[PodResult] | None = Field(default=None, description="Of several pods, what each that succeeded left.")
     results_truncated: Literal[True] | None = Field(default=None, description="`results` would be above 16 KiB.")
     usage: Usage | None = Field(default=None, description="What it used, where that was measured.")
@@ -199,8 +217,8 @@ class Succeeded(Ended):
 class Broken(Ended):
     """The Job did not complete."""
 
-    error: Error = Field(description="Why.")
-    log_tail: str | None = Field(default=None, description="End of the last failed pod's log: 80 lines, 2 KiB.")
+    error: PodError = Field(description="Why.")
+    log_tail: str | None = Field(default=None, description="End of the log of `error.container`: 80 lines, 2 KiB.")
     failed_indexes: str | None = Field(
         default=None, description="Indexes of an Indexed Job that failed, such as `1,3-5`."
     )

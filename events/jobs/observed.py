@@ -1,4 +1,4 @@
-"""What Kubernetes shows of Jobs, Pods and CronJobs, flat and small: thousands stay in memory. Does not parse."""
+"""What Kubernetes shows of Jobs and CronJobs, flat and small: thousands stay in memory. Does not parse."""
 
 import sys
 from typing import Any
@@ -179,38 +179,3 @@ class Schedule(Ours, frozen=True, kw_only=True, gc=False):
     max_runs: int | None = None
     runs: str | None = None
     last_schedule_time: float | None = None
-
-
-class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A Pod of one of our Jobs. Times are epoch seconds.
-
-    `container` is the name of the main container where there are several. `scheduled_*` are those of condition
-    PodScheduled when it is False, `waiting_*` those of the main container while it waits. `started`: when the main
-    container began to run, also after it ended. `reason`: why it ended (`OOMKilled`, or the Pod's own such as
-    `Evicted`). `message`: its termination message.
-    """
-
-    namespace: str
-    name: str
-    uid: str
-    job_uid: str
-    node: str | None = None
-    created: float
-    deleted: float | None = None
-    phase: str
-    container: str | None = None
-    index: int | None = None
-    scheduled_reason: str | None = None
-    scheduled_message: str | None = None
-    waiting_reason: str | None = None
-    waiting_message: str | None = None
-    started: float | None = None
-    finished: float | None = None
-    exit_code: int | None = None
-    signal: int | None = None
-    reason: str | None = None
-    message: str | None = None
-
-    def __post_init__(self) -> None:
-        msgspec.structs.force_setattr(self, "namespace", sys.intern(self.namespace))
-        msgspec.structs.force_setattr(self, "phase", sys.intern(self.phase))

@@ -4,22 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from events.cloudevent.event import InvalidEvent, parse_json
 from events.cloudevent.timestamp import format_epoch
 from events.identity import base32_sha256
-from events.jobs.observed import Job, Pod
+from events.jobs.observed import Job
+from events.jobs.pods import Container, Pod
+from events.lifecycle.failures import FAILED, Failure, container_name, culprit, failed_pods, failure, last
+from events.lifecycle.results import exit_code, left, result_of, results
 from events.names import Payload
 from events.phases import Phase
 
-ENDED = frozenset({"Succeeded", "Failed"})
-"""Phases of pods that no longer run."""
 MAX_ID = 256
 """Characters of a request's id."""
-MAX_RESULTS = 16_384
-"""Bytes of `results` as JSON: each may be 4 KiB, and a Job may have thousands."""
-_POD_CODES = {"Evicted": "EVICTED", "OOMKilled": "OOM_KILLED"}
 _JOB_CODES = {
     "DeadlineExceeded": "DEADLINE_EXCEEDED",
     "PodFailurePolicy": "POD_FAILURE_POLICY",
@@ -27,7 +22,8 @@ _JOB_CODES = {
     "FailedIndexes": "FAILED_INDEXES",
 }
 """Error codes by the reason of condition Failed. For other reasons the pods tell."""
-_FAILED = "JOB_EXECUTION_FAILED"
+_VAGUE = frozenset({"BackoffLimitExceeded"})
+"""Reasons of condition Failed that say only that pods have failed: then the last of them says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,27 +58,64 @@ def outcome(job: Job) -> Outcome | None:
     return Outcome(phase=Phase.FAILED, time=time, code=code, message=failed.message or failed.reason)
 
 
-def outcome_detail(job: Job, pods: Sequence[Pod], end: Outcome) -> dict[str, Any]:
-    """The `detail` of the terminal event."""
-    good = sorted((pod for pod in pods if pod.phase == "Succeeded"), key=_last)
-    bad = sorted((pod for pod in pods if pod.phase == "Failed"), key=_last)
-    failures = max(len(failed_pods(pods)), job.failed)
+def outcome_detail(job: Job, pods: Sequence[Pod], end: Outcome, *, log: str | None = None) -> dict[str, Any]:
+    """The `detail` of the terminal event. `log`: the end of the log of `unread`, where somebody has read it."""
+    good = sorted((pod for pod in pods if pod.phase == "Succeeded"), key=last)
+    failures = max(len(failed_pods(job, pods)), job.failed)
     if end.phase is Phase.SUCCEEDED:
-        last = good[-1] if good else None
-        return {"attempt": job.attempt + failures, **_times(job, pods, end), **_exit_code(last), **_results(job, good)}
-    last = bad[-1] if bad else None
-    code = end.code or _POD_CODES.get((last and last.reason) or "", _FAILED)
+        main = good[-1].main if good else None
+        return {"attempt": job.attempt + failures, **_times(job, pods, end), **exit_code(main), **results(job, good)}
+    speaker = _speaker(job, pods)
+    container = _judged(speaker)
     return {
         "attempt": job.attempt - 1 + max(1, failures),
         **_times(job, pods, end),
-        **_exit_code(last),
-        "error": {"errorCode": code, "message": end.message},
+        **exit_code(container),
+        "error": _error(job, end, speaker, log=log),
         **({"failover": {"id": failover_id(job)}} if job.failover and end.phase is Phase.FAILED else {}),
-        **({"logTail": last.message} if last is not None and last.message else {}),
+        **_log_tail(container, log),
         **({"failedIndexes": job.failed_indexes} if job.failed_indexes else {}),
-        # That some indexes failed does not lose what others achieved.
-        **(_results(job, good) if job.indexed else {}),
+        # That some indexes failed does not lose what others achieved, nor does a later failure of the same container.
+        **(results(job, good) if job.indexed else result_of(speaker, log=log) if speaker else {}),
     }
+
+
+def unread(job: Job, pods: Sequence[Pod]) -> tuple[Pod, Container] | None:
+    """The container whose log would tell more about the Job's failure than its message does; None if there is none."""
+    speaker = _speaker(job, pods)
+    container = None if speaker is None else _judged(speaker)
+    if speaker is None or container is None or speaker.gone or not container.failed or container.started is None:
+        return None
+    return speaker, container
+
+
+def _speaker(job: Job, pods: Sequence[Pod]) -> Pod | None:
+    """The pod that speaks for a Job that did not succeed: the last that failed by itself, or was disrupted.
+
+    Kubernetes ends the other pods of such a Job, which says nothing about it.
+    """
+    bad = sorted((pod for pod in pods if pod.phase == "Failed" or (pod.gone and pod.phase != "Succeeded")), key=last)
+    counted = {pod.uid for pod in failed_pods(job, bad)}
+    own = [pod for pod in bad if pod.uid in counted and (pod.deleted is None or pod.disruption is not None)]
+    return next(reversed(own or bad), None)
+
+
+def _judged(pod: Pod | None) -> Container | None:
+    """The container whose exit code and log are told."""
+    return None if pod is None else culprit(pod) or pod.main
+
+
+def _error(job: Job, end: Outcome, speaker: Pod | None, *, log: str | None) -> dict[str, str]:
+    failed = job.condition("Failed")
+    vague = failed is not None and failed.reason in _VAGUE
+    why = Failure(code=FAILED, message=end.message) if speaker is None else failure(speaker, log=log)
+    code, message = end.code or why.code, why.message if vague and end.code is None else end.message
+    return {"errorCode": code, "message": message, **container_name(culprit(speaker) if speaker else None)}
+
+
+def _log_tail(container: Container | None, log: str | None) -> dict[str, str]:
+    tail = None if container is None else left(container, log=log).log
+    return {} if tail is None else {"logTail": tail}
 
 
 def failover_id(job: Job) -> str:
@@ -91,65 +124,15 @@ def failover_id(job: Job) -> str:
     return named if len(named) <= MAX_ID else f"{base32_sha256(job.request_id.encode())}/failover"
 
 
-def failed_pods(pods: Sequence[Pod]) -> list[Pod]:
-    """Those that failed by themselves, in order. A pod that is being deleted was killed (suspend, deadline, cancel)."""
-    return sorted((pod for pod in pods if pod.phase == "Failed" and pod.deleted is None), key=_last)
-
-
-def ended_at(pod: Pod) -> float:
-    """When it ended. An evicted pod may not say: then the time of its creation stands in."""
-    return pod.created if pod.finished is None else pod.finished
-
-
-def pod_error(pod: Pod) -> dict[str, str]:
-    """`{errorCode, message}` of a failed pod."""
-    why = pod.message or (f"exit code {pod.exit_code}" if pod.exit_code is not None else pod.reason or "the pod failed")
-    return {"errorCode": _POD_CODES.get(pod.reason or "", _FAILED), "message": why}
-
-
-def _last(pod: Pod) -> tuple[float, str]:
-    return ended_at(pod), pod.name
-
-
 def _times(job: Job, pods: Sequence[Pod], end: Outcome) -> dict[str, Any]:
     """`startedAt`, `finishedAt`, and the seconds between; only `finishedAt` for a Job that never started."""
-    started = min((pod.started for pod in pods if pod.started is not None), default=job.start_time)
+    # The Job's own start is not that of a pod, but better than nothing where all of its pods are gone.
+    unseen = None if pods or not job.succeeded + job.failed else job.start_time
+    started = min((pod.started for pod in pods if pod.started is not None), default=unseen)
     finished = {"finishedAt": format_epoch(end.time)}
     if started is None:
         return finished
     return {"duration": max(0, int(end.time) - int(started)), "startedAt": format_epoch(started), **finished}
-
-
-def _exit_code(pod: Pod | None) -> dict[str, int]:
-    return {} if pod is None or pod.exit_code is None else {"exitCode": pod.exit_code}
-
-
-def _results(job: Job, good: Sequence[Pod]) -> dict[str, Any]:
-    """`result` for a Job of one pod, `results` for all others, even where one success was enough."""
-    if len(good) == 1 and not job.several:
-        return _result(good[0])
-    ordered = sorted(good, key=lambda pod: (pod.index or 0, *_last(pod)))
-    room = MAX_RESULTS - 2
-    results: list[dict[str, Any]] = []
-    for pod in ordered:
-        name: dict[str, Any] = {"podName": pod.name} if pod.index is None else {"index": pod.index}
-        entry = name | _exit_code(pod) | _result(pod)
-        room -= len(orjson.dumps(entry)) + 1
-        if room < 0:
-            return {"results": results, "resultsTruncated": True}
-        results.append(entry)
-    return {"results": results} if results else {}
-
-
-def _result(pod: Pod) -> dict[str, Any]:
-    """`result`: what the container left, as JSON if it is JSON, else as text; empty if it left nothing."""
-    text = (pod.message or "").rstrip("\n")
-    if not text:
-        return {}
-    try:
-        return {"result": parse_json(text.encode(), what="the result")}
-    except InvalidEvent:
-        return {"result": text}
 
 
 def is_ending(job: Job) -> bool:
@@ -172,9 +155,9 @@ def counts(job: Job) -> dict[str, Any] | None:
 
 def counted_at(job: Job, pods: Sequence[Pod]) -> float:
     """When the last of the pods in these counts ended. Pods that ended later do not change it."""
-    ends = sorted(ended_at(pod) for pod in pods if pod.finished is not None)
-    last = min(job.succeeded + job.failed, len(ends))
-    return ends[last - 1] if last else job.created
+    ends = sorted(pod.ended_at for pod in pods if pod.over)
+    latest = min(job.succeeded + job.failed, len(ends))
+    return ends[latest - 1] if latest else job.created
 
 
 def waits(job: Job) -> bool:

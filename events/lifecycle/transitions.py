@@ -7,20 +7,11 @@ from typing import Any
 
 from events.cloudevent.timestamp import format_epoch
 from events.jobs.attempts import next_attempt_at, written_time
-from events.jobs.observed import Condition, Job, Ours, Pod
+from events.jobs.observed import Condition, Job, Ours
+from events.jobs.pods import Container, Pod
 from events.jobs.usage import Usage, usage_now, usage_summary
-from events.lifecycle.outcome import (
-    ENDED,
-    counted_at,
-    counts,
-    ended_at,
-    failed_pods,
-    is_ending,
-    outcome,
-    outcome_detail,
-    pod_error,
-    waits,
-)
+from events.lifecycle.failures import container_name, failed_pods, failure
+from events.lifecycle.outcome import counted_at, counts, is_ending, outcome, outcome_detail, waits
 from events.names import BY_KUEUE, Payload
 from events.phases import Phase
 
@@ -61,17 +52,20 @@ class Transition:
         return f"{about.uid}/{self.key}"
 
 
-def transitions(job: Job, pods: Sequence[Pod], usage: Usage | None = None) -> list[Transition]:
+def transitions(
+    job: Job, pods: Sequence[Pod], usage: Usage | None = None, *, log: str | None = None
+) -> list[Transition]:
     """All that the state shows, in the order to publish it: `created`, the rest by time, the end last.
 
     The end of an attempt is `retrying` if another attempt follows. Empty for a further attempt with nothing to tell.
+    `log`: the end of the log of `outcome.unread`, where somebody has read it.
     """
     start = _started(job, pods)
     between = [*_queued(job), *_suspended(job, pods), *_stalled(job, pods), *_retrying(job, pods)]
     if start is not None:
         between += [start, *_progress(job, pods, usage)]
     between.sort(key=lambda one: _moment(one, start))
-    return [*_created(job), *between, *_end(job, pods, usage)]
+    return [*_created(job), *between, *_end(job, pods, usage, log)]
 
 
 def _moment(one: Transition, start: Transition | None) -> tuple[float, int]:
@@ -109,7 +103,7 @@ def _suspended(job: Job, pods: Sequence[Pod]) -> Iterator[Transition]:
         phase=Phase.SUSPENDED if condition.status else Phase.RESUMED,
         suffix=format_epoch(condition.at),
         time=condition.at,
-        detail={"attempt": _attempt(job, pods, condition.at), "by": by},
+        detail={"attempt": attempt_at(job, pods, condition.at), "by": by},
     )
 
 
@@ -132,7 +126,7 @@ def _started(job: Job, pods: Sequence[Pod]) -> Transition | None:
     if not ran:
         return None
     time, _, pod = min(ran)
-    detail = {"attempt": _attempt(job, pods, time), "podId": pod.uid, "podName": pod.name, "node": pod.node}
+    detail = {"attempt": attempt_at(job, pods, time), "podId": pod.uid, "podName": pod.name, "node": pod.node}
     return Transition(phase=Phase.STARTED, time=time, detail=detail)
 
 
@@ -141,23 +135,26 @@ def _stalled(job: Job, pods: Sequence[Pod]) -> Iterator[Transition]:
         return
     told = set()
     for pod in sorted(pods, key=lambda pod: (pod.created, pod.name)):
-        cause, message = _stall(pod)
-        if cause is None or cause in told:
-            continue
-        told.add(cause)
-        detail = {"attempt": _attempt(job, pods, pod.created), "error": {"errorCode": cause, "message": message}}
-        # Kubernetes does not say when a pod began to wait for this.
-        yield Transition(phase=Phase.STALLED, suffix=cause, time=pod.created, detail=detail)
+        for cause, message, container in stalls(pod):
+            if cause in told:
+                continue
+            told.add(cause)
+            error = {"errorCode": cause, "message": message, **container_name(container)}
+            detail = {"attempt": attempt_at(job, pods, pod.created), "error": error}
+            # Kubernetes does not say when a pod began to wait for this.
+            yield Transition(phase=Phase.STALLED, suffix=cause, time=pod.created, detail=detail)
 
 
-def _stall(pod: Pod) -> tuple[str | None, str]:
-    """Error code and message if it does not run for a reason that does not pass by itself, else None and nothing."""
-    if pod.finished is not None or pod.deleted is not None or pod.phase in ENDED:
-        return None, ""
+def stalls(pod: Pod) -> Iterator[tuple[str, str, Container | None]]:
+    """(error code, message, container) of what keeps it from running and does not pass by itself."""
+    if pod.over or pod.deleted is not None:
+        return
     if pod.scheduled_reason == "Unschedulable":
-        return "UNSCHEDULABLE", pod.scheduled_message or "no node can run the pod"
-    reason = pod.waiting_reason or ""
-    return _STALLS.get(reason), pod.waiting_message or reason
+        yield "UNSCHEDULABLE", pod.scheduled_message or "no node can run the pod", None
+    for container in pod.containers:
+        reason = container.waiting_reason or ""
+        if reason in _STALLS:
+            yield _STALLS[reason], container.waiting_message or reason, container
 
 
 def _retrying(job: Job, pods: Sequence[Pod]) -> Iterator[Transition]:
@@ -165,17 +162,17 @@ def _retrying(job: Job, pods: Sequence[Pod]) -> Iterator[Transition]:
     goes_on = goes_on or job.condition("Complete") is not None
     each = job.backoff_limit_per_index is not None
     for suffix, attempt, pod in _within_limits(job, pods):
-        time = ended_at(pod)
+        time = pod.ended_at
         others = (other for other in pods if other.uid != pod.uid and (not each or other.index == pod.index))
         if goes_on or any(other.created >= time for other in others):
             index = {} if pod.index is None else {"index": pod.index}
-            detail = {"attempt": attempt, **index, "error": pod_error(pod)}
+            detail = {"attempt": attempt, **index, "error": failure(pod).error}
             yield Transition(phase=Phase.RETRYING, suffix=suffix, time=time, detail=detail)
 
 
 def _within_limits(job: Job, pods: Sequence[Pod]) -> Iterator[tuple[str, int, Pod]]:
     """(suffix, attempt, pod) of the failed pods within the limit: the Job's, or that of each index where it has one."""
-    failed = failed_pods(pods)
+    failed = failed_pods(job, pods)
     if job.backoff_limit_per_index is None:
         yield from ((str(attempt), attempt, pod) for attempt, pod in enumerate(failed[: job.backoff_limit], start=1))
         return
@@ -194,28 +191,26 @@ def _progress(job: Job, pods: Sequence[Pod], usage: Usage | None) -> Iterator[Tr
     found = counts(job)
     if found is not None:
         time, suffix = counted_at(job, pods), f"{job.succeeded}.{job.failed}"
-        detail = {"attempt": _attempt(job, pods, time), **found}
+        detail = {"attempt": attempt_at(job, pods, time), **found}
         yield Transition(phase=Phase.PROGRESS, suffix=suffix, time=time, detail=detail)
     if usage is not None:
-        detail = {"attempt": _attempt(job, pods, usage.at), **usage_now(usage)}
+        detail = {"attempt": attempt_at(job, pods, usage.at), **usage_now(usage)}
         yield Transition(phase=Phase.PROGRESS, suffix=format_epoch(usage.at), time=usage.at, detail=detail)
 
 
-def _end(job: Job, pods: Sequence[Pod], usage: Usage | None) -> Iterator[Transition]:
+def _end(job: Job, pods: Sequence[Pod], usage: Usage | None, log: str | None) -> Iterator[Transition]:
     end, again = outcome(job), next_attempt_at(job)
     if end is None:
         return
     if again is not None:
-        failed = failed_pods(pods)
-        # Where Kubernetes says no more than that it failed, the pod says why.
-        error = pod_error(failed[-1]) if failed and end.code is None else outcome_detail(job, pods, end)["error"]
+        error = outcome_detail(job, pods, end, log=log)["error"]
         detail = {"attempt": job.attempt, "error": error, "nextAttemptAt": written_time(again)}
         yield Transition(phase=Phase.RETRYING, suffix=str(job.attempt), time=end.time, detail=detail)
     else:
         used = {} if usage is None else {"usage": usage_summary(usage)}
-        yield Transition(phase=end.phase, time=end.time, detail=outcome_detail(job, pods, end) | used)
+        yield Transition(phase=end.phase, time=end.time, detail=outcome_detail(job, pods, end, log=log) | used)
 
 
-def _attempt(job: Job, pods: Sequence[Pod], time: float) -> int:
+def attempt_at(job: Job, pods: Sequence[Pod], time: float) -> int:
     """The number, from 1, of the attempt at this time."""
-    return job.attempt + sum(ended_at(pod) < time for pod in failed_pods(pods))
+    return job.attempt + sum(pod.ended_at < time for pod in failed_pods(job, pods))

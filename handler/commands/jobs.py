@@ -11,9 +11,11 @@ import msgspec
 from rich.text import Text
 
 from events.identity import request_label
-from events.jobs.observed import Job, Pod, Schedule
+from events.jobs.observed import Job, Schedule
+from events.jobs.pods import Pod
 from events.jobs.queueing import read_outcomes, read_queueing
 from events.jobs.usage import PodUsage, Usage, sampled, usage_now
+from events.lifecycle.failures import culprit
 from events.lifecycle.outcome import outcome
 from events.lifecycle.transitions import Transition, transitions
 from events.names import MANAGED_BY, Label, Reason
@@ -27,7 +29,7 @@ from handler.settings.connections import cluster_of, namespaces_of
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
 from k8s.base import KubernetesError
-from k8s.reading.job import parse_pod
+from k8s.reading.pod import parse_pod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,8 +148,9 @@ def _selector(settings: Settings, request_id: str | None, label: str = Label.REQ
 
 def _row(found: Found, now: float) -> list[str | Text]:
     job, last = found.job, found.last
-    ended = last.time if last.terminal else now
-    codes = sorted({pod.exit_code for pod in found.pods if pod.exit_code is not None})
+    until = last.time if last.terminal else now
+    ended = [culprit(pod) or pod.main for pod in found.pods]
+    codes = sorted({one.exit_code for one in ended if one is not None and one.exit_code is not None})
     detail = (
         "" if last.phase is Phase.CREATED else sentence(last.phase, {**last.detail, "duration": None, "exitCode": None})
     )
@@ -160,7 +163,7 @@ def _row(found: Found, now: float) -> list[str | Text]:
         f"{job.namespace}/{job.name}",
         phase_text(last.phase),
         duration(now - job.created),
-        duration(ended - job.start_time) if job.start_time is not None else "",
+        duration(until - job.start_time) if job.start_time is not None else "",
         ",".join(map(str, codes)),
         detail,
     ]

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from events.jobs.observed import Pod
+from events.jobs.pods import Pod
 from handler.commands.errors import OK, Failed
 from handler.commands.jobs import Found, find
 from handler.commands.showing.output import clean
@@ -68,8 +68,9 @@ async def _find_any(cluster: Cluster, settings: Settings, request_id: str) -> li
 async def _print_log(cluster: Cluster, pod: Pod, *, follow: bool, tail: int | None, named: bool) -> None:
     rest = b""
     prefix = f"{pod.name}: ".encode() if named else b""
+    container = pod.main.name if pod.main and len(pod.containers) > 1 else None
     try:
-        async for piece in cluster.pod_log(pod.namespace, pod.name, container=pod.container, follow=follow, tail=tail):
+        async for piece in cluster.pod_log(pod.namespace, pod.name, container=container, follow=follow, tail=tail):
             *lines, rest = (rest + piece).split(b"\n")
             _write_out(b"".join(prefix + line + b"\n" for line in lines))
     except (NotFound, Refused) as error:

@@ -5,15 +5,18 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from events.jobs.attempts import next_attempt_at, next_key, previous_key
-from events.jobs.observed import Job, Pod
+from events.jobs.observed import Job
+from events.jobs.pods import Pod
+from events.lifecycle import sidecars
 from events.lifecycle.events import lifecycle_event
-from events.lifecycle.outcome import outcome
+from events.lifecycle.outcome import outcome, unread
 from events.lifecycle.transitions import transitions
 from events.phases import Phase
 from handler.controller import verdicts
 from handler.controller.admitting import Admitting
 from handler.controller.attempts import prepare_next
 from handler.controller.failover import Failover
+from handler.controller.logtails import LogTails
 from handler.controller.podless import Podless
 from handler.controller.published import Published
 from handler.controller.schedules import Schedules
@@ -46,6 +49,7 @@ class Controller:
         self._sampler = Sampler(services, term)
         self._failover = Failover(services, term)
         self._podless = Podless(services.cluster)
+        self._log_tails = LogTails(services.cluster)
         self._published = Published(services, term)
         self._queue = WorkQueue()
         self._running = False
@@ -120,19 +124,21 @@ class Controller:
         again = next_attempt_at(job)
         if again is not None:
             job = await prepare_next(job, self._writes, at=again)
-        if await self._publish_all(key, job, pods):
-            await self._finish(job, pods)
+        log = await self._log_tails.of(unread(job, pods)) if job.finished else None
+        if await self._publish_all(key, job, pods, log):
+            await self._finish(job, pods, log)
             self._forget(key)
             return
         self._look_later(key, verdicts.next_due(job, pods))
+        self._look_later(key, sidecars.next_look(job, pods, now=self._cluster.server_time()))
         self._look_later(key, self._podless.next_look(key))
 
-    async def _finish(self, job: Job, pods: Sequence[Pod]) -> None:
+    async def _finish(self, job: Job, pods: Sequence[Pod], log: str | None) -> None:
         """After its terminal event: make whatever follows from the Job's end, then drop our finalizer."""
         if next_attempt_at(job) is None:
             await self._admitting.settle(job)
             await self._schedules.settle(job)
-            await self._failover.make(job, pods)
+            await self._failover.make(job, pods, log=log)
         await self._writes.drop_finalizer(job)
         self._sampler.forget(job.uid)
         # The next attempt was silent until now.
@@ -151,16 +157,18 @@ class Controller:
 
     async def _all_pods(self, job: Job, pods: Sequence[Pod]) -> Sequence[Pod]:
         """Its pods with their ends, which may be seen later than the Job's own end: the two watches are not in step."""
-        if sum(pod.finished is not None for pod in pods) >= job.succeeded + job.failed:
+        if sum(pod.over for pod in pods) >= job.succeeded + job.failed:
             return pods
         return await self._cluster.pods_of(job.namespace, job.uid) or pods
 
-    async def _publish_all(self, key: Key, job: Job, pods: Sequence[Pod]) -> bool:
+    async def _publish_all(self, key: Key, job: Job, pods: Sequence[Pod], log: str | None) -> bool:
         """Publish what is not published yet, in order. Returns whether the terminal event is published."""
-        shown = transitions(job, pods, self._sampler.of(job.uid))
+        shown = transitions(job, pods, self._sampler.of(job.uid), log=log)
         ended = outcome(job) is not None
         if not ended:
-            shown += self._podless.look(job, pods, now=self._cluster.server_time())
+            now = self._cluster.server_time()
+            shown += self._podless.look(job, pods, now=now)
+            shown += sidecars.kept_running(job, pods, now=now)
             shown += self._admitting.queued(job)
         self._published.forget_past_progress(key, job, shown)
         for transition in shown:

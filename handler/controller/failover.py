@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from adapters.base import Kind, Topic
 from events.identity import Identity, lifecycle_key
 from events.jobs.context import echoes
-from events.jobs.observed import Job, Pod
+from events.jobs.observed import Job
+from events.jobs.pods import Pod
 from events.lifecycle.events import lifecycle_event, rejected_event
 from events.lifecycle.outcome import failover_id
 from events.lifecycle.transitions import transitions
@@ -36,11 +37,11 @@ class Failover:
         self._publisher = services.publisher
         self._writes = term.writes
 
-    async def make(self, job: Job, pods: Sequence[Pod]) -> None:
+    async def make(self, job: Job, pods: Sequence[Pod], *, log: str | None) -> None:
         """Call it after the terminal event, before the finalizer goes. Raises what `Writes` and `Publisher` raise."""
         if not job.failover:
             return
-        end = transitions(job, pods)[-1]
+        end = transitions(job, pods, log=log)[-1]
         if end.phase is not Phase.FAILED:
             return
         failed = lifecycle_event(job, end)

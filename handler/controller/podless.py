@@ -1,12 +1,15 @@
-"""Asks why a Job has no pod, seldom and for one Job at a time. events.lifecycle.podless understands the answers."""
+"""Asks why a Job has no pod that gets ready, seldom and for one Job at a time. `events.lifecycle.podless` understands
+the answers.
+"""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from events.jobs.observed import Job, Pod
-from events.lifecycle.outcome import failed_pods
-from events.lifecycle.podless import Notice, podless_since, stalled
+from events.jobs.observed import Job
+from events.jobs.pods import Pod
+from events.lifecycle.failures import failed_pods
+from events.lifecycle.podless import Mystery, Notice, mystery, stalled
 from events.lifecycle.transitions import Transition
 from handler.controller.lookups import Lookups
 from k8s.api.cluster import Cluster
@@ -15,7 +18,7 @@ from k8s.base import Key, KubernetesError
 logger = logging.getLogger(__name__)
 
 PATIENCE = 5.0
-"""Seconds a Job may be without a pod before we ask; then the pause between questions about it, doubled each time."""
+"""Seconds a Job may be without a ready pod before we ask; then the pause between questions about it, doubled each."""
 LONGEST = 60.0
 """The longest pause between questions about a Job, in seconds."""
 PAUSE = 0.1
@@ -24,17 +27,17 @@ PAUSE = 0.1
 
 @dataclass(slots=True)
 class _Case:
-    """A Job without pods since `since`; asked about next at `ask_at` (epoch seconds)."""
+    """A Job that waits for something unknown; asked about next at `ask_at` (epoch seconds)."""
 
     uid: str
-    since: float
+    unknown: Mystery
     ask_at: float
     wait: float = PATIENCE
     notices: Sequence[Notice] = ()
 
 
 class Podless:
-    """The Jobs that should have a pod and have none, in one term. Each is forgotten as soon as it has."""
+    """The Jobs that should have a pod and have none that is ready, in one term. Each is forgotten as soon as it has."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -48,17 +51,17 @@ class Podless:
 
     def look(self, job: Job, pods: Sequence[Pod], *, now: float) -> list[Transition]:
         """The `stalled` transitions so far; asks again in the background when it is time. `now`: epoch seconds."""
-        key, since = (job.namespace, job.name), podless_since(job, pods)
-        if since is None:
+        key, unknown = (job.namespace, job.name), mystery(job, pods)
+        if unknown is None:
             self.forget(key)
             return []
         case = self._cases.get(key)
-        if case is None or (case.uid, case.since) != (job.uid, since):
-            case = self._cases[key] = _Case(uid=job.uid, since=since, ask_at=since + PATIENCE)
+        if case is None or (case.uid, case.unknown) != (job.uid, unknown):
+            case = self._cases[key] = _Case(uid=job.uid, unknown=unknown, ask_at=unknown.since + PATIENCE)
         if now >= case.ask_at:
             case.ask_at, case.wait = now + case.wait, min(2 * case.wait, LONGEST)
             self._lookups.ask(key, case)
-        return stalled(case.notices, since=since, attempt=1 + len(failed_pods(pods)))
+        return stalled(case.notices, since=unknown.since, attempt=1 + len(failed_pods(job, pods)))
 
     def next_look(self, key: Key) -> float | None:
         """When to call `look` again even if nothing changes (epoch seconds)."""
@@ -71,7 +74,7 @@ class Podless:
     async def _ask(self, key: Key, case: _Case) -> None:
         namespace, _ = key
         try:
-            case.notices = await self._cluster.failed_creates(namespace, case.uid)
+            case.notices = await self._cluster.warnings(namespace, case.unknown.about)
         except KubernetesError as error:
             # Only an explanation is missing: everything else goes on without it.
             level = logging.DEBUG if self._refused else logging.WARNING

@@ -4,7 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
-from events.jobs.observed import Job, Pod
+from events.jobs.observed import Job
+from events.jobs.pods import Pod
 from events.jobs.usage import PodUsage, Usage, sampled
 from handler.controller.term import Term
 from handler.effects.services import Services
@@ -72,7 +73,7 @@ class Sampler:
     def _running(self, job: Job) -> list[Pod]:
         if not job.active or job.finished:
             return []
-        return [pod for pod in self._cache.pods(job.uid) if pod.started is not None and pod.finished is None]
+        return [pod for pod in self._cache.pods(job.uid) if pod.started is not None and not pod.over]
 
     def _are_too_many(self, running: int) -> bool:
         before, self._too_many = self._too_many, running > self._most_jobs

@@ -2,10 +2,15 @@
 
 from collections.abc import Sequence
 
-from events.jobs.observed import Job, Pod, Verdict
+from events.jobs.observed import Job, Verdict
+from events.jobs.pods import Pod, Role
 from events.lifecycle.outcome import unnoted
+from events.lifecycle.transitions import stalls
 from events.phases import Phase
 from handler.effects.writes import Writes
+
+MAX_REASON = 1024
+"""Characters of a START_TIMEOUT's message that repeat why no pod runs."""
 
 
 def due(job: Job, pods: Sequence[Pod], *, now: float) -> Verdict | None:
@@ -57,11 +62,16 @@ def _start_by(job: Job, pods: Sequence[Pod]) -> float | None:
     if job.start_timeout is None or job.start_time is None or job.suspend:
         return None
     # Pods from before a suspension are being deleted.
-    runs = any(pod.started is not None and pod.deleted is None for pod in pods)
-    ran = job.ready or job.succeeded or job.failed or runs
-    return None if ran else job.start_time + job.start_timeout
+    present = [pod for pod in pods if pod.deleted is None]
+    before = [one for pod in present for one in pod.containers if one.role is Role.INIT]
+    runs = any(pod.started is not None for pod in present) or any(one.running for one in before)
+    if job.ready or job.succeeded or job.failed or runs:
+        return None
+    # Init containers work: the clock restarts when one of them is done.
+    return max([job.start_time, *(one.finished for one in before if one.finished is not None)]) + job.start_timeout
 
 
 def _reason(pods: Sequence[Pod]) -> str:
-    reasons = sorted({pod.waiting_reason or pod.scheduled_reason or "" for pod in pods} - {""})
-    return f" ({', '.join(reasons)})" if reasons else ""
+    """What the `stalled` event said, or would have said."""
+    causes = sorted({f"{code}: {message}" for pod in pods for code, message, _ in stalls(pod)})
+    return f"; {'; '.join(causes)}"[:MAX_REASON] if causes else ""

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import orjson
 
-from events.jobs.observed import Job, Pod, Schedule
+from events.jobs.observed import Job, Schedule
+from events.jobs.pods import Pod
 from events.jobs.usage import PodUsage
 from events.lifecycle.podless import Notice
 from k8s.api.client import JSON, STRATEGIC_MERGE, Client, open_client, segment
@@ -18,7 +19,8 @@ from k8s.api.config import load
 from k8s.api.wire import read_meta
 from k8s.base import Expired, Malformed, Manifest, Unavailable
 from k8s.reading.cronjob import parse_cron_job, schedule_of
-from k8s.reading.job import CONTROLLER_UID, job_of, parse_job, pod_of
+from k8s.reading.job import job_of, parse_job
+from k8s.reading.pod import CONTROLLER_UID, pod_of
 from k8s.reading.podmetrics import parse_notice, parse_pod_metrics
 
 logger = logging.getLogger(__name__)
@@ -126,9 +128,9 @@ class Cluster:
         params = {"labelSelector": f"{CONTROLLER_UID}={job_uid}"}
         await self.client.request("DELETE", _pods(namespace), params=params)
 
-    async def failed_creates(self, namespace: str, job_uid: str) -> list[Notice]:
-        """Why the Job controller could not create pods of this Job. Kubernetes keeps such Events for about an hour."""
-        selector = f"involvedObject.uid={job_uid},reason=FailedCreate"
+    async def warnings(self, namespace: str, uid: str) -> list[Notice]:
+        """What goes wrong with the object of this uid. Kubernetes keeps such Events for about an hour."""
+        selector = f"involvedObject.uid={uid},type=Warning"
         found = await self._list(_path("/api/v1", namespace, "events", None), {"fieldSelector": selector})
         return [notice for event in found if (notice := parse_notice(event)) is not None]
 

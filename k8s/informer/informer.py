@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from events.jobs.observed import Job, Pod, Schedule
+from events.jobs.observed import Job, Schedule
+from events.jobs.pods import Pod
 from k8s.api.client import segment
 from k8s.api.cluster import Cluster
 from k8s.background import beside
@@ -15,7 +16,8 @@ from k8s.informer.jobs import Contents, JobFeed, PodFeed
 from k8s.informer.reflector import Reflector, WatchTiming
 from k8s.informer.schedules import ScheduleCache, ScheduleFeed
 from k8s.reading.cronjob import parse_cron_job
-from k8s.reading.job import parse_job, parse_pod
+from k8s.reading.job import parse_job
+from k8s.reading.pod import parse_pod
 
 BATCH = "/apis/batch/v1/namespaces/{}"
 

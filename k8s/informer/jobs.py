@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from events.jobs.observed import Job, Pod
+from events.jobs.observed import Job
+from events.jobs.pods import Pod
 from k8s.api.wire import ObjectMeta, number
 from k8s.base import Key
-from k8s.reading.job import CONTROLLER_UID
+from k8s.reading.pod import CONTROLLER_UID
 
 DELETED_KEPT = 20
 """How many deleted Pods are kept for each Job."""
@@ -18,9 +19,9 @@ DELETED_KEPT = 20
 class Contents:
     """What the cache keeps, and by which rules.
 
-    It keeps Jobs that have our finalizer, new runs of schedules, which get it later, and the Pods of both. A Pod that
-    ran stays as last seen after it is deleted, because it shows how the Job started and ended: a deadline deletes the
-    Pods before it fails the Job.
+    It keeps Jobs that have our finalizer, new runs of schedules, which get it later, and the Pods of both. A Pod stays
+    as last seen after it is deleted, because it shows how the Job started and ended: a deadline deletes the Pods before
+    it fails the Job, and a drain those that Kubernetes then replaces.
 
     The watches of Jobs and Pods are not in step, so a Pod may come before its Job. Such a Pod waits in `_early` until
     the Job watch has passed the Pod's version: by then the Job is known, or is not ours any more. Nor is the Job watch
@@ -139,20 +140,15 @@ def _is_kept(job: Job) -> bool:
 
 
 def _without(pods: Sequence[Pod], gone: set[str]) -> tuple[Pod, ...]:
-    """What to keep when these are gone: all others and, marked as deleted, the last of those that ran."""
-    marked = [replace(pod, deleted=_end(pod)) if pod.uid in gone else pod for pod in pods if _stays(pod, gone)]
-    ran = [pod.uid for pod in marked if pod.deleted is not None and pod.started is not None]
-    surplus = set(ran[:-DELETED_KEPT])
+    """What to keep when these are gone: all others and, marked as gone, the last of those that are."""
+    marked = [replace(pod, gone=True, deleted=_end(pod)) if pod.uid in gone else pod for pod in pods]
+    surplus = {pod.uid for pod in [pod for pod in marked if pod.gone][:-DELETED_KEPT]}
     return tuple(pod for pod in marked if pod.uid not in surplus)
 
 
-def _stays(pod: Pod, gone: set[str]) -> bool:
-    return pod.uid not in gone or pod.started is not None
-
-
-def _end(pod: Pod) -> float | None:
+def _end(pod: Pod) -> float:
     """When it was deleted, as far as we saw."""
-    return next((time for time in (pod.deleted, pod.finished, pod.started) if time is not None), None)
+    return pod.ended_at if pod.deleted is None else pod.deleted
 
 
 class JobFeed:

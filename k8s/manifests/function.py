@@ -15,7 +15,7 @@ from k8s.base import Manifest
 from k8s.manifests.job import Draft, Rendered, complete, fits, gpus_of, our_labels
 from k8s.manifests.options import ManifestOptions
 from k8s.manifests.pod import EVENT_MOUNT, RESULT_PATH, event_volume, our_env
-from k8s.reading.job import DEFAULT_CONTAINER, MAIN
+from k8s.reading.pod import DEFAULT_CONTAINER, MAIN
 
 
 def render_call(

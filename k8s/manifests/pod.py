@@ -10,7 +10,7 @@ from events.request.request import Request
 from k8s.base import Manifest
 from k8s.manifests.mapping import container_fields, pod_annotations, pod_fields
 from k8s.manifests.options import ManifestOptions
-from k8s.reading.job import MAIN
+from k8s.reading.pod import MAIN
 
 EVENT_DIRECTORY = "/var/run/jobrelay"
 EVENT_FILE = "event.json"

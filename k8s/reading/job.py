@@ -1,4 +1,4 @@
-"""Decodes what we use of a Job's or Pod's JSON and skips the rest. What it means is decided elsewhere."""
+"""Decodes what we use of a Job's JSON and skips the rest. What it means is decided elsewhere."""
 
 from datetime import datetime
 from typing import Any
@@ -11,15 +11,8 @@ from events.jobs import observed
 from events.names import FINALIZER, FORMAT_VERSION, Annotation, Label
 from k8s.base import Malformed
 from k8s.kueue import in_kueue
-from k8s.reading.metadata import Metadata, Wire, epoch, integer, shared
+from k8s.reading.metadata import Metadata, Wire, WireCondition, condition, epoch, integer, shared
 
-CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
-"""Label of every Pod of a Job: the Job's uid."""
-COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
-MAIN = "main"
-"""Our only container. A function's Pods may have others: then that of `DEFAULT_CONTAINER` counts, else the first."""
-DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
-"""Annotation of Pods: name of a container. kubectl reads it too."""
 SCHEDULED_TIMESTAMP = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 """Annotation of Jobs that Kubernetes made for a CronJob. A Job that somebody made from a CronJob by hand has none."""
 
@@ -43,14 +36,6 @@ class JobSpec(Wire):
     completion_mode: str = "NonIndexed"
 
 
-class JobCondition(Wire):
-    type: str
-    status: str
-    reason: str = ""
-    message: str = ""
-    last_transition_time: datetime | None = None
-
-
 class JobStatus(Wire):
     active: int = 0
     ready: int | None = None
@@ -60,7 +45,7 @@ class JobStatus(Wire):
     failed_indexes: str | None = None
     start_time: datetime | None = None
     completion_time: datetime | None = None
-    conditions: list[JobCondition] | None = None
+    conditions: list[WireCondition] | None = None
 
 
 class WireJob(Wire):
@@ -69,55 +54,7 @@ class WireJob(Wire):
     status: JobStatus = msgspec.field(default_factory=JobStatus)
 
 
-class Waiting(Wire):
-    reason: str | None = None
-    message: str | None = None
-
-
-class Running(Wire):
-    started_at: datetime | None = None
-
-
-class Terminated(Wire):
-    exit_code: int
-    signal: int | None = None
-    reason: str | None = None
-    message: str | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-
-
-class ContainerState(Wire):
-    waiting: Waiting | None = None
-    running: Running | None = None
-    terminated: Terminated | None = None
-
-
-class ContainerStatus(Wire):
-    name: str
-    state: ContainerState = msgspec.field(default_factory=ContainerState)
-
-
-class PodSpec(Wire):
-    node_name: str | None = None
-
-
-class PodStatus(Wire):
-    phase: str = "Pending"
-    reason: str | None = None
-    message: str | None = None
-    conditions: list[JobCondition] | None = None
-    container_statuses: list[ContainerStatus] | None = None
-
-
-class WirePod(Wire):
-    metadata: Metadata
-    spec: PodSpec = msgspec.field(default_factory=PodSpec)
-    status: PodStatus = msgspec.field(default_factory=PodStatus)
-
-
 _JOB = msgspec.json.Decoder(WireJob)
-_POD = msgspec.json.Decoder(WirePod)
 
 
 def parse_job(raw: bytes | Raw) -> observed.Job:
@@ -128,22 +65,9 @@ def parse_job(raw: bytes | Raw) -> observed.Job:
         raise Malformed(f"no Job: {error}"[:256]) from error
 
 
-def parse_pod(raw: bytes | Raw) -> observed.Pod:
-    """Read a Pod's JSON (v1). Raises `Malformed`."""
-    try:
-        return _pod(_POD.decode(raw))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(f"no Pod: {error}"[:256]) from error
-
-
 def job_of(manifest: dict[str, Any]) -> observed.Job:
     """Read a Job from a dict instead of JSON. Raises `Malformed`."""
     return parse_job(msgspec.json.encode(manifest))
-
-
-def pod_of(manifest: dict[str, Any]) -> observed.Pod:
-    """Read a Pod from a dict instead of JSON. Raises `Malformed`."""
-    return parse_pod(msgspec.json.encode(manifest))
 
 
 def is_newer(manifest: dict[str, Any]) -> bool:
@@ -206,7 +130,7 @@ def _job(wire: WireJob) -> observed.Job:
         failed_indexes=status.failed_indexes or None,
         start_time=epoch(status.start_time),
         completion_time=epoch(status.completion_time),
-        conditions=tuple(_condition(condition) for condition in status.conditions or ()),
+        conditions=tuple(condition(one) for one in status.conditions or ()),
     )
 
 
@@ -215,55 +139,3 @@ def _moment(text: str | None) -> float | None:
         return None if text is None else parse_epoch(text)
     except ValueError:
         return None
-
-
-def _condition(wire: JobCondition) -> observed.Condition:
-    return observed.Condition(
-        type=wire.type,
-        status=wire.status == "True",
-        reason=wire.reason,
-        message=wire.message,
-        at=epoch(wire.last_transition_time) or 0.0,
-    )
-
-
-def _pod(wire: WirePod) -> observed.Pod:
-    meta, status = wire.metadata, wire.status
-    statuses = status.container_statuses or []
-    main = _main(statuses, (meta.annotations or {}).get(DEFAULT_CONTAINER, MAIN))
-    state = main.state if main else ContainerState()
-    waiting, ended = state.waiting or Waiting(), state.terminated
-    unscheduled = next((condition for condition in status.conditions or () if _is_unscheduled(condition)), None)
-    running_since = state.running.started_at if state.running else None
-    return observed.Pod(
-        namespace=meta.namespace,
-        name=meta.name,
-        uid=meta.uid,
-        job_uid=(meta.labels or {}).get(CONTROLLER_UID, ""),
-        node=shared(wire.spec.node_name),
-        created=epoch(meta.creation_timestamp) or 0.0,
-        deleted=epoch(meta.deletion_timestamp),
-        phase=status.phase,
-        container=shared(main.name) if main and len(statuses) > 1 else None,
-        index=integer((meta.annotations or {}).get(COMPLETION_INDEX)),
-        scheduled_reason=shared(unscheduled.reason) if unscheduled else None,
-        scheduled_message=unscheduled.message if unscheduled else None,
-        waiting_reason=shared(waiting.reason),
-        waiting_message=waiting.message,
-        started=epoch(ended.started_at if ended else running_since),
-        finished=epoch(ended.finished_at) if ended else None,
-        exit_code=ended.exit_code if ended else None,
-        signal=ended.signal if ended else None,
-        # The Pod's own reason (Evicted, DeadlineExceeded) says more than the resulting Error of its container.
-        reason=shared(status.reason or (ended.reason if ended else None)),
-        message=(ended.message if ended else None) or status.message,
-    )
-
-
-def _is_unscheduled(condition: JobCondition) -> bool:
-    return condition.type == "PodScheduled" and condition.status == "False"
-
-
-def _main(statuses: list[ContainerStatus], name: str) -> ContainerStatus | None:
-    named = next((status for status in statuses if status.name == name), None)
-    return named or (statuses[0] if statuses else None)

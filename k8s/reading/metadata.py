@@ -5,6 +5,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from events.jobs.observed import Condition
+
 
 class Wire(Struct, gc=False, rename="camel"):
     """Base of what is decoded. Unknown fields are skipped without building them."""
@@ -20,6 +22,24 @@ class Metadata(Wire):
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     finalizers: list[str] | None = None
+
+
+class WireCondition(Wire):
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_transition_time: datetime | None = None
+
+
+def condition(wire: WireCondition) -> Condition:
+    return Condition(
+        type=wire.type,
+        status=wire.status == "True",
+        reason=wire.reason,
+        message=wire.message,
+        at=epoch(wire.last_transition_time) or 0.0,
+    )
 
 
 def epoch(time: datetime | None) -> float | None:

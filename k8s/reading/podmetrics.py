@@ -53,10 +53,11 @@ def _usage(pod: _PodMetrics) -> PodUsage:
 
 
 def parse_notice(event: dict[str, Any]) -> Notice | None:
-    """Read an Event (v1) about a Job. None if it has no message or no time."""
+    """Read an Event (v1). None if it has no message or no time."""
     first = event.get("firstTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp")
     last = event.get("lastTimestamp") or (event.get("series") or {}).get("lastObservedTime") or first
     try:
-        return Notice(message=str(event["message"]), first=parse_epoch(first), last=parse_epoch(last))
+        reason = str(event.get("reason", ""))
+        return Notice(reason=reason, message=str(event["message"]), first=parse_epoch(first), last=parse_epoch(last))
     except (KeyError, TypeError, ValueError):
         return None

@@ -3,9 +3,11 @@
 from typing import Any
 
 from cloudevents.core.v1.event import CloudEvent
+from msgspec.structs import replace
 
 from events.cloudevent.event import build
-from events.jobs.observed import Condition, Job, Pod, Schedule
+from events.jobs.observed import Condition, Job, Schedule
+from events.jobs.pods import Container, Pod
 from events.names import REQUESTED_TYPE
 
 NOON = 1_795_262_400.0
@@ -53,7 +55,19 @@ def make_schedule(**fields: Any) -> Schedule:
     return Schedule(**(fixed | fields))
 
 
+_OF_CONTAINER = frozenset(
+    ("started", "finished", "exit_code", "reason", "message", "may_be_log", "waiting_reason", "waiting_message")
+)
+
+
+def make_container(name: str = "main", **fields: Any) -> Container:
+    return Container(name=name, **fields)
+
+
 def make_pod(name: str = "p1", **fields: Any) -> Pod:
+    """Fields of a container are those of its only one, `main`; `containers` are others beside it."""
+    main = {field: fields.pop(field) for field in _OF_CONTAINER & fields.keys()}
+    others = fields.pop("containers", ())
     fixed: dict[str, Any] = {
         "namespace": "default",
         "name": name,
@@ -62,6 +76,7 @@ def make_pod(name: str = "p1", **fields: Any) -> Pod:
         "node": "node-1",
         "created": NOON,
         "phase": "Pending",
+        "containers": (*((make_container(**main),) if main else ()), *others),
     }
     return Pod(**(fixed | fields))
 
@@ -79,6 +94,12 @@ def succeeded(name: str = "p1", *, at: float = 5, **fields: Any) -> Pod:
 def failed(name: str = "p1", *, at: float = 5, **fields: Any) -> Pod:
     """A pod that failed with exit code 3, `at` seconds after noon."""
     return _over(name, at, {"phase": "Failed", "exit_code": 3, "reason": "Error"} | fields)
+
+
+def ended_by(reason: str, *, message: str = "", at: float = 5, **fields: Any) -> Pod:
+    """A pod that failed for a reason of its own, such as `Evicted`, not of its container's."""
+    pod = failed(at=at, **{"exit_code": 137} | fields)
+    return replace(pod, reason=reason, message=message or None)
 
 
 def _over(name: str, at: float, fields: dict[str, Any]) -> Pod:

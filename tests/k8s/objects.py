@@ -3,7 +3,7 @@
 from typing import Any
 
 from events.names import FINALIZER, Annotation
-from k8s.reading.job import CONTROLLER_UID
+from k8s.reading.pod import CONTROLLER_UID
 
 Manifest = dict[str, Any]
 

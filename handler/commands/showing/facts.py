@@ -9,7 +9,7 @@ import orjson
 
 _TIMES = frozenset(
     {
-        *("created", "deleted", "start_time", "completion_time", "started", "finished", "at"),
+        *("created", "deleted", "killed", "start_time", "completion_time", "started", "finished", "at"),
         *("scheduled_at", "last_schedule_time"),
     }
 )
@@ -37,6 +37,8 @@ def _fact(name: str, value: Any) -> Any:
         return datetime.fromtimestamp(value, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     if name in _DOCUMENTS and isinstance(value, str):
         return _json(value)
+    if isinstance(value, msgspec.Struct):
+        return facts_of(value)
     if isinstance(value, tuple):
         return [facts_of(item) for item in value]
     return value

@@ -1,6 +1,7 @@
 """Short words for the transitions that a Job and its pods show. For tests of them."""
 
-from events.jobs.observed import Job, Pod
+from events.jobs.observed import Job
+from events.jobs.pods import Pod
 from events.jobs.usage import Usage
 from events.lifecycle.transitions import Transition, transitions
 from events.phases import Phase

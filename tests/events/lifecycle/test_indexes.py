@@ -38,7 +38,11 @@ def test_a_retry_is_identified_by_its_index_where_each_index_has_a_limit() -> No
     assert found["2.1"].detail == {
         "attempt": 1,
         "index": 2,
-        "error": {"errorCode": "JOB_EXECUTION_FAILED", "message": "exit code 3"},
+        "error": {
+            "errorCode": "JOB_EXECUTION_FAILED",
+            "message": "container main ended with exit code 3",
+            "container": "main",
+        },
     }
 
 
@@ -73,7 +77,9 @@ def test_without_limits_per_index_retries_are_counted_over_all_indexes() -> None
 )
 def test_a_failure_has_the_code_of_what_ended_the_job(reason: str, code: str) -> None:
     detail = end(ended(reason), failed("a", index=1))
-    assert detail["error"] == {"errorCode": code, "message": "as Kubernetes says"}
+    counted = reason == "BackoffLimitExceeded"
+    message = "container main ended with exit code 3" if counted else "as Kubernetes says"
+    assert detail["error"] == {"errorCode": code, "message": message, "container": "main"}
 
 
 def test_a_failure_lists_the_failed_indexes_and_the_results_of_the_others() -> None:

@@ -6,12 +6,15 @@ from typing import Any
 import orjson
 import pytest
 
-from events.jobs.observed import Job, Pod, Verdict
-from events.lifecycle.outcome import MAX_RESULTS, outcome
+from events.jobs.observed import Job, Verdict
+from events.jobs.pods import Pod
+from events.lifecycle.outcome import outcome
+from events.lifecycle.results import MAX_RESULTS
 from events.lifecycle.transitions import transitions
 from events.phases import Phase
-from tests.events.samples import NOON, condition, failed, make_job, succeeded
+from tests.events.samples import NOON, condition, ended_by, failed, make_job, succeeded
 
+BACKOFF = "Job has reached the specified backoff limit"
 COMPLETE = (condition("Complete", at=9, reason="CompletionsReached"),)
 
 
@@ -79,7 +82,7 @@ def test_success_after_failures_describes_the_pod_that_succeeded() -> None:
 
 
 def test_success_is_still_shown_when_the_pods_are_gone() -> None:
-    phase, detail = end(make_job(conditions=COMPLETE, start_time=NOON + 1))
+    phase, detail = end(make_job(conditions=COMPLETE, start_time=NOON + 1, succeeded=1))
     assert phase is Phase.SUCCEEDED
     assert detail == {
         "attempt": 1,
@@ -116,7 +119,7 @@ def test_results_are_cut_to_their_limit_and_marked_as_cut() -> None:
 
 
 def test_failed_job_has_its_error_and_the_tail_of_its_log() -> None:
-    phase, detail = end(broken(message="Job has reached the specified backoff limit"), failed(at=5, message="boo\n"))
+    phase, detail = end(broken(message=BACKOFF), failed(at=5, message="boo\n"))
     assert phase is Phase.FAILED
     assert detail == {
         "attempt": 1,
@@ -124,7 +127,11 @@ def test_failed_job_has_its_error_and_the_tail_of_its_log() -> None:
         "startedAt": "2026-11-21T12:00:04Z",
         "finishedAt": "2026-11-21T12:00:09Z",
         "exitCode": 3,
-        "error": {"errorCode": "JOB_EXECUTION_FAILED", "message": "Job has reached the specified backoff limit"},
+        "error": {
+            "errorCode": "JOB_EXECUTION_FAILED",
+            "message": "container main ended with exit code 3: boo",
+            "container": "main",
+        },
         "logTail": "boo\n",
     }
 
@@ -134,16 +141,24 @@ def test_failed_job_has_its_error_and_the_tail_of_its_log() -> None:
     [
         ("DeadlineExceeded", "Error", "DEADLINE_EXCEEDED"),
         ("DeadlineExceeded", "OOMKilled", "DEADLINE_EXCEEDED"),
-        ("BackoffLimitExceeded", "Error", "JOB_EXECUTION_FAILED"),
-        ("BackoffLimitExceeded", None, "JOB_EXECUTION_FAILED"),
-        ("BackoffLimitExceeded", "Evicted", "EVICTED"),
-        ("BackoffLimitExceeded", "OOMKilled", "OOM_KILLED"),
+        ("SomethingNew", "OOMKilled", "OOM_KILLED"),
         ("PodFailurePolicy", "Error", "POD_FAILURE_POLICY"),
     ],
 )
-def test_failure_has_the_code_of_its_cause(condition_reason: str, pod_reason: str | None, code: str) -> None:
-    _, detail = end(broken(condition_reason), failed(reason=pod_reason))
-    assert detail["error"] == {"errorCode": code, "message": condition_reason}
+def test_failure_has_the_code_and_message_of_its_cause(condition_reason: str, pod_reason: str, code: str) -> None:
+    _, detail = end(broken(condition_reason, "so says Kubernetes"), failed(reason=pod_reason))
+    assert detail["error"] == {"errorCode": code, "message": "so says Kubernetes", "container": "main"}
+
+
+def test_a_message_that_only_counts_failures_is_replaced_by_the_last_of_them() -> None:
+    _, detail = end(broken(message=BACKOFF), ended_by("Evicted", message="low on memory"))
+    assert detail["error"] == {"errorCode": "EVICTED", "message": "Evicted: low on memory", "container": "main"}
+    assert detail["exitCode"] == 137
+
+
+def test_it_stays_where_nothing_is_known_of_the_pods() -> None:
+    _, detail = end(broken(message=BACKOFF))
+    assert detail["error"] == {"errorCode": "JOB_EXECUTION_FAILED", "message": BACKOFF}
 
 
 def test_last_failed_pod_speaks_for_the_job() -> None:
@@ -171,7 +186,7 @@ def test_end_is_never_before_its_start() -> None:
 def test_verdict_has_the_last_word(phase: Phase, code: str) -> None:
     job = given(phase, code, conditions=broken("DeadlineExceeded").conditions)
     assert end(job, failed())[0] is phase
-    assert end(job, failed())[1]["error"] == {"errorCode": code, "message": "because"}
+    assert end(job, failed())[1]["error"] == {"errorCode": code, "message": "because", "container": "main"}
 
 
 def test_verdict_outranks_even_success() -> None:

@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from events.jobs.observed import Pod
-from events.lifecycle.podless import Notice, podless_since, stalled
+from events.jobs.pods import Pod, Role
+from events.lifecycle.podless import Mystery, Notice, mystery, podless_since, stalled
 from events.names import Payload
-from tests.events.samples import NOON, condition, failed, make_job, make_pod, running, succeeded
+from tests.events.samples import NOON, condition, failed, make_container, make_job, make_pod, running, succeeded
 
 STARTED = NOON + 1
 QUOTA = 'Error creating: pods "x-1" is forbidden: exceeded quota: q, requested: pods=1, used: pods=0, limited: pods=0'
@@ -16,7 +17,7 @@ ACCOUNT = 'Error creating: pods "x-1" is forbidden: error looking up service acc
 
 
 def notice(message: str, *, first: float = 2, last: float = 9) -> Notice:
-    return Notice(message=message, first=NOON + first, last=NOON + last)
+    return Notice(reason="FailedCreate", message=message, first=NOON + first, last=NOON + last)
 
 
 def codes(*notices: Notice, since: float = STARTED) -> list[str]:
@@ -93,3 +94,34 @@ def test_notices_from_before_the_last_pod_are_ignored_and_a_series_counts_from_t
     assert codes(notice(QUOTA, first=2, last=4), since=NOON + 5) == []
     (found,) = stalled([notice(QUOTA, first=2, last=6)], since=NOON + 5, attempt=1)
     assert found.time == NOON + 5
+
+
+@pytest.mark.parametrize("waits", [{}, {"waiting_reason": "ContainerCreating"}, {"waiting_reason": "PodInitializing"}])
+def test_events_may_explain_a_pod_that_a_node_prepares(waits: dict[str, str]) -> None:
+    job, pods = (
+        make_job(start_time=STARTED),
+        [make_pod("b", created=NOON + 3), make_pod("a", created=NOON + 2, **waits)],
+    )
+    assert mystery(job, pods) == Mystery(about="uid-a", since=NOON + 2)
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        make_pod(node=None),
+        make_pod(waiting_reason="ErrImagePull"),
+        make_pod(waiting_reason="PodInitializing", containers=[make_container("init", role=Role.INIT, started=NOON)]),
+        make_pod(deleted=NOON + 1),
+        running(),
+        failed(),
+    ],
+)
+def test_nothing_has_to_be_explained_where_the_pod_says_why_or_works(pod: Pod) -> None:
+    assert mystery(make_job(start_time=STARTED, active=1), [pod]) is None
+
+
+@pytest.mark.parametrize("reason", ["FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"])
+def test_a_pod_without_its_volume_or_network_cannot_create_its_containers(reason: str) -> None:
+    told = Notice(reason=reason, message="no such Secret", first=NOON + 2, last=NOON + 9)
+    assert codes(told) == ["CREATE_CONTAINER"]
+    assert codes(replace(told, reason="Unhealthy")) == []

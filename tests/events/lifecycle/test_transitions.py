@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
+from msgspec.structs import replace
 
-from events.jobs.observed import Job, Pod, Verdict
+from events.jobs.observed import Job, Verdict
+from events.jobs.pods import Pod
 from events.lifecycle.transitions import transitions
 from events.names import Payload
 from events.phases import TERMINAL, Phase
 from tests.events.lifecycle.shown import find, keys
-from tests.events.samples import NOON, condition, failed, make_job, make_pod, running, succeeded
+from tests.events.samples import NOON, condition, ended_by, failed, make_job, make_pod, running, succeeded
 
 COMPLETE = (condition("SuccessCriteriaMet", at=6), condition("Complete", at=6, reason="CompletionsReached"))
 
@@ -122,7 +124,8 @@ def test_waiting_container_is_stalled_by_its_cause(reason: str, cause: str) -> N
     pod = make_pod(created=NOON + 1, waiting_reason=reason, waiting_message="no such image")
     stalled = find(Phase.STALLED, make_job(), pod)
     assert (stalled.key, stalled.time) == (f"stalled/{cause}", NOON + 1)
-    assert stalled.detail == {"attempt": 1, "error": {"errorCode": cause, "message": "no such image"}}
+    error = {"errorCode": cause, "message": "no such image", "container": "main"}
+    assert stalled.detail == {"attempt": 1, "error": error}
 
 
 def test_stalled_container_without_message_has_its_reason_as_message() -> None:
@@ -143,7 +146,7 @@ def test_pod_that_no_node_accepts_is_stalled() -> None:
         make_pod(waiting_reason="PodInitializing"),
         make_pod(scheduled_reason="SchedulingGated"),
         make_pod(waiting_reason="ErrImagePull", deleted=NOON + 2),
-        make_pod(waiting_reason="ErrImagePull", finished=NOON + 2),
+        make_pod(waiting_reason="ErrImagePull", deleted=NOON + 2, gone=True),
         make_pod(waiting_reason="ErrImagePull", phase="Failed"),
     ],
 )
@@ -169,9 +172,11 @@ def test_job_with_a_verdict_is_not_stalled_any_more() -> None:
 
 def test_failed_pod_is_retried_while_the_limit_allows() -> None:
     job = make_job(backoff_limit=2, failed=1)
-    retrying = find(Phase.RETRYING, job, failed(message="boo"))
+    retrying = find(Phase.RETRYING, job, failed(message="boo\n"))
     assert (retrying.key, retrying.time) == ("retrying/1", NOON + 5)
-    assert retrying.detail == {"attempt": 1, "error": {"errorCode": "JOB_EXECUTION_FAILED", "message": "boo"}}
+    message = "container main ended with exit code 3: boo"
+    error = {"errorCode": "JOB_EXECUTION_FAILED", "message": message, "container": "main"}
+    assert retrying.detail == {"attempt": 1, "error": error}
 
 
 def test_failed_pod_of_a_job_without_retries_is_not_retried() -> None:
@@ -207,15 +212,38 @@ def test_pod_killed_by_a_suspension_is_not_retried() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "code"), [("Evicted", "EVICTED"), ("OOMKilled", "OOM_KILLED"), ("Error", "JOB_EXECUTION_FAILED")]
+    ("pod", "code", "message"),
+    [
+        (ended_by("Evicted", message="disk is full"), "EVICTED", "Evicted: disk is full"),
+        (failed(reason="OOMKilled"), "OOM_KILLED", "container main ended with exit code 3 (OOMKilled)"),
+        (failed(reason="Error"), "JOB_EXECUTION_FAILED", "container main ended with exit code 3"),
+    ],
 )
-def test_retry_says_why_the_pod_failed(reason: str, code: str) -> None:
-    error = find(Phase.RETRYING, make_job(backoff_limit=1), failed(reason=reason)).detail["error"]
-    assert error == {"errorCode": code, "message": "exit code 3"}
+def test_retry_says_why_the_pod_failed(pod: Pod, code: str, message: str) -> None:
+    error = find(Phase.RETRYING, make_job(backoff_limit=1), pod).detail["error"]
+    assert error == {"errorCode": code, "message": message, "container": "main"}
+
+
+def test_a_pod_that_was_deleted_by_somebody_is_retried_once_kubernetes_counts_it() -> None:
+    job, goes = make_job(backoff_limit=2), running(deleted=NOON + 31, killed=NOON + 1)
+    ended = failed(deleted=NOON + 31, killed=NOON + 1, exit_code=137)
+    assert keys(make_job(backoff_limit=2, failed=1), goes) == ["created", "started"]
+    assert keys(job, ended) == ["created", "started"]
+    retrying = find(Phase.RETRYING, make_job(backoff_limit=2, failed=1), ended)
+    assert retrying.key == "retrying/1"
+    assert retrying.detail["error"]["errorCode"] == "DELETED_POD"
+
+
+def test_a_pod_that_disappeared_counts_as_a_failure_with_the_attempts_after_it() -> None:
+    job = make_job(backoff_limit=2, failed=1, succeeded=1, conditions=COMPLETE)
+    gone = running("a", deleted=NOON + 4, killed=NOON + 4, gone=True)
+    seen = transitions(job, [gone, succeeded("b", at=20)])
+    assert [one.key for one in seen] == ["created", "started", "retrying/1", "succeeded"]
+    assert [one.detail["attempt"] for one in seen] == [1, 1, 1, 2]
 
 
 def test_evicted_pod_that_never_ran_is_retried_after_a_later_start() -> None:
-    evicted = make_pod("a", phase="Failed", reason="Evicted", created=NOON + 1)
+    evicted = replace(make_pod("a", phase="Failed", created=NOON + 1), reason="Evicted")
     job = make_job(backoff_limit=1)
     assert keys(job, evicted) == ["created", "retrying/1"]
     assert keys(job, evicted, running("b", at=4)) == ["created", "started", "retrying/1"]
@@ -224,7 +252,14 @@ def test_evicted_pod_that_never_ran_is_retried_after_a_later_start() -> None:
 
 def test_pod_that_failed_without_saying_anything_still_has_an_error() -> None:
     silent = make_pod(phase="Failed")
-    assert find(Phase.RETRYING, make_job(backoff_limit=1), silent).detail["error"]["message"] == "the pod failed"
+    assert find(Phase.RETRYING, make_job(backoff_limit=1), silent).detail["error"]["message"] == "pod p1 failed"
+
+
+def test_a_failure_that_names_no_end_does_not_count_itself() -> None:
+    # An evicted pod that had run, as kubelets write it: without an end of its container.
+    evicted = replace(running("a", at=3), phase="Failed", reason="Evicted")
+    job = make_job(conditions=failed_condition(), failed=1)
+    assert [one.detail["attempt"] for one in transitions(job, [evicted])] == [1, 1, 1]
 
 
 def test_attempt_counts_the_failures_before() -> None:
@@ -249,13 +284,15 @@ def test_transitions_within_a_second_keep_their_order() -> None:
 
 offsets = st.integers(-5, 20)
 pods = st.builds(
-    lambda name, phase, created, started, finished, deleted, waiting, scheduled: make_pod(
+    lambda name, phase, created, started, finished, deleted, gone, waiting, scheduled: make_pod(
         name,
         phase=phase,
+        gone=gone and deleted is not None,
         created=NOON + created,
         started=None if started is None else NOON + started,
         finished=None if finished is None else NOON + finished,
         deleted=None if deleted is None else NOON + deleted,
+        killed=None if deleted is None else NOON + deleted - 3,
         waiting_reason=waiting,
         scheduled_reason=scheduled,
     ),
@@ -265,6 +302,7 @@ pods = st.builds(
     st.none() | offsets,
     st.none() | offsets,
     st.none() | offsets,
+    st.booleans(),
     st.sampled_from([None, "ErrImagePull", "ContainerCreating"]),
     st.sampled_from([None, "Unschedulable"]),
 )

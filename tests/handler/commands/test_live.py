@@ -191,7 +191,7 @@ def test_get_lists_jobs_and_shows_a_job_with_all_details(stack: Stack) -> None:
     # Its finalizer goes after the event that `--watch` waits for.
     found = wait_for(released)
     assert (found["id"], found["phase"], found["verdict"]) == ("listed", "failed", None)
-    assert [pod["exitCode"] for pod in found["pods"]] == [5]
+    assert [one["exitCode"] for pod in found["pods"] for one in pod["containers"]] == [5]
     assert yaml.safe_load(run(stack, "get", "listed", "-o", "yaml").stdout) == found
 
 

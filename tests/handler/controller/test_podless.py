@@ -7,7 +7,7 @@ from events.lifecycle.podless import Notice
 from handler.controller import podless
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest, Unavailable
-from tests.events.samples import NOON, make_job, make_pod
+from tests.events.samples import NOON, make_job, running as running_pod
 from tests.handler.relay import detail, running
 from tests.handler.samples import make_request
 
@@ -51,7 +51,7 @@ async def test_without_permission_to_read_events_no_reason_is_reported(
         asked += 1
         raise Unavailable("403 events is forbidden")
 
-    monkeypatch.setattr(Cluster, "failed_creates", refused)
+    monkeypatch.setattr(Cluster, "warnings", refused)
     await forbid_pods(cluster)
     async with running(broker, cluster) as client:
         await client.publish(make_request("blocked", startTimeout=4))
@@ -71,5 +71,5 @@ async def test_questions_about_a_job_become_rarer_and_end_with_its_pod(cluster: 
         if before is not None and asks.next_look(KEY) != before:
             times.append(second)
     assert times == [1, 6, 16, 36, 76, 136, 196]
-    asks.look(job, [make_pod()], now=NOON + 201)
+    asks.look(job, [running_pod()], now=NOON + 201)
     assert asks.next_look(KEY) is None

@@ -9,7 +9,8 @@ import pytest
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.memory import MemoryBroker
-from events.jobs.observed import Job, Pod
+from events.jobs.observed import Job
+from events.jobs.pods import Pod
 from events.jobs.usage import PodUsage
 from handler.controller.usage import Sampler
 from handler.settings.settings import Settings

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from events.jobs.observed import Condition, Job, Pod, Verdict
+from events.jobs.observed import Condition, Job, Verdict
+from events.jobs.pods import Pod, Role
 from events.phases import Phase
 from handler.controller.verdicts import due, next_due
+from tests.events.samples import make_container, make_pod
 
 
 def make_job(**fields: Any) -> Job:
@@ -17,13 +19,6 @@ def make_job(**fields: Any) -> Job:
     return Job(**defaults | fields)
 
 
-def make_pod(**fields: Any) -> Pod:
-    defaults: dict[str, Any] = {
-        "namespace": "jobs", "name": "job-1-x", "uid": "p", "job_uid": "u", "created": 1001.0, "phase": "Pending",
-    }  # fmt: skip
-    return Pod(**defaults | fields)
-
-
 def test_start_timeout_counts_from_the_jobs_start() -> None:
     job = make_job()
     assert due(job, [], now=1010.9) is None
@@ -31,7 +26,7 @@ def test_start_timeout_counts_from_the_jobs_start() -> None:
     assert verdict is not None
     assert (verdict.phase, verdict.error_code, verdict.at) == (Phase.FAILED, "START_TIMEOUT", 1011)
     assert "10 s" in verdict.message
-    assert "ImagePullBackOff" in verdict.message
+    assert verdict.message.endswith("; IMAGE_PULL: ImagePullBackOff")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +43,23 @@ def test_start_timeout_counts_from_the_jobs_start() -> None:
 )
 def test_no_start_timeout_once_a_pod_ran_or_while_suspended(job: Job, pods: list[Pod]) -> None:
     assert due(job, pods, now=5000) is None
+
+
+def test_init_containers_work_before_the_clock_runs_again() -> None:
+    def pod(**fields: Any) -> Pod:
+        return make_pod(waiting_reason="PodInitializing", containers=[make_container("i", role=Role.INIT, **fields)])
+
+    assert due(make_job(), [pod(started=1005.0)], now=9000) is None
+    assert next_due(make_job(), [pod(started=1005.0)]) is None
+    done = pod(started=1005.0, finished=2000.0, exit_code=0)
+    assert due(make_job(), [done], now=2009) is None
+    assert next_due(make_job(), [done]) == 2010
+    assert due(make_job(), [done], now=2010) is not None
+
+
+def test_a_sidecar_that_runs_is_no_work() -> None:
+    proxy = make_container("proxy", role=Role.SIDECAR, started=1002.0)
+    assert due(make_job(), [make_pod(waiting_reason="PodInitializing", containers=[proxy])], now=1011) is not None
 
 
 def test_the_start_timeout_counts_anew_after_a_suspension() -> None:

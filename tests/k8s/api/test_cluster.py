@@ -63,9 +63,9 @@ async def test_life_of_a_job_its_pods_and_its_log(real: Cluster, namespace: str)
     job = await finished(real, namespace, name_of(manifest))
     assert (job.uid, job.succeeded, job.has_finalizer) == (created.uid, 1, True)
     (pod,) = await real.pods_of(namespace, job.uid)
-    assert (pod.exit_code, pod.job_uid) == (0, job.uid)
-    assert pod.message is not None
-    assert '"specversion":"1.0"' in pod.message
+    assert pod.main is not None
+    assert (pod.main.exit_code, pod.job_uid) == (0, job.uid)
+    assert '"specversion":"1.0"' in (pod.main.message or "")
     log = b"".join([piece async for piece in real.pod_log(namespace, pod.name)])
     assert log == b"hello\n"
     released = await real.patch_job(namespace, job.name, {**DROP_FINALIZER, "spec": {"ttlSecondsAfterFinished": 0}})
@@ -168,7 +168,7 @@ async def test_informer_follows_a_job_to_its_end_and_until_its_finalizer_is_remo
         key = (namespace, name_of(manifest))
         created = await real.create_job(manifest)
         await eventually(lambda: (job := cache.get(key)) is not None and job.condition("Failed"))
-        await eventually(lambda: [pod.exit_code for pod in cache.pods(created.uid)] == [3])
+        await eventually(lambda: [pod.main and pod.main.exit_code for pod in cache.pods(created.uid)] == [3])
         entered = cache.fresh()
         await eventually(lambda: cache.fresh() > entered + 1)
         cache.assume(await real.patch_job(*key, DROP_FINALIZER))

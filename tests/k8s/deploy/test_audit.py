@@ -42,6 +42,23 @@ def test_verbs_used_without_a_grant_and_grants_not_used_are_found() -> None:
     assert differences(log) == {"handler": (frozenset({"list secrets", "get pods/log"}), frozenset({"get secrets"}))}
 
 
+def test_what_a_component_grants_may_be_used_and_need_not_be() -> None:
+    log = lines("jobrelay-controller/0.1.0", CONTROLLER)
+    assert "get pods/log" not in CONTROLLER
+    log.append(line("jobrelay-controller/0.1.0", "get", "", "pods", subresource="log"))
+    assert differences(log) == {"controller": (frozenset(), frozenset())}
+
+
+@pytest.mark.parametrize("kind", ["Role", "ClusterRole"])
+def test_logs_are_granted_to_the_controller_alone_by_their_component(kind: str) -> None:
+    objects = rendered("overlays/nats", "components/namespaces", "components/pod-logs")
+    for role in ROLES:
+        rules = objects[f"{kind}/jobrelay-{role}"]["rules"]
+        assert [rule["verbs"] for rule in rules if "pods/log" in rule["resources"]] == [["get"]] * (
+            role == "controller"
+        )
+
+
 def test_the_handler_cannot_watch_jobs_and_no_role_can_list_secrets() -> None:
     assert {"watch batch/jobs", "list pods", "update coordination.k8s.io/leases"} <= CONTROLLER - HANDLER
     assert not [verb for verb in HANDLER | CONTROLLER if verb in ("list secrets", "watch secrets")]

@@ -6,7 +6,8 @@ import tracemalloc
 
 from k8s.informer.jobs import Contents, JobFeed, PodFeed
 from k8s.manifests.job import render
-from k8s.reading.job import parse_job, parse_pod
+from k8s.reading.job import parse_job
+from k8s.reading.pod import parse_pod
 from tests.k8s.objects import make_pod
 from tests.k8s.requests import make_request, options
 

@@ -17,7 +17,8 @@ from k8s.manifests.check import problems
 from k8s.manifests.function import render_call
 from k8s.manifests.job import Rendered
 from k8s.manifests.pod import EVENT_PATH, RESULT_PATH
-from k8s.reading.job import job_of, parse_pod
+from k8s.reading.job import job_of
+from k8s.reading.pod import parse_pod
 from tests.k8s.requests import options
 
 EVENT = {"annotations": {Annotation.EVENT: "x"}}
@@ -197,7 +198,8 @@ def test_every_container_gets_the_event_and_the_first_decides_the_outcome() -> N
     ]
     shown = {"metadata": {"name": "p", **pod(rendered)["metadata"]}, "status": {"containerStatuses": statuses}}
     found = parse_pod(orjson.dumps(shown))
-    assert (found.container, found.exit_code) == ("work", 7)
+    assert found.main is not None
+    assert (found.main.name, found.main.exit_code) == ("work", 7)
 
 
 def test_nulls_count_as_absent_fields() -> None:

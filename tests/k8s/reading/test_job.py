@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from events.jobs.pods import Role
 from events.names import Annotation
 from k8s.base import Malformed
-from k8s.reading.job import job_of, parse_job, parse_pod
-from tests.k8s.objects import make_job, make_pod
+from k8s.reading.job import job_of, parse_job
+from k8s.reading.pod import parse_pod
+from tests.k8s.objects import make_job
 from tests.paths import TRACES
 
 
@@ -43,25 +45,13 @@ def test_recorded_success_is_read() -> None:
     assert not job.has_finalizer
     assert (job.format, job.ttl, job.request_id) == (0, None, "")
     pod = parse_pod(seen("job-succeeds", "pods")[-1])
-    assert (pod.phase, pod.exit_code, pod.reason, pod.node) == ("Succeeded", 0, "Completed", "fake-0")
-    assert pod.started is not None
-    assert pod.finished is not None
-    assert pod.finished - pod.started == 1
+    (main,) = pod.containers
+    assert (pod.phase, pod.node, pod.reason) == ("Succeeded", "fake-0", None)
+    assert (main.name, main.role, main.exit_code, main.reason) == ("main", Role.MAIN, 0, "Completed")
+    assert main.started is not None
+    assert main.finished is not None
+    assert main.finished - main.started == 1
     assert pod.job_uid == job.uid
-
-
-def test_recorded_pods_that_wait_say_why() -> None:
-    pod = parse_pod(seen("job-image-cannot-be-pulled", "pods")[-1])
-    assert pod.waiting_reason == "ImagePullBackOff"
-    assert pod.waiting_message == "Back-off pulling image missing/image:1"
-    assert pod.started is None
-    pod = parse_pod(seen("job-unschedulable", "pods")[-1])
-    assert pod.scheduled_reason == "Unschedulable"
-    assert pod.scheduled_message
-
-
-def test_recorded_index_of_a_pod_is_known() -> None:
-    assert {parse_pod(raw).index for raw in seen("job-indexed", "pods")} == {0, 1, 2}
 
 
 def test_our_annotations_are_read() -> None:
@@ -99,24 +89,6 @@ def test_garbage_in_annotations_counts_as_absent(garbage: str) -> None:
     expected = int(garbage) if numeric else None
     assert (job.ttl, job.start_timeout, job.timeout) == (expected,) * 3
     assert job.format == (expected or 0)
-
-
-def test_main_container_counts_or_else_the_first() -> None:
-    def status(name: str, code: int) -> dict[str, Any]:
-        return {"name": name, "state": {"terminated": {"exitCode": code}}}
-
-    pod = make_pod("p", "a", containerStatuses=[status("sidecar", 1), status("main", 2)])
-    assert parse_pod(json.dumps(pod).encode()).exit_code == 2
-    pod = make_pod("p", "a", containerStatuses=[status("worker", 3)])
-    assert parse_pod(json.dumps(pod).encode()).exit_code == 3
-
-
-def test_pods_own_reason_comes_before_the_containers() -> None:
-    ended = {"name": "main", "state": {"terminated": {"exitCode": 137, "reason": "Error", "message": "bye"}}}
-    pod = parse_pod(
-        json.dumps(make_pod("p", "a", reason="Evicted", message="disk", containerStatuses=[ended])).encode()
-    )
-    assert (pod.reason, pod.message, pod.exit_code) == ("Evicted", "bye", 137)
 
 
 @pytest.mark.parametrize(

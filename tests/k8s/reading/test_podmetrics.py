@@ -58,19 +58,21 @@ def test_answer_that_is_no_list_of_pods_is_malformed(body: bytes) -> None:
 def test_kubernetes_events_are_read_in_either_form() -> None:
     old = {
         "metadata": {},
+        "reason": "FailedCreate",
         "message": "m",
         "firstTimestamp": "2026-11-21T12:00:01Z",
         "lastTimestamp": "2026-11-21T12:00:03Z",
     }
     new = {
         "metadata": {},
+        "reason": "FailedCreate",
         "message": "m",
         "eventTime": "2026-11-21T12:00:01.000000Z",
         "firstTimestamp": None,
         "lastTimestamp": None,
         "series": {"count": 2, "lastObservedTime": "2026-11-21T12:00:03.000000Z"},
     }
-    wanted = Notice(message="m", first=NOON + 1, last=NOON + 3)
+    wanted = Notice(reason="FailedCreate", message="m", first=NOON + 1, last=NOON + 3)
     assert parse_notice(old) == parse_notice(new) == wanted
     assert parse_notice({"metadata": {}, "message": "m"}) is None
     assert parse_notice({"metadata": {"creationTimestamp": "2026-11-21T12:00:01Z"}}) is None

@@ -1,0 +1,52 @@
+"""What a termination message is: a result, the end of a log, or why the container could not be run."""
+
+from typing import Any
+
+import pytest
+
+from events.jobs.pods import Container
+from events.lifecycle.results import LOG_BYTES, MAX_MESSAGE, Left, left, result_of
+from tests.events.samples import NOON, make_container, succeeded
+
+JSON = '{"rows": 3}'
+
+
+def ended(message: str | None, *, exit_code: int = 1, **fields: Any) -> Container:
+    return make_container(started=NOON, finished=NOON + 1, exit_code=exit_code, message=message, **fields)
+
+
+@pytest.mark.parametrize(
+    ("container", "log", "found"),
+    [
+        (ended("42 rows\n", exit_code=0), None, Left(result="42 rows")),
+        (ended(JSON), None, Left(result=JSON)),
+        (ended(JSON), "Traceback", Left(result=JSON, log="Traceback")),
+        (ended(JSON), "", Left(result=JSON)),
+        (ended(f"{JSON}\n"), f"{JSON}\n", Left(log=f"{JSON}\n")),
+        (ended("Traceback\n"), None, Left(log="Traceback\n")),
+        (ended("42 rows"), "Traceback", Left(result="42 rows", log="Traceback")),
+        (ended("42 rows", may_be_log=False), None, Left(result="42 rows")),
+        (ended("x" * (LOG_BYTES + 1)), None, Left(result="x" * (LOG_BYTES + 1))),
+        (ended("\ufffd" * LOG_BYTES), None, Left(log="\ufffd" * LOG_BYTES)),
+        (ended("3"), None, Left(log="3")),
+        (ended(None), None, Left()),
+        (ended(None), "Traceback", Left(log="Traceback")),
+        (make_container(exit_code=128, reason="StartError", message="no such file"), None, Left()),
+    ],
+)
+def test_a_message_is_a_result_or_the_end_of_the_log(container: Container, log: str | None, found: Left) -> None:
+    assert left(container, log=log) == found
+
+
+def test_a_result_at_the_limit_of_kubernetes_is_text_and_said_to_be_cut() -> None:
+    cut = "9" * MAX_MESSAGE
+    assert result_of(succeeded(message=cut)) == {"result": cut, "resultTruncated": True}
+    whole = "[" + "1," * ((MAX_MESSAGE - 3) // 2) + "11]"
+    assert len(whole) >= MAX_MESSAGE - 1
+    assert "resultTruncated" not in result_of(succeeded(message=whole.ljust(MAX_MESSAGE)))
+
+
+def test_several_containers_share_the_room_for_messages() -> None:
+    others = [make_container(f"c{number}") for number in range(11)]
+    assert result_of(succeeded(message="x" * 1024, containers=others))["resultTruncated"] is True
+    assert "resultTruncated" not in result_of(succeeded(message="x" * 1023, containers=others))
