@@ -6,7 +6,7 @@ from pathlib import Path
 
 from events.contract.reference import lifecycle_table, request_table
 from handler.commands.contract import reference_page
-from tests.docs import metrics, settings, tree
+from tests.docs import metrics, settings, stories, tree
 from tests.docs.marks import between, put
 from tests.paths import DEPLOY, EXAMPLES, ROOT
 
@@ -55,6 +55,7 @@ BLOCKS = (
     Block(ROOT / "events" / "README.md", "phases", lifecycle_table),
     Block(ROOT / "handler" / "README.md", "tree", tree.tree),
     Block(ROOT / "handler" / "README.md", "layers", tree.layers),
+    Block(ROOT / "tests" / "FAULTS.md", "ends", stories.table),
     Block(DEPLOY / "base" / "settings.env", "settings", settings.comments),
 )
 

@@ -1,14 +1,9 @@
 """Transitions over recordings of a real Kubernetes, looked for after each change of a Job or Pod."""
 
-import json
-
-import orjson
 import pytest
 
-from events.jobs.observed import Job, Pod
-from events.lifecycle.transitions import Transition, transitions
-from k8s.reading.job import parse_job, parse_pod
-from tests.paths import TRACES
+from events.lifecycle.transitions import Transition
+from tests.events.lifecycle.stories import recorded
 
 SEEN = {
     "job-succeeds": ["created", "started", "succeeded"],
@@ -19,7 +14,7 @@ SEEN = {
     "job-unschedulable": ["created", "stalled/UNSCHEDULABLE"],
     "job-indexed": ["created", "started", "progress/2.0", "succeeded"],
     "job-parallel-completions": ["created", "started", "progress/2.0", "succeeded"],
-    "job-pod-deleted-is-replaced": ["created", "started", "succeeded"],
+    "job-pod-deleted-is-replaced": ["created", "started", "retrying/1", "succeeded"],
     "job-created-suspended-then-resumed": [
         "created",
         "suspended/2026-11-21T22:16:59Z",
@@ -45,28 +40,7 @@ SEEN = {
 
 def watched(scenario: str) -> dict[str, Transition]:
     """Every transition by its key, as it was when it was first seen."""
-    jobs: dict[str, Job] = {}
-    pods: dict[str, Pod] = {}
-    seen: dict[str, Transition] = {}
-    for change in json.loads((TRACES / f"{scenario}.json").read_bytes())["watch"]:
-        if change["type"] == "BOOKMARK":
-            continue
-        uid, raw, gone = (
-            change["object"]["metadata"]["uid"],
-            orjson.dumps(change["object"]),
-            change["type"] == "DELETED",
-        )
-        if gone:
-            jobs.pop(uid, None)
-            pods.pop(uid, None)
-        elif change["kind"] == "jobs":
-            jobs[uid] = parse_job(raw)
-        else:
-            pods[uid] = parse_pod(raw)
-        for job in jobs.values():
-            for transition in transitions(job, list(pods.values())):
-                seen.setdefault(transition.key, transition)
-    return seen
+    return {transition.key: transition for transition in recorded(scenario).told()}
 
 
 @pytest.mark.parametrize("scenario", SEEN)
@@ -79,7 +53,7 @@ def test_recorded_job_shows_its_transitions_in_order(scenario: str) -> None:
     [
         ("job-fails-at-once", "JOB_EXECUTION_FAILED", 3, 1),
         ("job-fails-after-retries", "JOB_EXECUTION_FAILED", 7, 3),
-        ("job-deadline-exceeded", "DEADLINE_EXCEEDED", None, 1),
+        ("job-deadline-exceeded", "DEADLINE_EXCEEDED", 137, 1),
     ],
 )
 def test_recorded_failure_has_its_cause(scenario: str, code: str, exit_code: int | None, attempt: int) -> None:
