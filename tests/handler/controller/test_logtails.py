@@ -1,4 +1,4 @@
-"""A container that leaves a result and fails has its log told too, where logs may be read; else nothing else changes."""
+"""A container that leaves a result and fails has its log told too where logs may be read; else nothing else changes."""
 
 from collections.abc import AsyncIterator
 
