@@ -46,6 +46,8 @@ def next_attempt_at(job: Job) -> float | None:
     failed, retry = job.condition("Failed"), read_retry(job.retry)
     if failed is None or retry is None or job.verdict is not None or failed.reason in _NO_MORE:
         return None
+    if job.ended_by_deletion:
+        return None
     return failed.at + retry.pause(job.attempt) if job.attempt <= retry.limit else None
 
 

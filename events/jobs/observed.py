@@ -155,6 +155,14 @@ class Job(Ours, frozen=True, kw_only=True, gc=False):
         """Kubernetes is done with it: Complete or Failed."""
         return self.condition("Complete") is not None or self.condition("Failed") is not None
 
+    @property
+    def ended_by_deletion(self) -> bool:
+        """Somebody had deleted it before it failed: its pods went with it, and Kubernetes counts that as failures."""
+        failed = self.condition("Failed")
+        if failed is None or self.deleted is None:
+            return False
+        return failed.reason == "BackoffLimitExceeded" and failed.at > self.deleted
+
     def verdict_of(self) -> Verdict | None:
         """Our verdict; None if there is none, or if somebody has made it unreadable."""
         if self.verdict is None:

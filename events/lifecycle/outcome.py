@@ -54,6 +54,8 @@ def outcome(job: Job) -> Outcome | None:
         return Outcome(phase=Phase.SUCCEEDED, time=time)
     if failed is None:
         return None
+    if job.ended_by_deletion:
+        return Outcome(phase=Phase.CANCELLED, time=time, code="DELETED", message="the Job was deleted")
     code = _JOB_CODES.get(failed.reason)
     return Outcome(phase=Phase.FAILED, time=time, code=code, message=failed.message or failed.reason)
 

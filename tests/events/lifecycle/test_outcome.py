@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
+from events.jobs.attempts import next_attempt_at
 from events.jobs.observed import Job, Verdict
 from events.jobs.pods import Pod
 from events.lifecycle.outcome import outcome
@@ -208,7 +209,16 @@ def test_job_being_deleted_unfinished_has_no_end_until_a_verdict() -> None:
     assert outcome(make_job(deleted=NOON + 9)) is None
 
 
+def test_a_job_that_failed_because_somebody_had_deleted_it_is_cancelled() -> None:
+    # Foreground: its pods went first, and nobody led who would have given a verdict.
+    job = make_job(deleted=NOON + 4, conditions=broken().conditions, failed=1, retry='{"limit":3,"delay":1}')
+    phase, detail = end(job)
+    assert (phase, detail["error"]["errorCode"]) == (Phase.CANCELLED, "DELETED")
+    assert next_attempt_at(job) is None
+
+
 def test_deletion_after_the_end_does_not_change_the_outcome() -> None:
+    assert end(make_job(conditions=broken().conditions, deleted=NOON + 9))[0] is Phase.FAILED
     assert end(make_job(conditions=COMPLETE, deleted=NOON + 20))[0] is Phase.SUCCEEDED
 
 
