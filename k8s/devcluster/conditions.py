@@ -6,23 +6,24 @@ from k8s.devcluster.resources import Obj
 def condition(obj: Obj, kind: str) -> Obj | None:
     """The condition of type `kind`, whatever its status."""
     found: list[Obj] = (obj.get("status") or {}).get("conditions") or []
-    return next((item for item in found if item["type"] == kind), None)
+    return next((item for item in found if item.get("type") == kind), None)
 
 
 def holds(obj: Obj, kind: str) -> bool:
     found = condition(obj, kind)
-    return found is not None and found["status"] == "True"
+    return found is not None and found.get("status") == "True"
 
 
 def set_condition(obj: Obj, new: Obj, *, at: str) -> bool:
     """Replace or append a condition. Returns whether anything changed. `at`: the time, if the status changed."""
     conditions = obj.setdefault("status", {}).setdefault("conditions", [])
     for number, old in enumerate(conditions):
-        if old["type"] != new["type"]:
+        if old.get("type") != new["type"]:
             continue
         if all(old.get(name) == new.get(name) for name in ("status", "reason", "message")):
             return False
-        changed = at if old["status"] != new["status"] else old["lastTransitionTime"]
+        same = old.get("status") == new["status"] and old.get("lastTransitionTime")
+        changed = old["lastTransitionTime"] if same else at
         conditions[number] = _ordered(new, probed=old.get("lastProbeTime"), changed=changed)
         return True
     conditions.append(_ordered(new, probed=new.get("lastProbeTime"), changed=at))

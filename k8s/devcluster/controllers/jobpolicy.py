@@ -3,7 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from k8s.devcluster.controllers.tally import Tally, completion_index, counts_as_failed, failure_time, parse_indexes
+from k8s.devcluster.controllers.tally import (
+    Tally,
+    completion_index,
+    counts_as_failed,
+    failure_time,
+    natural,
+    parse_indexes,
+)
 from k8s.devcluster.resources import Obj
 
 FAILURES = "batch.kubernetes.io/job-index-failure-count"
@@ -129,8 +136,8 @@ def _exhausts_its_index(job: Obj, pod: Obj) -> bool:
 def _failures(pod: Obj) -> tuple[int, int]:
     """(counted, ignored) failures of this pod's index before this pod."""
     annotations = pod["metadata"].get("annotations") or {}
-    counted, ignored = (annotations.get(name, "") for name in (FAILURES, IGNORED_FAILURES))
-    return int(counted) if counted.isdigit() else 0, int(ignored) if ignored.isdigit() else 0
+    counted, ignored = (natural(annotations.get(name, "")) or 0 for name in (FAILURES, IGNORED_FAILURES))
+    return counted, ignored
 
 
 def _exit_code(pod: Obj, wanted: Obj) -> str:
@@ -138,20 +145,20 @@ def _exit_code(pod: Obj, wanted: Obj) -> str:
     status = pod.get("status") or {}
     for container in (*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])):
         code = ((container.get("state") or {}).get("terminated") or {}).get("exitCode")
-        if not code or wanted.get("containerName") not in (None, container["name"]):
+        if not code or wanted.get("containerName") not in (None, container.get("name")):
             continue
         if (code in wanted["values"]) is (wanted["operator"] == "In"):
             name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
-            return f"Container {container['name']} for pod {name} failed with exit code {code}"
+            return f"Container {container.get('name')} for pod {name} failed with exit code {code}"
     return ""
 
 
 def _pod_condition(pod: Obj, patterns: list[Obj]) -> str:
     for condition in (pod.get("status") or {}).get("conditions") or []:
         for pattern in patterns:
-            if (condition["type"], condition["status"]) == (pattern["type"], pattern.get("status", "True")):
+            if (condition.get("type"), condition.get("status")) == (pattern["type"], pattern.get("status", "True")):
                 name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
-                return f"Pod {name} has condition {condition['type']}"
+                return f"Pod {name} has condition {pattern['type']}"
     return ""
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from k8s.devcluster.conditions import holds
+from k8s.devcluster.conditions import condition, holds
 from k8s.devcluster.resources import Obj
 from k8s.devcluster.times import parse_time
 
 TRACKING = "batch.kubernetes.io/job-tracking"
+MOST_DIGITS = 10
 INDEX = "batch.kubernetes.io/job-completion-index"
 
 
@@ -82,8 +83,12 @@ def waits_for_failed(job: Obj) -> bool:
 
 
 def completion_index(pod: Obj) -> int | None:
-    text = (pod["metadata"].get("annotations") or {}).get(INDEX, "")
-    return int(text) if text.isdigit() else None
+    return natural((pod["metadata"].get("annotations") or {}).get(INDEX, ""))
+
+
+def natural(text: str) -> int | None:
+    """The number that an annotation says. None: it says none, since anybody may write annotations."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else None
 
 
 def _add_index(indexes: set[int], pod: Obj, completions: int | None, *, indexed: bool) -> None:
@@ -95,7 +100,7 @@ def _add_index(indexes: set[int], pod: Obj, completions: int | None, *, indexed:
 def _restarts(pod: Obj) -> int:
     status = pod.get("status") or {}
     return sum(
-        container.get("restartCount", 0)
+        container.get("restartCount") or 0
         for place in ("initContainerStatuses", "containerStatuses")
         for container in status.get(place) or []
     )
@@ -166,11 +171,27 @@ def format_indexes(indexes: Iterable[int]) -> str:
 
 
 def failure_time(pod: Obj) -> float:
-    """When the pod ended, in seconds since 1970: the end of its last container, else its deletion or creation."""
-    ends = [
-        container["state"]["terminated"]["finishedAt"]
-        for container in (pod.get("status") or {}).get("containerStatuses") or []
-        if "terminated" in (container.get("state") or {})
-    ]
+    """When the pod ended, in seconds since 1970, as far as its status tells: anybody may have written that."""
     metadata = pod["metadata"]
-    return parse_time(max(ends, default=metadata.get("deletionTimestamp") or metadata["creationTimestamp"]))
+    ended = _last_end(pod)
+    ready = condition(pod, "Ready")
+    if ended is None and ready is not None and ready.get("status") == "False":
+        ended = _seconds(ready.get("lastTransitionTime"))
+    if ended is not None:
+        return ended
+    if "deletionTimestamp" in metadata:
+        grace: int = metadata.get("deletionGracePeriodSeconds", 0)
+        return parse_time(metadata["deletionTimestamp"]) - grace
+    return parse_time(metadata["creationTimestamp"])
+
+
+def _last_end(pod: Obj) -> float | None:
+    """When the last of its containers ended. None: not all have, or one has never run."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    ends = [_seconds(((status.get("state") or {}).get("terminated") or {}).get("finishedAt")) for status in statuses]
+    known = [end for end in ends if end is not None]
+    return max(known, default=None) if len(known) == len(ends) else None
+
+
+def _seconds(text: str | None) -> float | None:
+    return None if text is None else parse_time(text)

@@ -4,7 +4,7 @@ import asyncio
 import io
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,19 @@ class Client:
         assert answer.status == 201, answer.body
         return answer.body
 
+    async def pods(self) -> list[Any]:
+        return list((await self("GET", PODS)).body["items"])
+
+    async def finished(self, job: str) -> Any:
+        """The Job's status, once it is Complete or Failed."""
+
+        async def over() -> Any:
+            status = (await self("GET", f"{JOBS}/{job}")).body["status"]
+            kinds = {condition["type"] for condition in status.get("conditions") or []}
+            return status if kinds & {"Complete", "Failed"} else None
+
+        return await until(over)
+
     async def watched(self, path: str) -> list[tuple[str, Any]]:
         """The events of a watch that ends by itself."""
         async with self._watch(path) as response:
@@ -97,6 +110,14 @@ async def connected(cluster: DevCluster) -> AsyncIterator[Client]:
     context = ssl.create_default_context(cafile=str(cluster.ca))
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context, limit=0)) as session:
         yield Client(cluster, session)
+
+
+async def until(claim: Callable[[], Awaitable[Any]]) -> Any:
+    """The first truthy result of `claim`."""
+    async with asyncio.timeout(PATIENCE):
+        while not (found := await claim()):
+            await asyncio.sleep(0.02)
+    return found
 
 
 def make_job(name: str, *, suspend: bool = True, **metadata: Any) -> dict[str, Any]:

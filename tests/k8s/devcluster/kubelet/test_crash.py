@@ -19,6 +19,7 @@ import yaml
 
 from k8s.devcluster.kubelet.containers import Run
 from tests.k8s.devcluster.in_process import is_running, make_job, make_pod
+from tests.k8s.devcluster.served import until
 from tests.patience import PATIENCE
 
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
@@ -76,13 +77,6 @@ def session(kubeconfig: Path) -> aiohttp.ClientSession:
         headers={"Authorization": f"Bearer {user['token']}"},
         connector=aiohttp.TCPConnector(ssl=ssl.create_default_context(cadata=authority)),
     )
-
-
-async def until(claim: Any) -> Any:
-    async with asyncio.timeout(PATIENCE):
-        while not (found := await claim()):
-            await asyncio.sleep(0.02)
-    return found
 
 
 async def exists(file: Path) -> bool:
