@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,11 @@ kill -9 0
 PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 LOST = 137
 START_ERROR = 128
+# What containerd and runc say around the cause.
+NOT_STARTED = (
+    "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
+    "unable to start container process: {}: unknown"
+)
 START_PATIENCE = 1.0  # Seconds from the supervisor's start to the container's.
 START_POLL = 0.005
 END_POLL = 0.05
@@ -88,7 +94,7 @@ class Run:
         self.log.touch()
         program, refusal = find_program(command[0], path=env.get("PATH", ""), cwd=cwd)
         if refusal:
-            self.record(START_ERROR, "StartError", refusal)
+            self.record(START_ERROR, "StartError", NOT_STARTED.format(refusal))
             return
         # A shell drops variables whose names are no identifiers; env(1) keeps them.
         odd = [f"{name}={value}" for name, value in env.items() if not PLAIN_NAME.match(name)]
@@ -107,7 +113,7 @@ class Run:
         except (OSError, ValueError) as error:  # Arguments too long, a null byte.
             if isinstance(error, OSError) and error.errno in TRANSIENT:
                 raise
-            self.record(START_ERROR, "StartError", f"cannot start {command[0]!r}: {error}")
+            self.record(START_ERROR, "StartError", NOT_STARTED.format(f'exec: "{command[0]}": {_why(error)}'))
 
     def result(self) -> Exit | None:
         """How it ended; None until that is written down."""
@@ -227,10 +233,19 @@ def find_program(name: str, *, path: str, cwd: Path) -> tuple[str, str]:
     found = shutil.which(where, path=path)
     if found:
         return str(Path(cwd, found).absolute()), ""
-    if "/" not in name:
-        return "", f'exec: "{name}": executable file not found in $PATH'
-    why = "permission denied" if Path(where).exists() else "no such file or directory"
+    why = "executable file not found in $PATH"
+    if "/" in name:
+        try:
+            is_directory = stat.S_ISDIR(os.stat(where).st_mode)
+        except (OSError, ValueError) as error:  # A null byte.
+            why = f"stat {name}: {_why(error)}"
+        else:
+            why = "is a directory" if is_directory else "permission denied"
     return "", f'exec: "{name}": {why}'
+
+
+def _why(error: OSError | ValueError) -> str:
+    return ((error.strerror if isinstance(error, OSError) else None) or str(error)).lower()
 
 
 def runs(directory: Path) -> int:

@@ -104,11 +104,11 @@ def _all_keys(resource: str, source: Obj, prefix: str, lookup: Lookup) -> dict[s
 def _value_from(source: Obj, pod: Obj, lookup: Lookup) -> str | None:
     for resource, field in (("secrets", "secretKeyRef"), ("configmaps", "configMapKeyRef")):
         if field in source:
-            return _one_key(resource, source[field], lookup)
+            return _one_key(resource, source[field], pod["metadata"]["namespace"], lookup)
     return field_value(pod, source)
 
 
-def _one_key(resource: str, source: Obj, lookup: Lookup) -> str | None:
+def _one_key(resource: str, source: Obj, namespace: str, lookup: Lookup) -> str | None:
     obj = _referred(resource, source, lookup)
     if obj is None:
         return None
@@ -117,7 +117,8 @@ def _one_key(resource: str, source: Obj, lookup: Lookup) -> str | None:
         return value.decode(errors="replace")
     if source.get("optional"):
         return None
-    raise ConfigMissing(f"couldn't find key {source['key']} in {resource[:-1]} {source.get('name')}")
+    kind = "Secret" if resource == "secrets" else "ConfigMap"
+    raise ConfigMissing(f"couldn't find key {source['key']} in {kind} {namespace}/{source.get('name')}")
 
 
 def _referred(resource: str, source: Obj, lookup: Lookup) -> Obj | None:

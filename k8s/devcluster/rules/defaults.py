@@ -3,6 +3,7 @@
 from typing import Any
 
 from k8s.devcluster.resources import Obj
+from k8s.devcluster.rules.imagenames import normalized
 
 _EVICTION = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 MAX_INT = 2**31 - 1
@@ -155,7 +156,7 @@ def _default_probe(probe: Obj) -> None:
 
 
 def _pull_policy(image: str) -> str:
-    if "@" in image:
+    if "@" in image or normalized(image)[1]:
         return "IfNotPresent"
     tag = image.rpartition("/")[2].partition(":")[2]
     return "Always" if tag in ("", "latest") else "IfNotPresent"

@@ -142,13 +142,22 @@ def _spec(spec: Obj) -> Obj:
 def _pod_spec(spec: Obj) -> Obj:
     """Without the token that a real cluster projects into every pod, and without the node's name."""
     mine = [volume for volume in spec.get("volumes") or [] if not volume["name"].startswith("kube-api-access-")]
-    containers = []
-    for container in spec["containers"]:
-        mounts = [
-            mount for mount in container.get("volumeMounts") or [] if not mount["name"].startswith("kube-api-access-")
-        ]
-        containers.append(container | {"volumeMounts": mounts})
-    return spec | {"volumes": mine, "containers": containers, "nodeName": bool(spec.get("nodeName"))}
+    places = {place: _without_token(spec[place]) for place in ("containers", "initContainers") if place in spec}
+    return spec | places | {"volumes": mine, "nodeName": bool(spec.get("nodeName"))}
+
+
+def _without_token(containers: list[Obj]) -> list[Obj]:
+    return [
+        container
+        | {
+            "volumeMounts": [
+                mount
+                for mount in container.get("volumeMounts") or []
+                if not mount["name"].startswith("kube-api-access-")
+            ]
+        }
+        for container in containers
+    ]
 
 
 def _counters(status: Obj) -> Obj:

@@ -12,7 +12,7 @@ import aiohttp
 from k8s.devcluster.server import DevCluster
 from tests.k8s.devcluster.answers import differences
 from tests.k8s.devcluster.states import Story
-from tests.k8s.devcluster.traces import ANSWERS_NOT_COMPARED, MAY_BE_GONE, USERS, Trace
+from tests.k8s.devcluster.traces import ANSWERS_NOT_COMPARED, EVENTS_NOT_WRITTEN, MAY_BE_GONE, USERS, Trace
 from tests.patience import PATIENCE
 
 
@@ -29,7 +29,8 @@ class Replay:
         self._cluster = cluster
         self._session = session
         self._trace = trace
-        self._story = Story()
+        self._story = Story(in_full=trace.by_kubelet)
+        self._recorded = self._told(trace.watch)
         self._changed = asyncio.Event()
         self._ours: dict[str, str] = {}  # recorded uids, versions, names and page tokens to ours
 
@@ -68,6 +69,7 @@ class Replay:
                 if late:
                     result.steps.append(f"step {number}: never got as far as the recorded cluster: {late}")
                     return
+            self._learn_names()
             wrong = await self._step(number, step)
             result.steps += [f"step {number}: {line}" for line in wrong]
 
@@ -103,7 +105,17 @@ class Replay:
         body = _parsed(text, kind, watched="watch=1" in path)
         if (self._trace.scenario, number) in ANSWERS_NOT_COMPARED or wrong:
             return wrong, body
-        return differences(real["body"] or [] if "watch=1" in path else real["body"], body, path=path), body
+        recorded = real["body"] or [] if "watch=1" in path else real["body"]
+        return differences(self._renamed(recorded), body, path=path), body
+
+    def _renamed(self, recorded: Any) -> Any:
+        """A recorded list of Events, about our pods."""
+        if not isinstance(recorded, dict) or recorded.get("kind") != "EventList":
+            return recorded
+        text = json.dumps(recorded | {"items": [e for e in recorded["items"] if e["reason"] not in EVENTS_NOT_WRITTEN]})
+        for theirs in self._recorded.names.values():
+            text = text.replace(json.dumps(theirs), json.dumps(self._ours.get(theirs, theirs)))
+        return json.loads(text)
 
     def _body(self, recorded: Any) -> bytes | None:
         if recorded is None:
@@ -130,9 +142,18 @@ class Replay:
         for theirs, our in zip(real.get("items") or [], ours.get("items") or [], strict=False):
             self._learn(theirs, our)
 
+    def _learn_names(self) -> None:
+        """Note what the recorded pods are called here: their names are random."""
+        for subject, theirs in self._recorded.names.items():
+            if subject in self._story.names:
+                self._ours[theirs] = self._story.names[subject]
+
+    def _told(self, events: list[dict[str, Any]]) -> Story:
+        return Story.of(events, in_full=self._trace.by_kubelet)
+
     async def _until(self, events: list[dict[str, Any]]) -> list[str]:
         """Wait until our watches have shown the states in `events`; what they have not shown when patience ends."""
-        real = Story.of(events)
+        real = self._told(events)
         try:
             async with asyncio.timeout(PATIENCE):
                 while self._story.missing(real):

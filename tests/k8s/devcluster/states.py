@@ -1,12 +1,19 @@
 """The states of a Job or a Pod that a watch shows, and whether two sequences of them agree."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 State = dict[str, Any]
 Obj = dict[str, Any]
 
 
+NEVER = "1970-01-01T00:00:00Z"
+STARTING = ("ContainerCreating", "PodInitializing")
+PULL = re.compile(r'(failed to pull and unpack image "[^"]+": ).*', re.DOTALL)  # Why differs between registries.
+_ENDED = ("Succeeded", "Failed")
 _MINUTE = re.compile(r"-[0-9]{8}$")
 
 
@@ -30,25 +37,80 @@ def job_state(job: Obj, *, gone: bool = False) -> State:
     }
 
 
-def pod_state(pod: Obj, *, gone: bool = False) -> State:
+def pod_state(pod: Obj, *, gone: bool = False, in_full: bool = True) -> State:
+    """`in_full`: with what only a real kubelet writes."""
     status = pod.get("status") or {}
+    kinds = ("initContainerStatuses", "containerStatuses") if in_full else ("containerStatuses",)
     return {
         "phase": status.get("phase"),
-        "containers": tuple(_container(found) for found in status.get("containerStatuses") or ()),
+        "containers": tuple(_container(found, in_full=in_full) for kind in kinds for found in status.get(kind) or ()),
+        "conditions": frozenset(_pod_conditions(status)) if in_full else (),
+        "reason": status.get("reason"),
         "deleting": "deletionTimestamp" in pod["metadata"],
         "gone": gone,
     }
+
+
+def _pod_conditions(status: Obj) -> Iterator[tuple[Any, ...]]:
+    for found in status.get("conditions") or ():
+        yield tuple(found.get(name) for name in ("type", "status", "reason", "message"))
 
 
 def conditions(status: Obj) -> tuple[tuple[str, str, str], ...]:
     return tuple((found["type"], found["status"], found.get("reason", "")) for found in status.get("conditions") or ())
 
 
-def _container(status: Obj) -> tuple[Any, ...]:
-    """The recorded kubelet killed at once, ours sends SIGTERM first, as a node's does: both count as killed."""
+def _container(status: Obj, *, in_full: bool) -> "Container":
     ((name, state),) = (status.get("state") or {"waiting": {}}).items()
-    code = "killed" if state.get("exitCode") in (137, 143) else state.get("exitCode")
-    return (name, state.get("reason"), code, bool(status.get("ready")), status.get("restartCount"))
+    last = (status.get("lastState") or {}).get("terminated") or {}
+    reason, message = state.get("reason"), state.get("message", "")
+    if not in_full:  # The small program that played the node told nothing of the first failure to pull.
+        reason, message = {"ErrImagePull": "ImagePullBackOff"}.get(reason, reason), ""
+    return Container(
+        state=name,
+        reason=reason,
+        code=_code(state),
+        ready=bool(status.get("ready")),
+        restarts=status.get("restartCount"),
+        message=PULL.sub(r"\1<cause>", message),
+        times=_times(state) if in_full else "",
+        last=(last.get("reason"), _code(last), last.get("message")) if in_full else (),
+    )
+
+
+def _code(state: Obj) -> Any:
+    """The first process of a real container ignores SIGTERM, unless it handles it. A local process does not."""
+    return "killed" if state.get("exitCode") in (137, 143) else state.get("exitCode")
+
+
+def _times(state: Obj) -> str:
+    """Which times there are, and whether they are in order."""
+    started, finished = state.get("startedAt"), state.get("finishedAt")
+    begun = "never" if started == NEVER else "once" if started else ""
+    return f"{begun} {'ended' if finished and finished >= (started or '') else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    state: str
+    reason: str | None
+    code: Any
+    ready: bool
+    restarts: int | None
+    message: str
+    times: str
+    last: tuple[Any, ...]
+
+    def may_pass(self, first: "Container | None", last: "Container | None") -> bool:
+        """Whether a kubelet may tell this between these two states, or leave it out, because it is so short."""
+        if self in (first, last):
+            return True
+        if last is not None and self.reason in STARTING and not self.restarts:
+            return first is None
+        between = [found.restarts for found in (first, last) if found is not None]
+        if self.restarts not in between:
+            return False
+        return self.state == "running" or self.reason == "CrashLoopBackOff"
 
 
 class Story:
@@ -58,13 +120,16 @@ class Story:
     creation: their names are random.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_full: bool = False) -> None:
+        """`in_full`: with what only a real kubelet writes."""
+        self.names: dict[tuple[Any, ...], str] = {}
+        self._in_full = in_full
         self.states: dict[tuple[Any, ...], list[State]] = {}
         self._pods: dict[str, tuple[Any, ...]] = {}
 
     @classmethod
-    def of(cls, events: list[dict[str, Any]]) -> "Story":
-        story = cls()
+    def of(cls, events: list[dict[str, Any]], *, in_full: bool = False) -> "Story":
+        story = cls(in_full=in_full)
         for event in events:
             story.add(event["kind"], event["type"], event["object"])
         return story
@@ -72,9 +137,11 @@ class Story:
     def add(self, resource: str, kind: str, obj: Obj) -> None:
         if kind == "BOOKMARK":
             return
-        state_of = job_state if resource == "jobs" else pod_state
-        state = state_of(obj, gone=kind == "DELETED")
-        seen = self.states.setdefault(self._subject(resource, obj), [])
+        gone = kind == "DELETED"
+        state = job_state(obj, gone=gone) if resource == "jobs" else pod_state(obj, gone=gone, in_full=self._in_full)
+        subject = self._subject(resource, obj)
+        self.names[subject] = obj["metadata"]["name"]
+        seen = self.states.setdefault(subject, [])
         if not seen or seen[-1] != state:
             seen.append(state)
 
@@ -120,26 +187,29 @@ def _bridged(real: list[State], ours: list[State]) -> bool:
 
 
 def _between(state: State, first: State, last: State) -> bool:
-    if _is_passing(state, first, last):
+    return all(_value_between(name, value, first, last) for name, value in state.items())
+
+
+def _value_between(name: str, value: Any, first: State, last: State) -> bool:
+    ends = (first[name], last[name])
+    if value in ends:
         return True
-    for name, value in state.items():
-        ends = (first[name], last[name])
-        if isinstance(value, int) and not isinstance(value, bool):
-            if not min(ends) <= value <= max(ends):
-                return False
-        elif value not in ends:
-            return False
-    return True
+    if name == "containers":
+        return _containers_between(value, *ends)
+    if name == "phase":
+        return ends[0] == "Pending" and value == "Running" and ends[1] in _ENDED
+    if isinstance(value, int) and not isinstance(value, bool):
+        return bool(min(ends) <= value <= max(ends))
+    return name == "conditions" and "phase" in first  # Those of a pod follow from the rest.
 
 
-def _is_passing(state: State, first: State, last: State) -> bool:
-    """A container that ends as soon as it runs: a kubelet may report its start and its end at once."""
-    return (
-        state.get("phase") == "Running"
-        and first["phase"] == "Pending"
-        and last["phase"] in ("Succeeded", "Failed")
-        and state["deleting"] in (first["deleting"], last["deleting"])
-    )
+def _containers_between(
+    value: tuple[Container, ...], first: tuple[Container, ...], last: tuple[Container, ...]
+) -> bool:
+    if not value:
+        return not first
+    rows = zip_longest(value, first, last)
+    return all(container is not None and container.may_pass(before, after) for container, before, after in rows)
 
 
 def _shown(states: list[State]) -> str:

@@ -22,6 +22,17 @@ USERS = {
     ("auth-errors", 3): "weak",
     ("auth-errors", 4): "weak",
 }
+# What a process on this machine cannot do.
+NOT_REPLAYED = {
+    "kubelet-out-of-memory": "a process has no memory limit of its own: the command would take what the machine has",
+}
+# Images of the recorded requests, and what they are called in ours.
+STAND_INS = {
+    "localhost:1/none:1": "docker.io/missing/none:1",  # No registry is asked, so none can refuse.
+}
+EVENTS_NOT_WRITTEN = {
+    "Scheduled": "the development cluster writes no Events about what goes well",
+}
 SLOWEST_ANSWER = 0.1  # seconds between a recorded DELETE and its answer, at most
 WEAK_USER = "system:serviceaccount:t-auth-errors:weak"
 
@@ -36,6 +47,11 @@ class Trace:
     def namespace(self) -> str:
         return f"t-{self.scenario}"
 
+    @property
+    def by_kubelet(self) -> bool:
+        """Whether a real kubelet was the node: in the other traces a small program played it."""
+        return self.scenario.startswith("kubelet-")
+
     def seen_before(self, number: int) -> list[dict[str, Any]]:
         """What the watches had shown when this step's request was sent; steps carry the time of their answers."""
         step = self.steps[number]
@@ -48,14 +64,26 @@ class Trace:
                 return True
             if version and not body["kind"].endswith("List"):
                 return int(event["object"]["metadata"]["resourceVersion"]) < int(version)
-            # The answer to a DELETE may have no version: what may be an effect of the DELETE was not there before.
+            # The answer to a DELETE or an eviction may have no version: what may be its effect was not there before.
             gone = event["type"] == "DELETED" or "deletionTimestamp" in event["object"]["metadata"]
+            gone = gone or any(found["type"] == "DisruptionTarget" for found in conditions(event["object"]))
             return not (gone and event["at"] > step["at"] - SLOWEST_ANSWER)
 
         return [event for event in self.watch if event["at"] < step["at"] and before(event)]
 
 
+def conditions(obj: dict[str, Any]) -> list[dict[str, Any]]:
+    return (obj.get("status") or {}).get("conditions") or []
+
+
 def load() -> list[Trace]:
-    """Every recorded trace."""
-    found = [json.loads(path.read_text()) for path in sorted(TRACES.glob("*.json"))]
-    return [Trace(trace["scenario"], trace["steps"], trace["watch"]) for trace in found]
+    """Every recorded trace that a process can live through."""
+    found = [json.loads(_translated(path.read_text())) for path in sorted(TRACES.glob("*.json"))]
+    traces = [Trace(trace["scenario"], trace["steps"], trace["watch"]) for trace in found]
+    return [trace for trace in traces if trace.scenario not in NOT_REPLAYED]
+
+
+def _translated(text: str) -> str:
+    for theirs, ours in STAND_INS.items():
+        text = text.replace(theirs, ours)
+    return text
