@@ -59,17 +59,21 @@ class Kubelet:
             self._try_again()
         if resource != "pods":
             return
-        metadata = pod["metadata"]
-        worker = self._workers.get(metadata["uid"])
-        if gone or "deletionTimestamp" in metadata:
-            self._waiting.pop(metadata["uid"], None)
-            self._unfit.pop(metadata["uid"], None)
+        uid = pod["metadata"]["uid"]
+        worker = self._workers.get(uid)
+        deleted, ended = "deletionTimestamp" in pod["metadata"], is_terminal(pod)
+        if gone or deleted or ended:
+            self._waiting.pop(uid, None)
+            self._unfit.pop(uid, None)
         if gone:
-            self._forget(metadata["uid"], worker)
-        elif "deletionTimestamp" in metadata:
+            self._forget(uid, worker)
+        elif deleted:
             self._end(pod, worker)
-        elif worker is None and not is_terminal(pod):
+        elif worker is None and not ended:
             self._place(pod)
+        elif worker is not None and ended:
+            # Somebody else says that it has ended, as controllers of a real cluster do when its node is lost.
+            self._group.create_task(worker.stop(pod["spec"].get("terminationGracePeriodSeconds", 30)))
 
     # Placing
 
@@ -106,7 +110,9 @@ class Kubelet:
         for uid, pod in list(self._unfit.items()):
             metadata = pod["metadata"]
             now = current(self._store, ("pods", metadata["namespace"], metadata["name"]))
-            if now is not None and now["metadata"]["uid"] == uid and uid in self._unfit:
+            if now is None or now["metadata"]["uid"] != uid or is_terminal(now):
+                continue
+            if uid in self._unfit:
                 self._place(now)
 
     def _fill_up(self) -> None:
