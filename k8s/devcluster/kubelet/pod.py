@@ -31,6 +31,7 @@ class Pod:
         self.containers = [ContainerStatus.of(spec, init=False) for spec in obj["spec"]["containers"]]
         self.stopping = asyncio.Event()
         self.prepared = False  # Whether its volumes are there.
+        self.verdict: tuple[str, str] | None = None  # Reason and message, if the kubelet itself ends it.
         if self.inits:
             for status in (*self.inits, *self.containers):
                 status.wait("PodInitializing")
@@ -55,7 +56,14 @@ class Pod:
 
         def change(pod: Obj) -> None:
             if pod["metadata"]["uid"] == self.uid and not is_terminal(pod):
-                report(pod, inits=self.inits, containers=self.containers, prepared=self.prepared, over=over)
+                report(
+                    pod,
+                    inits=self.inits,
+                    containers=self.containers,
+                    prepared=self.prepared,
+                    over=over,
+                    verdict=self.verdict,
+                )
 
         self.store.mutate("pods", self.namespace, self.name, change, subresource="status")
 

@@ -19,16 +19,22 @@ def report(
     containers: Sequence[ContainerStatus],
     prepared: bool,
     over: bool,
+    verdict: tuple[str, str] | None = None,
 ) -> None:
-    """Write the status into `pod["status"]`. `prepared`: its volumes are there. `over`: nothing more will run."""
+    """Write the status into `pod["status"]`. `prepared`: its volumes are there. `over`: nothing more will run.
+
+    `verdict`: reason and message, if the kubelet itself has ended the pod. It has failed then.
+    """
     status, policy = pod.setdefault("status", {}), pod["spec"]["restartPolicy"]
     if over:
-        phase = podphase.phase_at_the_end(inits, containers)
+        phase = "Failed" if verdict else podphase.phase_at_the_end(inits, containers)
     else:
         before = status.get("phase") or "Pending"
         phase = podphase.phase_while_alive(policy, inits, containers, before=before)
     moment = now()
     status["phase"] = phase
+    if over and verdict:
+        status["reason"], status["message"] = verdict
     if pod["metadata"].get("generation"):
         status["observedGeneration"] = pod["metadata"]["generation"]
     status.setdefault("startTime", moment)

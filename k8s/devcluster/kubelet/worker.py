@@ -5,6 +5,7 @@ It finds what ran already in the pod's directory, so a new worker goes on where 
 
 import asyncio
 import contextlib
+import time
 from pathlib import Path
 
 from k8s.devcluster.controllers.tally import is_terminal
@@ -18,6 +19,9 @@ from k8s.devcluster.kubelet.volumes import VolumeUnavailable, fill
 from k8s.devcluster.resources import Obj
 from k8s.devcluster.rules.placement import NODE
 from k8s.devcluster.store.store import Store
+from k8s.devcluster.times import now, parse_time
+
+EXPIRED = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 
 class PodWorker:
@@ -43,10 +47,12 @@ class PodWorker:
         try:
             self._bind()
             async with asyncio.TaskGroup() as group:
+                deadline = group.create_task(self._expire())
                 sidecars: list[asyncio.Task[None]] = []
                 if await self._fill_volumes() and await self._run_inits(group, sidecars):
                     await self._run_containers()
                 await self._end_sidecars(sidecars)
+                deadline.cancel()
             self._finish()
         finally:
             self._over.set()
@@ -72,6 +78,17 @@ class PodWorker:
         self._pod.stopping.set()
         for begun in self._begun.values():
             begun.set()
+
+    async def _expire(self) -> None:
+        """End the pod at its deadline; its Job's is another."""
+        seconds = self._pod.spec.get("activeDeadlineSeconds")
+        if seconds is None:
+            return
+        started = parse_time(self._pod.latest()["status"].get("startTime") or now())
+        await asyncio.sleep(started + seconds - time.time())
+        self._pod.verdict = EXPIRED
+        self._pod.record(*EXPIRED, type_="Normal")
+        await self.stop(self._pod.spec.get("terminationGracePeriodSeconds", 30))
 
     # Before anything runs
 
@@ -163,8 +180,8 @@ class PodWorker:
             for status in _lost(pod):
                 status.lose()
         pod.publish(over=True)
-        now = pod.current()
-        if now is not None and "deletionTimestamp" in now["metadata"]:
+        latest = pod.current()
+        if latest is not None and "deletionTimestamp" in latest["metadata"]:
             with contextlib.suppress(ApiError):  # It has gone meanwhile.
                 self._store.delete("pods", pod.namespace, pod.name, grace=0, uid=pod.uid)
 

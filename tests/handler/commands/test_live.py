@@ -57,6 +57,12 @@ def test_submit_with_watch_exits_like_the_container_and_says_why(stack: Stack) -
     assert done.stderr.splitlines()[-1].strip() == "hi"
 
 
+def test_submit_with_watch_names_a_program_that_is_not_there(stack: Stack) -> None:
+    done = run(stack, "submit", "--watch", "--image", "busybox", "--", "nosuchprog")
+    assert done.returncode == 128
+    assert 'exec: "nosuchprog": executable file not found in $PATH' in done.stderr
+
+
 def test_submit_with_watch_exits_with_0_after_a_success(stack: Stack) -> None:
     script = "echo '{\"sum\": 7}' >$JOBRELAY_RESULT_PATH"
     done = run(stack, "submit", "--watch", "-o", "json", *shell(script))

@@ -187,3 +187,13 @@ async def test_containers_share_the_room_for_messages(tmp_path: Path, others: in
         message = ended(await running.ended_pod("p"))["message"]
         assert len(message) == size
         assert set(message) <= {"0", "7"}
+
+
+@pytest.mark.parametrize("script", ["sleep 60", "trap 'exit 0' TERM; while :; do sleep 0.05; done"])
+async def test_pod_ends_at_its_own_deadline_whatever_its_container_says(tmp_path: Path, script: str) -> None:
+    async with cluster(tmp_path) as running:
+        running.store.create("pods", make_pod("p", container=shell(script), activeDeadlineSeconds=1))
+        status = await running.ended_pod("p")
+        assert (status["phase"], status["reason"]) == ("Failed", "DeadlineExceeded")
+        assert status["message"] == "Pod was active on the node longer than the specified deadline"
+        assert ended(status)["exitCode"] == (143 if script == "sleep 60" else 0)
