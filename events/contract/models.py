@@ -8,8 +8,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from events.cloudevent.attributes import MAX_NAME
 from events.contract.data import ANSWERS, DETAILS, Part, codes_of
+from events.functions.file import FunctionsFile
 from events.functions.filters import Filter
-from events.functions.functions import FunctionsFile
 from events.phases import Phase
 from events.request.control import ANSWER_STATUS
 from events.request.fields import exactly_one
@@ -26,7 +26,7 @@ _MANIFEST: Schema = {
         "kind": {"const": "Job"},
         "metadata": {
             "type": "object",
-            "properties": {name: {} for name in ("namespace", "labels", "annotations")},
+            "properties": {name: {} for name in ("namespace", "labels", "annotations", "name", "generateName")},
             "additionalProperties": False,
         },
         "spec": {

@@ -1,36 +1,25 @@
-"""Functions: what the operator runs for events of any type. The model of their file, and what they make of an event.
+"""Functions: what the operator runs for events of any type, and what they make of an event. Their file is file.py's."""
 
-Does not read the file, and does not check whether Kubernetes would accept `job`.
-"""
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from cloudevents.core.v1.event import CloudEvent
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError
 
 from events.functions.filters import Filter, shallow
 from events.functions.queue import FunctionQueue
-from events.functions.templates import Missing, Values, fill, valid
+from events.functions.templates import Values
+from events.functions.trees import Filling, Template
 from events.identity import Identity, job_name
 from events.names import Label
 from events.problems import FieldError, InvalidRequest, explain
-from events.request.fields import EnvName, FunctionName, Identifier, LabelName, Model, Text, wrong
+from events.request.fields import EnvName, FunctionName, Identifier, LabelName, Model
 from events.request.queue import Queueable
 from events.request.request import Request
 
 MAX_ENV = 32_768
 """Bytes of all variables of one function's Job: they stand on the Job and on each of its pods."""
-_TYPE_HINT = "a mapping with one key, functions: a list of {name, filters, env, job}"
-
-
-class InvalidFunctions(ValueError):
-    """The file cannot be used; `errors` holds every mistake, one line each."""
-
-    def __init__(self, errors: Sequence[FieldError]) -> None:
-        self.errors = tuple(errors)
-        super().__init__("invalid functions:\n" + "\n".join(f"  {error}" for error in self.errors))
 
 
 class Function(Model):
@@ -42,7 +31,7 @@ class Function(Model):
     filters: Annotated[list[Filter], AfterValidator(shallow)] = Field(
         description="All must take the event. An empty list takes every event but job requests."
     )
-    env: dict[EnvName, Annotated[Text, AfterValidator(valid)]] = Field(
+    env: dict[EnvName, Template] = Field(
         default_factory=dict,
         description="Variables of every container, made from the event: `{attribute}`, `{data.path}`, `{…:-default}`.",
     )
@@ -58,19 +47,6 @@ class Function(Model):
         "say nothing but `priority`. By default JOBRELAY_KUEUE_QUEUE.",
     )
     job: dict[str, Any] = Field(description="The Job to run: a whole manifest of batch/v1, without a name.")
-
-    @model_validator(mode="after")
-    def _kueue_decides(self) -> "Function":
-        if self.queue_name is None:
-            return self
-        queue = self.queue.model_dump(by_alias=True, exclude_none=True).keys() if self.queue else ()
-        given = [f"queue.{name}" for name in queue if name != "priority"]
-        spec = self.job.get("spec")
-        if isinstance(spec, dict) and spec.get("suspend"):
-            given.append("job.spec.suspend")
-        if given:
-            raise wrong(f"has {', '.join(given)} beside queueName: Kueue decides when its Jobs run", "queue.priority")
-        return self
 
     def takes(self, event: CloudEvent) -> bool:
         """Whether the event passes all filters."""
@@ -93,39 +69,6 @@ class Function(Model):
         return self.job.get("metadata") or {}
 
 
-class FunctionsFile(Model):
-    """The operator's file."""
-
-    functions: list[Function] = Field(description="In any order; an event may match several.")
-
-
-def parse_functions(document: object) -> tuple[Function, ...]:
-    """The functions in a file that has been read as YAML or JSON. Raises `InvalidFunctions` with every mistake."""
-    if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
-        raise InvalidFunctions([FieldError("", "is no list of functions", _TYPE_HINT)])
-    try:
-        functions = FunctionsFile.model_validate(document).functions
-    except ValidationError as error:
-        raise InvalidFunctions([*explain(error, FunctionsFile), *_repeated(_names(document))]) from None
-    if repeated := _repeated([one.name for one in functions]):
-        raise InvalidFunctions(repeated)
-    return tuple(functions)
-
-
-def _names(document: dict[str, Any]) -> list[object]:
-    found = document.get("functions")
-    return [one.get("name") if isinstance(one, dict) else None for one in found] if isinstance(found, list) else []
-
-
-def _repeated(names: Sequence[object]) -> list[FieldError]:
-    texts = [name if isinstance(name, str) else None for name in names]
-    return [
-        FieldError(f"functions[{place}].name", f"is the name of another function too: {name!r}")
-        for place, name in enumerate(texts)
-        if name is not None and name in texts[:place]
-    ]
-
-
 @dataclass(frozen=True, slots=True)
 class Call:
     """The request that a function makes of an event. `env` is ready for a manifest: `$` is quoted."""
@@ -139,16 +82,20 @@ class Call:
     @classmethod
     def of(cls, function: Function, event: CloudEvent) -> "Call":
         """Raises `InvalidRequest` where the event lacks what the function needs."""
-        values = Values(event)
-        env, missing = _env(function, values)
-        queue, lacking = (function.queue or FunctionQueue()).of(values, function=function.name)
-        if errors := [*_event_id(event), *missing, *lacking]:
+        filling, name = Filling(Values(event)), function.name
+        # Kubernetes expands $(NAME) in values. The operator may use that, whoever sends events may not.
+        env = {
+            variable: filling.tree(template, what=f"variable {variable} of function {name}", quote={"$": "$$"})
+            for variable, template in function.env.items()
+        }
+        queue, unfit = (function.queue or FunctionQueue()).of(filling, function=name)
+        if errors := [*_event_id(event), *filling.errors, *unfit]:
             raise InvalidRequest(errors)
-        size = sum(len(name.encode()) + len(value.encode()) for name, value in env.items())
-        if size > MAX_ENV:
+        if (size := size_of(env)) > MAX_ENV:
             error = FieldError("data", f"makes variables of {size} bytes", f"{MAX_ENV} bytes together")
             raise InvalidRequest([error], code="TOO_LARGE")
-        return cls(function, Identity(event.get_source(), event.get_id(), function.name), env, queue, event)
+        identity = Identity(event.get_source(), event.get_id(), name)
+        return cls(function, identity, env, queue, event)
 
     @property
     def id(self) -> str:
@@ -173,6 +120,11 @@ Asked = Request | Call
 """What becomes a Job."""
 
 
+def size_of(env: Mapping[str, str]) -> int:
+    """Bytes of these variables, names included."""
+    return sum(len(name.encode()) + len(value.encode()) for name, value in env.items())
+
+
 def subject_of(function: Function, event: CloudEvent) -> str:
     """What every event about this function's request has as `subject`, and control events name it by."""
     return f"{function.name}/{event.get_id()}"
@@ -181,22 +133,6 @@ def subject_of(function: Function, event: CloudEvent) -> str:
 def matching(functions: Iterable[Function], event: CloudEvent) -> list[Function]:
     """Those that take the event, in the order of the file."""
     return [one for one in functions if one.takes(event)]
-
-
-def _env(function: Function, values: Values) -> tuple[dict[str, str], list[FieldError]]:
-    env, errors = {}, []
-    for name, template in function.env.items():
-        try:
-            # Kubernetes expands $(NAME) in values. The operator may use that, whoever sends events may not.
-            value = fill(template, values, quote={"$": "$$"})
-        except Missing as error:
-            about = f"is missing: variable {name} of function {function.name} is made from it"
-            errors.append(FieldError(error.reference, about))
-            continue
-        if "\x00" in value:
-            errors.append(FieldError("data", f"has a NUL character in what variable {name} is made from"))
-        env[name] = value
-    return env, errors
 
 
 def _event_id(event: CloudEvent) -> list[FieldError]:

@@ -1,12 +1,12 @@
 """The `queue` of a function: when its Jobs may run, made from each event. What it means is in request/queue.py."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
-from events.functions.templates import Missing, Values, fill, valid
+from events.functions.trees import Filling, Template
 from events.problems import FieldError, explain
-from events.request.fields import Model, Text, wrong
+from events.request.fields import Model
 from events.request.queue import (
     MAX_DEPENDENCIES,
     MAX_LIMIT,
@@ -15,8 +15,6 @@ from events.request.queue import (
     Priority,
     Queueable,
 )
-
-Template = Annotated[Text, AfterValidator(valid)]
 
 
 class FunctionConcurrency(Model):
@@ -49,20 +47,12 @@ class FunctionQueue(Model):
         default=None, description="Seconds that the dependencies may take."
     )
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "FunctionQueue":
-        if self.exclusive and self.concurrency and self.concurrency.limit not in (None, 1):
-            raise wrong("has a concurrency.limit that does not go with exclusive", "1")
-        if self.dependencies is None and (self.on_dependency_failure or self.dependency_timeout):
-            raise wrong("says what to do about dependencies, and has none")
-        return self
-
-    def of(self, values: Values, *, function: str) -> tuple[Queueable, list[FieldError]]:
-        """The fields filled in from an event, and what is missing or wrong in that event."""
-        missing: list[FieldError] = []
-        filled = _filled(self.model_dump(by_alias=True, exclude_none=True), values, missing, function)
-        if missing:
-            return Queueable(), missing
+    def of(self, filling: Filling, *, function: str) -> tuple[Queueable, list[FieldError]]:
+        """The fields filled in from an event, and what is wrong with them. What is missing is in `filling.errors`."""
+        known = len(filling.errors)
+        filled = filling.tree(self.model_dump(by_alias=True, exclude_none=True), what=f"queue of function {function}")
+        if len(filling.errors) > known:
+            return Queueable(), []
         try:
             return Queueable.model_validate(filled), []
         except ValidationError as error:
@@ -70,17 +60,3 @@ class FunctionQueue(Model):
             return Queueable(), [
                 FieldError("data", f"{made} {one.path} {one.message}", one.allowed) for one in explain(error, Queueable)
             ]
-
-
-def _filled(value: Any, values: Values, errors: list[FieldError], function: str) -> Any:
-    if isinstance(value, dict):
-        return {name: _filled(inner, values, errors, function) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_filled(inner, values, errors, function) for inner in value]
-    if not isinstance(value, str):
-        return value
-    try:
-        return fill(value, values)
-    except Missing as error:
-        errors.append(FieldError(error.reference, f"is missing: queue of function {function} is made from it"))
-        return value

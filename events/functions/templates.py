@@ -83,6 +83,11 @@ def valid(template: str) -> str:
     return template
 
 
+def constant(template: str) -> str:
+    """What it says whatever the event says."""
+    return "".join(piece for piece in parse(template) if isinstance(piece, str))
+
+
 def fill(template: str, values: Values, *, quote: Mapping[str, str] | None = None) -> str:
     """The text with what the event says. `quote` replaces characters that come from the event. Raises `Missing`."""
     table = str.maketrans(dict(quote or {}))

@@ -22,7 +22,7 @@ Raw = dict[str, Any]
 def across(data: Raw) -> list[FieldError]:
     """Every combination that is not allowed. Fields of a wrong type are skipped: they have errors of their own."""
     job = _object(data, "job")
-    found = [*_retries(data, job), *_queue(data), *_schedule(data), *_echo(data), *_within(job)]
+    found = [*_retries(data, job), *queueing(data), *_schedule(data), *_echo(data), *_within(job)]
     return [*found, *_failover(data)] if "failover" in data else found
 
 
@@ -54,7 +54,8 @@ def _retries(data: Raw, job: Raw) -> Iterator[FieldError]:
         yield FieldError("retries", "differs from job.backoffLimit, which means the same: give one of them")
 
 
-def _queue(data: Raw) -> Iterator[FieldError]:
+def queueing(data: Raw) -> Iterator[FieldError]:
+    """The fields about the queue that do not go together."""
     limit = _object(data, "concurrency").get("limit")
     if data.get("exclusive") and limit not in (None, 1):
         yield FieldError("concurrency.limit", "does not go with exclusive, which means 1", allowed="1")

@@ -9,13 +9,14 @@ import orjson
 
 from adapters.base import BrokerError
 from events.cloudevent.event import build
-from events.functions.functions import Call, Function, InvalidFunctions
+from events.functions.file import InvalidFunctions
+from events.functions.functions import Call, Function
 from events.identity import Identity
 from events.request.queue import Queueable
 from handler.commands.connection import broker_of
 from handler.commands.errors import FAILED, OK, Failed, Misuse
 from handler.commands.showing.output import clean, table, write
-from handler.intake.functions import read
+from handler.intake.functions import read, unused
 from handler.settings.connections import adapter_of, cluster_of, namespaces_of, options_of, program_of, selector_of
 from handler.settings.settings import Settings
 from handler.telemetry.otlp import require
@@ -40,6 +41,8 @@ async def check(settings: Settings, *, connect: bool, form: str) -> int:
         write(form, settings.printable())
     if functions is not None:
         _print_functions(functions, form)
+        for line in unused(functions):
+            click.echo(clean(line), err=True)
     if not connect:
         return OK
     brokers = [await _check_broker(settings, url) for url in settings.sources]
@@ -70,12 +73,14 @@ def _print_functions(functions: Sequence[Function], form: str) -> None:
 
 def _facts(function: Function) -> dict[str, Any]:
     containers = function.job["spec"]["template"]["spec"]["containers"]
+    said = function.model_dump(by_alias=True, exclude_none=True)
     return {
         "name": function.name,
         "namespace": function.namespace,
         "images": [container["image"] for container in containers],
         "filters": [rule.model_dump(by_alias=True, exclude_none=True) for rule in function.filters],
         "env": function.env,
+        **{name: value for name, value in said.items() if name not in ("name", "filters", "env", "job")},
     }
 
 

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 
-from events.functions.functions import InvalidFunctions
+from events.functions.file import InvalidFunctions
 from handler import app
 from handler.commands.errors import OK, Failed, Misuse
 from handler.settings.connections import broker_of

@@ -2,16 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import yaml
 
-from events.functions.functions import Function, InvalidFunctions, parse_functions
+from events.functions.file import InvalidFunctions, named, parse_functions
+from events.functions.functions import Function
 from events.problems import FieldError
 from handler.core_yaml import Loader
 from handler.telemetry.metrics import Metrics
-from k8s.manifests.check import problems
+from k8s.base import Manifest
+from k8s.manifests.check import dropped, problems
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +32,7 @@ class Functions:
         self._metrics = metrics
         self.current: tuple[Function, ...] = ()
         self._seen: bytes | None = None
+        self._warned: set[str] = set()
         if path is not None:
             self._seen = _bytes(path)
             self._adopt(load(self._seen, self._namespaces))
@@ -62,6 +66,11 @@ class Functions:
         self.current = functions
         self._metrics.functions.set(len(functions))
         self._metrics.functions_failed.set(0)
+        warnings = unused(functions)
+        for line in warnings:
+            if line not in self._warned:
+                logger.warning("%s", line)
+        self._warned = set(warnings)
         logger.info("functions: %s", ", ".join(function.name for function in functions) or "none")
 
 
@@ -76,18 +85,20 @@ def load(content: bytes, namespaces: Sequence[str]) -> tuple[Function, ...]:
         document = yaml.load(content, Loader=Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InvalidFunctions([FieldError("", f"is no YAML: {' '.join(str(error).split())}")]) from error
-    functions = parse_functions(document)
-    errors = [error for index, function in enumerate(functions) for error in _errors(function, index, namespaces)]
-    if errors:
-        raise InvalidFunctions(errors)
-    return functions
+    return parse_functions(document, judge=partial(_errors, namespaces=namespaces))
 
 
-def _errors(function: Function, index: int, namespaces: Sequence[str]) -> list[FieldError]:
-    errors = problems(function.job, ("functions", index, "job"))
-    if not errors and namespaces and function.namespace not in (None, *namespaces):
-        path = f"functions[{index}].job.metadata.namespace"
-        errors.append(FieldError(path, "is not one of JOBRELAY_NAMESPACES", ", ".join(namespaces)))
+def unused(functions: Iterable[Function]) -> list[str]:
+    """Warnings: a line for everything that manifests say and Jobs do not get."""
+    return [f"{named(function.name)}: {error}" for function in functions for error in dropped(function.job, ("job",))]
+
+
+def _errors(job: Manifest, namespaces: Sequence[str]) -> list[FieldError]:
+    errors = problems(job, ("job",))
+    metadata = job.get("metadata")
+    namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
+    if namespaces and namespace not in (None, *namespaces):
+        errors.append(FieldError("job.metadata.namespace", "is not one of JOBRELAY_NAMESPACES", ", ".join(namespaces)))
     return errors
 
 

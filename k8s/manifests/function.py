@@ -10,7 +10,7 @@ from typing import Any
 from events.cloudevent.event import encode_structured
 from events.functions.functions import Call
 from events.jobs.context import in_trace
-from events.names import Annotation, Label
+from events.names import MANAGED_BY, Annotation, Label
 from k8s.base import Manifest
 from k8s.manifests.job import Draft, Rendered, complete, fits, gpus_of, our_labels
 from k8s.manifests.options import ManifestOptions
@@ -51,7 +51,8 @@ def render_call(
 def _fill_template(template: Manifest, call: Call, *, labels: Mapping[str, str], event: str | None) -> None:
     """Add labels, the event and what containers need. `event`: None if it is in a Secret."""
     metadata = template.setdefault("metadata", {})
-    metadata["labels"] = {**labels, **metadata.get("labels", {})}
+    # Charts say that they manage it: then it would not be found among our pods.
+    metadata["labels"] = {**labels, **metadata.get("labels", {}), Label.MANAGED_BY: MANAGED_BY}
     pod = template["spec"]
     pod.setdefault("restartPolicy", "Never")
     if "serviceAccountName" not in pod and "serviceAccount" not in pod:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from events.functions.functions import Call, parse_functions
+from events.functions.file import parse_functions
+from events.functions.functions import Call
 from events.jobs.queueing import Queueing
 from events.names import Annotation
 from k8s.kueue import GATED_BY, PAYLOAD_GATE, PRIORITY_CLASS, QUEUE_NAME, KueueOptions

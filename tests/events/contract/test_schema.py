@@ -16,7 +16,7 @@ from events.cloudevent.event import decode_structured
 from events.contract.data import ANSWERS, DETAILS
 from events.contract.models import function_models, lifecycle_models, request_models
 from events.contract.schema import BARE, NAMES, schema_of
-from events.functions.functions import InvalidFunctions
+from events.functions.file import InvalidFunctions
 from events.jobs.observed import Job
 from events.lifecycle.events import lifecycle_event
 from events.request.control import parse_control
@@ -157,7 +157,8 @@ def function(**changes: Any) -> dict[str, Any]:
         ({"env": {"A": "{data.a:-b}"}}, True),
         ({"env": {"A": 1}}, False),
         ({"job": {"kind": "CronJob"}}, False),
-        ({"job": {"metadata": {"name": "fixed"}}}, False),
+        ({"job": {"metadata": {"name": "rendered", "labels": {"app.kubernetes.io/managed-by": "Helm"}}}}, True),
+        ({"job": {"metadata": {"ownerReferences": []}}}, False),
         ({"job": {"spec": {}}}, False),
         ({"job": {"spec": {"template": {"spec": {"containers": []}}}}}, False),
         ({"job": {"status": {}}}, False),

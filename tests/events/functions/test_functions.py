@@ -7,9 +7,10 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given, strategies as st
 
 from events.cloudevent.event import build
-from events.functions.functions import MAX_ENV, Call, Function, InvalidFunctions, matching, parse_functions
+from events.functions.file import InvalidFunctions, parse_functions
+from events.functions.functions import MAX_ENV, Call, Function, matching
 from events.identity import Identity, job_name
-from events.problems import InvalidRequest
+from events.problems import FieldError, InvalidRequest
 
 JOB = {"apiVersion": "batch/v1", "kind": "Job", "spec": {}}
 
@@ -107,20 +108,56 @@ def test_every_mistake_in_a_file_is_reported_at_once_with_its_place() -> None:
             ]
         }
     )
-    assert "did you mean filters?" in found["functions[0].filter"]
-    assert "is missing" in found["functions[0].filters"]
-    assert "at most 32" in found["functions[0].name"]
-    assert "did you mean exact?" in found["functions[1].filters[0].exakt"]
-    assert "exactly one dialect" in found["functions[1].filters[1]"]
-    assert "sql" in found["functions[2].filters[0]"]
-    assert "brace" in found["functions[2].env.X"]
-    assert "no reference" in found["functions[2].env.Y"]
-    assert "another function" in found["functions[2].name"]
-    assert "did you mean priority?" in found["functions[3].queue.prio"]
-    assert "brace" in found["functions[4].queue.concurrency.key"]
-    assert "at most 1000" in found["functions[4].queue.priority"]
-    assert {"functions[2].job", "functions[3].filters[0].all"} <= set(found)
-    assert any(path.startswith("functions[3].filters[1].exact") for path in found)
+    bad, first, second = 'function "Thumb_nail"', 'function "a" (functions[1])', 'function "a" (functions[2])'
+    assert "did you mean filters?" in found[f"{bad}: filter"]
+    assert "is missing" in found[f"{bad}: filters"]
+    assert "at most 32" in found[f"{bad}: name"]
+    assert "did you mean exact?" in found[f"{first}: filters[0].exakt"]
+    assert "exactly one dialect" in found[f"{first}: filters[1]"]
+    assert "sql" in found[f"{second}: filters[0]"]
+    assert "brace" in found[f"{second}: env.X"]
+    assert "no reference" in found[f"{second}: env.Y"]
+    assert "another function" in found[f"{second}: name"]
+    assert "did you mean priority?" in found['function "b": queue.prio']
+    assert "brace" in found['function "c": queue.concurrency.key']
+    assert "at most 1000" in found['function "c": queue.priority']
+    assert {f"{second}: job", 'function "b": filters[0].all'} <= set(found)
+    assert any(path.startswith('function "b": filters[1].exact') for path in found)
+
+
+def test_function_without_a_usable_name_is_named_by_its_place() -> None:
+    functions = [{"filters": [], "job": JOB}, "x", {"name": 7, "filters": [], "job": JOB}, {"name": "", "job": JOB}]
+    found = errors_of({"functions": [*functions, {"name": "x" * 5000, "filters": [], "job": JOB}], "more": 1})
+    assert "is missing" in found["functions[0].name"]
+    assert found["functions[1]"] == "functions[1] must be an object"
+    assert {"functions[2].name", "functions[3].name", "functions[3].filters", "more"} <= set(found)
+    (long,) = [path for path in found if path.startswith('function "xxx')]
+    assert len(long) < 100
+
+
+def test_a_mistake_in_the_shape_hides_no_rule_about_fields_together() -> None:
+    queue = {"prio": 1, "exclusive": True, "concurrency": {"limit": 3}, "onDependencyFailure": "run"}
+    (one, two) = (
+        {"name": "a", "filters": 7, "queue": queue, "job": JOB},
+        {"name": "b", "filters": [], "env": {"A": 1}, "queueName": "q", "queue": {"exclusive": True}, "job": []},
+    )
+    found = errors_of({"functions": [one, two]})
+    assert set(found) == {
+        *(f'function "a": {path}' for path in ("filters", "queue.prio", "queue.concurrency.key")),
+        *(f'function "a": {path}' for path in ("queue.concurrency.limit", "queue.onDependencyFailure")),
+        *('function "b"', 'function "b": env.A', 'function "b": job'),
+    }
+
+
+def test_the_judge_of_manifests_is_heard_beside_all_other_errors() -> None:
+    document = {"functions": [{"name": "a", "job": JOB}, {"name": "b", "filters": [], "job": JOB}]}
+    with pytest.raises(InvalidFunctions) as caught:
+        parse_functions(document, judge=lambda job: [FieldError("job.spec", "is odd")])
+    assert [str(error) for error in caught.value.errors] == [
+        'function "a": filters is missing',
+        'function "a": job.spec is odd',
+        'function "b": job.spec is odd',
+    ]
 
 
 def test_function_in_a_kueue_queue_cannot_ask_for_what_kueue_decides() -> None:
@@ -134,10 +171,10 @@ def test_function_in_a_kueue_queue_cannot_ask_for_what_kueue_decides() -> None:
             ]
         }
     )
-    assert set(found) == {"functions[0].queueName", "functions[1]", "functions[2]"}
-    assert "a-z" in found["functions[0].queueName"]
-    assert "queue.exclusive beside queueName: Kueue decides" in found["functions[1]"]
-    assert "job.spec.suspend" in found["functions[2]"]
+    assert set(found) == {'function "a": queueName', 'function "b"', 'function "c"'}
+    assert "a-z" in found['function "a": queueName']
+    assert "queue.exclusive beside queueName: Kueue decides" in found['function "b"']
+    assert "job.spec.suspend" in found['function "c"']
 
 
 def test_a_function_may_name_a_kueue_queue_and_a_priority_in_it() -> None:
@@ -158,7 +195,8 @@ def test_filters_nested_too_deep_are_refused() -> None:
     for _ in range(30):
         nested = {"not": nested}
     assert (
-        "too deep" in errors_of({"functions": [{"name": "a", "filters": [nested], "job": JOB}]})["functions[0].filters"]
+        "too deep"
+        in errors_of({"functions": [{"name": "a", "filters": [nested], "job": JOB}]})['function "a": filters']
     )
 
 
@@ -224,6 +262,20 @@ def test_no_value_makes_a_template_fail_in_any_other_way(value: Any) -> None:
     except InvalidRequest:
         return
     assert isinstance(env["A"], str)
+
+
+@pytest.mark.parametrize(
+    ("fields", "path", "said"),
+    [
+        ({"env": {"A": "{data.b}" + "x" * MAX_ENV}}, "env", "32768 bytes"),
+    ],
+)
+def test_variables_that_are_too_large_whatever_the_event_says_are_refused(
+    fields: dict[str, Any], path: str, said: str
+) -> None:
+    found = errors_of({"functions": [{"name": "a", "filters": [], "job": JOB, **fields}]})
+    assert list(found) == [f'function "a": {path}']
+    assert said in found[f'function "a": {path}']
 
 
 def test_an_event_becomes_a_request_for_each_function_that_takes_it() -> None:

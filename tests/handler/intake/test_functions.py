@@ -1,5 +1,6 @@
 """Events of any type become Jobs of the functions that take them. The file of functions may change meanwhile."""
 
+import asyncio
 import json
 import logging
 import re
@@ -11,13 +12,14 @@ import pytest
 import yaml
 
 from adapters.memory import MemoryBroker
-from events.functions.functions import InvalidFunctions
+from events.functions.file import InvalidFunctions
 from handler.commands.check import _check_cluster
 from handler.commands.documents import Changes, make_event as make_documented_event, problems
 from handler.commands.environment import DEV_DIRECTORY, Local
 from handler.commands.submit import request_id
-from handler.intake.functions import load, read
+from handler.intake.functions import Functions, load, read
 from handler.settings.settings import Settings
+from handler.telemetry.metrics import Metrics
 from k8s.api.cluster import Cluster
 from k8s.devcluster.server import DevCluster
 from tests.handler.commandline import call, call_beside, end, make_environ, started, wait_for
@@ -211,7 +213,7 @@ async def test_a_changed_file_is_loaded_and_a_broken_file_is_not(
     (error,) = [
         record for record in caplog.records if record.levelname == "ERROR" and "job is missing" in record.message
     ]
-    assert "functions[0].filters is missing" in error.getMessage()
+    assert 'function "broken": filters is missing' in error.getMessage()
 
 
 async def test_a_broken_file_at_the_start_ends_the_process(
@@ -231,9 +233,12 @@ async def test_a_broken_file_at_the_start_ends_the_process(
         ("\xff", "is no list of functions"),
         ("[" * 5000, "is no YAML"),
         (f"functions: {'9' * 5000}", "is no YAML"),
-        ("functions: &again [{name: a, filters: [], job: {spec: {template: *again}}}]", "functions[0].job"),
+        ("functions: &again [{name: a, filters: [], job: {spec: {template: *again}}}]", 'function "a": job.spec'),
         (as_text(make_function(job={"metadata": {"namespace": "x"}})), "JOBRELAY_NAMESPACES"),
-        (as_text(make_function(spec={"suspend": 1}), make_function("b", spec={"x": 1})), "functions[1].job.spec.x"),
+        (as_text(make_function(spec={"suspend": 1}), make_function("b", spec={"x": 1})), 'function "b": job.spec.x'),
+        (as_text(make_function(job={"kind": "CronJob"}), {"name": "b"}), 'function "thumbnail": job.kind'),
+        (as_text(make_function(spec={"x": 1}, name=""), {"name": "b"}), 'function "b": filters is missing'),
+        (as_text({"name": "b"}, make_function(job={"metadata": {"namespace": "x"}})), "JOBRELAY_NAMESPACES"),
     ],
 )
 def test_every_mistake_in_a_file_is_reported_with_its_place(tmp_path: Path, text: str, said: str) -> None:
@@ -258,11 +263,51 @@ def test_check_shows_the_functions_or_every_mistake(tmp_path: Path) -> None:
     done = call("check", environ=environ)
     assert (done.returncode, done.stdout) == (2, "")
     for said in (
-        "functions[0].name",
-        "functions[0].env.X",
-        "functions[1].queue.prio is unknown, did you mean priority?",
+        'function "Wrong": name',
+        'function "Wrong": env.X',
+        'function "thumbnail": queue.prio is unknown, did you mean priority?',
     ):
         assert said in done.stderr
+
+
+def test_check_says_what_of_a_rendered_chart_is_dropped_and_what_functions_say(tmp_path: Path) -> None:
+    chart = {"metadata": {"name": "release", "labels": {"app.kubernetes.io/managed-by": "Helm"}}}
+    said: dict[str, Any] = {
+        "payload": "secret",
+        "queue": {"priority": 2},
+    }
+    path = write(tmp_path / "f.yaml", make_function(job=chart), make_function("plain", **said))
+    done = call("check", "-o", "json", environ={"JOBRELAY_FUNCTIONS": str(path)})
+    assert done.returncode == 0
+    (found,) = [json.loads(line)["functions"] for line in done.stdout.splitlines() if line.startswith('{"functions"')]
+    assert said.items() <= found[1].items()
+    assert [line.partition(" is dropped")[0] for line in done.stderr.splitlines()] == [
+        'function "thumbnail": job.metadata.name',
+        "function \"thumbnail\": job.metadata.labels.'app.kubernetes.io/managed-by'",
+    ]
+
+
+async def test_what_is_dropped_of_a_manifest_is_logged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.setattr("handler.intake.functions.LOOK_SECONDS", 0.02)
+    chart = {"metadata": {"name": "release"}}
+    path = write(tmp_path / "f.yaml", make_function(job=chart))
+
+    def warned() -> list[str]:
+        return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+    async def adopted() -> bool:
+        return len(functions.current) == 2
+
+    with caplog.at_level(logging.INFO, "handler.intake.functions"):
+        functions = Functions(path, namespaces=(), metrics=Metrics())
+        task = asyncio.create_task(functions.watch())
+        write(path, make_function(job=chart), make_function("b", job=chart))
+        await until(adopted)
+        task.cancel()
+    about = "job.metadata.name is dropped: jobrelay names each Job"
+    assert warned() == [f'function "thumbnail": {about}', f'function "b": {about}']
 
 
 async def test_check_asks_the_cluster_whether_it_would_take_each_job(
@@ -281,7 +326,10 @@ async def test_run_with_a_broken_file_says_so_and_ends(tmp_path: Path) -> None:
     path = write(tmp_path / "f.yaml", make_function(spec={"backofLimit": 1}))
     done = await call_beside("run", environ=make_environ(tmp_path, JOBRELAY_FUNCTIONS=str(path)))
     assert done.returncode == 2
-    assert "functions[0].job.spec.backofLimit is no field of Kubernetes here, did you mean backoffLimit?" in done.stderr
+    assert (
+        'function "thumbnail": job.spec.backofLimit is no field of Kubernetes here, did you mean backoffLimit?'
+        in done.stderr
+    )
     assert "Traceback" not in done.stderr
 
 

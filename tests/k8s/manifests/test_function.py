@@ -7,13 +7,14 @@ import orjson
 import pytest
 
 from events.cloudevent.event import build, encode_structured
-from events.functions.functions import Call, parse_functions
+from events.functions.file import parse_functions
+from events.functions.functions import Call
 from events.identity import request_label
 from events.jobs.observed import Job
 from events.names import BY_FUNCTION, FINALIZER, Annotation, Label
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from k8s.manifests.check import problems
+from k8s.manifests.check import dropped, problems
 from k8s.manifests.function import render_call
 from k8s.manifests.job import Rendered
 from k8s.manifests.pod import EVENT_PATH, RESULT_PATH
@@ -228,12 +229,12 @@ def mistakes(job: Any) -> dict[str, str]:
         ("job.status", "Kubernetes'", {**make_job(), "status": {}}),
         ("job.spec", "is missing", {"apiVersion": "batch/v1", "kind": "Job"}),
         ("job.spec", "must be an object", {"apiVersion": "batch/v1", "kind": "Job", "spec": 7}),
-        ("job.metadata.name", "namespace, labels", make_job(metadata={"name": "x"})),
-        ("job.metadata.generateName", "namespace, labels", make_job(metadata={"generateName": "x"})),
+        ("job.metadata.name", "must be text", make_job(metadata={"name": 7})),
         ("job.metadata.finalizers", "namespace, labels", make_job(metadata={"finalizers": ["x/y"]})),
         ("job.metadata.namespace", "no name", make_job(metadata={"namespace": "A"})),
         ("job.metadata.labels", "jobrelay's own", make_job(metadata={"labels": {Label.REQUEST: "x"}})),
-        ("job.metadata.labels", "jobrelay's own", make_job(metadata={"labels": {Label.MANAGED_BY: "helm"}})),
+        ("job.metadata.labels", "jobrelay's own", make_job(metadata={"labels": {Label.INSTANCE: "x"}})),
+        ("job.spec.template.metadata.labels", "own", make_job(template={"metadata": {"labels": {Label.REQUEST: "x"}}})),
         ("job.spec.template.metadata.annotations", "own", make_job(template={"metadata": EVENT})),
         ("job.spec.backofLimit", "did you mean backoffLimit", make_job(backofLimit=1)),
         ("job.spec.backoffLimit", "must be an integer", make_job(backoffLimit="1")),
@@ -270,6 +271,76 @@ def test_a_manifest_that_cannot_become_a_job_is_refused_with_the_place(path: str
 def test_all_mistakes_of_a_manifest_are_reported_at_once() -> None:
     job = make_job(backofLimit=1, suspend=1, pod={"hostNetwork": "yes", "tolerations": {}})
     assert len(mistakes(job)) == 4
+
+
+def test_a_mistake_in_the_shape_hides_no_rule() -> None:
+    odd = {**CONTAINER, "command": "true", "volumeMounts": [7, {"name": "x", "mountPath": "/var/run/jobrelay"}]}
+    pod = {
+        "restartPolicy": "Always",
+        "volumes": [{"name": "jobrelay-event"}, "x"],
+        "initContainers": [{"name": "main", "image": ["a"]}],
+        "hostNetwork": 1,
+    }
+    metadata = {"finalizers": [], "labels": {Label.REQUEST: "x", 5: "y"}, "annotations": 7, "namespace": ["a"]}
+    found = mistakes(make_job(metadata=metadata, containers=[odd], pod=pod, selector={}, suspend=1))
+    template = "job.spec.template.spec"
+    assert set(found) == {
+        "job.metadata.finalizers",
+        "job.metadata.labels.'5'",
+        f"job.metadata.labels.{Label.REQUEST!r}",
+        "job.metadata.annotations",
+        "job.metadata.namespace",
+        "job.spec.selector",
+        "job.spec.suspend",
+        "job",  # its labels cannot be JSON
+        *(f"{template}.{path}" for path in ("restartPolicy", "volumes[0].name", "volumes[1]", "hostNetwork")),
+        *(f"{template}.initContainers[0].{path}" for path in ("name", "image")),
+        *(f"{template}.containers[0].{path}" for path in ("command", "volumeMounts[0]", "volumeMounts[1].mountPath")),
+    }
+
+
+@pytest.mark.parametrize("broken", [None, 7, "x", [], {}, {"template": []}, {"template": {"spec": []}}])
+def test_whatever_a_manifest_is_its_mistakes_are_told(broken: Any) -> None:
+    assert mistakes({"apiVersion": "batch/v1", "kind": "Job", "spec": broken})
+    assert mistakes({"apiVersion": "batch/v1", "kind": "Job", "metadata": broken, "spec": {"template": broken}})
+    assert mistakes(make_job(containers=[broken], pod={"volumes": broken, "initContainers": broken}))
+
+
+def test_a_cron_job_is_told_where_its_job_is_and_what_is_wrong_in_it() -> None:
+    job = make_job(backofLimit=1, containers=[{"name": "a"}])
+    cron = {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": "nightly"},
+        "spec": {"schedule": "@daily", "jobTemplate": {"spec": job["spec"]}},
+    }
+    found = mistakes(cron)
+    inner = "job.spec.jobTemplate.spec"
+    assert set(found) == {"job.kind", f"{inner}.backofLimit", f"{inner}.template.spec.containers[0].image"}
+    assert f"what is in {inner};" in found["job.kind"]
+
+
+def test_what_charts_write_about_names_and_managers_is_dropped_and_said_to_be() -> None:
+    helm = {Label.MANAGED_BY: "Helm", "helm.sh/chart": "thumbnail-1.0"}
+    rendered_chart = make_job(
+        metadata={"name": "release-thumbnail", "generateName": "x-", "creationTimestamp": None, "labels": helm},
+        template={"metadata": {"labels": helm, "creationTimestamp": None}},
+    )
+    assert mistakes(rendered_chart) == {}
+    told = [str(error) for error in dropped(rendered_chart, ("job",))]
+    assert told == [
+        "job.metadata.name is dropped: jobrelay names each Job",
+        "job.metadata.generateName is dropped: jobrelay names each Job",
+        f"job.metadata.labels.{Label.MANAGED_BY!r} is dropped: jobrelay finds its Jobs by jobrelay there",
+        f"job.spec.template.metadata.labels.{Label.MANAGED_BY!r} is dropped: jobrelay finds its Jobs by jobrelay there",
+    ]
+    rendered = make_rendered(rendered_chart)
+    metadata = rendered.job["metadata"]
+    assert metadata["name"].startswith("thumb-")
+    assert "generateName" not in metadata
+    for labels in (metadata["labels"], pod(rendered)["metadata"]["labels"]):
+        assert (labels[Label.MANAGED_BY], labels["helm.sh/chart"]) == ("jobrelay", "thumbnail-1.0")
+    assert dropped(make_job(metadata={"name": None, "labels": {Label.MANAGED_BY: "jobrelay"}}), ("job",)) == []
 
 
 def test_privileges_are_allowed_to_the_operator() -> None:
