@@ -10,13 +10,15 @@ from pydantic import AfterValidator, Field, ValidationError
 from events.functions.filters import Filter, shallow
 from events.functions.queue import FunctionQueue
 from events.functions.templates import Values
-from events.functions.trees import Filling, Template
+from events.functions.trees import Filling, Template, Tree
 from events.identity import Identity, job_name
 from events.names import Label
 from events.problems import FieldError, InvalidRequest, explain
-from events.request.fields import EnvName, FunctionName, Identifier, LabelName, Model
+from events.request.batch import Deadline
+from events.request.fields import EnvName, FunctionName, Identifier, LabelName, Model, Text
 from events.request.queue import Queueable
-from events.request.request import Request
+from events.request.request import Request, Timeout
+from events.request.rules import MAX_ECHO, echo_size
 
 MAX_ENV = 32_768
 """Bytes of all variables of one function's Job: they stand on the Job and on each of its pods."""
@@ -39,6 +41,23 @@ class Function(Model):
         default=None,
         description="`secret`: the event goes into a Secret that the Job owns, whatever its size. "
         "By default only what is over JOBRELAY_INLINE_BYTES, or for several pods.",
+    )
+    start_timeout: Deadline | None = Field(
+        default=None,
+        description="Seconds from the Job's start (or resumption) to a running pod. By default JOBRELAY_START_TIMEOUT.",
+    )
+    timeout: Timeout | None = Field(
+        default=None, description="Seconds from acceptance to the end, waiting included. By default none."
+    )
+    tags: list[Template] | None = Field(
+        default=None,
+        description="Repeated in every lifecycle event; templates, as in `env`. With `metadata` up to 8 KiB as JSON. "
+        "By default none.",
+    )
+    metadata: dict[Text, Tree] | None = Field(
+        default=None,
+        description="Repeated in every lifecycle event; its texts, at any depth, are templates, as in `env`. With "
+        "`tags` up to 8 KiB as JSON. By default none.",
     )
     queue: FunctionQueue | None = Field(default=None, description="When its Jobs may run. By default at once.")
     queue_name: LabelName | None = Field(
@@ -78,6 +97,8 @@ class Call:
     env: dict[str, str]
     queue: Queueable
     event: CloudEvent
+    tags: list[str] | None = None
+    metadata: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, function: Function, event: CloudEvent) -> "Call":
@@ -89,13 +110,14 @@ class Call:
             for variable, template in function.env.items()
         }
         queue, unfit = (function.queue or FunctionQueue()).of(filling, function=name)
+        tags = filling.tree(function.tags, what=f"tags of function {name}")
+        metadata = filling.tree(function.metadata, what=f"metadata of function {name}")
         if errors := [*_event_id(event), *filling.errors, *unfit]:
             raise InvalidRequest(errors)
-        if (size := size_of(env)) > MAX_ENV:
-            error = FieldError("data", f"makes variables of {size} bytes", f"{MAX_ENV} bytes together")
-            raise InvalidRequest([error], code="TOO_LARGE")
+        if large := _too_large(size_of(env), echo_size(tags, metadata)):
+            raise InvalidRequest(large, code="TOO_LARGE")
         identity = Identity(event.get_source(), event.get_id(), name)
-        return cls(function, identity, env, queue, event)
+        return cls(function, identity, env, queue, event, tags=tags, metadata=metadata)
 
     @property
     def id(self) -> str:
@@ -133,6 +155,15 @@ def subject_of(function: Function, event: CloudEvent) -> str:
 def matching(functions: Iterable[Function], event: CloudEvent) -> list[Function]:
     """Those that take the event, in the order of the file."""
     return [one for one in functions if one.takes(event)]
+
+
+def _too_large(env: int, echoed: int) -> list[FieldError]:
+    sizes = (("variables", env, MAX_ENV), ("tags and metadata", echoed, MAX_ECHO))
+    return [
+        FieldError("data", f"makes {what} of {size} bytes", f"{most} bytes together")
+        for what, size, most in sizes
+        if size > most
+    ]
 
 
 def _event_id(event: CloudEvent) -> list[FieldError]:

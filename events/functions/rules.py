@@ -8,7 +8,7 @@ from events.functions.functions import MAX_ENV, size_of
 from events.functions.templates import constant
 from events.functions.trees import mapped
 from events.problems import FieldError
-from events.request.rules import queueing
+from events.request.rules import MAX_ECHO, echo_size, queueing
 
 Raw = dict[str, Any]
 
@@ -39,12 +39,14 @@ def _kueue(function: Raw) -> Iterator[FieldError]:
 def _sizes(function: Raw) -> Iterator[FieldError]:
     """What is too large whatever an event says."""
     try:
-        said = mapped({name: function.get(name) for name in ("env",)}, constant)
-        env = size_of(said["env"] or {})
+        said = mapped({name: function.get(name) for name in ("env", "tags", "metadata")}, constant)
+        env, echoed = size_of(said["env"] or {}), echo_size(said["tags"], said["metadata"])
     except (AttributeError, TypeError, ValueError, RecursionError):
-        return  # It has an error of its own.
+        return  # One of them has an error of its own.
     if env > MAX_ENV:
         yield FieldError("env", f"is {env} bytes", f"{MAX_ENV} bytes together")
+    if echoed > MAX_ECHO:
+        yield FieldError("metadata", f"tags and metadata are {echoed} bytes as JSON", f"{MAX_ECHO} bytes")
 
 
 def _object(holder: Raw, name: str) -> Raw:

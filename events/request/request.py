@@ -64,6 +64,7 @@ class Failover(Model):
 
 MAX_TIMEOUT = 31_536_000
 """Seconds, a year: of `timeout`, which includes the queue."""
+Timeout = Annotated[int, Field(ge=1, le=MAX_TIMEOUT)]
 
 
 class _Work(Model):
@@ -88,7 +89,7 @@ class _Work(Model):
         default=None,
         description="Seconds from the Job's start (or resumption) to a running pod. By default JOBRELAY_START_TIMEOUT.",
     )
-    timeout: Annotated[int, Field(ge=1, le=MAX_TIMEOUT)] | None = Field(
+    timeout: Timeout | None = Field(
         default=None,
         description="Seconds from acceptance to the end, waiting included; for a schedule's run, from the creation of "
         "its Job. By default none.",

@@ -84,10 +84,15 @@ def _schedule(data: Raw) -> Iterator[FieldError]:
 
 
 def _echo(data: Raw) -> Iterator[FieldError]:
-    echoed = [data[name] for name in ("tags", "metadata") if data.get(name) is not None]
-    size = len(orjson.dumps(echoed)) - 2 if echoed else 0
+    size = echo_size(data.get("tags"), data.get("metadata"))
     if size > MAX_ECHO:
         yield FieldError("metadata", f"tags and metadata are {size} bytes as JSON", allowed=f"{MAX_ECHO} bytes")
+
+
+def echo_size(tags: object, metadata: object) -> int:
+    """Bytes of both as JSON. Raises `TypeError` for what JSON cannot say."""
+    echoed = [value for value in (tags, metadata) if value is not None]
+    return len(orjson.dumps(echoed)) - 2 if echoed else 0
 
 
 def _indexed(job: Raw) -> Iterator[FieldError]:

@@ -13,6 +13,7 @@ from events.jobs.context import in_trace
 from events.names import MANAGED_BY, Annotation, Label
 from k8s.base import Manifest
 from k8s.manifests.job import Draft, Rendered, complete, fits, gpus_of, our_labels
+from k8s.manifests.mapping import as_json
 from k8s.manifests.options import ManifestOptions
 from k8s.manifests.pod import EVENT_MOUNT, RESULT_PATH, event_volume, our_env
 from k8s.reading.pod import DEFAULT_CONTAINER, MAIN
@@ -33,19 +34,30 @@ def render_call(
     named = {Label.NAME: function.name, Label.APP: function.name}
     ours = our_labels(call, options.instance)
     _fill_template(spec["template"], call, labels={**named, **ours}, event=event.decode() if inline else None)
-    start_timeout = {Annotation.START_TIMEOUT: str(options.default_start_timeout)}
     draft = Draft(
         asked=call,
         event=event,
         inline=inline,
         labels={**named, **given.get("labels", {}), **ours},
-        annotations={**given.get("annotations", {}), **start_timeout},
+        annotations={**given.get("annotations", {}), **_annotations(call, options)},
         spec=spec,
         ttl=ttl,
         queueing=call.queue.queueing(gpus=gpus_of(spec, options.gpu_resource)),
         kueue_queue=function.queue_name,
     )
     return complete(draft, options, reply_to=reply_to)
+
+
+def _annotations(call: Call, options: ManifestOptions) -> dict[str, str]:
+    """The same as a request's: it is followed in the same way."""
+    function = call.function
+    fields = {
+        Annotation.START_TIMEOUT: str(function.start_timeout or options.default_start_timeout),
+        Annotation.TIMEOUT: None if function.timeout is None else str(function.timeout),
+        Annotation.TAGS: as_json(call.tags),
+        Annotation.METADATA: as_json(call.metadata),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _fill_template(template: Manifest, call: Call, *, labels: Mapping[str, str], event: str | None) -> None:

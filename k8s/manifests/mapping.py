@@ -44,8 +44,8 @@ def annotations(request: JobRequest, options: ManifestOptions) -> dict[str, str]
         Annotation.RETRY: request.retry and request.retry.to_annotation(),
         Annotation.FAILOVER: request.failover
         and request.failover.job.model_dump_json(by_alias=True, exclude_unset=True),
-        Annotation.TAGS: _as_json(request.tags),
-        Annotation.METADATA: _as_json(request.metadata),
+        Annotation.TAGS: as_json(request.tags),
+        Annotation.METADATA: as_json(request.metadata),
     }
     return {**pod_annotations(request.job), **_given(fields)}
 
@@ -137,7 +137,8 @@ def _whole(model: Model | None) -> Manifest | None:
     return None if model is None else model.model_dump(by_alias=True, exclude_none=True)
 
 
-def _as_json(value: object) -> str | None:
+def as_json(value: object) -> str | None:
+    """The value as an annotation says it; None for None."""
     return None if value is None else orjson.dumps(value).decode()
 
 

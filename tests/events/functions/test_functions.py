@@ -11,6 +11,7 @@ from events.functions.file import InvalidFunctions, parse_functions
 from events.functions.functions import MAX_ENV, Call, Function, matching
 from events.identity import Identity, job_name
 from events.problems import FieldError, InvalidRequest
+from events.request.rules import MAX_ECHO
 
 JOB = {"apiVersion": "batch/v1", "kind": "Job", "spec": {}}
 
@@ -264,18 +265,71 @@ def test_no_value_makes_a_template_fail_in_any_other_way(value: Any) -> None:
     assert isinstance(env["A"], str)
 
 
+def test_tags_and_metadata_are_made_from_the_event() -> None:
+    function = make_function(
+        tags=["image", "{data.tenant}"],
+        metadata={"who": "{subject:-nobody}", "more": {"list": ["{data.size}", 7, None, True], "{key}": "{{}}"}},
+    )
+    call = Call.of(function, make_event({"tenant": "a$(b)", "size": 3}))
+    assert call.tags == ["image", "a$(b)"]
+    assert call.metadata == {"who": "nobody", "more": {"list": ["3", 7, None, True], "{key}": "{}"}}
+
+
+def test_tags_and_metadata_that_cannot_be_made_refuse_the_event() -> None:
+    function = make_function(tags=["{data.a}"], metadata={"x": {"y": ["{data.b}", "{data.nul}"]}})
+    with pytest.raises(InvalidRequest) as caught:
+        Call.of(function, make_event({"nul": "\x00"}))
+    assert [error.path for error in caught.value.errors] == ["data.a", "data.b", "data"]
+    assert "tags of function thumbnail" in str(caught.value)
+    assert "NUL" in str(caught.value)
+
+
+@pytest.mark.parametrize(("size", "code"), [(MAX_ECHO - len('["a",""],{"m":1}'), None), (MAX_ECHO, "TOO_LARGE")])
+def test_tags_and_metadata_have_the_size_limit_of_a_request(size: int, code: str | None) -> None:
+    function = make_function(tags=["a", "{data.t}"], metadata={"m": 1})
+    event = make_event({"t": "x" * size})
+    if code is None:
+        assert Call.of(function, event).tags == ["a", "x" * size]
+        return
+    with pytest.raises(InvalidRequest, match="makes tags and metadata of") as caught:
+        Call.of(function, event)
+    assert caught.value.code == code
+
+
 @pytest.mark.parametrize(
     ("fields", "path", "said"),
     [
+        ({"startTimeout": 0}, "startTimeout", "at least 1"),
+        ({"startTimeout": 604_801}, "startTimeout", "at most 604800"),
+        ({"startTimeout": "5"}, "startTimeout", "must be an integer"),
+        ({"timeout": 31_536_001}, "timeout", "at most 31536000"),
+        ({"timeout": True}, "timeout", "must be an integer"),
+        ({"tags": "a"}, "tags", "must be a list"),
+        ({"tags": ["a", 1]}, "tags[1]", "must be text"),
+        ({"tags": ["{data."]}, "tags[0]", "brace"),
+        ({"metadata": []}, "metadata", "must be an object"),
+        ({"metadata": {"a": {"b": ["x", "{Y}"]}}}, "metadata.a.b[1]", "no reference"),
+        ({"metadata": {"a": {"b": {1: "x"}}}}, "metadata.a.b.'1'", "quotes"),
+        ({"metadata": {"a": b"x"}}, "metadata.a", "nothing that JSON can say"),
+        ({"metadata": {"a": 2**70}}, "metadata.a", "nothing that JSON can say"),
+        ({"metadata": {"a": "\x00"}}, "metadata.a", "NUL"),
+        ({"tags": ["x" * MAX_ECHO]}, "metadata", "8192 bytes"),
+        ({"metadata": {"a": "{data.b}" + "x" * MAX_ECHO}}, "metadata", "8192 bytes"),
         ({"env": {"A": "{data.b}" + "x" * MAX_ENV}}, "env", "32768 bytes"),
     ],
 )
-def test_variables_that_are_too_large_whatever_the_event_says_are_refused(
-    fields: dict[str, Any], path: str, said: str
-) -> None:
+def test_fields_that_requests_have_too_are_bounded_in_the_file(fields: dict[str, Any], path: str, said: str) -> None:
     found = errors_of({"functions": [{"name": "a", "filters": [], "job": JOB, **fields}]})
     assert list(found) == [f'function "a": {path}']
     assert said in found[f'function "a": {path}']
+
+
+def test_metadata_that_holds_itself_is_refused() -> None:
+    metadata: dict[str, Any] = {}
+    metadata["again"] = metadata
+    found = errors_of({"functions": [{"name": "a", "filters": [], "metadata": metadata, "job": JOB}]})
+    (error,) = found.values()
+    assert "nested too deep" in error
 
 
 def test_an_event_becomes_a_request_for_each_function_that_takes_it() -> None:

@@ -273,7 +273,10 @@ def test_check_shows_the_functions_or_every_mistake(tmp_path: Path) -> None:
 def test_check_says_what_of_a_rendered_chart_is_dropped_and_what_functions_say(tmp_path: Path) -> None:
     chart = {"metadata": {"name": "release", "labels": {"app.kubernetes.io/managed-by": "Helm"}}}
     said: dict[str, Any] = {
-        "payload": "secret",
+        "startTimeout": 5,
+        "timeout": 60,
+        "tags": ["{id}"],
+        "metadata": {"a": 1},
         "queue": {"priority": 2},
     }
     path = write(tmp_path / "f.yaml", make_function(job=chart), make_function("plain", **said))
@@ -308,6 +311,22 @@ async def test_what_is_dropped_of_a_manifest_is_logged_once(
         task.cancel()
     about = "job.metadata.name is dropped: jobrelay names each Job"
     assert warned() == [f'function "thumbnail": {about}', f'function "b": {about}']
+
+
+async def test_timeouts_of_a_function_end_its_requests_and_its_echoes_are_told(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    said: dict[str, Any] = {"tags": ["t", "{data.tenant}"], "metadata": {"who": "{data.tenant}", "n": [1]}}
+    path = write(
+        tmp_path / "f.yaml",
+        make_function("late", container={"image": "missing/tool:1"}, startTimeout=1, **said),
+        make_function("long", script="sleep 60", timeout=1),
+    )
+    async with running(broker, cluster, functions=path) as client:
+        await client.publish(make_event())
+        ended = [await client.ended(f"{name}/abc") for name in ("late", "long")]
+        assert [code_of(event) for event in ended] == ["START_TIMEOUT", "TIMEOUT"]
+        assert {"tags": ["t", "a"], "metadata": {"who": "a", "n": [1]}}.items() <= detail(ended[0]).items()
 
 
 async def test_check_asks_the_cluster_whether_it_would_take_each_job(

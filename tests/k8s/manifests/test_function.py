@@ -343,6 +343,17 @@ def test_what_charts_write_about_names_and_managers_is_dropped_and_said_to_be() 
     assert dropped(make_job(metadata={"name": None, "labels": {Label.MANAGED_BY: "jobrelay"}}), ("job",)) == []
 
 
+def test_timeouts_tags_and_metadata_are_on_the_job_as_those_of_a_request() -> None:
+    written = {"startTimeout": 7, "timeout": 90, "tags": ["{data.a}"], "metadata": {"b": ["{id}", 1]}}
+    document = {"functions": [{"name": "thumb", "filters": [], "job": make_job(), **written}]}
+    (function,) = parse_functions(document)
+    event = build({"specversion": "1.0", "id": "e1", "source": "/shop", "type": "t"}, {"a": "x"})
+    job = as_job(render_call(Call.of(function, event), options=options()))
+    assert (job.start_timeout, job.timeout, job.tags, job.metadata) == (7, 90, '["x"]', '{"b":["e1",1]}')
+    plain = as_job(make_rendered(make_job()))
+    assert (plain.start_timeout, plain.timeout, plain.tags, plain.metadata) == (600, None, None, None)
+
+
 def test_privileges_are_allowed_to_the_operator() -> None:
     """Requests come from the network and may not do this; functions come from the operator."""
     privileged = {**CONTAINER, "securityContext": {"privileged": True}, "resources": {"limits": {"cpu": 2}}}
