@@ -49,7 +49,7 @@ CODES: Mapping[str, Code] = {
         (Phase.REJECTED,),
         "The event is larger than JOBRELAY_MAX_REQUEST_BYTES, or than Kubernetes can store; "
         "or it has a `schedule` and is larger than JOBRELAY_INLINE_BYTES; or a function makes more of it than "
-        "variables, `tags` or `metadata` may be.",
+        "variables, an argument, `tags` or `metadata` may be.",
         "Send a reference to the data instead of the data.",
     ),
     "ID_REUSED": Code(

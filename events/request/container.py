@@ -104,7 +104,10 @@ class EnvVar(Model):
     name: EnvName = Field(
         description="Its name: none that jobrelay sets itself.", json_schema_extra={"not": {"enum": [*sorted(OUR_ENV)]}}
     )
-    value: Text = Field(default="", description="Its value. Nothing in it is expanded but Kubernetes' `$(NAME)`.")
+    value: Text = Field(
+        default="",
+        description="Its value, up to 128 KiB with its name. Nothing in it is expanded but Kubernetes' `$(NAME)`.",
+    )
 
 
 class EnvRef(Model):
@@ -205,9 +208,10 @@ class ContainerFields(Model):
         "By default none.",
     )
     command: list[Text] = Field(
-        default_factory=list, description="Program and its first arguments. By default the image's entry point."
+        default_factory=list,
+        description="Program and its first arguments, each up to 128 KiB. By default the image's entry point.",
     )
-    args: list[Text] = Field(default_factory=list, description="Arguments. By default the image's.")
+    args: list[Text] = Field(default_factory=list, description="Arguments, each up to 128 KiB. By default the image's.")
     working_dir: Directory | None = Field(
         default=None, description="Directory in which the program starts. By default the image's."
     )

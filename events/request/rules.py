@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from events.problems import FieldError
+from events.request.strings import too_long
 
 MAX_ECHO = 8192
 """Bytes of `tags` and `metadata` together, as JSON: they are repeated in every lifecycle event."""
@@ -31,6 +32,8 @@ def _within(job: Raw) -> Iterator[FieldError]:
     yield from _policies(job)
     yield from _places(job)
     yield from _sizes(job)
+    for error in too_long(job):
+        yield replace(error, path=f"job.{error.path}")
 
 
 def _failover(data: Raw) -> Iterator[FieldError]:

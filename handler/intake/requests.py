@@ -6,11 +6,12 @@ from fnmatch import fnmatchcase
 
 from cloudevents.core.v1.event import CloudEvent
 
-from events.cloudevent.event import expired
+from events.cloudevent.event import encode_structured, expired
 from events.functions.functions import Asked, Call, Function, matching, subject_of
 from events.names import REQUESTED_TYPE, Annotation
 from events.problems import FieldError, InvalidRequest
 from events.request.request import Request
+from events.request.strings import too_long
 from handler.effects.deliveries import About, Rejection
 from handler.effects.launcher import Outcome, Taken, launch, launch_schedule
 from handler.effects.services import Services
@@ -67,7 +68,9 @@ class Requests:
         try:
             request = Request.of(event)
         except InvalidRequest as error:
-            return Rejection(error.code, str(error), error.errors)
+            # Too large as a whole is the better answer: parts of it are too large only because of that.
+            large = self._too_large(len(encode_structured(event)))
+            return large or Rejection(error.code, str(error), error.errors)
         broken = refusals(request.request, self._settings, namespaces=self._namespaces)
         return Rejection("FORBIDDEN", "; ".join(map(str, broken)), broken) if broken else request
 
@@ -87,6 +90,7 @@ class Requests:
         reply_to, trace = self._reply_to(asked.event), self._tracing.carrier()
         if isinstance(asked, Call):
             rendered = render_call(asked, options=options, reply_to=reply_to, trace=trace)
+            _check_strings(rendered)
         else:
             make = render if asked.request.schedule is None else render_schedule
             rendered = make(asked, options=options, reply_to=reply_to, trace=trace)
@@ -96,12 +100,17 @@ class Requests:
 
     def _check_size(self, rendered: Rendered) -> None:
         """Raises `Rejection` before anything is created: a Job whose Secret is refused would wait for ever."""
-        size, bounds = len(rendered.event), {"JOBRELAY_MAX_REQUEST_BYTES": self._settings.max_request_bytes}
-        if rendered.scheduled:
+        if large := self._too_large(len(rendered.event), scheduled=rendered.scheduled):
+            raise large
+
+    def _too_large(self, size: int, *, scheduled: bool = False) -> Rejection | None:
+        bounds = {"JOBRELAY_MAX_REQUEST_BYTES": self._settings.max_request_bytes}
+        if scheduled:
             bounds["JOBRELAY_INLINE_BYTES, of one with a schedule,"] = self._settings.inline_bytes
         for name, most in bounds.items():
             if size > most:
-                raise Rejection("TOO_LARGE", f"{size} bytes as a structured event; {name} allows {most}")
+                return Rejection("TOO_LARGE", f"{size} bytes as a structured event; {name} allows {most}")
+        return None
 
     def _check_queueing(self, rendered: Rendered) -> None:
         """Raises `Rejection` for fields that admission here does not support, and when too many Jobs wait already."""
@@ -147,6 +156,22 @@ class Requests:
                 if outcome is Outcome.CREATED and Annotation.QUEUED in rendered.job["metadata"]["annotations"]:
                     self._pressure.created(waits=rendered.queueing.waits)
                 return outcome
+
+
+def _check_strings(rendered: Rendered) -> None:
+    """Raises `Rejection` for what no program can start with. What requests themselves say is checked before."""
+    pod = rendered.job["spec"]["template"]["spec"]
+    fields = [
+        FieldError(
+            "data",
+            f"makes {error.path} of container {container['name']}, which {error.message}",
+            error.allowed,
+        )
+        for container in (*pod.get("initContainers", ()), *pod["containers"])
+        for error in too_long(container)
+    ]
+    if fields:
+        raise Rejection("TOO_LARGE", "; ".join(map(str, fields)), fields)
 
 
 def _call(function: Function, event: CloudEvent) -> Call | Rejection:

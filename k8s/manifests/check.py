@@ -1,6 +1,7 @@
 """Checks a function's manifest before the first event: its shape, and fields that jobrelay sets itself. Pure."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -8,6 +9,7 @@ import orjson
 from events.names import DOMAIN, MANAGED_BY, Label
 from events.problems import FieldError, path_of
 from events.request.fields import is_dns_label
+from events.request.strings import too_long
 from k8s.base import Manifest
 from k8s.manifests.pod import EVENT_DIRECTORY, EVENT_VOLUME
 from k8s.manifests.schema import Path, unfit
@@ -135,6 +137,8 @@ def _container(container: dict[str, Any], path: Path, names: set[str]) -> Iterat
         place = str(mount.get("mountPath", "")).rstrip("/")
         if place == EVENT_DIRECTORY or place.startswith(f"{EVENT_DIRECTORY}/"):
             yield FieldError(path_of([*path, "volumeMounts", number, "mountPath"]), "is where the event is")
+    for error in too_long(container):
+        yield replace(error, path=f"{path_of(path)}.{error.path}")
 
 
 def _object(holder: Manifest, name: str) -> Manifest:

@@ -329,6 +329,22 @@ async def test_timeouts_of_a_function_end_its_requests_and_its_echoes_are_told(
         assert {"tags": ["t", "a"], "metadata": {"who": "a", "n": [1]}}.items() <= detail(ended[0]).items()
 
 
+async def test_an_event_that_makes_a_string_too_long_for_linux_is_refused(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    grows = {"args": ["$(X)" * 5], "env": [{"name": "Y", "value": "$(X)$(X)"}]}
+    path = write(tmp_path / "f.yaml", make_function(env={"X": "{data.x}"}, container=grows))
+    async with running(broker, cluster, functions=path) as client:
+        await client.publish(make_event("fits", {"x": "x" * 26_000}), make_event("long", {"x": "x" * 27_000}))
+        rejected = await client.reached("thumbnail/long", "rejected")
+        assert code_of(rejected) == "TOO_LARGE"
+        (field,) = detail(rejected)["error"]["fields"]
+        assert field["path"] == "data"
+        assert "args[0] of container main, which is 135001 bytes" in field["message"]
+        assert "131072 bytes" in field["allowed"]
+        await client.ended("thumbnail/fits")
+
+
 async def test_check_asks_the_cluster_whether_it_would_take_each_job(
     devcluster: DevCluster, cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from events.functions.functions import Call
 from events.identity import request_label
 from events.jobs.observed import Job
 from events.names import BY_FUNCTION, FINALIZER, Annotation, Label
+from events.request.strings import MAX_STRING
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
 from k8s.manifests.check import dropped, problems
@@ -352,6 +353,15 @@ def test_timeouts_tags_and_metadata_are_on_the_job_as_those_of_a_request() -> No
     assert (job.start_timeout, job.timeout, job.tags, job.metadata) == (7, 90, '["x"]', '{"b":["e1",1]}')
     plain = as_job(make_rendered(make_job()))
     assert (plain.start_timeout, plain.timeout, plain.tags, plain.metadata) == (600, None, None, None)
+
+
+@pytest.mark.parametrize("kind", ["containers", "initContainers"])
+def test_a_string_that_linux_starts_no_program_with_is_refused_in_every_container(kind: str) -> None:
+    long = {**CONTAINER, "name": "long", "args": ["x" * MAX_STRING], "env": [{"name": "A", "value": "x" * MAX_STRING}]}
+    place = f"job.spec.template.spec.{kind}[0]"
+    found = mistakes(make_job(pod={kind: [long]}))
+    assert set(found) == {f"{place}.env[0].value", f"{place}.args[0]"}
+    assert "131072 bytes" in found[f"{place}.args[0]"]
 
 
 def test_privileges_are_allowed_to_the_operator() -> None:
