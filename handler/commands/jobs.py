@@ -16,7 +16,7 @@ from events.jobs.pods import Pod
 from events.jobs.queueing import read_outcomes, read_queueing
 from events.jobs.usage import PodUsage, Usage, sampled, usage_now
 from events.lifecycle.failures import culprit
-from events.lifecycle.outcome import outcome
+from events.lifecycle.outcome import is_ending, outcome
 from events.lifecycle.transitions import Transition, transitions
 from events.names import MANAGED_BY, Label, Reason
 from events.phases import Phase
@@ -24,7 +24,7 @@ from handler.commands.errors import OK, Failed
 from handler.commands.schedules import find_schedules, schedule_facts, show_schedules
 from handler.commands.showing.facts import facts_of
 from handler.commands.showing.output import amount, duration, say_left_out, table, write
-from handler.commands.showing.phases import phase_text, sentence
+from handler.commands.showing.phases import ENDING, phase_text, sentence
 from handler.settings.connections import cluster_of, namespaces_of
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
@@ -42,12 +42,37 @@ class Found:
 
     @property
     def last(self) -> Transition:
-        """Its latest transition, or `queued` while it waits to be admitted."""
+        """Its latest transition, or `queued` while it waits to be admitted. While it ends, `phase` says that."""
         job = self.job
         if job.queued is not None and job.suspend and outcome(job) is None:
             return Transition(phase=Phase.QUEUED, time=job.created, detail=_why_it_waits(job))
         shown = transitions(job, self.pods)
         return shown[-1] if shown else Transition(phase=Phase.CREATED, time=job.created, detail={})
+
+    @property
+    def ending(self) -> bool:
+        """Its end is certain, and it has not come: its pods use up their grace period."""
+        return outcome(self.job) is None and is_ending(self.job)
+
+    @property
+    def phase(self) -> str:
+        return ENDING if self.ending else self.last.phase
+
+    @property
+    def detail(self) -> Mapping[str, Any]:
+        """What belongs to the phase."""
+        return _why_it_ends(self.job) if self.ending else self.last.detail
+
+
+def _why_it_ends(job: Job) -> dict[str, Any]:
+    """The verdict, else what Kubernetes says."""
+    verdict = job.verdict_of()
+    if verdict is not None:
+        return {"error": {"errorCode": verdict.error_code, "message": verdict.message}}
+    decided = job.condition("FailureTarget") or job.condition("SuccessCriteriaMet")
+    if decided is not None:
+        return {"message": decided.message or decided.reason}
+    return {"message": "the Job is being deleted"}
 
 
 def _why_it_waits(job: Job) -> dict[str, Any]:
@@ -151,9 +176,8 @@ def _row(found: Found, now: float) -> list[str | Text]:
     until = last.time if last.terminal else now
     ended = [culprit(pod) or pod.main for pod in found.pods]
     codes = sorted({one.exit_code for one in ended if one is not None and one.exit_code is not None})
-    detail = (
-        "" if last.phase is Phase.CREATED else sentence(last.phase, {**last.detail, "duration": None, "exitCode": None})
-    )
+    phase, told = found.phase, {**found.detail, "duration": None, "exitCode": None}
+    detail = "" if phase == Phase.CREATED else sentence(phase, told)
     using = found.usage
     if using is not None:
         detail = ", ".join(filter(None, (detail, amount(using.cpu, using.memory))))
@@ -161,7 +185,7 @@ def _row(found: Found, now: float) -> list[str | Text]:
         job.request_id,
         job.service or "",
         f"{job.namespace}/{job.name}",
-        phase_text(last.phase),
+        phase_text(phase),
         duration(now - job.created),
         duration(until - job.start_time) if job.start_time is not None else "",
         ",".join(map(str, codes)),
@@ -171,15 +195,15 @@ def _row(found: Found, now: float) -> list[str | Text]:
 
 def facts(found: Found) -> dict[str, Any]:
     """All that is known of a Job, as a document; times in RFC 3339."""
-    job, last = found.job, found.last
+    job = found.job
     verdict = job.verdict_of()
     return {
         "kind": "job",
         "id": job.request_id,
         "source": job.source,
         "service": job.service,
-        "phase": last.phase,
-        "detail": last.detail,
+        "phase": found.phase,
+        "detail": found.detail,
         "verdict": facts_of(verdict) if verdict is not None else None,
         "usage": usage_now(found.usage) if found.usage is not None else None,
         "job": facts_of(job, without=("request_id", "source", "service", "verdict")),

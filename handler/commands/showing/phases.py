@@ -24,28 +24,37 @@ REASONS: Mapping[str, str] = {
 }
 """Text for people, by the `reason` of a `queued` event."""
 _RESULT_LENGTH = 200
+ENDING = "ending"
+"""Shown of a Job whose end is certain while its pods use up their grace period. No event has this phase."""
 
 
 def phase_text(phase: str) -> Text:
     """A phase in its colour; a phase that only a later version knows has none."""
-    return Text(clean(phase), style=SHOWN[phase].style if phase in SHOWN else "")
+    return Text(clean(phase), style=_shown(phase).style)
 
 
 def sentence(phase: str, detail: Detail) -> str:
     """What a phase's detail says, as a line of text."""
-    parts = SHOWN[phase].parts if phase in SHOWN else _why
-    return ", ".join(parts(detail))
+    return ", ".join(_shown(phase).parts(detail))
 
 
 def error_text(error: object, exit_code: object) -> str:
-    """`CODE (exit 3): message`."""
+    """`CODE (exit 3): message`; `CODE (exit 3 in container fetch): message` where the error names its container."""
     if not isinstance(error, dict):
         return ""
-    code = str(error.get("errorCode", ""))
-    if exit_code is not None:
-        code = f"{code} (exit {exit_code})"
+    code, where = str(error.get("errorCode", "")), ending_of(error, exit_code)
+    if where:
+        code = f"{code} ({where})"
     message = str(error.get("message", "")).strip()
     return f"{code}: {message}" if message else code
+
+
+def ending_of(error: Mapping[str, Any], exit_code: object) -> str:
+    """`exit 3 in container fetch`, as far as it is known."""
+    parts = [] if exit_code is None else [f"exit {exit_code}"]
+    if error.get("container"):
+        parts.append(f"in container {error['container']}")
+    return " ".join(parts)
 
 
 def _why(detail: Detail) -> Sequence[str]:
@@ -123,8 +132,8 @@ def _failure(detail: Detail) -> str:
     error = detail.get("error")
     tail = str(detail.get("logTail") or "").strip().splitlines()
     if isinstance(error, dict) and error.get("errorCode") == "JOB_EXECUTION_FAILED" and tail:
-        code = detail.get("exitCode")
-        return tail[-1] if code is None else f"exit {code}: {tail[-1]}"
+        where = ending_of(error, detail.get("exitCode"))
+        return f"{where}: {tail[-1]}" if where else tail[-1]
     return error_text(error, detail.get("exitCode"))
 
 
@@ -133,6 +142,10 @@ def _recurs(detail: Detail) -> Sequence[str]:
     parts = [str(detail.get("schedule"))]
     parts += [f"first run at {at}"] if at else []
     return parts if runs is None else [*parts, f"{runs} runs"]
+
+
+def _ending(detail: Detail) -> Sequence[str]:
+    return [error_text(detail["error"], None)] if detail.get("error") else [str(detail.get("message", ""))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,3 +173,9 @@ SHOWN: Mapping[str, Shown] = {
     Phase.UNSCHEDULED: Shown("magenta", _recurs),
 }
 """Every phase of this version; a later version may have others."""
+_ENDING = Shown("magenta", _ending)
+_UNKNOWN = Shown("", _why)
+
+
+def _shown(phase: str) -> Shown:
+    return _ENDING if phase == ENDING else SHOWN.get(phase, _UNKNOWN)

@@ -91,8 +91,9 @@ def tell_failure(progress: Progress, *, say: Callable[[str], None]) -> None:
     error = progress.detail.get("error")
     found = error if isinstance(error, dict) else {}
     message = str(found.get("message", "")).strip()
-    code = progress.detail.get("exitCode")
+    code, container = progress.detail.get("exitCode"), found.get("container")
     exit_text = f" with exit code {code}" if code is not None else ""
+    exit_text += f" in container {container}" if container else ""
     say(clean(f"{progress.id} {progress.phase}{exit_text}: {found.get('errorCode', '')}"))
     for line in lines_of(message):
         say(f"  {line}")

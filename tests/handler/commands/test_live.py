@@ -201,6 +201,25 @@ def test_get_lists_jobs_and_shows_a_job_with_all_details(stack: Stack) -> None:
     assert yaml.safe_load(run(stack, "get", "listed", "-o", "yaml").stdout) == found
 
 
+def test_get_shows_that_a_cancelled_job_is_ending_while_it_uses_its_grace_period(stack: Stack, tmp_path: Path) -> None:
+    mark = tmp_path / "go"
+    submitted(stack, "graceful", f"trap '' TERM; until [ -e {mark} ]; do sleep 0.1; done")
+    reached(stack, "graceful", "started")
+    assert run(stack, "cancel", "graceful").returncode == 0
+
+    def ending() -> bool:
+        return "  ending  " in run(stack, "get", "graceful").stdout
+
+    wait_for(ending)
+    assert "CANCELLED" in run(stack, "get", "graceful").stdout
+    (found,) = [json.loads(line) for line in run(stack, "get", "graceful", "-o", "json").stdout.splitlines()]
+    assert (found["phase"], found["detail"]["error"]["errorCode"]) == ("ending", "CANCELLED")
+    assert phases(stack, "graceful")[-1] == "started"
+    mark.touch()
+    reached(stack, "graceful", "cancelled")
+    assert "  cancelled  " in run(stack, "get", "graceful").stdout
+
+
 def test_get_shows_what_a_running_job_uses(stack: Stack) -> None:
     submitted(stack, "using", "sleep 60")
 

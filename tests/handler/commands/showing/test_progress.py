@@ -23,6 +23,9 @@ FAILED: dict[str, Any] = {
     "logTail": "reading\nno such column\n",
 }
 
+IN = "in container fetch"
+FETCH = f"exit 3 {IN}"
+
 
 def make_heard(phase: str, *, request_id: str = "r-1", number: int = 0, **detail: Any) -> Heard:
     event = build(
@@ -93,6 +96,13 @@ def test_the_exit_code_follows_from_the_outcome(phase: str, detail: dict[str, An
             {"error": {"errorCode": "DEADLINE_EXCEEDED", "message": "too long"}, "logTail": "x"},
             "DEADLINE_EXCEEDED: too long",
         ),
+        ("failed", {**FAILED, "error": {**FAILED["error"], "container": "fetch"}}, f"7 s, {FETCH}: no such column"),
+        (
+            "failed",
+            {"error": {"errorCode": "OOM_KILLED", "message": "m", "container": "fetch"}},
+            f"OOM_KILLED ({IN}): m",
+        ),
+        ("retrying", {"error": {"errorCode": "EVICTED", "message": "", "container": "fetch"}}, f"EVICTED ({IN})"),
         ("stalled", {"error": {"errorCode": "IMAGE_PULL", "message": "no"}}, "IMAGE_PULL: no"),
         ("suspended", {"by": "request"}, "by request"),
         ("progress", {"succeeded": 2, "failed": 0, "total": 3}, "2 of 3 done"),
@@ -131,6 +141,19 @@ def test_a_failure_is_shown_with_the_end_of_its_log() -> None:
     tell_failure(board_of(make_heard("failed", **FAILED)).requests["r-1"], say=lines.append)
     assert lines[0] == "r-1 failed with exit code 3: JOB_EXECUTION_FAILED"
     assert [line.strip() for line in lines[-2:]] == ["reading", "no such column"]
+
+
+def test_a_failure_names_the_container_that_the_error_names() -> None:
+    lines: list[str] = []
+    error = {**FAILED["error"], "container": "fetch\x1b"}
+    tell_failure(board_of(make_heard("failed", **{**FAILED, "error": error})).requests["r-1"], say=lines.append)
+    assert lines == [
+        "r-1 failed with exit code 3 in container fetch : JOB_EXECUTION_FAILED",
+        "  Job has reached the specified backoff limit",
+        "  the end of its log:",
+        "    reading",
+        "    no such column",
+    ]
 
 
 def test_a_rejection_is_shown_with_every_field() -> None:
