@@ -110,14 +110,19 @@ def get(request_id: str | None, form: str, **connection: Any) -> int:
 @cli.command()
 @click.argument("request_id", metavar="ID")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the Job is over.")
-@click.option("--tail", type=click.IntRange(0), metavar="LINES", help="Only the last lines of each pod.")
+@click.option("-c", "--container", metavar="NAME", help="Only this container's.  [all of them]")
+@click.option("--tail", type=click.IntRange(0), metavar="LINES", help="Only the last lines of each container.")
 @connects
-def logs(request_id: str, follow: bool, tail: int | None, **connection: Any) -> int:
-    """Print the logs of a request's pods."""
+def logs(request_id: str, follow: bool, container: str | None, tail: int | None, **connection: Any) -> int:
+    """Print the logs of a request's pods.
+
+    Where a pod has several containers, init containers come first, and each line begins with
+    [pod/<pod>/<container>].
+    """
     settings = settings_from(connection)
     from handler.commands.logs import logs as work
 
-    return run_work(work(settings, request_id=request_id, follow=follow, tail=tail))
+    return run_work(work(settings, request_id=request_id, follow=follow, tail=tail, container=container))
 
 
 def _add_control(verb: str, text: str) -> None:

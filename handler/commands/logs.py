@@ -2,10 +2,12 @@
 
 import asyncio
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import click
 
-from events.jobs.pods import Pod
+from events.jobs.pods import Container, Pod, Role
 from handler.commands.errors import OK, Failed
 from handler.commands.jobs import Found, find
 from handler.commands.showing.output import clean
@@ -17,39 +19,112 @@ from k8s.base import NotFound, Refused
 _LOOK_SECONDS = 0.5
 
 
-async def logs(settings: Settings, *, request_id: str, follow: bool, tail: int | None) -> int:
-    """Print the logs of a request's pods, oldest first; with `follow`, until its Jobs are over. Raises `Failed`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """The log of a container. `container`: None for the only one of its Pod. `missing`: why it has none yet, if so.
+
+    `name`: what errors and notes call it. `prefix`: stands before each of its lines.
+    """
+
+    pod: Pod
+    container: str | None
+    name: str
+    prefix: str
+    missing: str | None
+
+
+async def logs(settings: Settings, *, request_id: str, follow: bool, tail: int | None, container: str | None) -> int:
+    """Print the logs of a request's pods, oldest first, of each its init containers first.
+
+    `container`: only those of the containers of this name. With `follow`, until its Jobs are over. Raises `Failed`.
+    """
     async with cluster_of(settings) as cluster:
         if follow:
-            await _follow(cluster, settings, request_id, tail)
+            await _follow(cluster, settings, request_id, tail, container)
             return OK
         found = await _find_any(cluster, settings, request_id)
         pods = [pod for item in found for pod in item.pods]
         if not pods:
-            raise Failed(f"request {request_id} has no pod: {found[-1].last.phase}")
-        for pod in pods:
-            await _print_log(cluster, pod, follow=False, tail=tail, named=len(pods) > 1)
+            raise Failed(f"request {request_id} has no pod: {found[-1].phase}")
+        _check_name(found, container, request_id)
+        for log in _logs(found, container, named=len(pods) > 1):
+            # Without a choice the cluster says what is wrong with the only container.
+            if log.missing is not None and log.container is not None:
+                _note(log)
+            else:
+                await _print_log(cluster, log, follow=False, tail=tail)
         return OK
 
 
-async def _follow(cluster: Cluster, settings: Settings, request_id: str, tail: int | None) -> None:
-    begun: set[str] = set()
+async def _follow(
+    cluster: Cluster, settings: Settings, request_id: str, tail: int | None, container: str | None
+) -> None:
+    seen: dict[tuple[str, str | None], Log] = {}
     found = await _find_any(cluster, settings, request_id)
     async with asyncio.TaskGroup() as group:
         # A Job that disappears between two looks is over, too.
         while found:
+            _check_name(found, container, request_id)
             named = any(_may_have_several_pods(item) for item in found) or len(found) > 1
-            for pod in (pod for item in found for pod in item.pods):
+            for log in _logs(found, container, named=named):
+                before = seen.get(key := (log.pod.uid, log.container))
+                if before is not None and before.missing is None:
+                    continue
+                seen[key] = log
                 # A container that has not run has no log, and asking for it is an error.
-                if pod.started is not None and pod.uid not in begun:
-                    begun.add(pod.uid)
-                    group.create_task(_print_log(cluster, pod, follow=True, tail=tail, named=named))
+                if log.missing is None:
+                    group.create_task(_print_log(cluster, log, follow=True, tail=tail))
             if all(item.job.finished or item.job.deleted is not None for item in found):
                 break
             await asyncio.sleep(_LOOK_SECONDS)
             found = await find(cluster, settings, request_id=request_id)
-    if not begun:
-        click.echo(f"request {request_id} is over, and no pod of it ran", err=True)
+    _tell_missing(list(seen.values()), request_id, container)
+
+
+def _tell_missing(logs: Sequence[Log], request_id: str, container: str | None) -> None:
+    """Say which containers never ran."""
+    if all(log.missing is not None for log in logs):
+        what = "no pod" if container is None else f"no container {container}"
+        click.echo(f"request {request_id} is over, and {what} of it ran", err=True)
+        return
+    for log in logs:
+        if log.missing is not None and log.container is not None:
+            _note(log)
+
+
+def _logs(found: Iterable[Found], container: str | None, *, named: bool) -> Iterator[Log]:
+    """All logs in the order to print them. `named`: a pod's only log has the name of its pod before each line."""
+    for item in found:
+        for pod in item.pods:
+            plain = f"{pod.name}: " if named else ""
+            if len(pod.containers) < 2:
+                missing = None if pod.main is not None and _has_run(pod.main) else "has not started"
+                yield Log(pod=pod, container=None, name=pod.name, prefix=plain, missing=missing)
+                continue
+            for one in sorted(pod.containers, key=lambda one: one.role not in (Role.INIT, Role.SIDECAR)):
+                if container not in (None, one.name):
+                    continue
+                name = f"[pod/{pod.name}/{one.name}]"
+                because = f": {clean(one.waiting_reason)}" if one.waiting_reason else ""
+                yield Log(
+                    pod=pod,
+                    container=one.name,
+                    name=name,
+                    prefix=f"{name} " if container is None else plain,
+                    missing=None if _has_run(one) else f"has not started{because}",
+                )
+
+
+def _has_run(container: Container) -> bool:
+    """Whether it has a log, if only an empty one."""
+    return container.started is not None or container.exit_code is not None
+
+
+def _check_name(found: Sequence[Found], container: str | None, request_id: str) -> None:
+    """Raises `Failed` if there are pods, and none has a container of this name."""
+    names = {one.name: None for item in found for pod in item.pods for one in pod.containers}
+    if container is not None and names and container not in names:
+        raise Failed(f"request {request_id} has no container {container}: it has {', '.join(names)}")
 
 
 def _may_have_several_pods(found: Found) -> bool:
@@ -65,18 +140,21 @@ async def _find_any(cluster: Cluster, settings: Settings, request_id: str) -> li
     return found
 
 
-async def _print_log(cluster: Cluster, pod: Pod, *, follow: bool, tail: int | None, named: bool) -> None:
+async def _print_log(cluster: Cluster, log: Log, *, follow: bool, tail: int | None) -> None:
     rest = b""
-    prefix = f"{pod.name}: ".encode() if named else b""
-    container = pod.main.name if pod.main and len(pod.containers) > 1 else None
+    pod, prefix = log.pod, log.prefix.encode()
     try:
-        async for piece in cluster.pod_log(pod.namespace, pod.name, container=container, follow=follow, tail=tail):
+        async for piece in cluster.pod_log(pod.namespace, pod.name, container=log.container, follow=follow, tail=tail):
             *lines, rest = (rest + piece).split(b"\n")
             _write_out(b"".join(prefix + line + b"\n" for line in lines))
     except (NotFound, Refused) as error:
-        click.echo(f"{pod.name}: {clean(error)}", err=True)
+        click.echo(f"{log.name}: {clean(error)}", err=True)
     if rest:
         _write_out(prefix + rest + b"\n")
+
+
+def _note(log: Log) -> None:
+    click.echo(f"{log.name} {log.missing}", err=True)
 
 
 def _write_out(data: bytes) -> None:

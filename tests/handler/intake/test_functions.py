@@ -396,7 +396,11 @@ def test_commands_name_requests_of_functions_by_their_subjects(tmp_path: Path) -
 
         assert run("submit", str(tmp_path / "events.yaml")).split() == ["e1", "e2"]
         wait_for(lambda: "succeeded job_id=thumbnail/e1" in output.read_text(), what=output.read_text)
-        assert run("logs", "thumbnail/e1") == "of work\n", "the first container's"
+        lines = run("logs", "thumbnail/e1").splitlines()
+        assert [re.sub(r"^\[pod/thumbnail-[^/]+/", "[", line) for line in lines] == [
+            "[work] of work",
+            "[agent] of agent",
+        ]
         watched = run("watch", "thumbnail/e1", "--no-follow", "-o", "json")
         assert json.loads(watched.splitlines()[-1])["data"]["detail"]["result"] == "me"
         assert "thumbnail/e1" in run("get", "thumbnail/e1")
