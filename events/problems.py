@@ -11,6 +11,12 @@ from pydantic_core import ErrorDetails
 from events.cloudevent.attributes import shown
 
 MAX_ERRORS = 50
+MESSAGE_LIMIT = 2048
+"""Bytes, as UTF-8, of what an API server, a webhook or a policy engine says that a message of ours repeats.
+
+A policy engine first lists what it has checked; what has to be done about it stands at the end. Percent-encoded, such a
+text still fits into the reason of a dead letter.
+"""
 NEVER = frozenset(
     {
         *("hostPath", "hostNetwork", "hostPID", "hostIPC", "hostUsers", "hostPort", "hostAliases", "privileged"),
@@ -45,6 +51,12 @@ class InvalidRequest(ValueError):
         self.errors = tuple(errors)
         self.code = code
         super().__init__("; ".join(str(error) for error in self.errors))
+
+
+def brief(text: str) -> str:
+    """The text up to `MESSAGE_LIMIT`, cut between two characters."""
+    encoded = text.encode(errors="replace")
+    return text if len(encoded) <= MESSAGE_LIMIT else encoded[:MESSAGE_LIMIT].decode(errors="ignore")
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[FieldError]:

@@ -37,7 +37,9 @@ class Error(Part):
     """What went wrong."""
 
     error_code: str = Field(description="One of the error codes; later versions may add some.")
-    message: str = Field(description="One or more sentences for people.")
+    message: str = Field(
+        description="One or more sentences for people. Of what the API server or a webhook says, up to 2 KiB."
+    )
 
 
 class PodError(Error):

@@ -14,10 +14,9 @@ from events.jobs.observed import Job, Ours, Schedule
 from events.lifecycle.transitions import Transition
 from events.names import JOB_TYPE
 from events.phases import Phase
-from events.problems import FieldError
+from events.problems import FieldError, brief
 
 _BULKY = ("tags", "metadata", "result", "results", "logTail", "failedIndexes", "fields")
-_SHORT = 1000
 
 
 def lifecycle_event(job: Job, transition: Transition) -> CloudEvent:
@@ -86,7 +85,7 @@ def shortened(event: CloudEvent) -> CloudEvent:
     kept = {name: value for name, value in detail.items() if name not in _BULKY}
     if isinstance(error, dict):
         dropped += [name for name in _BULKY if name in error]
-        kept["error"] = {name: str(value)[:_SHORT] for name, value in error.items() if name not in _BULKY}
+        kept["error"] = {name: brief(str(value)) for name, value in error.items() if name not in _BULKY}
     return _with_detail(event, {**kept, "shortened": dropped})
 
 

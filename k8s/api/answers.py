@@ -7,10 +7,8 @@ from typing import Any
 
 import orjson
 
+from events.problems import MAX_ERRORS, MESSAGE_LIMIT, brief
 from k8s.base import Conflict, Expired, KubernetesError, NotFound, QuotaExceeded, Refused, Unavailable
-
-MESSAGE_LIMIT = 256
-"""Characters of a server's text that an error repeats. Errors end up in logs and events, and may quote a request."""
 
 # Both are anchored: the server itself writes what precedes "is forbidden:", what follows may quote the object.
 _RBAC = re.compile(r'\S+(?: "[^"]*")? is forbidden: User "')
@@ -69,7 +67,7 @@ def _status_object(body: bytes) -> dict[str, Any]:
 
 def _message(status: int, answer: dict[str, Any], body: bytes) -> str:
     text = answer.get("message") or body[: 4 * MESSAGE_LIMIT].decode(errors="replace")
-    return f"{status} {' '.join(str(text).split())}"[:MESSAGE_LIMIT].rstrip()
+    return f"{status} {brief(' '.join(str(text).split()))}".rstrip()
 
 
 def _details(answer: dict[str, Any]) -> dict[str, Any]:
@@ -78,12 +76,12 @@ def _details(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _causes(answer: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    causes = _details(answer).get("causes") or ()
-    return tuple(
-        (str(cause.get("field", "")), str(cause.get("message", ""))[:MESSAGE_LIMIT])
-        for cause in causes
-        if isinstance(cause, dict)
-    )
+    """(field, message) of each, at most `MAX_ERRORS` of them."""
+    causes = [cause for cause in _details(answer).get("causes") or () if isinstance(cause, dict)]
+    told = [(str(cause.get("field", "")), brief(str(cause.get("message", "")))) for cause in causes[:MAX_ERRORS]]
+    if len(causes) > MAX_ERRORS:
+        told.append(("", f"and {len(causes) - MAX_ERRORS} more errors"))
+    return tuple(told)
 
 
 def _has_cause(answer: dict[str, Any], reason: str) -> bool:

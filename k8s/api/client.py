@@ -11,7 +11,8 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from k8s.api.answers import MESSAGE_LIMIT, failure
+from events.problems import brief
+from k8s.api.answers import failure
 from k8s.api.clock import ServerClock, boottime
 from k8s.api.config import Access
 from k8s.background import beside
@@ -163,7 +164,7 @@ def _translated(method: str, path: str) -> Iterator[None]:
     try:
         yield
     except TimeoutError as error:
-        raise Unavailable(f"{method} {path}: no answer in time"[:MESSAGE_LIMIT]) from error
+        raise Unavailable(brief(f"{method} {path}: no answer in time")) from error
     except (aiohttp.ClientError, OSError) as error:
         text = " ".join(str(error).split()) or type(error).__name__
-        raise Unavailable(f"{method} {path}: {text}"[:MESSAGE_LIMIT]) from error
+        raise Unavailable(brief(f"{method} {path}: {text}")) from error

@@ -14,6 +14,7 @@ from events.jobs.observed import Job, Schedule
 from events.jobs.pods import Pod
 from events.jobs.usage import PodUsage
 from events.lifecycle.podless import Notice
+from events.problems import brief
 from k8s.api.client import JSON, STRATEGIC_MERGE, Client, open_client, segment
 from k8s.api.config import load
 from k8s.api.wire import read_meta
@@ -253,7 +254,7 @@ def _object(answer: bytes) -> dict[str, Any]:
     try:
         found = orjson.loads(answer)
     except orjson.JSONDecodeError as error:
-        raise Unavailable(f"the answer is no JSON: {error}"[:256]) from error
+        raise Unavailable(brief(f"the answer is no JSON: {error}")) from error
     if not isinstance(found, dict) or not isinstance(found.get("metadata"), dict):
         raise Unavailable("the answer is no Kubernetes object")
     return found

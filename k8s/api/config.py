@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from events.problems import brief
 from k8s.base import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -187,4 +188,4 @@ def _is_loopback(host: str) -> bool:
 
 
 def _one_line(error: Exception) -> str:
-    return (" ".join(str(error).split()) or repr(error))[:256]
+    return brief(" ".join(str(error).split()) or repr(error))

@@ -3,6 +3,7 @@
 import msgspec
 from msgspec import Raw, Struct
 
+from events.problems import brief
 from k8s.api.answers import failure
 from k8s.base import Expired, KubernetesError, Malformed
 
@@ -52,7 +53,7 @@ def decode_page(answer: bytes) -> Page:
     try:
         return _PAGE.decode(answer)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(f"the answer is no list: {error}"[:256]) from error
+        raise Malformed(brief(f"the answer is no list: {error}")) from error
 
 
 def decode_event(line: bytes) -> WatchEvent:
@@ -60,7 +61,7 @@ def decode_event(line: bytes) -> WatchEvent:
     try:
         event = _EVENT.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(f"the watch sent what is no event: {error}"[:256]) from error
+        raise Malformed(brief(f"the watch sent what is no event: {error}")) from error
     if event.type == "ERROR":
         raise _reported(bytes(event.object))
     return event
@@ -71,7 +72,7 @@ def read_meta(answer: bytes | Raw) -> ObjectMeta:
     try:
         return _OBJECT.decode(answer).metadata
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(f"the answer is no Kubernetes object: {error}"[:256]) from error
+        raise Malformed(brief(f"the answer is no Kubernetes object: {error}")) from error
 
 
 def meta_or_empty(raw: Raw) -> ObjectMeta:
@@ -96,4 +97,4 @@ def _reported(status: bytes) -> KubernetesError:
     if code == 410:
         return Expired("the watched version is too old")
     text = failure("GET", code if isinstance(code, int) else 500, headers={}, body=status)
-    return Malformed(f"the watch reports: {text}"[:256])
+    return Malformed(f"the watch reports: {text}")

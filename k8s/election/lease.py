@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 import orjson
 
+from events.problems import brief
 from k8s.api.client import segment
 from k8s.api.clock import backoff, boottime
 from k8s.api.cluster import Cluster
@@ -92,7 +93,7 @@ def _record(answer: bytes) -> LeaseRecord:
     try:
         return read(orjson.loads(answer))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Unavailable(f"the answer is no Lease: {error}"[:256]) from error
+        raise Unavailable(brief(f"the answer is no Lease: {error}")) from error
 
 
 def _leases(namespace: str) -> str:

@@ -8,6 +8,7 @@ from msgspec import Raw
 
 from events.jobs.observed import Schedule
 from events.names import FINALIZER, Annotation, Label
+from events.problems import brief
 from k8s.base import Malformed
 from k8s.reading.metadata import Metadata, Wire, epoch, integer, shared
 
@@ -37,7 +38,7 @@ def parse_cron_job(raw: bytes | Raw) -> Schedule:
     try:
         return _schedule(_CRON_JOB.decode(raw))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(f"no CronJob: {error}"[:256]) from error
+        raise Malformed(brief(f"no CronJob: {error}")) from error
 
 
 def schedule_of(manifest: dict[str, Any]) -> Schedule:

@@ -9,6 +9,7 @@ from msgspec import Raw
 from events.cloudevent.timestamp import parse_epoch
 from events.jobs import observed
 from events.names import FINALIZER, FORMAT_VERSION, Annotation, Label
+from events.problems import brief
 from k8s.base import Malformed
 from k8s.kueue import in_kueue
 from k8s.reading.metadata import Metadata, Wire, WireCondition, condition, epoch, integer, shared
@@ -62,7 +63,7 @@ def parse_job(raw: bytes | Raw) -> observed.Job:
     try:
         return _job(_JOB.decode(raw))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(f"no Job: {error}"[:256]) from error
+        raise Malformed(brief(f"no Job: {error}")) from error
 
 
 def job_of(manifest: dict[str, Any]) -> observed.Job:

@@ -10,6 +10,7 @@ from msgspec import Raw
 from events.jobs import pods
 from events.jobs.observed import Condition
 from events.jobs.pods import Role
+from events.problems import brief
 from k8s.base import Malformed
 from k8s.reading.metadata import Metadata, Wire, WireCondition, condition, epoch, integer, shared
 
@@ -91,7 +92,7 @@ def parse_pod(raw: bytes | Raw) -> pods.Pod:
     try:
         return _pod(_POD.decode(raw))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(f"no Pod: {error}"[:256]) from error
+        raise Malformed(brief(f"no Pod: {error}")) from error
 
 
 def pod_of(manifest: dict[str, Any]) -> pods.Pod:

@@ -7,6 +7,7 @@ import msgspec
 from events.cloudevent.timestamp import parse_epoch
 from events.jobs.usage import PodUsage
 from events.lifecycle.podless import Notice
+from events.problems import brief
 from k8s.base import Malformed
 from k8s.reading.quantity import parse
 
@@ -40,7 +41,7 @@ def parse_pod_metrics(answer: bytes) -> list[PodUsage]:
         found = msgspec.json.decode(answer, type=_List)
         return [_usage(pod) for pod in found.items or ()]
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        raise Malformed(f"the answer is no PodMetricsList: {error}"[:256]) from error
+        raise Malformed(brief(f"the answer is no PodMetricsList: {error}")) from error
 
 
 def _usage(pod: _PodMetrics) -> PodUsage:

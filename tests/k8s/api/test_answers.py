@@ -64,9 +64,23 @@ def test_recorded_invalid_objects_are_refused_with_their_causes() -> None:
     assert {"metadata.name", "spec.backoffLimit", "spec.template.spec.containers[0].image"} <= fields
 
 
-def test_error_text_is_cut_at_256_characters_on_one_line() -> None:
-    assert all(len(str(error)) <= 256 and "\n" not in str(error) for error in recorded("create-invalid"))
-    assert len(str(made(500, "x" * 5000))) <= 256
+@pytest.mark.parametrize("letter", ["x", "\u00e9", "\u20ac", "\U0001f433"])
+def test_an_errors_text_is_two_kibibytes_of_whole_characters_on_one_line(letter: str) -> None:
+    assert all("\n" not in str(error) for error in recorded("create-invalid"))
+    whole = letter * (2048 // len(letter.encode()))
+    for text in (whole, whole + letter, f"{whole}\n{letter}"):
+        assert str(made(500, status(500, "InternalError", text))) == f"500 {whole}"
+        assert str(made(500, text)) == f"500 {whole}"
+    refused = made(422, status(422, "Invalid", causes=[{"field": "spec", "message": whole + letter}]))
+    assert isinstance(refused, Refused)
+    assert refused.causes == (("spec", whole),)
+
+
+def test_more_causes_than_anybody_reads_are_counted() -> None:
+    causes = [{"field": f"spec.{number}", "message": "wrong"} for number in range(60)]
+    refused = made(422, status(422, "Invalid", causes=causes))
+    assert isinstance(refused, Refused)
+    assert refused.causes[49:] == (("spec.49", "wrong"), ("", "and 10 more errors"))
 
 
 @pytest.mark.parametrize("code", [301, 401, 408, 429, 500, 502, 503, 504])
