@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 
 from k8s.kueue import QUEUE_NAME
+from tests import kueue as double
 from tests.e2e.cases import FOREVER
 from tests.e2e.observer import Observer, request
 from tests.e2e.site import Site, until
-from tests.kueue import admit, evict
 from tests.patience import PATIENCE
 
 GROUP = "kueue.x-k8s.io"
@@ -34,12 +34,15 @@ async def kueue(site: Site) -> Kueue | str:
         site.observer(instance) as observer,
         site.relays(instance, "controller", "handler", kueue_queue="e2e"),
     ):
-        moved = await _started(site, observer, request("moved", f"sleep {5 * site.patience:g}", image=site.image))
-        await evict(site.cluster, site.namespace, moved)
+        playing = double.Kueue(site.cluster, site.namespace)
+        moved = await _started(
+            site, playing, observer, request("moved", f"sleep {5 * site.patience:g}", image=site.image)
+        )
+        await playing.evict(moved)
         await observer.reached("moved", "suspended", seconds=patience)
-        await admit(site.cluster, site.namespace, moved)
+        await playing.admit(moved)
         job = await site.cluster.read_job(site.namespace, moved)
-        dropped = await _started(site, observer, request("dropped", FOREVER, image=site.image))
+        dropped = await _started(site, playing, observer, request("dropped", FOREVER, image=site.image))
         await observer.command("cancel", "dropped")
         for request_id in ("dropped", "moved"):
             await observer.ended(request_id, seconds=patience)
@@ -47,13 +50,13 @@ async def kueue(site: Site) -> Kueue | str:
     return Kueue(observer=observer, queue=job["metadata"]["labels"][QUEUE_NAME])
 
 
-async def _started(site: Site, observer: Observer, event: dict[str, Any]) -> str:
+async def _started(site: Site, playing: double.Kueue, observer: Observer, event: dict[str, Any]) -> str:
     """Publish a request, and let its Job start once it waits for Kueue. Returns the name of the Job."""
     request_id, patience = event["data"]["id"], PATIENCE * site.patience
     await observer.publish(event)
     queued = await observer.reached(request_id, "queued", seconds=patience)
     name = str(queued.get_source()).rpartition("/")[2]
-    await admit(site.cluster, site.namespace, name)
+    await playing.admit(name)
     await observer.reached(request_id, "started", seconds=patience)
     return name
 

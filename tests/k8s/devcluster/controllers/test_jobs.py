@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from k8s.devcluster.controllers.jobpolicy import Backoff
-from k8s.devcluster.controllers.tally import TRACKING, Tally, format_indexes, parse_indexes
+from k8s.devcluster.controllers.tally import TRACKING, Tally, failure_time, format_indexes, parse_indexes
 from k8s.devcluster.loops import Options
 from k8s.devcluster.resources import Obj
 from k8s.devcluster.times import parse_time, rfc3339
@@ -318,3 +318,10 @@ async def test_two_hundred_jobs_created_at_once_all_run(tmp_path: Path) -> None:
 
 def patch(store: Any, name: str, **spec: Any) -> None:
     store.mutate("jobs", NAMESPACE, name, lambda job: job["spec"].update(spec))
+
+
+def test_a_pod_whose_container_never_ran_failed_when_it_was_deleted() -> None:
+    state = {"terminated": {"exitCode": 137, "startedAt": None, "finishedAt": None}}
+    metadata = {"creationTimestamp": "2026-11-21T12:00:00Z", "deletionTimestamp": "2026-11-21T12:00:05Z"}
+    pod = {"metadata": metadata, "status": {"containerStatuses": [{"name": "main", "state": state}]}}
+    assert failure_time(pod) == parse_time("2026-11-21T12:00:05Z")

@@ -1,4 +1,4 @@
-"""Jobs that Kueue admits, over the whole path. Kueue itself is not installed: these tests play its part."""
+"""Jobs that Kueue admits, over the whole path. Kueue itself is not installed: `tests.kueue` plays its part."""
 
 from pathlib import Path
 from typing import Any
@@ -12,33 +12,21 @@ from events.names import Annotation
 from events.phases import Phase
 from k8s.api.cluster import Cluster
 from k8s.kueue import GATED_BY, PRIORITY_CLASS, QUEUE_NAME
-from tests import kueue
 from tests.handler.intake.functions import make_event, make_function, write
 from tests.handler.jobs import gone, job_of, name_of, without_finalizer
-from tests.handler.relay import Client, detail, running
+from tests.handler.relay import detail, running
 from tests.handler.samples import make_command, make_request, until, waits_for
+from tests.kueue import Kueue
 
 KEEP = "example.com/held"
 """A finalizer that keeps a deleted Job, so that a test can look at it."""
 
 
-async def admit(cluster: Cluster, request_id: str) -> None:
-    await kueue.admit(cluster, "default", name_of(request_id))
-
-
-async def evict(cluster: Cluster, request_id: str) -> None:
-    await kueue.evict(cluster, "default", name_of(request_id))
-
-
-async def waiting(client: Client, request_id: str, **fields: Any) -> None:
-    """Publish a request, and wait until its Job waits for Kueue."""
-    await client.publish(make_request(request_id, **fields))
-    await client.reached(request_id, "queued")
-
-
-async def test_a_job_waits_for_kueue_and_runs_once_kueue_admits_it(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_job_waits_for_kueue_and_runs_once_kueue_admits_it(
+    broker: MemoryBroker, cluster: Cluster, kueue: Kueue
+) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
-        await waiting(client, "one")
+        await client.queued(make_request("one"))
         job = await job_of(cluster, "one")
         assert job["spec"]["suspend"] is True
         assert job["metadata"]["labels"][QUEUE_NAME] == "team"
@@ -50,7 +38,7 @@ async def test_a_job_waits_for_kueue_and_runs_once_kueue_admits_it(broker: Memor
         client.state.measure()
         registry = client.state.metrics.registry
         assert registry.get_sample_value("jobrelay_jobs", {"phase": "queued"}) == 1
-        await admit(cluster, "one")
+        await kueue.admit(name_of("one"))
         await client.ended("one")
         assert await client.phases("one") == ["created", "queued", "started", "succeeded"]
         job = await without_finalizer(cluster, "one")
@@ -59,15 +47,15 @@ async def test_a_job_waits_for_kueue_and_runs_once_kueue_admits_it(broker: Memor
 
 
 async def test_eviction_and_the_next_admission_are_reported_as_done_by_kueue(
-    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+    broker: MemoryBroker, cluster: Cluster, kueue: Kueue, tmp_path: Path
 ) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
-        await waiting(client, "moved", script=waits_for(tmp_path / "go"))
-        await admit(cluster, "moved")
+        await client.queued(make_request("moved", script=waits_for(tmp_path / "go")))
+        await kueue.admit(name_of("moved"))
         await client.reached("moved", "started")
-        await evict(cluster, "moved")
+        await kueue.evict(name_of("moved"))
         assert detail(await client.reached("moved", "suspended"))["by"] == "kueue"
-        await admit(cluster, "moved")
+        await kueue.admit(name_of("moved"))
         assert detail(await client.reached("moved", "resumed"))["by"] == "kueue"
         (tmp_path / "go").touch()
         await client.ended("moved")
@@ -76,11 +64,11 @@ async def test_eviction_and_the_next_admission_are_reported_as_done_by_kueue(
 
 
 async def test_an_admission_by_kueue_while_there_was_no_leader_is_no_resumption(
-    broker: MemoryBroker, cluster: Cluster
+    broker: MemoryBroker, cluster: Cluster, kueue: Kueue
 ) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
-        await waiting(client, "alone")
-    await admit(cluster, "alone")
+        await client.queued(make_request("alone"))
+    await kueue.admit(name_of("alone"))
 
     async def over() -> bool:
         return bool((await job_of(cluster, "alone")).get("status", {}).get("completionTime"))
@@ -93,12 +81,12 @@ async def test_an_admission_by_kueue_while_there_was_no_leader_is_no_resumption(
 
 @pytest.mark.parametrize("started", [False, True])
 async def test_cancel_deletes_the_job_and_is_answered(
-    broker: MemoryBroker, cluster: Cluster, tmp_path: Path, started: bool
+    broker: MemoryBroker, cluster: Cluster, kueue: Kueue, tmp_path: Path, started: bool
 ) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
-        await waiting(client, "stop", script=waits_for(tmp_path / "never"))
+        await client.queued(make_request("stop", script=waits_for(tmp_path / "never")))
         if started:
-            await admit(cluster, "stop")
+            await kueue.admit(name_of("stop"))
             await client.reached("stop", "started")
         await client.command(make_command("cancel", "stop"))
         end = await client.ended("stop")
@@ -114,7 +102,7 @@ async def test_a_verdict_leaves_it_to_kueue_whether_the_job_is_suspended(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
-        await waiting(client, "kept")
+        await client.queued(make_request("kept"))
         await cluster.patch_job("default", name_of("kept"), {"metadata": {"finalizers": [KEEP]}})
         before = (await job_of(cluster, "kept"))["spec"]
         await client.command(make_command("cancel", "kept"))
@@ -125,9 +113,11 @@ async def test_a_verdict_leaves_it_to_kueue_whether_the_job_is_suspended(
         assert await client.phases("kept") == ["created", "queued", "cancelled"]
 
 
-async def test_the_start_timeout_begins_once_kueue_has_admitted_the_job(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_the_start_timeout_begins_once_kueue_has_admitted_the_job(
+    broker: MemoryBroker, cluster: Cluster, kueue: Kueue
+) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
-        await waiting(client, "pull", startTimeout=1, job={"image": "missing/image:1", "command": ["x"]})
+        await client.queued(make_request("pull", startTimeout=1, job={"image": "missing/image:1", "command": ["x"]}))
         made = (await job_of(cluster, "pull"))["metadata"]["creationTimestamp"]
 
         async def waits_for_longer() -> bool:
@@ -135,14 +125,14 @@ async def test_the_start_timeout_begins_once_kueue_has_admitted_the_job(broker: 
 
         await until(waits_for_longer)
         assert await client.phases("pull") == ["created", "queued"]
-        await admit(cluster, "pull")
+        await kueue.admit(name_of("pull"))
         assert detail(await client.ended("pull"))["error"]["errorCode"] == "START_TIMEOUT"
         await gone(cluster, "pull")
 
 
 async def test_a_job_deleted_from_outside_is_cancelled(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
-        await waiting(client, "del")
+        await client.queued(make_request("del"))
         await cluster.delete_job("default", name_of("del"))
         assert detail(await client.ended("del"))["error"]["errorCode"] == "DELETED"
         await gone(cluster, "del")
@@ -152,7 +142,7 @@ async def test_the_next_leader_deletes_a_job_that_a_dead_leader_gave_a_verdict(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
-        await waiting(client, "half")
+        await client.queued(make_request("half"))
     verdict = Verdict(phase=Phase.FAILED, error_code="TIMEOUT", message="too late", at=cluster.server_time())
     patch = {"metadata": {"annotations": {Annotation.VERDICT: verdict.to_annotation()}}}
     await cluster.patch_job("default", name_of("half"), patch)
@@ -166,7 +156,7 @@ async def test_commands_do_not_decide_when_a_job_in_kueue_runs(
     broker: MemoryBroker, cluster: Cluster, verb: str
 ) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
-        await waiting(client, "hands-off")
+        await client.queued(make_request("hands-off"))
         await client.command(make_command(verb, "hands-off"))
         error = detail(await client.reached("command-1", "rejected"))["error"]
         assert error["errorCode"] == "FORBIDDEN"
@@ -202,23 +192,26 @@ async def test_priorities_become_priority_classes_of_kueue(broker: MemoryBroker,
     classes = ("500=high", "0=low")
     async with running(broker, cluster, kueue_queue="team", kueue_priority_classes=classes) as client:
         for priority, expected in ((None, "low"), (499, "low"), (500, "high"), (1000, "high")):
-            await waiting(client, f"p-{priority}", **({} if priority is None else {"priority": priority}))
+            fields: dict[str, Any] = {} if priority is None else {"priority": priority}
+            await client.queued(make_request(f"p-{priority}", **fields))
             labels = (await job_of(cluster, f"p-{priority}"))["metadata"]["labels"]
             assert labels[PRIORITY_CLASS] == expected
 
 
-async def test_a_large_event_is_stored_before_kueue_may_start_the_job(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_large_event_is_stored_before_kueue_may_start_the_job(
+    broker: MemoryBroker, cluster: Cluster, kueue: Kueue
+) -> None:
     async with running(broker, cluster, kueue_queue="team", inline_bytes=0) as client:
-        await waiting(client, "large", script='test -s "$JOBRELAY_EVENT_PATH"')
+        await client.queued(make_request("large", script='test -s "$JOBRELAY_EVENT_PATH"'))
         job = await job_of(cluster, "large")
         assert not {Annotation.PAYLOAD, Annotation.RELEASED, GATED_BY} & job["metadata"]["annotations"].keys()
         assert job["spec"]["suspend"] is True
         await cluster.read_secret("default", name_of("large"))
-        await admit(cluster, "large")
+        await kueue.admit(name_of("large"))
         assert (await client.ended("large")).get_type().endswith("succeeded")
 
 
-async def test_a_failover_job_goes_to_kueue_too(broker: MemoryBroker, cluster: Cluster) -> None:
+async def test_a_failover_job_goes_to_kueue_too(broker: MemoryBroker, cluster: Cluster, kueue: Kueue) -> None:
     async with running(broker, cluster, kueue_queue="team") as client:
         other = {"job": {"image": "busybox:1", "command": ["true"]}}
         await client.publish(make_request("breaks", timeout=2, failover=other))
@@ -227,12 +220,12 @@ async def test_a_failover_job_goes_to_kueue_too(broker: MemoryBroker, cluster: C
         await gone(cluster, "breaks")
         queued = await client.reached("breaks/failover", "queued")
         name = queued.get_source().rpartition("/")[2]
-        await kueue.admit(cluster, "default", name)
+        await kueue.admit(name)
         assert (await client.ended("breaks/failover")).get_type().endswith("succeeded")
 
 
 async def test_a_job_in_the_queue_of_a_function_takes_no_room_of_ours(
-    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+    broker: MemoryBroker, cluster: Cluster, kueue: Kueue, tmp_path: Path
 ) -> None:
     function = make_function(script=waits_for(tmp_path / "go"), queueName="batch", queue={"priority": 7})
     path = write(tmp_path / "f.yaml", function)
@@ -243,7 +236,7 @@ async def test_a_job_in_the_queue_of_a_function_takes_no_room_of_ours(
         name = queued.get_source().rpartition("/")[2]
         job = await cluster.read_job("default", name)
         assert (job["metadata"]["labels"][QUEUE_NAME], job["metadata"]["labels"][PRIORITY_CLASS]) == ("batch", "five")
-        await kueue.admit(cluster, "default", name)
+        await kueue.admit(name)
         await client.reached("thumbnail/e1", "started")
         await client.publish(make_request("ours"), make_request("after", dependencies=["thumbnail/e1"]))
         await client.ended("ours")
@@ -259,7 +252,7 @@ async def test_a_dependent_of_a_job_in_kueue_knows_that_it_came(
 ) -> None:
     path = write(tmp_path / "f.yaml", make_function(queueName="batch"))
     async with running(broker, cluster, functions=path) as client:
-        await waiting(client, "after", dependencies=["thumbnail/e1"], dependencyTimeout=5)
+        await client.queued(make_request("after", dependencies=["thumbnail/e1"], dependencyTimeout=5))
         await client.publish(make_event("e1"))
         await client.reached("thumbnail/e1", "queued")
         assert detail(await client.ended("after"))["error"]["errorCode"] == "DEPENDENCY_TIMEOUT"
