@@ -22,7 +22,6 @@ from handler.controller.published import Published
 from handler.controller.schedules import Schedules
 from handler.controller.term import Term
 from handler.controller.usage import Sampler
-from handler.controller.verdicts import attend_kueue
 from handler.controller.workqueue import NewerFormat, Workers, WorkQueue
 from handler.effects.services import Services
 from handler.telemetry.logcontext import about, about_job
@@ -116,7 +115,7 @@ class Controller:
             job = await self._writes.give_verdict(job, verdict)
             self._metrics.verdicts.labels(verdict.error_code).inc()
             logger.info("verdict: %s", verdict.message, extra={"code": verdict.error_code})
-        job = await attend_kueue(job, self._writes)
+        job = await verdicts.attend(job, self._writes)
         if job.deleted is not None and not job.finished:
             await self._writes.delete_pods(job)
         if job.finished and verdict is None:

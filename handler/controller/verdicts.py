@@ -37,18 +37,19 @@ def next_due(job: Job, pods: Sequence[Pod]) -> float | None:
     return min((time for time in times if time is not None), default=None)
 
 
-async def attend_kueue(job: Job, writes: Writes) -> Job:
-    """For a Job of Kueue's: carry out its verdict, or note its start. Returns the Job as it then is.
+async def attend(job: Job, writes: Writes) -> Job:
+    """Carry out a verdict that Kubernetes does not, or note that Kueue has let the Job start. Returns the Job then.
 
-    A verdict cannot end it by letting it run and fail: Kueue would suspend it again. So it is deleted, at every look
-    until it is gone: a leader may have crashed between verdict and deletion. Raises what `Writes` raises.
+    A verdict lets a Job run and fail. That cannot end a Job which somebody suspends again: Kueue does so with every Job
+    of its own, and with any Job where it manages those without a queue too. Such a Job is deleted, at every look until
+    it is gone: a leader may have crashed between verdict and deletion. Raises what `Writes` raises.
     """
-    if not job.kueue or job.finished or job.deleted is not None:
+    if job.finished or job.deleted is not None:
         return job
-    if job.verdict_of() is not None:
+    if job.verdict_of() is None:
+        return await writes.note_start(job) if unnoted(job) else job
+    if job.kueue or job.suspend:
         await writes.delete(job)
-    elif unnoted(job):
-        return await writes.note_start(job)
     return job
 
 
