@@ -8,7 +8,7 @@ from typing import Protocol
 
 from events.cloudevent.timestamp import format_epoch
 from events.jobs.observed import Job
-from events.names import BY_FUNCTION, Annotation, Label, Payload
+from events.names import BY_FUNCTION, FINALIZER, Annotation, Label, Payload
 from k8s.api.cluster import Cluster, Created
 from k8s.base import Conflict, Manifest, NotFound
 from k8s.kueue import in_kueue, ungated
@@ -49,17 +49,24 @@ class Newer(Exception):
     """A newer version wrote the object of this name, and only that version can tell what becomes of this request."""
 
 
-async def launch(cluster: Maker, rendered: Rendered) -> Outcome:
+class BeingDeleted(Conflict):
+    """The object of this name is being deleted: once it is gone, the same launch makes another."""
+
+
+async def launch(cluster: Maker, rendered: Rendered, *, repeated: bool = True) -> Outcome:
     """Create the Job, and its payload Secret if it has one. A repeat completes what a crash left, and is a duplicate.
 
-    Raises `Taken`, `Newer`, and what `Cluster.create_job` raises.
+    `repeated`: this very launch may have been carried out before. It then is a duplicate even of a Job that is being
+    deleted, as long as the end of that Job is not told: it must not undo the deletion. Raises `Taken`, `BeingDeleted`,
+    `Newer`, and what `Cluster.create_job` raises.
     """
-    return await _launch(cluster, rendered, create=cluster.create_job, read=cluster.read_job)
+    return await _launch(cluster, rendered, create=cluster.create_job, read=cluster.read_job, repeated=repeated)
 
 
-async def launch_schedule(cluster: Cluster, rendered: Rendered) -> Outcome:
+async def launch_schedule(cluster: Cluster, rendered: Rendered, *, repeated: bool = True) -> Outcome:
     """Create the CronJob; in all else like `launch`."""
-    return await _launch(cluster, rendered, create=cluster.create_cron_job, read=cluster.read_cron_job)
+    create, read = cluster.create_cron_job, cluster.read_cron_job
+    return await _launch(cluster, rendered, create=create, read=read, repeated=repeated)
 
 
 async def _launch(
@@ -68,6 +75,7 @@ async def _launch(
     *,
     create: Callable[[Manifest], Awaitable[Created]],
     read: Callable[[str, str], Awaitable[Manifest]],
+    repeated: bool,
 ) -> Outcome:
     while True:
         try:
@@ -77,15 +85,25 @@ async def _launch(
                 existing = await read(*_key(rendered.job))
             except NotFound:
                 continue  # Deleted between the two calls: the name is free.
-            if _is_ours(existing, rendered.job) and is_newer(existing):
-                _compare_newer(existing, rendered.job)
-            else:
-                _compare(existing, rendered.job)
-                await _finish_payload(cluster, rendered, existing["metadata"])
+            await _meet(cluster, rendered, existing, repeated=repeated)
             return Outcome.DUPLICATE
         if not rendered.inline:
             await _finish_payload(cluster, rendered, {**rendered.job["metadata"], "uid": created.uid})
         return Outcome.CREATED
+
+
+async def _meet(cluster: Maker, rendered: Rendered, existing: Manifest, *, repeated: bool) -> None:
+    """Raise an error unless `existing` is what is to be launched; complete it."""
+    metadata = existing["metadata"]
+    deleted = "deletionTimestamp" in metadata
+    if deleted and not (repeated and FINALIZER in metadata.get("finalizers", ())):
+        raise BeingDeleted(f"{_named(existing, rendered.job)} is being deleted")
+    if _is_ours(existing, rendered.job) and is_newer(existing):
+        _compare_newer(existing, rendered.job)
+        return
+    _compare(existing, rendered.job)
+    if not deleted:
+        await _finish_payload(cluster, rendered, metadata)
 
 
 def _is_ours(existing: Manifest, wanted: Manifest) -> bool:

@@ -14,7 +14,7 @@ from events.identity import lifecycle_key
 from events.lifecycle.events import rejected_event
 from events.phases import Phase
 from handler.effects.deliveries import Rejection, processing, read, surviving
-from handler.effects.launcher import Newer, Outcome
+from handler.effects.launcher import BeingDeleted, Newer, Outcome
 from handler.effects.repeating import until_taken
 from handler.effects.services import Services
 from handler.intake.gate import Leaving
@@ -29,6 +29,8 @@ OURS = "dev.jobrelay."
 """Prefix of the types of events that are meant for jobrelay itself."""
 NEWER_DELAY = 30.0
 """Seconds until a request that only a newer version can judge is offered again, perhaps to that version."""
+DELETION_DELAY = 1.0
+"""Seconds until a request whose former Job is being deleted is offered again: its pods may have a grace period."""
 
 
 class Intake:
@@ -83,16 +85,19 @@ class Intake:
     async def _serve(self, delivery: Delivery, event: CloudEvent) -> None:
         """Launch everything the event asks for, in turn, then settle the delivery once for all of it."""
         rejected: list[Rejection] = []
-        later: QuotaExceeded | Newer | None = None
-        for asked in self._requests.of(event):
+        later: QuotaExceeded | Newer | BeingDeleted | None = None
+        wanted = self._requests.of(event)
+        # A delivery that was deferred because of one of its requests may have launched the others before.
+        repeated = delivery.attempt > 1 or len(wanted) > 1
+        for asked in wanted:
             if isinstance(asked, Rejection):
                 rejected.append(asked)
                 continue
             try:
-                outcome = await self._requests.launch(asked)
+                outcome = await self._requests.launch(asked, repeated=repeated)
             except Rejection as rejection:
                 rejected.append(rejection)
-            except (QuotaExceeded, Newer) as error:
+            except (QuotaExceeded, Newer, BeingDeleted) as error:
                 later = error
             else:
                 self._report(outcome, event)
@@ -112,9 +117,11 @@ class Intake:
         self._tracing.set_outcome(outcome)
         logger.info("%s", outcome)
 
-    async def _defer(self, delivery: Delivery, error: QuotaExceeded | Newer) -> None:
+    async def _defer(self, delivery: Delivery, error: QuotaExceeded | Newer | BeingDeleted) -> None:
         if isinstance(error, Newer):
             reason, delay = Deferral.NEWER_FORMAT, NEWER_DELAY
+        elif isinstance(error, BeingDeleted):
+            reason, delay = Deferral.DELETION, DELETION_DELAY
         else:
             reason, delay = Deferral.QUOTA, self._settings.quota_delay
         logger.info("deferred: %s", error)

@@ -74,13 +74,16 @@ class Requests:
         broken = refusals(request.request, self._settings, namespaces=self._namespaces)
         return Rejection("FORBIDDEN", "; ".join(map(str, broken)), broken) if broken else request
 
-    async def launch(self, asked: Asked) -> Outcome:
-        """Render its Job and create it; raises `Rejection`, `QuotaExceeded` or `Newer`."""
+    async def launch(self, asked: Asked, *, repeated: bool) -> Outcome:
+        """Render its Job and create it; raises `Rejection`, `QuotaExceeded`, `Newer` or `BeingDeleted`.
+
+        `repeated`: it may have been launched before for the same delivery.
+        """
         namespace, name = asked.namespace or self._namespaces[0], asked.job_name
         also(job_id=asked.id, namespace=namespace, job=name)
         try:
             with self._tracing.creating(namespace, name):
-                return await self._create(self._render(asked))
+                return await self._create(self._render(asked), repeated=repeated)
         except Rejection as rejection:
             rejection.about = _about(asked)
             raise
@@ -137,14 +140,14 @@ class Requests:
             raise Rejection("FORBIDDEN", str(field), [field])
         return str(wanted)
 
-    async def _create(self, rendered: Rendered) -> Outcome:
-        """Create the Job as soon as the API server answers; raises `Rejection`, `QuotaExceeded` or `Newer`."""
+    async def _create(self, rendered: Rendered, *, repeated: bool) -> Outcome:
+        """Create the Job as soon as the API server answers; raises what `launch` raises."""
         while True:
             await self._gate.wait()
             try:
                 with self._metrics.create_seconds.time():
                     make = launch_schedule if rendered.scheduled else launch
-                    outcome = await make(self._cluster, rendered)
+                    outcome = await make(self._cluster, rendered, repeated=repeated)
             except Unavailable as error:
                 self._tracing.noticed("paused", error)
                 self._gate.close(error)

@@ -33,6 +33,7 @@ class Deferral(StrEnum):
 
     QUOTA = "quota"
     NEWER_FORMAT = "newer_format"
+    DELETION = "deletion"
 
 
 class Metrics:

@@ -1,5 +1,6 @@
 """What follows a failure: attempts as Jobs of their own, delays between them, and the request to fail over to."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from events.cloudevent.timestamp import parse_epoch
 from events.names import Annotation
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from tests.handler.jobs import name_of
+from tests.handler.jobs import job_of, name_of
 from tests.handler.relay import detail, phase_of, running
 from tests.handler.samples import make_command, make_request, until, waits_for
 
@@ -189,3 +190,37 @@ async def test_the_policy_applies_to_the_failover_too(broker: MemoryBroker, clus
         await client.publish(make_request("sly", failover={"job": {"image": "evil:1"}}))
         fields: list[dict[str, Any]] = detail(await client.reached("sly", "rejected"))["error"]["fields"]
         assert [field["path"] for field in fields] == ["failover.job.image"]
+
+
+async def test_the_next_attempt_waits_for_a_job_of_its_name_that_is_being_deleted(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier request with this id had such a Job."""
+    met, read_job = asyncio.Event(), Cluster.read_job
+
+    async def reading(self: Cluster, namespace: str, name: str) -> Manifest:
+        found = await read_job(self, namespace, name)
+        if name.endswith("-2"):
+            met.set()
+        return found
+
+    monkeypatch.setattr(Cluster, "read_job", reading)
+    async with running(broker, cluster) as client:
+        await client.publish(
+            make_request("r", script=waits_for(tmp_path / "go") + "; " + FAILS, retries=1, retryDelay=1)
+        )
+        await client.reached("r", "started")
+        first, name = await job_of(cluster, "r"), f"{name_of('r')}-2"
+        given = {key: first["metadata"][key] for key in ("annotations", "labels", "namespace")}
+        container = {"name": "main", "image": "busybox:1", "command": ["true"]}
+        template = {"spec": {"containers": [container], "restartPolicy": "Never"}}
+        metadata = {**given, "name": name, "finalizers": ["example.com/held"]}
+        former = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": template}}
+        uid = (await cluster.create_job(former)).uid
+        await cluster.delete_job("default", name)
+        (tmp_path / "go").touch()
+        await met.wait()
+        await cluster.patch_job("default", name, {"metadata": {"finalizers": None}})
+        end = await client.ended("r")
+        assert (detail(end)["attempt"], end.get_source().endswith(name)) == (2, True)
+        assert end.get_id().partition("/")[0] != uid

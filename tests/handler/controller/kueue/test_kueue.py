@@ -270,3 +270,24 @@ async def test_a_function_that_needs_our_admission_is_refused_where_kueue_decide
         await client.publish(make_event("e1"))
         error = detail(await client.reached("thumbnail/e1", "rejected"))["error"]
         assert (error["errorCode"], [problem["path"] for problem in error["fields"]]) == ("ADMISSION_OFF", [field])
+
+
+@pytest.mark.parametrize("inline_bytes", [16384, 0])
+async def test_a_request_sent_again_right_after_its_end_runs_once_kueue_lets_its_job_go(
+    broker: MemoryBroker, cluster: Cluster, kueue: Kueue, tmp_path: Path, inline_bytes: int
+) -> None:
+    async with running(broker, cluster, kueue_queue="team", inline_bytes=inline_bytes) as client:
+        await client.queued(make_request("r", script=waits_for(tmp_path / "never")))
+        await kueue.admit(name_of("r"))
+        await client.reached("r", "started")
+        await client.command(make_command("cancel", "r"))
+        former = (await client.ended("r")).get_id().partition("/")[0]
+        await client.publish(make_request("r"))
+
+        async def queued_again() -> bool:
+            return (await client.phases("r")).count("queued") == 2
+
+        await until(queued_again)
+        assert (await job_of(cluster, "r"))["metadata"]["uid"] != former
+        await kueue.admit(name_of("r"))
+        await client.reached("r", "succeeded")
