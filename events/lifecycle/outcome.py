@@ -40,14 +40,16 @@ def outcome(job: Job) -> Outcome | None:
     """How it ended, or None if it has not. Our verdict has precedence over Kubernetes' conditions.
 
     A verdict alone is no end: the Job has to be over, or being deleted. A Job that is being deleted unfinished has no
-    outcome without one.
+    outcome without one, unless its success is decided.
     """
+    verdict = job.verdict_of()
     complete, failed = job.condition("Complete"), job.condition("Failed")
+    if job.deleted is not None and failed is None and verdict is None:
+        complete = complete or job.condition("SuccessCriteriaMet")
     condition = complete or failed
     time = condition.at if condition is not None else job.deleted
     if time is None:
         return None
-    verdict = job.verdict_of()
     if verdict is not None:
         return Outcome(phase=verdict.phase, time=time, code=verdict.error_code, message=verdict.message)
     if complete is not None:
@@ -135,6 +137,11 @@ def _times(job: Job, pods: Sequence[Pod], end: Outcome) -> dict[str, Any]:
     if started is None:
         return finished
     return {"duration": max(0, int(end.time) - int(started)), "startedAt": format_epoch(started), **finished}
+
+
+def is_successful(job: Job) -> bool:
+    """Whether its success is decided. It may lack Complete for long: Kubernetes completes no suspended Job."""
+    return job.condition("SuccessCriteriaMet") is not None
 
 
 def is_ending(job: Job) -> bool:

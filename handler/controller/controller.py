@@ -9,7 +9,7 @@ from events.jobs.observed import Job
 from events.jobs.pods import Pod
 from events.lifecycle import sidecars
 from events.lifecycle.events import lifecycle_event
-from events.lifecycle.outcome import outcome, unread
+from events.lifecycle.outcome import is_successful, outcome, unread
 from events.lifecycle.transitions import transitions
 from events.phases import Phase
 from handler.controller import verdicts
@@ -116,10 +116,10 @@ class Controller:
             self._metrics.verdicts.labels(verdict.error_code).inc()
             logger.info("verdict: %s", verdict.message, extra={"code": verdict.error_code})
         job = await verdicts.attend(job, self._writes)
+        if verdict is None and (job.finished or (job.deleted is not None and is_successful(job))):
+            pods = await self._all_pods(job, pods)
         if job.deleted is not None and not job.finished:
             await self._writes.delete_pods(job)
-        if job.finished and verdict is None:
-            pods = await self._all_pods(job, pods)
         again = next_attempt_at(job)
         if again is not None:
             job = await prepare_next(job, self._writes, at=again)

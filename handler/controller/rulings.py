@@ -5,6 +5,7 @@ from enum import Enum, auto
 from events.jobs.attempts import next_attempt_at
 from events.jobs.observed import Job, Schedule
 from events.jobs.queueing import read_queueing
+from events.lifecycle.outcome import is_successful
 from events.lifecycle.schedules import is_exhausted
 from events.names import Payload
 from events.request.control import Command, ControlVerb
@@ -50,7 +51,7 @@ def rule(command: Command, job: Job, *, followed: bool, settings: AdmissionSetti
         raise Conflict("its next attempt is on its way: that one is meant")
     if verb is ControlVerb.CANCEL and _is_cancelled_by(command, job):
         return Step.NOTHING  # By this very command, before a crash or a lost answer.
-    if job.finished or job.deleted is not None or job.verdict_of() is not None:
+    if job.finished or is_successful(job) or job.deleted is not None or job.verdict_of() is not None:
         raise Rejection("FINISHED", f"request {command.subject!r} has ended")
     if verb is ControlVerb.CANCEL:
         return Step.CANCEL

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from events.jobs.observed import Job, Verdict
-from events.jobs.pods import Pod, Role
-from events.lifecycle.outcome import unnoted
+from events.jobs.pods import ENDED, Pod, Role
+from events.lifecycle.outcome import is_successful, unnoted
 from events.lifecycle.transitions import stalls
 from events.phases import Phase
 from handler.effects.writes import Writes
@@ -15,7 +15,7 @@ MAX_REASON = 1024
 
 def due(job: Job, pods: Sequence[Pod], *, now: float) -> Verdict | None:
     """The verdict that is due at `now` (epoch seconds, the API server's clock), if the Job has none yet."""
-    if job.finished or job.verdict_of() is not None:
+    if _is_decided(job):
         return None
     if job.deleted is not None:
         return Verdict(phase=Phase.CANCELLED, error_code="DELETED", message="the Job was deleted", at=now)
@@ -31,10 +31,18 @@ def due(job: Job, pods: Sequence[Pod], *, now: float) -> Verdict | None:
 
 def next_due(job: Job, pods: Sequence[Pod]) -> float | None:
     """When to call `due` again even if nothing changes (epoch seconds)."""
-    if job.finished or job.verdict_of() is not None:
+    if _is_decided(job):
         return None
     times = [_start_by(job, pods), None if job.timeout is None else _accepted(job) + job.timeout]
     return min((time for time in times if time is not None), default=None)
+
+
+def _is_decided(job: Job) -> bool:
+    """Whether its outcome is known, so that no verdict may be given."""
+    if job.finished or job.verdict_of() is not None or is_successful(job):
+        return True
+    # It fails once its pods have ended; but while it is suspended, nothing would end it.
+    return job.condition("FailureTarget") is not None and not job.suspend and job.deleted is None
 
 
 async def attend(job: Job, writes: Writes) -> Job:
@@ -62,14 +70,29 @@ def _start_by(job: Job, pods: Sequence[Pod]) -> float | None:
     # Kubernetes removes status.startTime at suspension and sets it anew at resume: the clock restarts by itself.
     if job.start_timeout is None or job.start_time is None or job.suspend:
         return None
-    # Pods from before a suspension are being deleted.
-    present = [pod for pod in pods if pod.deleted is None]
-    before = [one for pod in present for one in pod.containers if one.role is Role.INIT]
-    runs = any(pod.started is not None for pod in present) or any(one.running for one in before)
-    if job.ready or job.succeeded or job.failed or runs:
+    current = [pod for pod in pods if _is_of_start(pod, job.start_time)]
+    before = [one for pod in current if pod.deleted is None for one in pod.containers if one.role is Role.INIT]
+    if _ran(job, pods, current) or any(one.running for one in before):
         return None
     # Init containers work: the clock restarts when one of them is done.
     return max([job.start_time, *(one.finished for one in before if one.finished is not None)]) + job.start_timeout
+
+
+def _is_of_start(pod: Pod, since: float) -> bool:
+    """Whether it was made at the start at `since`, or later. Suspension deletes the pods that run then."""
+    # Pods are created just before the time of a resumption is taken, and times are whole seconds.
+    return pod.created >= since - 1 and (pod.killed is None or pod.killed > since)
+
+
+def _ran(job: Job, pods: Sequence[Pod], current: Sequence[Pod]) -> bool:
+    """Whether a pod of the current start ran, or has ended without."""
+    if job.ready or any(pod.started is not None for pod in current):
+        return True
+    others = [pod for pod in pods if pod not in current and pod.deleted is None]
+    ended = sum(pod.phase in ENDED for pod in others)
+    # The Job counts all pods that ever ended, also those that we have not seen. Of many pods that are created at a
+    # start, the first may be older than its time.
+    return job.succeeded + job.failed > ended or any(pod.started is not None and not pod.over for pod in others)
 
 
 def _reason(pods: Sequence[Pod]) -> str:

@@ -217,6 +217,12 @@ def test_a_job_that_failed_because_somebody_had_deleted_it_is_cancelled() -> Non
     assert next_attempt_at(job) is None
 
 
+def test_job_being_deleted_after_its_success_was_decided_has_succeeded() -> None:
+    decided = (condition("SuccessCriteriaMet", at=9),)
+    assert outcome(make_job(conditions=decided)) is None
+    assert end(make_job(conditions=decided, deleted=NOON + 12))[0] is Phase.SUCCEEDED
+
+
 def test_deletion_after_the_end_does_not_change_the_outcome() -> None:
     assert end(make_job(conditions=broken().conditions, deleted=NOON + 9))[0] is Phase.FAILED
     assert end(make_job(conditions=COMPLETE, deleted=NOON + 20))[0] is Phase.SUCCEEDED

@@ -63,9 +63,35 @@ def test_a_sidecar_that_runs_is_no_work() -> None:
 
 
 def test_the_start_timeout_counts_anew_after_a_suspension() -> None:
-    before = make_pod(started=900.0, deleted=990.0)
+    before = make_pod(created=899.0, started=900.0, killed=990.0, deleted=1020.0)
     assert due(make_job(), [before], now=1010) is None
     assert due(make_job(), [before], now=1011) is not None
+    just_before = make_pod(created=1000.0, started=1000.0, killed=1001.0, deleted=1031.0)
+    assert due(make_job(), [just_before], now=1011) is not None
+
+
+@pytest.mark.parametrize("counts", [{"failed": 1}, {"succeeded": 1}])
+def test_a_pod_that_ended_before_a_suspension_does_not_switch_the_start_timeout_off(counts: dict[str, int]) -> None:
+    phase = "Failed" if "failed" in counts else "Succeeded"
+    before = make_pod(created=899.0, started=900.0, finished=950.0, phase=phase)
+    job = make_job(**counts)
+    assert due(job, [before, make_pod(uid="now")], now=1011) is not None
+    assert due(make_job(**{name: count + 1 for name, count in counts.items()}), [before], now=1011) is None
+    assert due(job, [before, make_pod(uid="now", started=1002.0)], now=1011) is None
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        make_pod(created=1001.0, started=1003.0, killed=4990.0, deleted=5020.0),
+        make_pod(created=1000.0, started=1001.0),
+        make_pod(created=1000.0, started=1001.0, finished=1001.0, phase="Succeeded"),
+        make_pod(created=990.0, started=1001.0, phase="Running"),
+    ],
+    ids=["being drained", "created in the second before", "over at once", "first of many"],
+)
+def test_a_pod_of_this_start_that_ran_switches_the_start_timeout_off(pod: Pod) -> None:
+    assert due(make_job(), [pod], now=5000) is None
 
 
 def test_timeout_counts_from_acceptance_and_also_while_suspended() -> None:
@@ -87,6 +113,22 @@ def test_a_job_that_kubernetes_has_ended_gets_no_verdict(type_: str) -> None:
     job = make_job(deleted=1020.0, timeout=5, conditions=(Condition(type=type_, status=True, at=1010.0),))
     assert due(job, [], now=5000) is None
     assert next_due(job, []) is None
+
+
+@pytest.mark.parametrize("fields", [{}, {"deleted": 1020.0}, {"suspend": True, "start_time": None}])
+def test_a_job_whose_success_is_decided_gets_no_verdict(fields: dict[str, Any]) -> None:
+    """Suspended at that moment, it is not Complete before it is resumed."""
+    decided = (Condition(type="SuccessCriteriaMet", status=True, at=1010.0),)
+    job = make_job(timeout=5, conditions=decided, **fields)
+    assert due(job, [], now=5000) is None
+    assert next_due(job, []) is None
+
+
+def test_a_job_whose_failure_is_decided_gets_no_verdict_unless_nothing_ends_it() -> None:
+    decided = (Condition(type="FailureTarget", status=True, at=1010.0),)
+    assert due(make_job(timeout=5, conditions=decided), [], now=5000) is None
+    assert due(make_job(timeout=5, conditions=decided, suspend=True), [], now=5000) is not None
+    assert due(make_job(deleted=1020.0, conditions=decided), [], now=5000) is not None
 
 
 def test_a_verdict_is_given_once() -> None:
