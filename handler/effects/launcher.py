@@ -88,7 +88,9 @@ async def _launch(
             await _meet(cluster, rendered, existing, repeated=repeated)
             return Outcome.DUPLICATE
         if not rendered.inline:
-            await _finish_payload(cluster, rendered, {**rendered.job["metadata"], "uid": created.uid})
+            # Kueue's webhook may have put it into a queue.
+            made = {**rendered.job["metadata"], "uid": created.uid, "labels": created.labels}
+            await _finish_payload(cluster, rendered, made)
         return Outcome.CREATED
 
 

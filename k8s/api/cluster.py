@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,10 +40,11 @@ def skip_silently(_: Malformed) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Created:
-    """What the answer to a create says of the new object."""
+    """What the answer to a create says of the new object. `labels`: webhooks may have added some."""
 
     uid: str
     version: str
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class Cluster:
@@ -175,7 +176,7 @@ class Cluster:
             made = read_meta(answer)
         except Malformed as error:
             raise Unavailable(str(error)) from error
-        return Created(uid=made.uid, version=made.resource_version)
+        return Created(uid=made.uid, version=made.resource_version, labels=made.labels or {})
 
     async def _patch(self, path: str, patch: Manifest, *, timeout: float | None = None) -> bytes:
         return await self.client.request(

@@ -12,7 +12,7 @@ from tests.k8s.deploy.test_settings import environ
 def test_both_roles_name_the_queue_of_the_component(overlay: str) -> None:
     objects = rendered(f"overlays/{overlay}", "components/kueue")
     (queue,) = (manifest for manifest in objects.values() if manifest["kind"] == "LocalQueue")
-    assert queue["apiVersion"] == "kueue.x-k8s.io/v1beta1"
+    assert queue["apiVersion"] == "kueue.x-k8s.io/v1beta2"
     assert queue["spec"] == {"clusterQueue": "jobrelay"}
     for role in ("handler", "controller"):
         assert kueue_of(Settings.from_env(environ(objects, role))).queue == queue["metadata"]["name"]
