@@ -86,7 +86,10 @@ def dev(broker: str, clean: bool, functions: Path | None) -> int:
 def watch(
     request_id: str | None, service: str | None, new_only: bool, follow: bool, form: str, **connection: Any
 ) -> int:
-    """Show lifecycle events: what was before, then what comes."""
+    """Show lifecycle events: what was before, then what comes.
+
+    Those of a request until it has ended; then it exits as the Job did.
+    """
     if new_only and not follow:
         raise Misuse("--new and --no-follow together leave nothing to show")
     settings = settings_from(connection)

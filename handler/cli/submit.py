@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import click
@@ -27,6 +28,8 @@ class SubmitOptions:
     lane: str | None
     reply_to: str | None
     watch: bool
+    functions: tuple[str, ...]
+    functions_file: Path | None
     no_check: bool
     form: str
 
@@ -36,6 +39,10 @@ class SubmitOptions:
         options = cls(**{field.name: keywords.pop(field.name) for field in fields(cls)})
         if options.watch and options.reply_to:
             raise Misuse("--watch reads the default topic, --reply-to names another one: use one of them")
+        if (options.functions or options.functions_file) and not options.watch:
+            raise Misuse("--function and --functions say what --watch waits for: use them with it")
+        if options.functions and options.functions_file:
+            raise Misuse("--function names functions, --functions the file of all of them: use one of them")
         if options.image is None and not options.words:
             raise Misuse("a FILE is needed (- for standard input), or --image")
         if options.image is None and options.env:
@@ -59,6 +66,13 @@ class SubmitOptions:
             source=self.source,
             reply_to=self.reply_to,
         )
+
+    def made(self, events: Sequence[Any], settings: Any) -> Any:
+        """What `--watch` waits for of events for functions. Raises `Misuse` if that is not known."""
+        from handler.commands.expected import Known
+
+        known = Known(names=self.functions, file=self.functions_file or settings.functions)
+        return known.requests(events, judge=not self.no_check) if self.watch else {}
 
     def documents(self) -> Sequence[Any]:
         """The requests before these changes: those of the files, or the request made from options. Raises `Misuse`."""
@@ -87,6 +101,20 @@ class SubmitOptions:
 @click.option("--lane", type=click.Choice(["high", "low"]), help="Lane of the queue.")
 @click.option("--reply-to", metavar="TOPIC", help="Topic for the request's lifecycle events.")
 @click.option("--watch", is_flag=True, help="Wait for the end; exit as the Job did.")
+@click.option(
+    "--function",
+    "functions",
+    multiple=True,
+    metavar="NAME",
+    help="With --watch: a function that takes the event. Repeat it for more.",
+)
+@click.option(
+    "--functions",
+    "functions_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="With --watch: the file of functions, which tells those that take the event.  [JOBRELAY_FUNCTIONS]",
+)
 @click.option("--no-check", is_flag=True, help="Publish also what jobrelay will reject.")
 @prints
 @connects
@@ -100,11 +128,20 @@ def submit(**keywords: Any) -> int:
       jobrelay submit --image busybox -- sh -c 'echo hi'
 
     A document is a CloudEvent, or the data of one: {service: …, job: {image: …, command: […]}}.
+
+    An event for functions makes a request for each that takes it. With --watch, --function or --functions says which
+    those are.
     """
     options = SubmitOptions.take(keywords)
     settings = settings_from(keywords)
     from handler.commands import submit as work
 
     events = work.prepare(options.documents(), options.changes(), judge=not options.no_check)
-    submission = work.Submission(events=events, lane=options.lane or "", watch=options.watch, form=options.form)
+    submission = work.Submission(
+        events=events,
+        lane=options.lane or "",
+        watch=options.watch,
+        form=options.form,
+        made=options.made(events, settings),
+    )
     return run_work(work.submit(settings, submission))

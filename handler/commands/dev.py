@@ -43,6 +43,7 @@ async def dev(*, broker: str, clean: bool, functions: Path | None = None, direct
                     instance=stack.instance,
                     http=stack.http,
                     pid=os.getpid(),
+                    functions=str(functions) if functions else None,
                 )
                 local.save(directory)
                 try:

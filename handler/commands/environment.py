@@ -18,17 +18,19 @@ _CONNECTION = ("JOBRELAY_SOURCES", "JOBRELAY_INSTANCE", "JOBRELAY_KUBECONFIG")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Local:
-    """A running `jobrelay dev`: how to reach it, and the process that owns it."""
+    """A running `jobrelay dev`: how to reach it, its file of functions, and the process that owns it."""
 
     source: str
     kubeconfig: str
     instance: str
     http: str
     pid: int
+    functions: str | None = None
 
     def environ(self) -> dict[str, str]:
         """The settings by which commands reach it."""
-        return dict(zip(_CONNECTION, (self.source, self.instance, self.kubeconfig), strict=True))
+        found = dict(zip(_CONNECTION, (self.source, self.instance, self.kubeconfig), strict=True))
+        return found if self.functions is None else {**found, "JOBRELAY_FUNCTIONS": self.functions}
 
     def save(self, directory: Path) -> None:
         """Write the file by which commands find it."""

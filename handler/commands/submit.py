@@ -3,8 +3,8 @@
 import asyncio
 import sys
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import click
 from cloudevents.core.v1.event import CloudEvent
@@ -29,12 +29,16 @@ RECALL_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What to publish, where, and what to do then."""
+    """What to publish, where, and what to do then.
+
+    `made`: to watch, the ids of the requests that each event for functions makes, by its own id.
+    """
 
     events: Sequence[CloudEvent]
     lane: str = NORMAL
     watch: bool = False
     form: str = "table"
+    made: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def load(files: Sequence[str]) -> list[Document]:
@@ -79,10 +83,6 @@ async def submit(settings: Settings, submission: Submission) -> int:
     """Publish the events. Returns the exit code."""
     async with broker_of(settings) as broker:
         if submission.watch:
-            if any(event.get_type() != REQUESTED_TYPE for event in submission.events):
-                raise Misuse(
-                    "--watch is for job requests; watch a function's with: jobrelay watch <function>/<event id>"
-                )
             return await _publish_and_watch(broker, submission)
         await _publish(broker, submission, announce=True)
         return OK
@@ -110,15 +110,17 @@ def request_id(event: CloudEvent) -> str:
 
 
 async def _publish_and_watch(broker: Broker, submission: Submission) -> int:
-    ids = list(dict.fromkeys(request_id(event) for event in submission.events))
+    made = submission.made
+    ids = [name for event in submission.events for name in made.get(request_id(event)) or [request_id(event)]]
     board = Board()
     for name in ids:
         board.expect(name)
-    key = key_of(request_id=ids[0]) if len(ids) == 1 else EVERYTHING
+    # An event that no function takes is answered under its own id, not under that of a request.
+    key = key_of(request_id=ids[0]) if len(board.requests) == 1 and not made else EVERYTHING
     async with lifecycle(broker, key=key, follow=True, new_only=True) as events:
         await _publish(broker, submission, announce=False)
         with shown(submission.form, board) as view:
-            watching = _Watching(board, view)
+            watching = _Watching(board, view, made)
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(watching.follow(events)),
@@ -131,12 +133,14 @@ async def _publish_and_watch(broker: Broker, submission: Submission) -> int:
 
 
 class _Watching:
-    """Shows the events of the board's requests until each has ended."""
+    """Shows the events of the board's requests until each has ended. `made`: as in `Submission`."""
 
-    def __init__(self, board: Board, view: View) -> None:
+    def __init__(self, board: Board, view: View, made: Mapping[str, Sequence[str]]) -> None:
         self.ended = asyncio.Event()
         self._board = board
         self._view = view
+        self._made = made
+        self._others: set[str] = set()
 
     async def follow(self, events: AsyncIterator[Heard]) -> None:
         async for heard in events:
@@ -159,13 +163,31 @@ class _Watching:
                 self._show(heard)
 
     def _show(self, heard: Heard) -> None:
-        if request_of(heard.event) not in self._board.requests:
+        name = request_of(heard.event)
+        if name in self._made and phase_of(heard.event) == Phase.REJECTED:
+            self._give_up(name)
+        if name not in self._board.requests:
+            self._notice(name, heard)
             return
         progress = self._board.take(heard)
         if progress is not None:
             self._view(heard.event, progress)
         if all(progress.ended for progress in self._board.requests.values()):
             self.ended.set()
+
+    def _give_up(self, event_id: str) -> None:
+        """The event was rejected as a whole: what it has not made yet it never makes."""
+        for name in self._made[event_id]:
+            if name in self._board.requests and not self._board.requests[name].phases:
+                del self._board.requests[name]
+        self._board.expect(event_id)
+
+    def _notice(self, name: str, heard: Heard) -> None:
+        """Say that an event made a request that nobody named."""
+        event_id = heard.event.get_extension("causationid")
+        if event_id in self._made and name.endswith(f"/{event_id}") and name not in self._others:
+            self._others.add(name)
+            click.echo(f"{clean(event_id)} made {clean(name)} too, which is not waited for", err=True)
 
 
 def outcome(requests: Sequence[Progress]) -> int:

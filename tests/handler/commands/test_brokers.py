@@ -59,6 +59,8 @@ def test_a_request_is_submitted_watched_listed_and_its_logs_are_read(stack: Stac
     assert done.returncode == 3
     assert [line.split()[2] for line in done.stdout.splitlines()] == ["created", "started", "failed"]
     assert run(stack, "watch", "one", "--no-follow").stdout == done.stdout
+    again = run(stack, "watch", "one")
+    assert (again.returncode, again.stdout) == (3, done.stdout)
     assert json.loads(run(stack, "get", "one", "-o", "json").stdout)["phase"] == "failed"
     assert run(stack, "logs", "one").stdout == "hi\n"
 

@@ -404,6 +404,9 @@ def test_commands_name_requests_of_functions_by_their_subjects(tmp_path: Path) -
         watched = run("watch", "thumbnail/e1", "--no-follow", "-o", "json")
         assert json.loads(watched.splitlines()[-1])["data"]["detail"]["result"] == "me"
         assert "thumbnail/e1" in run("get", "thumbnail/e1")
+        (tmp_path / "another.yaml").write_text(yaml.safe_dump({**events[0], "id": "e3"}))
+        waited = run("submit", "--watch", str(tmp_path / "another.yaml"))
+        assert waited.splitlines()[-1].split()[1:3] == ["thumbnail/e3", "succeeded"], "dev knows the functions"
         run("cancel", "sleeps/e2")
         wait_for(lambda: "cancelled job_id=sleeps/e2" in output.read_text(), what=output.read_text)
         end(process, signal.SIGTERM)
