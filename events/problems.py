@@ -59,10 +59,13 @@ def brief(text: str) -> str:
     return text if len(encoded) <= MESSAGE_LIMIT else encoded[:MESSAGE_LIMIT].decode(errors="ignore")
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> list[FieldError]:
-    """Pydantic's errors in our words, at most `MAX_ERRORS` of them, without any value."""
+def explain(error: ValidationError, model: type[BaseModel], *, operators: bool = False) -> list[FieldError]:
+    """Pydantic's errors in our words, at most `MAX_ERRORS` of them, without any value.
+
+    `operators`: it is the operator who writes this, so nothing is said of what requests cannot have.
+    """
     details = error.errors(include_url=False, include_input=False)
-    explained = [_explain(one, model) for one in details[:MAX_ERRORS]]
+    explained = [_explain(one, model, operators) for one in details[:MAX_ERRORS]]
     if len(details) > MAX_ERRORS:
         explained.append(FieldError("", f"and {len(details) - MAX_ERRORS} more errors"))
     return explained
@@ -87,13 +90,13 @@ _MESSAGES = {
 }
 
 
-def _explain(one: ErrorDetails, model: type[BaseModel]) -> FieldError:
+def _explain(one: ErrorDetails, model: type[BaseModel], operators: bool) -> FieldError:
     location = list(one["loc"])
     if location[-1:] == ["[key]"] and one["type"] != "extra_forbidden":
         location.pop()  # It is the key itself that is wrong.
     path = path_of(location)
     if one["type"] == "extra_forbidden":
-        return FieldError(path, *_unknown(str(location[-1]), location[:-1], model))
+        return FieldError(path, *_unknown(str(location[-1]), location[:-1], model, operators))
     context: dict[str, Any] = one.get("ctx", {})
     template = _MESSAGES.get(one["type"])
     message = template.format(**context) if template else one["msg"]
@@ -112,11 +115,13 @@ def path_of(location: Sequence[str | int]) -> str:
     return path
 
 
-def _unknown(name: str, parents: Sequence[str | int], model: type[BaseModel]) -> tuple[str, str | None]:
+def _unknown(
+    name: str, parents: Sequence[str | int], model: type[BaseModel], operators: bool
+) -> tuple[str, str | None]:
     """Message and what is allowed, for a field that is unknown, misplaced or never allowed."""
-    if name == "webhook":
+    if name == "webhook" and not operators:
         return WEBHOOK, None
-    if name in NEVER:
+    if name in NEVER and not operators:
         return "cannot be set by a request", None
     inner = _inner(model, parents)
     if not parents and "job" in model.model_fields and name in _names(_inner(model, ["job"])):

@@ -71,7 +71,7 @@ def _mistakes(model: type[BaseModel], value: object) -> list[FieldError]:
     try:
         model.model_validate(value)
     except ValidationError as error:
-        return explain(error, model)
+        return explain(error, model, operators=True)
     return []
 
 

@@ -136,6 +136,12 @@ def test_function_without_a_usable_name_is_named_by_its_place() -> None:
     assert len(long) < 100
 
 
+def test_fields_that_only_requests_cannot_have_are_plainly_unknown() -> None:
+    found = errors_of({"functions": [{"name": "a", "filters": [], "job": JOB, "template": {}, "webhook": "x"}]})
+    assert set(found) == {'function "a": template', 'function "a": webhook'}
+    assert all(text.split(": ", 1)[1].split(" ", 1)[1].startswith("is unknown") for text in found.values())
+
+
 def test_a_mistake_in_the_shape_hides_no_rule_about_fields_together() -> None:
     queue = {"prio": 1, "exclusive": True, "concurrency": {"limit": 3}, "onDependencyFailure": "run"}
     (one, two) = (
