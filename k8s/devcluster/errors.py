@@ -106,9 +106,12 @@ def already_exists(resource: Resource, name: str) -> ApiError:
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 
 
-def conflict(resource: Resource, name: str, why: str = MODIFIED) -> ApiError:
-    message = f'Operation cannot be fulfilled on {resource.qualified} "{name}": {why}'
-    return ApiError(409, "Conflict", message, details=_details(resource, name))
+def conflict(resource: Resource, name: str, why: str = MODIFIED, *, named: str | None = None) -> ApiError:
+    """`named`: what the kind is called here, if not by its plural."""
+    what = named or resource.plural
+    qualified = f"{what}.{resource.group}" if resource.group else what
+    message = f'Operation cannot be fulfilled on {qualified} "{name}": {why}'
+    return ApiError(409, "Conflict", message, details=_details(resource, name) | {"kind": what})
 
 
 def forbidden(resource: Resource, name: str, why: str, *, causes: list[dict[str, str]] | None = None) -> ApiError:

@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 
 from k8s.devcluster import discovery
 from k8s.devcluster.api import podlogs
-from k8s.devcluster.api.bodies import check_fields, check_place, parse_json, parse_object
+from k8s.devcluster.api.bodies import check_patched, check_place, parse_json, parse_object
 from k8s.devcluster.api.eviction import evict
 from k8s.devcluster.api.identity import ADMIN, Users
 from k8s.devcluster.api.lists import read_page, write_page
@@ -200,7 +200,7 @@ class Api:
         patch = parse_json(await call.request.read())
         current = self._store.current(target.kind.plural, target.place, target.name or "")
         patched = apply_patch(call.content_type, current.copy(), patch)
-        obj, warnings = check_fields(target.kind, patched, validation=_validation(call))
+        obj, warnings = check_patched(target.kind, patched, validation=_validation(call))
         call.warnings.extend(warnings)
         check_place(target, obj)
         return self._replace(call, obj)

@@ -6,7 +6,7 @@ import orjson
 
 from k8s.devcluster.api import protobuf
 from k8s.devcluster.api.target import Target
-from k8s.devcluster.errors import ApiError, bad_request
+from k8s.devcluster.errors import ApiError, bad_request, invalid
 from k8s.devcluster.resources import Obj, Resource
 from k8s.devcluster.rules.fields import Undecodable, decode
 
@@ -49,19 +49,35 @@ def _read(raw: bytes, content_type: str) -> Any:
 
 
 def check_fields(kind: Resource, body: Obj, *, validation: str) -> tuple[Obj, list[str]]:
-    """`body` with known fields only, and the warnings."""
+    """`body` with known fields only, and the warnings. ApiError 400."""
+    try:
+        return _decoded(kind, body, validation)
+    except Undecodable as error:
+        raise bad_request(
+            f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {error}'
+        ) from error
+
+
+def check_patched(kind: Resource, patched: Obj, *, validation: str) -> tuple[Obj, list[str]]:
+    """As `check_fields`, of an object that a PATCH led to. ApiError 422: it is the patch that is invalid then."""
+    try:
+        return _decoded(kind, patched, validation)
+    except Undecodable as error:
+        told = invalid("patch", orjson.dumps(patched, option=orjson.OPT_SORT_KEYS).decode(), str(error))
+        cause = {"reason": told.reason, "message": told.message, "field": told.field}
+        message = f' "" is invalid: {told.field}: {told.message}'
+        raise ApiError(422, "Invalid", message, details={"causes": [cause]}) from error
+
+
+def _decoded(kind: Resource, body: Obj, validation: str) -> tuple[Obj, list[str]]:
     if validation not in VALIDATIONS:
         allowed = ", ".join(f'"{name}"' for name in VALIDATIONS)
         message = f'fieldValidation: Unsupported value: "{validation}": supported values: {allowed}'
         raise ApiError(422, "Invalid", message)
-    cannot = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
-    try:
-        obj, unknown = decode(kind, body)
-    except Undecodable as error:
-        raise bad_request(f"{cannot}: {error}") from error
+    obj, unknown = decode(kind, body)
     told = [f'unknown field "{path}"' for path in unknown]
     if told and validation == "Strict":
-        raise bad_request(f"{cannot}: strict decoding error: {', '.join(told)}")
+        raise Undecodable(f"strict decoding error: {', '.join(told)}")
     return obj, told if validation == "Warn" else []
 
 

@@ -31,7 +31,7 @@ class Page:
 def read_page(store: Store, target: Target, selector: Selector | None, query: Mapping[str, str]) -> Page:
     """ApiError 400 (bad parameters), 410 (the page is too old), 504 (the version does not exist yet)."""
     plural, asked = target.kind.plural, query.get("resourceVersion", "")
-    limit = number(query, "limit") or 0
+    limit = max(number(query, "limit", signed=True) or 0, 0)  # Below zero is no limit.
     token = query.get("continue")
     after: Key = ("", "")
     at = store.version

@@ -68,12 +68,12 @@ def flag(query: Mapping[str, str], name: str) -> bool:
     return query.get(name, "").lower() in ("1", "true", "t")
 
 
-def number(query: Mapping[str, str], name: str) -> int | None:
-    """The number, if it is given. ApiError 400: it is no whole number, or negative."""
+def number(query: Mapping[str, str], name: str, *, signed: bool = False) -> int | None:
+    """The number, if it is given. ApiError 400: it is no whole number, or it is negative and not `signed`."""
     text = query.get(name)
     if text is None or text == "":
         return None
-    if not text.isdigit():
+    if not (text.isascii() and (text.removeprefix("-") if signed else text).isdigit()):
         raise bad_request(f'unable to convert "{text}" of query parameter {name} to a number')
     return int(text)
 

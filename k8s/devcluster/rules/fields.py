@@ -3,6 +3,7 @@
 The client library's models say which fields there are.
 """
 
+import re
 from base64 import b64decode
 from collections.abc import Callable
 from datetime import datetime
@@ -34,7 +35,7 @@ class Undecodable(Exception):
 def decode(kind: Resource, obj: Obj) -> tuple[Obj, Unknown]:
     """`obj` without unknown and null fields, and the paths of the unknown fields. Undecodable: a wrong type."""
     unknown: Unknown = []
-    decoded: Obj = _model(kind.model)(obj, "", unknown)
+    decoded: Obj = _model(kind.model, kind.kind)(obj, "", unknown)
     return decoded, unknown
 
 
@@ -51,15 +52,15 @@ def _client_models() -> Any:
 
 
 @cache
-def _model(name: str) -> _Decode:
-    """The decoder of a model. It looks fields up at first use, because models may contain themselves."""
+def _model(name: str, owner: str) -> _Decode:
+    """The decoder of a model in a field of `owner`. It looks fields up at first use: models may contain themselves."""
     model = getattr(_client_models(), name)
     types = {json: model.openapi_types[field] for field, json in model.attribute_map.items()}
     decoders: dict[str, _Decode] = {}
 
     def decode_model(value: Any, path: str, unknown: Unknown) -> Any:
         if not isinstance(value, dict):
-            raise _mismatch(value, path, name)
+            raise Undecodable(_mismatch(value, path, owner, _go_type(name)))
         known = {}
         for field, item in value.items():
             where = f"{path}.{field}" if path else field
@@ -70,52 +71,54 @@ def _model(name: str) -> _Decode:
             elif item is not None:
                 if field not in decoders:
                     encoded = (name, field) in _ENCODED
-                    decoders[field] = _dict(_base64) if encoded else _decoder(types[field], field)
+                    own = _struct(name)
+                    decoders[field] = _dict(_base64, own, "[]uint8") if encoded else _decoder(types[field], field, own)
                 known[field] = decoders[field](item, where, unknown)
         return known
 
     return decode_model
 
 
-def _decoder(declared: str, field: str) -> _Decode:
+def _decoder(declared: str, field: str, owner: str) -> _Decode:
+    """The decoder of a field of type `declared`, in the client library's words, in the struct `owner`."""
     if declared.startswith("list["):
-        return _list(_decoder(declared[5:-1], field))
+        item = declared[5:-1]
+        return _list(_decoder(item, field, owner), owner, _go_type(item))
     if declared.startswith("dict("):
-        amount = field in _AMOUNTS
-        return _dict(_quantity if amount else _decoder(declared[5:-1].partition(", ")[2], field))
+        item = declared[5:-1].partition(", ")[2]
+        decode_item = _quantity(owner) if field in _AMOUNTS else _decoder(item, field, owner)
+        return _dict(decode_item, owner, _go_type(item))
     if declared == "object":
         return _anything
     if declared in _GO_TYPES:
-        return _quantity if field in ("sizeLimit", "divisor") else _scalar(declared)
-    return _model(declared)
+        return _quantity(owner) if field in ("sizeLimit", "divisor") else _scalar(declared, owner)
+    return _model(declared, owner)
 
 
-def _list(decode_item: _Decode) -> _Decode:
+def _list(decode_item: _Decode, owner: str, wanted: str) -> _Decode:
     def decode_list(value: Any, path: str, unknown: Unknown) -> Any:
         if not isinstance(value, list):
-            raise _mismatch(value, path, "array")
+            raise Undecodable(_mismatch(value, path, owner, f"[]{wanted}"))
         return [decode_item(item, f"{path}[{number}]", unknown) for number, item in enumerate(value)]
 
     return decode_list
 
 
-def _dict(decode_item: _Decode) -> _Decode:
+def _dict(decode_item: _Decode, owner: str, wanted: str) -> _Decode:
     def decode_dict(value: Any, path: str, unknown: Unknown) -> Any:
         if not isinstance(value, dict):
-            raise _mismatch(value, path, "map")
-        return {
-            name: decode_item("" if item is None else item, f"{path}.{name}", unknown) for name, item in value.items()
-        }
+            raise Undecodable(_mismatch(value, path, owner, f"map[string]{wanted}"))
+        return {name: decode_item("" if item is None else item, path, unknown) for name, item in value.items()}
 
     return decode_dict
 
 
-def _scalar(declared: str) -> _Decode:
+def _scalar(declared: str, owner: str) -> _Decode:
     wanted = _SCALARS[declared]
 
     def decode_scalar(value: Any, path: str, _unknown: Unknown) -> Any:
         if not isinstance(value, wanted) or (isinstance(value, bool) and declared != "bool"):
-            raise _mismatch(value, path, _GO_TYPES[declared])
+            raise Undecodable(_mismatch(value, path, owner, _GO_TYPES[declared]))
         if declared == "datetime":
             _check_time(str(value))
         return value
@@ -134,7 +137,7 @@ def _check_time(text: str) -> None:
 
 def _base64(value: Any, path: str, _unknown: Unknown) -> Any:
     if not isinstance(value, str):
-        raise _mismatch(value, path, "[]uint8")
+        raise Undecodable(_mismatch(value, path, "Secret", "[]uint8"))
     try:
         b64decode(value, validate=True)
     except ValueError as error:
@@ -142,14 +145,17 @@ def _base64(value: Any, path: str, _unknown: Unknown) -> Any:
     return value
 
 
-def _quantity(value: Any, path: str, _unknown: Unknown) -> Any:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise _mismatch(value, path, "string")
-    try:
-        parse(value)
-    except ValueError as error:
-        raise Undecodable(str(error)) from error
-    return str(value)
+def _quantity(owner: str) -> _Decode:
+    def decode_quantity(value: Any, path: str, _unknown: Unknown) -> Any:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise Undecodable(_mismatch(value, path, owner, "string"))
+        try:
+            parse(value)
+        except ValueError as error:
+            raise Undecodable(str(error)) from error
+        return str(value)
+
+    return decode_quantity
 
 
 def _anything(value: Any, _path: str, _unknown: Unknown) -> Any:
@@ -157,8 +163,19 @@ def _anything(value: Any, _path: str, _unknown: Unknown) -> Any:
 
 
 _JSON_TYPES = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
+_INDEX = re.compile(r"\[[0-9]+\]")
 
 
-def _mismatch(value: Any, path: str, wanted: str) -> Undecodable:
+def _mismatch(value: Any, path: str, owner: str, wanted: str) -> str:
+    """Go's message. It names the struct of the field, and leaves out which item of a list it is."""
     found = _JSON_TYPES.get(type(value), "null")
-    return Undecodable(f"json: cannot unmarshal {found} into Go struct field {path} of type {wanted}")
+    return f"json: cannot unmarshal {found} into Go struct field {owner}.{_INDEX.sub('', path)} of type {wanted}"
+
+
+def _struct(model: str) -> str:
+    """The Go name of a model: V1JobSpec is JobSpec."""
+    return model.removeprefix("Core").removeprefix("V1")
+
+
+def _go_type(declared: str) -> str:
+    return _GO_TYPES.get(declared) or f"v1.{_struct(declared)}"

@@ -28,7 +28,8 @@ def new_metadata(kind: Resource, metadata: Obj) -> list[FieldError]:
 def changed_metadata(kind: Resource, new: Obj, old: Obj) -> list[FieldError]:
     if all(new.get(name) == old.get(name) for name in ("labels", "annotations", "finalizers", "ownerReferences")):
         return []
-    errors = _given(new)
+    # A real server checks metadata twice in an update, once for all kinds and once for this one, and tells both.
+    errors = [error for error in _given(new) for _ in range(2)]
     added = [name for name in new.get("finalizers") or [] if name not in (old.get("finalizers") or [])]
     if "deletionTimestamp" in old and added:
         shown = ", ".join(f'"{name}"' for name in added)
@@ -59,11 +60,11 @@ def _given(metadata: Obj) -> list[FieldError]:
 
 def _finalizers(names: list[str]) -> list[FieldError]:
     errors = []
-    for name in names:
-        wrong = qualified_name(name)
-        if not wrong and "/" not in name and name not in _STANDARD_FINALIZERS:
-            wrong = ["name is neither a standard finalizer name nor is it fully qualified"]
-        errors += [invalid("metadata.finalizers", name, message) for message in wrong]
+    for number, name in enumerate(names):
+        errors += [invalid("metadata.finalizers", name, message) for message in qualified_name(name)]
+        if "/" not in name and name not in _STANDARD_FINALIZERS:
+            why = "name is neither a standard finalizer name nor is it fully qualified"
+            errors.append(invalid(f"metadata.finalizers[{number}]", name, why))
     return errors
 
 

@@ -1,4 +1,4 @@
-"""Which PersistentVolumeClaims (and changes of them), Secrets and ConfigMaps the API accepts."""
+"""Which PersistentVolumeClaims, Secrets and ConfigMaps, and which changes of them, the API accepts."""
 
 from k8s.devcluster.errors import FieldError, forbidden_field, invalid, required, too_long, unsupported
 from k8s.devcluster.resources import Obj
@@ -52,6 +52,18 @@ def data_rules(obj: Obj) -> list[FieldError]:
     if _size(obj) > SIZE_LIMIT:
         errors.append(too_long("data", SIZE_LIMIT))
     return errors
+
+
+def changed_data(new: Obj, old: Obj) -> list[FieldError]:
+    """A Secret or ConfigMap that is `immutable` stays as it is, but for its metadata. A Secret keeps its type."""
+    errors = []
+    if new.get("type") != old.get("type"):
+        errors.append(invalid("type", new.get("type"), "field is immutable"))
+    if old.get("immutable"):
+        changed = [name for name in ("data", "binaryData") if (new.get(name) or {}) != (old.get(name) or {})]
+        places = [*([] if new.get("immutable") else ["immutable"]), *changed]
+        errors += [forbidden_field(place, "field is immutable when `immutable` is set") for place in places]
+    return errors + data_rules(new)
 
 
 def _size(obj: Obj) -> int:

@@ -10,9 +10,10 @@ from k8s.devcluster.resources import Obj, Resource
 from k8s.devcluster.rules.cronjobs import changed_cron_job, new_cron_job
 from k8s.devcluster.rules.defaults import default_claim, default_cron_job, default_job, default_pod
 from k8s.devcluster.rules.jobs import changed_job, new_job
+from k8s.devcluster.rules.leases import lease_rules
 from k8s.devcluster.rules.metadata import changed_metadata, new_metadata
 from k8s.devcluster.rules.pods import changed_pod, new_pod
-from k8s.devcluster.rules.storage import changed_claim, data_rules, new_claim
+from k8s.devcluster.rules.storage import changed_claim, changed_data, data_rules, new_claim
 from k8s.devcluster.store.deletion import now, timestamp
 
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
@@ -24,11 +25,14 @@ _Rule = Callable[[Obj], list[FieldError]]
 _Comparison = Callable[[Obj, Obj], list[FieldError]]
 _NEW: dict[str, _Rule] = {
     "Job": new_job, "CronJob": new_cron_job, "Pod": new_pod, "Secret": data_rules, "ConfigMap": data_rules,
-    "PersistentVolumeClaim": new_claim,
+    "PersistentVolumeClaim": new_claim, "Lease": lease_rules,
 }  # fmt: skip
 _CHANGED: dict[str, _Comparison] = {
     "Job": changed_job, "CronJob": changed_cron_job, "Pod": changed_pod, "PersistentVolumeClaim": changed_claim,
+    "Lease": lambda new, _old: lease_rules(new), "Secret": changed_data, "ConfigMap": changed_data,
 }  # fmt: skip
+_PARTS = {"Secret": ("data", "type", "immutable"), "ConfigMap": ("data", "binaryData", "immutable")}
+"""What of a kind its comparison is about; of all others, the spec."""
 _DEFAULTS = {
     "Job": default_job, "CronJob": default_cron_job, "Pod": default_pod, "PersistentVolumeClaim": default_claim,
 }  # fmt: skip
@@ -91,9 +95,8 @@ def validate_update(kind: Resource, new: Obj, old: Obj, *, subresource: str | No
     if subresource == "status":
         return
     errors = changed_metadata(kind, new["metadata"], old["metadata"])
-    if kind.kind in ("Secret", "ConfigMap"):
-        errors += data_rules(new)
-    if kind.kind in _CHANGED and new.get("spec") != old.get("spec"):
+    parts = _PARTS.get(kind.kind, ("spec",))
+    if kind.kind in _CHANGED and any(new.get(part) != old.get(part) for part in parts):
         errors += _CHANGED[kind.kind](new, old)
     if errors:
         raise unprocessable(kind, old["metadata"]["name"], errors)

@@ -26,14 +26,16 @@ def uid_mismatch(uid: str, obj: Obj) -> str:
 def check_preconditions(kind: Resource, obj: Obj, *, uid: str | None, resource_version: str | None) -> None:
     """ApiError 409 unless `obj` is the object that the caller means."""
     metadata = obj["metadata"]
-    if uid and uid != metadata["uid"]:
-        raise conflict(kind, metadata["name"], uid_mismatch(uid, obj))
-    if resource_version and resource_version != metadata["resourceVersion"]:
-        why = (
-            f"Precondition failed: ResourceVersion in precondition: {resource_version}, "
-            f"ResourceVersion in object meta: {metadata['resourceVersion']}"
-        )
-        raise conflict(kind, metadata["name"], why)
+    for field, name, asked, may in (
+        ("UID", "uid", uid, "deleted and then recreated"),
+        ("ResourceVersion", "resourceVersion", resource_version, "modified"),
+    ):
+        if asked and asked != metadata[name]:
+            why = (
+                f"the {field} in the precondition ({asked}) does not match the {field} in record ({metadata[name]}). "
+                f"The object might have been {may}"
+            )
+            raise conflict(kind, metadata["name"], why, named=kind.kind)
 
 
 def is_over(obj: Obj) -> bool:

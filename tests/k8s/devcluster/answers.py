@@ -1,5 +1,6 @@
 """Compares an answer with the recorded answer, in those parts that do not differ from cluster to cluster."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,9 @@ Obj = dict[str, Any]
 
 _COUNTERS = ("active", "ready", "succeeded", "failed", "terminating", "completedIndexes", "phase", "qosClass")
 _SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"
+_PATCHED = re.compile(r'"\{.*\}"(?=: json:)')
+"""The object that a patch led to, in a message: it has uids, versions and times."""
+_UID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _GROUPS_NOT_RECORDED = {"scheduling.k8s.io"}  # the list was cut to what Jobs need
 
 
@@ -65,7 +69,7 @@ def _status(body: Obj) -> Obj:
 
 def _message(body: Obj) -> str | None:
     """The text of the errors that people read most; that of others differs between versions and decoders."""
-    message: str | None = body.get("message")
+    message: str | None = _UID.sub("<uid>", _PATCHED.sub("<object>", body.get("message") or "")) or None
     exact = body.get("reason") in ("NotFound", "AlreadyExists", "Conflict", "Forbidden", "Unauthorized", "Invalid")
     return message if exact else None
 

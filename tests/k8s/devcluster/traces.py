@@ -10,6 +10,11 @@ from tests.paths import TRACES
 ANSWERS_NOT_COMPARED = {
     ("lease", 1): "the recorder changed the holder in this answer before writing it down",
     ("patch-and-update", 9): "the recorder added the label of the next step before writing this answer down",
+    ("server-side-apply", 0): "the recorder added the label of the next step before writing the request down",
+}
+# Lists whose items may be ahead of what was recorded: the status of each item is not compared.
+AHEAD = {
+    ("delete-collection", 3): "the recorded controller came to the last Job while the answer was being made",
 }
 # A second DELETE of an object that only waits for the collector: if ours was faster, 404 is right.
 MAY_BE_GONE = {
@@ -32,6 +37,10 @@ STAND_INS = {
 }
 EVENTS_NOT_WRITTEN = {
     "Scheduled": "the development cluster writes no Events about what goes well",
+}
+# Scenarios whose pods' states are not compared.
+PODS_NOT_COMPARED = {
+    "secret-owned-by-job": "the recorded pod was deleted 15 ms after its creation, before its node had started it",
 }
 SLOWEST_ANSWER = 0.1  # seconds between a recorded DELETE and its answer, at most
 WEAK_USER = "system:serviceaccount:t-auth-errors:weak"
@@ -79,7 +88,7 @@ def conditions(obj: dict[str, Any]) -> list[dict[str, Any]]:
 def load() -> list[Trace]:
     """Every recorded trace that a process can live through."""
     found = [json.loads(_translated(path.read_text())) for path in sorted(TRACES.glob("*.json"))]
-    traces = [Trace(trace["scenario"], trace["steps"], trace["watch"]) for trace in found]
+    traces = [Trace(trace["scenario"], trace["steps"], _compared(trace)) for trace in found]
     return [trace for trace in traces if trace.scenario not in NOT_REPLAYED]
 
 
@@ -87,3 +96,9 @@ def _translated(text: str) -> str:
     for theirs, ours in STAND_INS.items():
         text = text.replace(theirs, ours)
     return text
+
+
+def _compared(trace: dict[str, Any]) -> list[dict[str, Any]]:
+    """The events of the watches that have to match."""
+    skipped = "pods" if trace["scenario"] in PODS_NOT_COMPARED else ""
+    return [event for event in trace["watch"] if event["kind"] != skipped]

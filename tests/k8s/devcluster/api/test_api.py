@@ -59,17 +59,26 @@ async def test_unknown_fields_of_a_patch_are_refused_when_strict(client: Client)
     await client.made(JOBS, make_job("a"))
     patch = {"spec": {"suspendd": True}}
     answer = await client("PATCH", f"{JOBS}/a?fieldValidation=Strict", patch, kind=MERGE)
-    assert answer.status == 400
+    assert answer.status == 422
     assert 'unknown field "spec.suspendd"' in answer.body["message"]
 
 
 @pytest.mark.parametrize(
     ("spec", "complaint"),
     [
-        ({"backoffLimit": "three"}, "cannot unmarshal string into Go struct field spec.backoffLimit of type int32"),
+        (
+            {"backoffLimit": "three"},
+            "cannot unmarshal string into Go struct field JobSpec.spec.backoffLimit of type int32",
+        ),
         ({"backoffLimit": True}, "cannot unmarshal bool"),
-        ({"template": []}, "cannot unmarshal array into Go struct field spec.template"),
-        ({"template": {"spec": {"containers": {}}}}, "cannot unmarshal object into Go struct field"),
+        (
+            {"template": []},
+            "cannot unmarshal array into Go struct field JobSpec.spec.template of type v1.PodTemplateSpec",
+        ),
+        (
+            {"template": {"spec": {"containers": [{"image": 1}]}}},
+            "cannot unmarshal number into Go struct field Container.spec.template.spec.containers.image of type string",
+        ),
     ],
 )
 async def test_fields_of_a_wrong_type_are_refused(client: Client, spec: dict[str, Any], complaint: str) -> None:
@@ -275,7 +284,7 @@ async def test_bodies_that_are_too_large_are_refused(client: Client) -> None:
         ("POST", JOBS, "application/json", make_job("a", namespace="other"), 400),
         ("POST", JOBS, "application/json", make_job("a", resourceVersion="7"), 400),
         ("POST", JOBS, "application/json", {"spec": make_job("a")["spec"]}, 422),
-        ("GET", f"{JOBS}?limit=-1", "application/json", None, 400),
+        ("GET", f"{JOBS}?limit=x", "application/json", None, 400),
         ("GET", f"{JOBS}?resourceVersion=x", "application/json", None, 400),
         ("GET", f"{JOBS}?watch=1&timeoutSeconds=x", "application/json", None, 400),
         ("DELETE", f"{JOBS}/absent", "application/json", [], 400),

@@ -87,7 +87,7 @@ def container_with(**fields: Any) -> Obj:
         (make_job("a", labels={"/x": "y"}), "metadata.labels"),
         (make_job("a", labels={"x" * 64: "y"}), "metadata.labels"),
         (make_job("a", labels={"a/b/c": "y"}), "metadata.labels"),
-        (make_job("a", finalizers=["unqualified"]), "metadata.finalizers"),
+        (make_job("a", finalizers=["unqualified"]), "metadata.finalizers[0]"),
         (
             make_job("a", ownerReferences=[{"kind": "Job", "name": "x", "uid": "y"}]),
             "metadata.ownerReferences[0].apiVersion",
