@@ -3,6 +3,7 @@
 from typing import Any
 
 import orjson
+import yaml
 
 from k8s.devcluster.api import protobuf
 from k8s.devcluster.api.target import Target
@@ -31,11 +32,15 @@ def parse_object(kind: Resource, raw: bytes, *, content_type: str, validation: s
             f"json parse error: json: cannot unmarshal {_go_type(body)} into Go value ({raw[:64].hex()})"
         )
         raise bad_request(message)
+    _check_kind(kind, body)
+    return check_fields(kind, body, validation=validation)
+
+
+def _check_kind(kind: Resource, body: Obj) -> None:
     for name, wanted in (("kind", kind.kind), ("apiVersion", kind.api_version)):
         if body.get(name) not in (None, "", wanted):
             message = f"the object provided is unrecognized (must be of type {kind.kind}): {name} is {body[name]!r}"
             raise bad_request(message)
-    return check_fields(kind, body, validation=validation)
 
 
 def _read(raw: bytes, content_type: str) -> Any:
@@ -79,6 +84,42 @@ def _decoded(kind: Resource, body: Obj, validation: str) -> tuple[Obj, list[str]
     if told and validation == "Strict":
         raise Undecodable(f"strict decoding error: {', '.join(told)}")
     return obj, told if validation == "Warn" else []
+
+
+def parse_applied(kind: Resource, raw: bytes) -> Obj:
+    """What is applied, from YAML. ApiError 400, or 500 as a real server answers it: it has unknown fields."""
+    try:
+        body = yaml.load(raw, Loader=_Loader)  # noqa: S506 it is a SafeLoader
+    except yaml.YAMLError as error:
+        raise bad_request(f"error decoding YAML: {error}") from error
+    if not isinstance(body, dict):
+        raise bad_request("error decoding YAML: the body is no object")
+    _check_kind(kind, body)
+    if (body.get("metadata") or {}).get("managedFields"):
+        raise bad_request("metadata.managedFields must be nil")
+    try:
+        obj, unknown = decode(kind, body)
+        told = [f".{path}: field not declared in schema" for path in unknown]
+    except Undecodable as error:
+        obj, told = {}, [str(error)]
+    if told:
+        metadata = body.get("metadata") or {}
+        what = (
+            f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {kind.group}/{kind.version}, Kind={kind.kind}"
+        )
+        why = told[0] if len(told) == 1 else "errors:" + "".join(f"\n  {line}" for line in told)
+        raise ApiError(500, "", f"failed to create typed patch object ({what}): {why}")
+    return obj
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose scalars are those of JSON: what looks like a time stays a string."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def check_place(target: Target, obj: Obj) -> None:

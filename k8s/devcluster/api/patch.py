@@ -1,21 +1,13 @@
-"""Applies the three types of patches to a copy. Does not validate the result."""
+"""Applies three types of patches to a copy; the fourth is in apply.py. Does not validate the result."""
 
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
+from k8s.devcluster.api.mergekeys import MERGE_KEYS, MERGED_SETS
 from k8s.devcluster.errors import ApiError, bad_request
 from k8s.devcluster.resources import Obj
 
-# Lists that are merged by a key of their items. All other lists are replaced.
-_MERGE_KEYS = {
-    "conditions": "type", "containers": "name", "env": "name", "ephemeralContainers": "name", "hostAliases": "ip",
-    "imagePullSecrets": "name", "initContainers": "name", "ownerReferences": "uid", "podIPs": "ip",
-    "ports": "containerPort", "resourceClaims": "name", "schedulingGates": "name", "secrets": "name",
-    "topologySpreadConstraints": "topologyKey", "volumeDevices": "devicePath", "volumeMounts": "mountPath",
-    "volumes": "name",
-}  # fmt: skip
-_MERGED_SETS = {"finalizers"}
 _DELETE_FROM = "$deleteFromPrimitiveList/"
 
 
@@ -77,9 +69,9 @@ def _merged_field(name: str, target: Any, value: Any) -> Any:
         return strategic_patch(target if isinstance(target, dict) else {}, value)
     if not isinstance(value, list) or not isinstance(target, list):
         return _without_directives(value)
-    if name in _MERGED_SETS:
+    if name in MERGED_SETS:
         return target + [item for item in value if item not in target]
-    key = _MERGE_KEYS.get(name)
+    key = MERGE_KEYS.get(name)
     return _merged_list(target, value, key) if key else value
 
 

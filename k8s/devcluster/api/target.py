@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from k8s.devcluster.errors import ApiError, bad_request
+from k8s.devcluster.errors import ApiError, bad_request, forbidden_field, invalid, required
 from k8s.devcluster.resources import POD_METRICS, RESOURCES, Obj, Resource
 
 _COLLECTION = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
+LONGEST_MANAGER = 128
 _ITEM = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -83,6 +84,22 @@ def dry_run(query: Mapping[str, str], body: Mapping[str, Any]) -> bool:
     if asked not in ("", "All"):
         raise bad_request(f'dryRun: Unsupported value: "{asked}": supported values: "All"')
     return asked == "All"
+
+
+def check_apply_options(query: Mapping[str, str], *, apply: bool) -> None:
+    """Of a PATCH. ApiError 422: server-side apply without `fieldManager`, or another patch with `force`."""
+    if apply and not query.get("fieldManager"):
+        told = required("fieldManager", "is required for apply patch")
+    elif not apply and query.get("force"):
+        told = forbidden_field("force", "may not be specified for non-apply patch")
+    elif len(query.get("fieldManager", "")) > LONGEST_MANAGER:
+        told = invalid("fieldManager", query["fieldManager"], f"may not be longer than {LONGEST_MANAGER}")
+    else:
+        return
+    cause = {"reason": told.reason, "message": told.message, "field": told.field}
+    details = {"group": "meta.k8s.io", "kind": "PatchOptions", "causes": [cause]}
+    message = f'PatchOptions.meta.k8s.io "" is invalid: {told.field}: {told.message}'
+    raise ApiError(422, "Invalid", message, details=details)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from k8s.devcluster.store.deletion import now, timestamp
 
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 _GIVEN = ("labels", "annotations", "ownerReferences", "finalizers")
+_MANAGED = "managedFields"
 _KEPT = ("name", "generateName", "namespace", "uid")
 _DELETION = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 
@@ -55,7 +56,7 @@ def prepare_create(kind: Resource, obj: Obj) -> None:
     if kind.generation:
         metadata["generation"] = 1
     metadata["creationTimestamp"] = timestamp(now())
-    metadata |= {name: given[name] for name in _GIVEN if given.get(name)}
+    metadata |= {name: given[name] for name in (*_GIVEN, _MANAGED) if given.get(name)}
     obj["metadata"] = metadata
     obj["kind"], obj["apiVersion"] = kind.kind, kind.api_version
     _default(kind, obj, new=True)
@@ -72,14 +73,15 @@ def validate_create(kind: Resource, obj: Obj) -> None:
 
 def prepare_update(kind: Resource, new: Obj, old: Obj, *, subresource: str | None) -> Obj:
     """The object after an update with `new`, with defaults: only what this kind of update may change differs."""
-    if subresource == "status":
-        return old | {"metadata": dict(old["metadata"]), "status": new.get("status") or {}}
     given, before = new["metadata"], old["metadata"]
+    managed = {name: found[name] for name in (_MANAGED,) for found in (before, given) if found.get(name)}
+    if subresource == "status":
+        return old | {"metadata": before | managed, "status": new.get("status") or {}}
     metadata: Obj = {name: before[name] for name in _KEPT if name in before}
     if "generation" in before:
         metadata["generation"] = before["generation"]
     metadata |= {name: before[name] for name in _DELETION if name in before}
-    metadata |= {name: given[name] for name in _GIVEN if given.get(name)}
+    metadata |= {name: given[name] for name in _GIVEN if given.get(name)} | managed
     new = {"kind": kind.kind, "apiVersion": kind.api_version} | new | {"metadata": metadata}
     new["kind"], new["apiVersion"] = kind.kind, kind.api_version
     if "status" in kind.subresources:

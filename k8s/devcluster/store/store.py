@@ -135,8 +135,15 @@ class Store:
         return self.update_version(resource, obj, subresource=subresource, dry_run=dry_run).obj
 
     def update_version(
-        self, resource: str, obj: Obj, *, subresource: str | None = None, dry_run: bool = False
+        self,
+        resource: str,
+        obj: Obj,
+        *,
+        subresource: str | None = None,
+        dry_run: bool = False,
+        note: Callable[[Obj, Obj], None] | None = None,
     ) -> Version:
+        """As `update`. `note` may write into the metadata of the new object, if it differs from the old one."""
         shelf = self._shelves[resource]
         kind = shelf.resource
         key = (obj["metadata"].get("namespace", ""), obj["metadata"].get("name", ""))
@@ -147,6 +154,8 @@ class Store:
         if new == old.obj:
             return old
         admission.validate_update(kind, new, old.obj, subresource=subresource)
+        if note is not None:
+            note(new, old.obj)
         if dry_run:
             return shelf.version(new, old.number, key)
         if deletion.is_over(new):

@@ -191,7 +191,9 @@ class Replay:
 
 
 def _without_status(body: Any) -> Any:
-    return body | {"items": [item | {"status": {}} for item in body["items"]]}
+    if "items" in body:
+        return body | {"items": [_without_status(item) for item in body["items"]]}
+    return body | {"status": {}}
 
 
 def _parsed(text: str, kind: str, *, watched: bool) -> Any:

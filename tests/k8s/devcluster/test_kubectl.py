@@ -237,3 +237,44 @@ async def test_a_job_made_by_hand_from_a_cron_job_is_as_its_template_describes(c
         job["spec"]["template"]["metadata"]["labels"] = {"a": labels["a"]}
         del job["spec"]["selector"]
     assert made["spec"] == plain["spec"]
+
+
+CONFIG = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: c}
+data: {%s}
+"""
+
+
+async def test_server_side_apply_tells_conflicts_and_drops_what_is_gone(client: Client, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    apply = ("apply", "--server-side", "-f", str(file))
+    file.write_text(CONFIG % "a: '1', b: '1'")
+    assert await kubectl(client, *apply, "--dry-run=server") == ("configmap/c serverside-applied (server dry run)\n")
+    assert await kubectl(client, *apply) == "configmap/c serverside-applied\n"
+    file.write_text(CONFIG % "a: '2'")
+    refused = await kubectl(client, *apply, "--field-manager=other", code=1)
+    assert 'Apply failed with 1 conflict: conflict with "kubectl": .data.a' in refused
+    await kubectl(client, *apply, "--field-manager=other", "--force-conflicts")
+    assert await kubectl(client, "get", "cm", "c", "-o", "jsonpath={.data}") == '{"a":"2","b":"1"}'
+    await kubectl(client, *apply)
+    assert await kubectl(client, "get", "cm", "c", "-o", "jsonpath={.data}") == '{"a":"2"}'
+    assert "managedFields" not in await kubectl(client, "get", "cm", "c", "-o", "yaml")
+    managed = yaml.safe_load(await kubectl(client, "get", "cm", "c", "-o", "yaml", "--show-managed-fields"))
+    assert [entry["manager"] for entry in managed["metadata"]["managedFields"]] == ["kubectl", "other"]
+    file.write_text(CONFIG % "a: '2'" + "dta: {}\n")
+    assert "field not declared in schema" in await kubectl(client, *apply, code=1)
+
+
+async def test_a_job_applied_by_a_client_can_be_applied_by_the_server(client: Client, tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(JOB % "first")
+    await kubectl(client, "apply", "-f", str(file))
+    file.write_text(JOB % "second")
+    assert 'conflict with "before-first-apply"' in await kubectl(
+        client, "apply", "--server-side", "-f", str(file), code=1
+    )
+    applied = await kubectl(client, "apply", "--server-side", "--force-conflicts", "-f", str(file))
+    assert "job.batch/work serverside-applied" in applied
+    assert await kubectl(client, "get", "job", "work", "-o", "jsonpath={.metadata.labels.state}") == "second"
