@@ -106,6 +106,10 @@ RESOURCES: dict[str, Resource] = {
             short_names=("ev",), fields=_event_fields,
         ),
         Resource(
+            plural="limitranges", singular="limitrange", kind="LimitRange", group="", model="V1LimitRange",
+            short_names=("limits",),
+        ),
+        Resource(
             plural="namespaces", singular="namespace", kind="Namespace", group="",
             model="V1Namespace", namespaced=False, subresources=("status", "finalize"),
             short_names=("ns",), fields=_namespace_fields,

@@ -220,6 +220,15 @@ def _claim(claim: Obj) -> Cells:
     ]
 
 
+def _quota(quota: Obj) -> Cells:
+    status = quota.get("status") or {}
+    used = status.get("used") or {}
+    cells: dict[bool, list[str]] = {False: [], True: []}
+    for name, hard in sorted((status.get("hard") or {}).items()):
+        cells[name.startswith("limits.")].append(f"{name}: {used.get(name, '0')}/{hard}")
+    return [_name(quota), ", ".join(cells[False]), ", ".join(cells[True]), _created(quota)]
+
+
 _NAME = ("Name", "string", 0)
 _AGE = ("Age", "string", 0)
 _GENERIC = Layout((_NAME, _AGE), _generic)
@@ -265,6 +274,11 @@ _LAYOUTS = {
         ),
         _claim,
     ),
+    "LimitRange": Layout(
+        (_NAME, ("Created At", "date", 0)),
+        lambda obj: [_name(obj), obj["metadata"].get("creationTimestamp", "")],
+    ),
+    "ResourceQuota": Layout((_NAME, ("Request", "string", 0), ("Limit", "string", 0), _AGE), _quota),
     "Namespace": Layout(
         (_NAME, ("Status", "string", 0), _AGE),
         lambda obj: [_name(obj), (obj.get("status") or {}).get("phase", ""), _created(obj)],

@@ -4,6 +4,7 @@ from typing import Any
 
 from k8s.devcluster.resources import Obj
 from k8s.devcluster.rules.imagenames import normalized
+from k8s.devcluster.rules.podresources import containers
 
 _EVICTION = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 MAX_INT = 2**31 - 1
@@ -61,7 +62,7 @@ def default_pod(pod: Obj, *, new: bool) -> None:
     spec = _section(pod, "spec")
     default_pod_spec(spec)
     _fill(spec, "restartPolicy", "Always")
-    for container in spec.get("containers") or []:
+    for container in containers(spec):
         _request_what_is_limited(container)
     if not new:
         return
@@ -77,7 +78,7 @@ def default_pod(pod: Obj, *, new: bool) -> None:
         for key in _EVICTION
         if key not in tolerated
     )
-    pod["status"] = {"phase": "Pending", "qosClass": _quality(spec)}
+    pod["status"] = {"phase": "Pending"}
 
 
 def default_claim(claim: Obj, *, new: bool) -> None:
@@ -190,7 +191,7 @@ def _request_what_is_limited(container: Obj) -> None:
         resources["requests"] = resources["limits"] | (resources.get("requests") or {})
 
 
-def _quality(spec: Obj) -> str:
+def quality(spec: Obj) -> str:
     """The pod's QoS class. Guaranteed: every container's limits of cpu and memory equal its requests."""
     containers = (spec.get("initContainers") or []) + (spec.get("containers") or [])
     resources = [container.get("resources") or {} for container in containers]

@@ -11,12 +11,15 @@ from functools import cache
 from typing import Any
 
 from k8s.devcluster.resources import Obj, Resource
-from k8s.reading.quantity import parse
+from k8s.devcluster.rules.quantities import canonical
 
 Unknown = list[str]
 _Decode = Callable[[Any, str, Unknown], Any]
 
-_AMOUNTS = {"limits", "requests", "hard", "used", "capacity", "allocatedResources"}
+_AMOUNTS = {
+    "allocatable", "allocatedResources", "capacity", "default", "defaultRequest", "hard", "limits", "max",
+    "maxLimitRequestRatio", "min", "requests", "used",
+}  # fmt: skip
 _SCALARS: dict[str, type | tuple[type, ...]] = {
     "str": str,
     "int": int,
@@ -150,10 +153,9 @@ def _quantity(owner: str) -> _Decode:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise Undecodable(_mismatch(value, path, owner, "string"))
         try:
-            parse(value)
+            return canonical(value)
         except ValueError as error:
             raise Undecodable(str(error)) from error
-        return str(value)
 
     return decode_quantity
 

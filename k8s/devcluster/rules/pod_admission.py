@@ -5,6 +5,7 @@ from collections.abc import Callable
 from k8s.devcluster.errors import forbidden
 from k8s.devcluster.resources import RESOURCES, Obj
 from k8s.devcluster.rules import podsecurity
+from k8s.devcluster.rules.defaults import quality
 
 Lookup = Callable[[str, str], Obj | None]
 """(plural, name) -> the object; in the pod's namespace, if its kind is namespaced."""
@@ -16,6 +17,7 @@ DEFAULT_ACCOUNT = "default"
 def complete(pod: Obj, lookup: Lookup) -> None:
     """Fill in what other objects say about a new pod. ApiError 403: it names an object that does not exist."""
     spec, name = pod["spec"], pod["metadata"].get("name", "")
+    pod["status"]["qosClass"] = quality(spec)
     account = spec.get("serviceAccountName") or DEFAULT_ACCOUNT
     # A real cluster creates `default` again as soon as it is deleted.
     if account != DEFAULT_ACCOUNT and lookup("serviceaccounts", account) is None:

@@ -11,8 +11,10 @@ from k8s.devcluster.rules.cronjobs import changed_cron_job, new_cron_job
 from k8s.devcluster.rules.defaults import default_claim, default_cron_job, default_job, default_pod
 from k8s.devcluster.rules.jobs import changed_job, new_job
 from k8s.devcluster.rules.leases import lease_rules
+from k8s.devcluster.rules.limitranges import default_limit_range, limit_range_rules
 from k8s.devcluster.rules.metadata import changed_metadata, new_metadata
 from k8s.devcluster.rules.pods import changed_pod, new_pod
+from k8s.devcluster.rules.quotas import changed_quota, quota_rules
 from k8s.devcluster.rules.storage import changed_claim, changed_data, data_rules, new_claim
 from k8s.devcluster.store.deletion import now, timestamp
 
@@ -27,15 +29,18 @@ _Comparison = Callable[[Obj, Obj], list[FieldError]]
 _NEW: dict[str, _Rule] = {
     "Job": new_job, "CronJob": new_cron_job, "Pod": new_pod, "Secret": data_rules, "ConfigMap": data_rules,
     "PersistentVolumeClaim": new_claim, "Lease": lease_rules,
+    "LimitRange": limit_range_rules, "ResourceQuota": quota_rules,
 }  # fmt: skip
 _CHANGED: dict[str, _Comparison] = {
     "Job": changed_job, "CronJob": changed_cron_job, "Pod": changed_pod, "PersistentVolumeClaim": changed_claim,
+    "LimitRange": lambda new, _old: limit_range_rules(new), "ResourceQuota": changed_quota,
     "Lease": lambda new, _old: lease_rules(new), "Secret": changed_data, "ConfigMap": changed_data,
 }  # fmt: skip
 _PARTS = {"Secret": ("data", "type", "immutable"), "ConfigMap": ("data", "binaryData", "immutable")}
 """What of a kind its comparison is about; of all others, the spec."""
 _DEFAULTS = {
     "Job": default_job, "CronJob": default_cron_job, "Pod": default_pod, "PersistentVolumeClaim": default_claim,
+    "LimitRange": default_limit_range,
 }  # fmt: skip
 
 

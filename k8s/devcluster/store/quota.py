@@ -1,47 +1,79 @@
-"""Quotas of how many objects of a kind a namespace may hold. CPU and memory are not counted."""
+"""Quotas of a namespace: whether a new object fits, and their status, which counts what is there."""
 
 from collections.abc import Callable, Iterable
 
 from k8s.devcluster.errors import forbidden
-from k8s.devcluster.resources import Obj, Resource
-from k8s.devcluster.store.history import Version
+from k8s.devcluster.resources import RESOURCES, Obj, Resource
+from k8s.devcluster.rules.quantities import Amounts, add, canonical, subtract, total
+from k8s.devcluster.rules.usage import covers, missing, usage
 from k8s.reading.quantity import parse
 
 
-def check_quota(
-    kind: Resource,
-    obj: Obj,
-    *,
-    quotas: list[Obj],
-    shelf: Callable[[str], Iterable[Version]],
-) -> None:
-    """ApiError 403 if another object of `kind` would exceed a quota of the namespace."""
-    metadata = obj["metadata"]
-    for quota in quotas:
-        exceeded = []
-        hard = (quota.get("spec") or {}).get("hard") or {}
-        for name in _counted(kind):
-            if name not in hard:
-                continue
-            used = sum(1 for version in shelf(metadata["namespace"]) if _counts(name, version))
-            if used + 1 > parse(hard[name]):
-                exceeded.append((name, used, hard[name]))
+def check_quota(kind: Resource, obj: Obj, quotas: list[Obj]) -> None:
+    """ApiError 403 if the new `obj` does not fit into one of the quotas of its namespace."""
+    concerned = [(quota, part) for quota in quotas if (part := _part(kind, obj, quota))]
+    name = obj["metadata"].get("name", "")
+    if kind.kind == "Pod":
+        for quota in quotas:
+            lacking = missing(obj, _hard(quota)) if covers(quota, kind, obj) else None
+            if lacking:
+                raise forbidden(kind, name, f"failed quota: {quota['metadata']['name']}: {lacking}")
+    for quota, part in concerned:
+        used, hard = quota["status"].get("used") or {}, _hard(quota)
+        exceeded = sorted(key for key, more in part.items() if parse(add(used.get(key, "0"), more)) > parse(hard[key]))
         if exceeded:
             why = (
-                f"exceeded quota: {quota['metadata']['name']}"
-                f", requested: {','.join(f'{name}=1' for name, _, _ in exceeded)}"
-                f", used: {','.join(f'{name}={used}' for name, used, _ in exceeded)}"
-                f", limited: {','.join(f'{name}={limit}' for name, _, limit in exceeded)}"
+                f"exceeded quota: {quota['metadata']['name']}, requested: {_shown(part, exceeded)}"
+                f", used: {_shown(used, exceeded)}, limited: {_shown(hard, exceeded)}"
             )
-            raise forbidden(kind, metadata.get("name", ""), why)
+            raise forbidden(kind, name, why)
 
 
-def _counted(kind: Resource) -> list[str]:
-    """Names that count `kind` in quotas: `count/...` and, for core kinds, also the plural alone, such as `pods`."""
-    names = [f"count/{kind.qualified}"]
-    return names if kind.group else [*names, kind.plural]
+def recounted(quota: Obj, objects: Callable[[str], Iterable[Obj]]) -> Obj:
+    """The status of a quota, counted anew. `objects`: all objects of a kind in its namespace."""
+    parts: list[Amounts] = [
+        _part(kind, obj, quota)
+        for kind in RESOURCES.values()
+        if kind.namespaced and _can_count(kind, _hard(quota))
+        for obj in objects(kind.plural)
+    ]
+    hard = {name: canonical(amount) for name, amount in _hard(quota).items()}
+    return {"hard": hard, "used": {name: total(part[name] for part in parts if name in part) for name in hard}}
 
 
-def _counts(name: str, version: Version) -> bool:
-    """A pod that has ended does not count against `pods`, but it does against `count/pods`."""
-    return name != "pods" or version.fields["status.phase"] not in ("Succeeded", "Failed")
+def changed_use(quota: Obj, kind: Resource, *, old: Obj | None, new: Obj | None) -> dict[str, str] | None:
+    """What of a quota is used once `old` has become `new`; None: no more and no less than before."""
+    before = {} if old is None else _part(kind, old, quota)
+    after = {} if new is None else _part(kind, new, quota)
+    if before == after:
+        return None
+    used = dict((quota.get("status") or {}).get("used") or {})
+    for name in before.keys() | after.keys():
+        used[name] = subtract(add(used.get(name, "0"), after.get(name, "0")), before.get(name, "0"))
+    return used
+
+
+def _hard(quota: Obj) -> Amounts:
+    found: Amounts = (quota.get("spec") or {}).get("hard") or {}
+    return found
+
+
+def _part(kind: Resource, obj: Obj, quota: Obj) -> Amounts:
+    """What `obj` uses of what the quota limits."""
+    hard = _hard(quota)
+    if not _can_count(kind, hard) or not covers(quota, kind, obj):
+        return {}
+    return {name: amount for name, amount in usage(kind, obj).items() if name in hard and parse(amount)}
+
+
+def _can_count(kind: Resource, hard: Amounts) -> bool:
+    """Whether objects of this kind may use any of `hard`: most changes are of other kinds."""
+    if kind.kind == "Event":
+        return False
+    if kind.kind in ("Pod", "PersistentVolumeClaim"):
+        return True
+    return f"count/{kind.qualified}" in hard or (not kind.group and kind.plural in hard)
+
+
+def _shown(amounts: Amounts, names: list[str]) -> str:
+    return ",".join(f"{name}={canonical(amounts.get(name, '0'))}" for name in names)

@@ -15,11 +15,11 @@ from k8s.devcluster.errors import (
     success,
 )
 from k8s.devcluster.resources import RESOURCES, Obj, Resource
-from k8s.devcluster.rules import pod_admission
+from k8s.devcluster.rules import pod_admission, podlimits
 from k8s.devcluster.store import admission, deletion
 from k8s.devcluster.store.database import Database, Row
 from k8s.devcluster.store.history import Change, History, Key, Version
-from k8s.devcluster.store.quota import check_quota
+from k8s.devcluster.store.quota import changed_use, check_quota, recounted
 from k8s.devcluster.store.shelf import Shelf
 from k8s.devcluster.store.subscription import Subscription
 
@@ -52,6 +52,7 @@ class Store:
         for name, namespace, key, data in self._database.load():
             if name in self._shelves:
                 self._shelves[name].restore((namespace, key), data)
+        self._quotas = self._shelves["resourcequotas"]
         self._bootstrap()
 
     # Reading
@@ -104,12 +105,15 @@ class Store:
         while generated and key in shelf.versions:
             obj["metadata"]["name"] = admission.generated_name(generated)
             key = _key(obj)
+        ranges = self.list("limitranges", key[0])
         if kind.kind == "Pod":
+            podlimits.complete(obj, ranges)
             pod_admission.complete(obj, lambda plural, name: self._look_up(plural, key[0], name))
         admission.validate_create(kind, obj)
+        podlimits.enforce(kind.plural, obj, ranges)
         if kind.kind == "Pod":
             pod_admission.enforce(obj, self.get("namespaces", "", key[0]))
-        check_quota(kind, obj, quotas=self.list("resourcequotas", key[0]), shelf=shelf.within)
+        check_quota(kind, obj, self.list("resourcequotas", key[0]) if kind.namespaced else [])
         if key in shelf.versions:
             raise already_exists(kind, key[1])
         if dry_run:
@@ -245,6 +249,8 @@ class Store:
         for name in DEFAULT_NAMESPACES:
             if ("", name) not in self._shelves["namespaces"].versions:
                 self.create("namespaces", {"metadata": {"name": name}})
+        for quota in [*self._quotas.within(None)]:
+            self._recount(quota)
         self._flush()
         for shelf in self._shelves.values():
             shelf.history.floor = self._number
@@ -279,6 +285,30 @@ class Store:
             raise conflict(kind, old.key[1], deletion.uid_mismatch(uid, old.obj))
 
     def _write(self, shelf: Shelf, key: Key, obj: Obj, old: Version | None) -> Version:
+        version = self._put(shelf, key, obj, old)
+        if shelf is self._quotas:
+            self._recount(version)
+        self._count(shelf.resource, key[0], old=old, new=version)
+        return version
+
+    def _count(self, kind: Resource, namespace: str, *, old: Version | None, new: Version | None) -> None:
+        """Keep what the quotas of the namespace say to be in use true."""
+        for quota in [*self._quotas.within(namespace)]:
+            # Copies: history keeps bytes only.
+            before, after = (None if version is None else version.copy() for version in (old, new))
+            used = changed_use(quota.obj, kind, old=before, new=after)
+            if used is not None:
+                obj = quota.copy()
+                obj["status"] = {"hard": obj["status"]["hard"], "used": used}
+                self._put(self._quotas, quota.key, obj, quota)
+
+    def _recount(self, quota: Version) -> None:
+        namespace = quota.key[0]
+        status = recounted(quota.obj, lambda plural: self.list(plural, namespace))
+        if quota.obj.get("status") != status:
+            self._put(self._quotas, quota.key, quota.copy() | {"status": status}, quota)
+
+    def _put(self, shelf: Shelf, key: Key, obj: Obj, old: Version | None) -> Version:
         version = shelf.version(obj, self._number + 1, key)
         if len(version.data) > SIZE_LIMIT:
             raise ApiError(500, "", "etcdserver: request is too large")
@@ -294,6 +324,7 @@ class Store:
         version = shelf.version(old.copy(), self._number, old.key)
         shelf.remove(old.key)
         self._record(shelf, Change(self._number, "DELETED", version, old), None)
+        self._count(shelf.resource, old.key[0], old=old, new=None)
         return version
 
     def _record(self, shelf: Shelf, change: Change, data: bytes | None) -> None:

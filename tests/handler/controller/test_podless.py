@@ -1,5 +1,6 @@
 """A Job whose pods cannot be created stalls and says why; the API server is not asked more often than needed."""
 
+import orjson
 import pytest
 
 from adapters.memory import MemoryBroker
@@ -12,7 +13,8 @@ from tests.handler.relay import detail, running
 from tests.handler.samples import make_request
 
 KEY = ("default", "mail-abc")
-QUOTAS = "/api/v1/namespaces/default/resourcequotas"
+CORE = "/api/v1/namespaces/default"
+QUOTAS = f"{CORE}/resourcequotas"
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +41,58 @@ async def test_a_quota_on_pods_is_reported_once_and_the_job_runs_once_it_is_gone
         await cluster.client.request("DELETE", f"{QUOTAS}/none")
         await client.ended("blocked")
         assert await client.phases("blocked") == ["created", "stalled", "started", "succeeded"]
+
+
+async def limit_containers(cluster: Cluster, **limits: Manifest) -> None:
+    spec: Manifest = {"limits": [{"type": "Container"} | limits]}
+    await cluster.client.request("POST", f"{CORE}/limitranges", body={"metadata": {"name": "limits"}, "spec": spec})
+
+
+@pytest.mark.parametrize(
+    ("resources", "code", "complaint"),
+    [
+        (
+            {"requests": {"cpu": "500m"}, "limits": {"cpu": "600m"}},
+            "QUOTA",
+            "exceeded quota: compute, requested: requests.cpu=500m, used: requests.cpu=0, limited: requests.cpu=250m",
+        ),
+        ({"limits": {"memory": "1Gi"}}, "QUOTA", "failed quota: compute: must specify requests.cpu for: "),
+        (
+            {"requests": {"cpu": "100m"}, "limits": {"cpu": "2"}},
+            "FORBIDDEN",
+            "maximum cpu usage per Container is 1, but limit is 2",
+        ),
+    ],
+)
+async def test_what_a_namespace_limits_is_told_in_the_words_of_kubernetes(
+    broker: MemoryBroker, cluster: Cluster, resources: Manifest, code: str, complaint: str
+) -> None:
+    quota: Manifest = {"metadata": {"name": "compute"}, "spec": {"hard": {"requests.cpu": "0.25"}}}
+    await cluster.client.request("POST", QUOTAS, body=quota)
+    if code == "FORBIDDEN":
+        await limit_containers(cluster, max={"cpu": "1"})
+    async with running(broker, cluster) as client:
+        await client.publish(make_request("held", job={"resources": resources}))
+        stalled = await client.reached("held", "stalled")
+        error = detail(stalled)["error"]
+        assert error["errorCode"] == code
+        assert complaint in error["message"]
+        assert stalled.get_id().endswith(f"/stalled/{code}")
+
+
+async def test_a_pod_runs_with_the_defaults_of_its_namespace_where_a_quota_demands_them(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    quota: Manifest = {"metadata": {"name": "compute"}, "spec": {"hard": {"requests.cpu": "1", "limits.cpu": "1"}}}
+    await cluster.client.request("POST", QUOTAS, body=quota)
+    await limit_containers(cluster, default={"cpu": "500m"}, defaultRequest={"cpu": "100m"})
+    async with running(broker, cluster) as client:
+        await client.publish(make_request("small"))
+        await client.ended("small")
+        assert await client.phases("small") == ["created", "started", "succeeded"]
+    (pod,) = orjson.loads(await cluster.client.request("GET", f"{CORE}/pods"))["items"]
+    (container,) = pod["spec"]["containers"]
+    assert container["resources"] == {"limits": {"cpu": "500m"}, "requests": {"cpu": "100m"}}
 
 
 async def test_without_permission_to_read_events_no_reason_is_reported(

@@ -278,3 +278,40 @@ async def test_a_job_applied_by_a_client_can_be_applied_by_the_server(client: Cl
     applied = await kubectl(client, "apply", "--server-side", "--force-conflicts", "-f", str(file))
     assert "job.batch/work serverside-applied" in applied
     assert await kubectl(client, "get", "job", "work", "-o", "jsonpath={.metadata.labels.state}") == "second"
+
+
+LIMITS = """
+apiVersion: v1
+kind: LimitRange
+metadata: {name: limits}
+spec: {limits: [{type: Container, default: {cpu: 500m}, defaultRequest: {cpu: 100m}, max: {cpu: "1"}}]}
+"""
+
+
+async def test_quotas_and_limit_ranges_are_made_shown_and_kept_true(client: Client, tmp_path: Path) -> None:
+    file = tmp_path / "limits.yaml"
+    file.write_text(LIMITS)
+    assert "limitrange/limits created" in await kubectl(client, "apply", "-f", str(file))
+    assert "limitrange/limits unchanged" in await kubectl(client, "apply", "-f", str(file))
+    await kubectl(client, "create", "quota", "q", "--hard=requests.cpu=1,limits.cpu=2,pods=2")
+    await kubectl(client, "create", "job", "a", "--image=busybox:1", "--", "sleep", "60")
+    async with client.watching("/api/v1/namespaces/default/resourcequotas") as events:
+        async for _, quota in events:
+            if quota["status"]["used"]["pods"] == "1":
+                break
+    header, row = (await kubectl(client, "get", "quota")).splitlines()
+    assert header.split() == ["NAME", "REQUEST", "LIMIT", "AGE"]
+    assert "pods: 1/2, requests.cpu: 100m/1" in row
+    assert "limits.cpu: 500m/2" in row
+    described = (await kubectl(client, "describe", "quota", "q")).split()
+    assert described[-9:] == ["limits.cpu", "500m", "2", "pods", "1", "2", "requests.cpu", "100m", "1"]
+    assert (await kubectl(client, "get", "limits")).split()[:4] == ["NAME", "CREATED", "AT", "limits"]
+    assert "500m" in await kubectl(client, "describe", "limitrange", "limits")
+    await kubectl(client, "delete", "limits", "limits")
+    await kubectl(client, "create", "job", "b", "--image=busybox:1", "--", "true")
+    async with client.watching("/api/v1/namespaces/default/events") as events:
+        async for _, event in events:
+            if event["reason"] == "FailedCreate":
+                break
+    why = "failed quota: q: must specify limits.cpu for: b; requests.cpu for: b"
+    assert why in await kubectl(client, "describe", "job", "b")
