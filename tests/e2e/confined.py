@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from k8s.base import KubernetesError
 from tests.e2e.observer import Observer, request
-from tests.e2e.site import Site
+from tests.e2e.site import Site, until
 from tests.patience import PATIENCE
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
@@ -54,4 +56,12 @@ async def _played(site: Site, namespace: str, patience: float) -> Confined:
 
 async def _quota(site: Site, namespace: str, hard: dict[str, Any]) -> None:
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": hard}}
-    await site.cluster.client.request("POST", f"/api/v1/namespaces/{namespace}/resourcequotas", body=quota)
+    path = f"/api/v1/namespaces/{namespace}/resourcequotas"
+    await site.cluster.client.request("POST", path, body=quota)
+
+    async def in_force() -> bool:
+        found = orjson.loads(await site.cluster.client.request("GET", f"{path}/none"))
+        return bool(found.get("status", {}).get("hard") == hard)
+
+    # A quota forbids nothing until its controller has seen it.
+    await until(in_force, seconds=PATIENCE * site.patience)
