@@ -17,6 +17,7 @@ MESSAGE_LIMIT = 2048
 A policy engine first lists what it has checked; what has to be done about it stands at the end. Percent-encoded, such a
 text still fits into the reason of a dead letter.
 """
+_CUT = " … "
 NEVER = frozenset(
     {
         *("hostPath", "hostNetwork", "hostPID", "hostIPC", "hostUsers", "hostPort", "hostAliases", "privileged"),
@@ -54,9 +55,12 @@ class InvalidRequest(ValueError):
 
 
 def brief(text: str) -> str:
-    """The text up to `MESSAGE_LIMIT`, cut between two characters."""
+    """The text in `MESSAGE_LIMIT` bytes. Of a longer one the middle is left out: its end says what to do."""
     encoded = text.encode(errors="replace")
-    return text if len(encoded) <= MESSAGE_LIMIT else encoded[:MESSAGE_LIMIT].decode(errors="ignore")
+    if len(encoded) <= MESSAGE_LIMIT:
+        return text
+    head, tail = MESSAGE_LIMIT // 4, MESSAGE_LIMIT - MESSAGE_LIMIT // 4 - len(_CUT.encode())
+    return f"{encoded[:head].decode(errors='ignore')}{_CUT}{encoded[-tail:].decode(errors='ignore')}"
 
 
 def explain(error: ValidationError, model: type[BaseModel], *, operators: bool = False) -> list[FieldError]:

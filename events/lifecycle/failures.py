@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from events.jobs.observed import Job
 from events.jobs.pods import Container, Pod, Role
 from events.lifecycle.results import is_structured, left
+from events.problems import brief
 
 FAILED = "JOB_EXECUTION_FAILED"
 """Error code of a container's own failure."""
@@ -38,7 +39,7 @@ _USUAL = frozenset({None, "Error", "Completed"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a pod failed. `container`: the one whose exit code and log tell more, if there is one."""
+    """Why a pod failed or is stuck. `container`: the one whose exit code and log tell more, if there is one."""
 
     code: str
     message: str
@@ -47,12 +48,8 @@ class Failure:
     @property
     def error(self) -> dict[str, str]:
         """`error` of an event's detail."""
-        return {"errorCode": self.code, "message": self.message, **container_name(self.container)}
-
-
-def container_name(container: Container | None) -> dict[str, str]:
-    """`container` of an `error`: whose exit code and log an event tells."""
-    return {} if container is None else {"container": container.name}
+        named = {} if self.container is None else {"container": self.container.name}
+        return {"errorCode": self.code, "message": brief(self.message), **named}
 
 
 def failure(pod: Pod, *, log: str | None = None) -> Failure:

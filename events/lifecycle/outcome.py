@@ -8,7 +8,7 @@ from events.cloudevent.timestamp import format_epoch
 from events.identity import base32_sha256
 from events.jobs.observed import Job
 from events.jobs.pods import Container, Pod
-from events.lifecycle.failures import FAILED, Failure, container_name, culprit, failed_pods, failure, last
+from events.lifecycle.failures import FAILED, Failure, culprit, failed_pods, failure, last
 from events.lifecycle.results import exit_code, left, result_of, results
 from events.names import Payload
 from events.phases import Phase
@@ -114,7 +114,7 @@ def _error(job: Job, end: Outcome, speaker: Pod | None, *, log: str | None) -> d
     vague = failed is not None and failed.reason in _VAGUE
     why = Failure(code=FAILED, message=end.message) if speaker is None else failure(speaker, log=log)
     code, message = end.code or why.code, why.message if vague and end.code is None else end.message
-    return {"errorCode": code, "message": message, **container_name(culprit(speaker) if speaker else None)}
+    return Failure(code=code, message=message, container=culprit(speaker) if speaker else None).error
 
 
 def _log_tail(container: Container | None, log: str | None) -> dict[str, str]:

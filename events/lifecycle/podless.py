@@ -6,6 +6,7 @@ import msgspec
 
 from events.jobs.observed import Job
 from events.jobs.pods import ENDED, Pod
+from events.lifecycle.failures import Failure
 from events.lifecycle.outcome import is_ending
 from events.lifecycle.transitions import Transition
 from events.names import Payload
@@ -74,7 +75,7 @@ def stalled(notices: Sequence[Notice], *, since: float, attempt: int) -> list[Tr
         # Kubernetes' times are whole seconds.
         if cause is None or cause in found or notice.last < int(since):
             continue
-        detail = {"attempt": attempt, "error": {"errorCode": cause, "message": notice.message}}
+        detail = {"attempt": attempt, "error": Failure(code=cause, message=notice.message).error}
         found[cause] = Transition(phase=Phase.STALLED, suffix=cause, time=max(notice.first, since), detail=detail)
     return list(found.values())
 

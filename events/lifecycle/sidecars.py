@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from events.jobs.observed import Job
 from events.jobs.pods import Container, Pod, Role
-from events.lifecycle.failures import container_name
+from events.lifecycle.failures import Failure
 from events.lifecycle.outcome import is_ending
 from events.lifecycle.transitions import Transition, attempt_at
 from events.phases import Phase
@@ -20,7 +20,7 @@ def kept_running(job: Job, pods: Sequence[Pod], *, now: float) -> list[Transitio
         if now >= since + PATIENCE:
             main = pod.main.name if pod.main else ""
             message = f"container {main} has ended, and container {container.name} keeps pod {pod.name} running"
-            error = {"errorCode": SIDECAR_RUNNING, "message": message, **container_name(container)}
+            error = Failure(code=SIDECAR_RUNNING, message=message, container=container).error
             detail = {"attempt": attempt_at(job, pods, since), "error": error}
             return [Transition(phase=Phase.STALLED, suffix=SIDECAR_RUNNING, time=since + PATIENCE, detail=detail)]
     return []

@@ -10,7 +10,7 @@ from events.jobs.attempts import next_attempt_at, written_time
 from events.jobs.observed import Condition, Job, Ours
 from events.jobs.pods import Container, Pod
 from events.jobs.usage import Usage, usage_now, usage_summary
-from events.lifecycle.failures import container_name, failed_pods, failure
+from events.lifecycle.failures import Failure, failed_pods, failure
 from events.lifecycle.outcome import counted_at, counts, is_ending, outcome, outcome_detail, waits
 from events.names import BY_KUEUE, Payload
 from events.phases import Phase
@@ -139,7 +139,7 @@ def _stalled(job: Job, pods: Sequence[Pod]) -> Iterator[Transition]:
             if cause in told:
                 continue
             told.add(cause)
-            error = {"errorCode": cause, "message": message, **container_name(container)}
+            error = Failure(code=cause, message=message, container=container).error
             detail = {"attempt": attempt_at(job, pods, pod.created), "error": error}
             # Kubernetes does not say when a pod began to wait for this.
             yield Transition(phase=Phase.STALLED, suffix=cause, time=pod.created, detail=detail)

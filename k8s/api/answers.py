@@ -7,9 +7,11 @@ from typing import Any
 
 import orjson
 
-from events.problems import MAX_ERRORS, MESSAGE_LIMIT, brief
+from events.problems import MAX_ERRORS, brief
 from k8s.base import Conflict, Expired, KubernetesError, NotFound, QuotaExceeded, Refused, Unavailable
 
+_READ = 65_536
+"""Bytes that are read of an answer that is no Status object, such as a page of a proxy's."""
 # Both are anchored: the server itself writes what precedes "is forbidden:", what follows may quote the object.
 _RBAC = re.compile(r'\S+(?: "[^"]*")? is forbidden: User "')
 _QUOTA = re.compile(r'\S+(?: "[^"]*")? is forbidden: exceeded quota: ')
@@ -66,7 +68,7 @@ def _status_object(body: bytes) -> dict[str, Any]:
 
 
 def _message(status: int, answer: dict[str, Any], body: bytes) -> str:
-    text = answer.get("message") or body[: 4 * MESSAGE_LIMIT].decode(errors="replace")
+    text = answer.get("message") or body[:_READ].decode(errors="replace")
     return f"{status} {brief(' '.join(str(text).split()))}".rstrip()
 
 

@@ -251,7 +251,7 @@ def test_shortened_keeps_what_happened_and_names_what_was_left_out() -> None:
         "phase": "failed",
         "attempt": 1,
         "exitCode": 3,
-        "error": {"errorCode": "X", "message": "z" * 2048},
+        "error": {"errorCode": "X", "message": f"{'z' * 512} … {'z' * 1531}"},
         "shortened": ["tags", "metadata", "result", "logTail"],
     }
     assert detail_of(event)["result"]

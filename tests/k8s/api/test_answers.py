@@ -68,12 +68,18 @@ def test_recorded_invalid_objects_are_refused_with_their_causes() -> None:
 def test_an_errors_text_is_two_kibibytes_of_whole_characters_on_one_line(letter: str) -> None:
     assert all("\n" not in str(error) for error in recorded("create-invalid"))
     whole = letter * (2048 // len(letter.encode()))
-    for text in (whole, whole + letter, f"{whole}\n{letter}"):
-        assert str(made(500, status(500, "InternalError", text))) == f"500 {whole}"
-        assert str(made(500, text)) == f"500 {whole}"
-    refused = made(422, status(422, "Invalid", causes=[{"field": "spec", "message": whole + letter}]))
+    assert str(made(500, status(500, "InternalError", whole))) == f"500 {whole}"
+    # What has to be done stands at the end: the middle is left out.
+    long = f"first {whole}\n{whole} last"
+    for error in (made(500, status(500, "InternalError", long)), made(422, status(422, "Invalid", long))):
+        told = str(error).removeprefix("500 ").removeprefix("422 ")
+        assert (told[:7], told[-6:]) == (f"first {letter}", f"{letter} last")
+        assert " … " in told
+        assert 2040 <= len(told.encode()) <= 2048
+        assert set(told) <= set(f"first last…{letter}")
+    refused = made(422, status(422, "Invalid", causes=[{"field": "spec", "message": long}]))
     assert isinstance(refused, Refused)
-    assert refused.causes == (("spec", whole),)
+    assert refused.causes[0][1].endswith(f"{letter} last")
 
 
 def test_more_causes_than_anybody_reads_are_counted() -> None:
