@@ -1,5 +1,6 @@
 """Which pods of a Job have failed, and why: the infrastructure, the node, or a container. Pure."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,10 @@ _DISRUPTIONS = {
 _ORDER = {Role.INIT: 0, Role.MAIN: 1, Role.OTHER: 2, Role.SIDECAR: 3}
 _NOT_RUN = frozenset({"StartError", "ContainerCannotRun"})
 """Reasons of containers whose program could not be run: their message says why."""
+_PROGRAM = re.compile(r'exec: "(?P<program>[^"]+)": (?P<reason>.+)', re.DOTALL)
+"""How runc names a program that it cannot run."""
+_PROGRAM_OF_CRUN = re.compile(r"executable file `(?P<program>[^`]+)` (?P<reason>.+)", re.DOTALL)
+_MISSING = ("executable file not found in $PATH", "no such file or directory", "No such file or directory")
 _USUAL = frozenset({None, "Error", "Completed"})
 """Reasons of ended containers that say no more than their exit code."""
 
@@ -122,7 +127,7 @@ def _because(reason: str, message: str | None) -> str:
 
 def _told(container: Container, log: str | None) -> str:
     if container.started is None and container.reason in _NOT_RUN:
-        return f"container {container.name} could not be run{_aside(container)}: {(container.message or '').strip()}"
+        return f"container {container.name} could not be run: {_refusal((container.message or '').strip())}".rstrip()
     found = left(container, log=log)
     # What a failing container writes in its own words is mostly why it fails. Data are not.
     spoken = found.log or ("" if is_structured(found.result or "") else found.result)
@@ -133,6 +138,16 @@ def _told(container: Container, log: str | None) -> str:
     times = f"{container.restarts} restart{'s' if container.restarts > 1 else ''}"
     again = f" after {times}" if container.restarts else ""
     return f"container {container.name} ended with exit code {container.exit_code}{_aside(container)}{again}{said}"
+
+
+def _refusal(message: str) -> str:
+    """What a runtime says of a program that it could not run, with the program and the reason first."""
+    found = _PROGRAM.search(message) or _PROGRAM_OF_CRUN.search(message)
+    if found is None:
+        return message
+    program, reason = found["program"], found["reason"].removesuffix(": unknown")
+    plain = "not found" if reason.endswith(_MISSING) else reason
+    return f"{program}: {plain}" if plain == reason else f"{program}: {plain} ({found[0]})"
 
 
 def _aside(container: Container) -> str:

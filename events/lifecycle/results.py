@@ -98,8 +98,10 @@ def result_of(pod: Pod, *, log: str | None = None) -> dict[str, Any]:
 
 
 def exit_code(container: Container | None) -> dict[str, int]:
-    """`exitCode`, if it has one."""
-    return {} if container is None or container.exit_code is None else {"exitCode": container.exit_code}
+    """`exitCode`, if it has one. Of a container that never ran, or is lost, the kubelet makes one up."""
+    if container is None or container.exit_code is None or container.reason == "ContainerStatusUnknown":
+        return {}
+    return {"exitCode": container.exit_code}
 
 
 _NO_JSON = object()

@@ -17,6 +17,7 @@ from events.jobs.queueing import read_outcomes, read_queueing
 from events.jobs.usage import PodUsage, Usage, sampled, usage_now
 from events.lifecycle.failures import culprit
 from events.lifecycle.outcome import is_ending, outcome
+from events.lifecycle.results import exit_code
 from events.lifecycle.transitions import Transition, transitions
 from events.names import MANAGED_BY, Label, Reason
 from events.phases import Phase
@@ -175,7 +176,7 @@ def _row(found: Found, now: float) -> list[str | Text]:
     job, last = found.job, found.last
     until = last.time if last.terminal else now
     ended = [culprit(pod) or pod.main for pod in found.pods]
-    codes = sorted({one.exit_code for one in ended if one is not None and one.exit_code is not None})
+    codes = sorted({code for one in ended for code in exit_code(one).values()})
     phase, told = found.phase, {**found.detail, "duration": None, "exitCode": None}
     detail = "" if phase == Phase.CREATED else sentence(phase, told)
     using = found.usage

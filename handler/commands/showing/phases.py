@@ -50,9 +50,9 @@ def error_text(error: object, exit_code: object) -> str:
 
 
 def ending_of(error: Mapping[str, Any], exit_code: object) -> str:
-    """`exit 3 in container fetch`, as far as it is known."""
+    """`exit 3 in container fetch`, as far as it is known. `main`, the only one of most, goes without saying."""
     parts = [] if exit_code is None else [f"exit {exit_code}"]
-    if error.get("container"):
+    if error.get("container") not in (None, "", "main"):
         parts.append(f"in container {error['container']}")
     return " ".join(parts)
 
