@@ -110,3 +110,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             return self.disruption.at
         known = (self.killed, self.started, self.created)
         return next(time for time in known if time is not None)
+
+    def made_since(self, start: float) -> bool:
+        """Whether it was made at this start of its Job (epoch seconds) or later. Suspension deletes what runs then."""
+        # Pods are created just before Kubernetes takes the time of a resumption, and times are whole seconds.
+        return self.created >= start - 1 and (self.killed is None or self.killed > start)

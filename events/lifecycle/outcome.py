@@ -72,7 +72,7 @@ def outcome_detail(job: Job, pods: Sequence[Pod], end: Outcome, *, log: str | No
     speaker = _speaker(job, pods)
     container = _judged(speaker)
     return {
-        "attempt": job.attempt - 1 + max(1, failures),
+        "attempt": _attempt(job, pods, failures),
         **_times(job, pods, end),
         **exit_code(container),
         "error": _error(job, end, speaker, log=log),
@@ -82,6 +82,16 @@ def outcome_detail(job: Job, pods: Sequence[Pod], end: Outcome, *, log: str | No
         # That some indexes failed does not lose what others achieved, nor does a later failure of the same container.
         **(results(job, good) if job.indexed else result_of(speaker, log=log) if speaker else {}),
     }
+
+
+def _attempt(job: Job, pods: Sequence[Pod], failures: int) -> int:
+    """The number, from 1, of the attempt that the Job ended with."""
+    verdict = job.verdict_of()
+    if verdict is None:
+        return job.attempt - 1 + max(1, failures)
+    # What Kubernetes ends because of the verdict has not failed by itself, and may or may not be counted.
+    before = sum(pod.ended_at < verdict.at for pod in failed_pods(job, pods))
+    return job.attempt + min(before, job.backoff_limit)
 
 
 def unread(job: Job, pods: Sequence[Pod]) -> tuple[Pod, Container] | None:
@@ -163,8 +173,12 @@ def counts(job: Job) -> dict[str, Any] | None:
 
 
 def counted_at(job: Job, pods: Sequence[Pod]) -> float:
-    """When the last of the pods in these counts ended. Pods that ended later do not change it."""
-    ends = sorted(pod.ended_at for pod in pods if pod.over)
+    """When the last of the pods in these counts ended. Pods that ended later do not change it.
+
+    Those that a suspension ended are in none of the counts.
+    """
+    good = [pod for pod in pods if pod.phase == "Succeeded"]
+    ends = sorted(pod.ended_at for pod in (*good, *failed_pods(job, pods)))
     latest = min(job.succeeded + job.failed, len(ends))
     return ends[latest - 1] if latest else job.created
 

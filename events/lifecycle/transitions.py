@@ -60,20 +60,38 @@ def transitions(
     The end of an attempt is `retrying` if another attempt follows. Empty for a further attempt with nothing to tell.
     `log`: the end of the log of `outcome.unread`, where somebody has read it.
     """
-    start = _started(job, pods)
-    between = [*_queued(job), *_suspended(job, pods), *_stalled(job, pods), *_retrying(job, pods)]
-    if start is not None:
-        between += [start, *_progress(job, pods, usage)]
-    between.sort(key=lambda one: _moment(one, start))
+    shown = _of_shown_starts(job, pods)
+    first = min(
+        (pod for pod in shown if pod.started is not None), key=lambda pod: (pod.started, pod.name), default=None
+    )
+    between = [*_queued(job), *_suspended(job, shown), *_stalled(job, shown), *_retrying(job, shown)]
+    if first is not None:
+        between += [_started(job, shown, first), *_progress(job, shown, usage)]
+    between.sort(key=lambda one: _moment(one, first))
     return [*_created(job), *between, *_end(job, pods, usage, log)]
 
 
-def _moment(one: Transition, start: Transition | None) -> tuple[float, int]:
+def _of_shown_starts(job: Job, pods: Sequence[Pod]) -> Sequence[Pod]:
+    """Without the pods that are ahead of their Job: if that is suspended, they wait until it shows its resumption.
+
+    The watches of Jobs and Pods are not in step.
+    """
+    suspended = job.condition("Suspended")
+    if suspended is None:
+        return pods
+    return [pod for pod in pods if pod.created <= suspended.at or pod.killed is not None]
+
+
+def _moment(one: Transition, first: Pod | None) -> tuple[float, int]:
+    """By what to sort it. The clocks of nodes may differ from that of Kubernetes."""
     time = one.time
-    if start is not None and one.phase in (Phase.RETRYING, Phase.PROGRESS):
-        # An evicted pod may never have run, and a sample may be older than the start of its container. Subscribers are
-        # to see `started` first all the same.
-        time = max(time, start.time)
+    if first is not None and first.started is not None:
+        if one.phase in (Phase.RETRYING, Phase.PROGRESS, Phase.SUSPENDED):
+            # An evicted pod may never have run, and a sample may be older than the start of its container. Subscribers
+            # are to see `started` first all the same.
+            time = max(time, first.started)
+        elif one.phase is Phase.RESUMED and first.made_since(time):
+            time = min(time, first.started)
     return time, one.phase.traits.rank
 
 
@@ -121,11 +139,8 @@ def _told(job: Job, suspended: Condition) -> bool:
     return verdict is None or suspended.at < int(verdict.at)
 
 
-def _started(job: Job, pods: Sequence[Pod]) -> Transition | None:
-    ran = [(pod.started, pod.name, pod) for pod in pods if pod.started is not None]
-    if not ran:
-        return None
-    time, _, pod = min(ran)
+def _started(job: Job, pods: Sequence[Pod], pod: Pod) -> Transition:
+    time = pod.created if pod.started is None else pod.started
     detail = {"attempt": attempt_at(job, pods, time), "podId": pod.uid, "podName": pod.name, "node": pod.node}
     return Transition(phase=Phase.STARTED, time=time, detail=detail)
 

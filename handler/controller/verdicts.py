@@ -70,18 +70,12 @@ def _start_by(job: Job, pods: Sequence[Pod]) -> float | None:
     # Kubernetes removes status.startTime at suspension and sets it anew at resume: the clock restarts by itself.
     if job.start_timeout is None or job.start_time is None or job.suspend:
         return None
-    current = [pod for pod in pods if _is_of_start(pod, job.start_time)]
+    current = [pod for pod in pods if pod.made_since(job.start_time)]
     before = [one for pod in current if pod.deleted is None for one in pod.containers if one.role is Role.INIT]
     if _ran(job, pods, current) or any(one.running for one in before):
         return None
     # Init containers work: the clock restarts when one of them is done.
     return max([job.start_time, *(one.finished for one in before if one.finished is not None)]) + job.start_timeout
-
-
-def _is_of_start(pod: Pod, since: float) -> bool:
-    """Whether it was made at the start at `since`, or later. Suspension deletes the pods that run then."""
-    # Pods are created just before the time of a resumption is taken, and times are whole seconds.
-    return pod.created >= since - 1 and (pod.killed is None or pod.killed > since)
 
 
 def _ran(job: Job, pods: Sequence[Pod], current: Sequence[Pod]) -> bool:

@@ -9,7 +9,7 @@ from events.lifecycle.outcome import unnoted, waits
 from events.names import Payload
 from events.phases import Phase
 from tests.events.lifecycle.shown import find, keys
-from tests.events.samples import NOON, condition, make_job, running
+from tests.events.samples import NOON, condition, failed, make_job, make_pod, running, succeeded
 
 STARTED = {"start_time": NOON + 2, "conditions": (condition("Suspended", at=2, status=False),)}
 STOPPED = {"suspend": True, "conditions": (condition("Suspended", at=9),)}
@@ -68,6 +68,55 @@ def test_a_job_admitted_again_is_resumed_by_kueue() -> None:
     job = make_kueue_job(**again, **NOTED, suspended_by="kueue")
     assert keys(job) == ["created", "resumed/2026-11-21T12:00:12Z"]
     assert find(Phase.RESUMED, job).detail["by"] == "kueue"
+
+
+AGAIN = {
+    "start_time": NOON + 12,
+    "conditions": (condition("Suspended", at=12, status=False),),
+    "suspended_by": "kueue",
+    **NOTED,
+}
+EVICTED: dict[str, Any] = {"killed": NOON + 9, "deleted": NOON + 39}
+
+
+@pytest.mark.parametrize("at", [3, 9, 10], ids=["before", "in that second", "by a clock that is ahead"])
+def test_a_pod_had_started_before_its_job_was_stopped(at: float) -> None:
+    assert keys(make_kueue_job(**STOPPED, **NOTED), running(at=at, **EVICTED)) == [
+        "created", "started", "suspended/2026-11-21T12:00:09Z",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("at", [15, 12, 11], ids=["after", "in that second", "by a clock that is behind"])
+def test_a_job_was_resumed_before_its_pod_started(at: float) -> None:
+    pod = running("p2", at=at, created=NOON + 12)
+    assert keys(make_kueue_job(**AGAIN), pod) == ["created", "resumed/2026-11-21T12:00:12Z", "started"]
+
+
+def test_a_pod_that_is_ahead_of_its_job_waits_for_the_resumption() -> None:
+    stopped = make_kueue_job(**STOPPED, **NOTED, suspended_by="kueue")
+    starts = running("p2", at=14, created=NOON + 12)
+    stalls = make_pod("p3", created=NOON + 12, waiting_reason="ErrImagePull")
+    assert keys(stopped, starts, stalls) == ["created", "suspended/2026-11-21T12:00:09Z"]
+    resumed = ["created", "resumed/2026-11-21T12:00:12Z", "stalled/IMAGE_PULL", "started"]
+    assert keys(make_kueue_job(**AGAIN), starts, stalls) == resumed
+
+
+def test_progress_after_an_eviction_is_not_from_before_it() -> None:
+    job = make_kueue_job(**AGAIN, completions=3, succeeded=2)
+    pods = [succeeded("a", at=5), running("b", at=2, gone=True, **EVICTED), succeeded("c", at=20)]
+    assert find(Phase.PROGRESS, job, *pods).time == NOON + 20
+
+
+@pytest.mark.parametrize("counted", [1, 2], ids=["at once", "with what the verdict ended"])
+def test_a_verdict_ends_the_attempt_that_stalled(counted: int) -> None:
+    """Kubernetes counts the pod that the verdict ends, or does not, by how it came to end."""
+    pods = [failed("a", at=5), make_pod("b", created=NOON + 6, waiting_reason="ErrImagePull")]
+    job = make_job(backoff_limit=3, failed=1)
+    assert find(Phase.STALLED, job, *pods).detail["attempt"] == 2
+    timeout = Verdict(phase=Phase.FAILED, error_code="TIMEOUT", message="m", at=NOON + 9).to_annotation()
+    ended = make_pod("b", created=NOON + 6, killed=NOON + 9, deleted=NOON + 9, gone=True)
+    job = make_job(backoff_limit=3, failed=counted, verdict=timeout, deleted=NOON + 10)
+    assert find(Phase.FAILED, job, pods[0], ended).detail["attempt"] == 2
 
 
 def test_a_job_stopped_before_its_start_was_noted_only_waits() -> None:
