@@ -51,6 +51,7 @@ class Annotation:
     PAYLOAD = f"{DOMAIN}/payload"
     RELEASED = f"{DOMAIN}/released"
     SUSPENDED_BY = f"{DOMAIN}/suspended-by"
+    STARTED = f"{DOMAIN}/started"
     VERDICT = f"{DOMAIN}/verdict"
     QUEUEING = f"{DOMAIN}/queueing"
     QUEUED = f"{DOMAIN}/queued"

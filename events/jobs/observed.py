@@ -93,9 +93,9 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Job(Ours, frozen=True, kw_only=True, gc=False):
     """A Job of ours.
 
-    `verdict`, `queueing`, `dependencies` and `retry` are raw JSON, as in their annotations. `attempt` counts from 1;
-    on further attempts `accepted` is when the first was created. `failover`: the request names a Job to run when it has
-    failed. `kueue`: Kueue decides when the Job runs.
+    `started`, `verdict`, `queueing`, `dependencies` and `retry` are raw JSON, as in their annotations. `attempt` counts
+    from 1; on further attempts `accepted` is when the first was created. `failover`: the request names a Job to run
+    when it has failed. `kueue`: Kueue decides when the Job runs.
     `failed_indexes` are those of an Indexed Job, as Kubernetes writes them: `1,3-5`.
     Of a schedule's run: `run` is its scheduled time (RFC 3339), or `NEW_RUN`; `scheduled_at` what Kubernetes says of
     it, in epoch seconds; `schedule` and `schedule_uid` name the CronJob that owns it, None once none does.
@@ -107,6 +107,7 @@ class Job(Ours, frozen=True, kw_only=True, gc=False):
     payload: str | None = None
     released: str | None = None
     suspended_by: str | None = None
+    started: str | None = None
     verdict: str | None = None
     queueing: str | None = None
     queued: str | None = None

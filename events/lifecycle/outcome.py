@@ -8,6 +8,7 @@ from events.cloudevent.timestamp import format_epoch
 from events.identity import base32_sha256
 from events.jobs.observed import Job
 from events.jobs.pods import Container, Pod
+from events.jobs.starts import noted_start
 from events.lifecycle.failures import FAILED, Failure, culprit, failed_pods, failure, last
 from events.lifecycle.results import exit_code, left, result_of, results
 from events.names import Payload
@@ -142,7 +143,9 @@ def _times(job: Job, pods: Sequence[Pod], end: Outcome) -> dict[str, Any]:
     """`startedAt`, `finishedAt`, and the seconds between; only `finishedAt` for a Job that never started."""
     # The Job's own start is not that of a pod, but better than nothing where all of its pods are gone.
     unseen = None if pods or not job.succeeded + job.failed else job.start_time
-    started = min((pod.started for pod in pods if pod.started is not None), default=unseen)
+    noted = noted_start(job)
+    known = [] if noted is None else [noted.time]
+    started = min((*known, *(pod.started for pod in pods if pod.started is not None)), default=unseen)
     finished = {"finishedAt": format_epoch(end.time)}
     if started is None:
         return finished

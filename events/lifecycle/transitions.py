@@ -9,6 +9,7 @@ from events.cloudevent.timestamp import format_epoch
 from events.jobs.attempts import next_attempt_at, written_time
 from events.jobs.observed import Condition, Job, Ours
 from events.jobs.pods import Container, Pod
+from events.jobs.starts import Start, first_pod, noted_start, start_of
 from events.jobs.usage import Usage, usage_now, usage_summary
 from events.lifecycle.failures import Failure, failed_pods, failure
 from events.lifecycle.outcome import counted_at, counts, is_ending, outcome, outcome_detail, waits
@@ -61,13 +62,11 @@ def transitions(
     `log`: the end of the log of `outcome.unread`, where somebody has read it.
     """
     shown = _of_shown_starts(job, pods)
-    first = min(
-        (pod for pod in shown if pod.started is not None), key=lambda pod: (pod.started, pod.name), default=None
-    )
+    start = first_start(job, pods)
     between = [*_queued(job), *_suspended(job, shown), *_stalled(job, shown), *_retrying(job, shown)]
-    if first is not None:
-        between += [_started(job, shown, first), *_progress(job, shown, usage)]
-    between.sort(key=lambda one: _moment(one, first))
+    if start is not None:
+        between += [_started(start), *_progress(job, shown, usage)]
+    between.sort(key=lambda one: _moment(one, start, shown))
     return [*_created(job), *between, *_end(job, pods, usage, log)]
 
 
@@ -82,16 +81,16 @@ def _of_shown_starts(job: Job, pods: Sequence[Pod]) -> Sequence[Pod]:
     return [pod for pod in pods if pod.created <= suspended.at or pod.killed is not None]
 
 
-def _moment(one: Transition, first: Pod | None) -> tuple[float, int]:
+def _moment(one: Transition, start: Start | None, pods: Sequence[Pod]) -> tuple[float, int]:
     """By what to sort it. The clocks of nodes may differ from that of Kubernetes."""
     time = one.time
-    if first is not None and first.started is not None:
-        if one.phase in (Phase.RETRYING, Phase.PROGRESS, Phase.SUSPENDED):
-            # An evicted pod may never have run, and a sample may be older than the start of its container. Subscribers
-            # are to see `started` first all the same.
-            time = max(time, first.started)
-        elif one.phase is Phase.RESUMED and first.made_since(time):
-            time = min(time, first.started)
+    if start is not None and one.phase in (Phase.RETRYING, Phase.PROGRESS, Phase.SUSPENDED):
+        # An evicted pod may never have run, and a sample may be older than the start of its container. Subscribers are
+        # to see `started` first all the same.
+        time = max(time, start.time)
+    elif start is not None and one.phase is Phase.RESUMED:
+        started_by_it = any(pod.uid == start.pod_id and pod.made_since(time) for pod in pods)
+        time = min(time, start.time) if started_by_it else time
     return time, one.phase.traits.rank
 
 
@@ -139,10 +138,17 @@ def _told(job: Job, suspended: Condition) -> bool:
     return verdict is None or suspended.at < int(verdict.at)
 
 
-def _started(job: Job, pods: Sequence[Pod], pod: Pod) -> Transition:
-    time = pod.created if pod.started is None else pod.started
-    detail = {"attempt": attempt_at(job, pods, time), "podId": pod.uid, "podName": pod.name, "node": pod.node}
-    return Transition(phase=Phase.STARTED, time=time, detail=detail)
+def first_start(job: Job, pods: Sequence[Pod]) -> Start | None:
+    """The start that `started` tells: as noted on the Job, else that of the first pod; None if none has run."""
+    first = first_pod(_of_shown_starts(job, pods))
+    if (noted := noted_start(job)) is not None or first is None:
+        return noted
+    return start_of(job, first, attempt=attempt_at(job, pods, first.started or first.created))
+
+
+def _started(start: Start) -> Transition:
+    detail = {"attempt": start.attempt, "podId": start.pod_id, "podName": start.pod_name, "node": start.node}
+    return Transition(phase=Phase.STARTED, suffix=start.suffix, time=start.time, detail=detail)
 
 
 def _stalled(job: Job, pods: Sequence[Pod]) -> Iterator[Transition]:

@@ -8,6 +8,7 @@ from events.cloudevent.timestamp import format_epoch
 from events.jobs.observed import Job, Ours, Schedule, Verdict
 from events.jobs.queueing import queued_at, write_outcomes
 from events.lifecycle.schedules import Runs
+from events.lifecycle.transitions import first_start
 from events.names import FINALIZER, Annotation
 from k8s.api.cluster import Cluster, Created
 from k8s.base import Key, Manifest, Unavailable
@@ -63,7 +64,7 @@ class Writes:
 
     async def suspend(self, job: Job, *, by: str) -> Job:
         """Stop its pods, or keep it from starting any, until `resume`. The `suspended` event names `by`."""
-        notes = {Annotation.SUSPENDED_BY: by, Annotation.QUEUED: None}
+        notes = {Annotation.SUSPENDED_BY: by, Annotation.QUEUED: None, **self._start(job)}
         return await self._patch(job, {**_annotated(job, notes), "spec": {"suspend": True}})
 
     async def resume(self, job: Job) -> Job:
@@ -84,7 +85,7 @@ class Writes:
 
     async def mark_suspended(self, job: Job, *, by: str) -> Job:
         """Note that it was suspended from outside, so that its resumption is not taken for its first release."""
-        return await self._patch(job, _annotated(job, {Annotation.SUSPENDED_BY: by}))
+        return await self._patch(job, _annotated(job, {Annotation.SUSPENDED_BY: by, **self._start(job)}))
 
     async def note_start(self, job: Job) -> Job:
         """Note that Kueue has let it start, so that what comes after is published as `suspended` and `resumed`."""
@@ -131,6 +132,11 @@ class Writes:
         """After its `unscheduled` event: remove our finalizer."""
         patch: Manifest = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
         await self._call(lambda: self._cluster.patch_cron_job(schedule.namespace, schedule.name, patch))
+
+    def _start(self, job: Job) -> dict[str, str]:
+        """A note of its first start, for leaders that know only later pods: suspension takes those that run."""
+        start = first_start(job, self._cache.pods(job.uid))
+        return {} if start is None else {Annotation.STARTED: start.to_annotation()}
 
     async def _patch_schedule(self, schedule: Schedule, patch: Manifest) -> Schedule:
         patched = await self._call(lambda: self._cluster.patch_cron_job(schedule.namespace, schedule.name, patch))

@@ -16,6 +16,7 @@ _NOT_AGAIN = (
     Annotation.VERDICT,
     Annotation.RELEASED,
     Annotation.SUSPENDED_BY,
+    Annotation.STARTED,
     Annotation.DEPENDENCIES,
     Annotation.PAYLOAD,
 )

@@ -104,6 +104,7 @@ def _job(wire: WireJob) -> observed.Job:
         payload=shared(notes.get(Annotation.PAYLOAD)),
         released=notes.get(Annotation.RELEASED),
         suspended_by=notes.get(Annotation.SUSPENDED_BY),
+        started=notes.get(Annotation.STARTED),
         verdict=notes.get(Annotation.VERDICT),
         queueing=shared(notes.get(Annotation.QUEUEING)),
         queued=shared(notes.get(Annotation.QUEUED)),

@@ -6,6 +6,7 @@ import pytest
 
 from events.jobs.observed import Job, Verdict
 from events.lifecycle.outcome import unnoted, waits
+from events.lifecycle.transitions import first_start
 from events.names import Payload
 from events.phases import Phase
 from tests.events.lifecycle.shown import find, keys
@@ -81,15 +82,16 @@ EVICTED: dict[str, Any] = {"killed": NOON + 9, "deleted": NOON + 39}
 
 @pytest.mark.parametrize("at", [3, 9, 10], ids=["before", "in that second", "by a clock that is ahead"])
 def test_a_pod_had_started_before_its_job_was_stopped(at: float) -> None:
-    assert keys(make_kueue_job(**STOPPED, **NOTED), running(at=at, **EVICTED)) == [
+    assert keys(make_kueue_job(**STOPPED, **NOTED), running(at=at, created=NOON + 2, **EVICTED)) == [
         "created", "started", "suspended/2026-11-21T12:00:09Z",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("at", [15, 12, 11], ids=["after", "in that second", "by a clock that is behind"])
-def test_a_job_was_resumed_before_its_pod_started(at: float) -> None:
+def test_a_job_was_resumed_before_its_pod_started(at: int) -> None:
     pod = running("p2", at=at, created=NOON + 12)
-    assert keys(make_kueue_job(**AGAIN), pod) == ["created", "resumed/2026-11-21T12:00:12Z", "started"]
+    started = f"started/2026-11-21T12:00:{at}Z"
+    assert keys(make_kueue_job(**AGAIN), pod) == ["created", "resumed/2026-11-21T12:00:12Z", started]
 
 
 def test_a_pod_that_is_ahead_of_its_job_waits_for_the_resumption() -> None:
@@ -97,8 +99,32 @@ def test_a_pod_that_is_ahead_of_its_job_waits_for_the_resumption() -> None:
     starts = running("p2", at=14, created=NOON + 12)
     stalls = make_pod("p3", created=NOON + 12, waiting_reason="ErrImagePull")
     assert keys(stopped, starts, stalls) == ["created", "suspended/2026-11-21T12:00:09Z"]
-    resumed = ["created", "resumed/2026-11-21T12:00:12Z", "stalled/IMAGE_PULL", "started"]
-    assert keys(make_kueue_job(**AGAIN), starts, stalls) == resumed
+    assert keys(make_kueue_job(**AGAIN), starts, stalls) == [
+        "created", "resumed/2026-11-21T12:00:12Z", "stalled/IMAGE_PULL", "started/2026-11-21T12:00:14Z",
+    ]  # fmt: skip
+
+
+def test_the_first_start_is_told_alike_by_whoever_knows_only_a_later_pod() -> None:
+    first, later = running(at=3, created=NOON + 2, **EVICTED), running("p2", at=15, created=NOON + 12)
+    stopped = make_kueue_job(**STOPPED, **NOTED)
+    told = find(Phase.STARTED, stopped, first)
+    start = first_start(stopped, [first])
+    assert start is not None
+    again = make_kueue_job(**AGAIN, started=start.to_annotation())
+    assert find(Phase.STARTED, again, later) == told
+    assert find(Phase.STARTED, again) == told
+    over = make_kueue_job(**{**AGAIN, "conditions": (condition("Complete", at=20),), "started": start.to_annotation()})
+    assert find(Phase.SUCCEEDED, over, later).detail["startedAt"] == "2026-11-21T12:00:03Z"
+
+
+def test_a_later_start_has_another_id_where_nobody_noted_the_first() -> None:
+    """There was no leader when the Job was stopped."""
+    unseen = make_kueue_job(**{**AGAIN, "suspended_by": None})
+    assert find(Phase.STARTED, unseen, running(at=3, created=NOON + 2)).key == "started"
+    later = running("p2", at=15, created=NOON + 12)
+    assert find(Phase.STARTED, unseen, later).key == "started/2026-11-21T12:00:15Z"
+    for note in ("{", '{"at": "x", "attempt": 1, "podId": "u", "podName": "p"}'):
+        assert find(Phase.STARTED, make_kueue_job(**AGAIN, started=note), later).key == "started/2026-11-21T12:00:15Z"
 
 
 def test_progress_after_an_eviction_is_not_from_before_it() -> None:

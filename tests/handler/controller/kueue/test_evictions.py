@@ -1,14 +1,17 @@
 """Jobs that Kueue stops: what ended before, and what their time limits mean then."""
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cloudevents.core.v1.event import CloudEvent
 
+from adapters.base import Topic
 from adapters.memory import MemoryBroker
-from events.cloudevent.timestamp import parse_epoch
+from events.cloudevent.timestamp import format_epoch, parse_epoch
 from k8s.api.cluster import Cluster
 from k8s.devcluster.controllers.jobpass import JobPass
 from tests.handler.jobs import gone, job_of, name_of
@@ -102,3 +105,46 @@ async def test_the_start_timeout_counts_anew_at_each_admission(
         await client.reached("r", "suspended")
         await kueue.admit(name_of("r"), nodes={"example.com/pool": "none"})
         assert code_of(await client.ended("r")) == "START_TIMEOUT"
+
+
+@pytest.mark.parametrize("watched", [True, False], ids=["seen by the first leader", "while there is no leader"])
+async def test_an_id_of_an_event_means_one_start_whoever_leads(
+    broker: MemoryBroker,
+    cluster: Cluster,
+    kueue: Kueue,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    watched: bool,
+) -> None:
+    """The next leader knows only the second pod. Brokers drop repeats by their ids, whatever is in them."""
+    told: list[tuple[str, datetime | None, str]] = []
+    publish = MemoryBroker.publish
+
+    async def noting(self: MemoryBroker, topic: Topic, event: CloudEvent, **options: Any) -> None:
+        if phase_of(event) == "started":
+            told.append((event.get_id(), event.get_time(), detail(event)["podName"]))
+        await publish(self, topic, event, **options)
+
+    monkeypatch.setattr(MemoryBroker, "publish", noting)
+    async with running(broker, cluster, kueue_queue="team") as client:
+        await client.queued(make_request("r", script=waits_for(tmp_path / "go")))
+        await kueue.admit(name_of("r"))
+        await client.reached("r", "started")
+        if watched:
+            await kueue.evict(name_of("r"))
+            await client.reached("r", "suspended")
+    if not watched:
+        await kueue.evict(name_of("r"))
+    await until(partial(older_than, cluster, "r", LIMIT))
+    await kueue.admit(name_of("r"))
+    (tmp_path / "go").touch()
+    await until(partial(has_condition, cluster, "r", "Complete"))
+    async with running(broker, cluster, kueue_queue="team") as client:
+        end = await client.ended("r")
+    assert len({id_ for id_, _, _ in told}) == len(set(told))
+    if not watched:
+        assert len(told) == 2
+    else:
+        first = told[0][1]
+        assert first is not None
+        assert detail(end)["startedAt"] == format_epoch(first.timestamp())
