@@ -114,4 +114,6 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def made_since(self, start: float) -> bool:
         """Whether it was made at this start of its Job (epoch seconds) or later. Suspension deletes what runs then."""
         # Pods are created just before Kubernetes takes the time of a resumption, and times are whole seconds.
-        return self.created >= start - 1 and (self.killed is None or self.killed > start)
+        if self.created < start - 1 or (self.over and self.ended_at < start):
+            return False
+        return self.killed is None or self.killed > start

@@ -57,6 +57,13 @@ def test_init_containers_work_before_the_clock_runs_again() -> None:
     assert due(make_job(), [done], now=2010) is not None
 
 
+def test_a_pod_that_ended_just_before_a_start_does_not_belong_to_it() -> None:
+    before = make_pod(created=1000.0, started=1000.0, finished=1000.0, phase="Succeeded", exit_code=0)
+    assert due(make_job(succeeded=1), [before], now=1011) is not None
+    later = make_pod(created=1000.0, started=1001.0, finished=1002.0, phase="Succeeded", exit_code=0)
+    assert due(make_job(succeeded=1), [later], now=1011) is None
+
+
 def test_a_sidecar_that_runs_is_no_work() -> None:
     proxy = make_container("proxy", role=Role.SIDECAR, started=1002.0)
     assert due(make_job(), [make_pod(waiting_reason="PodInitializing", containers=[proxy])], now=1011) is not None
