@@ -45,8 +45,36 @@ class Identity:
 
 def job_name(prefix: str, identity: Identity) -> str:
     """`<prefix, at most 32>-<12 characters of the identity's hash>`. No longer: CronJobs and attempts append to it."""
+    return f"{prefix[:PREFIX_LENGTH]}-{_name_hash(identity)}"
+
+
+def number_in_name(name: str, identity: Identity) -> int | None:
+    """1 if the name may be that of this identity's Job, n if `-<n>` is appended to it; None if it cannot be."""
+    expected = f"-{_name_hash(identity)}"
+    if name.endswith(expected):
+        return 1
+    first, _, number = name.rpartition("-")
+    return int(number) if first.endswith(expected) and number.isascii() and number.isdigit() else None
+
+
+def identity_in_name(name: str, source: str, request_id: str) -> tuple[Identity, int] | None:
+    """The identity of a request of this source and id that has a Job of this name, and the number in the name.
+
+    A function's requests are called `<function>/<id of the event>`.
+    """
+    function, _, event_id = request_id.partition("/")
+    found = [Identity(source, request_id)]
+    if event_id and name.startswith(f"{function}-"):
+        found.insert(0, Identity(source, event_id, function))
+    for identity in found:
+        if (number := number_in_name(name, identity)) is not None:
+            return identity, number
+    return None
+
+
+def _name_hash(identity: Identity) -> str:
     # The first ten bytes alone make the first sixteen characters.
-    return f"{prefix[:PREFIX_LENGTH]}-{_base32(identity.digest()[:10])[:_HASH_LENGTH]}"
+    return _base32(identity.digest()[:10])[:_HASH_LENGTH]
 
 
 def request_label(request_id: str) -> str:

@@ -33,7 +33,8 @@ class Annotation:
     """Annotations of Jobs and CronJobs.
 
     `EVENT` stands on the pod template and holds the structured event. `MAX_RUNS` and `RUNS` are a CronJob's, `RUN` is
-    on each Job that it makes.
+    on each Job that it makes. `JOB` stands on the pod template too, which nobody can change: `<namespace>/<name>` of
+    the Job or CronJob that the template was made for. With it the template repeats `ID`, `SOURCE`, `ATTEMPT` and `RUN`.
     """
 
     VERSION = f"{DOMAIN}/version"
@@ -64,6 +65,7 @@ class Annotation:
     RUNS = f"{DOMAIN}/runs"
     RUN = f"{DOMAIN}/run"
     EVENT = f"{DOMAIN}/event"
+    JOB = f"{DOMAIN}/job"
 
 
 BY_FUNCTION = "function"

@@ -1,6 +1,7 @@
 """What Kubernetes shows of Jobs and CronJobs, flat and small: thousands stay in memory. Does not parse."""
 
 import sys
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -9,6 +10,17 @@ import orjson
 from events.cloudevent.timestamp import format_epoch, parse_epoch
 from events.names import FORMAT_VERSION, NEW_RUN
 from events.phases import Phase
+
+
+class Stray(StrEnum):
+    """Why a Job with our labels is no request's Job."""
+
+    COPY = "copy"
+    """Somebody made it from a Job of ours: it is not under the name, or not in the namespace, that its pods carry."""
+    UNIDENTIFIED = "unidentified"
+    """Nothing immutable in it says any more which request it is of."""
+    FOREIGN = "foreign"
+    """Another installation made it, and somebody has given it our label."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -36,9 +48,12 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         raw: Any = orjson.loads(text)
         try:
             code, message, at = str(raw["errorCode"]), str(raw["message"]), parse_epoch(raw["at"])
-            return cls(phase=Phase(raw["phase"]), error_code=code, message=message, at=at)
+            phase = Phase(raw["phase"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"no verdict: {error}") from error
+        if not phase.traits.terminal:
+            raise ValueError(f"{phase} is no outcome")
+        return cls(phase=phase, error_code=code, message=message, at=at)
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -61,7 +76,9 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     annotation is absent.
 
     `has_finalizer`: ours is on it. `format`: the annotation `version`, 0 when it is absent or no number. `context`,
-    `tags` and `metadata` are raw JSON, as in their annotations. `broker` names the adapter.
+    `tags` and `metadata` are raw JSON, as in their annotations. `broker` names the adapter. `instance`: which
+    installation made it, as far as it says. `stray`: why it is no request's; None if it is. `lost_labels`: names and
+    values of labels that we find it by, and that somebody has removed or changed.
     """
 
     namespace: str
@@ -80,6 +97,9 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     metadata: str | None = None
     reply_to: str | None = None
     broker: str | None = None
+    instance: str | None = None
+    stray: Stray | None = None
+    lost_labels: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "namespace", sys.intern(self.namespace))
@@ -87,7 +107,12 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def newer(self) -> bool:
         """Written by a newer version of jobrelay: this version cannot know what it means."""
-        return self.format > FORMAT_VERSION
+        return is_newer(self.format)
+
+
+def is_newer(format_: int) -> bool:
+    """Whether this format is that of a newer version."""
+    return format_ > FORMAT_VERSION
 
 
 class Job(Ours, frozen=True, kw_only=True, gc=False):

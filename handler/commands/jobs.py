@@ -32,6 +32,8 @@ from k8s.api.cluster import Cluster
 from k8s.base import KubernetesError
 from k8s.reading.pod import parse_pod
 
+_ELSEWHERE = ("request_id", "source", "service", "verdict", "instance", "stray", "lost_labels")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
@@ -207,6 +209,6 @@ def facts(found: Found) -> dict[str, Any]:
         "detail": found.detail,
         "verdict": facts_of(verdict) if verdict is not None else None,
         "usage": usage_now(found.usage) if found.usage is not None else None,
-        "job": facts_of(job, without=("request_id", "source", "service", "verdict")),
+        "job": facts_of(job, without=_ELSEWHERE),
         "pods": [facts_of(pod, without=("namespace", "job_uid")) for pod in found.pods],
     }

@@ -22,13 +22,17 @@ _COLUMNS = (
 
 
 async def find_schedules(cluster: Cluster, namespaces: Sequence[str], *, selector: str) -> list[Schedule]:
-    """Those that the label selector matches, oldest first. A namespace that cannot be read is reported and left out."""
+    """Those that the label selector matches, oldest first, without copies.
+
+    A namespace that cannot be read is reported and left out.
+    """
     found: list[Schedule] = []
     for namespace in namespaces:
         try:
             found += await cluster.find_schedules([namespace], selector, skipped=say_left_out)
         except KubernetesError as error:
             click.echo(f"schedules in {namespace} are left out: {clean(error)}", err=True)
+    found = [schedule for schedule in found if schedule.stray is None]
     return sorted(found, key=lambda schedule: (schedule.created, schedule.name))
 
 
@@ -40,7 +44,10 @@ def show_schedules(found: Sequence[Schedule], *, now: float) -> None:
 def schedule_facts(schedule: Schedule, *, now: float) -> dict[str, Any]:
     """All that is known of a schedule, as a document; times in RFC 3339."""
     runs = read_runs(schedule.runs)
-    top = ("request_id", "source", "service", "cron", "time_zone", "concurrency_policy", "suspend", "max_runs", "runs")
+    top = (
+        *("request_id", "source", "service", "cron", "time_zone", "concurrency_policy", "suspend", "max_runs", "runs"),
+        *("instance", "stray", "lost_labels"),
+    )
     return {
         "kind": "schedule",
         "id": schedule.request_id,

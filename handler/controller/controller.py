@@ -14,6 +14,8 @@ from events.lifecycle.transitions import transitions
 from events.phases import Phase
 from handler.controller import verdicts
 from handler.controller.admitting import Admitting
+from handler.controller.astray.jobs import AstrayJobs
+from handler.controller.astray.treatment import searching
 from handler.controller.attempts import prepare_next
 from handler.controller.failover import Failover
 from handler.controller.logtails import LogTails
@@ -49,6 +51,7 @@ class Controller:
         self._failover = Failover(services, term)
         self._podless = Podless(services.cluster)
         self._log_tails = LogTails(services.cluster)
+        self._astray = AstrayJobs(services, term)
         self._published = Published(services, term)
         self._queue = WorkQueue()
         self._running = False
@@ -69,6 +72,7 @@ class Controller:
     async def run(self) -> None:
         """Look at what changes, until cancelled. Raises `LeadershipLost` (in a group)."""
         self._queue.add(self._cache.keys(), since=self._previous or 0.0)
+        self._look_again(self._cache.stray_keys())
         self._running = True
         self._metrics.work_queue_length.set_function(self._queue.__len__)
         try:
@@ -78,6 +82,7 @@ class Controller:
                 group.create_task(self._podless.run(self._look_again))
                 group.create_task(self._admitting.run(self._look_again))
                 group.create_task(self._schedules.run())
+                group.create_task(searching(self._astray.search))
                 await Workers(self._queue, metrics=self._metrics, at_once=WORKERS).run(self._look)
         finally:
             self._metrics.work_queue_length.set_function(lambda: 0)
@@ -100,6 +105,7 @@ class Controller:
         job = self._cache.get(key)
         if job is None:
             self._forget(key)
+            await self._astray.attend(key)
             return
         about_job(job)
         if job.newer:

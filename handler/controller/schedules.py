@@ -16,6 +16,8 @@ from events.lifecycle.events import schedule_event
 from events.lifecycle.outcome import outcome
 from events.lifecycle.schedules import Runs, is_exhausted, read_runs, run_id, run_time, scheduled, unscheduled
 from events.lifecycle.transitions import Transition
+from handler.controller.astray.schedules import AstraySchedules
+from handler.controller.astray.treatment import searching
 from handler.controller.published import Published
 from handler.controller.term import Term
 from handler.controller.workqueue import NewerFormat, Workers, WorkQueue
@@ -42,6 +44,7 @@ class Schedules:
         self._writes = term.writes
         self._previous = term.previous
         self._published = Published(services, term)
+        self._astray = AstraySchedules(services, term)
         self._queue = WorkQueue()
         self._running = False
         self._owner: dict[Key, Key] = {}
@@ -87,10 +90,12 @@ class Schedules:
     async def run(self) -> None:
         """Look at what changes, until cancelled. Raises `LeadershipLost` (in a group)."""
         self._queue.add((_key(schedule) for schedule in self._cache.schedules.all()), since=self._previous or 0.0)
+        self._queue.add(self._cache.schedules.stray_keys(), since=float("inf"))
         self.changed((job.namespace, job.name) for job in (*self._cache.jobs(), *self._cache.new_runs()))
         self._running = True
         async with asyncio.TaskGroup() as group:
             group.create_task(self._feed())
+            group.create_task(searching(self._astray.search))
             await Workers(self._queue, metrics=self._metrics, at_once=WORKERS).run(self._look)
 
     async def _feed(self) -> None:
@@ -117,6 +122,7 @@ class Schedules:
         if schedule is None:
             self._published.forget(key)
             self._queue.forget(key)
+            await self._astray.attend(key)
             return
         also(job_id=schedule.request_id)
         if schedule.newer:

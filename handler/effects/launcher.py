@@ -129,10 +129,11 @@ def _compare(existing: Manifest, wanted: Manifest) -> None:
     """Raise `Taken` unless it is the same request with the same data."""
     ours, theirs = wanted["metadata"], existing["metadata"]
     mine, found = ours["annotations"], theirs.get("annotations", {})
-    identity = (Annotation.ID, Annotation.SOURCE)
-    if not _is_ours(existing, wanted) or any(found.get(name) != mine[name] for name in identity):
+    # A copy of an attempt may have the name of the next.
+    identity = (Annotation.ID, Annotation.SOURCE, Annotation.ATTEMPT)
+    if not _is_ours(existing, wanted) or any(found.get(name) != mine.get(name) for name in identity):
         raise Taken("NAME_TAKEN", f"{_named(existing, wanted)} exists and is not of this request")
-    if found.get(Annotation.REQUEST_SHA) != mine[Annotation.REQUEST_SHA]:
+    if found.get(Annotation.REQUEST_SHA) != mine.get(Annotation.REQUEST_SHA):
         message = f"id {mine[Annotation.ID]!r} was used before, with other data, and its {wanted['kind']} still exists"
         raise Taken("ID_REUSED", message)
 

@@ -92,6 +92,23 @@ class Writes:
         notes = {Annotation.QUEUED: None, Annotation.RELEASED: format_epoch(self._cluster.server_time())}
         return await self._patch(job, _annotated(job, notes))
 
+    async def release(self, stray: Job | Schedule) -> None:
+        """Remove our finalizer from what is no request's. A CronJob is suspended: nobody would let its Jobs go."""
+        finalizers = {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}
+        patch: Manifest = {"metadata": {"resourceVersion": stray.version, **finalizers}}
+        if isinstance(stray, Job):
+            await self._patch(stray, patch)
+        else:
+            await self._patch_schedule(stray, {**patch, "spec": {"suspend": True}})
+
+    async def restore_labels(self, job: Job) -> Job:
+        """Put back the labels that it is found by."""
+        return await self._patch(job, _labelled(job))
+
+    async def restore_schedule_labels(self, schedule: Schedule) -> None:
+        """Put back the labels that a CronJob is found by."""
+        await self._patch_schedule(schedule, _labelled(schedule))
+
     async def delete(self, job: Job) -> None:
         """Delete exactly this Job, by its uid; its pods go first."""
         await self._call(lambda: self._cluster.delete_job(job.namespace, job.name, uid=job.uid))
@@ -185,6 +202,10 @@ class _Guarded:
 
     async def delete_secret(self, namespace: str, name: str, *, uid: str | None = None) -> None:
         await self._call(lambda: self._cluster.delete_secret(namespace, name, uid=uid))
+
+
+def _labelled(seen: Ours) -> Manifest:
+    return {"metadata": {"resourceVersion": seen.version, "labels": dict(seen.lost_labels)}}
 
 
 def _annotated(seen: Ours, annotations: Mapping[str, str | None]) -> Manifest:

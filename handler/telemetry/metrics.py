@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Plat
 
 from adapters.registry import BROKER_NAMES
 from events.contract.codes import codes_told, verdicts_told
+from events.jobs.observed import Stray
 from events.names import Reason
 from events.phases import Phase
 from events.request.control import ACCEPTED, REJECTED, ControlVerb
@@ -129,6 +130,14 @@ class Metrics:
             "Control events answered.",
             verb=(*map(str, ControlVerb), "unknown"),
             outcome=(ACCEPTED, REJECTED),
+        )
+        self.disowned = self._counter(
+            "jobs_disowned",
+            "Jobs and CronJobs with our finalizer that are no request's: let go, and nothing told of them.",
+            reason=(Stray.COPY, Stray.UNIDENTIFIED),
+        )
+        self.labels_restored = self._counter(
+            "labels_restored", "Jobs and CronJobs that had lost labels of ours and got them back."
         )
         self.queued = self._gauge("jobs_queued", "Jobs that wait for admission, by what for.", reason=QUEUED_FOR)
         self.admitted = self._counter("jobs_admitted", "Jobs that were let go after a wait for admission.")

@@ -30,6 +30,7 @@ FIELD_MANAGER = "jobrelay"
 PAGE = 500
 """Objects in a page of a list. We send no `resourceVersion`: with 0 the limit is ignored, and data may be stale."""
 METADATA_ONLY = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1, {JSON}"
+LIST_OF_METADATA = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, {JSON}"
 _STRICT = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
 _Seen = TypeVar("_Seen")
 
@@ -88,10 +89,15 @@ class Cluster:
     ) -> list[Job]:
         """All Jobs that the label selector matches in these namespaces, each namespace in one consistent state.
 
-        Malformed Jobs are skipped, and `skipped` is called for each.
+        Strays, which are no request's, are left out. Malformed Jobs are skipped, and `skipped` is called for each.
         """
         listed = [job for namespace in namespaces for job in await self.list_jobs(namespace, selector)]
-        return list(_readable(listed, job_of, skipped=skipped))
+        return [job for job in _readable(listed, job_of, skipped=skipped) if job.stray is None]
+
+    async def job_metadata(self, namespace: str, selector: str) -> list[Manifest]:
+        """The `metadata` of all Jobs that the label selector matches."""
+        found = await self._list(_jobs(namespace), {"labelSelector": selector}, accept=LIST_OF_METADATA)
+        return [item["metadata"] for item in found]
 
     async def create_cron_job(self, manifest: Manifest) -> Created:
         """Raises `Conflict` when the name is taken."""
@@ -189,21 +195,21 @@ class Cluster:
             options["preconditions"] = {"uid": uid}
         await self.client.request("DELETE", path, body=options)
 
-    async def _list(self, path: str, params: Mapping[str, str]) -> list[Manifest]:
+    async def _list(self, path: str, params: Mapping[str, str], *, accept: str = JSON) -> list[Manifest]:
         """Page after page of one state. Starts over when that state has been compacted meanwhile."""
         for _ in range(5):
             try:
-                return await self._pages(path, params)
+                return await self._pages(path, params, accept)
             except Expired:
                 continue
-        return await self._pages(path, params)
+        return await self._pages(path, params, accept)
 
-    async def _pages(self, path: str, params: Mapping[str, str]) -> list[Manifest]:
+    async def _pages(self, path: str, params: Mapping[str, str], accept: str) -> list[Manifest]:
         found: list[Manifest] = []
         token = ""
         while True:
             page = {**params, "limit": str(PAGE)} | ({"continue": token} if token else {})
-            answer = _object(await self.client.request("GET", path, params=page))
+            answer = _object(await self.client.request("GET", path, params=page, accept=accept))
             found += answer.get("items") or ()
             token = answer["metadata"].get("continue", "")
             if not token:

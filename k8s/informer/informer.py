@@ -25,7 +25,7 @@ BATCH = "/apis/batch/v1/namespaces/{}"
 class JobCache:
     """Jobs that have our finalizer and their Pods, as last seen. Reading never waits; the objects are immutable.
 
-    `schedules`: the cache of CronJobs.
+    Strays are kept apart: see `stray`. `schedules`: the cache of CronJobs.
     """
 
     def __init__(self, contents: Contents, schedules: ScheduleCache, watches: Sequence[Reflector[Any]]) -> None:
@@ -34,15 +34,32 @@ class JobCache:
         self._watches = watches
 
     def jobs(self) -> Sequence[Job]:
-        return [job for job in self._contents.jobs.values() if job.has_finalizer]
+        return [job for job in self._contents.jobs.values() if _is_followed(job)]
 
     def keys(self) -> Sequence[Key]:
         """The keys of `jobs`."""
-        return [key for key, job in self._contents.jobs.items() if job.has_finalizer]
+        return [key for key, job in self._contents.jobs.items() if _is_followed(job)]
 
     def get(self, key: Key) -> Job | None:
         job = self._contents.jobs.get(key)
-        return job if job is not None and job.has_finalizer else None
+        return job if job is not None and _is_followed(job) else None
+
+    def stray(self, key: Key) -> Job | None:
+        """The Job of this name that has our finalizer, but is no request's Job."""
+        job = self._contents.jobs.get(key)
+        return job if job is not None and job.has_finalizer and job.stray is not None else None
+
+    def stray_keys(self) -> Sequence[Key]:
+        """The keys of all such Jobs."""
+        return [key for key, job in self._contents.jobs.items() if job.has_finalizer and job.stray is not None]
+
+    def has_left(self, key: Key) -> bool:
+        """Whether a watch removed this Job while it had our finalizer, so that it may only have lost its labels."""
+        return key in self._contents.left
+
+    def forget(self, key: Key) -> None:
+        """It is known what became of a Job that has left."""
+        self._contents.left.discard(key)
 
     def new_runs(self) -> Sequence[Job]:
         """Jobs that Kubernetes has made for schedules and that do not have our finalizer yet."""
@@ -99,6 +116,10 @@ class JobCache:
     def relists(self) -> int:
         """How many lists there were so far, without the first of each watch."""
         return sum(watch.relists for watch in self._watches)
+
+
+def _is_followed(job: Job) -> bool:
+    return job.has_finalizer and job.stray is None
 
 
 @asynccontextmanager

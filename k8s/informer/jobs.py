@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from events.jobs.observed import Job
+from events.jobs.observed import Job, Stray
 from events.jobs.pods import Pod
 from k8s.api.wire import ObjectMeta, number
 from k8s.base import Key
@@ -23,6 +23,8 @@ class Contents:
     as last seen after it is deleted, because it shows how the Job started and ended: a deadline deletes the Pods before
     it fails the Job, and a drain those that Kubernetes then replaces.
 
+    `left`: Jobs that a watch removed while they had our finalizer. They were deleted, or have lost their labels.
+
     The watches of Jobs and Pods are not in step, so a Pod may come before its Job. Such a Pod waits in `_early` until
     the Job watch has passed the Pod's version: by then the Job is known, or is not ours any more. Nor is the Job watch
     in step with the answers to our own PATCHes.
@@ -30,6 +32,7 @@ class Contents:
 
     def __init__(self) -> None:
         self.jobs: dict[Key, Job] = {}
+        self.left: set[Key] = set()
         self.changes: set[Key] = set()
         self.news = asyncio.Event()
         self._pods: dict[str, tuple[Pod, ...]] = {}
@@ -116,6 +119,7 @@ class Contents:
     def _keep_job(self, key: Key, job: Job) -> None:
         # Share one tuple among everything kept for this Job.
         key = self._keys.setdefault(job.uid, key)
+        self.left.discard(key)
         self.jobs[key] = job
         if early := self._early[job.namespace].pop(job.uid, None):
             self._pods[job.uid] = tuple(pod for pod, _ in early.values())
@@ -136,7 +140,7 @@ class Contents:
 
 
 def _is_kept(job: Job) -> bool:
-    return job.has_finalizer or job.new_run
+    return (job.has_finalizer or job.new_run) and job.stray is not Stray.FOREIGN
 
 
 def _without(pods: Sequence[Pod], gone: set[str]) -> tuple[Pod, ...]:
@@ -181,8 +185,11 @@ class JobFeed:
 
     def _drop(self, key: Key, version: int) -> None:
         # The answer to our own PATCH may be newer than this.
-        if number(self._contents.jobs[key].version) <= version:
+        known = self._contents.jobs[key]
+        if number(known.version) <= version:
             self._contents.drop_job(key)
+            if known.has_finalizer:
+                self._contents.left.add(key)
 
 
 class PodFeed:

@@ -3,24 +3,43 @@
 import asyncio
 from collections.abc import Sequence
 
-from events.jobs.observed import Schedule
+from events.jobs.observed import Schedule, Stray
 from k8s.api.wire import ObjectMeta, number
 from k8s.base import Key
 
 
 class ScheduleCache:
-    """Reading never waits; the objects are immutable."""
+    """Reading never waits; the objects are immutable. Strays are kept apart: see `stray`."""
 
     def __init__(self) -> None:
         self._schedules: dict[Key, Schedule] = {}
+        self._left: set[Key] = set()
         self._changes: set[Key] = set()
         self._news = asyncio.Event()
 
     def all(self) -> Sequence[Schedule]:
-        return list(self._schedules.values())
+        return [schedule for schedule in self._schedules.values() if schedule.stray is None]
 
     def get(self, key: Key) -> Schedule | None:
-        return self._schedules.get(key)
+        schedule = self._schedules.get(key)
+        return schedule if schedule is not None and schedule.stray is None else None
+
+    def stray(self, key: Key) -> Schedule | None:
+        """The CronJob of this name that has our finalizer, but is no request's."""
+        schedule = self._schedules.get(key)
+        return schedule if schedule is not None and schedule.stray is not None else None
+
+    def stray_keys(self) -> Sequence[Key]:
+        """The keys of all such CronJobs."""
+        return [key for key, schedule in self._schedules.items() if schedule.stray is not None]
+
+    def has_left(self, key: Key) -> bool:
+        """Whether a watch removed this CronJob while it had our finalizer: it may only have lost its labels."""
+        return key in self._left
+
+    def forget(self, key: Key) -> None:
+        """It is known what became of a CronJob that has left."""
+        self._left.discard(key)
 
     async def changed(self) -> set[Key]:
         """CronJobs that changed or left since the last call; waits for at least one. Only one task may call this."""
@@ -41,7 +60,8 @@ class ScheduleCache:
         known = self._schedules.get(key)
         if known is not None and number(schedule.version) <= number(known.version):
             return
-        if schedule.has_finalizer:
+        if schedule.has_finalizer and schedule.stray is not Stray.FOREIGN:
+            self._left.discard(key)
             self._schedules[key] = schedule
             self._note_change(key)
         elif known is not None:
@@ -50,6 +70,17 @@ class ScheduleCache:
     def drop(self, key: Key) -> None:
         del self._schedules[key]
         self._note_change(key)
+
+    def remove(self, uid: str, key: Key) -> None:
+        """A watch does not show this CronJob any more."""
+        known = self._schedules.get(key)
+        if known is not None and known.uid == uid:
+            self.drop(key)
+            self._left.add(key)
+
+    def kept(self, namespace: str) -> list[Schedule]:
+        """All of this namespace, strays too."""
+        return [schedule for (home, _), schedule in self._schedules.items() if home == namespace]
 
     def _note_change(self, key: Key) -> None:
         self._changes.add(key)
@@ -67,17 +98,15 @@ class ScheduleFeed:
         listed = {schedule.name for schedule, _ in objects}
         for schedule, _ in objects:
             self._cache.put(schedule)
-        for schedule in self._cache.all():
-            if schedule.namespace == self._namespace and schedule.name not in listed:
-                self._cache.drop((schedule.namespace, schedule.name))
+        for schedule in self._cache.kept(self._namespace):
+            if schedule.name not in listed:
+                self._cache.remove(schedule.uid, (self._namespace, schedule.name))
 
     def changed(self, schedule: Schedule, version: int) -> None:
         self._cache.put(schedule)
 
     def removed(self, meta: ObjectMeta, version: int) -> None:
-        known = self._cache.get((self._namespace, meta.name))
-        if known is not None and known.uid == meta.uid:
-            self._cache.drop((self._namespace, meta.name))
+        self._cache.remove(meta.uid, (self._namespace, meta.name))
 
     def passed(self, version: int) -> None:
         """Nothing waits for CronJobs."""

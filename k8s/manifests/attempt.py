@@ -10,6 +10,7 @@ from events.jobs.observed import Job
 from events.jobs.queueing import read_queueing
 from events.names import FINALIZER, QUEUED_AT_CREATION, Annotation, Payload
 from k8s.base import Manifest
+from k8s.manifests.job import made_for
 from k8s.manifests.pod import EVENT_VOLUME
 
 _NOT_AGAIN = (
@@ -37,8 +38,10 @@ def next_attempt(manifest: Manifest, job: Job, *, at: float) -> Manifest:
         spec.pop(field, None)
     _free_template(spec["template"])
     secret = _payload(spec["template"]["spec"])
-    notes = {key: value for key, value in given["annotations"].items() if key not in _NOT_AGAIN}
+    notes = {key: value for key, value in (given.get("annotations") or {}).items() if key not in _NOT_AGAIN}
     asked = replace(read_queueing(notes.get(Annotation.QUEUEING)), dependencies=(), run_at=written_time(at))
+    # What somebody may have removed or changed meanwhile.
+    notes |= {Annotation.ID: job.request_id, Annotation.SOURCE: job.source}
     notes |= {
         Annotation.ATTEMPT: str(job.attempt + 1),
         Annotation.ACCEPTED: format_epoch(job.created if job.accepted is None else job.accepted),
@@ -48,10 +51,14 @@ def next_attempt(manifest: Manifest, job: Job, *, at: float) -> Manifest:
     if secret is not None:
         secret["secretName"] = name
         notes[Annotation.PAYLOAD] = Payload.PENDING
-    labels = {key: value for key, value in given["labels"].items() if key not in _OF_ONE_JOB}
-    metadata = {"name": name, "namespace": given["namespace"], "labels": labels, "annotations": notes}
+    labels = {key: value for key, value in (given.get("labels") or {}).items() if key not in _OF_ONE_JOB}
+    labels |= dict(job.lost_labels)
+    metadata: Manifest = {"name": name, "namespace": given["namespace"], "labels": labels, "annotations": notes}
     if owners := [_not_controlled(owner) for owner in given.get("ownerReferences") or () if owner["kind"] == "CronJob"]:
         metadata["ownerReferences"] = owners
+    marks = spec["template"]["metadata"].get("annotations") or {}
+    marks |= {**made_for(metadata), Annotation.ATTEMPT: str(job.attempt + 1)}
+    spec["template"]["metadata"]["annotations"] = marks
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -78,7 +85,7 @@ def _payload(pod: Manifest) -> Manifest | None:
 
 
 def _free_template(template: Manifest) -> None:
-    labels = template.get("metadata", {}).get("labels")
-    if labels:
-        template["metadata"]["labels"] = {key: value for key, value in labels.items() if key not in _OF_ONE_JOB}
-    template.get("metadata", {}).pop("creationTimestamp", None)
+    metadata = template.setdefault("metadata", {})
+    if labels := metadata.get("labels"):
+        metadata["labels"] = {key: value for key, value in labels.items() if key not in _OF_ONE_JOB}
+    metadata.pop("creationTimestamp", None)

@@ -122,15 +122,26 @@ def complete(draft: Draft, options: ManifestOptions, *, reply_to: str | None) ->
         annotations[Annotation.SUSPENDED_BY] = BY_FUNCTION
     # Until its payload exists, or until it is admitted.
     waits = {"suspend": True} if not inline or governed or in_kueue(labels) else {}
-    metadata = {
+    metadata: Manifest = {
         "name": asked.job_name,
         "namespace": asked.namespace or options.namespace,
         "labels": labels,
         "annotations": annotations,
         "finalizers": [FINALIZER],
     }
+    template = draft.spec["template"]["metadata"]
+    template["annotations"] = {**template.get("annotations", {}), **made_for(metadata)}
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {**draft.spec, **waits}}
     return Rendered(job=job, event=draft.event, inline=inline, ttl=ttl, ttl_raised=raised, queueing=draft.queueing)
+
+
+def made_for(metadata: Manifest) -> dict[str, str]:
+    """Annotations of the pod template of a Job or CronJob with this metadata.
+
+    They tell it from its copies, and what it is from what somebody makes of its own annotations.
+    """
+    repeated = {name: metadata["annotations"][name] for name in (Annotation.ID, Annotation.SOURCE)}
+    return {Annotation.JOB: f"{metadata['namespace']}/{metadata['name']}", **repeated}
 
 
 def fits(event: bytes, options: ManifestOptions, *, pods: int, payload: str | None) -> bool:

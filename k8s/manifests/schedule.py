@@ -58,7 +58,8 @@ def adoption(run: Job, *, request_id: str, time: str, released: str | None) -> M
     spec: Manifest = {}
     if run.suspend and run.start_time is None:
         # Labels and annotations of its pods may only change as long as it has never run.
-        spec["template"] = {"metadata": {"labels": labels, "annotations": named}}
+        marks = {**named, Annotation.JOB: f"{run.namespace}/{run.name}"}
+        spec["template"] = {"metadata": {"labels": labels, "annotations": marks}}
     if released is not None:
         spec["suspend"] = False
     return {

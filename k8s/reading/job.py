@@ -12,8 +12,12 @@ from events.names import FINALIZER, FORMAT_VERSION, Annotation, Label
 from events.problems import brief
 from k8s.base import Malformed
 from k8s.kueue import in_kueue
+from k8s.reading.claims import Claim, claim_of, lost_labels
 from k8s.reading.metadata import Metadata, Wire, WireCondition, condition, epoch, integer, shared
+from k8s.reading.template import NO_TEMPLATE, Template
 
+LONGEST_TTL = 2**31 - 1
+"""Seconds; Kubernetes refuses more."""
 SCHEDULED_TIMESTAMP = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 """Annotation of Jobs that Kubernetes made for a CronJob. A Job that somebody made from a CronJob by hand has none."""
 
@@ -29,6 +33,7 @@ class JobMetadata(Metadata):
 
 
 class JobSpec(Wire):
+    template: Template | None = None
     suspend: bool = False
     parallelism: int = 1
     completions: int | None = None
@@ -79,7 +84,13 @@ def is_newer(manifest: dict[str, Any]) -> bool:
 
 def _job(wire: WireJob) -> observed.Job:
     meta, spec, status = wire.metadata, wire.spec, wire.status
-    notes = meta.annotations or {}
+    notes, labels = meta.annotations or {}, meta.labels or {}
+    template, claim = spec.template or NO_TEMPLATE, claim_of(meta, spec.template)
+    format_, made_by = integer(notes.get(Annotation.VERSION)) or 0, template.labels.instance
+    if observed.is_newer(format_):
+        claim.stray = None
+    if made_by is not None and labels.get(Label.INSTANCE, made_by) != made_by:
+        claim.stray = observed.Stray.FOREIGN
     owner = next((owner for owner in meta.owner_references or () if owner.kind == "CronJob"), None)
     return observed.Job(
         namespace=meta.namespace,
@@ -89,19 +100,19 @@ def _job(wire: WireJob) -> observed.Job:
         created=epoch(meta.creation_timestamp) or 0.0,
         deleted=epoch(meta.deletion_timestamp),
         has_finalizer=FINALIZER in (meta.finalizers or ()),
-        format=integer(notes.get(Annotation.VERSION)) or 0,
-        request_id=notes.get(Annotation.ID, ""),
-        source=shared(notes.get(Annotation.SOURCE)) or "",
-        service=shared((meta.labels or {}).get(Label.NAME)),
+        format=format_,
+        request_id=claim.request_id,
+        source=shared(claim.source) or "",
+        service=shared(_service(labels.get(Label.NAME), template.labels.name, claim)),
         context=notes.get(Annotation.CONTEXT, ""),
         tags=notes.get(Annotation.TAGS),
         metadata=notes.get(Annotation.METADATA),
         reply_to=shared(notes.get(Annotation.REPLY_TO)),
         broker=shared(notes.get(Annotation.BROKER)),
-        ttl=integer(notes.get(Annotation.TTL)),
+        ttl=_within(integer(notes.get(Annotation.TTL)), LONGEST_TTL),
         start_timeout=integer(notes.get(Annotation.START_TIMEOUT)),
         timeout=integer(notes.get(Annotation.TIMEOUT)),
-        payload=shared(notes.get(Annotation.PAYLOAD)),
+        payload=None if template.annotations.event else shared(notes.get(Annotation.PAYLOAD)),
         released=notes.get(Annotation.RELEASED),
         suspended_by=notes.get(Annotation.SUSPENDED_BY),
         started=notes.get(Annotation.STARTED),
@@ -110,11 +121,11 @@ def _job(wire: WireJob) -> observed.Job:
         queued=shared(notes.get(Annotation.QUEUED)),
         dependencies=notes.get(Annotation.DEPENDENCIES),
         retry=shared(notes.get(Annotation.RETRY)),
-        attempt=max(1, integer(notes.get(Annotation.ATTEMPT)) or 1),
+        attempt=claim.attempt,
         accepted=_moment(notes.get(Annotation.ACCEPTED)),
         failover=Annotation.FAILOVER in notes,
-        kueue=in_kueue(meta.labels or {}),
-        run=notes.get(Annotation.RUN),
+        kueue=in_kueue(labels),
+        run=claim.run,
         scheduled_at=_moment(notes.get(SCHEDULED_TIMESTAMP)),
         schedule=shared(owner.name) if owner else None,
         schedule_uid=shared(owner.uid) if owner else None,
@@ -133,7 +144,21 @@ def _job(wire: WireJob) -> observed.Job:
         start_time=epoch(status.start_time),
         completion_time=epoch(status.completion_time),
         conditions=tuple(condition(one) for one in status.conditions or ()),
+        instance=shared(made_by or labels.get(Label.INSTANCE)),
+        stray=claim.stray,
+        lost_labels=lost_labels(labels, spec.template),
     )
+
+
+def _service(label: str | None, in_template: str | None, claim: Claim) -> str | None:
+    """Pods of a request have the label of its Job; those of a function have it unless its manifest says otherwise."""
+    if label is None or in_template is None or "/" in claim.request_id:
+        return label or in_template
+    return in_template
+
+
+def _within(number: int | None, most: int) -> int | None:
+    return None if number is None or number > most else number
 
 
 def _moment(text: str | None) -> float | None:

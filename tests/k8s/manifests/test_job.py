@@ -102,7 +102,12 @@ def test_small_event_goes_on_the_pod_template_and_into_a_file() -> None:
     rendered = render(request, options=options())
     template = rendered.job["spec"]["template"]
     assert rendered.inline
-    assert template["metadata"]["annotations"] == {Annotation.EVENT: encode_structured(request.event).decode()}
+    meta = rendered.job["metadata"]
+    assert template["metadata"]["annotations"] == {
+        Annotation.EVENT: encode_structured(request.event).decode(),
+        Annotation.JOB: f"ns/{meta['name']}",
+        **{name: meta["annotations"][name] for name in (Annotation.ID, Annotation.SOURCE)},
+    }
     (volume,) = template["spec"]["volumes"]
     (item,) = volume["downwardAPI"]["items"]
     assert item == {"path": "event.json", "fieldRef": {"fieldPath": "metadata.annotations['jobrelay.dev/event']"}}
@@ -122,7 +127,7 @@ def test_large_event_several_pods_or_payload_secret_make_a_suspended_job_and_a_s
     assert not rendered.inline
     assert rendered.job["spec"]["suspend"] is True
     assert notes(rendered)[Annotation.PAYLOAD] == "pending"
-    assert "annotations" not in rendered.job["spec"]["template"]["metadata"]
+    assert Annotation.EVENT not in rendered.job["spec"]["template"]["metadata"]["annotations"]
     (volume,) = pod(rendered)["volumes"]
     name = rendered.job["metadata"]["name"]
     assert volume["secret"] == {"secretName": name}
