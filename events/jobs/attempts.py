@@ -1,6 +1,9 @@
 """Attempts of a request as Jobs of their own: whether another follows, when, under which name. Pure."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from events.cloudevent.timestamp import format_epoch
 from events.jobs.annotation import read_stored
@@ -10,23 +13,27 @@ _NO_MORE = frozenset({"PodFailurePolicy"})
 """Reasons of condition Failed after which another try is pointless: the request said so itself."""
 
 
+_LONGEST = 366 * 86_400
+"""Seconds: no pause is longer. Whatever somebody writes by hand, the times that follow from it can be written too."""
+
+
 class Retry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Annotation `retry`, a stored format: up to `limit` more attempts, the first `delay` seconds after a failure.
 
     Each further attempt waits `factor` times as long, `most` seconds at most.
     """
 
-    limit: int
-    delay: int
-    factor: float = 1.0
-    most: int | None = None
+    limit: Annotated[int, Meta(ge=0, le=1000)]
+    delay: Annotated[int, Meta(ge=0, le=_LONGEST)]
+    factor: Annotated[float, Meta(ge=0, le=1000)] = 1.0
+    most: Annotated[int, Meta(ge=0, le=_LONGEST)] | None = None
 
     def to_annotation(self) -> str:
         return msgspec.json.encode(self).decode()
 
     def pause(self, attempt: int) -> float:
         """Seconds from the failure of this attempt (from 1) to the next one."""
-        most = float("inf") if self.most is None else float(self.most)
+        most = float(_LONGEST if self.most is None else self.most)
         try:
             return min(self.delay * self.factor ** (attempt - 1), most)
         except OverflowError:
@@ -44,7 +51,7 @@ def next_attempt_at(job: Job) -> float | None:
     There is a next attempt if Kubernetes says that this one has failed, and some are left. None follows a verdict.
     """
     failed, retry = job.condition("Failed"), read_retry(job.retry)
-    if failed is None or retry is None or job.verdict is not None or failed.reason in _NO_MORE:
+    if failed is None or retry is None or job.verdict_of() is not None or failed.reason in _NO_MORE:
         return None
     if job.ended_by_deletion:
         return None

@@ -64,7 +64,7 @@ def echoes(about: Ours) -> dict[str, Any]:
     tags = _parsed(about.tags) if about.tags else None
     metadata = _parsed(about.metadata) if about.metadata else None
     found: dict[str, Any] = {}
-    if isinstance(tags, list):
+    if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
         found["tags"] = tags
     if isinstance(metadata, dict):
         found["metadata"] = metadata

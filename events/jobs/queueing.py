@@ -1,12 +1,17 @@
 """What a Job remembers of its place in the queue: annotations, stored formats. Who is let go is decided elsewhere."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from events.cloudevent.timestamp import format_epoch, parse_epoch
 from events.jobs.annotation import read_stored
 
 DEFAULT_DEPENDENCY_TIMEOUT = 3600
 """Seconds."""
+_MOST = 2**31 - 1
+"""The largest number that is believed: anybody may write such an annotation, and a decision about all Jobs reads it."""
 
 
 class Queueing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -16,14 +21,14 @@ class Queueing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
     pods together. `run_at`: not before this time, RFC 3339.
     """
 
-    priority: int = 0
+    priority: Annotated[int, Meta(ge=-_MOST, le=_MOST)] = 0
     key: str | None = None
-    limit: int | None = None
+    limit: Annotated[int, Meta(ge=1, le=_MOST)] | None = None
     exclusive: bool = False
-    gpus: int = 0
+    gpus: Annotated[int, Meta(ge=0, le=_MOST)] = 0
     dependencies: tuple[str, ...] = ()
     run_on_failure: bool = False
-    dependency_timeout: int = DEFAULT_DEPENDENCY_TIMEOUT
+    dependency_timeout: Annotated[int, Meta(ge=0, le=_MOST)] = DEFAULT_DEPENDENCY_TIMEOUT
     run_at: str | None = None
 
     def to_annotation(self) -> str | None:

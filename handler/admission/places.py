@@ -34,7 +34,7 @@ def standing(job: Job) -> Standing:
         return Standing.KUEUE
     if not job.suspend or job.active or job.terminating:
         return Standing.ACTIVE
-    if job.deleted is not None or job.verdict is not None:
+    if job.deleted is not None or job.verdict_of() is not None:
         return Standing.OVER
     if job.queued is None:
         return Standing.SUSPENDED

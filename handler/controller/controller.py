@@ -19,6 +19,7 @@ from handler.controller.astray.treatment import searching
 from handler.controller.attempts import prepare_next
 from handler.controller.failover import Failover
 from handler.controller.logtails import LogTails
+from handler.controller.mending import mend, next_mending
 from handler.controller.podless import Podless
 from handler.controller.published import Published
 from handler.controller.schedules import Schedules
@@ -116,6 +117,7 @@ class Controller:
 
     async def _advance(self, key: Key, job: Job) -> None:
         pods: Sequence[Pod] = self._cache.pods(job.uid)
+        job = await mend(job, self._writes, self._metrics)
         verdict = verdicts.due(job, pods, now=self._cluster.server_time())
         if verdict is not None:
             job = await self._writes.give_verdict(job, verdict)
@@ -137,6 +139,7 @@ class Controller:
         self._look_later(key, verdicts.next_due(job, pods))
         self._look_later(key, sidecars.next_look(job, pods, now=self._cluster.server_time()))
         self._look_later(key, self._podless.next_look(key))
+        self._look_later(key, next_mending(job, self._cluster.server_time()))
 
     async def _finish(self, job: Job, pods: Sequence[Pod], log: str | None) -> None:
         """After its terminal event: make whatever follows from the Job's end, then drop our finalizer."""

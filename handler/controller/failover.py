@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 from cloudevents.core.v1.event import CloudEvent
-from pydantic import ValidationError
 
 from adapters.base import Kind, Topic
 from events.identity import Identity, lifecycle_key
@@ -45,8 +44,8 @@ class Failover:
         if end.phase is not Phase.FAILED:
             return
         failed = lifecycle_event(job, end)
-        asked = await self._asked(job)
         try:
+            asked = await self._asked(job)
             request = Request(Identity(failed.get_source(), failover_id(job)), _request(job, asked), failed)
             options = options_of(self._settings, namespace=job.namespace, broker=job.broker or "")
             await launch(self._writes.maker, render(request, options=options, reply_to=job.reply_to))
@@ -57,12 +56,16 @@ class Failover:
             # ID_REUSED: a former leader made it, and saw another tail of the log.
         except Newer as error:
             logger.info("a newer version made the failover: %s", error)
-        except (Refused, ValidationError) as error:
+        except (Refused, ValueError) as error:
             await self._reject(job, failed, "INVALID_REQUEST", str(error))
 
     async def _asked(self, job: Job) -> Any:
+        """What the request names. Raises `ValueError` if somebody has removed it, or made it unreadable."""
         manifest = await self._writes.maker.read_job(job.namespace, job.name)
-        return orjson.loads(manifest["metadata"]["annotations"][Annotation.FAILOVER])
+        stored = (manifest["metadata"].get("annotations") or {}).get(Annotation.FAILOVER)
+        if stored is None:
+            raise ValueError(f"its annotation {Annotation.FAILOVER} is gone")
+        return orjson.loads(stored)
 
     async def _reject(self, job: Job, failed: CloudEvent, code: str, message: str) -> None:
         """It becomes no Job: publish `rejected`, as for any other request."""

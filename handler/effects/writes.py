@@ -109,6 +109,14 @@ class Writes:
         """Put back the labels that a CronJob is found by."""
         await self._patch_schedule(schedule, _labelled(schedule))
 
+    async def note_payload(self, job: Job) -> Job:
+        """Note that the payload exists, and let the Job go unless something else holds it."""
+        notes: dict[str, str | None] = {Annotation.PAYLOAD: None}
+        if job.queued is not None or job.suspended_by is not None or job.kueue:
+            return await self._patch(job, _annotated(job, notes))
+        notes[Annotation.RELEASED] = format_epoch(self._cluster.server_time())
+        return await self._patch(job, {**_annotated(job, notes), "spec": {"suspend": False}})
+
     async def delete(self, job: Job) -> None:
         """Delete exactly this Job, by its uid; its pods go first."""
         await self._call(lambda: self._cluster.delete_job(job.namespace, job.name, uid=job.uid))
