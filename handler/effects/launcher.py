@@ -7,13 +7,14 @@ from enum import StrEnum
 from typing import Protocol
 
 from events.cloudevent.timestamp import format_epoch
-from events.jobs.observed import Job
+from events.jobs.observed import Job, Stray
 from events.names import BY_FUNCTION, FINALIZER, Annotation, Label, Payload
 from k8s.api.cluster import Cluster, Created
-from k8s.base import Conflict, Manifest, NotFound
+from k8s.base import Conflict, Malformed, Manifest, NotFound
 from k8s.kueue import in_kueue, ungated
 from k8s.manifests.job import Rendered, secret_for
-from k8s.reading.job import is_newer
+from k8s.reading.cronjob import schedule_of
+from k8s.reading.job import is_newer, job_of
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +112,19 @@ async def _meet(cluster: Maker, rendered: Rendered, existing: Manifest, *, repea
 def _is_ours(existing: Manifest, wanted: Manifest) -> bool:
     """Whether this installation made it."""
     label: str = wanted["metadata"]["labels"][Label.INSTANCE]
-    return bool(existing["metadata"].get("labels", {}).get(Label.INSTANCE) == label)
+    return bool((existing["metadata"].get("labels") or {}).get(Label.INSTANCE) == label)
+
+
+def _identity(manifest: Manifest, kind: str) -> tuple[str | None, str, str, int] | None:
+    """Which request a Job or CronJob is of, whatever somebody has made of its annotations; None if it is of none."""
+    try:
+        seen = job_of(manifest) if kind == "Job" else schedule_of(manifest)
+    except Malformed:
+        return None
+    stated = seen.has_finalizer or Annotation.ID in (manifest["metadata"].get("annotations") or {})
+    if seen.stray not in (None, Stray.FOREIGN) or not stated:
+        return None
+    return seen.instance, seen.source, seen.request_id, seen.attempt if isinstance(seen, Job) else 1
 
 
 def _compare_newer(existing: Manifest, wanted: Manifest) -> None:
@@ -121,19 +134,18 @@ def _compare_newer(existing: Manifest, wanted: Manifest) -> None:
         _compare(existing, wanted)
     except Taken as error:
         raise Newer(f"written by a newer version: {error}") from error
-    if metadata["annotations"].get(Annotation.PAYLOAD) is not None:
+    if (metadata.get("annotations") or {}).get(Annotation.PAYLOAD) is not None:
         raise Newer(f"{_named(existing, wanted)} gets its payload from a newer version")
 
 
 def _compare(existing: Manifest, wanted: Manifest) -> None:
     """Raise `Taken` unless it is the same request with the same data."""
-    ours, theirs = wanted["metadata"], existing["metadata"]
-    mine, found = ours["annotations"], theirs.get("annotations", {})
-    # A copy of an attempt may have the name of the next.
-    identity = (Annotation.ID, Annotation.SOURCE, Annotation.ATTEMPT)
-    if not _is_ours(existing, wanted) or any(found.get(name) != mine.get(name) for name in identity):
+    mine, found = wanted["metadata"]["annotations"], existing["metadata"].get("annotations") or {}
+    kind: str = wanted["kind"]
+    if _identity(existing, kind) != _identity(wanted, kind):
         raise Taken("NAME_TAKEN", f"{_named(existing, wanted)} exists and is not of this request")
-    if found.get(Annotation.REQUEST_SHA) != mine.get(Annotation.REQUEST_SHA):
+    hashes = {notes.get(Annotation.REQUEST_SHA) for notes in (mine, found)} - {None}  # None: somebody has removed it.
+    if len(hashes) > 1:
         message = f"id {mine[Annotation.ID]!r} was used before, with other data, and its {wanted['kind']} still exists"
         raise Taken("ID_REUSED", message)
 
@@ -148,8 +160,7 @@ async def _finish_payload(cluster: Maker, rendered: Rendered, metadata: Manifest
 
     Kueue releases its own Jobs. A Job whose payload exists already is left alone.
     """
-    annotations = metadata["annotations"]
-    if annotations.get(Annotation.PAYLOAD) != Payload.PENDING:
+    if (metadata.get("annotations") or {}).get(Annotation.PAYLOAD) != Payload.PENDING:
         return
     await _ensure_secret(cluster, secret_for(rendered, metadata["uid"]))
     # No resourceVersion: the Job controller has changed the status by now. Until the payload exists, nothing but a
@@ -166,7 +177,7 @@ def _waits(metadata: Manifest) -> bool:
     """Whether admission, a `resume` or Kueue is to release the Job."""
     annotations = metadata["annotations"]
     suspended = annotations.get(Annotation.SUSPENDED_BY) == BY_FUNCTION
-    return suspended or Annotation.QUEUED in annotations or in_kueue(metadata["labels"])
+    return suspended or Annotation.QUEUED in annotations or in_kueue(metadata.get("labels") or {})
 
 
 async def _ensure_secret(cluster: Maker, secret: Manifest) -> None:

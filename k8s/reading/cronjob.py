@@ -71,9 +71,7 @@ def _schedule(wire: WireCronJob) -> Schedule:
     notes, labels = meta.annotations or {}, meta.labels or {}
     template = (spec.job_template and spec.job_template.spec and spec.job_template.spec.template) or None
     format_, made_by = integer(notes.get(Annotation.VERSION)) or 0, template.labels.instance if template else None
-    source, request_id, stray = _claim(wire, template)
-    if is_newer(format_):
-        stray = None
+    source, request_id, stray = _claim(wire, None if is_newer(format_) else template)
     if made_by is not None and labels.get(Label.INSTANCE, made_by) != made_by:
         stray = Stray.FOREIGN
     return Schedule(

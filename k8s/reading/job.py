@@ -85,10 +85,10 @@ def is_newer(manifest: dict[str, Any]) -> bool:
 def _job(wire: WireJob) -> observed.Job:
     meta, spec, status = wire.metadata, wire.spec, wire.status
     notes, labels = meta.annotations or {}, meta.labels or {}
-    template, claim = spec.template or NO_TEMPLATE, claim_of(meta, spec.template)
-    format_, made_by = integer(notes.get(Annotation.VERSION)) or 0, template.labels.instance
-    if observed.is_newer(format_):
-        claim.stray = None
+    format_, template = integer(notes.get(Annotation.VERSION)) or 0, spec.template or NO_TEMPLATE
+    # What a newer version has made it of, only that version can tell.
+    claim = claim_of(meta, None if observed.is_newer(format_) else spec.template)
+    made_by = template.labels.instance
     if made_by is not None and labels.get(Label.INSTANCE, made_by) != made_by:
         claim.stray = observed.Stray.FOREIGN
     owner = next((owner for owner in meta.owner_references or () if owner.kind == "CronJob"), None)

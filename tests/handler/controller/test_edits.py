@@ -270,3 +270,31 @@ async def _adopted(cluster: Cluster) -> Manifest | None:
 async def _let_go(cluster: Cluster, run: Manifest) -> bool:
     found = await cluster.read_job("default", run["metadata"]["name"])
     return FINALIZER not in found["metadata"].get("finalizers", ())
+
+
+async def test_a_repeated_request_is_a_duplicate_whatever_was_done_to_its_job(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    """But for another hash of its data: only that tells a repeat from another request of the same id."""
+    other = "REQUEST_SHA of garbage"
+    async with running(broker, cluster, role="handler") as client:
+        requests = [make_request(id_of(name), script="sleep 60") for name in EDITS]
+        await client.publish(*requests)
+        await until(lambda: _all_there(cluster))
+        for name, patch in EDITS.items():
+            await edit(cluster, id_of(name), patch)
+        await client.publish(*requests)
+        await until(lambda: _all_judged(client))
+        rejected = {name: phases for name in EDITS if (phases := await client.phases(id_of(name)))}
+        assert rejected == {other: ["rejected"]}
+        assert code_of(await client.reached(id_of(other), "rejected")) == "ID_REUSED"
+
+
+async def _all_there(cluster: Cluster) -> bool:
+    return len(await cluster.list_jobs("default", "")) == len(EDITS)
+
+
+async def _all_judged(client: Client) -> bool:
+    count = client.state.metrics.registry.get_sample_value
+    duplicates = count("jobrelay_messages_duplicate_total", {"broker": "memory"}) or 0
+    return duplicates + len(await client.dead()) == len(EDITS)

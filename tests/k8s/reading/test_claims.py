@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from events.cloudevent.event import build
-from events.functions.functions import Call, parse_functions
+from events.functions.file import parse_functions
+from events.functions.functions import Call
 from events.jobs.observed import Job, Stray
 from events.names import FINALIZER, NEW_RUN, Annotation, Label
 from k8s.base import Manifest
