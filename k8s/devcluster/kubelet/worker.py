@@ -97,7 +97,6 @@ class PodWorker:
         if pod is None or pod["spec"].get("nodeName"):
             return
         self._store.mutate("pods", self._pod.namespace, self._pod.name, lambda pod: pod["spec"].update(nodeName=NODE))
-        self._pod.publish()
 
     async def _fill_volumes(self) -> bool:
         """False: the pod is being stopped."""
@@ -115,6 +114,7 @@ class PodWorker:
                 if str(error) != complaint:
                     complaint = str(error)
                     pod.record("FailedMount", complaint)
+                    pod.publish()
                 await pod.pause(RETRY)
             else:
                 pod.prepared = True

@@ -16,36 +16,28 @@ TRACES = load()
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
-    """All scenarios, replayed at once against servers whose retries are faster than a real cluster's.
+    """All scenarios, each half at once against a server whose retries are faster than a real cluster's.
 
     On a busy machine two changes may come so close together that the controllers see them as one, as real ones would.
     So a scenario that differs is replayed once more, alone.
     """
 
-    async def replay(traces: list[Trace], backoff: float) -> dict[str, Result]:
+    async def replay(traces: list[Trace]) -> dict[str, Result]:
         # The recorded cluster had no metrics server. Minutes are short, but longer than the life of a minute's Job.
-        running = Options(backoff=backoff, cron_minute=6.0)
+        # With a real node, there are looks at what there is while a Job waits with its next pod.
+        running = Options(backoff=4.0 if traces[0].by_kubelet else 0.5, cron_minute=6.0)
         options = ServerOptions(restricted={"weak": WEAK_USER}, metrics=False, running=running)
         async with serve(tmp_path_factory.mktemp("cluster"), options=options) as cluster:
             return await replay_all(cluster, traces)
 
-    async def both() -> dict[str, Result]:
-        groups: dict[float, list[Trace]] = {}
-        for trace in TRACES:
-            groups.setdefault(_backoff(trace), []).append(trace)
-        found = await asyncio.gather(*(replay(traces, backoff) for backoff, traces in groups.items()))
-        return {scenario: result for results in found for scenario, result in results.items()}
-
-    found = asyncio.run(both())
+    found: dict[str, Result] = {}
+    for by_kubelet in (False, True):
+        traces = [trace for trace in TRACES if trace.by_kubelet is by_kubelet]
+        found |= asyncio.run(replay(traces))
     for trace in TRACES:
         if found[trace.scenario].story or found[trace.scenario].steps:
-            found |= asyncio.run(replay([trace], _backoff(trace)))
+            found |= asyncio.run(replay([trace]))
     return found
-
-
-def _backoff(trace: Trace) -> float:
-    """A real node's scenarios look at what there is while a Job waits with the next pod."""
-    return 4.0 if trace.by_kubelet else 0.5
 
 
 @pytest.mark.parametrize("scenario", [trace.scenario for trace in TRACES])

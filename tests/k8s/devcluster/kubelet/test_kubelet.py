@@ -64,7 +64,6 @@ async def test_pod_goes_through_the_states_of_kubernetes(tmp_path: Path) -> None
         assert states() == [
             ("Pending", None, set()),
             ("Pending", "devcluster", set()),
-            ("Pending", "devcluster", {"Initialized", "PodScheduled"}),
             ("Running", "devcluster", ready),
             ("Succeeded", "devcluster", {"Initialized", "PodScheduled"}),
         ]
