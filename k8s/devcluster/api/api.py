@@ -15,7 +15,7 @@ from k8s.devcluster.api.call import Call
 from k8s.devcluster.api.eviction import evict
 from k8s.devcluster.api.identity import ADMIN, Users
 from k8s.devcluster.api.lists import read_page, write_page
-from k8s.devcluster.api.managers import APPLY, UPDATE, note_update
+from k8s.devcluster.api.managers import APPLY, UPDATE, given_entries, note_creation, note_update
 from k8s.devcluster.api.patch import apply_patch
 from k8s.devcluster.api.podmetrics import PodMetrics
 from k8s.devcluster.api.responses import failure, json_answer, refusal, row_renderer
@@ -167,6 +167,7 @@ class Api:
             return await self._evict(call)
         obj = await self._body(call)
         check_place(call.target, obj)
+        note_creation(obj, call.manager(UPDATE), at=timestamp(now()))
         dry = dry_run(call.request.query, {})
         version = self._store.create_version(call.target.kind.plural, obj, dry_run=dry)
         return self._object(call, version, status=201)
@@ -190,6 +191,9 @@ class Api:
         current = self._store.current(target.kind.plural, target.place, target.name or "")
         patched = apply_patch(call.content_type, current.copy(), patch)
         obj, warnings = check_patched(target.kind, patched, validation=call.validation)
+        managed = (patched.get("metadata") or {}).get("managedFields")
+        if managed != current.obj["metadata"].get("managedFields"):
+            obj.setdefault("metadata", {})["managedFields"] = given_entries(managed)
         call.warnings.extend(warnings)
         check_place(target, obj)
         return self._replace(call, obj)

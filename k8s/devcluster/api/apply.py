@@ -9,7 +9,7 @@ from k8s.devcluster.errors import ApiError
 from k8s.devcluster.resources import Obj, Resource
 
 CONTENT_TYPE = "application/apply-patch+yaml"
-# The owner of what an object had before its first apply.
+# The owner of what nobody is known to have made.
 _BEFORE = "before-first-apply"
 
 
@@ -35,7 +35,7 @@ def applied_to(live: Obj, applied: Obj, manager: Manager, *, force: bool, at: st
 
     ApiError 409: another manager owns a field that would change, and not `force`.
     """
-    owners = read_owners(live)
+    owners = read_owners(live["metadata"].get("managedFields"), live)
     if not owners:
         owners[Manager(_BEFORE, UPDATE, live["apiVersion"])] = fields(settable(live))
     before = dict(owners)

@@ -8,6 +8,9 @@ from k8s.devcluster.rules.podresources import containers
 
 _EVICTION = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 MAX_INT = 2**31 - 1
+JOB_PREFIX = "batch.kubernetes.io/"
+JOB_LABELS = ("controller-uid", "job-name")
+"""Of a Job's pods, with and without the prefix."""
 PROTECTION = "kubernetes.io/pvc-protection"
 
 
@@ -124,9 +127,9 @@ def _select_own_pods(job: Obj, spec: Obj, template: Obj) -> None:
         return
     uid, name = job["metadata"]["uid"], job["metadata"].get("name", "")
     labels = _section(metadata, "labels")
-    for prefix in ("batch.kubernetes.io/", ""):
-        labels[f"{prefix}controller-uid"] = uid
-        labels[f"{prefix}job-name"] = name
+    for prefix in (JOB_PREFIX, ""):
+        for label, value in zip(JOB_LABELS, (uid, name), strict=True):
+            labels[f"{prefix}{label}"] = value
     selector = _section(spec, "selector")
     _section(selector, "matchLabels")["batch.kubernetes.io/controller-uid"] = uid
 

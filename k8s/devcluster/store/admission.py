@@ -79,9 +79,11 @@ def validate_create(kind: Resource, obj: Obj) -> None:
 def prepare_update(kind: Resource, new: Obj, old: Obj, *, subresource: str | None) -> Obj:
     """The object after an update with `new`, with defaults: only what this kind of update may change differs."""
     given, before = new["metadata"], old["metadata"]
-    managed = {name: found[name] for name in (_MANAGED,) for found in (before, given) if found.get(name)}
+    owners = given.get(_MANAGED, before.get(_MANAGED))
+    managed = {_MANAGED: owners} if owners else {}
     if subresource == "status":
-        return old | {"metadata": before | managed, "status": new.get("status") or {}}
+        kept = {name: found for name, found in before.items() if name != _MANAGED}
+        return old | {"metadata": kept | managed, "status": new.get("status") or {}}
     metadata: Obj = {name: before[name] for name in _KEPT if name in before}
     if "generation" in before:
         metadata["generation"] = before["generation"]

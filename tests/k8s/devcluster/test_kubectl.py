@@ -272,12 +272,16 @@ async def test_a_job_applied_by_a_client_can_be_applied_by_the_server(client: Cl
     file.write_text(JOB % "first")
     await kubectl(client, "apply", "-f", str(file))
     file.write_text(JOB % "second")
-    assert 'conflict with "before-first-apply"' in await kubectl(
-        client, "apply", "--server-side", "-f", str(file), code=1
-    )
+    refused = await kubectl(client, "apply", "--server-side", "-f", str(file), code=1)
+    assert 'conflict with "kubectl-client-side-apply" using batch/v1: .metadata.labels.state' in refused
     applied = await kubectl(client, "apply", "--server-side", "--force-conflicts", "-f", str(file))
     assert "job.batch/work serverside-applied" in applied
-    assert await kubectl(client, "get", "job", "work", "-o", "jsonpath={.metadata.labels.state}") == "second"
+    labels = ("get", "job", "work", "-o", "jsonpath={.metadata.labels}")
+    assert await kubectl(client, *labels) == '{"state":"second"}'
+    # kubectl hands over what it owned before, so that what is gone from the file is gone from the Job.
+    file.write_text((JOB % "third").replace("labels", "annotations"))
+    await kubectl(client, "apply", "--server-side", "-f", str(file))
+    assert await kubectl(client, *labels) == ""
 
 
 LIMITS = """

@@ -79,12 +79,50 @@ async def test_other_changes_take_fields_over(client: Client) -> None:
     assert (await applied(client, config(a="3"))).body["data"] == {"a": "3"}
 
 
-async def test_what_was_there_before_the_first_apply_is_kept(client: Client) -> None:
-    await client.made(CONFIGMAPS, make_config("c"))
-    before = 'conflict with "before-first-apply" using v1'
-    assert conflicts(await applied(client, config(key="other"))) == [(before, ".data.key")]
+async def test_the_maker_of_an_object_owns_what_it_made(client: Client) -> None:
+    await client.made(f"{CONFIGMAPS}?fieldManager=maker", make_config("c"))
+    maker = 'conflict with "maker" using v1'
+    assert conflicts(await applied(client, config(key="other"))) == [(maker, ".data.key")]
     assert (await applied(client, config(key="value"))).status == 200
     assert (await applied(client, config(more="1"))).body["data"] == {"key": "value", "more": "1"}
+
+
+async def test_whoever_changes_an_object_before_its_first_apply_owns_the_change(client: Client) -> None:
+    made = make_config("c") | {"data": {"a": "1", "b": "1", "c": "1"}}
+    maker = {"User-Agent": "maker/1.2 (linux)"}
+    await client("POST", CONFIGMAPS, made, **maker)
+    await client("PATCH", f"{CONFIGMAPS}/c", {"data": {"a": "2"}}, kind=MERGE, **maker)
+    await client("PUT", f"{CONFIGMAPS}/c?fieldManager=editor", made | {"data": {"a": "2", "b": "2", "c": "1"}})
+    assert conflicts(await applied(client, config(a="9", b="9", c="9"))) == [
+        ('conflict with "editor" using v1', ".data.b"),
+        ('conflict with "maker" using v1', ".data.a"),
+        ('conflict with "maker" using v1', ".data.c"),
+    ]
+
+
+async def test_what_the_cluster_made_belongs_to_nobody_in_particular(client: Client) -> None:
+    path = "/api/v1/namespaces/default/serviceaccounts/default"
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "automountServiceAccountToken": False}
+    assert (await applied(client, account, path=path)).status == 200
+    account["automountServiceAccountToken"] = True
+    assert conflicts(await applied(client, account, manager="two", path=path)) == [
+        ('conflict with "one"', ".automountServiceAccountToken")
+    ]
+
+
+async def test_a_client_may_hand_over_and_forget_owners(client: Client) -> None:
+    """As kubectl does when an object that it applied by itself is applied by the server for the first time."""
+    await client.made(f"{CONFIGMAPS}?fieldManager=before", make_config("c"))
+    entries = (await applied(client, config(key="value"))).body["metadata"]["managedFields"]
+    handed = [entry for entry in entries if entry["manager"] == "one"]
+    for managed, left in ((handed, {}), ([{}], {"key": "value"})):
+        patch: dict[str, Any] = {"metadata": {"managedFields": managed}}
+        assert (await client("PATCH", f"{CONFIGMAPS}/c?fieldManager=any", patch, kind=MERGE)).status == 200
+        answer = await applied(client, {"apiVersion": "v1", "kind": "ConfigMap"})
+        assert answer.body.get("data", {}) == left
+        await applied(client, config(key="value"))
+    wrong = {"metadata": {"managedFields": [{"manager": "x"}]}}
+    assert (await client("PATCH", f"{CONFIGMAPS}/c", wrong, kind=MERGE)).status == 400
 
 
 async def test_items_of_lists_are_merged_by_their_keys(client: Client) -> None:
