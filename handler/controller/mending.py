@@ -22,7 +22,7 @@ async def mend(job: Job, writes: Writes, metrics: Metrics) -> Job:
         logger.warning("put back labels that it had lost: %s", ", ".join(name for name, _ in lost))
     verdict = job.verdict_of()
     if verdict is not None and _goes_on(job):
-        # Written by hand, or its effect was undone: Kubernetes would never end it.
+        # Written by hand, or its effect was undone: Kubernetes would never end it. One that is suspended gets deleted.
         return await writes.give_verdict(job, verdict)
     if _is_overdue(job, writes.now()) and await _has_payload(job, writes):
         logger.warning("its payload is there: let go what still waited for it")
@@ -39,7 +39,7 @@ def next_mending(job: Job, now: float) -> float | None:
 
 def _goes_on(job: Job) -> bool:
     over = job.finished or job.deleted is not None or job.kueue
-    return not over and (job.suspend or job.parallelism > 0)
+    return not over and not job.suspend and job.parallelism > 0
 
 
 def _is_overdue(job: Job, now: float) -> bool:

@@ -24,7 +24,8 @@ def due(job: Job, pods: Sequence[Pod], *, now: float) -> Verdict | None:
         return Verdict(phase=Phase.FAILED, error_code="TIMEOUT", message=message, at=now)
     start_by = _start_by(job, pods)
     if start_by is not None and now >= start_by:
-        message = f"no pod was running {job.start_timeout} s after the Job started{_reason(pods)}"
+        none = "; its parallelism is 0" if job.parallelism == 0 else ""
+        message = f"no pod was running {job.start_timeout} s after the Job started{none}{_reason(pods)}"
         return Verdict(phase=Phase.FAILED, error_code="START_TIMEOUT", message=message, at=now)
     return None
 
@@ -70,6 +71,9 @@ def _start_by(job: Job, pods: Sequence[Pod]) -> float | None:
     # Kubernetes removes status.startTime at suspension and sets it anew at resume: the clock restarts by itself.
     if job.start_timeout is None or job.start_time is None or job.suspend:
         return None
+    if job.parallelism == 0 and not job.active:
+        # Somebody has taken its pods away, and no other pod follows.
+        return max([job.start_time, *(pod.ended_at for pod in pods)]) + job.start_timeout
     current = [pod for pod in pods if pod.made_since(job.start_time)]
     before = [one for pod in current if pod.deleted is None for one in pod.containers if one.role is Role.INIT]
     if _ran(job, pods, current) or any(one.running for one in before):

@@ -64,6 +64,16 @@ def test_a_pod_that_ended_just_before_a_start_does_not_belong_to_it() -> None:
     assert due(make_job(succeeded=1), [later], now=1011) is None
 
 
+def test_a_job_whose_pods_somebody_has_taken_away_starts_none() -> None:
+    killed = make_pod(created=1001.0, started=1002.0, deleted=1030.0, killed=1020.0, gone=True)
+    goes = make_pod(created=1001.0, started=1002.0)
+    assert due(make_job(parallelism=0, active=1), [goes], now=5000) is None
+    assert next_due(make_job(parallelism=0), [killed]) == 1030
+    verdict = due(make_job(parallelism=0), [killed], now=1030)
+    assert verdict is not None
+    assert verdict.message.endswith("; its parallelism is 0")
+
+
 def test_a_sidecar_that_runs_is_no_work() -> None:
     proxy = make_container("proxy", role=Role.SIDECAR, started=1002.0)
     assert due(make_job(), [make_pod(waiting_reason="PodInitializing", containers=[proxy])], now=1011) is not None
