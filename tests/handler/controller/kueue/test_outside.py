@@ -68,6 +68,7 @@ async def test_a_verdict_ends_a_job_whoever_suspends_it_again(
 
     monkeypatch.setattr(Cluster, "patch_job", suspending)
     async with running(broker, cluster) as client:
-        await client.occupied(tmp_path / "never", timeout=1)
+        # It may have started by then, or not.
+        await client.publish(make_request("busy", script=waits_for(tmp_path / "never"), timeout=1))
         assert code_of(await client.ended("busy")) == "TIMEOUT"
         await gone(cluster, "busy")
