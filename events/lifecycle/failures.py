@@ -81,6 +81,11 @@ def culprit(pod: Pod) -> Container | None:
     return min(failed, key=lambda one: (_ORDER[one.role], one.finished or 0.0), default=None)
 
 
+def judged(pod: Pod) -> Container | None:
+    """The container whose exit code and log speak for the pod; None until a node has taken it."""
+    return pod.main if pod.phase == "Succeeded" else culprit(pod) or pod.main
+
+
 def failed_pods(job: Job, pods: Sequence[Pod]) -> list[Pod]:
     """The pods that count as failed attempts, in order of their ends.
 

@@ -9,7 +9,7 @@ from events.identity import base32_sha256
 from events.jobs.observed import Job
 from events.jobs.pods import Container, Pod
 from events.jobs.starts import noted_start
-from events.lifecycle.failures import FAILED, Failure, culprit, failed_pods, failure, last
+from events.lifecycle.failures import FAILED, Failure, culprit, failed_pods, failure, judged, last
 from events.lifecycle.results import exit_code, left, result_of, results
 from events.names import Payload
 from events.phases import Phase
@@ -71,7 +71,7 @@ def outcome_detail(job: Job, pods: Sequence[Pod], end: Outcome, *, log: str | No
         main = good[-1].main if good else None
         return {"attempt": job.attempt + failures, **_times(job, pods, end), **exit_code(main), **results(job, good)}
     speaker = _speaker(job, pods)
-    container = _judged(speaker)
+    container = judged(speaker) if speaker else None
     return {
         "attempt": _attempt(job, pods, failures),
         **_times(job, pods, end),
@@ -98,7 +98,7 @@ def _attempt(job: Job, pods: Sequence[Pod], failures: int) -> int:
 def unread(job: Job, pods: Sequence[Pod]) -> tuple[Pod, Container] | None:
     """The container whose log would tell more about the Job's failure than its message does; None if there is none."""
     speaker = _speaker(job, pods)
-    container = None if speaker is None else _judged(speaker)
+    container = judged(speaker) if speaker else None
     if speaker is None or container is None or speaker.gone or not container.failed or container.started is None:
         return None
     return speaker, container
@@ -113,11 +113,6 @@ def _speaker(job: Job, pods: Sequence[Pod]) -> Pod | None:
     counted = {pod.uid for pod in failed_pods(job, bad)}
     own = [pod for pod in bad if pod.uid in counted and (pod.deleted is None or pod.disruption is not None)]
     return next(reversed(own or bad), None)
-
-
-def _judged(pod: Pod | None) -> Container | None:
-    """The container whose exit code and log are told."""
-    return None if pod is None else culprit(pod) or pod.main
 
 
 def _error(job: Job, end: Outcome, speaker: Pod | None, *, log: str | None) -> dict[str, str]:

@@ -15,7 +15,7 @@ from events.jobs.observed import Job, Schedule
 from events.jobs.pods import Pod
 from events.jobs.queueing import read_outcomes, read_queueing
 from events.jobs.usage import PodUsage, Usage, sampled, usage_now
-from events.lifecycle.failures import culprit
+from events.lifecycle.failures import judged
 from events.lifecycle.outcome import is_ending, outcome
 from events.lifecycle.results import exit_code
 from events.lifecycle.transitions import Transition, transitions
@@ -177,7 +177,7 @@ def _selector(settings: Settings, request_id: str | None, label: str = Label.REQ
 def _row(found: Found, now: float) -> list[str | Text]:
     job, last = found.job, found.last
     until = last.time if last.terminal else now
-    ended = [culprit(pod) or pod.main for pod in found.pods]
+    ended = [judged(pod) for pod in found.pods]
     codes = sorted({code for one in ended for code in exit_code(one).values()})
     phase, told = found.phase, {**found.detail, "duration": None, "exitCode": None}
     detail = "" if phase == Phase.CREATED else sentence(phase, told)

@@ -118,7 +118,8 @@ class Controller:
     async def _advance(self, key: Key, job: Job) -> None:
         pods: Sequence[Pod] = self._cache.pods(job.uid)
         job = await mend(job, self._writes, self._metrics)
-        verdict = verdicts.due(job, pods, now=self._cluster.server_time())
+        told = self._podless.told(job, pods)
+        verdict = verdicts.due(job, pods, now=self._cluster.server_time(), told=told)
         if verdict is not None:
             job = await self._writes.give_verdict(job, verdict)
             self._metrics.verdicts.labels(verdict.error_code).inc()

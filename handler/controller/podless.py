@@ -61,7 +61,14 @@ class Podless:
         if now >= case.ask_at:
             case.ask_at, case.wait = now + case.wait, min(2 * case.wait, LONGEST)
             self._lookups.ask(key, case)
-        return stalled(case.notices, since=unknown.since, attempt=1 + len(failed_pods(job, pods)))
+        return self.told(job, pods)
+
+    def told(self, job: Job, pods: Sequence[Pod]) -> list[Transition]:
+        """What the answers so far say; asks nothing."""
+        case = self._cases.get((job.namespace, job.name))
+        if case is None or case.uid != job.uid:
+            return []
+        return stalled(case.notices, since=case.unknown.since, attempt=1 + len(failed_pods(job, pods)))
 
     def next_look(self, key: Key) -> float | None:
         """When to call `look` again even if nothing changes (epoch seconds)."""

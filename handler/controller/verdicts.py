@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from events.jobs.observed import Job, Verdict
 from events.jobs.pods import ENDED, Pod, Role
 from events.lifecycle.outcome import is_successful, unnoted
-from events.lifecycle.transitions import stalls
+from events.lifecycle.transitions import Transition, stalls
 from events.phases import Phase
 from handler.effects.writes import Writes
 
@@ -13,8 +13,11 @@ MAX_REASON = 1024
 """Characters of a START_TIMEOUT's message that repeat why no pod runs."""
 
 
-def due(job: Job, pods: Sequence[Pod], *, now: float) -> Verdict | None:
-    """The verdict that is due at `now` (epoch seconds, the API server's clock), if the Job has none yet."""
+def due(job: Job, pods: Sequence[Pod], *, now: float, told: Sequence[Transition] = ()) -> Verdict | None:
+    """The verdict that is due at `now` (epoch seconds, the API server's clock), if the Job has none yet.
+
+    `told`: what Events say about why no pod runs.
+    """
     if _is_decided(job):
         return None
     if job.deleted is not None:
@@ -25,7 +28,7 @@ def due(job: Job, pods: Sequence[Pod], *, now: float) -> Verdict | None:
     start_by = _start_by(job, pods)
     if start_by is not None and now >= start_by:
         none = "; its parallelism is 0" if job.parallelism == 0 else ""
-        message = f"no pod was running {job.start_timeout} s after the Job started{none}{_reason(pods)}"
+        message = f"no pod was running {job.start_timeout} s after the Job started{none}{_reason(pods, told)}"
         return Verdict(phase=Phase.FAILED, error_code="START_TIMEOUT", message=message, at=now)
     return None
 
@@ -93,7 +96,9 @@ def _ran(job: Job, pods: Sequence[Pod], current: Sequence[Pod]) -> bool:
     return job.succeeded + job.failed > ended or any(pod.started is not None and not pod.over for pod in others)
 
 
-def _reason(pods: Sequence[Pod]) -> str:
-    """What the `stalled` event said, or would have said."""
-    causes = sorted({f"{code}: {message}" for pod in pods for code, message, _ in stalls(pod)})
+def _reason(pods: Sequence[Pod], told: Sequence[Transition]) -> str:
+    """What the `stalled` events said, or would have said."""
+    known = [(code, message) for pod in pods for code, message, _ in stalls(pod)]
+    known += [(one.suffix, one.detail["error"]["message"]) for one in told]
+    causes = sorted({f"{code}: {message}" for code, message in known})
     return f"; {'; '.join(causes)}"[:MAX_REASON] if causes else ""

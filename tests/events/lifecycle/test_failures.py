@@ -2,11 +2,19 @@
 
 import pytest
 
-from events.jobs.pods import Container
-from events.lifecycle.failures import failure
-from tests.events.samples import make_container, make_pod
+from events.jobs.pods import Container, Role
+from events.lifecycle.failures import failure, judged
+from tests.events.samples import make_container, make_pod, succeeded
 
 RUNC = "failed to create containerd task: runc create failed: unable to start container process"
+
+
+def test_a_sidecar_that_is_ended_with_its_pod_does_not_speak_for_a_success() -> None:
+    proxy = make_container("proxy", role=Role.SIDECAR, started=1.0, finished=9.0, exit_code=137)
+    done = succeeded(containers=[proxy])
+    assert judged(done) is done.main
+    assert judged(make_pod(containers=[proxy])) is proxy
+    assert judged(make_pod()) is None
 
 
 def refused(message: str, reason: str = "StartError") -> Container:

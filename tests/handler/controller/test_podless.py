@@ -95,6 +95,21 @@ async def test_a_pod_runs_with_the_defaults_of_its_namespace_where_a_quota_deman
     assert container["resources"] == {"limits": {"cpu": "500m"}, "requests": {"cpu": "100m"}}
 
 
+async def test_a_pod_whose_volume_is_missing_stalls_and_its_start_timeout_repeats_why(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    async with running(broker, cluster) as client:
+        volume = {"mountPath": "/settings", "configMap": "none"}
+        await client.publish(make_request("unmounted", job={"volumes": [volume]}, startTimeout=5))
+        error = detail(await client.reached("unmounted", "stalled"))["error"]
+        assert error["errorCode"] == "CREATE_CONTAINER"
+        assert 'configmap "none" not found' in error["message"]
+        end = detail(await client.ended("unmounted"))["error"]
+        assert end["errorCode"] == "START_TIMEOUT"
+        assert end["message"].endswith(f"; CREATE_CONTAINER: {error['message']}")
+        assert await client.phases("unmounted") == ["created", "stalled", "failed"]
+
+
 async def test_without_permission_to_read_events_no_reason_is_reported(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
