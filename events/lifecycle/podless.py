@@ -33,10 +33,14 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Mystery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What nothing but Events explains: `about` is the uid of the object that they are about, `since` epoch seconds."""
+    """What nothing but Events explains: `about` is the uid of the object that they are about, `since` epoch seconds.
+
+    `preparing`: it is a pod that a node prepares, which may take a while: an image is pulled, say.
+    """
 
     about: str
     since: float
+    preparing: bool = False
 
 
 def mystery(job: Job, pods: Sequence[Pod]) -> Mystery | None:
@@ -48,7 +52,7 @@ def mystery(job: Job, pods: Sequence[Pod]) -> Mystery | None:
         return None
     prepared = [pod for pod in pods if _is_prepared(pod)]
     first = min(prepared, key=lambda pod: (pod.created, pod.name), default=None)
-    return None if first is None else Mystery(about=first.uid, since=first.created)
+    return None if first is None else Mystery(about=first.uid, since=first.created, preparing=True)
 
 
 def _is_prepared(pod: Pod) -> bool:

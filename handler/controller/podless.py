@@ -2,6 +2,7 @@
 the answers.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,11 +19,15 @@ from k8s.base import Key, KubernetesError
 logger = logging.getLogger(__name__)
 
 PATIENCE = 5.0
-"""Seconds a Job may be without a ready pod before we ask; then the pause between questions about it, doubled each."""
+"""Seconds a Job may be without a pod before we ask; then the pause between questions about it, doubled each."""
+PREPARING = 10.0
+"""Seconds that a node may prepare a pod before we ask."""
 LONGEST = 60.0
 """The longest pause between questions about a Job, in seconds."""
 PAUSE = 0.1
 """Seconds between questions about any Jobs: for each, the API server looks through all Events of a namespace."""
+PAUSE_PREPARING = 1.0
+"""Seconds between questions about any pods: on a busy cluster many are prepared for a while, and all is well."""
 
 
 @dataclass(slots=True)
@@ -43,11 +48,14 @@ class Podless:
         self._cluster = cluster
         self._cases: dict[Key, _Case] = {}
         self._lookups: Lookups[_Case] = Lookups(pause=PAUSE)
+        self._lookups_of_pods: Lookups[_Case] = Lookups(pause=PAUSE_PREPARING)
         self._refused = False
 
     async def run(self, notify: Callable[[Iterable[Key]], None]) -> None:
         """Answer what `look` asks for, until cancelled. `notify` gets the key of each Job with an answer."""
-        await self._lookups.run(self._ask, notify)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._lookups.run(self._ask, notify))
+            group.create_task(self._lookups_of_pods.run(self._ask, notify))
 
     def look(self, job: Job, pods: Sequence[Pod], *, now: float) -> list[Transition]:
         """The `stalled` transitions so far; asks again in the background when it is time. `now`: epoch seconds."""
@@ -57,10 +65,12 @@ class Podless:
             return []
         case = self._cases.get(key)
         if case is None or (case.uid, case.unknown) != (job.uid, unknown):
-            case = self._cases[key] = _Case(uid=job.uid, unknown=unknown, ask_at=unknown.since + PATIENCE)
+            patience = PREPARING if unknown.preparing else PATIENCE
+            case = self._cases[key] = _Case(uid=job.uid, unknown=unknown, ask_at=unknown.since + patience)
         if now >= case.ask_at:
             case.ask_at, case.wait = now + case.wait, min(2 * case.wait, LONGEST)
-            self._lookups.ask(key, case)
+            lookups = self._lookups_of_pods if unknown.preparing else self._lookups
+            lookups.ask(key, case)
         return self.told(job, pods)
 
     def told(self, job: Job, pods: Sequence[Pod]) -> list[Transition]:

@@ -102,7 +102,7 @@ def test_events_may_explain_a_pod_that_a_node_prepares(waits: dict[str, str]) ->
         make_job(start_time=STARTED),
         [make_pod("b", created=NOON + 3), make_pod("a", created=NOON + 2, **waits)],
     )
-    assert mystery(job, pods) == Mystery(about="uid-a", since=NOON + 2)
+    assert mystery(job, pods) == Mystery(about="uid-a", since=NOON + 2, preparing=True)
 
 
 @pytest.mark.parametrize(

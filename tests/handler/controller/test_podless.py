@@ -8,7 +8,7 @@ from events.lifecycle.podless import Notice
 from handler.controller import podless
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest, Unavailable
-from tests.events.samples import NOON, make_job, running as running_pod
+from tests.events.samples import NOON, make_job, make_pod, running as running_pod
 from tests.handler.relay import detail, running
 from tests.handler.samples import make_request
 
@@ -20,6 +20,7 @@ QUOTAS = f"{CORE}/resourcequotas"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(podless, "PATIENCE", 1.0)
+    monkeypatch.setattr(podless, "PREPARING", 1.0)
 
 
 async def forbid_pods(cluster: Cluster) -> None:
@@ -129,6 +130,17 @@ async def test_without_permission_to_read_events_no_reason_is_reported(
     warnings = [record for record in caplog.records if "cannot read why" in record.getMessage()]
     assert len(warnings) == 1
     assert 1 <= asked <= 4
+
+
+async def test_a_pod_that_a_node_prepares_has_longer_until_anybody_asks(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(podless, "PREPARING", 7.0)
+    asks = podless.Podless(cluster)
+    asks.look(make_job(start_time=NOON), [make_pod(waiting_reason="ContainerCreating")], now=NOON + 1)
+    assert asks.next_look(KEY) == NOON + 7
+    asks.look(make_job(start_time=NOON), [], now=NOON)
+    assert asks.next_look(KEY) == NOON + podless.PATIENCE
 
 
 async def test_questions_about_a_job_become_rarer_and_end_with_its_pod(cluster: Cluster) -> None:
