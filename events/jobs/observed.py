@@ -11,6 +11,9 @@ from events.cloudevent.timestamp import format_epoch, parse_epoch
 from events.names import FORMAT_VERSION, NEW_RUN
 from events.phases import Phase
 
+BACKOFF_LIMIT = "BackoffLimitExceeded"
+"""Reason of condition Failed that says only that pods have failed."""
+
 
 class Stray(StrEnum):
     """Why a Job with our labels is no request's Job."""
@@ -187,7 +190,7 @@ class Job(Ours, frozen=True, kw_only=True, gc=False):
         failed = self.condition("Failed")
         if failed is None or self.deleted is None:
             return False
-        return failed.reason == "BackoffLimitExceeded" and failed.at > self.deleted
+        return failed.reason == BACKOFF_LIMIT and failed.at > self.deleted
 
     def verdict_of(self) -> Verdict | None:
         """Our verdict; None if there is none, or if somebody has made it unreadable."""

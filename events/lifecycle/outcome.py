@@ -6,7 +6,7 @@ from typing import Any
 
 from events.cloudevent.timestamp import format_epoch
 from events.identity import base32_sha256
-from events.jobs.observed import Job
+from events.jobs.observed import BACKOFF_LIMIT, Job
 from events.jobs.pods import Container, Pod
 from events.jobs.starts import noted_start
 from events.lifecycle.failures import FAILED, Failure, culprit, failed_pods, failure, judged, last
@@ -23,8 +23,6 @@ _JOB_CODES = {
     "FailedIndexes": "FAILED_INDEXES",
 }
 """Error codes by the reason of condition Failed. For other reasons the pods tell."""
-_VAGUE = frozenset({"BackoffLimitExceeded"})
-"""Reasons of condition Failed that say only that pods have failed: then the last of them says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +95,9 @@ def _attempt(job: Job, pods: Sequence[Pod], failures: int) -> int:
 
 def unread(job: Job, pods: Sequence[Pod]) -> tuple[Pod, Container] | None:
     """The container whose log would tell more about the Job's failure than its message does; None if there is none."""
+    end = outcome(job)
+    if end is None or end.phase is Phase.SUCCEEDED:
+        return None
     speaker = _speaker(job, pods)
     container = judged(speaker) if speaker else None
     if speaker is None or container is None or speaker.gone or not container.failed or container.started is None:
@@ -117,7 +118,8 @@ def _speaker(job: Job, pods: Sequence[Pod]) -> Pod | None:
 
 def _error(job: Job, end: Outcome, speaker: Pod | None, *, log: str | None) -> dict[str, str]:
     failed = job.condition("Failed")
-    vague = failed is not None and failed.reason in _VAGUE
+    # Then the last of the pods says why.
+    vague = failed is not None and failed.reason == BACKOFF_LIMIT
     why = Failure(code=FAILED, message=end.message) if speaker is None else failure(speaker, log=log)
     code, message = end.code or why.code, why.message if vague and end.code is None else end.message
     return Failure(code=code, message=message, container=culprit(speaker) if speaker else None).error

@@ -85,15 +85,15 @@ def result_of(pod: Pod, *, log: str | None = None) -> dict[str, Any]:
 
     `resultTruncated` if it wrote more than Kubernetes keeps. `log` is as in `left`.
     """
-    text = left(pod.main, log=log).result if pod.main else None
-    if text is None:
+    main = pod.main
+    text = None if main is None else left(main, log=log).result
+    if main is None or text is None:
         return {}
+    parsed = _parsed(text)
     most = min(MAX_MESSAGE, MAX_POD_MESSAGES // len(pod.containers))
-    cut = len((pod.main.message or "").encode()) >= most if pod.main else False
-    if cut and not is_structured(text):
+    if len((main.message or "").encode()) >= most and not isinstance(parsed, dict | list):
         # The end of a longer text may look like a number.
         return {"result": text, "resultTruncated": True}
-    parsed = _parsed(text)
     return {"result": text if parsed is _NO_JSON else parsed}
 
 

@@ -34,10 +34,11 @@ def next_look(job: Job, pods: Sequence[Pod], *, now: float) -> float | None:
 
 def _waiting(job: Job, pods: Sequence[Pod]) -> Iterator[tuple[float, Pod, Container]]:
     """(since when, pod, the first container that still runs), in order of time."""
-    if not is_ending(job):
-        found = ((pod.main.finished, pod) for pod in pods if pod.main is not None and pod.main.finished is not None)
-        for since, pod in sorted(found, key=lambda one: (one[0], one[1].name)):
-            others = (one for one in pod.containers if one.role is Role.OTHER and one.running)
-            container = None if pod.over or pod.deleted is not None else next(others, None)
-            if container is not None:
-                yield since, pod, container
+    if is_ending(job):
+        return
+    present = (pod for pod in pods if not pod.over and pod.deleted is None)
+    found = ((pod.main.finished, pod) for pod in present if pod.main is not None and pod.main.finished is not None)
+    for since, pod in sorted(found, key=lambda one: (one[0], one[1].name)):
+        container = next((one for one in pod.containers if one.role is Role.OTHER and one.running), None)
+        if container is not None:
+            yield since, pod, container

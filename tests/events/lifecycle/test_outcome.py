@@ -9,7 +9,7 @@ import pytest
 from events.jobs.attempts import next_attempt_at
 from events.jobs.observed import Job, Verdict
 from events.jobs.pods import Pod
-from events.lifecycle.outcome import outcome
+from events.lifecycle.outcome import outcome, unread
 from events.lifecycle.results import MAX_RESULTS
 from events.lifecycle.transitions import transitions
 from events.phases import Phase
@@ -91,6 +91,13 @@ def test_success_is_still_shown_when_the_pods_are_gone() -> None:
         "startedAt": "2026-11-21T12:00:01Z",
         "finishedAt": "2026-11-21T12:00:09Z",
     }
+
+
+def test_no_log_is_read_for_a_job_that_succeeded_after_a_failure() -> None:
+    pods = [failed("a", at=3), succeeded("b", at=8)]
+    assert unread(make_job(conditions=COMPLETE, backoff_limit=3, failed=1, succeeded=1), pods) is None
+    assert unread(make_job(failed=1), pods[:1]) is None
+    assert unread(broken(), pods[:1]) == (pods[0], pods[0].main)
 
 
 def test_several_results_are_listed_by_index() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -121,7 +122,16 @@ async def outcome_of(client: Client, cluster: Cluster, request_id: str) -> Outco
     return await until(look)
 
 
-async def assert_edits_end(client: Client, cluster: Cluster, expected: dict[str, Outcome]) -> None:
+async def assert_edits_end(client: Client, cluster: Cluster, *, held: set[str], let_end: Callable[[], None]) -> None:
+    """Make every edit, then let what runs end. `held`: those that wait for a `resume`."""
+    for name, patch in EDITS.items():
+        await edit(cluster, id_of(name), patch)
+    await asyncio.gather(*(client.reached(id_of(name), "suspended") for name in held))
+    let_end()
+    expected: dict[str, Outcome] = dict.fromkeys(EDITS, "told")
+    expected |= dict.fromkeys(held, "suspended")
+    expected["no finalizer"] = "released"
+
     async def outcome(name: str) -> tuple[str, str]:
         try:
             return name, await outcome_of(client, cluster, id_of(name))
@@ -143,14 +153,7 @@ async def test_a_running_job_survives_every_edit(broker: MemoryBroker, cluster: 
         await client.publish(*(make_request(id_of(name), script=waits_for(go), retries=1) for name in EDITS))
         for name in EDITS:
             await client.reached(id_of(name), "started")
-        for name, patch in EDITS.items():
-            await edit(cluster, id_of(name), patch)
-        await asyncio.gather(*(client.reached(id_of(name), "suspended") for name in HELD))
-        go.touch()
-        expected: dict[str, Outcome] = dict.fromkeys(EDITS, "told")
-        expected |= dict.fromkeys(HELD, "suspended")
-        expected["no finalizer"] = "released"
-        await assert_edits_end(client, cluster, expected)
+        await assert_edits_end(client, cluster, held=HELD, let_end=go.touch)
 
 
 async def test_a_waiting_job_survives_every_edit(broker: MemoryBroker, cluster: Cluster, tmp_path: Path) -> None:
@@ -163,14 +166,7 @@ async def test_a_waiting_job_survives_every_edit(broker: MemoryBroker, cluster: 
         await client.publish(*(make_request(id_of(name), retries=1, timeout=600) for name in EDITS))
         for name in EDITS:
             await client.reached(id_of(name), "queued")
-        for name, patch in EDITS.items():
-            await edit(cluster, id_of(name), patch)
-        await asyncio.gather(*(client.reached(id_of(name), "suspended") for name in HELD_IN_QUEUE))
-        go.touch()
-        expected: dict[str, Outcome] = dict.fromkeys(EDITS, "told")
-        expected |= dict.fromkeys(HELD_IN_QUEUE, "suspended")
-        expected["no finalizer"] = "released"
-        await assert_edits_end(client, cluster, expected)
+        await assert_edits_end(client, cluster, held=HELD_IN_QUEUE, let_end=go.touch)
 
 
 async def test_a_payload_that_is_said_to_be_missing_and_is_there_holds_up_nothing(
