@@ -107,11 +107,12 @@ async def outcome_of(client: Client, cluster: Cluster, request_id: str) -> Outco
     """What became of the request, once that is decided."""
 
     async def look() -> Outcome | None:
-        phases = await client.phases(request_id)
         try:
             job = await job_of(cluster, request_id)
         except NotFound:
             job = {"metadata": {}, "spec": {}}
+        # Read last: the end is told before the finalizer goes.
+        phases = await client.phases(request_id)
         ended = any(phase in TERMINAL for phase in phases)
         if FINALIZER not in job["metadata"].get("finalizers", ()):
             return "told" if ended else "released"
