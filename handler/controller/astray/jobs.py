@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import AsyncIterator
+from functools import partial
 
 from events.names import FINALIZER, Label
-from handler.controller.astray.treatment import Treatment, selectors_of_others
+from handler.controller.astray.treatment import Treatment, selectors_of_others, treat_found
 from handler.controller.term import Term
 from handler.effects.services import Services
 from handler.telemetry.logcontext import about
-from k8s.base import Conflict, Key, Malformed, NotFound, Refused
+from k8s.base import Key, Malformed, NotFound
 from k8s.reading.job import job_of
 
 logger = logging.getLogger(__name__)
@@ -41,12 +42,7 @@ class AstrayJobs:
         """Treat all that this installation made and no watch shows. Raises what `Writes` raises."""
         async for key in self._candidates():
             about(namespace=key[0], job=key[1])
-            try:
-                await self._read(key)
-            except Conflict:
-                continue  # It changes just now: the next search sees what became of it.
-            except Refused as error:
-                logger.warning("the API server refuses to let it have its labels: %s", error)
+            await treat_found(partial(self._read, key))
 
     async def _candidates(self) -> AsyncIterator[Key]:
         looks, there = LOOKS, set()

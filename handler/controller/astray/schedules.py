@@ -1,9 +1,14 @@
 """Finds CronJobs with our finalizer that are not followed. There are few: a search reads all that others have."""
 
-from handler.controller.astray.treatment import Treatment, selectors_of_others
+from functools import partial
+
+from events.jobs.observed import Schedule
+from handler.controller.astray.treatment import Treatment, selectors_of_others, treat_found
 from handler.controller.term import Term
 from handler.effects.services import Services
+from handler.telemetry.logcontext import about
 from k8s.base import Key
+from k8s.reading.cronjob import schedule_of
 
 
 class AstraySchedules:
@@ -28,5 +33,14 @@ class AstraySchedules:
         """Treat all that this installation made and no watch shows. Raises what `Writes` raises."""
         for selector in self._selectors:
             for schedule in await self._services.cluster.find_schedules(self._services.namespaces, selector):
-                if schedule.has_finalizer and not schedule.newer and self._treatment.is_ours(schedule):
-                    await self._treatment.treat(schedule)
+                if self._is_astray(schedule):
+                    about(namespace=schedule.namespace, cron_job=schedule.name)
+                    await treat_found(partial(self._read, (schedule.namespace, schedule.name)))
+
+    async def _read(self, key: Key) -> None:
+        schedule = schedule_of(await self._services.cluster.read_cron_job(*key))
+        if self._is_astray(schedule):
+            await self._treatment.treat(schedule)
+
+    def _is_astray(self, schedule: Schedule) -> bool:
+        return schedule.has_finalizer and not schedule.newer and self._treatment.is_ours(schedule)

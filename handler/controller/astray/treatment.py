@@ -6,15 +6,18 @@ from collections.abc import Awaitable, Callable
 
 from events.jobs.observed import Job, Schedule, Stray
 from events.names import MANAGED_BY, Label
+from handler.effects.repeating import until_answered
 from handler.effects.services import Services
 from handler.effects.writes import Writes
 from handler.telemetry.logcontext import about, about_job, also
-from k8s.base import KubernetesError, LeadershipLost
+from k8s.base import Conflict, KubernetesError, LeadershipLost, Malformed, NotFound, Refused
 
 logger = logging.getLogger(__name__)
 
 SEARCH_SECONDS = 300.0
 """Seconds between searches for what lost its labels while nobody watched it, or nobody led."""
+_PAUSES = (0.1, 0.5, 2.0)
+"""Seconds after each `Conflict` before a search reads anew what it treats: the next search is minutes away."""
 _WHY = {
     Stray.COPY: "a copy: its pods are made for another one",
     Stray.UNIDENTIFIED: "nothing in it says any more which request it is of",
@@ -54,17 +57,42 @@ class Treatment:
             logger.warning("put back labels that it had lost: %s", ", ".join(name for name, _ in seen.lost_labels))
 
 
+async def treat_found(treat: Callable[[], Awaitable[None]]) -> None:
+    """Call `treat`, which reads one object and treats it, until no other write comes between. Never raises `Refused` or
+    `Malformed`.
+
+    One that cannot be treated must not keep a search from the others.
+    """
+    for pause in (*_PAUSES, None):
+        try:
+            await treat()
+        except NotFound:
+            pass  # Nothing is left to be treated.
+        except (Malformed, Refused) as error:
+            logger.warning("it can neither have its labels back nor be let go: %s", error)
+        except Conflict as error:
+            if pause is not None:
+                await asyncio.sleep(pause)
+                continue
+            logger.warning("it changes all the time, trying again with the next search: %s", error)
+        return
+
+
 async def searching(search: Callable[[], Awaitable[None]]) -> None:
     """Search at once, and then now and then, until cancelled. Raises `LeadershipLost`."""
     while True:
         try:
-            await search()
+            await until_answered(search, complain=_complain)
         except LeadershipLost:
             raise
         except KubernetesError as error:
-            about()
-            logger.warning("cannot look for what has lost its labels, trying again later: %s", error)
+            _complain(error)
         await asyncio.sleep(SEARCH_SECONDS)
+
+
+def _complain(error: Exception) -> None:
+    about()
+    logger.warning("cannot look for what has lost its labels, trying again later: %s", error)
 
 
 def selectors_of_others(instance: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from events.names import FINALIZER, Label
 from handler.controller.astray import jobs as searches, treatment
 from k8s.api.client import STRATEGIC_MERGE
 from k8s.api.cluster import Cluster
-from k8s.base import Manifest
+from k8s.base import Conflict, KubernetesError, Manifest, Refused, Unavailable
 from k8s.devcluster.loops import Options
 from tests.handler.controller.scheduling import cron_jobs, make_schedule
 from tests.handler.jobs import job_of, name_of, without_finalizer
@@ -194,3 +194,63 @@ async def test_a_schedule_that_lost_its_labels_goes_on(
     after = (await cluster.read_cron_job("default", name_of("s")))["metadata"]["labels"]
     kept = {name: value for name, value in before["metadata"]["labels"].items() if name not in (Label.NAME, Label.APP)}
     assert kept.items() <= after.items()
+
+
+class Busy:
+    """Makes the first `times` patches of Jobs and CronJobs come too late, or fail: another one is always faster."""
+
+    def __init__(self, cluster: Cluster, error: KubernetesError, *, times: int) -> None:
+        self._error, self._left = error, times
+        self._jobs, self._cron_jobs = cluster.patch_job, cluster.patch_cron_job
+
+    def _fail(self) -> None:
+        self._left -= 1
+        if self._left >= 0:
+            raise self._error
+
+    async def patch_job(self, namespace: str, name: str, patch: Manifest) -> Any:
+        self._fail()
+        return await self._jobs(namespace, name, patch)
+
+    async def patch_cron_job(self, namespace: str, name: str, patch: Manifest) -> Any:
+        self._fail()
+        return await self._cron_jobs(namespace, name, patch)
+
+
+@pytest.mark.parametrize("error", [Conflict("it has been modified"), Unavailable("no answer")], ids=["409", "503"])
+async def test_a_search_treats_what_changes_meanwhile_at_once(
+    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, error: KubernetesError
+) -> None:
+    async with running(broker, cluster, role="handler") as client:
+        await client.publish(make_request("r"), make_schedule(maxRuns=1))
+        await until(lambda: _count(cluster, 1))
+        await until(lambda: cron_jobs(cluster))
+    await label(cluster, name_of("r"), {Label.INSTANCE: None})
+    await label(cluster, name_of("s"), {Label.INSTANCE: None}, kind="cronjobs")
+    busy = Busy(cluster, error, times=3)
+    monkeypatch.setattr(cluster, "patch_job", busy.patch_job)
+    monkeypatch.setattr(cluster, "patch_cron_job", busy.patch_cron_job)
+    async with running(broker, cluster) as client:
+        await client.ended("r")
+        await client.reached("s", "unscheduled")
+
+
+async def test_a_search_leaves_out_what_cannot_be_treated(
+    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(broker, cluster, role="handler") as client:
+        await client.publish(make_request("r1"), make_request("r2"))
+        await until(lambda: _count(cluster, 2))
+    for request_id in ("r1", "r2"):
+        await label(cluster, name_of(request_id), {Label.INSTANCE: None})
+    first = (await cluster.list_jobs("default", ""))[0]["metadata"]["name"]
+    patching = cluster.patch_job
+
+    async def patch(namespace: str, name: str, patch: Manifest) -> Any:
+        if name == first:
+            raise Refused("not by this webhook", status=400)
+        return await patching(namespace, name, patch)
+
+    monkeypatch.setattr(cluster, "patch_job", patch)
+    async with running(broker, cluster) as client:
+        await client.ended("r2" if first == name_of("r1") else "r1")
