@@ -222,8 +222,9 @@ async def test_a_search_treats_what_changes_meanwhile_at_once(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, error: KubernetesError
 ) -> None:
     async with running(broker, cluster, role="handler") as client:
-        await client.publish(make_request("r"), make_schedule(maxRuns=1))
+        await client.publish(make_request("r"))
         await until(lambda: _count(cluster, 1))
+        await client.publish(make_schedule(maxRuns=1))
         await until(lambda: cron_jobs(cluster))
     await label(cluster, name_of("r"), {Label.INSTANCE: None})
     await label(cluster, name_of("s"), {Label.INSTANCE: None}, kind="cronjobs")
