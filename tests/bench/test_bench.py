@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from tests.adapters.conftest import need_rabbit
 from tests.bench.__main__ import LEVELS, Size, arguments, run, size_of
+from tests.bench.feed import LIFECYCLE, holds
 from tests.bench.load import many
 
 TINY = Size(events=12, rounds=1, samples=3, tracked=20, queued=20, held=20, lease=1.0)
@@ -66,3 +68,26 @@ async def test_many_does_each_item_once_and_never_more_than_so_many_at_a_time() 
     await many(work, range(10), in_flight=3)
     assert sorted(done) == list(range(10))
     assert max(most) == 3
+
+
+class Stored:
+    """A feed with so many lifecycle events, and so many of them `stalled`."""
+
+    def __init__(self, *counts: tuple[int, int]) -> None:
+        self._counts = iter(counts)
+
+    async def publish(self, events: Iterable[bytes]) -> None:
+        raise AssertionError(events)
+
+    async def stored(self, kind: str) -> int:
+        count, self._stalled = next(self._counts)
+        return count
+
+    async def stalled(self) -> int:
+        return self._stalled
+
+
+async def test_stalled_events_of_a_busy_cluster_are_not_taken_for_those_that_are_awaited() -> None:
+    await holds(Stored((3, 1), (4, 1), (6, 2)), LIFECYCLE, 4, seconds=5)
+    with pytest.raises(TimeoutError):
+        await holds(Stored(*[(4, 1)] * 1000), LIFECYCLE, 4, seconds=0.1)
