@@ -236,22 +236,33 @@ async def test_a_search_treats_what_changes_meanwhile_at_once(
         await client.reached("s", "unscheduled")
 
 
+REFUSED, BUSY = Refused("not by this webhook", status=400), Conflict("it has been modified")
+
+
+@pytest.mark.parametrize("error", [REFUSED, BUSY], ids=["400", "409"])
+@pytest.mark.parametrize("kind", ["jobs", "cronjobs"])
 async def test_a_search_leaves_out_what_cannot_be_treated(
-    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, kind: str, error: KubernetesError
 ) -> None:
+    made, one = (make_request, cluster.patch_job) if kind == "jobs" else (make_schedule, cluster.patch_cron_job)
     async with running(broker, cluster, role="handler") as client:
-        await client.publish(make_request("r1"), make_request("r2"))
-        await until(lambda: _count(cluster, 2))
+        await client.publish(made("r1"), made("r2"))
+        await until(lambda: _has_both(cluster, kind))
     for request_id in ("r1", "r2"):
-        await label(cluster, name_of(request_id), {Label.INSTANCE: None})
-    first = (await cluster.list_jobs("default", ""))[0]["metadata"]["name"]
-    patching = cluster.patch_job
+        await label(cluster, name_of(request_id), {Label.INSTANCE: None}, kind=kind)
+    # Whichever comes first in a list.
+    first, other = sorted(("r1", "r2"), key=name_of)
 
     async def patch(namespace: str, name: str, patch: Manifest) -> Any:
-        if name == first:
-            raise Refused("not by this webhook", status=400)
-        return await patching(namespace, name, patch)
+        if name == name_of(first):
+            raise error
+        return await one(namespace, name, patch)
 
-    monkeypatch.setattr(cluster, "patch_job", patch)
+    monkeypatch.setattr(cluster, one.__name__, patch)
     async with running(broker, cluster) as client:
-        await client.ended("r2" if first == name_of("r1") else "r1")
+        await client.reached(other, "succeeded" if kind == "jobs" else "scheduled")
+        assert await client.phases(first) == []
+
+
+async def _has_both(cluster: Cluster, kind: str) -> bool:
+    return len(await (cluster.list_jobs("default", "") if kind == "jobs" else cron_jobs(cluster))) == 2
