@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from cloudevents.core.v1.event import CloudEvent
 
-from events.cloudevent.event import data_bytes
+from events.cloudevent.values import data_bytes
 from events.phases import Phase
 
 PREFIX_LENGTH = 32

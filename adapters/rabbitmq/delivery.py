@@ -77,7 +77,9 @@ class Delivery:
 
     def event(self) -> CloudEvent:
         """Raises `InvalidEvent`."""
-        return from_amqp(messages.headers_of(self._message), self._message.header.properties.content_type, self.body)
+        properties = self._message.header.properties
+        headers, coding = messages.headers_of(self._message), properties.content_encoding
+        return from_amqp(headers, properties.content_type, self.body, coding=coding)
 
     async def ack(self) -> None:
         """Not confirmed: after a lost ack the message only comes again, and its effect is idempotent."""

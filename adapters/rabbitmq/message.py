@@ -140,7 +140,7 @@ def died(message: Message) -> dict[str, str]:
 
 def record_of(message: Message, topic: Topic, sequence: int, extra: Mapping[str, str] | None = None) -> Record:
     """The record of `message`, with `extra` headers."""
-    content_type = message.header.properties.content_type
+    content_type, coding = message.header.properties.content_type, message.header.properties.content_encoding
     body = bytes(message.body)
     return Record(
         topic=topic,
@@ -149,7 +149,7 @@ def record_of(message: Message, topic: Topic, sequence: int, extra: Mapping[str,
         headers={**text(headers_of(message), content_type), **(extra or {})},
         body=body,
         # From the headers as they were sent: their text says nothing of types.
-        decode=partial(from_amqp, headers_of(message), content_type, body),
+        decode=partial(from_amqp, headers_of(message), content_type, body, coding=coding),
     )
 
 

@@ -1,7 +1,8 @@
 """The rules of CloudEvents 1.0 for context attributes: names, types, characters. Not formats, not bindings."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,10 +14,12 @@ MAX_NAME = 100
 """Characters of an attribute's name. The specification recommends no more than 20, but allows them."""
 MAX_VALUE = 8192
 """UTF-8 bytes of an attribute's value: everything here also travels in headers and annotations."""
+MAX_MISTAKES = 50
 
 RESERVED = frozenset({"data", "database64"})
 """Names that no attribute can have: the event's data has them."""
 _NAME = re.compile(rf"[a-z0-9]{{1,{MAX_NAME}}}", re.ASCII)
+_NO_NAME = re.compile(r"[^a-z0-9]", re.ASCII)
 # CloudEvents type system, String: no control characters, no noncharacters, no lone surrogates.
 _FORBIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
@@ -25,10 +28,30 @@ _FORBIDDEN = re.compile(
 )
 # What RFC 3986 excludes. Characters beyond ASCII pass (RFC 3987): refusing them would help nobody.
 _NOT_IN_URI = re.compile(r'[\s<>"{}|\\^`]|%(?![0-9A-Fa-f]{2})|#.*#')
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:", re.ASCII)
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word, no secret
 _MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}\s*(;.*)?", re.ASCII)
 _INT32 = range(-(2**31), 2**31)
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong with the attribute of this name, in words that follow it and never hold its value."""
+
+    name: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"attribute {self.name} {self.message}"
+
+
+class BrokenRules(ValueError):
+    """Attributes that no event can have; `mistakes` has each of them, at most `MAX_MISTAKES`."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        found = tuple(mistakes)
+        self.mistakes = found[:MAX_MISTAKES]
+        more = len(found) - len(self.mistakes)
+        super().__init__("; ".join([*map(str, self.mistakes), *([f"and {more} more"] if more else [])]))
 
 
 def is_name(text: str) -> bool:
@@ -39,20 +62,26 @@ def is_name(text: str) -> bool:
 def normalise(attributes: Mapping[str, object]) -> dict[str, Any]:
     """A new dict of those that are there (None means absent), with `time` as an aware datetime and other times as text.
 
-    Raises `ValueError` with one sentence about the first attribute that breaks a rule.
+    Raises `BrokenRules` with all mistakes.
     """
-    known: dict[str, Any] = {name: _typed(name, value) for name, value in attributes.items() if value is not None}
-    version = known.get("specversion")
-    if version is None:
-        raise ValueError("attribute specversion is missing")
-    if version != SPECVERSION:
-        raise ValueError(f"specversion {shown(version)} is not supported, only {SPECVERSION}")
-    for name in REQUIRED:
-        if name not in known:
-            raise ValueError(f"attribute {name} is missing")
+    known: dict[str, Any] = {}
+    mistakes: list[Mistake] = []
+    for name, value in attributes.items():
+        if value is None:
+            continue
+        try:
+            known[name] = _typed(name, value)
+        except ValueError as error:
+            mistakes.append(Mistake(shown_name(name), str(error)))
     for name, check in _CHECKS.items():
         if name in known:
-            known[name] = check(name, known[name])
+            try:
+                known[name] = check(known[name])
+            except ValueError as error:
+                mistakes.append(Mistake(name, str(error)))
+    mistakes += (Mistake(name, "is missing") for name in _WANTED if attributes.get(name) is None)
+    if mistakes:
+        raise BrokenRules(mistakes)
     return known
 
 
@@ -61,7 +90,7 @@ def readable(attributes: Mapping[str, object]) -> dict[str, str]:
     found = {}
     for name, check in _IDENTIFYING.items():
         try:
-            found[name] = check(name, _typed(name, attributes.get(name)))
+            found[name] = check(_typed(name, attributes.get(name)))
         except ValueError:
             continue
     return found
@@ -72,102 +101,145 @@ def is_text(value: object) -> bool:
     if not isinstance(value, str) or not value:
         return False
     try:
-        _text("", value)
+        _text(value)
     except ValueError:
         return False
     return True
 
 
-def shown(value: object) -> str:
-    """A short, printable form of an untrusted value for messages."""
-    text = ascii(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def shown(text: object) -> str:
+    """A short, printable form of an untrusted name for messages. Values are not shown at all."""
+    quoted = ascii(text)
+    return quoted if len(quoted) <= 80 else f"{quoted[:77]}..."
 
 
-def _typed(name: str, value: object) -> str | bool | int | datetime:
+def shown_name(name: object) -> str:
+    """An attribute's name as messages have it: quoted if it is none."""
+    return name if isinstance(name, str) and is_name(name) else shown(name)
+
+
+def kind_of(value: object) -> str:
+    """What a value is, in words of JSON: all that messages say of it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case bytes() | bytearray():
+            return "bytes"
+        case list() | tuple():
+            return "a list"
+        case dict():
+            return "an object"
+        case _:
+            return "something else"
+
+
+def _typed(name: str, value: object) -> object:
     if not is_name(name):
-        raise ValueError(f"attribute name {shown(name)}: only a-z and 0-9, at most {MAX_NAME}")
+        like = _NO_NAME.sub("", name.lower())[:MAX_NAME]
+        raise ValueError(f"must have a name of a-z and 0-9, at most {MAX_NAME}" + (f", such as {like}" if like else ""))
     if name in RESERVED:
-        raise ValueError(f"{name} cannot be the name of an attribute")
+        raise ValueError("has the name of the event's data")
     if isinstance(value, datetime):
         if name == "time" and value.tzinfo is UTC:
             return value  # Formatting and parsing it, as below, would only give the same time again.
-        value = _time_text(name, value)
+        value = _time_text(value)
     if isinstance(value, str):
-        return _text(name, value)
-    if isinstance(value, bool):
-        return value
+        return _text(value)
+    if name in _CHECKS or isinstance(value, bool):
+        return value  # The check of this name refuses what is no text.
     if isinstance(value, int) and value in _INT32:
         return value
-    raise ValueError(f"attribute {name}: text, a boolean or an integer of 32 bits, not {shown(value)}")
+    what = "a decimal or longer number" if isinstance(value, int | float) else kind_of(value)
+    raise ValueError(f"must be text, a boolean or an integer of 32 bits, not {what}")
 
 
-def _text(name: str, value: str) -> str:
+def _text(value: str) -> str:
     if len(value) <= MAX_VALUE and value.isascii() and value.isprintable():
         return value  # Nearly all values are like that, and the rules below are slower.
     if _FORBIDDEN.search(value):
-        raise ValueError(f"attribute {name} holds a control character or another that CloudEvents forbids")
+        raise ValueError("holds a control character or another that CloudEvents forbids")
     if len(value.encode()) > MAX_VALUE:
-        raise ValueError(f"attribute {name} is longer than {MAX_VALUE} bytes")
+        raise ValueError(f"is longer than {MAX_VALUE} bytes")
     return value
 
 
-def _time_text(name: str, value: datetime) -> str:
+def _time_text(value: datetime) -> str:
     if value.utcoffset() is None:
-        raise ValueError(f"attribute {name}: a time without an offset from UTC")
+        raise ValueError("is a time without an offset from UTC")
     return format_time(value)
 
 
-def _non_empty(name: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"attribute {name} must be a text that is not empty")
+def _plain(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be text, not {kind_of(value)}")
     return value
 
 
-def _uri_reference(name: str, value: object) -> str:
-    text = _non_empty(name, value)
+def _non_empty(value: object) -> str:
+    if not _plain(value):
+        raise ValueError("must not be empty")
+    return str(value)
+
+
+def _version(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f'must be the text "{SPECVERSION}", not {kind_of(value)}')
+    if value != SPECVERSION:
+        raise ValueError(f'has a version that is not supported, only "{SPECVERSION}" is')
+    return value
+
+
+def _uri_reference(value: object) -> str:
+    text = _non_empty(value)
     if _NOT_IN_URI.search(text):
-        raise ValueError(f"attribute {name} is no URI reference: {shown(text)}")
+        raise ValueError("is no URI reference: it holds a character that has to be escaped (a space is written %20)")
     return text
 
 
-def _uri(name: str, value: object) -> str:
-    text = _uri_reference(name, value)
-    if not _SCHEME.match(text):
-        raise ValueError(f"attribute {name} must be an absolute URI: {shown(text)}")
+def _media_type(value: object) -> str:
+    text = _plain(value)
+    if text and not _MEDIA_TYPE.fullmatch(text):
+        raise ValueError("is no media type such as application/json")
     return text
 
 
-def _media_type(name: str, value: object) -> str:
-    text = _non_empty(name, value)
-    if not _MEDIA_TYPE.fullmatch(text):
-        raise ValueError(f"attribute {name} is no media type: {shown(text)}")
-    return text
-
-
-def _datetime(name: str, value: object) -> datetime:
+def _datetime(value: object) -> datetime:
     if isinstance(value, datetime):
         return value
     try:
-        return parse_time(_non_empty(name, value))
+        return parse_time(_non_empty(value))
     except ValueError as error:
-        raise ValueError(f"attribute {name}: {shown(value)} is {_reason(error)}") from error
+        raise ValueError(_sentence(str(error))) from error
 
 
-def _reason(error: ValueError) -> str:
-    text = str(error)
-    return text if text.startswith("not ") else f"not a time: {text}"
+def _sentence(reason: str) -> str:
+    return reason if reason.startswith("must ") else f"is {reason}"
 
 
-def _timestamp(name: str, value: object) -> str:
-    _datetime(name, value)
-    return _non_empty(name, value)
+def _timestamp(value: object) -> str:
+    _datetime(value)
+    return _non_empty(value)
 
 
-_IDENTIFYING = {"id": _non_empty, "source": _uri_reference, "type": _non_empty, "subject": _non_empty}
-_CHECKS = _IDENTIFYING | {
+_WANTED = ("specversion", *REQUIRED)
+_IDENTIFYING: Mapping[str, Callable[[object], str]] = {
+    "id": _non_empty,
+    "source": _uri_reference,
+    "type": _non_empty,
+    "subject": _plain,
+}
+# The attributes that something is done with. Others, dataschema included, are passed on as they came.
+_CHECKS: Mapping[str, Callable[[object], object]] = {
+    "specversion": _version,
+    **_IDENTIFYING,
     "datacontenttype": _media_type,
-    "dataschema": _uri,
+    "dataschema": _plain,
     "time": _datetime,
     "expirytime": _timestamp,
 }

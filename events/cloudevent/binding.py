@@ -1,48 +1,54 @@
-"""CloudEvents in brokers' messages: the mode of a message, attributes in headers. Not the JSON format itself."""
+"""CloudEvents in brokers' messages: what NATS and AMQP say in headers. Which mode that makes is decided in modes.py."""
 
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from cloudevents.core.v1.event import CloudEvent
 
-from events.cloudevent.attributes import readable, shown
-from events.cloudevent.event import (
-    BATCH,
-    STRUCTURED,
-    InvalidEvent,
-    decode_structured,
-    encode_structured,
-    from_parts,
-    is_json,
-    parse_json,
-)
+from events.cloudevent.attributes import Mistake, kind_of, readable, shown, shown_name
+from events.cloudevent.event import STRUCTURED, InvalidEvent, encode_structured
+from events.cloudevent.modes import Message, event_of
 from events.cloudevent.timestamp import format_time
 
 CONTENT_TYPE = "Content-Type"
+_CONTENT_TYPE = CONTENT_TYPE.lower()
+_CONTENT_ENCODING = "content-encoding"
 _PREFIX = "ce-"
 _AMQP_PREFIXES = (_PREFIX, "cloudevents:", "cloudevents_")
-_CLOUDEVENTS = "application/cloudevents"
+_KAFKA_PREFIX = "ce_"
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
+_REPLACED = "\ufffd"
+"""What the NATS client makes of bytes that are no UTF-8: several values would become one."""
 
 
 def from_nats(headers: Mapping[str, str] | None, body: bytes) -> CloudEvent:
     """NATS protocol binding: the content type decides the mode; binary attributes are percent-encoded `ce-` headers.
 
-    A message with neither content type nor `ce-` header is structured, as in the binding's first version, which knew no
-    headers. In binary mode a content type stands in for a missing `ce-datacontenttype`. Raises `InvalidEvent`.
+    Without `ce-` headers, a JSON object with `specversion` is a structured event, whatever the content type says: the
+    binding's first version knew no headers, and bridges lose them. In binary mode a content type stands in for a
+    missing `ce-datacontenttype`. Raises `InvalidEvent`.
     """
     lowered = _lowered(headers or {})
-    content_type = lowered.get(CONTENT_TYPE.lower())
-    raw = {name.removeprefix(_PREFIX): value for name, value in lowered.items() if name.startswith(_PREFIX)}
-    if content_type is None and not raw:
-        return decode_structured(body)
-    if content_type is not None and content_type.strip().lower().startswith(_CLOUDEVENTS):
-        return _structured(content_type, body)
-    return _binary(_decoded(raw), content_type, body)
+    attributes: dict[str, object] = {}
+    mistakes = []
+    for header, value in lowered.items():
+        if header.startswith(_PREFIX):
+            name = header.removeprefix(_PREFIX)
+            try:
+                attributes[name] = _decoded(value)
+            except ValueError as error:
+                mistakes.append(Mistake(shown_name(name), str(error)))
+    message = Message(
+        body=body,
+        attributes=attributes,
+        content_type=lowered.get(_CONTENT_TYPE),
+        coding=lowered.get(_CONTENT_ENCODING),
+        foreign=tuple(header for header in lowered if header.startswith((_KAFKA_PREFIX, *_AMQP_PREFIXES[1:]))),
+        mistakes=tuple(mistakes),
+    )
+    return event_of(message)
 
 
 def to_nats(event: CloudEvent) -> tuple[dict[str, str], bytes]:
@@ -50,27 +56,44 @@ def to_nats(event: CloudEvent) -> tuple[dict[str, str], bytes]:
     return {CONTENT_TYPE: STRUCTURED}, encode_structured(event)
 
 
-def from_amqp(headers: Mapping[str, object] | None, content_type: str | None, body: bytes) -> CloudEvent:
+def from_amqp(
+    headers: Mapping[str, object] | None, content_type: str | None, body: bytes, *, coding: str | None = None
+) -> CloudEvent:
     """AMQP 0.9.1: the property `content_type` decides the mode; binary attributes are headers as they are.
 
     There is no official binding for this version of AMQP and clients differ, so the prefixes `ce-`, `cloudEvents:` and
     `cloudEvents_` are accepted, in upper or lower case. Values are text, booleans, integers or timestamps, and not
-    percent-encoded. Without the property, a header of that name decides; without either and without attributes the
-    message is structured. Raises `InvalidEvent`.
+    percent-encoded. Without the property, a header of that name decides. Without attributes, a JSON object with
+    `specversion` is structured, as on NATS. `coding`: the property `content_encoding`. Raises `InvalidEvent`.
     """
-    raw: dict[str, object] = {}
+    attributes: dict[str, object] = {}
+    mistakes, foreign = [], []
     for header, value in (headers or {}).items():
         lowered = header.lower()
         prefix = next((prefix for prefix in _AMQP_PREFIXES if lowered.startswith(prefix)), None)
         if prefix is not None and value is not None:
-            _add(raw, lowered.removeprefix(prefix), _plain(header, value))
-        elif lowered == CONTENT_TYPE.lower() and isinstance(value, str):
+            name = lowered.removeprefix(prefix)
+            try:
+                # Some clients send an attribute under two prefixes, so that more readers understand it.
+                if attributes.setdefault(name, found := _plain(value)) != found:
+                    raise ValueError("is there twice, and differs")
+            except ValueError as error:
+                mistakes.append(Mistake(shown_name(name), str(error)))
+        elif lowered == _CONTENT_TYPE and isinstance(value, str):
             content_type = content_type or value
-    if not content_type and not raw:
-        return decode_structured(body)
-    if content_type and content_type.strip().lower().startswith(_CLOUDEVENTS):
-        return _structured(content_type, body)
-    return _binary(raw, content_type or None, body)
+        elif lowered == _CONTENT_ENCODING and isinstance(value, str):
+            coding = coding or value
+        elif lowered.startswith(_KAFKA_PREFIX):
+            foreign.append(lowered)
+    message = Message(
+        body=body,
+        attributes=attributes,
+        content_type=content_type,
+        coding=coding,
+        foreign=tuple(foreign),
+        mistakes=tuple(mistakes),
+    )
+    return event_of(message)
 
 
 def to_amqp(event: CloudEvent) -> tuple[str, bytes]:
@@ -78,20 +101,16 @@ def to_amqp(event: CloudEvent) -> tuple[str, bytes]:
     return STRUCTURED, encode_structured(event)
 
 
-def _add(attributes: dict[str, object], name: str, value: object) -> None:
-    # Some clients send an attribute under two prefixes, so that more readers understand it.
-    if attributes.setdefault(name, value) != value:
-        raise InvalidEvent(f"attribute {shown(name)} is there twice, and differs", readable(attributes))
-
-
-def _plain(header: str, value: object) -> object:
+def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return format_time(value if value.tzinfo else value.replace(tzinfo=UTC))
     if isinstance(value, bytes | bytearray):
         try:
             return bytes(value).decode()
-        except UnicodeDecodeError as error:
-            raise InvalidEvent(f"header {shown(header)} is not UTF-8") from error
+        except UnicodeDecodeError:
+            raise ValueError("is not UTF-8") from None
+    if not isinstance(value, str | bool | int):
+        raise ValueError(f"must be text, a boolean, an integer or a timestamp, not {kind_of(value)}")
     return value
 
 
@@ -99,43 +118,19 @@ def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
     lowered: dict[str, str] = {}
     for name, value in headers.items():
         key = name.lower()
-        if key in lowered and (key.startswith(_PREFIX) or key == CONTENT_TYPE.lower()):
-            raise InvalidEvent(f"header {shown(key)} is there twice")
+        if key in lowered and (key.startswith(_PREFIX) or key in (_CONTENT_TYPE, _CONTENT_ENCODING)):
+            known = {one.removeprefix(_PREFIX): text for one, text in lowered.items() if one != key}
+            raise InvalidEvent(f"header {shown(key)} is there twice", readable(known))
         lowered[key] = value
     return lowered
 
 
-def _decoded(raw: Mapping[str, str]) -> dict[str, str]:
-    decoded: dict[str, str] = {}
-    for name, value in raw.items():
-        try:
-            if _BAD_ESCAPE.search(value):
-                raise ValueError("a % that begins no escape (a percent sign is written %25)")
-            decoded[name] = unquote_to_bytes(value).decode()
-        except ValueError as error:
-            raise InvalidEvent(f"header {shown(_PREFIX + name)}: {error}", readable(decoded)) from error
-    return decoded
-
-
-def _structured(content_type: str, body: bytes) -> CloudEvent:
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type.startswith(f"{_CLOUDEVENTS}-batch"):
-        raise InvalidEvent(BATCH)
-    if media_type not in {STRUCTURED, _CLOUDEVENTS}:
-        raise InvalidEvent(f"content type {shown(media_type)} is not supported, only {STRUCTURED}")
-    charset = _CHARSET.search(content_type)
-    if charset and charset[1].lower() not in {"utf-8", "utf8", "us-ascii"}:
-        raise InvalidEvent(f"charset {shown(charset[1])} is not supported, only UTF-8")
-    return decode_structured(body)
-
-
-def _binary(attributes: Mapping[str, object], content_type: str | None, body: bytes) -> CloudEvent:
-    """The binary mode of any binding: attributes come from headers, and the body is the data alone."""
-    known: dict[str, object] = dict(attributes)
-    if content_type is not None:
-        known.setdefault("datacontenttype", content_type)
-    data_type = known.get("datacontenttype")
-    data: Any = body or None
-    if data is not None and isinstance(data_type, str) and is_json(data_type):
-        data = parse_json(body, what="the data", known=readable(attributes))
-    return from_parts(known, data)
+def _decoded(value: str) -> str:
+    if _REPLACED in value:
+        raise ValueError("is not UTF-8 in its header: percent-encode it")
+    if _BAD_ESCAPE.search(value):
+        raise ValueError("has a % that begins no escape in its header (a percent sign is written %25)")
+    try:
+        return unquote_to_bytes(value).decode()
+    except UnicodeError:
+        raise ValueError("is percent-encoded, but not as UTF-8") from None

@@ -1,20 +1,21 @@
 """Strict CloudEvents 1.0 in the JSON format, into and out of the SDK's type. Not the bindings to brokers (binding.py).
 
-The SDK's own decoder invents what is missing (`id`, `time`, `specversion`) and lets much else pass. JSON is
-read as orjson reads it: of duplicate keys the last counts, and integers beyond 64 bits become floats.
+The SDK's own decoder invents what is missing (`id`, `time`, `specversion`) and lets much else pass. JSON is read as
+orjson reads it: of duplicate keys the last counts. What was sent stays beside what was read of it: `Arrived`.
 """
 
 import base64
 import binascii
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from cloudevents.core.v1.event import CloudEvent
 
-from events.cloudevent.attributes import normalise, readable, shown
+from events.cloudevent.attributes import REQUIRED, BrokenRules, Mistake, kind_of, normalise, readable
+from events.cloudevent.content import is_json
 from events.cloudevent.timestamp import format_time, parse_epoch
 
 STRUCTURED = "application/cloudevents+json"
@@ -24,18 +25,75 @@ BATCH = "a batch of events: send each event as a message of its own, no binding 
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _INT64 = range(-(2**63), 2**64)
+_SIGNATURES = {
+    b"\x1f\x8b": "compressed with gzip, which is not supported",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd, which is not supported",
+    b"\xef\xbb\xbf": "not JSON: it begins with a byte order mark",
+    b"\xff\xfe": "not UTF-8, but UTF-16",
+    b"\xfe\xff": "not UTF-8, but UTF-16",
+}
+"""What bodies begin with that are no JSON, and what to say of them."""
 
 
 class InvalidEvent(ValueError):
     """These bytes, headers or attributes are not a CloudEvent.
 
-    `reason` is one sentence. `attributes` holds what could still be read of id, source, type and subject.
+    `reason` is a sentence, or one for each of `mistakes`, and never holds a value. `attributes` holds what could still
+    be read of id, source, type and subject.
     """
 
-    def __init__(self, reason: str, attributes: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, reason: str, attributes: Mapping[str, str] | None = None, *, mistakes: Sequence[Mistake] = ()
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.attributes: dict[str, str] = dict(attributes or {})
+        self.mistakes = tuple(mistakes)
+
+
+class _Event(CloudEvent):
+    def __init__(self, attributes: dict[str, Any], data: Any) -> None:
+        """`attributes`: what `normalise` gives. The SDK would invent a time, and refuses what nothing is done with."""
+        held = {name: attributes[name] for name in ("specversion", *REQUIRED)} | {"time": _EPOCH}
+        super().__init__(held, data)
+        held.clear()
+        held.update(attributes)
+
+
+class Arrived(_Event):
+    """An event as it came: `document` is the whole event as sent, or `body` is its data, and `sent` its attributes."""
+
+    def __init__(
+        self,
+        attributes: dict[str, Any],
+        data: Any,
+        *,
+        sent: Mapping[str, object],
+        document: bytes | None = None,
+        body: bytes | None = None,
+    ) -> None:
+        super().__init__(attributes, data)
+        self._sent = sent
+        self._document = document
+        self._body = body
+
+    @property
+    def document(self) -> bytes:
+        """The event in the JSON format: as it was sent or, in binary mode, around the data as they were sent."""
+        if self._document is None:
+            self._document = _composed(self._sent, self.get_data(), self._body)
+        return self._document
+
+    @property
+    def json(self) -> tuple[bytes, str | None]:
+        """JSON with the data as they were sent, and their key in it; without a key, it is the data themselves."""
+        return (self.document, "data") if self._body is None else (self._body, None)
+
+    @property
+    def time(self) -> str | None:
+        """Attribute `time` as it was sent."""
+        found = self._sent.get("time")
+        return found if isinstance(found, str) else None
 
 
 def decode_structured(body: bytes) -> CloudEvent:
@@ -43,18 +101,33 @@ def decode_structured(body: bytes) -> CloudEvent:
 
     Raises `InvalidEvent`, and nothing else, for every other sequence of bytes.
     """
-    document = parse_json(body, what="the body")
+    return from_document(parse_json(body, what="the body"), body)
+
+
+def from_document(document: Any, body: bytes) -> CloudEvent:
+    """The event of a body that was parsed. Raises `InvalidEvent`."""
     if isinstance(document, list):
         raise InvalidEvent(BATCH)
     if not isinstance(document, dict):
         raise InvalidEvent("the body is JSON but no object")
-    encoded = document.pop("data_base64", None)
-    data = document.pop("data", None)
+    sent = {name: value for name, value in document.items() if name not in ("data", "data_base64")}
+    data, encoded = document.get("data"), document.get("data_base64")
     if encoded is not None:
         if data is not None:
-            raise InvalidEvent("both data and data_base64", readable(document))
-        data = _from_base64(encoded, readable(document))
-    return from_parts(document, data)
+            raise InvalidEvent("both data and data_base64", readable(sent))
+        data = _from_base64(encoded, readable(sent))
+    return Arrived(_known(sent), data, sent=sent, document=body)
+
+
+def from_message(attributes: Mapping[str, object], body: bytes) -> CloudEvent:
+    """The event of a message in binary mode, whose body is the data. Raises `InvalidEvent`."""
+    known = _known(attributes)
+    data_type = known.get("datacontenttype")
+    if not body:
+        return Arrived(known, None, sent=attributes)
+    if not data_type or not is_json(data_type):
+        return Arrived(known, body, sent=attributes)
+    return Arrived(known, parse_json(body, what="the data", known=readable(attributes)), sent=attributes, body=body)
 
 
 def build(attributes: Mapping[str, object], data: object = None) -> CloudEvent:
@@ -69,41 +142,33 @@ def build(attributes: Mapping[str, object], data: object = None) -> CloudEvent:
 
 def from_parts(attributes: Mapping[str, object], data: Any) -> CloudEvent:
     """What `build` makes, for data that is known to be JSON or bytes. Raises `InvalidEvent`."""
+    return _Event(_known(attributes), data)
+
+
+def _known(attributes: Mapping[str, object]) -> dict[str, Any]:
     try:
-        known = normalise(attributes)
-    except ValueError as error:
-        raise InvalidEvent(str(error), readable(attributes)) from error
-    if "time" in known:
-        return CloudEvent(known, data)
-    # The SDK's constructor sets a missing time to now: give it a time, and take that away again.
-    event = CloudEvent({**known, "time": _EPOCH}, data)
-    del event.get_attributes()["time"]
-    return event
+        return normalise(attributes)
+    except BrokenRules as error:
+        raise InvalidEvent(str(error), readable(attributes), mistakes=error.mistakes) from None
 
 
 def encode_structured(event: CloudEvent) -> bytes:
-    """One JSON object. Bytes as data become `data_base64`."""
-    document = dict(event.get_attributes())
-    if "time" in document:
-        document["time"] = format_time(document["time"])
-    data: Any = event.get_data()
+    """One JSON object: of an event that arrived, what was sent. Bytes as data become `data_base64`."""
+    return event.document if isinstance(event, Arrived) else _composed(event.get_attributes(), event.get_data(), None)
+
+
+def _composed(attributes: Mapping[str, object], data: Any, body: bytes | None) -> bytes:
+    """The document of these attributes around these data; `body`: JSON that stands in it as it is."""
+    document = {name: value for name, value in attributes.items() if value is not None}
+    if isinstance(document.get("time"), datetime):
+        document["time"] = format_time(document["time"])  # type: ignore[arg-type]
+    if body is not None:
+        return orjson.dumps({**document, "data": orjson.Fragment(body)})
     if isinstance(data, bytes):
         document["data_base64"] = base64.b64encode(data).decode()
     elif data is not None:
         document["data"] = data
     return orjson.dumps(document)
-
-
-def data_bytes(event: CloudEvent) -> bytes:
-    """The data in a canonical form: JSON with sorted keys and no spaces, text and bytes as they are."""
-    data: Any = event.get_data()
-    if data is None:
-        return b""
-    if isinstance(data, bytes):
-        return data
-    if isinstance(data, str) and not is_json(event.get_datacontenttype()):
-        return data.encode()
-    return orjson.dumps(data, option=orjson.OPT_SORT_KEYS)
 
 
 def expired(event: CloudEvent, now: float) -> bool:
@@ -112,41 +177,59 @@ def expired(event: CloudEvent, now: float) -> bool:
     return text is not None and parse_epoch(text) <= now
 
 
-def is_json(content_type: str | None) -> bool:
-    """Whether the media type is JSON: `application/json`, `text/json`, `anything+json`, and none, the default."""
-    if content_type is None:
-        return True
-    subtype = content_type.partition(";")[0].strip().lower().partition("/")[2]
-    return subtype == "json" or subtype.endswith("+json")
-
-
 def parse_json(body: bytes, *, what: str, known: Mapping[str, str] | None = None) -> Any:
     """Parse bytes as JSON that can be written again. Raises `InvalidEvent` naming `what`."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidEvent(f"{what} is not JSON: {error}", known) from error
+        raise InvalidEvent(f"{what} is {_no_json(body, error)}", known) from None
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
         check_json(document, known or (readable(document) if isinstance(document, dict) else {}))
     return document
+
+
+def _no_json(body: bytes, error: orjson.JSONDecodeError) -> str:
+    """Why these bytes are no JSON, in words that follow "is" and quote nothing."""
+    if not body:
+        return "empty, which is not JSON"
+    for signature, reason in _SIGNATURES.items():
+        if body.startswith(signature):
+            return reason
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return "not UTF-8"
+    return f"not JSON: {error.msg}, at character {error.pos + 1}"
 
 
 def check_json(value: object, known: Mapping[str, str], depth: int = MAX_DEPTH) -> None:
     """Raises `InvalidEvent` for what JSON cannot say (NaN, other types, lone surrogates), and for too many levels."""
     if not isinstance(value, (dict, list, tuple)):
         if not _is_scalar(value):
-            raise InvalidEvent(f"data holds what JSON cannot say: {shown(value)}", known)
+            raise InvalidEvent(f"data holds {_unsayable(value)}, which JSON cannot say", known)
         return
     if depth == 0:
         raise InvalidEvent(f"nested deeper than {MAX_DEPTH} levels", known)
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
-                raise InvalidEvent(f"a key in data is no text: {shown(key)}", known)
+                raise InvalidEvent(f"a key in data must be text, not {kind_of(key)}", known)
             check_json(key, known, depth - 1)
         value = list(value.values())
     for inner in value:
         check_json(inner, known, depth - 1)
+
+
+def _unsayable(value: object) -> str:
+    match value:
+        case str():
+            return "half of a surrogate pair"
+        case int():
+            return "an integer beyond 64 bits"
+        case float():
+            return "a number that is infinite or none"
+        case _:
+            return kind_of(value)
 
 
 def _is_scalar(value: object) -> bool:
@@ -165,8 +248,8 @@ def _is_scalar(value: object) -> bool:
 
 def _from_base64(encoded: object, known: Mapping[str, str]) -> bytes:
     if not isinstance(encoded, str):
-        raise InvalidEvent("data_base64 must be text", known)
+        raise InvalidEvent(f"data_base64 must be text, not {kind_of(encoded)}", known)
     try:
         return base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidEvent(f"data_base64 is not base64: {error}", known) from error
+        raise InvalidEvent("data_base64 is not base64", known) from error

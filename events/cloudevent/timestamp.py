@@ -4,24 +4,40 @@ import re
 from datetime import UTC, datetime
 
 _RFC3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d):(\d\d)(?:\.(\d+))?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
+    r"(\d{4}-\d\d-\d\d)[Tt]((?:[01]\d|2[0-3]):[0-5]\d):([0-5]\d|60)(?:\.(\d+))?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
     re.ASCII,
 )
+_EXAMPLE = "an RFC 3339 timestamp such as 2026-01-31T12:00:00Z"
 
 
 def parse_time(text: str) -> datetime:
     """An aware datetime. Digits beyond microseconds are cut, a leap second counts as the second before it.
 
-    Raises `ValueError` for everything that RFC 3339 does not allow (ISO 8601 allows much more).
+    Raises `ValueError` for everything that RFC 3339 does not allow (ISO 8601 allows much more), in words that follow
+    "is".
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
-        raise ValueError("not an RFC 3339 timestamp such as 2026-01-31T12:00:00Z")
+        without = _RFC3339.fullmatch(f"{text}Z") is not None
+        raise ValueError(f"not {_EXAMPLE}: its offset from UTC is missing" if without else f"not {_EXAMPLE}")
     date, minute, second, fraction, offset = match.groups()
     second = "59" if second == "60" else second
     micros = (fraction or "0")[:6].ljust(6, "0")
     zone = "+00:00" if offset in "Zz" else offset
-    return datetime.fromisoformat(f"{date}T{minute}:{second}.{micros}{zone}")
+    try:
+        moment = datetime.fromisoformat(f"{date}T{minute}:{second}.{micros}{zone}")
+        moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("no time that exists in the years 1 to 9999 of UTC") from None
+    return moment
+
+
+def in_utc(text: str) -> str:
+    """RFC 3339 in UTC of an RFC 3339 timestamp, with all digits of its fraction but zeros at the end."""
+    moment = parse_time(text).astimezone(UTC)
+    match = _RFC3339.fullmatch(text)
+    fraction = (match[4] or "").rstrip("0") if match else ""
+    return f"{moment.isoformat(timespec='seconds')[:19]}{'.' if fraction else ''}{fraction}Z"
 
 
 def format_time(moment: datetime) -> str:

@@ -7,7 +7,7 @@ from cloudevents.core.v1.event import CloudEvent
 from pydantic import AfterValidator, Field, model_validator
 
 from events.cloudevent.attributes import MAX_NAME, RESERVED, is_name
-from events.jobs.context import attribute_text
+from events.cloudevent.values import attribute_text
 from events.request.fields import Model, wrong
 
 MAX_DEPTH = 20

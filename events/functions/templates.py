@@ -3,15 +3,14 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import orjson
 from cloudevents.core.v1.event import CloudEvent
 
 from events.cloudevent.attributes import is_name, shown
-from events.cloudevent.event import InvalidEvent, is_json, parse_json
-from events.jobs.context import attribute_text
+from events.cloudevent.values import attribute_text, data_as_written
 from events.request.fields import wrong
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
@@ -45,18 +44,22 @@ class Values:
 
     def __init__(self, event: CloudEvent) -> None:
         self._event = event
-        self._data = _data(event)
+
+    @cached_property
+    def _data(self) -> Any:
+        return data_as_written(self._event)
 
     def find(self, reference: Reference) -> str | None:
-        """The value as text: text as it is, everything else as JSON. None for what is missing, null or bytes."""
+        """The value as text: text as it is, everything else as JSON, numbers as written. None: missing, or null.
+
+        Raises `UnreadableData` for data that are neither JSON nor text, whatever the reference names in them.
+        """
         if reference.name != "data":
             return attribute_text(self._event, reference.name)
         value = self._data
         for step in reference.path:
             value = _step(value, step)
-        if value is None or isinstance(value, str):
-            return value
-        return None if isinstance(value, bytes) else orjson.dumps(value).decode()
+        return value if value is None or isinstance(value, str) else orjson.dumps(value).decode()
 
 
 @lru_cache(maxsize=4096)
@@ -89,7 +92,10 @@ def constant(template: str) -> str:
 
 
 def fill(template: str, values: Values, *, quote: Mapping[str, str] | None = None) -> str:
-    """The text with what the event says. `quote` replaces characters that come from the event. Raises `Missing`."""
+    """The text with what the event says. `quote` replaces characters that come from the event.
+
+    Raises `Missing` or `UnreadableData`.
+    """
     table = str.maketrans(dict(quote or {}))
     return "".join(
         piece if isinstance(piece, str) else _value(piece, values).translate(table) for piece in parse(template)
@@ -122,14 +128,3 @@ def _step(value: Any, step: str) -> Any:
     if isinstance(value, list) and _INDEX.fullmatch(step) and int(step) < len(value):
         return value[int(step)]
     return None
-
-
-def _data(event: CloudEvent) -> Any:
-    """JSON that came as bytes (`data_base64`) is JSON too."""
-    data: Any = event.get_data()
-    if isinstance(data, bytes) and is_json(event.get_datacontenttype()):
-        try:
-            return parse_json(data, what="data")
-        except InvalidEvent:
-            return data
-    return data

@@ -7,6 +7,7 @@ import orjson
 from pydantic import AfterValidator, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from events.cloudevent.values import UnreadableData
 from events.functions.templates import Missing, Values, fill, valid
 from events.problems import FieldError
 from events.request.fields import Text, wrong
@@ -55,6 +56,9 @@ class Filling:
             text = fill(template, self._values, quote=quote)
         except Missing as error:
             self.errors.append(FieldError(error.reference, f"is missing: {what} is made from it"))
+            return template
+        except UnreadableData as error:
+            self.errors.append(FieldError("data", f"is {error}, which a variable cannot hold: {what} is made from it"))
             return template
         if "\x00" in text:
             self.errors.append(FieldError("data", f"has a NUL character in what {what} is made from"))

@@ -11,7 +11,9 @@ from cloudevents.core.v1.event import CloudEvent
 
 from events.cloudevent.attributes import is_text
 from events.cloudevent.event import InvalidEvent, from_parts, parse_json
+from events.cloudevent.numbers import AS_WRITTEN
 from events.cloudevent.timestamp import format_time
+from events.cloudevent.values import exact_data
 from events.jobs.observed import Ours
 
 _KEPT = ("id", "type", "subject", "time", "correlationid", "traceparent", "tracestate")
@@ -23,12 +25,6 @@ def context_annotation(event: CloudEvent) -> str:
     """Stored format: a JSON object of the attributes in `_KEPT` that the event has, all as text."""
     attributes = event.get_attributes()
     return orjson.dumps({name: _as_text(attributes[name]) for name in _KEPT if name in attributes}).decode()
-
-
-def attribute_text(event: CloudEvent, name: str) -> str | None:
-    """An attribute in CloudEvents' canonical form as text; None if the event does not have it."""
-    value = event.get_attributes().get(name)
-    return None if value is None else _as_text(value)
 
 
 # Every event and every log line about a Job needs it. A small cache: what requests say may be long.
@@ -56,7 +52,7 @@ def followed(context: Mapping[str, object], *, request_id: str | None) -> dict[s
 def in_trace(event: CloudEvent, trace: Mapping[str, str]) -> CloudEvent:
     """A copy of the event with this trace context (`traceparent`, `tracestate`) in place of its own."""
     kept = {name: value for name, value in event.get_attributes().items() if name not in TRACE}
-    return from_parts({**kept, **trace}, event.get_data())
+    return from_parts({**kept, **trace}, exact_data(event))
 
 
 def echoes(about: Ours) -> dict[str, Any]:
@@ -79,6 +75,7 @@ def _as_text(value: object) -> str:
 
 def _parsed(annotation: str) -> Any:
     try:
-        return parse_json(annotation.encode(), what="the annotation")
+        parse_json(annotation.encode(), what="the annotation")
+        return AS_WRITTEN.read(annotation.encode())
     except InvalidEvent:
         return None

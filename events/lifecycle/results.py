@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from events.cloudevent.event import InvalidEvent, parse_json
+from events.cloudevent.numbers import AS_WRITTEN
 from events.jobs.observed import Job
 from events.jobs.pods import Container, Pod
 
@@ -109,6 +110,7 @@ _NO_JSON = object()
 
 def _parsed(text: str) -> Any:
     try:
-        return parse_json(text.encode(), what="the result")
+        parse_json(text.encode(), what="the result")
+        return AS_WRITTEN.read(text.encode())
     except InvalidEvent:
         return _NO_JSON

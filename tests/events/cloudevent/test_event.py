@@ -11,17 +11,17 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given, strategies as st
 
-from events.cloudevent.attributes import MAX_NAME, MAX_VALUE, REQUIRED
+from events.cloudevent.attributes import MAX_MISTAKES, MAX_NAME, MAX_VALUE, REQUIRED, shown
+from events.cloudevent.content import is_json
 from events.cloudevent.event import (
     MAX_DEPTH,
     InvalidEvent,
     build,
-    data_bytes,
     decode_structured,
     encode_structured,
     expired,
-    is_json,
 )
+from events.cloudevent.values import data_bytes
 from tests.events.samples import NOON, make_event
 
 MINIMAL: dict[str, Any] = {"specversion": "1.0", "id": "e1", "source": "/tests", "type": "com.example.made"}
@@ -77,10 +77,11 @@ def test_unknown_specversion_is_refused(version: object) -> None:
     [
         (b"", "not JSON"),
         (b"{", "not JSON"),
-        (b"\xff\xfe", "not JSON"),
-        (b'{"id":"\xff"}', "not JSON"),
+        (b"\xff\xfe", "not UTF-8, but UTF-16"),
+        (b'{"id":"\xff"}', "not UTF-8"),
+        (b"\x1f\x8b\x08\x00", "compressed with gzip"),
         (b'{"id":"\\ud800"}', "not JSON"),
-        (b"\xef\xbb\xbf{}", "not JSON"),
+        (b"\xef\xbb\xbf{}", "begins with a byte order mark"),
         (b'{"specversion":"1.0","id":"e1","source":"/t","type":"t","data":NaN}', "not JSON"),
         (b'{"specversion":"1.0","id":"e1","source":"/t","type":"t","data":1e999}', "not JSON"),
         (b"null", "no object"),
@@ -96,7 +97,14 @@ def test_body_that_is_no_single_json_object_is_refused(body: bytes, reason: str)
 
 @pytest.mark.parametrize("name", ["myExt", "my-ext", "my_ext", "ext\n", "", "ä", "x" * (MAX_NAME + 1)])
 def test_attribute_name_outside_a_to_z_and_digits_is_refused(name: str) -> None:
-    assert "attribute name" in refusal_of(**{name: "x"}).reason
+    error = refusal_of(**{name: "x"})
+    assert "must have a name of a-z and 0-9" in error.reason
+    assert [mistake.name for mistake in error.mistakes] == [shown(name)]
+
+
+@pytest.mark.parametrize("name", ["myExt", "my-ext", "my_ext", "My.Ext"])
+def test_a_name_that_could_be_meant_is_proposed(name: str) -> None:
+    assert refusal_of(**{name: "x"}).reason.endswith(", such as myext")
 
 
 def test_longest_attribute_name_is_accepted() -> None:
@@ -135,20 +143,21 @@ def test_source_may_be_any_uri_reference(source: str) -> None:
     assert decode(source=source).get_source() == source
 
 
-@pytest.mark.parametrize("schema", ["", "/relative", "no scheme:", "1x:y"])
-def test_dataschema_must_be_an_absolute_uri(schema: str) -> None:
-    assert "dataschema" in refusal_of(dataschema=schema).reason
-    assert decode(dataschema="https://example.com/s").get_dataschema() == "https://example.com/s"
+@pytest.mark.parametrize("schema", ["#", "", "/relative", "no scheme:", "https://example.com/s"])
+def test_dataschema_is_passed_on_as_it_came(schema: str) -> None:
+    event = decode(dataschema=schema)
+    assert event.get_dataschema() == schema
+    assert orjson.loads(encode_structured(event))["dataschema"] == schema
 
 
-@pytest.mark.parametrize("content_type", ["", "json", "a/", "/b", "a b/c", "application/json;\n", 5])
+@pytest.mark.parametrize("content_type", ["json", "a/", "/b", "a b/c", "application/json;\n", 5])
 def test_datacontenttype_must_be_a_media_type(content_type: object) -> None:
     assert "datacontenttype" in refusal_of(datacontenttype=content_type).reason
     assert decode(datacontenttype="Application/JSON; charset=utf-8").get_datacontenttype()
 
 
-def test_empty_subject_is_refused() -> None:
-    assert "subject" in refusal_of(subject="").reason
+def test_empty_subject_is_passed_on() -> None:
+    assert decode(subject="").get_subject() == ""
 
 
 @pytest.mark.parametrize(
@@ -251,8 +260,37 @@ def test_refusal_of_data_still_identifies_the_event() -> None:
     assert refusal_of(data=json.loads("[" * 150 + "]" * 150)).attributes["id"] == "e1"
 
 
-def test_refusal_quotes_only_a_little() -> None:
-    assert len(refusal_of(source=" " * 5000).reason) < 200
+def test_all_mistakes_are_told_at_once() -> None:
+    error = refusal_of(specversion=1.0, id=17, source="/a b", type="", time="2026-11-21T12:00:00", credentials={"a": 1})
+    assert {mistake.name: mistake.message for mistake in error.mistakes} == {
+        "specversion": 'must be the text "1.0", not a number',
+        "id": "must be text, not a number",
+        "source": "is no URI reference: it holds a character that has to be escaped (a space is written %20)",
+        "type": "must not be empty",
+        "time": "is not an RFC 3339 timestamp such as 2026-01-31T12:00:00Z: its offset from UTC is missing",
+        "credentials": "must be text, a boolean or an integer of 32 bits, not an object",
+    }
+    assert error.reason == "; ".join(map(str, error.mistakes))
+
+
+def test_many_mistakes_are_cut() -> None:
+    error = refusal_of(**{f"X-{number}": "" for number in range(MAX_MISTAKES + 5)})
+    assert len(error.mistakes) == MAX_MISTAKES
+    assert error.reason.endswith("; and 5 more")
+
+
+SECRET = "correct horse"
+
+
+@pytest.mark.parametrize("name", [*MINIMAL, "subject", "time", "expirytime", "datacontenttype", "myext", "X-Ext"])
+@pytest.mark.parametrize(
+    "value", [SECRET, f"\x00{SECRET}", [SECRET], {"password": SECRET}, f"{SECRET}; charset={SECRET}"]
+)
+def test_no_value_is_quoted(name: str, value: object) -> None:
+    lacking = "type" if name == "id" else "id"
+    error = refusal_of(**{name: value, lacking: None})
+    assert SECRET not in error.reason
+    assert SECRET not in str(error.mistakes)
 
 
 def test_build_does_not_modify_its_arguments() -> None:

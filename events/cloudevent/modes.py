@@ -1,0 +1,178 @@
+"""Which mode a message is in, binary or structured, and the event it then is. Knows no broker's headers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+from cloudevents.core.v1.event import CloudEvent
+
+from events.cloudevent.attributes import REQUIRED, BrokenRules, Mistake, normalise, readable, shown
+from events.cloudevent.content import foreign_charset, is_json, media_type
+from events.cloudevent.event import BATCH, STRUCTURED, InvalidEvent, from_document, from_message, parse_json
+from events.cloudevent.timestamp import parse_time
+
+_CLOUDEVENTS = "application/cloudevents"
+_NO_CODING = frozenset({"", "identity", "none", "utf-8", "utf8", "us-ascii", "ascii", "binary", "8bit", "7bit"})
+"""What clients call the coding of a body that is sent as it is; some name its charset there."""
+_CODINGS = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "snappy", "lz4", "bzip2", "xz", "base64"})
+_SHOWN = 3
+"""Headers that a message names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message of any broker: `attributes` are those in its headers, `mistakes` what is wrong with further ones.
+
+    `coding`: how the body is compressed. `foreign`: headers that another broker's binding would take for attributes.
+    """
+
+    body: bytes
+    attributes: Mapping[str, object]
+    content_type: str | None
+    coding: object = None
+    foreign: tuple[str, ...] = ()
+    mistakes: tuple[Mistake, ...] = ()
+
+
+def event_of(message: Message) -> CloudEvent:
+    """The event. A content type of CloudEvents makes it structured, an attribute binary, a `specversion` in a JSON
+    object structured. Raises `InvalidEvent`.
+    """
+    _check_coding(message)
+    content_type = (message.content_type or "").strip()
+    if content_type.lower().startswith(_CLOUDEVENTS):
+        return _structured(message, content_type)
+    if message.attributes or message.mistakes:
+        return _binary(message, content_type)
+    return _bare(message, content_type)
+
+
+def _check_coding(message: Message) -> None:
+    coding = str(message.coding or "").strip().lower()
+    if coding not in _NO_CODING:
+        name = coding if coding in _CODINGS else "of another name"
+        reason = f"content_encoding {name} is not supported: send the body as it is"
+        raise InvalidEvent(reason, readable(message.attributes))
+
+
+def _structured(message: Message, content_type: str) -> CloudEvent:
+    media = media_type(content_type)
+    if media.startswith(f"{_CLOUDEVENTS}-batch"):
+        raise InvalidEvent(BATCH)
+    if media not in {STRUCTURED, _CLOUDEVENTS}:
+        raise InvalidEvent(f"content type {shown(media)} is not supported, only {STRUCTURED}")
+    if reason := foreign_charset(content_type):
+        raise InvalidEvent(reason)
+    document = parse_json(message.body, what="the body")
+    if isinstance(document, dict):
+        _check_agreement(document, message)
+    return from_document(document, message.body)
+
+
+def _check_agreement(document: Mapping[str, object], message: Message) -> None:
+    """Headers may repeat attributes, for whoever routes by them. Raises `InvalidEvent` if they say something else."""
+    differing = [name for name, value in message.attributes.items() if not _agree(name, document.get(name), value)]
+    differing += (mistake.name for mistake in message.mistakes)
+    if differing:
+        said = ", ".join(f"attribute {name} in its header and in the body" for name in differing[:_SHOWN])
+        reason = f"{said}: they differ, and content type {STRUCTURED} says that the body is the event"
+        raise InvalidEvent(reason, readable({**document, **dict.fromkeys(differing)}))
+
+
+def _agree(name: str, inside: object, outside: object) -> bool:
+    if inside is None or inside == outside:
+        return True
+    if isinstance(outside, str) and not isinstance(inside, str):
+        return orjson.dumps(inside).decode() == outside
+    try:
+        return name in ("time", "expirytime") and parse_time(str(inside)) == parse_time(str(outside))
+    except ValueError:
+        return False
+
+
+def _binary(message: Message, content_type: str) -> CloudEvent:
+    """Attributes come from headers, and the body is the data alone."""
+    known: dict[str, object] = dict(message.attributes)
+    wrong = {mistake.name for mistake in message.mistakes}
+    if content_type and "datacontenttype" not in wrong:
+        known.setdefault("datacontenttype", content_type)
+    data_type = known.get("datacontenttype")
+    try:
+        if isinstance(data_type, str) and is_json(data_type) and not message.body.isascii():
+            _require_utf8(data_type, known)
+        event = from_message(known, message.body)
+        if not message.mistakes:
+            return event
+        found: list[Mistake] = []
+        attributes = readable(known)
+    except InvalidEvent as error:
+        if not error.mistakes and not message.mistakes:
+            raise
+        found, attributes = [one for one in error.mistakes if one.name not in wrong], error.attributes
+    broken = BrokenRules([*message.mistakes, *found])
+    lacking = any(one.name in ("specversion", *REQUIRED) for one in found)
+    reason = f"{broken}{_contradiction(message, content_type) if lacking else ''}{_hint(message)}"
+    raise InvalidEvent(reason, attributes, mistakes=broken.mistakes)
+
+
+def _require_utf8(data_type: str, known: Mapping[str, object]) -> None:
+    if reason := foreign_charset(data_type):
+        raise InvalidEvent(f"the data are JSON, and their {reason}", readable(known))
+
+
+def _contradiction(message: Message, content_type: str) -> str:
+    """What to add if the body looks like the event that the headers are not."""
+    try:
+        document = parse_json(message.body, what="the body")
+    except InvalidEvent:
+        return ""
+    if not isinstance(document, dict) or "specversion" not in document:
+        return ""
+    headers = ", ".join(f"ce-{name}" for name in [*message.attributes][:_SHOWN])
+    return (
+        f"; the headers ({headers}) say that this is a binary event, its body is a structured event"
+        f"{_of(content_type)}: send all attributes in headers, or none"
+    )
+
+
+def _bare(message: Message, content_type: str) -> CloudEvent:
+    """No header says what it is: the body has to."""
+    no_event = f"and no ce- headers: this is no CloudEvent{_of(content_type)}{_hint(message)}"
+    try:
+        document = parse_json(message.body, what="the body")
+    except InvalidEvent as error:
+        raise InvalidEvent(f"{error.reason}, {no_event}", error.attributes) from None
+    if not isinstance(document, dict) or "specversion" in document:
+        return from_document(document, message.body)
+    mistakes = _mistakes(document)
+    further = "".join(f"; {one}" for one in mistakes if one.name != "specversion")
+    raise InvalidEvent(f"no specversion, {no_event}{further}", readable(document), mistakes=mistakes)
+
+
+def _mistakes(document: Mapping[str, object]) -> tuple[Mistake, ...]:
+    """What else is wrong with a document that is meant to be an event; nothing if it hardly is."""
+    if sum(name in document for name in REQUIRED) < len(REQUIRED) - 1:
+        return ()
+    try:
+        normalise({name: value for name, value in document.items() if name not in ("data", "data_base64")})
+    except BrokenRules as error:
+        return error.mistakes
+    return ()
+
+
+def _of(content_type: str) -> str:
+    return f" (content type {shown_type(content_type)})" if content_type else " (without a content type)"
+
+
+def shown_type(content_type: str) -> str:
+    """The media type alone, as messages name it."""
+    media = media_type(content_type)
+    return media if len(media) <= 80 and media.isascii() and media.isprintable() else shown(media)
+
+
+def _hint(message: Message) -> str:
+    if not message.foreign:
+        return ""
+    names = ", ".join(map(shown, message.foreign[:_SHOWN]))
+    whose = "Kafka's" if message.foreign[0].startswith("ce_") else "AMQP's"
+    return f"; the prefix of {names} is {whose}: here attributes are headers with the prefix ce-"

@@ -1,0 +1,67 @@
+"""JSON whose numbers stay as they were written: orjson cuts decimals to 17 digits and integers to 64 bits."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import orjson
+
+_LONGEST = 32
+"""Characters of a number. orjson writes none that is longer."""
+_INT64 = range(-(2**63), 2**64)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A way to read JSON again that orjson has read before. What it keeps are numbers, as `orjson.Fragment`s of their
+    text, which `orjson.dumps` writes as they are; everything else is what `orjson.loads` gives.
+    """
+
+    _suspect: re.Pattern[bytes]
+    _number: Callable[[str], Any]
+
+    def needed(self, text: bytes) -> bool:
+        """False if this reading certainly is the same as orjson's."""
+        return self._suspect.search(text) is not None
+
+    def read(self, text: bytes) -> Any:
+        """What the text says."""
+        if not self.needed(text):
+            return orjson.loads(text)
+        return json.loads(text.decode(), parse_int=self._number, parse_float=self._number)
+
+
+def _written(text: str) -> Any:
+    value = _value(text)
+    return value if value is not None and _dumped(value) == text else orjson.Fragment(text)
+
+
+def _valued(text: str) -> Any:
+    value = _value(text)
+    try:
+        same = value is not None and Decimal(_dumped(value)) == Decimal(text)
+    except InvalidOperation:  # An exponent that Decimal does not know.
+        same = False
+    return value if same else orjson.Fragment(text)
+
+
+def _value(text: str) -> int | float | None:
+    """What orjson reads; None where that certainly has other digits."""
+    if len(text) > _LONGEST:
+        return None
+    if text.lstrip("-").isdigit():
+        return whole if (whole := int(text)) in _INT64 else None
+    return float(text)
+
+
+def _dumped(value: float) -> str:
+    return orjson.dumps(value).decode()
+
+
+AS_WRITTEN = Reading(re.compile(rb"[0-9]\.[0-9]|[0-9][eE]|-0|[0-9]{19}"), _written)
+"""Keeps the digits of every number. What orjson may write in another way: 1.50, 1E3, -0; all decimals are looked at."""
+EXACT = Reading(re.compile(rb"[0-9.]{16}|[eE][-+]?0*[1-9][0-9]{2}"), _valued)
+"""Keeps the values: a double holds 15 digits of any number, and powers of ten up to 307."""
