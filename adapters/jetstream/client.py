@@ -61,6 +61,22 @@ class SafeClient(Client):
         except (IndexError, ValueError):
             return {}
 
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        """Like the library's, but nothing that a publisher wrote gets lost: neither a header that is there twice nor a
+        name that is not ASCII. Whoever reads the event refuses them.
+        """
+        found: dict[str, str] = {}
+        for line in raw.split(b"\r\n"):
+            name, colon, value = line.partition(b":")
+            key = name.strip().decode("latin-1")
+            if not colon or any(character.isspace() for character in key):
+                continue
+            # Names are alike in any case.
+            key = next((spelling for spelling in (key, key.lower(), key.upper()) if spelling not in found), key)
+            found[key] = value.strip().decode(errors="replace")
+        return found
+
     async def _process_pong(self) -> None:
         # The pong of a flush that was cancelled or timed out raises in the reading task, too, and ends it.
         if self._pongs and self._pongs[0].done():
