@@ -69,17 +69,12 @@ def normalise(attributes: Mapping[str, object]) -> dict[str, Any]:
     for name, value in attributes.items():
         if value is None:
             continue
+        check = _CHECKS.get(name)
         try:
-            known[name] = _typed(name, value)
+            known[name] = _typed(name, value) if check is None else check(_typed(name, value))
         except ValueError as error:
             mistakes.append(Mistake(shown_name(name), str(error)))
-    for name, check in _CHECKS.items():
-        if name in known:
-            try:
-                known[name] = check(known[name])
-            except ValueError as error:
-                mistakes.append(Mistake(name, str(error)))
-    mistakes += (Mistake(name, "is missing") for name in _WANTED if attributes.get(name) is None)
+    mistakes += [Mistake(name, "is missing") for name in _WANTED if attributes.get(name) is None]
     if mistakes:
         raise BrokenRules(mistakes)
     return known
@@ -140,7 +135,7 @@ def kind_of(value: object) -> str:
 
 
 def _typed(name: str, value: object) -> object:
-    if not is_name(name):
+    if name not in _CHECKS and not is_name(name):
         like = _NO_NAME.sub("", name.lower())[:MAX_NAME]
         raise ValueError(f"must have a name of a-z and 0-9, at most {MAX_NAME}" + (f", such as {like}" if like else ""))
     if name in RESERVED:

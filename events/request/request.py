@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from events.cloudevent.content import is_json
 from events.cloudevent.event import InvalidEvent, parse_json
+from events.cloudevent.numbers import has_decimals
 from events.cloudevent.values import data_as_written
 from events.identity import PREFIX_LENGTH, Identity, job_name
 from events.jobs.attempts import Retry
@@ -225,7 +226,7 @@ def _json_object(event: CloudEvent) -> dict[str, Any]:
         raise InvalidRequest([FieldError("data", "is missing")])
     if not isinstance(data, dict):
         raise InvalidRequest([FieldError("data", "must be an object")])
-    if data.get("metadata") is not None:
+    if has_decimals(data.get("metadata")):
         # It is repeated: its numbers stay as they were written.
         return {**data, "metadata": data_as_written(event)["metadata"]}
     return dict(data)

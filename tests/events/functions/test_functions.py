@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import orjson
 import pytest
 from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given, strategies as st
 
-from events.cloudevent.event import build
+from events.cloudevent.event import build, decode_structured
 from events.functions.file import InvalidFunctions, parse_functions
 from events.functions.functions import MAX_ENV, Call, Function, matching
 from events.identity import Identity, job_name
@@ -242,6 +243,42 @@ def test_values_from_an_event_are_not_expanded_by_kubernetes() -> None:
 def test_paths_reach_into_json_that_came_as_bytes() -> None:
     event = make_event(b'{"a": 1}', datacontenttype="application/json")
     assert Call.of(make_function(env={"A": "{data.a}"}), event).env == {"A": "1"}
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "template", "value"),
+    [
+        ("text/plain", "käse".encode(), "{data}", "käse"),
+        ("text/plain; charset=iso-8859-1", "käse".encode("latin-1"), "{data:-none}", "käse"),
+        ("application/xml", b"<a/>", "{data}", "<a/>"),
+        (None, b"words", "{data:-none}", "words"),
+        ("text/plain", b"words", "{data.size:-small}", "small"),
+        ("application/json", b'{"n": 18446744073709551616}', "{data.n}", "18446744073709551616"),
+        ("application/json", b'{"n": [1.10, 3.14159265358979323846]}', "{data.n}", "[1.10,3.14159265358979323846]"),
+        ("application/json", b'{"n": 1E3}', "{data}", '{"n":1E3}'),
+    ],
+)
+def test_data_that_came_as_bytes_are_text_with_numbers_as_written(
+    content_type: str | None, body: bytes, template: str, value: str
+) -> None:
+    event = make_event(body, datacontenttype=content_type)
+    assert Call.of(make_function(env={"X": template}), event).env == {"X": value}
+
+
+@pytest.mark.parametrize("template", ["{data}", "{data:-default}", "{data.size:-small}"])
+def test_no_default_replaces_data_that_are_there_and_cannot_be_read(template: str) -> None:
+    event = make_event(b"\x00" * 12, datacontenttype="application/avro")
+    with pytest.raises(InvalidRequest, match="data is 12 bytes of application/avro, which a variable cannot hold"):
+        Call.of(make_function(env={"X": template}), event)
+
+
+def test_time_is_in_utc_in_filters_and_variables() -> None:
+    sent = {"time": "2026-11-22T00:30:31.3062901+01:30"}
+    assert takes({"prefix": {"time": "2026-11-21T23:00:31"}}, **sent)
+    assert Call.of(
+        make_function(env={"X": "{time}"}),
+        decode_structured(orjson.dumps({"specversion": "1.0", "id": "e1", "source": "/tests", "type": "t", **sent})),
+    ).env == {"X": "2026-11-21T23:00:31.3062901Z"}
 
 
 @pytest.mark.parametrize("data", [None, b"\x00\xff", "text", 7, {"other": 1}])

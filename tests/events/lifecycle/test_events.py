@@ -131,6 +131,13 @@ def test_unreadable_annotations_lose_their_content_but_not_the_event(annotations
     assert encode_structured(event)
 
 
+def test_metadata_are_told_with_their_numbers_as_written() -> None:
+    event = lifecycle_event(
+        make_job(metadata='{"order":123456789012345678901234567890,"price":1.10}'), make_transition()
+    )
+    assert b'"metadata":{"order":123456789012345678901234567890,"price":1.10}' in encode_structured(event)
+
+
 @pytest.mark.parametrize("request_id", ["", "a\nb", "x" * 10_000])
 def test_request_id_that_is_no_attribute_is_left_to_the_data(request_id: str) -> None:
     event = lifecycle_event(make_job(request_id=request_id, context="{}"), make_transition())

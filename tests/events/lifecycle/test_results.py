@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from events.jobs.pods import Container
@@ -44,6 +45,11 @@ def test_a_result_at_the_limit_of_kubernetes_is_text_and_said_to_be_cut() -> Non
     whole = "[" + "1," * ((MAX_MESSAGE - 3) // 2) + "11]"
     assert len(whole) >= MAX_MESSAGE - 1
     assert "resultTruncated" not in result_of(succeeded(message=whole.ljust(MAX_MESSAGE)))
+
+
+@pytest.mark.parametrize("text", ["123456789012345678901234567890", "1.10", '{"id":18446744073709551616,"a":[1E3]}'])
+def test_a_result_has_its_numbers_as_written(text: str) -> None:
+    assert orjson.dumps(result_of(succeeded(message=text))["result"]).decode() == text
 
 
 def test_several_containers_share_the_room_for_messages() -> None:

@@ -3,10 +3,11 @@
 import json
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, strategies as st
 
-from events.cloudevent.event import InvalidEvent
+from events.cloudevent.event import InvalidEvent, decode_structured
 from events.names import REQUESTED_TYPE
 from events.problems import MAX_ERRORS, FieldError, InvalidRequest
 from events.request.batch import MAX_DEADLINE, MAX_PARALLELISM, MAX_RETRIES
@@ -308,6 +309,13 @@ def test_ill_formed_field_of_the_job_is_refused(field: str, value: object) -> No
 def test_ill_formed_field_of_the_request_is_refused(field: str, value: object) -> None:
     (path,) = errors({"job": {"image": "x"}, field: value})
     assert path.partition("[")[0] == field
+
+
+def test_metadata_keep_their_numbers_as_written() -> None:
+    metadata = b'{"order":123456789012345678901234567890,"price":1.10,"count":3}'
+    head = b'{"specversion":"1.0","id":"e1","source":"/t","type":"%s","data":' % REQUESTED_TYPE.encode()
+    event = decode_structured(head + b'{"job":{"image":"x"},"metadata":' + metadata + b"}}")
+    assert orjson.dumps(parse_request(event).metadata) == metadata
 
 
 @pytest.mark.parametrize("metadata", [{"a": "\x00"}, {"\x00": 1}, {"a": [{"b": "\x00"}]}])
