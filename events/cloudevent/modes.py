@@ -1,5 +1,6 @@
 """Which mode a message is in, binary or structured, and the event it then is. Knows no broker's headers."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ _CLOUDEVENTS = "application/cloudevents"
 _NO_CODING = frozenset({"", "identity", "none", "utf-8", "utf8", "us-ascii", "ascii", "binary", "8bit", "7bit"})
 """What clients call the coding of a body that is sent as it is; some name its charset there."""
 _CODINGS = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "snappy", "lz4", "bzip2", "xz", "base64"})
+_MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,80}", re.ASCII)
 _SHOWN = 3
 """Headers that a message names."""
 
@@ -60,7 +62,7 @@ def _structured(message: Message, content_type: str) -> CloudEvent:
     if media.startswith(f"{_CLOUDEVENTS}-batch"):
         raise InvalidEvent(BATCH)
     if media not in {STRUCTURED, _CLOUDEVENTS}:
-        raise InvalidEvent(f"content type {shown(media)} is not supported, only {STRUCTURED}")
+        raise InvalidEvent(f"content type {shown_type(media)} is not supported, only {STRUCTURED}")
     if reason := foreign_charset(content_type):
         raise InvalidEvent(reason)
     document = parse_json(message.body, what="the body")
@@ -165,9 +167,9 @@ def _of(content_type: str) -> str:
 
 
 def shown_type(content_type: str) -> str:
-    """The media type alone, as messages name it."""
+    """The media type alone, as messages name it: what has not its form may be anything."""
     media = media_type(content_type)
-    return media if len(media) <= 80 and media.isascii() and media.isprintable() else shown(media)
+    return media if _MEDIA_TYPE.fullmatch(media) else "that is no media type"
 
 
 def _hint(message: Message) -> str:

@@ -51,7 +51,8 @@ def has_decimals(value: object) -> bool:
     return isinstance(value, float)
 
 
-def _written(text: str) -> Any:
+def number(text: str) -> Any:
+    """Of a number in JSON: an `int` or `float` if orjson writes that in these digits, else a fragment of them."""
     value = _value(text)
     return value if value is not None and _dumped(value) == text else orjson.Fragment(text)
 
@@ -84,7 +85,7 @@ AS_WRITTEN = Reading(
         for part in (b"0.", b"0e", b":-", b",-", b"[-", b" -", b"\n-", b"\t-", b"0" * 19)
     ),
     re.compile(rb"[:,\[][ \t\r\n]*-?(?:[0-9]+[.eE]|[0-9]{19}|(?<=-)0)"),
-    _written,
+    number,
 )
 """Keeps the digits of every number. What orjson may write in another way: 1.50, 1E3, -0; all decimals are looked at."""
 EXACT = Reading(

@@ -1,6 +1,7 @@
 """Turns what a user writes (YAML, JSON, options) into request events. The handler decides what is allowed."""
 
 import getpass
+import re
 import socket
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,13 +14,30 @@ import orjson
 import yaml
 from cloudevents.core.v1.event import CloudEvent
 
-from events.cloudevent.event import InvalidEvent, build, decode_structured
+from events.cloudevent.event import InvalidEvent, decode_structured
+from events.cloudevent.numbers import number as number_of
+from events.cloudevent.timestamp import format_time
 from events.names import REQUESTED_TYPE
 from events.problems import InvalidRequest
 from events.request.request import parse_request
 from handler.core_yaml import Loader
 
 Document = dict[str, Any]
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?", re.ASCII)
+
+
+class _Loader(Loader):
+    """Keeps the digits of numbers that JSON can say."""
+
+    def construct_number(self, node: yaml.ScalarNode) -> Any:
+        text = self.construct_scalar(node)
+        if _NUMBER.fullmatch(text):
+            return number_of(text)
+        return self.construct_yaml_int(node) if node.tag.endswith(":int") else self.construct_yaml_float(node)
+
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +54,7 @@ class Changes:
 def read_documents(text: str) -> list[Document]:
     """All requests in a text: documents separated by `---`, or lists of them. Raises `ValueError`."""
     try:
-        documents = list(_flat(yaml.load_all(text, Loader=Loader)))
+        documents = list(_flat(yaml.load_all(text, Loader=_Loader)))
     except yaml.YAMLError as error:
         raise ValueError(f"neither YAML nor JSON: {' '.join(str(error).split())}") from error
     for number, document in enumerate(documents, 1):
@@ -69,11 +87,11 @@ def make_event(document: Document, changes: Changes, *, now: datetime | None = N
         "id": changes.id or (own if isinstance(own, str) and own else str(uuid.uuid4())),
         "source": changes.source or default_source(),
         "type": REQUESTED_TYPE,
-        "time": now or datetime.now(UTC),
+        "time": format_time(now or datetime.now(UTC)),
         "datacontenttype": "application/json",
         "replyto": changes.reply_to,
     }
-    return build(attributes, data)
+    return _decoded({name: value for name, value in attributes.items() if value is not None} | {"data": data})
 
 
 def _changed_event(document: Document, changes: Changes) -> CloudEvent:
@@ -84,7 +102,19 @@ def _changed_event(document: Document, changes: Changes) -> CloudEvent:
         changed["data"] = apply(changed["data"], changes)
     elif changes.sets or changes.fields:
         raise InvalidEvent("its data is no JSON object: nothing can be set in it")
-    return decode_structured(orjson.dumps(changed))
+    return _decoded(changed)
+
+
+def _decoded(document: Document) -> CloudEvent:
+    return decode_structured(_json(document))
+
+
+def _json(document: object) -> bytes:
+    try:
+        return orjson.dumps(document)
+    except TypeError as error:
+        # YAML has more types, and numbers without end; the message names the type alone.
+        raise ValueError(f"it holds what JSON cannot say: {error}") from error
 
 
 def default_source() -> str:
@@ -98,7 +128,7 @@ def default_source() -> str:
 
 def apply(data: Document, changes: Changes) -> Document:
     """A changed copy of a request's data. Raises `ValueError` for a `path=value` that cannot be set."""
-    changed: Document = orjson.loads(orjson.dumps(data)) | dict(changes.fields or {})
+    changed: Document = _copied(data) | dict(changes.fields or {})
     if changes.id is not None and "id" in changed:
         changed["id"] = changes.id
     for text in changes.sets:
@@ -110,6 +140,12 @@ def apply(data: Document, changes: Changes) -> Document:
             raise ValueError(f"--set {text}: job is no mapping")
         _set(job, path, value, text)
     return changed
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copied(inner) for name, inner in value.items()}
+    return [_copied(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _set(job: Document, path: str, value: str, text: str) -> None:

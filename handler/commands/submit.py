@@ -67,15 +67,17 @@ def prepare(documents: Sequence[Document], changes: Changes, *, judge: bool) -> 
         name = f"request {number}: " if len(documents) > 1 else ""
         try:
             event = make_event(document, changes)
+        except InvalidEvent as error:
+            lines = [f"{one.name}: {one.message}" for one in error.mistakes] or [error.reason]
+            mistakes += [f"{name}{line}" for line in lines]
+            continue
         except ValueError as error:
-            reason = error.reason if isinstance(error, InvalidEvent) else str(error)
-            mistakes.append(f"{name}{reason}")
+            mistakes.append(f"{name}{error}")
             continue
         mistakes += [f"{name}{problem}" for problem in problems(event)] if judge else []
         events.append(event)
     if mistakes:
-        lines = "\n".join(f"  {clean(mistake)}" for mistake in mistakes)
-        raise Misuse(f"not published:\n{lines}")
+        raise Misuse("\n".join(["not published:", *(f"  {clean(mistake)}" for mistake in mistakes)]))
     return events
 
 
