@@ -1,14 +1,14 @@
 """What is wrong with a request, for people: every error with its path and what is allowed. Never shows a value."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from events.cloudevent.attributes import shown
+from events.unknown import unknown
 
 MAX_ERRORS = 50
 MESSAGE_LIMIT = 2048
@@ -18,18 +18,6 @@ A policy engine first lists what it has checked; what has to be done about it st
 text still fits into the reason of a dead letter.
 """
 _CUT = " … "
-NEVER = frozenset(
-    {
-        *("hostPath", "hostNetwork", "hostPID", "hostIPC", "hostUsers", "hostPort", "hostAliases", "privileged"),
-        *("procMount", "sysctls", "nodeName", "initContainers", "containers", "ephemeralContainers", "template"),
-        *("automountServiceAccountToken", "serviceAccountToken", "runtimeClassName", "schedulerName", "devices"),
-    }
-)
-"""Fields of Kubernetes that reach beyond the pod, or around the policy: no request can set them."""
-WEBHOOK = (
-    "is not supported: lifecycle events are published to jobrelay.lifecycle.<service>.<id>.<phase>, "
-    "or to the topic in the event's attribute replyto"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +88,7 @@ def _explain(one: ErrorDetails, model: type[BaseModel], operators: bool) -> Fiel
         location.pop()  # It is the key itself that is wrong.
     path = path_of(location)
     if one["type"] == "extra_forbidden":
-        return FieldError(path, *_unknown(str(location[-1]), location[:-1], model, operators))
+        return FieldError(path, *unknown(str(location[-1]), location[:-1], model, operators=operators))
     context: dict[str, Any] = one.get("ctx", {})
     template = _MESSAGES.get(one["type"])
     message = template.format(**context) if template else one["msg"]
@@ -117,39 +105,3 @@ def path_of(location: Sequence[str | int]) -> str:
             name = part if part.isidentifier() and len(part) <= 80 else shown(part)
             path += f".{name}" if path else name
     return path
-
-
-def _unknown(
-    name: str, parents: Sequence[str | int], model: type[BaseModel], operators: bool
-) -> tuple[str, str | None]:
-    """Message and what is allowed, for a field that is unknown, misplaced or never allowed."""
-    if name == "webhook" and not operators:
-        return WEBHOOK, None
-    if name in NEVER and not operators:
-        return "cannot be set by a request", None
-    inner = _inner(model, parents)
-    if not parents and "job" in model.model_fields and name in _names(_inner(model, ["job"])):
-        return f"is unknown here: it belongs into job (job.{name})", None
-    near = get_close_matches(name[:40].lower(), [known.lower() for known in _names(inner)], n=1)
-    nearest = next((known for known in _names(inner) if near and known.lower() == near[0]), None)
-    return (f"is unknown, did you mean {nearest}?" if nearest else "is unknown"), ", ".join(_names(inner))
-
-
-def _names(model: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _inner(model: type[BaseModel], parents: Sequence[str | int]) -> type[BaseModel]:
-    """The model at this place; a list or an optional value stands for what it holds."""
-    for part in parents:
-        field = next((one for name, one in model.model_fields.items() if (one.alias or name) == part), None)
-        if field is not None:
-            model = next(_models(field.annotation), model)
-    return model
-
-
-def _models(kind: object) -> Iterator[type[BaseModel]]:
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        yield kind
-    for part in get_args(kind):
-        yield from _models(part)

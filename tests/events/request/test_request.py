@@ -159,8 +159,7 @@ def test_thousands_of_errors_are_counted_not_listed() -> None:
 def test_refusal_of_an_unknown_field_suggests_the_nearest_name(name: str, nearest: str) -> None:
     error = errors({"job": {"image": "x"}, name: 5})[name]
     assert error.message == f"is unknown, did you mean {nearest}?"
-    assert error.allowed is not None
-    assert nearest in error.allowed
+    assert error.allowed is None
 
 
 @pytest.mark.parametrize(
