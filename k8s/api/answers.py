@@ -1,4 +1,4 @@
-"""From a failed answer of the API server to one of our errors. Pure: sends nothing."""
+"""From a failed answer of the API server to one of our errors, which repeats no value. Pure: sends nothing."""
 
 import re
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ import orjson
 
 from events.problems import MAX_ERRORS, brief
 from k8s.base import Conflict, Expired, KubernetesError, NotFound, QuotaExceeded, Refused, Unavailable
+from k8s.reading.said import without_values
 
 _READ = 65_536
 """Bytes that are read of an answer that is no Status object, such as a page of a proxy's."""
@@ -68,8 +69,8 @@ def _status_object(body: bytes) -> dict[str, Any]:
 
 
 def _message(status: int, answer: dict[str, Any], body: bytes) -> str:
-    text = answer.get("message") or body[:_READ].decode(errors="replace")
-    return f"{status} {brief(' '.join(str(text).split()))}".rstrip()
+    text = str(answer.get("message") or body[:_READ].decode(errors="replace"))
+    return f"{status} {brief(' '.join(without_values(text).split()))}".rstrip()
 
 
 def _details(answer: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +81,10 @@ def _details(answer: dict[str, Any]) -> dict[str, Any]:
 def _causes(answer: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     """(field, message) of each, at most `MAX_ERRORS` of them."""
     causes = [cause for cause in _details(answer).get("causes") or () if isinstance(cause, dict)]
-    told = [(str(cause.get("field", "")), brief(str(cause.get("message", "")))) for cause in causes[:MAX_ERRORS]]
+    told = [
+        (str(cause.get("field", "")), brief(without_values(str(cause.get("message", "")))))
+        for cause in causes[:MAX_ERRORS]
+    ]
     if len(causes) > MAX_ERRORS:
         told.append(("", f"and {len(causes) - MAX_ERRORS} more errors"))
     return tuple(told)

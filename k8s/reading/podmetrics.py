@@ -10,6 +10,7 @@ from events.lifecycle.podless import Notice
 from events.problems import brief
 from k8s.base import Malformed
 from k8s.reading.quantity import parse
+from k8s.reading.said import without_values
 
 
 class _Metadata(msgspec.Struct, gc=False):
@@ -59,6 +60,11 @@ def parse_notice(event: dict[str, Any]) -> Notice | None:
     last = event.get("lastTimestamp") or (event.get("series") or {}).get("lastObservedTime") or first
     try:
         reason = str(event.get("reason", ""))
-        return Notice(reason=reason, message=str(event["message"]), first=parse_epoch(first), last=parse_epoch(last))
+        return Notice(
+            reason=reason,
+            message=without_values(str(event["message"])),
+            first=parse_epoch(first),
+            last=parse_epoch(last),
+        )
     except (KeyError, TypeError, ValueError):
         return None
