@@ -68,6 +68,9 @@ _MESSAGES = {
     "string_type": "must be text",
     "int_type": "must be an integer",
     "bool_type": "must be true or false",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
     "too_short": "must have at least {min_length}",
     "too_long": "must have at most {max_length}",
     "string_too_short": "must not be empty",
@@ -91,7 +94,8 @@ def _explain(one: ErrorDetails, model: type[BaseModel], operators: bool) -> Fiel
         return FieldError(path, *unknown(str(location[-1]), location[:-1], model, operators=operators))
     context: dict[str, Any] = one.get("ctx", {})
     template = _MESSAGES.get(one["type"])
-    message = template.format(**context) if template else one["msg"]
+    # Pydantic's own sentences may repeat a value.
+    message = template.format(**context) if template else f"is wrong: {one['type'].replace('_', ' ')}"
     return FieldError(path, message, context.get("allowed"))
 
 

@@ -111,7 +111,9 @@ def _indexed(job: Raw) -> Iterator[FieldError]:
     if most is not None and job.get("backoffLimitPerIndex") is None:
         yield FieldError("job.maxFailedIndexes", "needs backoffLimitPerIndex")
     if isinstance(most, int) and isinstance(completions, int) and most > completions:
-        yield FieldError("job.maxFailedIndexes", "is more than there are completions", allowed=str(completions))
+        yield FieldError(
+            "job.maxFailedIndexes", "is more than there are completions", allowed="at most job.completions"
+        )
     yield from _success(job, completions)
 
 
@@ -120,7 +122,7 @@ def _success(job: Raw, completions: object) -> Iterator[FieldError]:
         count = rule.get("succeededCount")
         if isinstance(count, int) and isinstance(completions, int) and count > completions:
             path = f"job.successPolicy.rules[{number}].succeededCount"
-            yield FieldError(path, "is more than there are completions", allowed=str(completions))
+            yield FieldError(path, "is more than there are completions", allowed="at most job.completions")
 
 
 def _policies(job: Raw) -> Iterator[FieldError]:

@@ -82,7 +82,7 @@ class Control:
         instance = self._settings.instance
         try:
             if expired(command.event, self._cluster.server_time()):
-                raise Rejection("EXPIRED", f"its expirytime {command.event.get_extension('expirytime')} is past")
+                raise Rejection("EXPIRED", "its expirytime is past")
             targets = await self._targets.of(command)
             for target in targets:
                 await self._carry_out(command, target)
@@ -106,7 +106,7 @@ class Control:
         try:
             await until_answered(write, complain=complain, conflict_seconds=LOOK_SECONDS)
         except NotFound as error:
-            raise Rejection("FINISHED", f"request {command.subject!r} has ended") from error
+            raise Rejection("FINISHED", "the request has ended") from error
         except Refused as error:
             raise Rejection("FORBIDDEN", str(error)) from error
 

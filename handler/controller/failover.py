@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from cloudevents.core.v1.event import CloudEvent
+from pydantic import ValidationError
 
 from adapters.base import Kind, Topic
 from events.identity import Identity, lifecycle_key
@@ -17,6 +18,7 @@ from events.lifecycle.outcome import failover_id
 from events.lifecycle.transitions import transitions
 from events.names import Annotation
 from events.phases import Phase
+from events.problems import InvalidRequest, explain
 from events.request.request import JobRequest, Request
 from handler.controller.term import Term
 from handler.effects.launcher import Newer, Taken, launch
@@ -86,5 +88,9 @@ class Failover:
 
 
 def _request(job: Job, asked: Any) -> JobRequest:
+    """Raises `InvalidRequest` if somebody has changed what was asked."""
     service = {} if job.service is None else {"service": job.service}
-    return JobRequest.model_validate({**service, "job": asked, **echoes(job)})
+    try:
+        return JobRequest.model_validate({**service, "job": asked, **echoes(job)})
+    except ValidationError as error:
+        raise InvalidRequest(explain(error, JobRequest)) from None

@@ -33,7 +33,7 @@ def rule_schedule(command: Command, schedule: Schedule) -> Step:
     if verb is ControlVerb.CANCEL and schedule.deleted is not None:
         return Step.NOTHING  # Perhaps by this very command, before a crash.
     if schedule.deleted is not None or is_exhausted(schedule):
-        raise Rejection("FINISHED", f"schedule {command.subject!r} is over")
+        raise Rejection("FINISHED", "the schedule is over")
     if verb is ControlVerb.CANCEL:
         return Step.CANCEL
     if schedule.suspend is (verb is ControlVerb.SUSPEND):
@@ -52,11 +52,11 @@ def rule(command: Command, job: Job, *, followed: bool, settings: AdmissionSetti
     if verb is ControlVerb.CANCEL and _is_cancelled_by(command, job):
         return Step.NOTHING  # By this very command, before a crash or a lost answer.
     if job.finished or is_successful(job) or job.deleted is not None or job.verdict_of() is not None:
-        raise Rejection("FINISHED", f"request {command.subject!r} has ended")
+        raise Rejection("FINISHED", "the request has ended")
     if verb is ControlVerb.CANCEL:
         return Step.CANCEL
     if job.kueue:
-        raise Rejection("FORBIDDEN", f"Kueue decides when request {command.subject!r} runs: it can only be cancelled")
+        raise Rejection("FORBIDDEN", "Kueue decides when the request runs: it can only be cancelled")
     if job.payload == Payload.PENDING:
         raise Conflict("its payload is on the way: whoever brings it lets the Job go")
     if verb is ControlVerb.SUSPEND:

@@ -83,6 +83,6 @@ def _of_its_source(command: Command, found: list[Target]) -> list[Target]:
 
 def _no_target(command: Command, found: list[Target]) -> Rejection:
     if found:
-        return Rejection("NEWER_FORMAT", f"request {command.subject!r} belongs to a newer version of jobrelay")
-    source = "" if command.request_source is None else f" from {command.request_source!r}"
-    return Rejection("UNKNOWN", f"no Job of request {command.subject!r}{source}")
+        return Rejection("NEWER_FORMAT", "the request belongs to a newer version of jobrelay")
+    named = "subject names" if command.request_source is None else "subject and requestsource name"
+    return Rejection("UNKNOWN", f"there is no Job of the request that its {named}")

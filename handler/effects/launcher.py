@@ -146,7 +146,7 @@ def _compare(existing: Manifest, wanted: Manifest) -> None:
         raise Taken("NAME_TAKEN", f"{_named(existing, wanted)} exists and is not of this request")
     hashes = {notes.get(Annotation.REQUEST_SHA) for notes in (mine, found)} - {None}  # None: somebody has removed it.
     if len(hashes) > 1:
-        message = f"id {mine[Annotation.ID]!r} was used before, with other data, and its {wanted['kind']} still exists"
+        message = f"its id was used before, with other data, and {_named(existing, wanted)} still exists"
         raise Taken("ID_REUSED", message)
 
 

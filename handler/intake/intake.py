@@ -143,7 +143,7 @@ class Intake:
         about = rejection.about
         request_id, service = (about.request_id, about.service) if about else (claims.request_id, claims.service)
         also(job_id=request_id)
-        logger.info("rejected: %s", rejection, extra={"code": rejection.code})
+        logger.info("rejected: %s", rejection, extra={"code": rejection.code, **_type_of(claims.attributes)})
         self._tracing.set_outcome("rejected", error=rejection.code, message=str(rejection))
         if request_id is None:
             return
@@ -169,6 +169,12 @@ class _Claims:
     attributes: Mapping[str, str]
     request_id: str | None
     service: str | None
+
+
+def _type_of(attributes: Mapping[str, str]) -> dict[str, str]:
+    """A log field: of an event that is not ours, its type says which function was to take it."""
+    name = attributes.get("type", OURS)
+    return {} if name.startswith(OURS) else {"type": name}
 
 
 def _claims(delivery: Delivery) -> _Claims:

@@ -72,35 +72,35 @@ def _of_job(job: JobSpec, settings: PolicySettings, namespaces: tuple[str, ...])
 
 def _names(job: JobSpec, settings: PolicySettings, namespaces: tuple[str, ...]) -> Iterator[FieldError]:
     if job.namespace is not None and job.namespace not in namespaces:
-        yield _not_allowed("job.namespace", job.namespace, "NAMESPACES", namespaces)
+        yield _not_allowed("job.namespace", "NAMESPACES", namespaces)
     if not _matches(job.image, settings.images):
-        yield _not_allowed("job.image", job.image, "IMAGES", settings.images)
+        yield _not_allowed("job.image", "IMAGES", settings.images)
     if job.service_account is not None and job.service_account not in settings.service_accounts:
-        yield _not_allowed("job.serviceAccount", job.service_account, "SERVICE_ACCOUNTS", settings.service_accounts)
+        yield _not_allowed("job.serviceAccount", "SERVICE_ACCOUNTS", settings.service_accounts)
     wanted = job.priority_class_name
     if wanted is not None and not _matches(wanted, settings.priority_classes):
-        yield _not_allowed("job.priorityClassName", wanted, "PRIORITY_CLASSES", settings.priority_classes)
+        yield _not_allowed("job.priorityClassName", "PRIORITY_CLASSES", settings.priority_classes)
 
 
 def _secrets(job: JobSpec, settings: PolicySettings) -> Iterator[FieldError]:
     for index, reference in enumerate(job.env_ref):
         if reference.type == "secret" and not _matches(reference.name, settings.secrets):
-            yield _not_allowed(f"job.envRef[{index}].name", reference.name, "SECRETS", settings.secrets)
+            yield _not_allowed(f"job.envRef[{index}].name", "SECRETS", settings.secrets)
     for index, pull in enumerate(job.image_pull_secrets or ()):
         if not _matches(pull.name, settings.pull_secrets):
             path = f"job.imagePullSecrets[{index}].name"
-            yield _not_allowed(path, pull.name, "PULL_SECRETS", settings.pull_secrets)
+            yield _not_allowed(path, "PULL_SECRETS", settings.pull_secrets)
 
 
 def _volumes(job: JobSpec, settings: PolicySettings) -> Iterator[FieldError]:
     if job.volume is not None and not _matches(job.volume.pvc, settings.claims):
-        yield _not_allowed("job.volume.pvc", job.volume.pvc, "CLAIMS", settings.claims)
+        yield _not_allowed("job.volume.pvc", "CLAIMS", settings.claims)
     for index, volume in enumerate(job.volumes or ()):
         path = f"job.volumes[{index}]"
         if volume.pvc is not None and not _matches(volume.pvc, settings.claims):
-            yield _not_allowed(f"{path}.pvc", volume.pvc, "CLAIMS", settings.claims)
+            yield _not_allowed(f"{path}.pvc", "CLAIMS", settings.claims)
         if volume.secret is not None and not _matches(volume.secret, settings.secrets):
-            yield _not_allowed(f"{path}.secret", volume.secret, "SECRETS", settings.secrets)
+            yield _not_allowed(f"{path}.secret", "SECRETS", settings.secrets)
         if volume.ephemeral is not None:
             yield from _ephemeral(f"{path}.ephemeral", volume.ephemeral, settings)
 
@@ -112,7 +112,7 @@ def _ephemeral(path: str, asked: Ephemeral, settings: PolicySettings) -> Iterato
         yield _too_much(f"{path}.storage", "MAX_CLAIM_STORAGE", settings.max_claim_storage)
     wanted = asked.storage_class_name
     if wanted is not None and not _matches(wanted, settings.storage_classes):
-        yield _not_allowed(f"{path}.storageClassName", wanted, "STORAGE_CLASSES", settings.storage_classes)
+        yield _not_allowed(f"{path}.storageClassName", "STORAGE_CLASSES", settings.storage_classes)
 
 
 def _keys(
@@ -127,7 +127,7 @@ def _keys(
         elif _within(prefix, (DOMAIN,)):
             yield FieldError(path, f"is jobrelay's own: {DOMAIN} is reserved")
         elif prefix and not _matches(prefix, _naming(prefix, allowed)):
-            message = f"has the prefix {prefix!r}, which is not allowed by JOBRELAY_{setting}"
+            message = f"has a prefix that is not allowed by JOBRELAY_{setting}"
             yield FieldError(path, message, ", ".join(["no prefix", *allowed]))
 
 
@@ -151,7 +151,7 @@ def _resources(job: JobSpec, settings: PolicySettings) -> Iterator[FieldError]:
             elif name in settings.limits and parse(amount) > parse(settings.limits[name]):
                 yield _too_much(path, f"MAX_{name.upper().replace('-', '_')}", settings.limits[name])
             elif name not in _CONTAINERS_OWN and not _matches(name, settings.extended_resources):
-                yield _not_allowed(path, name, "EXTENDED_RESOURCES", settings.extended_resources)
+                yield _not_allowed(path, "EXTENDED_RESOURCES", settings.extended_resources)
     if job.gpus and settings.gpu_resource in {**job.resources.limits, **job.resources.requests}:
         yield FieldError("job.gpuEnable", f"means {settings.gpu_resource}, which job.resources names too")
     yield from _gpus("job.gpuNumber" if job.gpu_number else "job.gpuEnable", job.gpus > settings.max_gpus, settings)
@@ -181,7 +181,7 @@ def _security(asked: SecurityContext | None, settings: PolicySettings) -> Iterat
     for field, id_ in ids:
         if id_ is not None and not any(id_ in id_range(text) for text in settings.user_ids):
             path = f"job.securityContext.{field}"
-            yield _not_allowed(path, id_, "USER_IDS", settings.user_ids)
+            yield _not_allowed(path, "USER_IDS", settings.user_ids)
         elif field == "runAsUser" and id_ == 0 and settings.pod_security == "restricted":
             yield FieldError("job.securityContext.runAsUser", "is root, which JOBRELAY_POD_SECURITY does not allow")
 
@@ -190,8 +190,8 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _not_allowed(path: str, name: object, setting: str, allowed: tuple[str, ...]) -> FieldError:
-    return FieldError(path, f"{name!r} is not allowed by JOBRELAY_{setting}", ", ".join(allowed) or "none")
+def _not_allowed(path: str, setting: str, allowed: tuple[str, ...]) -> FieldError:
+    return FieldError(path, f"is not allowed by JOBRELAY_{setting}", ", ".join(allowed) or "none")
 
 
 def _too_much(path: str, setting: str, most: str) -> FieldError:

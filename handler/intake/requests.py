@@ -55,13 +55,13 @@ class Requests:
     def of(self, event: CloudEvent) -> list[Asked | Rejection]:
         """Every request that the event makes, with a rejection in place of each that is invalid. Never empty."""
         if expired(event, self._clock()):
-            return [Rejection("EXPIRED", f"its expirytime {event.get_extension('expirytime')} is past")]
+            return [Rejection("EXPIRED", "its expirytime is past")]
         if event.get_type() == REQUESTED_TYPE:
             return [self._request(event)]
         # The functions in force now: a redelivery may meet others.
         matched = matching(self._functions.current, event)
         if not matched:
-            return [Rejection("NO_FUNCTION", f"no function takes this event of type {event.get_type()!r}")]
+            return [Rejection("NO_FUNCTION", "no function takes an event of this type and these attributes")]
         return [_call(function, event) for function in matched]
 
     def _request(self, event: CloudEvent) -> Request | Rejection:
@@ -136,7 +136,7 @@ class Requests:
             return None
         allowed = self._settings.reply_topics
         if not any(fnmatchcase(str(wanted), pattern) for pattern in allowed):
-            field = FieldError("replyto", f"{wanted!r} is not allowed", ", ".join(allowed) or "none")
+            field = FieldError("replyto", "is not allowed by JOBRELAY_REPLY_TOPICS", ", ".join(allowed) or "none")
             raise Rejection("FORBIDDEN", str(field), [field])
         return str(wanted)
 

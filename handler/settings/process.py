@@ -199,5 +199,5 @@ class LogSettings(BaseModel):
     )
     log_format: Literal["text", "json"] = Field("text", description="`text` for people, `json` for collectors.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="Least severity that is logged."
+        "INFO", description="Least severity that is logged; `DEBUG` of jobrelay's own modules only."
     )

@@ -8,6 +8,7 @@ import orjson
 
 from handler.telemetry.logcontext import current
 
+_OURS = ("events", "adapters", "k8s", "handler")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _FOR_COLLECTORS = frozenset({"event_id", "trace_id", "message_id", "namespace"})
 """Fields that people do not need in a line that names the request."""
@@ -43,12 +44,17 @@ class TextFormatter(logging.Formatter):
 
 
 def configure(*, form: str, level: str) -> None:
-    """Send every record to standard error in `form` (`text` or `json`)."""
+    """Send every record to standard error in `form` (`text` or `json`).
+
+    `DEBUG` is for our own modules. What client libraries say at that level holds whole messages, as sent.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     # No line shows these, so they need not be looked up for each record.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=max(logging.INFO, logging.getLevelNamesMapping()[level]), handlers=[handler], force=True)
+    for name in _OURS:
+        logging.getLogger(name).setLevel(level)
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:

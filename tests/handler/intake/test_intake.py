@@ -56,10 +56,10 @@ async def test_an_invalid_request_is_answered_with_every_error(broker: MemoryBro
         ("FORBIDDEN", "replyto", make_request("no", attributes={"replyto": "somewhere.else"})),
         (
             "NO_FUNCTION",
-            "dev.jobrelay.job.request",
+            "no function takes an event of this type",
             make_request("no", attributes={"type": "dev.jobrelay.job.request"}),
         ),
-        ("EXPIRED", "2020-01-01", make_request("no", attributes={"expirytime": "2020-01-01T00:00:00Z"})),
+        ("EXPIRED", "expirytime", make_request("no", attributes={"expirytime": "2020-01-01T00:00:00Z"})),
     ],
     ids=["namespace", "service-account", "secret", "image", "reply-topic", "type", "expired"],
 )
