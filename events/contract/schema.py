@@ -47,7 +47,11 @@ _ANSWERING: Mapping[str, str] = {
     "`/jobrelay/<installation>`.",
     "subject": "The request's id, of a schedule's run `<id>@<scheduled time>`; of an answer the control event's.",
     "time": "When it happened, by Kubernetes, in whole seconds. Absent from `rejected` and from answers.",
-    "causationid": "The `id` of the event that asked for it.",
+    "requestsource": "The `source` of the request, which with its id is its identity: others may use the same id, and "
+    "share its topic. Absent where it is not known: `rejected` of an event whose source cannot be read, an answer to a "
+    "control event that found no request and named no source, and events from before this attribute.",
+    "causationid": "The `id` of the event that asked for it; of `rejected` that of the event that was refused: a "
+    "request that another event has made goes on.",
     "correlationid": "That of the event that asked for it, else the request's id.",
     "partitionkey": "The request's id.",
     "traceparent": "W3C Trace Context.",
@@ -90,6 +94,7 @@ _EXAMPLES: Mapping[str, Schema] = {
         "subject": "invoice-4711",
         "time": "2026-11-22T04:17:34Z",
         "datacontenttype": "application/json",
+        "requestsource": "/shop/orders",
         "causationid": "4711",
         "data": {
             "id": "invoice-4711",

@@ -37,10 +37,14 @@ def read_context(annotation: str) -> Mapping[str, str]:
     return MappingProxyType({name: stored[name] for name in _KEPT if is_text(stored.get(name))})
 
 
-def followed(context: Mapping[str, object], *, request_id: str | None) -> dict[str, str]:
-    """Extension attributes of an event that the event of this context caused; what is not valid text is left out."""
+def followed(context: Mapping[str, object], *, request_id: str | None, source: object) -> dict[str, str]:
+    """Extension attributes of an event that the event of this context and source caused.
+
+    What is not valid text is left out.
+    """
     request = request_id if is_text(request_id) else None
     wanted = {
+        "requestsource": source,
         "causationid": context.get("id"),
         "correlationid": context.get("correlationid") or request,
         "partitionkey": request,

@@ -64,7 +64,7 @@ def rejected_event(
     attributes = {
         "id": f"rejected/{base32_sha256(origin)}",
         "source": f"/jobrelay/{instance}",
-        **followed(event_attributes, request_id=request_id),
+        **followed(event_attributes, request_id=request_id, source=event_attributes.get("source")),
     }
     return _event(Phase.REJECTED, attributes, request_id=request_id, detail=detail)
 
@@ -100,7 +100,7 @@ def _observed(about: Ours, transition: Transition, *, resource: str, detail: Map
         "id": transition.id(about),
         "source": f"/namespaces/{about.namespace}/{resource}/{about.name}",
         "time": from_epoch(transition.time),
-        **followed(read_context(about.context), request_id=about.request_id),
+        **followed(read_context(about.context), request_id=about.request_id, source=about.source),
     }
     return _event(transition.phase, attributes, request_id=about.request_id, detail=whole)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cloudevents.core.v1.event import CloudEvent
 
-from events.cloudevent.attributes import SPECVERSION
+from events.cloudevent.attributes import SPECVERSION, is_text
 from events.cloudevent.event import build
 from events.identity import base32_sha256, netstrings, topic_part
 from events.names import CONTROL_TYPE
@@ -65,19 +65,26 @@ def parse_control(event: CloudEvent) -> Command:
     )
 
 
-def accepted(command: Command, *, instance: str, jobs: Sequence[str]) -> CloudEvent:
-    """The answer to a command that was carried out on `jobs` (names)."""
+def accepted(command: Command, *, instance: str, jobs: Sequence[str], source: str) -> CloudEvent:
+    """The answer to a command that was carried out on `jobs` (names) of a request of this source."""
     detail = {"verb": command.verb, "subject": command.subject, "jobs": list(jobs)}
-    return _answer(command.event, ACCEPTED, instance=instance, detail=detail)
+    return _answer(command.event, ACCEPTED, instance=instance, detail=detail, source=source)
 
 
-def refused(command: Command | CloudEvent, *, instance: str, code: str, message: str) -> CloudEvent:
-    """The answer to a command that was not carried out, or to an event that is not a command."""
+def refused(
+    command: Command | CloudEvent, *, instance: str, code: str, message: str, source: str | None = None
+) -> CloudEvent:
+    """The answer to a command that was not carried out, or to an event that is not a command.
+
+    `source`: that of the request, where one was found; else the answer has the one that was asked for, if any.
+    """
     event = command.event if isinstance(command, Command) else command
     detail: dict[str, Any] = {"error": {"errorCode": code, "message": message}}
     if isinstance(command, Command):
         detail |= {"verb": command.verb, "subject": command.subject}
-    return _answer(event, REJECTED, instance=instance, detail=detail)
+    return _answer(
+        event, REJECTED, instance=instance, detail=detail, source=source or event.get_extension("requestsource")
+    )
 
 
 def control_key(event_id: str, outcome: str) -> str:
@@ -85,7 +92,7 @@ def control_key(event_id: str, outcome: str) -> str:
     return f"_control.{topic_part(event_id)}.{outcome}"
 
 
-def _answer(event: CloudEvent, outcome: str, *, instance: str, detail: dict[str, Any]) -> CloudEvent:
+def _answer(event: CloudEvent, outcome: str, *, instance: str, detail: dict[str, Any], source: object) -> CloudEvent:
     name = base32_sha256(netstrings(event.get_source(), event.get_id()))
     attributes: dict[str, Any] = {
         "specversion": SPECVERSION,
@@ -94,6 +101,7 @@ def _answer(event: CloudEvent, outcome: str, *, instance: str, detail: dict[str,
         "type": f"{CONTROL_TYPE}.{outcome}",
         "subject": event.get_id(),
         "datacontenttype": "application/json",
+        "requestsource": source if is_text(source) else None,
         "causationid": event.get_id(),
         "correlationid": event.get_extension("correlationid"),
         "traceparent": event.get_extension("traceparent"),

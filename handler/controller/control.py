@@ -80,6 +80,7 @@ class Control:
     async def _answer(self, command: Command) -> tuple[CloudEvent, str]:
         """Carry out the command. Returns the answer to publish, and whether it is `ACCEPTED` or `REJECTED`."""
         instance = self._settings.instance
+        targets: list[Target] = []
         try:
             if expired(command.event, self._cluster.server_time()):
                 raise Rejection("EXPIRED", "its expirytime is past")
@@ -88,9 +89,13 @@ class Control:
                 await self._carry_out(command, target)
         except Rejection as rejection:
             logger.info("%s refused: %s", command.verb, rejection)
-            return refused(command, instance=instance, code=rejection.code, message=str(rejection)), REJECTED
+            source = targets[0].source if targets else None
+            code, message = rejection.code, str(rejection)
+            return refused(command, instance=instance, code=code, message=message, source=source), REJECTED
         logger.info("%s accepted", command.verb)
-        return accepted(command, instance=instance, jobs=[target.name for target in targets]), ACCEPTED
+        # They have one source: of several, the command would have had to name one.
+        jobs, source = [target.name for target in targets], targets[0].source
+        return accepted(command, instance=instance, jobs=jobs, source=source), ACCEPTED
 
     async def _carry_out(self, command: Command, target: Target) -> None:
         seen = target

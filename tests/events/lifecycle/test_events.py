@@ -7,6 +7,7 @@ import pytest
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
+from events.cloudevent.attributes import MAX_VALUE
 from events.cloudevent.event import decode_structured, encode_structured
 from events.jobs.context import context_annotation
 from events.lifecycle.events import lifecycle_event, rejected_event, shortened, undelivered
@@ -52,6 +53,7 @@ def test_event_says_what_happened_to_which_request() -> None:
         "subject": "r1",
         "time": event.get_time(),
         "datacontenttype": "application/json",
+        "requestsource": job.source,
         "causationid": "e1",
         "correlationid": "r1",
         "partitionkey": "r1",
@@ -68,6 +70,28 @@ def test_event_says_what_happened_to_which_request() -> None:
             "metadata": {"k": {"x": 1}},
         },
     }
+
+
+def test_source_of_the_request_goes_with_every_event_however_long_it_is() -> None:
+    source = "/ä" * (MAX_VALUE // 3)
+    for event in (
+        lifecycle_event(make_job(source=source), make_transition()),
+        rejected(event_attributes={"id": "e1", "source": source}),
+    ):
+        for copy in (event, shortened(event), undelivered(event, topic="t", reason="r")):
+            assert decode_structured(encode_structured(copy)).get_extension("requestsource") == source
+            assert JSONFormat().read(None, encode_structured(copy)).get_extension("requestsource") == source
+
+
+@pytest.mark.parametrize("source", ["", "/a\nb", "x" * (MAX_VALUE + 1)])
+def test_a_source_that_is_no_attribute_is_left_out(source: str) -> None:
+    for event in (
+        lifecycle_event(make_job(source=source), make_transition()),
+        rejected(event_attributes={"id": "e1", "source": source}),
+        rejected(event_attributes={"id": "e1", "requestsource": "/another"}),
+    ):
+        assert event.get_extension("requestsource") is None
+        assert encode_structured(event)
 
 
 def test_time_is_that_of_kubernetes_in_whole_seconds() -> None:
@@ -187,6 +211,7 @@ def test_rejected_lists_every_error() -> None:
     assert event.get_source() == "/jobrelay/jobrelay"
     assert event.get_subject() == "r1"
     assert (event.get_extension("causationid"), event.get_extension("partitionkey")) == ("e1", "r1")
+    assert event.get_extension("requestsource") == "/shop"
     assert event.get_time() is None
     assert event.get_data() == {
         "id": "r1",

@@ -36,11 +36,12 @@ def test_every_error_of_a_command_is_reported_at_once() -> None:
 
 def test_accepted_answers_with_the_jobs() -> None:
     event = make_event(type="dev.jobrelay.control.cancel", subject="r1", id="c1", traceparent="00-aa-bb-01")
-    answer = accepted(parse_control(event), instance="team-a", jobs=["mail-abc"])
+    answer = accepted(parse_control(event), instance="team-a", jobs=["mail-abc"], source="/shop")
     assert answer.get_type() == "dev.jobrelay.control.accepted"
     assert answer.get_source() == "/jobrelay/team-a"
     assert (answer.get_subject(), answer.get_extension("causationid")) == ("c1", "c1")
     assert answer.get_extension("traceparent") == "00-aa-bb-01"
+    assert answer.get_extension("requestsource") == "/shop"
     assert answer.get_data() == {
         "id": "c1",
         "status": None,
@@ -63,6 +64,18 @@ def test_event_that_is_no_command_can_be_refused_too() -> None:
     answer = refused(make_event(id="c1"), instance="jobrelay", code="INVALID_REQUEST", message="type is no control")
     assert answer.get_subject() == "c1"
     assert "verb" not in str(answer.get_data())
+
+
+def test_a_refusal_names_the_source_that_was_found_else_the_one_asked_for() -> None:
+    def named(found: str | None = None, **asked: object) -> object:
+        event = make_event(type="dev.jobrelay.control.cancel", subject="r1", **asked)
+        answer = refused(event, instance="jobrelay", code="FINISHED", message="", source=found)
+        return answer.get_extension("requestsource")
+
+    assert named() is None
+    assert named("/shop") == "/shop"
+    assert named(requestsource="/shop/ä") == "/shop/ä"
+    assert named(requestsource=5) is None
 
 
 def test_answers_to_one_event_share_an_id_and_those_to_different_events_differ() -> None:

@@ -14,7 +14,7 @@ from k8s.api.cluster import Cluster
 from k8s.base import Manifest
 from tests.handler.jobs import job_of, name_of
 from tests.handler.relay import detail, phase_of, running
-from tests.handler.samples import make_command, make_request, until, waits_for
+from tests.handler.samples import SOURCE, make_command, make_request, until, waits_for
 
 FAILS = "echo broken >&2; exit 3"
 
@@ -158,6 +158,10 @@ async def test_a_failed_request_fails_over_to_another_with_events_of_its_own(
         end = await client.ended("breaks/failover")
         assert await client.phases("breaks/failover") == ["created", "started", "succeeded"]
         assert end.get_extension("causationid") == failed.get_id()
+        assert (failed.get_extension("requestsource"), end.get_extension("requestsource")) == (
+            SOURCE,
+            failed.get_source(),
+        )
         assert detail(end)["result"]["id"] == failed.get_id()
         assert detail(end)["result"]["data"]["detail"]["exitCode"] == 3
         assert detail(end)["metadata"] == {"k": 1}

@@ -146,9 +146,13 @@ async def test_commands_that_cannot_be_carried_out_are_refused_with_a_reason(
             await client.command(make_command("cancel", subject, event_id=event_id))
             answer = await client.reached(event_id, "rejected")
             assert detail(answer)["error"]["errorCode"] == code
+            assert answer.get_extension("requestsource") == (SOURCE if subject == "done" else None)
         await client.command(make_command("cancel", "twin", event_id="named", requestsource="/other"))
         answer = await client.reached("named", "accepted")
         assert detail(answer)["jobs"] == [job_name("tests", Identity("/other", "twin"))]
+        assert answer.get_extension("requestsource") == "/other"
+        end = await client.ended("twin")
+        assert end.get_extension("requestsource") == "/other"
 
 
 async def _two_created(client: Client) -> bool:

@@ -29,7 +29,7 @@ from tests.handler.controller.scheduling import (
 )
 from tests.handler.jobs import name_of
 from tests.handler.relay import WHOLE, detail, running
-from tests.handler.samples import by_hand, make_request, until, waits_for
+from tests.handler.samples import SOURCE, by_hand, make_request, until, waits_for
 
 
 @pytest.fixture
@@ -48,6 +48,7 @@ async def test_each_run_is_a_request_of_its_own_and_knows_its_time(broker: Memor
             events = await client.events(f"s@{time}")
             assert [detail(event)["scheduledFor"] for event in events] == [time] * 3
             assert [event.get_extension("causationid") for event in events] == ["event-s"] * 3
+            assert [event.get_extension("requestsource") for event in events] == [SOURCE] * 3
             assert detail(events[-1])["result"] == f"s@{time} for {time}"
             assert detail(events[-1])["tags"] == ["nightly"]
         first = await client.events(f"s@{times[0]}")
@@ -68,6 +69,7 @@ async def test_a_schedule_is_reported_with_its_next_run(broker: MemoryBroker, cl
         assert event.get_id() == f"{cron_job['metadata']['uid']}/scheduled"
         assert event.get_source() == f"/namespaces/default/cronjobs/{name_of('s')}"
         assert (event.get_extension("causationid"), event.get_extension("partitionkey")) == ("event-s", "s")
+        assert event.get_extension("requestsource") == SOURCE
         found = detail(event)
         assert found["nextRun"].endswith("T03:30:00Z")
         assert {name: found[name] for name in ("schedule", "timeZone", "maxRuns", "metadata", "service")} == {

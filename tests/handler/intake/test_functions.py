@@ -26,7 +26,7 @@ from tests.handler.commandline import call, call_beside, end, make_environ, star
 from tests.handler.intake.functions import UPLOADED, as_text, make_event, make_function, write
 from tests.handler.jobs import our_jobs
 from tests.handler.relay import Client, code_of, detail, phase_of, running
-from tests.handler.samples import make_command, make_request, until
+from tests.handler.samples import SOURCE, make_command, make_request, until
 from tests.paths import ROOT
 
 READS = 'cat "$JOBRELAY_EVENT_PATH" > seen; wc -c < seen > "$JOBRELAY_RESULT_PATH"'
@@ -48,7 +48,7 @@ async def test_an_event_of_any_type_runs_the_function_that_takes_it(
         ended = await client.ended("thumbnail/abc")
         assert detail(ended)["result"] == {"who": "b", "id": "abc"}
         assert detail(ended)["service"] == "thumbnail"
-        assert ended.get_extension("causationid") == "abc"
+        assert (ended.get_extension("causationid"), ended.get_extension("requestsource")) == ("abc", SOURCE)
         assert await client.phases("thumbnail/abc") == ["created", "started", "succeeded"]
         (job,) = await our_jobs(cluster)
         assert job["metadata"]["name"].startswith("thumbnail-")

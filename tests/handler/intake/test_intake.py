@@ -15,7 +15,7 @@ from k8s.base import Manifest
 from k8s.devcluster.server import serve
 from tests.handler.jobs import our_jobs
 from tests.handler.relay import Client, code_of, detail, running
-from tests.handler.samples import make_request, until
+from tests.handler.samples import SOURCE, make_request, until
 
 
 async def test_bytes_that_are_no_event_are_kept_and_do_not_stop_the_next(
@@ -41,6 +41,7 @@ async def test_an_invalid_request_is_answered_with_every_error(broker: MemoryBro
         assert set(fields) == {"job.comand", "job.backoffLimit", "timeout", "priority"}
         assert "command" in fields["job.comand"]
         assert rejected.get_extension("causationid") == "event-wrong"
+        assert rejected.get_extension("requestsource") == SOURCE
         (letter,) = await client.dead_letters(1)
         assert letter.headers["jobrelay-code"] == "INVALID_REQUEST"
         assert await our_jobs(cluster) == []

@@ -81,7 +81,7 @@ class Scene:
         return await until(look)
 
     async def accept(self, event: CloudEvent) -> None:
-        answer = accepted(parse_control(event), instance="jobrelay", jobs=["a"])
+        answer = accepted(parse_control(event), instance="jobrelay", jobs=["a"], source="/x")
         await self.broker.publish(Topic(Kind.LIFECYCLE, control_key(event.get_id(), "accepted")), answer)
 
     async def refuse(self, event: CloudEvent, code: str) -> None:
