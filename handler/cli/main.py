@@ -14,7 +14,7 @@ import click
 from handler.cli.contract import asyncapi, reference, schema
 from handler.cli.dead import dead
 from handler.cli.imports import import_command
-from handler.cli.options import connects, prints, settings_from, starts
+from handler.cli.options import connects, from_source, prints, settings_from, starts
 from handler.cli.submit import submit
 from handler.commands.errors import FAILED, INTERRUPTED, Misuse, run as run_work
 
@@ -78,60 +78,64 @@ def dev(broker: str, clean: bool, functions: Path | None) -> int:
 
 @cli.command()
 @click.argument("request_id", metavar="[ID]", required=False)
+@from_source
 @click.option("--service", help="Only requests of this service.")
 @click.option("--new", "new_only", is_flag=True, help="Only what comes from now on.")
 @click.option("--follow/--no-follow", default=True, help="Go on with what comes, or end with what is stored.")
 @prints
 @connects
-def watch(
-    request_id: str | None, service: str | None, new_only: bool, follow: bool, form: str, **connection: Any
-) -> int:
+def watch(request_id: str | None, new_only: bool, follow: bool, **keywords: Any) -> int:
     """Show lifecycle events: what was before, then what comes.
 
-    Those of a request until it has ended; then it exits as the Job did.
+    Those of a request until it has ended; then it exits as the Job did. Where several sources use the id, until the
+    requests of all have ended, unless --source names one.
     """
     if new_only and not follow:
         raise Misuse("--new and --no-follow together leave nothing to show")
-    settings = settings_from(connection)
+    chosen = {name: keywords.pop(name) for name in ("source", "service", "form")}
+    settings = settings_from(keywords)
     from handler.commands.watch import watch as work
 
-    return run_work(work(settings, request_id=request_id, service=service, follow=follow, new_only=new_only, form=form))
+    return run_work(work(settings, request_id=request_id, follow=follow, new_only=new_only, **chosen))
 
 
 @cli.command()
 @click.argument("request_id", metavar="[ID]", required=False)
+@from_source
 @prints
 @connects
-def get(request_id: str | None, form: str, **connection: Any) -> int:
+def get(request_id: str | None, source: str | None, form: str, **connection: Any) -> int:
     """List the Jobs of this installation, or show one request's."""
     settings = settings_from(connection)
     from handler.commands.jobs import get as work
 
-    return run_work(work(settings, request_id=request_id, form=form))
+    return run_work(work(settings, request_id=request_id, source=source, form=form))
 
 
 @cli.command()
 @click.argument("request_id", metavar="ID")
+@from_source
 @click.option("-f", "--follow", is_flag=True, help="Go on until the Job is over.")
 @click.option("-c", "--container", metavar="NAME", help="Only this container's.  [all of them]")
 @click.option("--tail", type=click.IntRange(0), metavar="LINES", help="Only the last lines of each container.")
 @connects
-def logs(request_id: str, follow: bool, container: str | None, tail: int | None, **connection: Any) -> int:
+def logs(request_id: str, follow: bool, tail: int | None, **keywords: Any) -> int:
     """Print the logs of a request's pods.
 
     Where a pod has several containers, init containers come first, and each line begins with
     [pod/<pod>/<container>].
     """
-    settings = settings_from(connection)
+    chosen = {name: keywords.pop(name) for name in ("source", "container")}
+    settings = settings_from(keywords)
     from handler.commands.logs import logs as work
 
-    return run_work(work(settings, request_id=request_id, follow=follow, tail=tail, container=container))
+    return run_work(work(settings, request_id=request_id, follow=follow, tail=tail, **chosen))
 
 
 def _add_control(verb: str, text: str) -> None:
     @cli.command(verb, help=text)
     @click.argument("request_id", metavar="ID")
-    @click.option("--source", help="Source of the request, where several use this id.")
+    @from_source
     @click.option("--wait/--no-wait", default=True, help="Wait for jobrelay's answer.")
     @click.option("--timeout", type=click.FloatRange(0.1), default=75.0, metavar="SECONDS", help="How long, at most.")
     @prints

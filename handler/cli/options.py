@@ -39,6 +39,11 @@ def prints(command: Command) -> Command:
     )
 
 
+def from_source(command: Command) -> Command:
+    """Add `--source`, which tells requests with the same id apart."""
+    return click.option("--source", help="Source of the request, where several use this id.")(command)
+
+
 def settings_from(connection: dict[str, Any]) -> Any:
     """The settings in force, with the options that `connects` adds. Raises `Misuse`."""
     from handler.commands.environment import Options, settings_of

@@ -12,6 +12,9 @@ from events.names import REQUESTED_TYPE
 from handler.commands.errors import Misuse
 from handler.intake.functions import read
 
+Made = Mapping[tuple[str, str], Sequence[str]]
+"""The ids of the requests that each event for functions makes, by the source and id of the event."""
+
 _UNKNOWN = (
     "--watch has to know the functions that take an event: name each with --function NAME, or their file with "
     "--functions FILE or JOBRELAY_FUNCTIONS"
@@ -25,8 +28,8 @@ class Known:
     names: tuple[str, ...] = ()
     file: Path | None = None
 
-    def requests(self, events: Sequence[CloudEvent], *, judge: bool) -> Mapping[str, Sequence[str]]:
-        """The ids of the requests that each event for functions makes, by its own. Job requests are left out.
+    def requests(self, events: Sequence[CloudEvent], *, judge: bool) -> Made:
+        """The requests that each event for functions makes. Job requests are left out.
 
         Raises `Misuse` where that is not known and, with `judge`, for an event that no function takes. Without it, such
         an event has no request.
@@ -35,15 +38,19 @@ class Known:
         if not wanted:
             return {}
         if self.names:
-            return {event.get_id(): [f"{name}/{event.get_id()}" for name in self.names] for event in wanted}
+            return {_name(event): [f"{name}/{event.get_id()}" for name in self.names] for event in wanted}
         if self.file is None:
             raise Misuse(_UNKNOWN)
         try:
             functions = read(self.file, ())
         except InvalidFunctions as error:
             raise Misuse(str(error)) from error
-        found = {event.get_id(): [subject_of(one, event) for one in matching(functions, event)] for event in wanted}
-        lost = [event_id for event_id, ids in found.items() if not ids]
+        found = {_name(event): [subject_of(one, event) for one in matching(functions, event)] for event in wanted}
+        lost = [event_id for (_, event_id), ids in found.items() if not ids]
         if lost and judge:
             raise Misuse(f"not published: no function in {self.file} takes {', '.join(lost)}")
         return found
+
+
+def _name(event: CloudEvent) -> tuple[str, str]:
+    return event.get_source(), event.get_id()

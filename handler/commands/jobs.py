@@ -22,7 +22,7 @@ from events.lifecycle.transitions import Transition, transitions
 from events.names import MANAGED_BY, Label, Reason
 from events.phases import Phase
 from handler.commands.errors import OK, Failed
-from handler.commands.schedules import find_schedules, schedule_facts, show_schedules
+from handler.commands.schedules import Names, find_schedules, names_of, schedule_facts, show_schedules
 from handler.commands.showing.facts import facts_of
 from handler.commands.showing.output import amount, duration, say_left_out, table, write
 from handler.commands.showing.phases import ENDING, phase_text, sentence
@@ -89,18 +89,20 @@ def _why_it_waits(job: Job) -> dict[str, Any]:
     return {"reason": "waits for room"}
 
 
-async def get(settings: Settings, *, request_id: str | None, form: str) -> int:
-    """Print all Jobs and schedules of the installation, or those of a request. Raises `Failed` if it has none."""
+async def get(settings: Settings, *, request_id: str | None, source: str | None, form: str) -> int:
+    """Print all Jobs and schedules of the installation, of a request, or of a source. Raises `Failed` for an unknown
+    request."""
     async with cluster_of(settings) as cluster:
         namespaces = namespaces_of(settings, cluster)
-        jobs = await find(cluster, settings, request_id=request_id)
+        jobs = await find(cluster, settings, request_id=request_id, source=source)
         schedules = await find_schedules(cluster, namespaces, selector=_selector(settings, request_id))
+        schedules = [schedule for schedule in schedules if source in (None, schedule.source)]
         if request_id is not None:
-            jobs += await find(cluster, settings, request_id=request_id, label=Label.SCHEDULE)
+            jobs += await find(cluster, settings, request_id=request_id, source=source, label=Label.SCHEDULE)
         found = await with_usage(cluster, settings, jobs)
         now = cluster.server_time()
     if request_id is not None and not found and not schedules:
-        raise Failed(f"no Job of request {request_id}")
+        raise Failed(no_job_of(request_id, source))
     if form != "table":
         for document in (*(schedule_facts(schedule, now=now) for schedule in schedules), *map(facts, found)):
             write(form, document)
@@ -110,23 +112,35 @@ async def get(settings: Settings, *, request_id: str | None, form: str) -> int:
 
 
 def _print_tables(schedules: Sequence[Schedule], found: Sequence[Found], now: float) -> None:
+    names = names_of([*schedules, *(item.job for item in found)])
     if schedules:
-        show_schedules(schedules, now=now)
+        show_schedules(schedules, names=names, now=now)
     if schedules and found:
         click.echo()
     if found:
         columns = ("ID", "SERVICE", "JOB", "PHASE", "AGE", "DURATION", "EXIT", "DETAIL")
-        table(columns, [_row(item, now) for item in found], wide="DETAIL")
+        table(columns, [_row(item, names, now) for item in found], wide="DETAIL")
     elif not schedules:
         click.echo("no Jobs", err=True)
 
 
+def no_job_of(request_id: str, source: str | None) -> str:
+    """What to say of a request that has no Job."""
+    return f"no Job of request {request_id}" + (f" from {source}" if source is not None else "")
+
+
 async def find(
-    cluster: Cluster, settings: Settings, *, request_id: str | None = None, label: str = Label.REQUEST
+    cluster: Cluster,
+    settings: Settings,
+    *,
+    request_id: str | None = None,
+    source: str | None = None,
+    label: str = Label.REQUEST,
 ) -> list[Found]:
     """Jobs of the installation with their Pods, oldest first.
 
-    `request_id`: only those of this request or, with label `SCHEDULE`, the runs of this schedule.
+    `request_id`: only those of this request or, with label `SCHEDULE`, the runs of this schedule. `source`: only those
+    of requests of this source.
     """
     selector = _selector(settings, request_id, label)
     namespaces = namespaces_of(settings, cluster)
@@ -135,7 +149,9 @@ async def find(
     found = [
         Found(job=job, pods=[pod for pod in pods if pod.job_uid == job.uid])
         for job in jobs
-        if not job.new_run and (label == Label.SCHEDULE or request_id in (None, job.request_id))
+        if not job.new_run
+        and (label == Label.SCHEDULE or request_id in (None, job.request_id))
+        and source in (None, job.source)
     ]
     return sorted(found, key=lambda item: (item.job.created, item.job.name))
 
@@ -174,7 +190,7 @@ def _selector(settings: Settings, request_id: str | None, label: str = Label.REQ
     return ",".join(f"{name}={value}" for name, value in labels.items())
 
 
-def _row(found: Found, now: float) -> list[str | Text]:
+def _row(found: Found, names: Names, now: float) -> list[str | Text]:
     job, last = found.job, found.last
     until = last.time if last.terminal else now
     ended = [judged(pod) for pod in found.pods]
@@ -185,7 +201,7 @@ def _row(found: Found, now: float) -> list[str | Text]:
     if using is not None:
         detail = ", ".join(filter(None, (detail, amount(using.cpu, using.memory))))
     return [
-        job.request_id,
+        names[job.source, job.request_id],
         job.service or "",
         f"{job.namespace}/{job.name}",
         phase_text(phase),

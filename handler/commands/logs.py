@@ -9,7 +9,7 @@ import click
 
 from events.jobs.pods import Container, Pod, Role
 from handler.commands.errors import OK, Failed
-from handler.commands.jobs import Found, find
+from handler.commands.jobs import Found, find, no_job_of
 from handler.commands.showing.output import clean
 from handler.settings.connections import cluster_of
 from handler.settings.settings import Settings
@@ -33,16 +33,19 @@ class Log:
     missing: str | None
 
 
-async def logs(settings: Settings, *, request_id: str, follow: bool, tail: int | None, container: str | None) -> int:
+async def logs(
+    settings: Settings, *, request_id: str, source: str | None, follow: bool, tail: int | None, container: str | None
+) -> int:
     """Print the logs of a request's pods, oldest first, of each its init containers first.
 
-    `container`: only those of the containers of this name. With `follow`, until its Jobs are over. Raises `Failed`.
+    `source`: None means the requests of all sources that use the id. `container`: only the logs of the containers of
+    this name. With `follow`, until its Jobs are over. Raises `Failed`.
     """
     async with cluster_of(settings) as cluster:
         if follow:
-            await _follow(cluster, settings, request_id, tail, container)
+            await _follow(cluster, settings, request_id, source, tail, container)
             return OK
-        found = await _find_any(cluster, settings, request_id)
+        found = await _find_any(cluster, settings, request_id, source)
         pods = [pod for item in found for pod in item.pods]
         if not pods:
             raise Failed(f"request {request_id} has no pod: {found[-1].phase}")
@@ -57,10 +60,10 @@ async def logs(settings: Settings, *, request_id: str, follow: bool, tail: int |
 
 
 async def _follow(
-    cluster: Cluster, settings: Settings, request_id: str, tail: int | None, container: str | None
+    cluster: Cluster, settings: Settings, request_id: str, source: str | None, tail: int | None, container: str | None
 ) -> None:
     seen: dict[tuple[str, str | None], Log] = {}
-    found = await _find_any(cluster, settings, request_id)
+    found = await _find_any(cluster, settings, request_id, source)
     async with asyncio.TaskGroup() as group:
         # A Job that disappears between two looks is over, too.
         while found:
@@ -77,7 +80,7 @@ async def _follow(
             if all(item.job.finished or item.job.deleted is not None for item in found):
                 break
             await asyncio.sleep(_LOOK_SECONDS)
-            found = await find(cluster, settings, request_id=request_id)
+            found = await find(cluster, settings, request_id=request_id, source=source)
     _tell_missing(list(seen.values()), request_id, container)
 
 
@@ -132,11 +135,13 @@ def _may_have_several_pods(found: Found) -> bool:
     return len(found.pods) > 1 or found.job.parallelism > 1 or (found.job.completions or 1) > 1
 
 
-async def _find_any(cluster: Cluster, settings: Settings, request_id: str) -> list[Found]:
-    """The Jobs of a request, at least one. Raises `Failed`."""
-    found = await find(cluster, settings, request_id=request_id)
+async def _find_any(cluster: Cluster, settings: Settings, request_id: str, source: str | None) -> list[Found]:
+    """The Jobs of a request, at least one. Raises `Failed`. Says if they are those of several requests."""
+    found = await find(cluster, settings, request_id=request_id, source=source)
     if not found:
-        raise Failed(f"no Job of request {request_id}")
+        raise Failed(no_job_of(request_id, source))
+    if len(sources := sorted({item.job.source for item in found})) > 1:
+        click.echo(clean(f"several sources use this id, --source names one: {', '.join(sources)}"), err=True)
     return found
 
 

@@ -1,12 +1,13 @@
 """Schedules as `jobrelay get` shows them: when they run, how often they have run, how their runs ended."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
 from rich.text import Text
 
-from events.jobs.observed import Schedule
+from events.jobs.observed import Ours, Schedule
 from events.lifecycle.schedules import is_exhausted, next_run, read_runs
 from events.phases import Phase
 from handler.commands.showing.facts import facts_of
@@ -15,6 +16,8 @@ from handler.commands.showing.phases import phase_text
 from k8s.api.cluster import Cluster
 from k8s.base import KubernetesError
 
+Names = Mapping[tuple[str, str], str]
+"""What requests are called, by source and id."""
 _COLUMNS = (
     *("SCHEDULE", "SERVICE", "CRONJOB", "CRON", "LAST RUN", "OUTCOME", "NEXT RUN", "RUNS"),
     *("SUCCEEDED", "FAILED", "CANCELLED"),
@@ -36,9 +39,21 @@ async def find_schedules(cluster: Cluster, namespaces: Sequence[str], *, selecto
     return sorted(found, key=lambda schedule: (schedule.created, schedule.name))
 
 
-def show_schedules(found: Sequence[Schedule], *, now: float) -> None:
+def names_of(shown: Iterable[Ours]) -> Names:
+    """What people know the requests by: the id and, where several of these sources use it, the source."""
+    sources: defaultdict[str, set[str]] = defaultdict(set)
+    for one in shown:
+        sources[one.request_id].add(one.source)
+    return {
+        (source, request_id): f"{request_id} ({source})" if len(found) > 1 else request_id
+        for request_id, found in sources.items()
+        for source in found
+    }
+
+
+def show_schedules(found: Sequence[Schedule], *, names: Names, now: float) -> None:
     """Print a table of them. `now`: epoch seconds."""
-    table(_COLUMNS, [_row(schedule, now) for schedule in found])
+    table(_COLUMNS, [_row(schedule, names, now) for schedule in found])
 
 
 def schedule_facts(schedule: Schedule, *, now: float) -> dict[str, Any]:
@@ -67,11 +82,11 @@ def schedule_facts(schedule: Schedule, *, now: float) -> dict[str, Any]:
     }
 
 
-def _row(schedule: Schedule, now: float) -> list[str | Text]:
+def _row(schedule: Schedule, names: Names, now: float) -> list[str | Text]:
     runs = read_runs(schedule.runs)
     state = "over" if _is_over(schedule) else "suspended" if schedule.suspend else ""
     return [
-        schedule.request_id,
+        names[schedule.source, schedule.request_id],
         schedule.service or "",
         f"{schedule.namespace}/{schedule.name}",
         " ".join(filter(None, (schedule.cron, schedule.time_zone))),

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import click
@@ -17,8 +17,9 @@ from events.phases import Phase
 from handler.commands.connection import broker_of
 from handler.commands.documents import Changes, Document, make_event, problems, read_documents
 from handler.commands.errors import FAILED, OK, Failed, Misuse
+from handler.commands.expected import Made
 from handler.commands.showing.output import clean, write
-from handler.commands.showing.progress import Board, Progress, phase_of, request_of
+from handler.commands.showing.progress import Board, Progress, is_aside, phase_of, request_of, source_of
 from handler.commands.showing.reading import EVERYTHING, Heard, key_of, lifecycle
 from handler.commands.showing.show import View, shown, tell_failure
 from handler.settings.settings import Settings
@@ -31,14 +32,14 @@ RECALL_SECONDS = 5.0
 class Submission:
     """What to publish, where, and what to do then.
 
-    `made`: to watch, the ids of the requests that each event for functions makes, by its own id.
+    `made`: to watch, the requests that each event for functions makes.
     """
 
     events: Sequence[CloudEvent]
     lane: str = NORMAL
     watch: bool = False
     form: str = "table"
-    made: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    made: Made = field(default_factory=dict)
 
 
 def load(files: Sequence[str]) -> list[Document]:
@@ -112,13 +113,14 @@ def request_id(event: CloudEvent) -> str:
 
 
 async def _publish_and_watch(broker: Broker, submission: Submission) -> int:
-    made = submission.made
-    ids = [name for event in submission.events for name in made.get(request_id(event)) or [request_id(event)]]
-    board = Board()
-    for name in ids:
-        board.expect(name)
+    made, board = submission.made, Board()
+    for event in submission.events:
+        source, event_id = event.get_source(), event.get_id()
+        for name in made.get((source, event_id)) or [request_id(event)]:
+            board.expect(name, source=source, asked=event_id)
+    ids = {progress.id for progress in board.requests.values()}
     # An event that no function takes is answered under its own id, not under that of a request.
-    key = key_of(request_id=ids[0]) if len(board.requests) == 1 and not made else EVERYTHING
+    key = key_of(request_id=min(ids)) if len(ids) == 1 and not made else EVERYTHING
     async with lifecycle(broker, key=key, follow=True, new_only=True) as events:
         await _publish(broker, submission, announce=False)
         with shown(submission.form, board) as view:
@@ -137,12 +139,12 @@ async def _publish_and_watch(broker: Broker, submission: Submission) -> int:
 class _Watching:
     """Shows the events of the board's requests until each has ended. `made`: as in `Submission`."""
 
-    def __init__(self, board: Board, view: View, made: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, board: Board, view: View, made: Made) -> None:
         self.ended = asyncio.Event()
         self._board = board
         self._view = view
         self._made = made
-        self._others: set[str] = set()
+        self._others: set[tuple[str, str]] = set()
 
     async def follow(self, events: AsyncIterator[Heard]) -> None:
         async for heard in events:
@@ -151,52 +153,73 @@ class _Watching:
     async def recall(self, broker: Broker, key: str) -> None:
         """Requests without events so far may be repeats, which bring none: show what became of the originals."""
         await asyncio.sleep(RECALL_SECONDS)
-        silent = {progress.id for progress in self._board.requests.values() if not progress.phases}
-        announced: set[str] = set()
+        announced: set[tuple[str, str]] = set()
+        silent = {name for name, progress in self._board.requests.items() if not progress.phases}
         async with lifecycle(broker, key=key, follow=False) as events:
             async for heard in events:
-                name = request_of(heard.event)
+                progress = self._board.find(heard.event)
                 # A rejection of an earlier request says nothing about this request.
-                if name not in silent or phase_of(heard.event) == Phase.REJECTED:
+                if progress is None or phase_of(heard.event) == Phase.REJECTED:
+                    continue
+                if (name := (progress.source, progress.id)) not in silent:
                     continue
                 if name not in announced:
                     announced.add(name)
-                    click.echo(f"{clean(name)} was submitted before: this is what became of it", err=True)
+                    click.echo(f"{clean(progress.name)} was submitted before: this is what became of it", err=True)
                 self._show(heard)
 
     def _show(self, heard: Heard) -> None:
-        name = request_of(heard.event)
-        if name in self._made and phase_of(heard.event) == Phase.REJECTED:
-            self._give_up(name)
-        if name not in self._board.requests:
-            self._notice(name, heard)
+        self._give_up(heard.event)
+        if self._board.find(heard.event) is None:
+            self._notice(heard.event)
             return
         progress = self._board.take(heard)
-        if progress is not None:
-            self._view(heard.event, progress)
+        if progress is not None and not _is_foreign(heard.event, progress):
+            self._view(heard, progress)
         if all(progress.ended for progress in self._board.requests.values()):
             self.ended.set()
 
-    def _give_up(self, event_id: str) -> None:
-        """The event was rejected as a whole: what it has not made yet it never makes."""
-        for name in self._made[event_id]:
-            if name in self._board.requests and not self._board.requests[name].phases:
-                del self._board.requests[name]
-        self._board.expect(event_id)
+    def _give_up(self, event: CloudEvent) -> None:
+        """Where an event for functions was rejected as a whole: what it has not made yet it never makes."""
+        (source, event_id), name = self._cause(event), request_of(event)
+        made = self._made.get((source, event_id), ())
+        if phase_of(event) != Phase.REJECTED or name in made or name.endswith(f"/{event_id}"):
+            return
+        expected = [self._board.requests.get((source, one)) for one in made]
+        lost = [progress for progress in expected if progress is not None and not progress.phases]
+        for progress in lost:
+            self._board.drop(progress)
+        if lost:
+            self._board.expect(name, source=source, asked=event_id)
 
-    def _notice(self, name: str, heard: Heard) -> None:
+    def _notice(self, event: CloudEvent) -> None:
         """Say that an event made a request that nobody named."""
-        event_id = heard.event.get_extension("causationid")
-        if event_id in self._made and name.endswith(f"/{event_id}") and name not in self._others:
-            self._others.add(name)
+        (source, event_id), name = self._cause(event), request_of(event)
+        made = (source, event_id) in self._made and name.endswith(f"/{event_id}")
+        if made and (source, name) not in self._others:
+            self._others.add((source, name))
             click.echo(f"{clean(event_id)} made {clean(name)} too, which is not waited for", err=True)
+
+    def _cause(self, event: CloudEvent) -> tuple[str, str]:
+        """Source and id of the event for functions that this event is about; both empty if it is about none of them."""
+        event_id, source = event.get_extension("causationid"), source_of(event)
+        same = (key for key in self._made if key[1] == event_id and source in (None, key[0]))
+        return next(same, ("", ""))
+
+
+def _is_foreign(event: CloudEvent, progress: Progress) -> bool:
+    """Whether it says that somebody else's event was refused: nothing that this command has asked for."""
+    return is_aside(event, progress) and event.get_extension("causationid") not in progress.refused
 
 
 def outcome(requests: Sequence[Progress]) -> int:
     """The exit code. Prints to standard error why requests did not succeed."""
     failed = [progress for progress in requests if progress.exit_code != OK]
     for progress in failed:
-        tell_failure(progress, say=lambda line: click.echo(line, err=True))
+        if progress.phase == Phase.SUCCEEDED:
+            click.echo(clean(f"{progress.name} succeeded, but another event for it was rejected"), err=True)
+        else:
+            tell_failure(progress, say=lambda line: click.echo(line, err=True))
     if len(requests) == 1:
         return requests[0].exit_code
     return FAILED if failed else OK

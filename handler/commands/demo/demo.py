@@ -26,6 +26,8 @@ from handler.local.stack import Stack, clean_environ, jobrelay, missing, start
 from handler.settings.connections import cluster_of
 from handler.settings.settings import Settings
 
+SOURCE = "/jobrelay/demo"
+"""The source of the demo's requests."""
 SECONDS = 50.0
 """After this time the demo compares what it has seen so far. The longest case waits 10 s for Kubernetes' back-off."""
 _LOOK_SECONDS = 0.05
@@ -73,7 +75,7 @@ class _Demo:
 
     async def run(self) -> bool:
         for case in CASES:
-            self._board.expect(case.id)
+            self._board.expect(case.id, source=SOURCE)
         async with broker_of(self._settings) as broker, self._following(broker):
             try:
                 async with asyncio.timeout(SECONDS):
@@ -101,11 +103,11 @@ class _Demo:
     async def _submit_and_cancel(self) -> None:
         """What a user would do in another shell."""
         files = [str(EXAMPLES / f"{case.id}.yaml") for case in CASES]
-        common = ["--no-check", "--set", f"env.DEMO_DIRECTORY={self._stack.directory}"]
+        common = ["--source", SOURCE, "--no-check", "--set", f"env.DEMO_DIRECTORY={self._stack.directory}"]
         await self._client("submit", *files, *common)
         await self._client("submit", str(EXAMPLES / f"{TWICE}.yaml"), *common)
         await self._running.wait()
-        await self._client("cancel", CANCELLED)
+        await self._client("cancel", CANCELLED, "--source", SOURCE)
 
     async def _client(self, *arguments: str) -> None:
         """Run `jobrelay` as a process of its own. Raises `Failed` if it fails."""
@@ -118,7 +120,7 @@ class _Demo:
     async def _show(self, events: AsyncIterator[Heard], view: View) -> None:
         async for heard in events:
             progress = self._board.take(heard)
-            view(heard.event, progress)
+            view(heard, progress)
             if progress is not None and progress.id == CANCELLED and "started" in progress.phases:
                 self._running.set()
             if all(request.ended for request in self._board.requests.values()):
@@ -135,7 +137,7 @@ class _Demo:
         rows: list[Sequence[str | Text]] = []
         good = True
         for case in CASES:
-            observed = case.observed(self._board.requests.get(case.id), jobs=jobs[case.id])
+            observed = case.observed(self._board.requests.get((SOURCE, case.id)), jobs=jobs[case.id])
             same = observed == case.expected
             good = good and same
             result = Text("ok", style="green") if same else Text("failed", style="bold red")
@@ -145,7 +147,7 @@ class _Demo:
         console().print()
         table(("", "REQUEST", "EXPECTED", "OBSERVED"), rows, wide="OBSERVED")
         console().print()
-        return good and set(self._board.requests) == {case.id for case in CASES}
+        return good and set(self._board.requests) == {(SOURCE, case.id) for case in CASES}
 
 
 async def _until_drained(broker: Broker) -> None:

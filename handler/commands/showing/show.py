@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
-from cloudevents.core.v1.event import CloudEvent
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -15,7 +14,8 @@ from rich.text import Text
 from events.cloudevent.event import encode_structured, parse_json
 from handler.commands.showing.output import clean, console, duration, lines_of, write
 from handler.commands.showing.phases import phase_text, sentence
-from handler.commands.showing.progress import Board, Progress, detail_of, phase_of
+from handler.commands.showing.progress import Board, Progress, detail_of, is_aside, phase_of
+from handler.commands.showing.reading import Heard
 
 _LOG_LINES = 20
 
@@ -23,14 +23,14 @@ _LOG_LINES = 20
 class View(Protocol):
     """Called with every event, in order, after the board has folded it in."""
 
-    def __call__(self, event: CloudEvent, progress: Progress | None) -> None: ...
+    def __call__(self, heard: Heard, progress: Progress | None) -> None: ...
 
 
 @contextmanager
 def shown(form: str, board: Board) -> Iterator[View]:
     """The view for this format and this standard output."""
     if form != "table":
-        yield lambda event, progress: write(form, parse_json(encode_structured(event), what="the event"))
+        yield lambda heard, progress: write(form, parse_json(encode_structured(heard.event), what="the event"))
     elif not sys.stdout.isatty():
         yield _line
     else:
@@ -41,16 +41,20 @@ def shown(form: str, board: Board) -> Iterator[View]:
             return live_table(board, now=datetime.now(UTC), rows=max(3, screen.size.height - 3))
 
         with Live(get_renderable=draw, console=screen, refresh_per_second=8):
-            yield lambda event, progress: None
+            yield lambda heard, progress: None
 
 
-def _line(event: CloudEvent, progress: Progress | None) -> None:
+def _line(heard: Heard, progress: Progress | None) -> None:
     """Print `time  id  phase  detail`, unless the event is a repeat."""
-    if progress is None or progress.last is None:
+    if progress is None:
         return
-    when = progress.last.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    event = heard.event
+    when = heard.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     phase = phase_of(event) or ""
-    text = f"{when}  {clean(progress.id)}  {phase:<9}  {clean(sentence(phase, detail_of(event)))}"
+    detail = sentence(phase, detail_of(event))
+    if is_aside(event, progress):
+        detail = f"event {event.get_extension('causationid')}, not this request: {detail}"
+    text = f"{when}  {clean(progress.name)}  {phase:<9}  {clean(detail)}"
     sys.stdout.write(text.rstrip() + "\n")
     sys.stdout.flush()
 
@@ -69,7 +73,7 @@ def live_table(board: Board, *, now: datetime, rows: int) -> RenderableType:
         # The duration has a column of its own.
         last = sentence(progress.phase, {**progress.detail, "duration": None})
         detail = Text(clean(last), style="" if progress.ended else "dim")
-        table.add_row(Text(clean(progress.id)), phase_text(progress.phase), Text(duration(age), style="dim"), detail)
+        table.add_row(Text(clean(progress.name)), phase_text(progress.phase), Text(duration(age), style="dim"), detail)
     hidden = board.forgotten + len(board.requests) - len(chosen)
     foot = [Text(f"and {hidden} more", style="dim")] if hidden else []
     return Group(table, *foot)
@@ -82,8 +86,8 @@ def _chosen(requests: Sequence[Progress], rows: int) -> list[Progress]:
     going = [progress for progress in requests if not progress.ended][-rows:]
     room = rows - len(going)
     ended = [progress for progress in requests if progress.ended][-room:] if room else []
-    kept = {progress.id for progress in (*going, *ended)}
-    return [progress for progress in requests if progress.id in kept]
+    kept = {(progress.source, progress.id) for progress in (*going, *ended)}
+    return [progress for progress in requests if (progress.source, progress.id) in kept]
 
 
 def tell_failure(progress: Progress, *, say: Callable[[str], None]) -> None:
@@ -94,7 +98,7 @@ def tell_failure(progress: Progress, *, say: Callable[[str], None]) -> None:
     code, container = progress.detail.get("exitCode"), found.get("container")
     exit_text = f" with exit code {code}" if code is not None else ""
     exit_text += f" in container {container}" if container else ""
-    say(clean(f"{progress.id} {progress.phase}{exit_text}: {found.get('errorCode', '')}"))
+    say(clean(f"{progress.name} {progress.phase}{exit_text}: {found.get('errorCode', '')}"))
     for line in lines_of(message):
         say(f"  {line}")
     fields = found.get("fields")

@@ -24,6 +24,7 @@ from handler.commands.showing.reading import EVERYTHING, key_of, lifecycle
 from handler.local.stack import Stack, start
 from tests.handler.commandline import Done, run, wait_for
 from tests.handler.intake.functions import UPLOADED, make_event, make_function, write
+from tests.handler.samples import SOURCE
 from tests.patience import PATIENCE
 
 ONE, NEEDS, LOST = "com.example.one", "com.example.needs", "com.example.lost"
@@ -77,8 +78,8 @@ async def test_a_request_that_an_event_makes_beside_those_named_is_mentioned(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     board = Board()
-    board.expect("good/e1")
-    watching = submit._Watching(board, lambda event, progress: None, {"e1": ["good/e1"]})
+    board.expect("good/e1", source=SOURCE, asked="e1")
+    watching = submit._Watching(board, lambda heard, progress: None, {(SOURCE, "e1"): ["good/e1"]})
     async with connect() as broker, lifecycle(broker, key=EVERYTHING, follow=True) as events:
         for name, phase in (("bad/e1", Phase.CREATED), ("bad/e1", Phase.FAILED), ("x/e2", Phase.FAILED)):
             await told(broker, name, phase, causationid="e1")
@@ -86,7 +87,7 @@ async def test_a_request_that_an_event_makes_beside_those_named_is_mentioned(
         task = asyncio.create_task(watching.follow(events))
         await asyncio.wait_for(watching.ended.wait(), PATIENCE)
         task.cancel()
-    assert list(board.requests) == ["good/e1"]
+    assert list(board.requests) == [(SOURCE, "good/e1")]
     assert capsys.readouterr().err == "e1 made bad/e1 too, which is not waited for\n"
 
 
@@ -175,9 +176,9 @@ async def test_watch_of_an_id_that_is_used_again_goes_on_until_the_end_of_the_la
     async with connect() as broker:
         for phase, number in ((Phase.CREATED, 1), (Phase.SUCCEEDED, 1), (Phase.CREATED, 2)):
             await told(broker, "a/b", phase, run=number)
-        key, board = key_of(request_id="a/b"), Board()
+        wanted, board = watch._Wanted(broker_key=key_of(request_id="a/b")), Board()
         work = watch._until_ended(
-            broker, key, "a/b", board, lambda event, progress: shown.append(event.get_id()), new_only=False
+            broker, wanted, board, lambda heard, progress: shown.append(heard.event.get_id()), new_only=False
         )
         task = asyncio.create_task(work)
         async with asyncio.timeout(PATIENCE):
@@ -192,7 +193,7 @@ async def test_watch_of_an_id_that_is_used_again_goes_on_until_the_end_of_the_la
 @pytest.mark.parametrize(
     ("known", "made"),
     [
-        (Known(names=("x", "y")), {"abc": ["x/abc", "y/abc"]}),
+        (Known(names=("x", "y")), {(SOURCE, "abc"): ["x/abc", "y/abc"]}),
         (Known(), None),
     ],
 )
