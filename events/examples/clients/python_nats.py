@@ -14,10 +14,18 @@ import nats
 TERMINAL = ("succeeded", "failed", "cancelled", "rejected")
 
 
+def concerns(told: dict[str, object], event: dict[str, object]) -> bool:
+    """Whether what is told is about this request: others may use the same id, and share its topic."""
+    if told.get("requestsource", event["source"]) != event["source"]:
+        return False
+    # That another event was rejected is not the end of this request.
+    return told["type"] != "dev.jobrelay.job.rejected" or told.get("causationid") == event["id"]
+
+
 async def main(url: str) -> int:
     request_id = f"python-nats-{uuid.uuid4()}"
     event_id = str(uuid.uuid4())
-    event = {
+    event: dict[str, object] = {
         "specversion": "1.0",
         "type": "dev.jobrelay.job.requested",
         "source": "/examples/python-nats",
@@ -43,6 +51,8 @@ async def main(url: str) -> int:
         while True:
             message = await outcome.next_msg(timeout=600)
             told = json.loads(message.data)
+            if not concerns(told, event):
+                continue
             phase = told["type"].rpartition(".")[2]
             print(phase, json.dumps(told["data"]["detail"].get("result")))
             if phase in TERMINAL:

@@ -14,10 +14,18 @@ import aio_pika
 TERMINAL = ("succeeded", "failed", "cancelled", "rejected")
 
 
+def concerns(told: dict[str, object], event: dict[str, object]) -> bool:
+    """Whether what is told is about this request: others may use the same id, and share its topic."""
+    if told.get("requestsource", event["source"]) != event["source"]:
+        return False
+    # That another event was rejected is not the end of this request.
+    return told["type"] != "dev.jobrelay.job.rejected" or told.get("causationid") == event["id"]
+
+
 async def main(url: str) -> int:
     request_id = f"python-rabbitmq-{uuid.uuid4()}"
     event_id = str(uuid.uuid4())
-    event = {
+    event: dict[str, object] = {
         "specversion": "1.0",
         "type": "dev.jobrelay.job.requested",
         "source": "/examples/python-rabbitmq",
@@ -48,6 +56,8 @@ async def main(url: str) -> int:
         async with asyncio.timeout(600), queue.iterator(no_ack=True) as outcome:
             async for received in outcome:
                 told = json.loads(received.body)
+                if not concerns(told, event):
+                    continue
                 phase = told["type"].rpartition(".")[2]
                 print(phase, json.dumps(told["data"]["detail"].get("result")))
                 if phase in TERMINAL:

@@ -14,7 +14,7 @@ header.set("Content-Type", "application/cloudevents+json");
 // JetStream confirms it; the same msgID within ten minutes is stored once, so a repeat does no harm.
 await jetstream(client).publish("jobrelay.requests", JSON.stringify(event), { msgID: event.id, headers: header });
 for await (const message of told) {
-  const code = outcome(message.data);
+  const code = outcome(message.data, event);
   if (code !== undefined) {
     process.exitCode = code;
     break;

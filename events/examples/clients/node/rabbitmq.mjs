@@ -12,7 +12,7 @@ const { queue } = await channel.assertQueue("", { exclusive: true });
 await channel.bindQueue(queue, "jobrelay.lifecycle", `examples.${event.data.id}.*`);
 const over = new Promise((resolve) => {
   const take = (message) => {
-    const code = outcome(message.content);
+    const code = outcome(message.content, event);
     if (code !== undefined) resolve(code);
   };
   channel.consume(queue, take, { noAck: true });

@@ -22,9 +22,17 @@ export function makeRequest(source) {
   };
 }
 
-// The exit code once the request is over, before that undefined.
-export function outcome(bytes) {
+// Whether what is told is about this request: others may use the same id, and share its topic.
+function concerns(told, event) {
+  if ((told.requestsource ?? event.source) !== event.source) return false;
+  // That another event was rejected is not the end of this request.
+  return told.type !== "dev.jobrelay.job.rejected" || told.causationid === event.id;
+}
+
+// The exit code once the request of this event is over, before that undefined.
+export function outcome(bytes, event) {
   const told = JSON.parse(new TextDecoder().decode(bytes));
+  if (!concerns(told, event)) return;
   const phase = told.type.split(".").at(-1);
   console.log(phase, JSON.stringify(told.data.detail.result ?? null));
   if (TERMINAL.includes(phase)) return phase === "succeeded" ? 0 : 1;
