@@ -53,7 +53,7 @@ def _line(heard: Heard, progress: Progress | None) -> None:
     phase = phase_of(event) or ""
     detail = sentence(phase, detail_of(event))
     if is_aside(event, progress):
-        detail = f"event {event.get_extension('causationid')}, not this request: {detail}"
+        detail = f"event {event.get_extension('causationid')} changes nothing: {detail}"
     text = f"{when}  {clean(progress.name)}  {phase:<9}  {clean(detail)}"
     sys.stdout.write(text.rstrip() + "\n")
     sys.stdout.flush()

@@ -102,7 +102,7 @@ async def test_a_rejected_duplicate_is_no_end_of_the_request_that_runs(stack: St
     seen = await call_beside("watch", "reused", environ=stack.environ)
     assert seen.returncode == 0
     assert [phase for phase in phases(seen) if phase != "rejected"] == SUCCEEDED
-    assert "event late, not this request: EXPIRED" in seen.stdout
+    assert "event late changes nothing: EXPIRED" in seen.stdout
 
 
 def test_watch_shows_the_requests_of_all_sources_or_of_the_one_that_is_named(stack: Stack, tmp_path: Path) -> None:

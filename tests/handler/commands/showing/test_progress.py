@@ -166,7 +166,7 @@ def test_a_line_says_whose_event_was_refused(capsys: pytest.CaptureFixture[str])
             view(heard, board.take(heard))
     first, second = capsys.readouterr().out.splitlines()
     assert first.endswith("r-1  created    Job ns/j")
-    assert second.endswith("r-1  rejected   event e-2, not this request: ID_REUSED: other data")
+    assert second.endswith("r-1  rejected   event e-2 changes nothing: ID_REUSED: other data")
 
 
 def test_a_live_table_tells_requests_of_two_sources_apart() -> None:
