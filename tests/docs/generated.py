@@ -6,7 +6,7 @@ from pathlib import Path
 
 from events.contract.reference import lifecycle_table, request_table
 from handler.commands.contract import reference_page
-from tests.docs import metrics, settings, stories, tree
+from tests.docs import metrics, producers, settings, stories, tree
 from tests.docs.marks import between, put
 from tests.paths import DEPLOY, EXAMPLES, ROOT
 
@@ -50,6 +50,7 @@ def request() -> str:
 
 BLOCKS = (
     Block(ROOT / "README.md", "request", request),
+    Block(ROOT / "adapters" / "README.md", "producers", producers.table),
     Block(ROOT / "events" / "README.md", "client", client),
     Block(ROOT / "events" / "README.md", "requests", request_table),
     Block(ROOT / "events" / "README.md", "phases", lifecycle_table),
