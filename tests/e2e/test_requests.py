@@ -317,6 +317,8 @@ async def test_every_event_conforms_to_the_published_schema(stage: Stage) -> Non
     for event in events:
         validator.validate(json.loads(JSONFormat().write(event)))
         assert undeclared(str(event.get_type()), event.get_data()) == []
+        if phase(event) in TERMINAL:
+            assert event.get_extension("requestsource")
 
 
 async def test_the_roles_use_exactly_the_verbs_that_they_are_granted(

@@ -8,6 +8,8 @@ import pytest
 
 from adapters.memory import MemoryBroker, connect
 from events.cloudevent.event import build, from_parts
+from events.names import JOB_TYPE
+from events.phases import Phase
 from k8s.api.cluster import Cluster, connect as connect_cluster
 from k8s.devcluster.loops import Options
 from k8s.devcluster.server import DevCluster, ServerOptions, serve
@@ -47,7 +49,11 @@ def contract_problems(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     def checked(make: Callable[..., Any]) -> Callable[..., Any]:
         def building(attributes: Any, data: Any = None) -> Any:
-            problems.extend(undeclared(str(attributes["type"]), data))
+            type_ = str(attributes["type"])
+            problems.extend(undeclared(type_, data))
+            # What is rejected may have a source that cannot be read.
+            if type_.startswith(JOB_TYPE) and not type_.endswith(Phase.REJECTED) and "requestsource" not in attributes:
+                problems.append(f"{type_}: no requestsource")
             return make(attributes, data)
 
         return building

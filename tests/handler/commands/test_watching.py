@@ -91,6 +91,40 @@ async def test_a_request_that_an_event_makes_beside_those_named_is_mentioned(
     assert capsys.readouterr().err == "e1 made bad/e1 too, which is not waited for\n"
 
 
+@pytest.mark.parametrize(
+    ("refused", "source", "left"),
+    [
+        ("e1", SOURCE, ["e1"]),
+        ("e1", None, ["e1"]),
+        ("e1", "/another", ["good/e1"]),
+        # A function that nobody named.
+        ("bad/e1", SOURCE, ["good/e1"]),
+    ],
+)
+async def test_only_the_event_s_own_rejection_as_a_whole_ends_what_it_would_have_made(
+    refused: str, source: str | None, left: list[str]
+) -> None:
+    board = Board()
+    board.expect("good/e1", source=SOURCE, asked="e1")
+    watching = submit._Watching(board, lambda heard, progress: None, {(SOURCE, "e1"): ["good/e1"]})
+    async with connect() as broker:
+        await told(broker, refused, Phase.REJECTED, causationid="e1", requestsource=source)
+        async with lifecycle(broker, key=EVERYTHING, follow=False) as events:
+            await watching.follow(events)
+    assert [name for _, name in board.requests] == left
+    assert watching.ended.is_set() is (left == ["e1"])
+
+
+def test_events_for_functions_of_two_sources_with_one_id_are_waited_for(stack: Stack, file: Path) -> None:
+    event = {"specversion": "1.0", "id": "shared", "type": ONE, "data": {}}
+    text = yaml.safe_dump_all({**event, "source": source} for source in ("/a", "/b"))
+    done = run(stack, "submit", "-", "--watch", "--functions", str(file), text=text)
+    assert done.returncode == 1
+    for source in ("/a", "/b"):
+        lines = [line for line in done.stdout.splitlines() if f"one/shared ({source})  " in line]
+        assert [line.split("  ")[2].strip() for line in lines] == ["created", "started", "failed"]
+
+
 def test_a_refusal_of_a_function_is_the_end_of_its_request(stack: Stack, file: Path) -> None:
     done = watched(stack, "lacking", "--functions", str(file), type_=NEEDS)
     assert (done.returncode, ends(done)) == (1, {"needs/lacking": "rejected"})
@@ -157,7 +191,7 @@ def test_watch_of_a_request_ends_with_it_and_exits_like_it(stack: Stack) -> None
     assert len(done.stdout.splitlines()) == 3, "each event once"
 
 
-async def told(broker: MemoryBroker, name: str, phase: Phase, *, run: int = 1, **extensions: str) -> None:
+async def told(broker: MemoryBroker, name: str, phase: Phase, *, run: int = 1, **extensions: str | None) -> None:
     event = build(
         {
             "specversion": "1.0",

@@ -41,7 +41,7 @@ def make_event() -> CloudEvent:
     attributes = {"specversion": "1.0", "id": "u/succeeded", "source": "/s", "type": "dev.jobrelay.job.succeeded"}
     detail = {"phase": "succeeded", "attempt": 1, "finishedAt": "2026-11-22T00:00:00Z", "result": "x" * 5000}
     data = {"id": "1", "status": 2, "detail": detail}
-    return build({**attributes, "datacontenttype": "application/json"}, data)
+    return build({**attributes, "datacontenttype": "application/json", "requestsource": "/shop"}, data)
 
 
 def make_publisher(*brokers: Any) -> tuple[Publisher, Metrics]:
