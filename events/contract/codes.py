@@ -230,7 +230,7 @@ CODES: Mapping[str, Code] = {
     "AMBIGUOUS": Code(
         (CONTROL,),
         "Requests of several sources have this id.",
-        "Name the source in the extension attribute `requestsource`.",
+        "Name the source in the extension attribute `requestsource`; `jobrelay get ID` shows them.",
     ),
     "FINISHED": Code(
         (CONTROL,),

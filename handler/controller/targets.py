@@ -37,9 +37,8 @@ class Targets:
                 raise _no_target(command, found)
             # Meanwhile a newer version may take the lead, and take over this command.
             await asyncio.sleep(LOOK_SECONDS)
-        if len(sources := {target.source for target in found}) > 1:
-            named = ", ".join(sorted(sources))
-            raise Rejection("AMBIGUOUS", f"several sources use this id; name one as requestsource: {named}")
+        if (sources := len({target.source for target in found})) > 1:
+            raise Rejection("AMBIGUOUS", f"{sources} sources use this id: name the one that is meant as requestsource")
         return found
 
     def now(self, seen: Target) -> Target:

@@ -147,6 +147,7 @@ async def test_commands_that_cannot_be_carried_out_are_refused_with_a_reason(
             answer = await client.reached(event_id, "rejected")
             assert detail(answer)["error"]["errorCode"] == code
             assert answer.get_extension("requestsource") == (SOURCE if subject == "done" else None)
+            assert "/other" not in str(answer.get_data()), "another publisher's source"
         await client.command(make_command("cancel", "twin", event_id="named", requestsource="/other"))
         answer = await client.reached("named", "accepted")
         assert detail(answer)["jobs"] == [job_name("tests", Identity("/other", "twin"))]
