@@ -1,0 +1,1 @@
+"""Claims of adapters/FORWARDING.md. Its blocks are run as they stand there."""
