@@ -7,7 +7,8 @@ from adapters import memory
 from adapters.base import Broker
 from adapters.descriptor import Adapter
 from adapters.options import ConnectionOptions
-from adapters.registry import BY_SCHEME
+from adapters.registry import adapter_of
+from adapters.urls import parse
 from events.names import DEFAULT_INSTANCE
 
 
@@ -18,16 +19,13 @@ def connect(
 
     `memory://` is an empty broker in this process, without options.
 
-    Raises ValueError for other schemes, RuntimeError when the client library is not installed, and on entry
+    Raises `InvalidURL` (a ValueError), RuntimeError when the client library is not installed, and on entry
     `BrokerUnavailable` when the broker cannot be reached in time.
     """
-    scheme = url.partition("://")[0]
-    if scheme == memory.SCHEME:
+    if url.partition("://")[0] == memory.SCHEME:
         return memory.connect()
-    adapter = BY_SCHEME.get(scheme)
-    if adapter is None:
-        known = ", ".join(f"{scheme}://" for scheme in BY_SCHEME)
-        raise ValueError(f"not a broker URL: {scheme}:// ({known} or {memory.SCHEME}://)")
+    adapter = adapter_of(url)
+    parse(url, adapter.rules)
     with _naming_extra(adapter):
         return adapter.connect(url, instance=instance, options=options)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from adapters.base import Broker, Topic
+from adapters.urls import Rules
 
 
 class Connect(Protocol):
@@ -45,6 +46,8 @@ class Adapter:
     """Schemes of its URLs; the usual scheme comes first."""
     authority: str
     """What follows the scheme of a URL, as documents show it."""
+    rules: Rules
+    """What its URLs may say."""
     port: int
     """Where servers usually listen."""
     libraries: tuple[str, ...]

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from adapters.base import Broker
+from adapters.registry import adapter_of
 from handler.candidate import Candidate
 from handler.effects.publisher import Publisher
 from handler.effects.services import Services
@@ -16,7 +17,7 @@ from handler.intake.intake import Intake
 from handler.intake.pressure import Pressure
 from handler.intake.requests import Requests
 from handler.link import Connect, Link
-from handler.settings.connections import adapter_of, broker_of, cluster_of, program_of
+from handler.settings.connections import broker_of, cluster_of, program_of
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from handler.telemetry.otlp import tracing_of

@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from adapters.jetstream.options import JetStreamOptions
+from adapters.urls import BrokerURL
 
 Message: TypeAlias = Msg
 Interest: TypeAlias = Subscription
@@ -29,9 +30,9 @@ class SafeClient(Client):
 
     tls_wanted = False
 
-    async def begin(self, seeds: list[str], options: JetStreamOptions, callbacks: Mapping[str, Any]) -> None:
+    async def begin(self, url: BrokerURL, options: JetStreamOptions, callbacks: Mapping[str, Any]) -> None:
         """Connect. Tries for ever: the caller bounds the time."""
-        self.tls_wanted = seeds[0].startswith("tls://") or options.tls_ca is not None
+        self.tls_wanted = url.scheme == "tls" or options.tls_ca is not None
         settings: dict[str, Any] = {
             "name": "jobrelay",
             "connect_timeout": options.connect_timeout,
@@ -43,6 +44,7 @@ class SafeClient(Client):
             # cancellation that arrives while it flushes a full buffer.
             "pending_size": 0,
             "skip_subject_validation": True,
+            **_credentials(url),
             **callbacks,
         }
         if options.creds is not None:
@@ -51,7 +53,7 @@ class SafeClient(Client):
             settings["nkeys_seed"] = str(options.nkey)
         if self.tls_wanted or options.tls_cert is not None:
             settings["tls"] = options.tls_context()
-        await self.connect(seeds, **settings)
+        await self.connect([f"{url.scheme}://{host}" for host in url.hosts], **settings)
 
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
         # A malformed header block raises in the reading task, which then ends without reconnecting. The message would
@@ -112,8 +114,11 @@ class SafeClient(Client):
                     await asyncio.wait({task}, timeout=0.1)
 
 
-def servers(url: str) -> list[str]:
-    """`nats://user:pw@a:4222,b:4222` names the seeds of a cluster."""
-    scheme, _, rest = url.partition("://")
-    credentials, at, hosts = rest.rpartition("@")
-    return [f"{scheme}://{credentials}{at}{host.strip()}" for host in hosts.split(",") if host.strip()]
+def _credentials(url: BrokerURL) -> dict[str, str]:
+    """Apart from the URLs of the servers: in them the client does not undo escapes, and would show them in its errors.
+
+    A user without a password is a token.
+    """
+    if url.user is None:
+        return {}
+    return {"token": url.user} if url.password is None else {"user": url.user, "password": url.password}

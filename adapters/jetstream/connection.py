@@ -11,16 +11,16 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
 from adapters import headers as stamps
 from adapters.background import running
 from adapters.base import BrokerUnavailable
-from adapters.jetstream.client import Interest, Message, NatsError, SafeClient, servers
-from adapters.jetstream.options import JetStreamOptions
+from adapters.jetstream.client import Interest, Message, NatsError, SafeClient
+from adapters.jetstream.options import RULES, JetStreamOptions
 from adapters.listeners import Listeners
+from adapters.urls import parse
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Connection:
     """A client, replaced when it closed for good. Use `connection()`."""
 
     def __init__(self, url: str, options: JetStreamOptions) -> None:
-        self._servers = servers(url)
+        self._url = parse(url, RULES)
         self._options = options
         self._client = SafeClient()
         self._replies: Interest | None = None
@@ -107,14 +107,14 @@ class Connection:
         try:
             # The client's own first connect tries for ever.
             async with asyncio.timeout(self._options.connect_timeout) as self._opening:
-                await client.begin(self._servers, self._options, callbacks)
+                await client.begin(self._url, self._options, callbacks)
                 self._inbox = client.new_inbox()
                 self._replies = await client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
         except Exception as error:
             # Bad credential files raise whatever the parsers of keys raise.
             await client.abandon()
-            where = ", ".join(urlsplit(server).netloc.rpartition("@")[2] for server in self._servers)
-            raise BrokerUnavailable(f"no connection to NATS at {where}: {self._last_error or error!r}") from error
+            reason = self._last_error or error
+            raise BrokerUnavailable(f"no connection to NATS at {self._url.where}: {reason!r}") from error
         except BaseException:
             await client.abandon()
             raise

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 
 from adapters.base import Broker, Kind, Topic
 from adapters.descriptor import Adapter, Channel
-from adapters.jetstream.options import JetStreamOptions, options_of
+from adapters.jetstream.options import RULES, JetStreamOptions, options_of
 from adapters.jetstream.topology import StreamNames
 
 _STREAMS = (Kind.REQUESTS, Kind.CONTROL, Kind.LIFECYCLE, Kind.DEAD)
@@ -41,6 +41,7 @@ ADAPTER = Adapter(
     about="NATS with JetStream",
     schemes=("nats", "tls"),
     authority="[user:password@]host:port",
+    rules=RULES,
     port=4222,
     libraries=("nats",),
     connect=_connect,

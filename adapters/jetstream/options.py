@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from adapters.options import ConnectionOptions, common_options
+from adapters.urls import Rules
+
+RULES = Rules(several_hosts=True)
+"""A URL may name several servers of a cluster, and nothing after them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ import logging
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import aio_pika
@@ -26,6 +27,7 @@ from yarl import URL
 
 from adapters.base import BrokerUnavailable
 from adapters.rabbitmq.options import RabbitMQOptions
+from adapters.urls import BrokerURL
 
 Channel: TypeAlias = aiormq.Channel
 Message: TypeAlias = DeliveredMessage
@@ -71,8 +73,9 @@ class _Wire(aiormq.Connection):
 class _Underlay(UnderlayConnection):
     @classmethod
     async def make_connection(cls, url: URL, timeout: Any = None, **options: Any) -> aiormq.abc.AbstractConnection:
-        properties = options.pop("client_properties")
+        properties, vhost = options.pop("client_properties"), options.pop("vhost")
         wire = _Wire(url, context=options["context"], transport_factory=options["transport_factory"])
+        wire.vhost = vhost
         try:
             await wire.connect(client_properties=properties)
         except BaseException:
@@ -84,8 +87,10 @@ class _Underlay(UnderlayConnection):
 class Client(aio_pika.Connection):
     """aio-pika's connection, on a wire that survives whatever anybody may send. Use `open_client`."""
 
-    def __init__(self, url: URL, *, tls: ssl.SSLContext | None, name: str) -> None:
-        super().__init__(url, ssl_context=tls, client_properties={"connection_name": name})
+    def __init__(self, url: BrokerURL, *, tls: ssl.SSLContext | None, name: str) -> None:
+        super().__init__(_for_library(url), ssl_context=tls, client_properties={"connection_name": name})
+        # Of a path, the library undoes some escapes only.
+        self.kwargs["vhost"] = url.path or "/"
         self.factory = _Transport()
 
     def __del__(self) -> None:
@@ -134,17 +139,15 @@ class Client(aio_pika.Connection):
         await _close(self)
 
 
-async def open_client(url: str, options: RabbitMQOptions, *, purpose: str) -> Client:
+async def open_client(url: BrokerURL, options: RabbitMQOptions, *, purpose: str) -> Client:
     """A connection named `jobrelay-<purpose>`. Raises what `translated` turns into `BrokerUnavailable`."""
     # They log with tracebacks at ERROR, at every attempt to reconnect, and raise all of it as well.
     for library in ("aiormq", "aio_pika"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    where = URL(url)
-    if "heartbeat" not in where.query:
-        # The default of 60 s notices a dead peer after three minutes.
-        where = where.update_query(heartbeat=options.heartbeat)
+    # The default of 60 s notices a dead peer after three minutes.
+    url = replace(url, query={"heartbeat": str(options.heartbeat), **url.query})
     tls = options.tls_context() if options.tls_ca is not None or options.tls_cert is not None else None
-    client = Client(where, tls=tls, name=f"jobrelay-{purpose}")
+    client = Client(url, tls=tls, name=f"jobrelay-{purpose}")
     try:
         await client.connect()
     except failures.AMQPError as error:
@@ -175,10 +178,11 @@ def closing(channel: Channel) -> bool:
     return channel.is_closed or channel._close_exception is not None  # noqa: SLF001 - nothing else tells so early
 
 
-def location(url: str) -> str:
-    """Host and port, and nothing secret."""
-    parsed = URL(url)
-    return f"{parsed.host}:{parsed.port or (5671 if parsed.scheme == 'amqps' else 5672)}"
+def _for_library(url: BrokerURL) -> URL:
+    host, port = url.hosts[0]
+    return URL.build(
+        scheme=url.scheme, user=url.user, password=url.password, host=host.strip("[]"), port=port, query=dict(url.query)
+    )
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager, suppress
 from adapters.background import running
 from adapters.base import BrokerUnavailable
 from adapters.listeners import Listeners
-from adapters.rabbitmq.client import Channel, Client, location, open_client, translated
-from adapters.rabbitmq.options import RabbitMQOptions
+from adapters.rabbitmq.client import Channel, Client, open_client, translated
+from adapters.rabbitmq.options import RULES, RabbitMQOptions
+from adapters.urls import parse
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ class Connection:
 
     def __init__(self, url: str, options: RabbitMQOptions, purpose: str) -> None:
         self.options = options
-        self._url = url
+        self._url = parse(url, RULES)
         self._purpose = purpose
         self._client: Client | None = None
         self.reading = False
@@ -46,7 +47,7 @@ class Connection:
 
     async def open(self) -> None:
         """Raises `BrokerUnavailable` when there is no connection in time, naming what was tried."""
-        with translated(f"no connection to RabbitMQ at {location(self._url)}"):
+        with translated(f"no connection to RabbitMQ at {self._url.where}"):
             async with asyncio.timeout(self.options.connect_timeout):
                 self._client = await open_client(self._url, self.options, purpose=self._purpose)
 

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 
 from adapters.base import Broker, Kind, Topic
 from adapters.descriptor import Adapter, Channel
-from adapters.rabbitmq.options import RabbitMQOptions, options_of
+from adapters.rabbitmq.options import RULES, RabbitMQOptions, options_of
 from adapters.rabbitmq.topology import QueueNames, exchanges, queues
 
 _BINDING_VERSION = "0.3.0"
@@ -64,6 +64,7 @@ ADAPTER = Adapter(
     about="RabbitMQ, 3.10 or newer",
     schemes=("amqp", "amqps"),
     authority="[user:password@]host:port/[vhost]",
+    rules=RULES,
     port=5672,
     libraries=("aio_pika", "aiormq", "pamqp", "yarl"),
     connect=_connect,

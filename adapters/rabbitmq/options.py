@@ -5,6 +5,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.options import ConnectionOptions, common_options
+from adapters.urls import Rules
+
+_ANY, _NUMBER = ".*", "[0-9]{1,5}"
+RULES = Rules(
+    path=True,
+    # The client's login separates user and password by it.
+    nul=False,
+    parameters={
+        "heartbeat": _NUMBER,
+        "timeout": _NUMBER,
+        "interleave": _NUMBER,
+        "happy_eyeballs_delay": r"[0-9]{1,5}(\.[0-9]+)?",
+        "auth": "(?i:plain|external)",
+        "name": _ANY,
+        "cafile": _ANY,
+        "capath": _ANY,
+        "cadata": "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?",
+        "certfile": _ANY,
+        "keyfile": _ANY,
+        "no_verify_ssl": _ANY,
+    },
+)
+"""The path is the virtual host; the parameters are those that aiormq and aio-pika read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

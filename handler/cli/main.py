@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from adapters.urls import hidden
 from handler.cli.contract import asyncapi, reference, schema
 from handler.cli.dead import dead
 from handler.cli.imports import import_command
@@ -199,7 +200,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(error.format_message(), err=True)
         return error.exit_code
     except click.UsageError as error:
-        click.echo(f"jobrelay: {error.format_message()}", err=True)
+        # It quotes what was typed, and that may be the URL of a broker in the wrong place.
+        click.echo(f"jobrelay: {hidden(error.format_message())}", err=True)
         if error.ctx is not None:
             click.echo(f"See `{error.ctx.command_path} --help`.", err=True)
         return error.exit_code

@@ -8,6 +8,7 @@ import click
 import orjson
 
 from adapters.base import BrokerError
+from adapters.registry import adapter_of
 from events.cloudevent.event import build
 from events.functions.file import InvalidFunctions
 from events.functions.functions import Call, Function
@@ -17,7 +18,7 @@ from handler.commands.connection import broker_of
 from handler.commands.errors import FAILED, OK, Failed, Misuse
 from handler.commands.showing.output import clean, table, write
 from handler.intake.functions import read, unused
-from handler.settings.connections import adapter_of, cluster_of, namespaces_of, options_of, program_of, selector_of
+from handler.settings.connections import cluster_of, namespaces_of, options_of, program_of, selector_of
 from handler.settings.settings import Settings
 from handler.telemetry.otlp import require
 from k8s.api.cluster import Cluster

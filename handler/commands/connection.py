@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from adapters.base import Broker
+from adapters.registry import shown
 from handler.commands.errors import Failed, Misuse
 from handler.settings import connections
 from handler.settings.settings import Settings
@@ -28,5 +29,5 @@ async def broker_of(settings: Settings, url: str | None = None) -> AsyncIterator
             async with asyncio.timeout(CONNECT_SECONDS):
                 broker = await stack.enter_async_context(connection)
         except TimeoutError as error:
-            raise Failed(f"broker {settings.printable()['JOBRELAY_SOURCES']} does not answer") from error
+            raise Failed(f"broker {shown(url or settings.sources[0])} does not answer") from error
         yield broker

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import click
 
-from adapters.registry import ADAPTERS
+from adapters.registry import ADAPTERS, adapter_of
 from events.names import FINALIZER
 from handler.commands.errors import FAILED, OK, Failed
-from handler.settings.connections import adapter_of, cluster_of, namespaces_of, selector_of
+from handler.settings.connections import cluster_of, namespaces_of, selector_of
 from handler.settings.settings import Settings
 from k8s.api.client import STRATEGIC_MERGE, segment
 from k8s.api.cluster import Cluster

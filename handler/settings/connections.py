@@ -1,12 +1,10 @@
 """Connects to the broker and the cluster that the settings name. Does not try again."""
 
 from contextlib import AbstractAsyncContextManager
-from urllib.parse import urlsplit
 
 from adapters.base import Broker
 from adapters.connect import connect as connect_broker
-from adapters.descriptor import Adapter
-from adapters.registry import BY_SCHEME
+from adapters.registry import adapter_of
 from events.names import MANAGED_BY, Label
 from handler import version
 from handler.settings.admission import priority_class
@@ -16,11 +14,6 @@ from k8s.kueue import KueueOptions
 from k8s.manifests.options import ManifestOptions
 
 PROGRAM = "jobrelay"
-
-
-def adapter_of(url: str) -> Adapter:
-    """The adapter for the URL of a broker."""
-    return BY_SCHEME[urlsplit(url).scheme]
 
 
 def broker_of(settings: Settings, url: str | None = None) -> AbstractAsyncContextManager[Broker]:

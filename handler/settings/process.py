@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from adapters.registry import ADAPTERS
+from adapters.urls import listed
 from handler.settings.policy import Names, split
 
+URLs = Annotated[tuple[str, ...], BeforeValidator(lambda value: listed(value) if isinstance(value, str) else value)]
 Weights = Annotated[tuple[int, int, int], BeforeValidator(split)]
 
 
@@ -23,11 +25,14 @@ def _urls() -> Iterator[str]:
 class ConnectionSettings(BaseModel):
     """What the process is and what it connects to."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    sources: Names = Field(
+    sources: URLs = Field(
         ("nats://127.0.0.1:4222",),
-        description=f"Brokers to consume from, the default one first, at most one of each kind: {', '.join(_urls())}.",
+        repr=False,
+        description=f"Brokers to consume from, the default one first, at most one of each kind: {', '.join(_urls())}. "
+        "In users and passwords, characters other than `A-Z a-z 0-9 - . _ ~` are percent-encoded (`@` is `%40`). "
+        "The servers of a NATS cluster are one URL: `nats://a:4222,b:4222`.",
     )
     role: Literal["both", "handler", "controller"] = Field(
         "both",

@@ -4,11 +4,11 @@ import difflib
 import re
 from collections.abc import Mapping
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError, field_validator, model_validator
 
-from adapters.registry import BY_NAME, BY_SCHEME
+from adapters.registry import BY_NAME, adapter_of, shown
+from adapters.urls import hidden, parse
 from events.request.container import OUR_ENV
 from handler.settings.admission import AdmissionSettings
 from handler.settings.policy import PolicySettings
@@ -42,17 +42,17 @@ class _ProcessSettings(
 
     @field_validator("sources")
     @classmethod
-    def _known_scheme(cls, sources: tuple[str, ...]) -> tuple[str, ...]:
+    def _usable(cls, sources: tuple[str, ...]) -> tuple[str, ...]:
         if not sources:
             raise ValueError("at least one broker URL expected")
-        for url in sources:
-            if urlsplit(url).scheme not in BY_SCHEME or not urlsplit(url).netloc:
-                raise ValueError(
-                    "not a broker URL; allowed: " + ", ".join(f"{scheme}://host:port" for scheme in BY_SCHEME)
-                )
-        kinds = [BY_SCHEME[urlsplit(url).scheme].name for url in sources]
-        if len(set(kinds)) < len(kinds):
-            raise ValueError(f"at most one broker of each kind can be named: {', '.join(BY_NAME)}")
+        kinds = [adapter_of(url) for url in sources]
+        for url, adapter in zip(sources, kinds, strict=True):
+            parse(url, adapter.rules)
+        if len({adapter.name for adapter in kinds}) < len(kinds):
+            raise ValueError(
+                f"at most one broker of each kind can be named: {', '.join(BY_NAME)}; "
+                "the servers of a NATS cluster are one URL: nats://a:4222,b:4222"
+            )
         return sources
 
     @field_validator("lane_weights")
@@ -93,7 +93,8 @@ class Settings(PolicySettings, AdmissionSettings, _ProcessSettings):
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:
-            raise InvalidSettings(errors + _lines(error)) from error
+            # Not from the error, whose text quotes the values.
+            raise InvalidSettings(errors + _lines(error)) from None
         if errors:
             raise InvalidSettings(errors)
         return settings
@@ -109,8 +110,9 @@ class Settings(PolicySettings, AdmissionSettings, _ProcessSettings):
         return self.role != "handler"
 
     def printable(self) -> dict[str, str]:
-        """Every variable with the value in force; passwords in URLs are hidden."""
-        return {f"{PREFIX}{name.upper()}": _shown(getattr(self, name)) for name in type(self).model_fields}
+        """Every variable with the value in force; users and passwords in URLs are hidden."""
+        values = dict(self) | {"sources": tuple(map(shown, self.sources))}
+        return {f"{PREFIX}{name.upper()}": _shown(values[name]) for name in type(self).model_fields}
 
 
 def _unknown(name: str, fields: Mapping[str, str]) -> str:
@@ -130,5 +132,5 @@ def _shown(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, tuple):
-        return ",".join(_shown(item) for item in value)
-    return re.sub(r"(?<=://)[^@/]*@", "***@", str(value))
+        return ",".join(str(item) for item in value)
+    return hidden(str(value))

@@ -16,10 +16,9 @@ from adapters.descriptor import Adapter
 from adapters.jetstream.options import JetStreamOptions
 from adapters.lanes import HIGH, LOW, NORMAL
 from adapters.rabbitmq.options import RabbitMQOptions
-from adapters.registry import ADAPTERS, BY_NAME, BY_SCHEME
+from adapters.registry import ADAPTERS, BY_NAME, BY_SCHEME, adapter_of
 from adapters.servers.local import SERVERS
 from events.names import DEFAULT_INSTANCE
-from handler.settings.connections import adapter_of
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from tests.k8s.deploy.manifests import OVERLAYS, rendered

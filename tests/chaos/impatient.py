@@ -7,6 +7,7 @@ from dataclasses import replace
 from adapters.base import Broker
 from adapters.descriptor import Adapter
 from adapters.jetstream.descriptor import ADAPTER
+from adapters.registry import adapter_of
 from events.names import DEFAULT_INSTANCE
 from handler.cli.main import main
 from handler.settings import connections
@@ -14,7 +15,6 @@ from handler.settings.settings import Settings
 
 ACK_SECONDS = 2.0
 COMMAND = (sys.executable, "-P", __file__, "run")
-_usual = connections.adapter_of
 
 
 def connect(url: str, *, instance: str = DEFAULT_INSTANCE) -> AbstractAsyncContextManager[Broker]:
@@ -24,12 +24,12 @@ def connect(url: str, *, instance: str = DEFAULT_INSTANCE) -> AbstractAsyncConte
 
 
 def _impatient(url: str) -> Adapter:
-    adapter = _usual(url)
+    adapter = adapter_of(url)
     if adapter is not ADAPTER:
         return adapter
     return replace(adapter, options=lambda settings: replace(adapter.options(settings), ack_wait=ACK_SECONDS))
 
 
 if __name__ == "__main__":
-    connections.adapter_of = _impatient
+    vars(connections)["adapter_of"] = _impatient
     sys.exit(main())

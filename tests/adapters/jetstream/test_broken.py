@@ -15,8 +15,9 @@ from adapters.jetstream import broker as jetstream
 from adapters.jetstream.broker import JetStreamBroker
 from adapters.jetstream.client import SafeClient
 from adapters.jetstream.connection import connection
-from adapters.jetstream.options import JetStreamOptions
+from adapters.jetstream.options import RULES, JetStreamOptions
 from adapters.servers.nats import NatsServer
+from adapters.urls import parse
 from tests.adapters.harness import (
     HIGH,
     REQUESTS,
@@ -322,7 +323,7 @@ async def test_an_abandoned_connection_does_not_reconnect_though_its_cancellatio
         raise ConnectionRefusedError
 
     client = SafeClient()
-    await client.begin([server.url], OPTIONS, {})
+    await client.begin(parse(server.url, RULES), OPTIONS, {})
     monkeypatch.setattr(SafeClient, "_connect_to_server", losing)
     await server.kill()
 

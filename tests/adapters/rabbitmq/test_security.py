@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import trustme
@@ -36,6 +37,24 @@ async def test_refused_connections_are_explained_without_the_password(rabbit: Si
     unreachable = await refusal("amqp://guest:secret@127.0.0.1:1")
     assert "127.0.0.1:1" in unreachable
     assert "secret" not in wrong + unreachable
+
+
+@pytest.mark.parametrize("password", ["pa/ss?w#o@r:d", "100%25 %2F+&=", "[ü€]\\\"' `{|}~", "a,nats://b:1@c"])
+async def test_percent_encoded_users_passwords_and_virtual_hosts_log_in(rabbit: Site, password: str) -> None:
+    user, vhost = f"{rabbit.instance}:{password}", f"{rabbit.instance}/{password}"
+    await rabbit.server.ctl("add_user", user, password)
+    await rabbit.server.ctl("add_vhost", vhost)
+    await rabbit.server.ctl("set_permissions", "-p", vhost, user, ".*", ".*", ".*")
+    login = f"{quote(user, safe='')}:{quote(password, safe='')}@127.0.0.1:{rabbit.server.port}"
+    async with connect(f"amqp://{login}/{quote(vhost, safe='')}", options=RABBIT) as broker:
+        await broker.declare()
+    # The virtual host was the one that was meant.
+    assert "jobrelay.requests" in await rabbit.server.ctl("list_queues", "-p", vhost, "name")
+    wrong = await refusal(
+        f"amqp://{quote(user, safe='')}:{quote(password + 'x', safe='')}@127.0.0.1:{rabbit.server.port}"
+    )
+    assert "ACCESS_REFUSED" in wrong
+    assert password not in wrong
 
 
 async def test_user_without_the_right_to_declare_can_check_publish_and_consume(rabbit: Site) -> None:
