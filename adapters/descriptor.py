@@ -20,6 +20,18 @@ class Connect(Protocol):
         ...
 
 
+class Permissions(Protocol):
+    """Depend on the instance, and on the adapter's options; None means its defaults."""
+
+    def __call__(self, instance: str, options: Any = None) -> Mapping[str, tuple[str, ...]]: ...
+
+
+class Removal(Protocol):
+    """Depends on the same."""
+
+    def __call__(self, instance: str, options: Any = None) -> tuple[str, ...]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
     """Where clients of a broker find a topic."""
@@ -57,9 +69,9 @@ class Adapter:
     """Makes the options of `connect` from all settings, by name."""
     stores: Callable[[str], tuple[str, ...]]
     """The streams or queues of an installation."""
-    removal: Callable[[str], tuple[str, ...]]
+    removal: Removal
     """Lines that tell an operator how to delete what an installation leaves behind."""
-    permissions: Callable[[str], Mapping[str, tuple[str, ...]]]
+    permissions: Permissions
     """What jobrelay's user must be allowed, in the broker's verbs and patterns; reply topics come on top."""
     channel: Callable[[str, Topic], Channel]
     """Where clients find a topic; a key may hold AsyncAPI's `{parameters}`."""

@@ -45,6 +45,7 @@ class JetStreamBroker:
         self._link = link
         self._names = names
         self._options = options
+        self._found_doubles: list[str] | None = None
 
     @property
     def connected(self) -> bool:
@@ -74,11 +75,12 @@ class JetStreamBroker:
 
     async def _final(self, subject: str, error: BrokerUnavailable) -> str | None:
         """Why no retry can succeed; None when a retry may."""
-        if isinstance(error, NoResponders | NotStored):
+        if isinstance(error, NoResponders | NotStored) and not self._options.remote:
             return str(error)
         if isinstance(error, ApiError):
             return str(error) if error.code in _OUR_FAULT else None
-        # No reply: the server is down, or only an ordinary subscriber listens, which will never reply.
+        # No reply: the server or the way to the domain is down, or only an ordinary subscriber listens, which will
+        # never reply.
         try:
             found = await self._link.api("STREAM.NAMES", {"subject": subject})
         except BrokerUnavailable:
@@ -106,7 +108,7 @@ class JetStreamBroker:
 
     async def declare(self) -> None:
         """See the port."""
-        drift: list[str] = []
+        drift = await self._doubles()
         for stream in self._streams():
             found = await self._info(f"STREAM.INFO.{stream.name}")
             if found is None:
@@ -120,7 +122,7 @@ class JetStreamBroker:
     async def check(self) -> None:
         """See the port."""
         missing: list[str] = []
-        drift: list[str] = []
+        drift = await self._doubles()
         for stream in self._streams():
             found = await self._info(f"STREAM.INFO.{stream.name}")
             if found is None:
@@ -148,6 +150,19 @@ class JetStreamBroker:
             if error.code == _GONE:
                 return None
             raise
+
+    async def _doubles(self) -> list[str]:
+        """A sentence if our server has such an installation too, beside that of the domain. Asked once."""
+        if self._options.domain and self._found_doubles is None:
+            name = self._names.stream(Kind.REQUESTS)
+            found = await self._link.own_stream(name)
+            domain = found.get("domain") or "of this server"
+            self._found_doubles = (
+                [f"stream {name} is in the domain {domain}, too: each would settle the other's messages"]
+                if found and domain != self._options.domain
+                else []
+            )
+        return list(self._found_doubles or ())
 
     async def _create_stream(self, stream: Stream) -> dict[str, Any]:
         try:

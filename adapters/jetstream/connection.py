@@ -18,7 +18,7 @@ from adapters import headers as stamps
 from adapters.background import running
 from adapters.base import BrokerUnavailable
 from adapters.jetstream.client import Interest, Message, NatsError, SafeClient
-from adapters.jetstream.options import RULES, JetStreamOptions
+from adapters.jetstream.options import OWN_API, RULES, JetStreamOptions
 from adapters.listeners import Listeners
 from adapters.urls import parse
 
@@ -282,13 +282,32 @@ class Connection:
             raise TooLarge(f"{len(body)} bytes and headers: {problem.get('description')}")
         raise ApiError(subject, problem)
 
+    def api_subject(self, call: str) -> str:
+        """Where the JetStream that we use takes this call."""
+        return f"{self._options.api}.{call}"
+
+    def _no_api(self) -> str:
+        if self._options.api_prefix:
+            return f"nobody answers on {self._options.api}: is it what JOBRELAY_NATS_API_PREFIX has to be?"
+        if self._options.domain:
+            return f"no JetStream domain {self._options.domain} is reachable from this NATS server"
+        return "JetStream is not enabled on this NATS server"
+
+    async def own_stream(self, name: str) -> Mapping[str, Any]:
+        """What the server's own JetStream, not that of the domain, knows of a stream; empty if nothing."""
+        try:
+            found: dict[str, Any] = orjson.loads(await self.request(f"{OWN_API}.STREAM.INFO.{name}"))
+        except BrokerUnavailable:
+            return {}
+        return found if "config" in found else {}
+
     async def api(self, call: str, request: Mapping[str, object] | None = None) -> dict[str, Any]:
         """`STREAM.INFO.<name>` and the like. Raises `ApiError`, `BrokerUnavailable`."""
         payload = b"" if request is None else orjson.dumps(request)
         try:
-            answer: dict[str, Any] = orjson.loads(await self.request(f"$JS.API.{call}", payload))
+            answer: dict[str, Any] = orjson.loads(await self.request(self.api_subject(call), payload))
         except NoResponders as error:
-            raise BrokerUnavailable("JetStream is not enabled on this NATS server") from error
+            raise BrokerUnavailable(self._no_api()) from error
         if problem := answer.get("error"):
             raise ApiError(call, problem)
         return answer

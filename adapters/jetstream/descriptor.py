@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 
 from adapters.base import Broker, Kind, Topic
 from adapters.descriptor import Adapter, Channel
-from adapters.jetstream.options import RULES, JetStreamOptions, options_of
+from adapters.jetstream.options import OWN_API, RULES, JetStreamOptions, options_of
 from adapters.jetstream.topology import StreamNames
 
 _STREAMS = (Kind.REQUESTS, Kind.CONTROL, Kind.LIFECYCLE, Kind.DEAD)
@@ -22,12 +22,20 @@ def _stores(instance: str) -> tuple[str, ...]:
     return tuple(names.stream(kind) for kind in _STREAMS)
 
 
-def _removal(instance: str) -> tuple[str, ...]:
-    return tuple(f"nats stream rm {stream}" for stream in _stores(instance))
+def _removal(instance: str, options: JetStreamOptions | None = None) -> tuple[str, ...]:
+    where = ""
+    if options is not None and options.api_prefix:
+        where = f"--js-api-prefix {options.api_prefix} "
+    elif options is not None and options.domain:
+        where = f"--js-domain {options.domain} "
+    return tuple(f"nats {where}stream rm {stream}" for stream in _stores(instance))
 
 
-def _permissions(instance: str) -> Mapping[str, tuple[str, ...]]:
-    return {"publish": (f"{instance}.>", "$JS.API.>", "$JS.ACK.>"), "subscribe": ("_INBOX.>",)}
+def _permissions(instance: str, options: JetStreamOptions | None = None) -> Mapping[str, tuple[str, ...]]:
+    options = options or JetStreamOptions()
+    # Whether the server itself has the streams of the domain as well.
+    own = (f"{OWN_API}.STREAM.INFO.*",) if options.domain else ()
+    return {"publish": (f"{instance}.>", f"{options.api}.>", "$JS.ACK.>", *own), "subscribe": ("_INBOX.>",)}
 
 
 def _channel(instance: str, topic: Topic) -> Channel:

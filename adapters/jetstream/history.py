@@ -92,7 +92,8 @@ class History:
         """Delete the consumer. While disconnected this is not possible, and the server removes it after a while."""
         await self._connection.unsubscribe(self._interest)
         if self._interest is not None:
-            await self._connection.send(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._consumer}", b"", keep=False)
+            subject = self._connection.api_subject(f"CONSUMER.DELETE.{self._stream}.{self._consumer}")
+            await self._connection.send(subject, b"", keep=False)
 
     @property
     def _consumer(self) -> str:
@@ -152,7 +153,7 @@ class History:
         size = max(_BATCH_BYTES, 2 * self._connection.max_payload)
         request = b'{"batch":%d,"max_bytes":%d,%s}' % (BATCH, size, wait if self._follow else b'"no_wait":true')
         self._asked = BATCH
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
+        subject = self._connection.api_subject(f"CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}")
         if not await self._connection.send(subject, request, reply=f"{self._inbox}.0", keep=False):
             raise BrokerUnavailable("not connected to NATS")
 

@@ -8,6 +8,8 @@ from typing import Any
 from adapters.options import ConnectionOptions, common_options
 from adapters.urls import Rules
 
+OWN_API = "$JS.API"
+"""What subjects of the API of a server's own JetStream begin with."""
 RULES = Rules(several_hosts=True)
 """A URL may name several servers of a cluster, and nothing after them."""
 
@@ -28,6 +30,20 @@ class JetStreamOptions(ConnectionOptions):
     """A delivery is redelivered this long after its holder fell silent. Deliveries are extended every third of it."""
     replicas: int | None = None
     requests_max_bytes: int | None = None
+    domain: str | None = None
+    """JetStream domain that holds the streams; None: the one of the server that we connect to."""
+    api_prefix: str | None = None
+    """Where that JetStream's API is imported, instead of a domain."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether the streams may be beyond the server that we connect to."""
+        return self.domain is not None or self.api_prefix is not None
+
+    @property
+    def api(self) -> str:
+        """What the subjects of the JetStream API begin with."""
+        return self.api_prefix or (f"$JS.{self.domain}.API" if self.domain else OWN_API)
 
 
 def options_of(settings: Mapping[str, Any]) -> JetStreamOptions:
@@ -38,4 +54,6 @@ def options_of(settings: Mapping[str, Any]) -> JetStreamOptions:
         nkey=settings["nats_nkey"],
         replicas=settings["nats_replicas"],
         requests_max_bytes=settings["nats_max_bytes"],
+        domain=settings["nats_domain"],
+        api_prefix=settings["nats_api_prefix"],
     )

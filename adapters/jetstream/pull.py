@@ -31,6 +31,8 @@ EXPIRES_SECONDS = 30
 HEARTBEAT_SECONDS = 5
 SILENT_SECONDS = 2.5 * HEARTBEAT_SECONDS
 TICK_SECONDS = 0.25
+BLIND_SECONDS = 2.1
+"""So long after a pull request, a server with leaf nodes delivers to it without asking whether anybody listens."""
 _WATCH = b'{"batch":1,"expires":%d,"idle_heartbeat":%d}' % (
     EXPIRES_SECONDS * NANOSECONDS,
     HEARTBEAT_SECONDS * NANOSECONDS,
@@ -46,7 +48,7 @@ class PullSubscription:
     ) -> None:
         self.connection = connection
         self.names = names
-        self._next = f"$JS.API.CONSUMER.MSG.NEXT.{names.stream(kind)}"
+        self._next = connection.api_subject(f"CONSUMER.MSG.NEXT.{names.stream(kind)}")
         self._lanes = {
             topic.key: Lane(topic=topic, consumer=names.consumer(topic), weight=weight)
             for topic, weight in weighted_lanes(kind, options.lane_weights).items()
@@ -55,6 +57,8 @@ class PullSubscription:
         # While one lane uses the whole prefetch, each other lane can still bring a message.
         self._capacity = prefetch + len(self._lanes) - 1
         self._ack_wait = options.ack_wait
+        self._linger = BLIND_SECONDS if options.remote else 0.0
+        self._pulled = 0.0
         self._unsettled: set[Delivery] = set()
         self._interests: dict[str, Interest] = {}
         self._inboxes: dict[str, str] = {}
@@ -147,6 +151,7 @@ class PullSubscription:
         if not lane.requested:
             lane.seen = now
         request = lane.request(batch)
+        self._pulled = now
         sent = await self.connection.send(
             f"{self._next}.{lane.consumer}",
             _GRAB % batch if batch else _WATCH,
@@ -216,12 +221,25 @@ class PullSubscription:
         """End all requests and give back what was not handed out."""
         self._closed = True
         self._handing_out.close()
+        await self._until_the_broker_looks()
         # What the broker sent before it read this still arrives, and is given back on arrival.
         while self._interests:
             _, interest = self._interests.popitem()
             await self.connection.unsubscribe(interest, wait=True)
         for delivery in self._handing_out.rest():
             await delivery.give_back()
+
+    async def _until_the_broker_looks(self) -> None:
+        """Go on listening while the broker would deliver to nobody what then comes again only after `ack_wait`."""
+        end = self._pulled + self._linger
+        loop = asyncio.get_running_loop()
+        while self._interests and self.connection.connected and any(lane.requested for lane in self._lanes.values()):
+            if (rest := end - loop.time()) <= 0:
+                return
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(rest):
+                    await self._wake.wait()
 
     async def give_back(self) -> None:
         """Give back everything unsettled: the block that could settle it is over."""
@@ -237,10 +255,13 @@ async def subscription(
     """Pulls while it is iterated. On exit everything unsettled goes back at once."""
     pull = PullSubscription(connection, names, kind, prefetch=prefetch, options=options)
     try:
-        async with connection.reconnects.listening(pull.reattach), running(pull.extend()), running(pull.pump()):
-            yield pull
+        async with connection.reconnects.listening(pull.reattach), running(pull.extend()):
+            try:
+                async with running(pull.pump()):
+                    yield pull
+            finally:
+                await pull.stop()
     finally:
-        await pull.stop()
         await pull.give_back()
 
 

@@ -21,12 +21,12 @@ def _stores(instance: str) -> tuple[str, ...]:
     return tuple(queue.name for queue in queues(QueueNames(instance)))
 
 
-def _removal(instance: str) -> tuple[str, ...]:
+def _removal(instance: str, options: RabbitMQOptions | None = None) -> tuple[str, ...]:
     commands = (f"rabbitmqctl delete_queue {queue}" for queue in _stores(instance))
     return (*commands, f"and the exchanges {instance}.*, which hold nothing")
 
 
-def _permissions(instance: str) -> Mapping[str, tuple[str, ...]]:
+def _permissions(instance: str, options: RabbitMQOptions | None = None) -> Mapping[str, tuple[str, ...]]:
     return dict.fromkeys(("configure", "write", "read"), (rf"^{instance}\.",))
 
 

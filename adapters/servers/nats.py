@@ -36,12 +36,14 @@ class NatsServer:
         port: int = 0,
         max_payload: int = 1 << 20,
         store_bytes: int = STORE_BYTES,
+        domain: str = "",
         extra: str = "",
     ) -> None:
         self.directory = directory
         self.port = port
         self._max_payload = max_payload
         self._store_bytes = store_bytes
+        self._domain = domain
         self._extra = extra
         self._processes = Processes(self.log)
 
@@ -95,7 +97,8 @@ class NatsServer:
         }
         if self._store_bytes:
             store = json.dumps(str(self.directory.absolute() / "jetstream"))
-            lines["jetstream"] = f"{{ store_dir: {store}, max_file_store: {self._store_bytes} }}"
+            domain = f", domain: {json.dumps(self._domain)}" if self._domain else ""
+            lines["jetstream"] = f"{{ store_dir: {store}, max_file_store: {self._store_bytes}{domain} }}"
         return "\n".join([*(f"{name}: {value}" for name, value in lines.items()), self._extra, ""])
 
     def _listening(self, pid: int) -> int:
@@ -113,10 +116,14 @@ def run(
     port: int = 0,
     max_payload: int = 1 << 20,
     store_bytes: int = STORE_BYTES,
+    domain: str = "",
     extra: str = "",
 ) -> AbstractAsyncContextManager[NatsServer]:
     """A running server for the length of the block.
 
-    `store_bytes` is what JetStream may keep (0: there is no JetStream); `extra` is appended to the configuration file.
+    `store_bytes` is what JetStream may keep (0: there is no JetStream), `domain` its domain; `extra` is appended to the
+    configuration file.
     """
-    return running(NatsServer(directory, port=port, max_payload=max_payload, store_bytes=store_bytes, extra=extra))
+    return running(
+        NatsServer(directory, port=port, max_payload=max_payload, store_bytes=store_bytes, domain=domain, extra=extra)
+    )

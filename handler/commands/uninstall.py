@@ -1,11 +1,11 @@
 """`jobrelay uninstall`: removes whatever in the cluster would wait for jobrelay. Deletes no Jobs, streams or queues."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import click
 
-from adapters.registry import ADAPTERS, adapter_of
+from adapters.registry import adapter_of
 from events.names import FINALIZER
 from handler.commands.errors import FAILED, OK, Failed
 from handler.settings.connections import cluster_of, namespaces_of, selector_of
@@ -40,7 +40,7 @@ async def uninstall(settings: Settings, *, confirmed: bool) -> int:
         leader = namespaces[0]
         gone = await _delete_lease(cluster, leader, settings.instance)
         click.echo(f"{leader}: Lease {settings.instance} {'deleted' if gone else 'was not there'}")
-    click.echo(_rest(settings.instance, {adapter_of(url).name for url in settings.sources}))
+    click.echo(_rest(settings))
     if any(item.resource == CRON_JOBS for item in known):
         click.echo(_schedules(settings, namespaces))
     if newer:
@@ -110,12 +110,11 @@ def _schedules(settings: Settings, namespaces: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _rest(instance: str, brokers: Collection[str]) -> str:
+def _rest(settings: Settings) -> str:
     lines = [
         "Stop jobrelay if it still runs: it would take hold of its Jobs again.",
         "Jobs stay as they are, and so does what the broker has. To delete that with all it holds:",
     ]
-    for adapter in ADAPTERS:
-        if adapter.name in brokers:
-            lines += [f"  {line}" for line in adapter.removal(instance)]
+    for adapter in map(adapter_of, settings.sources):
+        lines += [f"  {line}" for line in adapter.removal(settings.instance, adapter.options(dict(settings)))]
     return "\n".join(lines)

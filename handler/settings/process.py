@@ -180,6 +180,18 @@ class BrokerSettings(BaseModel):
         description="Size of the request stream on NATS, in bytes; publishers are refused once it is full. "
         "Empty: 1 GiB for a new stream; an existing one keeps what it has.",
     )
+    nats_domain: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="JetStream domain that holds the streams, such as that of a hub behind a leaf node. "
+        "Empty: the one of the server that the URL names.",
+    )
+    nats_api_prefix: str | None = Field(
+        None,
+        pattern=r"^[^\s.*>]+(\.[^\s.*>]+)*$",
+        description="Prefix of the JetStream API, where it is imported from another account; instead of a domain. "
+        "Empty: `$JS.API`, or `$JS.<domain>.API`.",
+    )
     tls_ca: Path | None = Field(
         None, description="CA bundle, PEM, that the broker's certificate is verified with. Empty: the system's."
     )

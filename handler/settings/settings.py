@@ -72,6 +72,8 @@ class _ProcessSettings(
             raise ValueError("JOBRELAY_LEASE_CALL_SECONDS must be below JOBRELAY_LEASE_SECONDS")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("JOBRELAY_TLS_CERT and JOBRELAY_TLS_KEY go together")
+        if self.nats_domain is not None and self.nats_api_prefix is not None:
+            raise ValueError("JOBRELAY_NATS_DOMAIN and JOBRELAY_NATS_API_PREFIX do not go together")
         for name in ("kubeconfig", "nats_creds", "nats_nkey", "tls_ca", "tls_cert", "tls_key"):
             path = getattr(self, name)
             if path is not None and not path.is_file():

@@ -1,14 +1,16 @@
 """Harnesses for each adapter: in memory, on our own server, or on that of `NATS_URL` or `RABBITMQ_URL`."""
 
+import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from adapters import memory
-from adapters.base import Kind, Topic
+from adapters.base import BrokerUnavailable, Kind, Topic
 from adapters.headers import RESERVE
 from adapters.jetstream import broker as jetstream
 from adapters.jetstream.connection import Connection, connection
@@ -19,6 +21,8 @@ from adapters.rabbitmq.client import Properties
 from adapters.rabbitmq.connection import Connection as Link, connection as link_to
 from adapters.rabbitmq.options import RabbitMQOptions
 from adapters.servers import nats as natsserver
+from adapters.servers.free_port import free_port
+from adapters.servers.nats import NatsServer
 from adapters.servers.rabbitmq import RabbitServer
 from tests.adapters.harness import Harness, same
 from tests.patience import PATIENCE
@@ -62,11 +66,11 @@ async def memory_harness() -> AsyncIterator[Harness]:
 
 
 @asynccontextmanager
-async def nats_harness(url: str) -> AsyncIterator[Harness]:
+async def nats_harness(url: str, options: JetStreamOptions = OPTIONS) -> AsyncIterator[Harness]:
     """A harness with its own installation on that server, removed afterwards."""
     instance = f"test-{uuid.uuid4().hex[:8]}"
     names = StreamNames(instance)
-    async with connection(url, OPTIONS) as link, jetstream.connect(url, instance=instance, options=OPTIONS) as broker:
+    async with connection(url, options) as link, jetstream.connect(url, instance=instance, options=options) as broker:
         await broker.declare()
         answers = instance.upper() + "_ANSWERS"
         await link.api(f"STREAM.CREATE.{answers}", {"name": answers, "subjects": ["answers.here"], "storage": "memory"})
@@ -78,7 +82,7 @@ async def nats_harness(url: str) -> AsyncIterator[Harness]:
             yield Harness(
                 broker=broker,
                 put=put,
-                member=lambda: jetstream.connect(url, instance=instance, options=OPTIONS),
+                member=lambda: jetstream.connect(url, instance=instance, options=options),
                 buffers=True,
                 ack_wait=ACK_WAIT,
                 largest=link.max_payload - RESERVE,
@@ -93,6 +97,39 @@ async def nats_harness(url: str) -> AsyncIterator[Harness]:
 async def remove(link: Connection, names: StreamNames) -> None:
     for kind in (Kind.REQUESTS, Kind.CONTROL, Kind.LIFECYCLE, Kind.DEAD):
         await link.api(f"STREAM.DELETE.{names.stream(kind)}")
+
+
+HUB, LEAF = "hub", "leaf"
+
+
+@asynccontextmanager
+async def leaf_node(
+    directory: Path, *, extra: Mapping[str, str] = MappingProxyType({}), credentials: str = ""
+) -> AsyncIterator[tuple[NatsServer, NatsServer]]:
+    """A hub and a leaf node of it, each with a JetStream domain of its own, joined: what either stores, both can use.
+
+    `extra`: further configuration, by domain. `credentials`: with which the leaf node logs in to the hub.
+    """
+    port = free_port()
+    listens = f'server_name: hub\nleafnodes {{ listen: "127.0.0.1:{port}" }}\n'
+    joins = f'server_name: leaf\nleafnodes {{ remotes: [ {{ url: "nats://{credentials}127.0.0.1:{port}" }} ] }}\n'
+    async with (
+        natsserver.run(directory / HUB, domain=HUB, extra=listens + extra.get(HUB, "")) as hub,
+        natsserver.run(directory / LEAF, domain=LEAF, extra=joins + extra.get(LEAF, "")) as leaf,
+    ):
+        yield hub, leaf
+
+
+async def joined(url: str, options: JetStreamOptions) -> None:
+    """Wait until the JetStream of the options can be reached from that server."""
+    async with connection(url, options) as link, asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                await link.api("INFO")
+            except BrokerUnavailable:
+                await asyncio.sleep(0.05)
+            else:
+                return
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ RabbitMQ is no Python package: without it its tests are skipped, except where `C
 import os
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,13 @@ from adapters.servers.nats import NatsServer
 from adapters.servers.process import ServerFailed
 from adapters.servers.rabbitmq import RabbitServer
 from tests.adapters.brokers import (
+    HUB,
+    LEAF,
     MAX_MESSAGE,
+    OPTIONS,
     Site,
+    joined,
+    leaf_node,
     memory_harness,
     nats_harness,
     rabbit_harness,
@@ -50,10 +56,15 @@ def need_rabbit() -> None:
         pytest.skip(str(error))
 
 
-@pytest.fixture(params=["memory", *(pytest.param(name, marks=pytest.mark.broker) for name in BY_NAME)])
+REAL = [pytest.param(name, marks=pytest.mark.broker) for name in BY_NAME]
+
+
+@pytest.fixture(params=["memory", *REAL, pytest.param(LEAF, marks=[pytest.mark.broker, pytest.mark.long])])
 def adapter(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """Name of the adapter, and the URL of the node that all tests share."""
+    """Name of the adapter, and the URL of the node that all tests share; `LEAF` for NATS behind a leaf node."""
     name = str(request.param)
+    if name == LEAF:
+        return "nats", LEAF
     return name, str(request.getfixturevalue("rabbit_url")) if name == "rabbitmq" else ""
 
 
@@ -63,6 +74,13 @@ async def harness(adapter: tuple[str, str], tmp_path: Path) -> AsyncIterator[Har
         case "memory", _:
             async with memory_harness() as made:
                 yield made
+        case "nats", "leaf":
+            # Connected to a leaf node, and using the JetStream of its hub.
+            options = replace(OPTIONS, domain=HUB)
+            async with leaf_node(tmp_path) as (_, leaf):
+                await joined(leaf.url, options)
+                async with nats_harness(leaf.url, options) as made:
+                    yield made
         case "nats", _:
             async with some_nats(tmp_path) as url, nats_harness(url) as made:
                 yield made

@@ -26,6 +26,7 @@ from tests.paths import DEPLOY, ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DOCUMENTS = "\n".join(path.read_text() for path in (ROOT / "README.md", *(ROOT / "adapters").rglob("*.md")))
+IMPORTED = JetStreamOptions(api_prefix="main.js")
 
 each = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: str(adapter.name))
 
@@ -108,6 +109,8 @@ def test_removal_lists_the_commands_that_delete_what_is_left() -> None:
         "nats stream rm TEAM-A_LIFECYCLE",
         "nats stream rm TEAM-A_DEAD",
     )
+    for options, where in ((JetStreamOptions(domain="hub"), "--js-domain hub"), (IMPORTED, "--js-api-prefix main.js")):
+        assert BY_NAME["nats"].removal("team-a", options)[0] == f"nats {where} stream rm TEAM-A_REQUESTS"
     lines = BY_NAME["rabbitmq"].removal("team-a")
     assert lines[:2] == ("rabbitmqctl delete_queue team-a.dead", "rabbitmqctl delete_queue team-a.requests.high")
     assert lines[-1] == "and the exchanges team-a.*, which hold nothing"
@@ -122,6 +125,7 @@ def test_options_are_what_the_settings_say(tmp_path: Path) -> None:
     environ |= {
         "JOBRELAY_NATS_REPLICAS": "3",
         "JOBRELAY_NATS_MAX_BYTES": "2097152",
+        "JOBRELAY_NATS_DOMAIN": "hub",
         "JOBRELAY_BROKER_TIMEOUT": "7",
         "JOBRELAY_LANE_WEIGHTS": "5,2,1",
     }
@@ -135,4 +139,5 @@ def test_options_are_what_the_settings_say(tmp_path: Path) -> None:
         nkey=files["nats_nkey"],
         replicas=3,
         requests_max_bytes=2 << 20,
+        domain="hub",
     )

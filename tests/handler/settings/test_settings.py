@@ -55,6 +55,9 @@ def test_all_mistakes_are_named_at_once() -> None:
         ("JOBRELAY_LEASE_CALL_SECONDS", "10", "must be below JOBRELAY_LEASE_SECONDS"),
         ("JOBRELAY_TLS_CERT", "/etc/passwd", "JOBRELAY_TLS_CERT and JOBRELAY_TLS_KEY go together"),
         ("JOBRELAY_KUBECONFIG", "/nowhere/config", "JOBRELAY_KUBECONFIG: no such file: /nowhere/config"),
+        ("JOBRELAY_NATS_DOMAIN", "hub.one", "JOBRELAY_NATS_DOMAIN"),
+        ("JOBRELAY_NATS_API_PREFIX", "$JS.hub.API.>", "JOBRELAY_NATS_API_PREFIX"),
+        ("JOBRELAY_NATS_API_PREFIX", "JS.API.", "JOBRELAY_NATS_API_PREFIX"),
         ("JOBRELAY_HTTP_ADDRESS", "8080", "JOBRELAY_HTTP_ADDRESS"),
         ("JOBRELAY_INSTANCE", "Team A", "JOBRELAY_INSTANCE"),
         ("JOBRELAY_KUEUE_QUEUE", "Team_A", "JOBRELAY_KUEUE_QUEUE: the name of a LocalQueue expected: a-z, 0-9"),
@@ -69,6 +72,11 @@ def test_values_that_cannot_work_are_refused(name: str, value: str, said: str) -
     with pytest.raises(InvalidSettings, match="invalid settings") as caught:
         Settings.from_env({name: value})
     assert said in str(caught.value)
+
+
+def test_a_domain_and_an_api_prefix_are_not_given_together() -> None:
+    with pytest.raises(InvalidSettings, match="JOBRELAY_NATS_DOMAIN and JOBRELAY_NATS_API_PREFIX do not go together"):
+        Settings.from_env({"JOBRELAY_NATS_DOMAIN": "hub", "JOBRELAY_NATS_API_PREFIX": "main.js"})
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from adapters.jetstream import topology as jetstream_topology
 from adapters.rabbitmq import topology as rabbitmq_topology
 from adapters.topics import lanes_of
 from handler.settings.settings import Settings
+from k8s.devcluster.api.patch import json_patch
+from tests.docs.pages import Page
 from tests.k8s.deploy.manifests import NAMESPACE, Object, rendered
+from tests.paths import ROOT
 
 NATS, RABBITMQ = "nats", "rabbitmq"
 SHAPES = {"string": str, "integer": int, "boolean": bool, "object": dict, "array": list}
@@ -116,6 +120,20 @@ def test_nats_has_a_trigger_for_each_lane_of_the_stream() -> None:
     asked = [(item["metadata"]["stream"], item["metadata"]["consumer"]) for item in scaled(NATS)["triggers"]]
     lanes = lanes_of(Kind.REQUESTS)
     assert sorted(asked) == sorted((names.stream(Kind.REQUESTS), names.consumer(lane)) for lane in lanes)
+
+
+def test_the_patch_for_a_domain_changes_the_server_and_the_account_of_every_trigger() -> None:
+    (shown,) = (block for block in Page(ROOT / "k8s" / "README.md").code("yaml") if "JOBRELAY_NATS_DOMAIN" in block)
+    overlay = yaml.safe_load(shown)
+    ((target, steps),) = [(patch["target"], yaml.safe_load(patch["patch"])) for patch in overlay["patches"]]
+    given = objects(NATS)["ScaledObject"]
+    assert target == {"kind": given["kind"], "name": given["metadata"]["name"]}
+    before = given["spec"]["triggers"]
+    after = json_patch(deepcopy(given), steps)["spec"]["triggers"]
+    moved = {"natsServerMonitoringEndpoint": "nats.hub.example:8222", "account": "JOBS"}
+    assert after == [{**trigger, "metadata": {**trigger["metadata"], **moved}} for trigger in before]
+    ((literal,),) = (generator["literals"] for generator in overlay["configMapGenerator"])
+    assert Settings.from_env(dict([literal.split("=", 1)])).nats_domain == "hub"
 
 
 def test_rabbitmq_has_a_trigger_for_each_lane_and_the_url_that_jobrelay_uses() -> None:
