@@ -29,7 +29,10 @@ class TopicRefused(BrokerError):
 
 
 class TopologyDrift(BrokerError):
-    """A stream, consumer, exchange or queue exists with other arguments than ours. Reported, never deleted."""
+    """A stream, consumer, exchange or queue exists, but not as ours should be: with other arguments, or paused.
+
+    Reported, and left as it is.
+    """
 
 
 class Kind(StrEnum):
@@ -83,6 +86,16 @@ class Depth:
 
     ready: int
     unsettled: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mishaps:
+    """What has gone wrong on a broker since this process connected to it. The numbers only grow."""
+
+    redeclared: int = 0
+    """Streams, consumers, exchanges and queues that had gone and were declared anew."""
+    taken_away: int = 0
+    """Deliveries that the broker took back from this process because they were unsettled for too long."""
 
 
 class Delivery(Protocol):
@@ -225,16 +238,23 @@ class Topology(Protocol):
     """Streams and queues. One role owns and declares them, the others check."""
 
     async def declare(self) -> None:
-        """Create what is missing. Raises `TopologyDrift` when something exists with other arguments (left as it is)."""
+        """Create what is missing, with a warning if it was there before.
+
+        Raises `TopologyDrift` when something exists, but not as it should be (left as it is), `BrokerUnavailable` when
+        something cannot be created.
+        """
         ...
 
     async def check(self) -> None:
-        """Raises `BrokerUnavailable` naming what is missing, `TopologyDrift` naming what differs."""
+        """Raises `BrokerUnavailable` naming what is missing, `TopologyDrift` naming what differs. Creates nothing."""
         ...
 
     async def depth(self) -> Mapping[Topic, Depth]:
         """Of each request lane, of control, and of the dead letters (`ready` only)."""
         ...
+
+    @property
+    def mishaps(self) -> Mishaps: ...
 
 
 class Broker(Publisher, Log, DeadLetters, Topology, Protocol):

@@ -73,5 +73,7 @@ class Adapter:
     """Lines that tell an operator how to delete what an installation leaves behind."""
     permissions: Permissions
     """What jobrelay's user must be allowed, in the broker's verbs and patterns; reply topics come on top."""
+    unseen: Callable[[str, str], tuple[str, ...]]
+    """Of a URL and an instance: what no adapter can see on the broker, and how an operator does."""
     channel: Callable[[str, Topic], Channel]
     """Where clients find a topic; a key may hold AsyncAPI's `{parameters}`."""

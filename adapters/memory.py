@@ -16,7 +16,7 @@ from functools import partial
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters import headers as stamps
-from adapters.base import BrokerUnavailable, DeadLetter, Depth, Kind, Record, Subscription, Topic, TopicRefused
+from adapters.base import BrokerUnavailable, DeadLetter, Depth, Kind, Mishaps, Record, Subscription, Topic, TopicRefused
 from adapters.lanes import LANES, WEIGHTS, Turns
 from adapters.topics import origin, refusal, require_consumed, require_history, selects
 from events.cloudevent.binding import from_nats, to_nats
@@ -341,6 +341,11 @@ class MemoryBroker:
             for topic, queue in self._queues.items()
         }
         return depths | {Topic(Kind.DEAD): Depth(ready=len(self._logs[Kind.DEAD]), unsettled=0)}
+
+    @property
+    def mishaps(self) -> Mishaps:
+        """Never any."""
+        return Mishaps()
 
     def shut(self) -> None:
         """Take no more events, and bring back no delayed messages."""

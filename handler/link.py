@@ -55,9 +55,10 @@ class Link:
         self._settings = settings
         self._state = state
         self._metrics: Metrics = state.metrics
+        self._warned = False
         if intake is not None:
             self._metrics.expect(name)
-        self._report("not connected yet")
+        state.broker_problems[name] = "not connected yet"
 
     async def run(self, *, stop: asyncio.Event, over: asyncio.Event) -> None:
         """Take requests in until `stop`, drain, and hold the connection until `over`."""
@@ -118,32 +119,47 @@ class Link:
     async def _keep_topology(self, broker: Broker) -> None:
         """Declare what is missing, now and whenever it is deleted later; measure the queue lengths."""
         while True:
-            try:
-                await (broker.declare() if self._owns else broker.check())
+            problem = await self._look(broker)
+            if problem is None:
                 self.declared.set()
-                self._report(None)
-                if self._owns:
-                    await self._measure(broker)
-            except TopologyDrift as error:
-                self._report(f"topology differs, left as it is: {error}")
-                self.declared.set()
-            except BrokerUnavailable as error:
-                self._report(str(error))
+            if self._owns and self.declared.is_set():
+                unmeasured = await self._measure(broker)
+                problem = problem or unmeasured
+            self._report(problem)
             await asyncio.sleep(MEASURE_SECONDS if self.declared.is_set() else RETRY_SECONDS)
 
-    async def _measure(self, broker: Broker) -> None:
-        for topic, depth in (await broker.depth()).items():
+    async def _look(self, broker: Broker) -> str | None:
+        """What is not as it should be."""
+        try:
+            await (broker.declare() if self._owns else broker.check())
+        except TopologyDrift as error:
+            self.declared.set()
+            return f"topology differs, left as it is: {error}"
+        except BrokerUnavailable as error:
+            return str(error)
+        return None
+
+    async def _measure(self, broker: Broker) -> str | None:
+        """Why the queue lengths cannot be had."""
+        try:
+            depths = await broker.depth()
+        except BrokerUnavailable as error:
+            return str(error)
+        for topic, depth in depths.items():
             self._metrics.queue_length.labels(self.name, str(topic)).set(depth.ready)
             self._metrics.queue_unsettled.labels(self.name, str(topic)).set(depth.unsettled)
+        return None
 
     def _report(self, problem: str | None) -> None:
         before = self._state.broker_problems.get(self.name)
         if problem is None:
             self._state.broker_problems.pop(self.name, None)
+            if self._warned:
+                logger.info("broker %s: as it should be again", self.name)
         elif problem != before:
             self._state.broker_problems[self.name] = problem
-            if before is not None:
-                logger.warning("broker %s: %s", self.name, problem)
+            logger.warning("broker %s: %s", self.name, problem)
+        self._warned = problem is not None
 
 
 async def _wait_for_any(*events: asyncio.Event) -> None:

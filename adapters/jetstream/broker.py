@@ -1,38 +1,23 @@
 """The broker port on NATS JetStream, put together from the other modules. Here topics become subjects."""
 
-import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
 
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters import headers as stamps
-from adapters.base import (
-    BrokerUnavailable,
-    DeadLetter,
-    Depth,
-    Kind,
-    Record,
-    Subscription,
-    Topic,
-    TopicRefused,
-    TopologyDrift,
-)
+from adapters.base import BrokerUnavailable, DeadLetter, Depth, Kind, Mishaps, Record, Subscription, Topic, TopicRefused
 from adapters.jetstream.connection import ApiError, Connection, Forbidden, NoResponders, NotStored, TooLarge, connection
 from adapters.jetstream.dead import dead_letters
+from adapters.jetstream.declare import Declarer
 from adapters.jetstream.history import history
 from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.pull import subscription
-from adapters.jetstream.topology import Consumer, Stream, StreamNames, consumer_drift, stream_drift, streams
-from adapters.topics import lanes_of, refusal, require_consumed
+from adapters.jetstream.topology import StreamNames
+from adapters.topics import refusal, require_consumed
 from events.cloudevent.binding import to_nats
 from events.names import DEFAULT_INSTANCE
 
-logger = logging.getLogger(__name__)
-
-_NO_SPACE = (10023, 10047)
-_GONE = 404
 _OUR_FAULT = range(400, 500)
 
 
@@ -45,7 +30,7 @@ class JetStreamBroker:
         self._link = link
         self._names = names
         self._options = options
-        self._found_doubles: list[str] | None = None
+        self._declarer = Declarer(link, names, options)
 
     @property
     def connected(self) -> bool:
@@ -108,101 +93,20 @@ class JetStreamBroker:
 
     async def declare(self) -> None:
         """See the port."""
-        drift = await self._doubles()
-        for stream in self._streams():
-            found = await self._info(f"STREAM.INFO.{stream.name}")
-            if found is None:
-                found = await self._create_stream(stream)
-            drift += stream_drift(stream, found["config"])
-            for consumer in stream.consumers:
-                drift += await self._declare_consumer(stream, consumer)
-        if drift:
-            raise TopologyDrift("; ".join(drift))
+        await self._declarer.declare()
 
     async def check(self) -> None:
         """See the port."""
-        missing: list[str] = []
-        drift = await self._doubles()
-        for stream in self._streams():
-            found = await self._info(f"STREAM.INFO.{stream.name}")
-            if found is None:
-                missing.append(f"stream {stream.name}")
-                continue
-            drift += stream_drift(stream, found["config"])
-            for consumer in stream.consumers:
-                found = await self._info(f"CONSUMER.INFO.{stream.name}.{consumer.name}")
-                if found is None:
-                    missing.append(f"consumer {consumer.name} of {stream.name}")
-                else:
-                    drift += consumer_drift(stream, consumer, found["config"])
-        if missing:
-            raise BrokerUnavailable(f"missing on the broker: {', '.join(missing)}")
-        if drift:
-            raise TopologyDrift("; ".join(drift))
-
-    def _streams(self) -> tuple[Stream, ...]:
-        return streams(self._names, max_payload=self._link.max_payload, options=self._options)
-
-    async def _info(self, call: str) -> dict[str, Any] | None:
-        try:
-            return await self._link.api(call)
-        except ApiError as error:
-            if error.code == _GONE:
-                return None
-            raise
-
-    async def _doubles(self) -> list[str]:
-        """A sentence if our server has such an installation too, beside that of the domain. Asked once."""
-        if self._options.domain and self._found_doubles is None:
-            name = self._names.stream(Kind.REQUESTS)
-            found = await self._link.own_stream(name)
-            domain = found.get("domain") or "of this server"
-            self._found_doubles = (
-                [f"stream {name} is in the domain {domain}, too: each would settle the other's messages"]
-                if found and domain != self._options.domain
-                else []
-            )
-        return list(self._found_doubles or ())
-
-    async def _create_stream(self, stream: Stream) -> dict[str, Any]:
-        try:
-            created = await self._link.api(f"STREAM.CREATE.{stream.name}", stream.config)
-        except ApiError as error:
-            if error.err_code in _NO_SPACE:
-                size = f" of {stream.config['max_bytes']} bytes" if "max_bytes" in stream.config else ""
-                raise BrokerUnavailable(
-                    f"JetStream has no room for {stream.name}{size}: raise the server's max_file_store, "
-                    f"or lower JOBRELAY_NATS_MAX_BYTES ({error.description})"
-                ) from error
-            # Another process created it first, with other arguments.
-            found = await self._info(f"STREAM.INFO.{stream.name}")
-            if found is None:
-                raise
-            return found
-        logger.info("created stream %s", stream.name)
-        return created
-
-    async def _declare_consumer(self, stream: Stream, consumer: Consumer) -> list[str]:
-        found = await self._info(f"CONSUMER.INFO.{stream.name}.{consumer.name}")
-        if found is None:
-            # "create" does not change a consumer that another process created meanwhile.
-            request = {"stream_name": stream.name, "action": "create", "config": consumer.config}
-            subject = consumer.config["filter_subject"]
-            found = await self._link.api(f"CONSUMER.CREATE.{stream.name}.{consumer.name}.{subject}", request)
-            logger.info("created consumer %s of %s", consumer.name, stream.name)
-        return list(consumer_drift(stream, consumer, found["config"]))
+        await self._declarer.check()
 
     async def depth(self) -> Mapping[Topic, Depth]:
         """See the port. Delayed and returned messages count as unsettled."""
-        depths: dict[Topic, Depth] = {}
-        for kind in (Kind.REQUESTS, Kind.CONTROL):
-            for topic in lanes_of(kind):
-                call = f"CONSUMER.INFO.{self._names.stream(kind)}.{self._names.consumer(topic)}"
-                info = await self._link.api(call)
-                depths[topic] = Depth(ready=int(info["num_pending"]), unsettled=int(info["num_ack_pending"]))
-        dead = await self._link.api(f"STREAM.INFO.{self._names.stream(Kind.DEAD)}")
-        depths[Topic(Kind.DEAD)] = Depth(ready=int(dead["state"]["messages"]), unsettled=0)
-        return depths
+        return await self._declarer.depth()
+
+    @property
+    def mishaps(self) -> Mishaps:
+        """See the port. JetStream takes no delivery away: each is extended for as long as it is held."""
+        return Mishaps(redeclared=self._declarer.redeclared)
 
 
 @asynccontextmanager

@@ -57,5 +57,6 @@ ADAPTER = Adapter(
     stores=_stores,
     removal=_removal,
     permissions=_permissions,
+    unseen=lambda _url, _instance: (),
     channel=_channel,
 )

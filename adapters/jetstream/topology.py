@@ -34,6 +34,7 @@ class Stream:
     name: str
     config: Mapping[str, object]
     compared: frozenset[str]
+    subjects: tuple[str, ...]
     consumers: tuple[Consumer, ...] = ()
 
 
@@ -92,6 +93,7 @@ def _stream(names: StreamNames, kind: Kind, fields: Mapping[str, object], option
         name=names.stream(kind),
         config=config,
         compared=frozenset(field for field in config if field not in free or free[field] is not None),
+        subjects=tuple(subjects),
         consumers=tuple(_consumer(names, topic, options) for topic in topics),
     )
 
@@ -128,6 +130,28 @@ def consumer_drift(stream: Stream, consumer: Consumer, found: Mapping[str, objec
             yield f"consumer {consumer.name} of {stream.name}: {field} is {found.get(field)!r}, not {wanted!r}"
     if found.get("backoff"):
         yield f"consumer {consumer.name} of {stream.name}: backoff replaces ack_wait, and has to go"
+
+
+def paused(stream: Stream, consumer: Consumer, info: Mapping[str, object]) -> Iterator[str]:
+    """One sentence for a consumer that somebody has paused (NATS 2.11 can). `info` is what `CONSUMER.INFO` answers."""
+    if info.get("paused"):
+        config = info.get("config")
+        until = config.get("pause_until") if isinstance(config, Mapping) else None
+        yield (
+            f"consumer {consumer.name} of {stream.name} is paused until {until or 'it is resumed'} and delivers nothing"
+            f": `nats consumer resume {stream.name} {consumer.name}` ends that"
+        )
+
+
+def collide(one: str, other: str) -> bool:
+    """Whether a subject exists that both cover; `*` stands for one token, `>` for all that follow, at least one."""
+    ours, theirs = one.split("."), other.split(".")
+    for mine, their in zip(ours, theirs, strict=False):
+        if ">" in (mine, their):
+            return True
+        if mine != their and "*" not in (mine, their):
+            return False
+    return len(ours) == len(theirs)
 
 
 def _suits(field: str, wanted: object, found: object) -> bool:

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters import headers as stamps
-from adapters.base import DeadLetter, Depth, Kind, Record, Topic, TopicRefused
+from adapters.base import BrokerUnavailable, DeadLetter, Depth, Kind, Mishaps, Record, Topic, TopicRefused
 from adapters.rabbitmq.client import ServerRefused
 from adapters.rabbitmq.connection import Connection, connection
 from adapters.rabbitmq.consume import Subscription, subscription
@@ -19,7 +19,7 @@ from adapters.rabbitmq.declare import Declarer
 from adapters.rabbitmq.history import history
 from adapters.rabbitmq.message import properties_of
 from adapters.rabbitmq.options import RabbitMQOptions
-from adapters.rabbitmq.publisher import Publisher, forbidden, too_large
+from adapters.rabbitmq.publisher import ALARM, Publisher, forbidden, too_large
 from adapters.rabbitmq.topology import KEY_LIMIT, QueueNames
 from adapters.topics import refusal, require_consumed
 from events.cloudevent.binding import to_amqp
@@ -94,12 +94,18 @@ class RabbitMQBroker:
     # Topology
 
     async def declare(self) -> None:
-        """See the port."""
+        """See the port. An alarm is reported too, once all is declared."""
         await self._declarer.declare()
+        self._require_no_alarm()
 
     async def check(self) -> None:
-        """See the port."""
+        """See the port. An alarm is reported too."""
         await self._declarer.check()
+        self._require_no_alarm()
+
+    def _require_no_alarm(self) -> None:
+        if self._publishing.blocked:
+            raise BrokerUnavailable(ALARM)
 
     async def depth(self) -> Mapping[Topic, Depth]:
         """See the port. Messages in the delay queues are not counted."""
@@ -107,6 +113,11 @@ class RabbitMQBroker:
         for consumer in self._subscriptions:
             unsettled.update(consumer.unsettled)
         return await self._declarer.depth(unsettled)
+
+    @property
+    def mishaps(self) -> Mishaps:
+        """See the port."""
+        return Mishaps(redeclared=self._declarer.redeclared)
 
     async def close(self) -> None:
         """Never raises."""

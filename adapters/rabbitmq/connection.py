@@ -34,6 +34,11 @@ class Connection:
         self.reconnects = Listeners()
 
     @property
+    def vhost(self) -> str:
+        """The virtual host of its URL."""
+        return self._url.path or "/"
+
+    @property
     def connected(self) -> bool:
         """Whether something sent now would go out."""
         return self._client is not None and self._client.opened

@@ -1,38 +1,44 @@
 """Declares and compares what `topology` lists, over AMQP alone: no management plugin. It deletes nothing."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from adapters.base import BrokerUnavailable, Depth, Kind, Topic, TopologyDrift
-from adapters.rabbitmq.client import Channel, ServerRefused
-from adapters.rabbitmq.connection import Connection
+from adapters.rabbitmq.client import Channel, ServerRefused, closing
+from adapters.rabbitmq.connection import Connection, close_channel
+from adapters.rabbitmq.policies import commands_of
 from adapters.rabbitmq.topology import Exchange, Queue, QueueNames, exchanges, queues
 from adapters.topics import lanes_of
 
 logger = logging.getLogger(__name__)
 
 _FORBIDDEN, _MISSING, _DIFFERENT = 403, 404, 406
+_NONE = re.compile(r"\bno (queue|exchange)\b")
 
+Item = Exchange | Queue
 Call = Callable[[Channel], Awaitable[Any]]
 
 
 class Declarer:
-    """Calls each method on a channel of its own, since a refusal closes the channel."""
+    """Exchanges and queues of one installation. `redeclared` counts those that were there once and had gone."""
 
     def __init__(self, connection: Connection, names: QueueNames) -> None:
         self._connection = connection
         self._names = names
+        self._known: set[str] = set()
+        self.redeclared = 0
 
     async def declare(self) -> None:
         """See the port."""
         drift: list[str] = []
-        for exchange in exchanges(self._names):
-            drift += await self._differs(exchange)
-        for queue in queues(self._names):
-            drift += await self._differs(queue)
-        for queue in queues(self._names):
-            await self._bind(queue)
+        async with _calls(self._connection) as calls:
+            for item in self._items():
+                drift += await self._declare(calls, item)
+            for queue in queues(self._names):
+                await _bind(calls, queue)
         if drift:
             raise TopologyDrift("; ".join(drift))
 
@@ -40,25 +46,47 @@ class Declarer:
         """See the port. A user who may not configure cannot compare, and only learns that everything exists."""
         missing: list[str] = []
         drift: list[str] = []
-        items: list[Exchange | Queue] = [*exchanges(self._names), *queues(self._names)]
-        for item in items:
-            if lacking := await self._lacks(item):
-                missing.append(lacking)
-                continue
-            try:
-                drift += await self._differs(item)
-            except ServerRefused as error:
-                if error.code != _FORBIDDEN:
-                    raise
+        async with _calls(self._connection) as calls:
+            for item in self._items():
+                if lacking := await _lacks(calls, item):
+                    missing.append(lacking)
+                    continue
+                try:
+                    drift += await _differs(calls, item)
+                except ServerRefused as error:
+                    if error.code != _FORBIDDEN:
+                        raise
         if missing:
-            raise BrokerUnavailable(f"missing on the broker: {', '.join(missing)}")
+            raise BrokerUnavailable("; ".join([f"missing on the broker: {', '.join(missing)}", *drift]))
         if drift:
             raise TopologyDrift("; ".join(drift))
+
+    def _items(self) -> tuple[Item, ...]:
+        return (*exchanges(self._names), *queues(self._names))
+
+    async def _declare(self, calls: "_Calls", item: Item) -> list[str]:
+        called = _called(item)
+        gone = await _lacks(calls, item) == called
+        drift = await _differs(calls, item)
+        if gone and called in self._known:
+            self.redeclared += 1
+            logger.warning("%s was gone and is declared anew: %s", called, self._meaning(item))
+        elif gone:
+            logger.info("created %s", called)
+        self._known.add(called)
+        return drift
+
+    def _meaning(self, item: Item) -> str:
+        if isinstance(item, Exchange):
+            return "what others had bound to it is not bound any more"
+        commands = " and ".join(commands_of(self._connection.vhost))
+        return f"what was in it is lost. It was deleted, or it expired: {commands} show the policies with `expires`"
 
     async def ready(self, queue: str) -> int | None:
         """How many messages wait in it; None when it does not exist."""
         try:
-            return await self._ready(queue)
+            async with _calls(self._connection) as calls:
+                return await _waiting(calls, queue)
         except ServerRefused as error:
             if error.code == _MISSING:
                 return None
@@ -67,60 +95,91 @@ class Declarer:
     async def depth(self, unsettled: Mapping[Topic, int]) -> Mapping[Topic, Depth]:
         """See the port. AMQP does not say what is delivered: `unsettled` is what this process has."""
         depths: dict[Topic, Depth] = {}
-        for topic in (*lanes_of(Kind.REQUESTS), Topic(Kind.CONTROL), Topic(Kind.DEAD)):
-            ready = await self._ready(self._names.queue(topic))
-            depths[topic] = Depth(ready=ready, unsettled=unsettled.get(topic, 0))
+        async with _calls(self._connection) as calls:
+            for topic in (*lanes_of(Kind.REQUESTS), Topic(Kind.CONTROL), Topic(Kind.DEAD)):
+                ready = await _waiting(calls, self._names.queue(topic))
+                depths[topic] = Depth(ready=ready, unsettled=unsettled.get(topic, 0))
         return depths
 
-    async def _ready(self, queue: str) -> int:
-        answer = await self._call(f"queue {queue}", lambda channel: channel.queue_declare(queue, passive=True))
-        return int(answer.message_count or 0)
 
-    async def _lacks(self, item: Exchange | Queue) -> str:
-        try:
-            if isinstance(item, Queue):
-                await self._ready(item.name)
-            else:
-                await self._call(_called(item), lambda channel: channel.exchange_declare(item.name, passive=True))
-        except ServerRefused as error:
-            if error.code == _MISSING:
-                # For a queue without a living leader the server replies with this code too, in other words.
-                return f"{_called(item)} (down)" if "is down" in error.text else _called(item)
-            raise
-        return ""
+class _Calls:
+    """Calls methods on one channel, and after a refusal, which closes the channel, on another."""
 
-    async def _differs(self, item: Exchange | Queue) -> list[str]:
-        """Create it if it is missing. The result says how an existing item differs, in the server's words."""
-        arguments: dict[str, Any] = dict(item.arguments)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._channel: Channel | None = None
 
-        async def declared(channel: Channel) -> None:
-            if isinstance(item, Queue):
-                await channel.queue_declare(item.name, durable=True, arguments=arguments)
-            else:
-                await channel.exchange_declare(
-                    item.name, exchange_type=item.kind, durable=True, arguments=arguments or None
-                )
-
-        try:
-            await self._call(_called(item), declared)
-        except ServerRefused as error:
-            if error.code != _DIFFERENT:
-                raise
-            return [f"{_called(item)}: {error.text}"]
-        return []
-
-    async def _bind(self, queue: Queue) -> None:
-        for key in queue.keys:
-
-            async def bound(channel: Channel, key: str = key) -> None:
-                await channel.queue_bind(queue.name, queue.exchange, key)
-
-            await self._call(f"binding {queue.name} to {queue.exchange}", bound)
-
-    async def _call(self, what: str, call: Call) -> Any:
-        async with self._connection.channel() as channel, self._connection.answered(what):
+    async def __call__(self, what: str, call: Call) -> Any:
+        channel = self._channel
+        if channel is None or closing(channel):
+            channel = self._channel = await self._connection.open_channel()
+        async with self._connection.answered(what):
             return await call(channel)
 
+    async def close(self) -> None:
+        """Never raises."""
+        if self._channel is not None:
+            await close_channel(self._channel)
 
-def _called(item: Exchange | Queue) -> str:
+
+@asynccontextmanager
+async def _calls(connection: Connection) -> AsyncIterator[_Calls]:
+    calls = _Calls(connection)
+    try:
+        yield calls
+    finally:
+        await calls.close()
+
+
+async def _waiting(calls: _Calls, queue: str) -> int:
+    answer = await calls(f"queue {queue}", lambda channel: channel.queue_declare(queue, passive=True))
+    return int(answer.message_count or 0)
+
+
+async def _lacks(calls: _Calls, item: Item) -> str:
+    """How to call it if it is missing, or down; empty if it is there. Creates nothing."""
+    try:
+        if isinstance(item, Queue):
+            await _waiting(calls, item.name)
+        else:
+            await calls(_called(item), lambda channel: channel.exchange_declare(item.name, passive=True))
+    except ServerRefused as error:
+        if error.code == _MISSING:
+            # For a queue without a living leader the server replies with this code too, in other words.
+            return _called(item) if _NONE.search(error.text) else f"{_called(item)} (down)"
+        raise
+    return ""
+
+
+async def _differs(calls: _Calls, item: Item) -> list[str]:
+    """Create it if it is missing. The result says how an existing item differs, in the server's words."""
+    arguments: dict[str, Any] = dict(item.arguments)
+
+    async def declared(channel: Channel) -> None:
+        if isinstance(item, Queue):
+            await channel.queue_declare(item.name, durable=True, arguments=arguments)
+        else:
+            await channel.exchange_declare(
+                item.name, exchange_type=item.kind, durable=True, arguments=arguments or None
+            )
+
+    try:
+        await calls(_called(item), declared)
+    except ServerRefused as error:
+        if error.code != _DIFFERENT:
+            raise
+        return [f"{_called(item)}: {error.text}"]
+    return []
+
+
+async def _bind(calls: _Calls, queue: Queue) -> None:
+    for key in queue.keys:
+
+        async def bound(channel: Channel, key: str = key) -> None:
+            await channel.queue_bind(queue.name, queue.exchange, key)
+
+        await calls(f"binding {queue.name} to {queue.exchange}", bound)
+
+
+def _called(item: Item) -> str:
     return f"{'queue' if isinstance(item, Queue) else 'exchange'} {item.name}"

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from adapters.base import Broker, Kind, Topic
 from adapters.descriptor import Adapter, Channel
 from adapters.rabbitmq.options import RULES, RabbitMQOptions, options_of
+from adapters.rabbitmq.policies import unseen
 from adapters.rabbitmq.topology import QueueNames, exchanges, queues
 
 _BINDING_VERSION = "0.3.0"
@@ -72,5 +73,6 @@ ADAPTER = Adapter(
     stores=_stores,
     removal=_removal,
     permissions=_permissions,
+    unseen=unseen,
     channel=_channel,
 )

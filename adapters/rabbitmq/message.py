@@ -14,6 +14,7 @@ from typing import Any
 from adapters import headers as stamps
 from adapters.base import Record, Topic
 from adapters.rabbitmq.client import Headers, Message, Properties, sendable
+from adapters.rabbitmq.policies import why_dead
 from events.cloudevent.binding import from_amqp
 
 NUMBER = "jobrelay-number"
@@ -133,9 +134,16 @@ def died(message: Message) -> dict[str, str]:
     headers = headers_of(message)
     if stamps.CODE in headers or "x-first-death-reason" not in headers:
         return {}
-    reason = _text(headers["x-first-death-reason"])
-    queue = _text(headers.get("x-first-death-queue", ""))
-    return {stamps.CODE: reason.upper(), stamps.REASON: f"dead-lettered by the broker: {reason}", stamps.ORIGIN: queue}
+    reason, queue = _last_death(headers)
+    return {stamps.CODE: reason.upper(), stamps.REASON: why_dead(reason), stamps.ORIGIN: queue}
+
+
+def _last_death(headers: Headers) -> tuple[str, str]:
+    """Why and in which queue it died last. A retry died before: it expired in a delay queue."""
+    deaths = headers.get("x-death")
+    newest = deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else {}
+    reason = newest.get("reason", headers["x-first-death-reason"])
+    return _text(reason), _text(newest.get("queue", headers.get("x-first-death-queue", "")))
 
 
 def record_of(message: Message, topic: Topic, sequence: int, extra: Mapping[str, str] | None = None) -> Record:

@@ -7,7 +7,8 @@ from adapters.base import BrokerUnavailable
 from adapters.rabbitmq.client import Channel, Properties, ServerRefused, closing
 from adapters.rabbitmq.connection import Connection, close_channel
 
-_ALARM = "RabbitMQ blocks publishers: an alarm, for want of memory or disk"
+ALARM = "RabbitMQ blocks publishers: an alarm, for want of memory or disk"
+"""Only a connection that has published learns of it."""
 _FORBIDDEN, _CONTENT_TOO_LARGE, _PRECONDITION = 403, 311, 406
 PERSISTENT = 2
 SEEN_SECONDS = 1.0
@@ -37,7 +38,7 @@ class Publisher:
         Raises `BrokerUnavailable`; where the cause is known, `Unroutable`, `NotTaken` or `ServerRefused`.
         """
         if self._connection.blocked:
-            raise BrokerUnavailable(_ALARM)
+            raise BrokerUnavailable(ALARM)
         properties.delivery_mode = PERSISTENT
         properties.message_id = name = self._name(properties.message_id or "")
         self._in_flight.add(name)
@@ -45,7 +46,7 @@ class Publisher:
             await self._store(exchange, key, body, properties, needs)
         except BrokerUnavailable as error:
             if type(error) is BrokerUnavailable and self._connection.blocked:
-                raise BrokerUnavailable(_ALARM) from error
+                raise BrokerUnavailable(ALARM) from error
             raise
         finally:
             self._in_flight.discard(name)

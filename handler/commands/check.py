@@ -16,7 +16,7 @@ from events.identity import Identity
 from events.request.queue import Queueable
 from handler.commands.connection import broker_of
 from handler.commands.errors import FAILED, OK, Failed, Misuse
-from handler.commands.showing.output import clean, table, write
+from handler.commands.showing.output import clean, console, table, write
 from handler.intake.functions import read, unused
 from handler.settings.connections import cluster_of, namespaces_of, options_of, program_of, selector_of
 from handler.settings.settings import Settings
@@ -27,7 +27,7 @@ from k8s.manifests.function import render_call
 
 
 async def check(settings: Settings, *, connect: bool, form: str) -> int:
-    """Print the settings and the functions; with `connect`, try brokers and cluster. Returns 1 if any of them fails.
+    """Print the settings and the functions; with `connect`, first try brokers and cluster, and return 1 if any fails.
 
     Raises `Misuse` if a library is missing or the file of functions is invalid.
     """
@@ -36,6 +36,7 @@ async def check(settings: Settings, *, connect: bool, form: str) -> int:
         functions = read(settings.functions, settings.namespaces) if settings.functions else None
     except (RuntimeError, InvalidFunctions) as error:
         raise Misuse(str(error)) from error
+    failed = await _connect(settings, functions or ()) if connect else 0
     if form == "table":
         table(("SETTING", "VALUE"), list(settings.printable().items()), wide="VALUE")
     else:
@@ -44,13 +45,19 @@ async def check(settings: Settings, *, connect: bool, form: str) -> int:
         _print_functions(functions, form)
         for line in unused(functions):
             click.echo(clean(line), err=True)
-    if not connect:
-        return OK
-    brokers = [await _check_broker(settings, url) for url in settings.sources]
-    results = [*brokers, *await _check_cluster(settings, functions or ())]
-    for line, _ in results:
+    if failed and console().is_terminal:
+        # They have scrolled away.
+        click.echo(f"problems: {failed}; the first lines say which", err=True)
+    return FAILED if failed else OK
+
+
+async def _connect(settings: Settings, functions: Sequence[Function]) -> int:
+    """Try brokers and cluster; print what is wrong, then what is well. Returns how much is wrong."""
+    results = [result for url in settings.sources for result in await _check_broker(settings, url)]
+    results += await _check_cluster(settings, functions)
+    for line, _ in sorted(results, key=lambda result: result[1]):
         click.echo(clean(line), err=True)
-    return OK if all(good for _, good in results) else FAILED
+    return sum(not good for _, good in results)
 
 
 def _print_functions(functions: Sequence[Function], form: str) -> None:
@@ -85,17 +92,18 @@ def _facts(function: Function) -> dict[str, Any]:
     }
 
 
-async def _check_broker(settings: Settings, url: str) -> tuple[str, bool]:
-    """A line about the broker, and whether all is well."""
-    name = adapter_of(url).name
+async def _check_broker(settings: Settings, url: str) -> list[tuple[str, bool]]:
+    """Lines about the broker, each with whether all is well. It declares nothing."""
+    adapter = adapter_of(url)
+    unseen: tuple[str, ...] = ()
     try:
         async with broker_of(settings, url) as broker:
+            unseen = adapter.unseen(url, settings.instance)
             await broker.check()
-    except BrokerError as error:
-        return f"{name}: {error}", False
-    except Failed as error:
-        return f"{name}: {error.message}", False
-    return f"{name}: reachable, its streams and queues are as they should be", True
+    except (BrokerError, Failed) as error:
+        return [(f"{adapter.name}: {error}", False), *((f"{adapter.name}: {line}", True) for line in unseen)]
+    said = ("reachable, its streams and queues are as they should be", *unseen)
+    return [(f"{adapter.name}: {'; '.join(said)}", True)]
 
 
 async def _check_cluster(settings: Settings, functions: Sequence[Function]) -> list[tuple[str, bool]]:

@@ -159,6 +159,16 @@ class Metrics:
         """Its memory, CPU time and descriptors are `process_*`, as everywhere."""
         self._subject = "The process"
         self.broker_connected = self._gauge("broker_connected", "1 while the broker is connected.", broker=BROKER_NAMES)
+        self.redeclared = self._counter(
+            "topology_redeclared",
+            "Streams, consumers, exchanges and queues that had gone and were declared anew.",
+            broker=BROKER_NAMES,
+        )
+        self.taken_away = self._counter(
+            "messages_taken_away",
+            "Messages that RabbitMQ took back because they were unsettled for longer than its consumer_timeout.",
+            broker=BROKER_NAMES,
+        )
         self.ready = self._gauge("ready", "1 while nothing is missing, as `/readyz` has it.")
         self.asyncio_tasks = self._gauge("asyncio_tasks", "Tasks of the event loop.")
         self.build_info = Gauge(

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 
-from adapters.base import Broker
+from adapters.base import Broker, Mishaps
 from events.jobs.observed import Job
 from events.lifecycle.outcome import waits
 from handler.telemetry.metrics import PHASES, Metrics
@@ -25,6 +25,7 @@ class State:
         self.draining = False
         self._relists = 0
         self._errors = 0
+        self._mishaps: dict[str, Mishaps] = {}
 
     def problems(self) -> list[str]:
         """Why the process is not ready to serve; empty if it is. A standby is ready."""
@@ -55,9 +56,17 @@ class State:
         metrics.asyncio_tasks.set(len(asyncio.all_tasks()))
         for name in {*self.broker_problems, *self.brokers}:
             metrics.broker_connected.labels(name).set(name in self.brokers and self.brokers[name].connected)
+        for name, broker in self.brokers.items():
+            self._measure_mishaps(name, broker.mishaps)
         if self.cache is not None and self.cluster is not None:
             self._measure_watches(self.cache)
             self._measure_jobs(self.cache, now=self.cluster.server_time())
+
+    def _measure_mishaps(self, name: str, now: Mishaps) -> None:
+        before = self._mishaps.get(name, Mishaps())
+        self.metrics.redeclared.labels(name).inc(now.redeclared - before.redeclared)
+        self.metrics.taken_away.labels(name).inc(now.taken_away - before.taken_away)
+        self._mishaps[name] = now
 
     def _measure_watches(self, cache: JobCache) -> None:
         metrics = self.metrics

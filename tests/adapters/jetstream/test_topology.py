@@ -1,6 +1,7 @@
 """Claims about streams and consumers: which there are, that missing ones are created and none is ever changed."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ from adapters.base import BrokerUnavailable, Kind, Topic, TopologyDrift
 from adapters.jetstream import broker as jetstream
 from adapters.jetstream.connection import Connection, connection
 from adapters.jetstream.options import JetStreamOptions
-from adapters.jetstream.topology import StreamNames
+from adapters.jetstream.topology import StreamNames, collide
 from adapters.servers import nats as natsserver
 from adapters.servers.nats import NatsServer
-from tests.adapters.harness import REQUESTS, make_event, publish, take
+from tests.adapters.harness import HIGH, REQUESTS, ids, make_event, publish, take
 
 pytestmark = pytest.mark.broker
 SECOND = 1_000_000_000
@@ -116,6 +117,120 @@ async def test_drift_is_reported_with_both_values_and_left_alone(server: NatsSer
         assert text in str(drift.value)
     assert (await config(link, "STREAM.INFO.JOBRELAY_LIFECYCLE"))["max_age"] == 5 * SECOND
     assert (await config(link, "CONSUMER.INFO.JOBRELAY_REQUESTS.jobrelay-high"))["max_deliver"] == 7
+
+
+async def test_stream_that_stores_our_subjects_already_is_named_and_all_else_is_created(
+    server: NatsServer, link: Connection
+) -> None:
+    theirs = {"name": "EVERYTHING", "subjects": ["jobrelay.requests", "jobrelay.requests.*", "other"]}
+    await link.api("STREAM.CREATE.EVERYTHING", theirs)
+    named = r"stream EVERYTHING stores jobrelay\.requests, jobrelay\.requests\.\*"
+    async with jetstream.connect(server.url) as broker:
+        with pytest.raises(BrokerUnavailable, match=rf"on the broker: stream JOBRELAY_REQUESTS \({named}\), stream J"):
+            await broker.check()
+        with pytest.raises(BrokerUnavailable, match=rf"REQUESTS cannot be created: {named}; .* JOBRELAY_INSTANCE"):
+            await broker.declare()
+        with pytest.raises(BrokerUnavailable, match=rf"JOBRELAY_REQUESTS \({named}\)$"):
+            await broker.check()
+        await link.api("STREAM.DELETE.EVERYTHING")
+        await broker.declare()
+        await broker.check()
+
+
+async def test_subject_that_our_stream_lacks_is_named_with_the_stream_that_has_it(
+    server: NatsServer, link: Connection
+) -> None:
+    await declare(server)
+    mine = await config(link, "STREAM.INFO.JOBRELAY_CONTROL")
+    await link.api("STREAM.UPDATE.JOBRELAY_CONTROL", mine | {"subjects": ["jobrelay.controls"]})
+    async with jetstream.connect(server.url) as broker:
+        lacking = r"stream JOBRELAY_CONTROL: subjects is \['jobrelay.controls'\], not \['jobrelay.control'\]"
+        with pytest.raises(TopologyDrift, match=f"{lacking}$"):
+            await broker.check()
+        await link.api("STREAM.CREATE.THEIRS", {"name": "THEIRS", "subjects": ["jobrelay.control"]})
+        for call in (broker.check, broker.declare):
+            with pytest.raises(TopologyDrift, match=rf"{lacking}; stream THEIRS stores jobrelay\.control; "):
+                await call()
+
+
+async def test_consumer_that_takes_ours_is_named(server: NatsServer, link: Connection) -> None:
+    await declare(server)
+    await link.api("CONSUMER.DELETE.JOBRELAY_REQUESTS.jobrelay-high")
+    theirs = {"name": "theirs", "durable_name": "theirs", "ack_policy": "explicit"}
+    theirs["filter_subject"] = "jobrelay.requests.high"
+    request = {"stream_name": "JOBRELAY_REQUESTS", "config": theirs}
+    await link.api("CONSUMER.CREATE.JOBRELAY_REQUESTS.theirs.jobrelay.requests.high", request)
+    async with jetstream.connect(server.url) as broker:
+        for call in (broker.check, broker.declare):
+            with pytest.raises(
+                BrokerUnavailable, match=r"jobrelay-high of JOBRELAY_REQUESTS.*consumer theirs takes jobrelay"
+            ):
+                await call()
+
+
+async def test_paused_consumer_is_reported_until_it_is_resumed_and_holds_up_no_other_lane(
+    server: NatsServer, link: Connection
+) -> None:
+    await declare(server)
+    pause = "CONSUMER.PAUSE.JOBRELAY_REQUESTS.jobrelay-high"
+    await link.api(pause, {"pause_until": "2999-01-01T00:00:00Z"})
+    said = r"consumer jobrelay-high of JOBRELAY_REQUESTS is paused until 2999-01-01T00:00:00Z .*nats consumer resume"
+    async with jetstream.connect(server.url) as broker, broker.subscribe(Kind.REQUESTS, prefetch=3) as subscription:
+        for call in (broker.check, broker.declare):
+            with pytest.raises(TopologyDrift, match=said):
+                await call()
+        await publish(broker, 1, HIGH, prefix="paused")
+        await publish(broker, 1)
+        assert ids(await take(subscription, 1)) == ["m0"]
+        await link.api(pause, {})
+        await broker.declare()
+        await broker.check()
+        assert ids(await take(subscription, 1)) == ["paused0"]
+
+
+async def test_what_is_declared_anew_is_a_warning_with_its_name_and_is_counted(
+    server: NatsServer, link: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with jetstream.connect(server.url) as broker, jetstream.connect(server.url) as other:
+        await broker.declare()
+        await other.declare()
+        assert (warnings(caplog), broker.mishaps.redeclared) == ([], 0)
+        assert "created stream JOBRELAY_DEAD" in caplog.messages
+        await link.api("STREAM.DELETE.JOBRELAY_CONTROL")
+        await link.api("CONSUMER.DELETE.JOBRELAY_REQUESTS.jobrelay-high")
+        await broker.declare()
+        assert warnings(caplog) == [
+            "consumer jobrelay-high of JOBRELAY_REQUESTS was gone and is declared anew: "
+            "what it had delivered and was not settled comes again",
+            "stream JOBRELAY_CONTROL was gone and is declared anew: what was in it is lost",
+        ]
+        await broker.declare()
+        await other.declare()
+        assert (broker.mishaps.redeclared, other.mishaps.redeclared) == (2, 0)
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        ("a.b", "a.b", True),
+        ("a.b", "a.c", False),
+        ("a.b", "a", False),
+        ("a.*", "*.b", True),
+        ("a.*", "a.b.c", False),
+        (">", "a.b", True),
+        ("a.>", "a", False),
+        ("a.>", "*.b.c", True),
+        ("b.>", "a.b", False),
+    ],
+)
+def test_subjects_collide_where_one_subject_is_in_both(one: str, other: str, together: bool) -> None:
+    assert collide(one, other) is together
+    assert collide(other, one) is together
 
 
 async def test_size_and_replicas_that_no_setting_asks_for_are_no_drift(server: NatsServer) -> None:

@@ -1,16 +1,25 @@
 """What the command line does with a broker, for each broker that can be started here."""
 
+import asyncio
 import json
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 import yaml
 
+from adapters.jetstream.connection import connection as nats_link
+from adapters.jetstream.options import JetStreamOptions
+from adapters.rabbitmq.connection import connection as rabbit_link
+from adapters.rabbitmq.options import RabbitMQOptions
+from adapters.registry import BY_SCHEME
 from handler.local.stack import Stack, start
 from tests.adapters.conftest import need_rabbit
 from tests.handler.commandline import end, run, shell, started, wait_for
@@ -90,13 +99,44 @@ def test_a_request_is_cancelled_and_a_command_for_an_unknown_request_is_refused(
     assert "UNKNOWN" in run(stack, "cancel", "nobody").stderr
 
 
-def test_check_tries_the_broker(stack: Stack) -> None:
+def test_check_tries_the_broker_and_says_problems_first(stack: Stack) -> None:
     done = run(stack, "check", "--connect")
     assert done.returncode == 0, done.stderr
     assert len(done.stderr.splitlines()) == 2
+    assert ("policies cannot be seen over AMQP" in done.stderr) is stack.source.startswith("amqp")
     wrong = run(stack, "check", "--connect", "--instance", "other")
     assert wrong.returncode == 1
-    assert "missing on the broker" in wrong.stderr
+    problem, *well = wrong.stderr.splitlines()
+    assert "missing on the broker" in problem
+    assert any(line.startswith("cluster: reachable") for line in well)
+    assert "JOBRELAY_INSTANCE" in wrong.stdout
+
+
+def test_what_is_deleted_is_declared_anew_with_a_warning_and_counted(stack: Stack) -> None:
+    name = BY_SCHEME[urlsplit(stack.source).scheme].name
+    series = f'jobrelay_topology_redeclared_total{{broker="{name}"}}'
+    wait_for(lambda: f"{series} 0.0" in get(stack, "/metrics"))
+    asyncio.run(delete_dead_letters(stack))
+    wait_for(lambda: f"{series} 1.0" in get(stack, "/metrics"))
+    output = stack.process("jobrelay").output
+    wait_for(lambda: "was gone and is declared anew: what was in it is lost" in output(), what=output)
+    wait_for(lambda: get(stack, "/readyz") == "ok\n")
+
+
+def get(stack: Stack, path: str) -> str:
+    with closing(HTTPConnection(urlsplit(stack.http).netloc)) as connection:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+
+
+async def delete_dead_letters(stack: Stack) -> None:
+    """Delete the stream or the queue."""
+    if stack.source.startswith("nats"):
+        async with nats_link(stack.source, JetStreamOptions()) as nats:
+            await nats.api("STREAM.DELETE.JOBRELAY_DEAD")
+    else:
+        async with rabbit_link(stack.source, RabbitMQOptions(), purpose="test") as link, link.channel() as channel:
+            await channel.queue_delete("jobrelay.dead")
 
 
 def test_dead_letters_are_listed_and_shown(stack: Stack) -> None:

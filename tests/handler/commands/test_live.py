@@ -1,5 +1,6 @@
 """The command line against a real broker, a development cluster and a running jobrelay."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -8,6 +9,7 @@ import re
 import signal
 import subprocess
 from collections.abc import AsyncIterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import pytest_asyncio
 import yaml
 from cloudevents.core.formats.json import JSONFormat
 
+from adapters.jetstream.connection import connection
+from adapters.jetstream.options import JetStreamOptions
 from events.names import FINALIZER
 from handler.commands import submit
 from handler.local.stack import Stack, clean_environ, jobrelay, start
@@ -337,6 +341,32 @@ def test_check_connects(stack: Stack) -> None:
     wrong = run(stack, "check", "--connect", "--instance", "other")
     assert wrong.returncode == 1
     assert "OTHER_REQUESTS" in wrong.stderr
+
+
+def test_a_paused_consumer_is_reported_by_check_and_readyz_until_it_is_resumed(stack: Stack) -> None:
+    def pause(until: str) -> None:
+        async def paused() -> None:
+            async with connection(stack.source, JetStreamOptions()) as link:
+                await link.api("CONSUMER.PAUSE.JOBRELAY_REQUESTS.jobrelay-low", {"pause_until": until} if until else {})
+
+        asyncio.run(paused())
+
+    def ready() -> str:
+        with contextlib.closing(HTTPConnection(stack.http.removeprefix("http://"))) as http:
+            http.request("GET", "/readyz")
+            return http.getresponse().read().decode()
+
+    said = "consumer jobrelay-low of JOBRELAY_REQUESTS is paused until 2999-01-01T00:00:00Z"
+    pause("2999-01-01T00:00:00Z")
+    done = run(stack, "check", "--connect")
+    assert (done.returncode, said in done.stderr.splitlines()[0]) == (1, True)
+    wait_for(lambda: said in ready())
+    wait_for(lambda: said in stack.process("jobrelay").output())
+    submitted(stack, "meanwhile", "true", "--watch")
+    pause("")
+    wait_for(lambda: ready() == "ok\n")
+    wait_for(lambda: "broker nats: as it should be again" in stack.process("jobrelay").output())
+    assert run(stack, "check", "--connect").returncode == 0
 
 
 @pytest.fixture
