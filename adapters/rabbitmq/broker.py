@@ -17,6 +17,7 @@ from adapters.rabbitmq.consume import Subscription, subscription
 from adapters.rabbitmq.dead import dead_letters
 from adapters.rabbitmq.declare import Declarer
 from adapters.rabbitmq.history import history
+from adapters.rabbitmq.hold import Hold
 from adapters.rabbitmq.message import properties_of
 from adapters.rabbitmq.options import RabbitMQOptions
 from adapters.rabbitmq.publisher import ALARM, Publisher, forbidden, too_large
@@ -38,6 +39,7 @@ class RabbitMQBroker:
         self._names = names
         self._publisher = Publisher(publishing)
         self._declarer = Declarer(consuming, names)
+        self._hold = Hold(consuming.options.hold)
         self._subscriptions: set[Subscription] = set()
 
     @property
@@ -74,7 +76,9 @@ class RabbitMQBroker:
     async def subscribe(self, kind: Kind, *, prefetch: int) -> AsyncIterator[Subscription]:
         """See the port. Raises ValueError for a kind that is not consumed."""
         require_consumed(kind)
-        async with subscription(self._consuming, self._publisher, self._names, kind, prefetch=prefetch) as consumer:
+        async with subscription(
+            self._consuming, self._publisher, self._names, kind, prefetch=prefetch, hold=self._hold
+        ) as consumer:
             self._subscriptions.add(consumer)
             try:
                 yield consumer
@@ -117,7 +121,7 @@ class RabbitMQBroker:
     @property
     def mishaps(self) -> Mishaps:
         """See the port."""
-        return Mishaps(redeclared=self._declarer.redeclared)
+        return Mishaps(redeclared=self._declarer.redeclared, taken_away=self._hold.taken_away)
 
     async def close(self) -> None:
         """Never raises."""

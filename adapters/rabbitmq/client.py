@@ -7,6 +7,7 @@ channels we call the AMQP methods themselves (`get_underlay_channel`): what is s
 
 import asyncio
 import logging
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -42,6 +43,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (failures.ChannelLockedResource, 405),
     (failures.ChannelPreconditionFailed, 406),
 )
+_TIMED_OUT = re.compile(r"delivery acknowledgement on channel \d+ timed out(?:.*?(\d+) ms)?")
 _METHOD, _HEADER = b"\x01", b"\x02"
 _CLOSE = b"\x00\x0a\x00\x32"
 _WITH_ROUTING_KEY = (b"\x00\x3c\x00\x32", b"\x00\x3c\x00\x3c", b"\x00\x3c\x00\x47")
@@ -183,6 +185,12 @@ def _for_library(url: BrokerURL) -> URL:
     return URL.build(
         scheme=url.scheme, user=url.user, password=url.password, host=host.strip("[]"), port=port, query=dict(url.query)
     )
+
+
+def taken_after(channel: Channel) -> float | None:
+    """The server's consumer_timeout in seconds if that closed the channel, 0 if it does not say how long; else None."""
+    found = _TIMED_OUT.search(str(channel._close_exception))  # noqa: SLF001 - where `closing` looks, too
+    return None if found is None else int(found[1] or 0) / 1000
 
 
 @contextmanager

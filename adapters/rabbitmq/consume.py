@@ -13,10 +13,11 @@ from contextlib import asynccontextmanager, suppress
 from adapters.background import running
 from adapters.base import BrokerUnavailable, Kind, Topic
 from adapters.prefetch import Prefetch
-from adapters.rabbitmq.client import Cancelled, Channel, Message
+from adapters.rabbitmq.client import Cancelled, Channel, Message, taken_after
 from adapters.rabbitmq.connection import Connection, close_channel
 from adapters.rabbitmq.declare import Declarer
 from adapters.rabbitmq.delivery import Delivery
+from adapters.rabbitmq.hold import TIMEOUT_MS, Hold
 from adapters.rabbitmq.lane import Lane, plan
 from adapters.rabbitmq.publisher import Publisher
 from adapters.rabbitmq.topology import QueueNames
@@ -36,10 +37,11 @@ class Subscription:
     """See the port's `Subscription`. Use `subscription()`."""
 
     def __init__(
-        self, connection: Connection, publisher: Publisher, names: QueueNames, kind: Kind, *, prefetch: int
+        self, connection: Connection, publisher: Publisher, names: QueueNames, kind: Kind, *, prefetch: int, hold: Hold
     ) -> None:
         self.publisher = publisher
         self.names = names
+        self.hold = hold
         self._connection = connection
         self._declarer = Declarer(connection, names)
         self._lanes = {
@@ -194,7 +196,9 @@ class Subscription:
         async with self._connection.answered(f"consuming {lane.queue}"):
             # Applies to consumers that start from now on. Quorum queues know no prefetch of a whole channel.
             await channel.basic_qos(prefetch_count=prefetch)
-            await channel.basic_consume(lane.queue, on_message, consumer_tag=tag)
+            await channel.basic_consume(
+                lane.queue, on_message, consumer_tag=tag, arguments={"x-consumer-timeout": TIMEOUT_MS}
+            )
         # The server may have cancelled it right after its reply.
         return tag if tag in self._tags else ""
 
@@ -211,8 +215,9 @@ class Subscription:
 
     async def _store_again(self, now: float) -> None:
         """Store again what came too early, and what is unsettled for so long that the broker would take it away."""
-        hold = self._connection.options.hold
-        overdue = itertools.takewhile(lambda delivery: now - delivery.since >= hold, tuple(self._unsettled))
+        # From the oldest on.
+        old = itertools.takewhile(lambda delivery: now - delivery.since >= self.hold.shortest, tuple(self._unsettled))
+        overdue = [delivery for delivery in old if now - delivery.since >= self.hold.of(delivery.attempt)]
         for delivery in (*self._early, *overdue):
             await delivery.store_again()
         self._early.clear()
@@ -262,6 +267,10 @@ class Subscription:
         if channel is not self._channel:
             return
         self._channel = None
+        if (timeout := taken_after(channel)) is not None and self._unsettled:
+            oldest = asyncio.get_running_loop().time() - next(iter(self._unsettled)).since
+            taken = [delivery.message_id for delivery in self._unsettled]
+            self.hold.took_back(taken, timeout=timeout or None, oldest=oldest)
         self._tags.clear()
         self._early.clear()
         for lane in self._lanes.values():
@@ -305,10 +314,10 @@ class Subscription:
 
 @asynccontextmanager
 async def subscription(
-    connection: Connection, publisher: Publisher, names: QueueNames, kind: Kind, *, prefetch: int
+    connection: Connection, publisher: Publisher, names: QueueNames, kind: Kind, *, prefetch: int, hold: Hold
 ) -> AsyncIterator[Subscription]:
     """Consumes from now on. On exit everything unsettled goes back at once."""
-    consumer = Subscription(connection, publisher, names, kind, prefetch=prefetch)
+    consumer = Subscription(connection, publisher, names, kind, prefetch=prefetch, hold=hold)
     try:
         async with connection.reconnects.listening(consumer.wake), running(consumer.pump()):
             try:

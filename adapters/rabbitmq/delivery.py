@@ -12,6 +12,7 @@ from adapters import headers as stamps
 from adapters.base import BrokerUnavailable, Kind, Topic
 from adapters.rabbitmq import message as messages
 from adapters.rabbitmq.client import Channel, Message, ServerRefused, translated
+from adapters.rabbitmq.hold import Hold
 from adapters.rabbitmq.publisher import Publisher, too_large
 from adapters.rabbitmq.topology import QueueNames, delay_for
 from events.cloudevent.binding import from_amqp
@@ -27,6 +28,9 @@ class Owner(Protocol):
 
     @property
     def names(self) -> QueueNames: ...
+
+    @property
+    def hold(self) -> Hold: ...
 
     def forget(self, delivery: "Delivery") -> None:
         """The broker has removed it, or has it back."""
@@ -59,8 +63,9 @@ class Delivery:
         self.topic = topic
         self.body = bytes(message.body)
         self.tag = str(getattr(message.delivery, "consumer_tag", ""))
-        self.attempt = stamps.attempts_before(self._text) + messages.delivered_before(message) + 1
         self.message_id = messages.name_of(message, owner.names.queue(topic))
+        before = messages.delivered_before(message) - owner.hold.forgiven(self.message_id)
+        self.attempt = stamps.attempts_before(self._text) + max(0, before) + 1
         self.since = asyncio.get_running_loop().time()
         self.handed_out = self.released = self.settled = False
 
@@ -161,6 +166,7 @@ class Delivery:
         if self._over():
             return
         self._done()
+        self._owner.hold.settled(self.message_id)
         with suppress(BrokerUnavailable), translated("ack"):
             await self._channel.basic_ack(self._tag, wait=False)
 

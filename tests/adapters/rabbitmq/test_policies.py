@@ -13,7 +13,6 @@ from adapters.headers import CODE, reason_of
 from adapters.rabbitmq import broker as rabbitmq
 from adapters.rabbitmq.broker import RabbitMQBroker
 from adapters.rabbitmq.descriptor import ADAPTER
-from adapters.rabbitmq.policies import vhost_of
 from adapters.servers.process import ServerFailed
 from tests.adapters.brokers import RABBIT, Site
 from tests.adapters.harness import DEAD, HIGH, REQUESTS, make_event, next_delivery, publish, records, until
@@ -141,7 +140,6 @@ async def test_a_bound_that_a_policy_sets_refuses_requests_and_removes_none(
     ],
 )
 def test_what_amqp_does_not_show_is_said_with_the_commands_that_do(url: str, vhost: str) -> None:
-    assert vhost_of(url) == vhost
     (line,) = ADAPTER.unseen(url, "team-a")
     assert "cannot be seen over AMQP" in line
     assert "team-a.*" in line
