@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from events.cloudevent.timestamp import format_time, parse_time
+from events.cloudevent.timestamp import EXAMPLE, format_time, parse_time
 
 SPECVERSION = "1.0"
 REQUIRED = ("id", "source", "type")
@@ -207,6 +207,8 @@ def _media_type(value: object) -> str:
 def _datetime(value: object) -> datetime:
     if isinstance(value, datetime):
         return value
+    if not isinstance(value, str):
+        raise ValueError(f"must be {EXAMPLE}, not {kind_of(value)}")
     try:
         return parse_time(_non_empty(value))
     except ValueError as error:

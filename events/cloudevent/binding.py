@@ -9,7 +9,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from events.cloudevent.attributes import Mistake, kind_of, readable, shown, shown_name
 from events.cloudevent.event import STRUCTURED, InvalidEvent, encode_structured
-from events.cloudevent.modes import Message, event_of
+from events.cloudevent.modes import Message, event_of, foreign
 from events.cloudevent.timestamp import format_time
 
 CONTENT_TYPE = "Content-Type"
@@ -45,7 +45,7 @@ def from_nats(headers: Mapping[str, str] | None, body: bytes) -> CloudEvent:
         attributes=attributes,
         content_type=lowered.get(_CONTENT_TYPE),
         coding=lowered.get(_CONTENT_ENCODING),
-        foreign=tuple(header for header in lowered if header.startswith((_KAFKA_PREFIX, *_AMQP_PREFIXES[1:]))),
+        foreign=foreign(lowered, _KAFKA_PREFIX, *_AMQP_PREFIXES[1:]),
         mistakes=tuple(mistakes),
     )
     return event_of(message)
@@ -67,7 +67,7 @@ def from_amqp(
     `specversion` is structured, as on NATS. `coding`: the property `content_encoding`. Raises `InvalidEvent`.
     """
     attributes: dict[str, object] = {}
-    mistakes, foreign = [], []
+    mistakes = []
     for header, value in (headers or {}).items():
         lowered = header.lower()
         prefix = next((prefix for prefix in _AMQP_PREFIXES if lowered.startswith(prefix)), None)
@@ -83,14 +83,12 @@ def from_amqp(
             content_type = content_type or value
         elif lowered == _CONTENT_ENCODING and isinstance(value, str):
             coding = coding or value
-        elif lowered.startswith(_KAFKA_PREFIX):
-            foreign.append(lowered)
     message = Message(
         body=body,
         attributes=attributes,
         content_type=content_type,
         coding=coding,
-        foreign=tuple(foreign),
+        foreign=foreign([header.lower() for header in headers or ()], _KAFKA_PREFIX),
         mistakes=tuple(mistakes),
     )
     return event_of(message)

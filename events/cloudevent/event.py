@@ -16,6 +16,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from events.cloudevent.attributes import REQUIRED, BrokenRules, Mistake, kind_of, normalise, readable
 from events.cloudevent.content import is_json
+from events.cloudevent.numbers import AS_WRITTEN
 from events.cloudevent.timestamp import format_time, parse_epoch
 
 STRUCTURED = "application/cloudevents+json"
@@ -182,9 +183,21 @@ def parse_json(body: bytes, *, what: str, known: Mapping[str, str] | None = None
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        if "infinity" in error.msg:
+            return _beyond_doubles(body, what, error, known)
         raise InvalidEvent(f"{what} is {_no_json(body, error)}", known) from None
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
         check_json(document, known or (readable(document) if isinstance(document, dict) else {}))
+    return document
+
+
+def _beyond_doubles(body: bytes, what: str, error: orjson.JSONDecodeError, known: Mapping[str, str] | None) -> Any:
+    """Valid JSON may hold numbers that no double does, such as 1e400."""
+    try:
+        document = AS_WRITTEN.force(body)
+    except (ValueError, RecursionError):
+        raise InvalidEvent(f"{what} is {_no_json(body, error)}", known) from None
+    check_json(document, known or (readable(document) if isinstance(document, dict) else {}))
     return document
 
 
@@ -234,7 +247,7 @@ def _unsayable(value: object) -> str:
 
 def _is_scalar(value: object) -> bool:
     match value:
-        case None | bool():
+        case None | bool() | orjson.Fragment():
             return True
         case str():
             return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)

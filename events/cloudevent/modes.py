@@ -1,8 +1,8 @@
 """Which mode a message is in, binary or structured, and the event it then is. Knows no broker's headers."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 import orjson
 from cloudevents.core.v1.event import CloudEvent
@@ -17,6 +17,7 @@ _NO_CODING = frozenset({"", "identity", "none", "utf-8", "utf8", "us-ascii", "as
 """What clients call the coding of a body that is sent as it is; some name its charset there."""
 _CODINGS = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "snappy", "lz4", "bzip2", "xz", "base64"})
 _MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,80}", re.ASCII)
+_BARE_NAMES = ("specversion", *REQUIRED)
 _SHOWN = 3
 """Headers that a message names."""
 
@@ -42,11 +43,21 @@ def event_of(message: Message) -> CloudEvent:
     """
     _check_coding(message)
     content_type = (message.content_type or "").strip()
+    message, content_type = _declared_as_data(message, content_type)
     if content_type.lower().startswith(_CLOUDEVENTS):
         return _structured(message, content_type)
     if message.attributes or message.mistakes:
         return _binary(message, content_type)
     return _bare(message, content_type)
+
+
+def _declared_as_data(message: Message, content_type: str) -> tuple[Message, str]:
+    """The SDK for Java writes the content type of a structured event into the header of its data's, alone."""
+    declared = message.attributes.get("datacontenttype")
+    alone = len(message.attributes) == 1 and not message.mistakes
+    if alone and isinstance(declared, str) and declared.strip().lower().startswith(_CLOUDEVENTS):
+        return replace(message, attributes={}), declared.strip()
+    return message, content_type
 
 
 def _check_coding(message: Message) -> None:
@@ -153,7 +164,7 @@ def _bare(message: Message, content_type: str) -> CloudEvent:
 
 def _mistakes(document: Mapping[str, object]) -> tuple[Mistake, ...]:
     """What else is wrong with a document that is meant to be an event; nothing if it hardly is."""
-    if sum(name in document for name in REQUIRED) < len(REQUIRED) - 1:
+    if not all(name in document for name in REQUIRED):
         return ()
     try:
         normalise({name: value for name, value in document.items() if name not in ("data", "data_base64")})
@@ -176,5 +187,15 @@ def _hint(message: Message) -> str:
     if not message.foreign:
         return ""
     names = ", ".join(map(shown, message.foreign[:_SHOWN]))
-    whose = "Kafka's" if message.foreign[0].startswith("ce_") else "AMQP's"
-    return f"; the prefix of {names} is {whose}: here attributes are headers with the prefix ce-"
+    first = message.foreign[0]
+    whose = "Kafka's" if first.startswith("ce_") else "AMQP's"
+    fault = f"the headers {names} have no prefix" if first in _BARE_NAMES else f"the prefix of {names} is {whose}"
+    return f"; {fault}: attributes are headers with the prefix ce-, or the body is a structured event"
+
+
+def foreign(headers: Collection[str], *prefixes: str) -> tuple[str, ...]:
+    """Which of these headers, in lower case, another binding would take for attributes: by their prefix, or without
+    any, as MQTT 5 has them.
+    """
+    bare = [name for name in headers if name in _BARE_NAMES] if "specversion" in headers else []
+    return tuple([name for name in headers if name.startswith(prefixes)] or bare)

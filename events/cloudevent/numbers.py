@@ -37,8 +37,13 @@ class Reading:
 
     def read(self, text: bytes) -> Any:
         """What the text says."""
-        if not self.needed(text):
-            return orjson.loads(text)
+        return self.force(text) if self.needed(text) else orjson.loads(text)
+
+    def force(self, text: bytes) -> Any:
+        """What the text says, also where a number is beyond what a double holds, which orjson refuses.
+
+        Raises `ValueError` or `RecursionError`. It takes NaN for a number, and halves of surrogate pairs for text.
+        """
         return json.loads(text.decode(), parse_int=self._number, parse_float=self._number)
 
 

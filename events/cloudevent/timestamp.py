@@ -7,7 +7,7 @@ _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt]((?:[01]\d|2[0-3]):[0-5]\d):([0-5]\d|60)(?:\.(\d+))?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
     re.ASCII,
 )
-_EXAMPLE = "an RFC 3339 timestamp such as 2026-01-31T12:00:00Z"
+EXAMPLE = "an RFC 3339 timestamp such as 2026-01-31T12:00:00Z"
 
 
 def parse_time(text: str) -> datetime:
@@ -19,7 +19,7 @@ def parse_time(text: str) -> datetime:
     match = _RFC3339.fullmatch(text)
     if match is None:
         without = _RFC3339.fullmatch(f"{text}Z") is not None
-        raise ValueError(f"not {_EXAMPLE}: its offset from UTC is missing" if without else f"not {_EXAMPLE}")
+        raise ValueError(f"not {EXAMPLE}: its offset from UTC is missing" if without else f"not {EXAMPLE}")
     date, minute, second, fraction, offset = match.groups()
     second = "59" if second == "60" else second
     micros = (fraction or "0")[:6].ljust(6, "0")

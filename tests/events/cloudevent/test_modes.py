@@ -159,3 +159,27 @@ def test_all_mistakes_of_encoding_are_told_with_the_others() -> None:
 
 def test_a_replacement_character_that_was_sent_as_such_is_no_mistake() -> None:
     assert on_nats(headers(id="%EF%BF%BD"), None, b"").get_id() == "\ufffd"
+
+
+@both
+def test_attributes_in_headers_without_a_prefix_are_named(read: Any) -> None:
+    error = refused(read, headers("", id="e1"), "application/json", b"{}")
+    assert "the headers 'specversion', 'id', 'source' have no prefix" in error.reason
+
+
+@both
+def test_other_headers_of_such_names_are_not(read: Any) -> None:
+    assert "prefix of" not in refused(read, {"id": "1", "type": "x"}, "application/json", b"{}").reason
+
+
+def test_a_structured_event_may_be_declared_where_the_type_of_data_stands() -> None:
+    event = on_amqp({"cloudEvents_datacontenttype": STRUCTURED}, "application/octet-stream", BODY)
+    assert (event.get_id(), event.get_data()) == ("e1", {"a": 1})
+    with pytest.raises(InvalidEvent):
+        on_amqp({"ce-datacontenttype": STRUCTURED, "ce-id": "e1"}, None, BODY)
+
+
+@both
+def test_a_time_that_is_a_number_is_told_what_a_time_is(read: Any) -> None:
+    error = refused(read, {}, None, BODY.replace(b'"data"', b'"time":1795262400000,"data"'))
+    assert "must be an RFC 3339 timestamp such as 2026-01-31T12:00:00Z, not a number" in error.reason

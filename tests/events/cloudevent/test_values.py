@@ -83,6 +83,13 @@ def test_any_json_data_are_the_bytes_that_were_sent(data: object, indent: int | 
     assert encode_structured(structured(b',"data":' + body)) == HEAD + b',"data":' + body + b"}"
 
 
+@pytest.mark.parametrize("number", [b"1e400", b"-1E+999", b"1" + b"0" * 400])
+def test_a_number_beyond_doubles_is_a_number(number: bytes) -> None:
+    for event in (binary(b"[" + number + b"]", "application/json"), structured(b',"data":[' + number + b"]")):
+        assert b'"data":[' + number + b"]" in encode_structured(event)
+        assert orjson.dumps(data_as_written(event)) == data_bytes(event) == b"[" + number + b"]"
+
+
 def test_data_are_read_with_their_numbers_as_written() -> None:
     body = b'{"a":[1.10,18446744073709551616],"b":"x"}'
     for event in (binary(body, "application/json"), structured(b',"data":' + body), encoded(body)):
