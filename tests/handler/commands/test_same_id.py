@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from events.cloudevent.attributes import MAX_VALUE
 from handler.local.stack import Stack, start
 from tests.adapters.conftest import need_rabbit
 from tests.handler.commandline import Done, call_beside, run, shell, started, wait_for
@@ -62,6 +63,19 @@ def test_two_submits_at_the_same_time_each_see_their_own_outcome_only(
         lines = [line.split("  ") for line in output.read_text().splitlines() if line.startswith("20")]
         assert [phase.strip() for _, _, phase, *_ in lines] == (FAILED if code else SUCCEEDED)
         assert (f"{name} failed with exit code 7" in output.read_text()) is bool(code)
+
+
+def test_a_source_may_be_as_long_as_an_attribute_can_be(stack: Stack) -> None:
+    source = "/ä" * (MAX_VALUE // 3)
+    done = run(stack, *submit("long", source, "true", "--watch", "-o", "json"))
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(event["requestsource"] == source, event["data"]["detail"]["phase"]) for event in events] == [
+        (True, phase) for phase in SUCCEEDED
+    ]
+    assert run(stack, "cancel", "long", "--source", source).stderr.count("FINISHED") == 1
+    refused = run(stack, "submit", "-", "--no-check", "--watch", "--source", source, "-o", "json", text="{id: no}")
+    assert (refused.returncode, json.loads(refused.stdout)["requestsource"] == source) == (1, True)
 
 
 def test_documents_of_two_sources_with_one_id_are_waited_for_and_named_apart(stack: Stack) -> None:
