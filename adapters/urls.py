@@ -15,7 +15,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2}")
 _NEXT = re.compile(r",(?=\s*[A-Za-z][A-Za-z0-9+.-]*://)")
 _SECRET = re.compile(r"(://).*@", re.DOTALL)
 _HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::(.*))?", re.DOTALL)
-_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 _PORT = re.compile(r"[0-9]{1,5}")
 _WORDS = {"%": "a % that begins no escape", ",": "a comma", " ": "a space"}
 _PORTS = range(1, 65536)
@@ -30,7 +30,8 @@ class Rules:
     """What the URLs of one kind of broker may have after the user and the password."""
 
     several_hosts: bool = False
-    path: bool = False
+    longest_path: int = 0
+    """In bytes."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """Of the query, by name: a pattern of the values that can be read. All others are let through, and not shown."""
     nul: bool = True
@@ -103,6 +104,8 @@ def parse(url: str, rules: Rules) -> BrokerURL:
         path=_read(path, kind),
         query=_parameters(query, rules, kind),
     )
+    if len(read.path.encode()) > rules.longest_path:
+        raise InvalidURL(f"the path of {kind} is longer than {rules.longest_path} bytes")
     if not rules.nul and "\0" in f"{read.user}{read.password}":
         raise InvalidURL(f"%00 in the user or password of {kind}: the broker takes none")
     return read
@@ -135,7 +138,7 @@ def _parts(rest: str, rules: Rules, kind: str) -> tuple[str, str, str]:
     """Hosts, path and query of what follows the credentials."""
     authority, *others = re.split(r"(?=[/?#])", rest, maxsplit=1)
     tail = "".join(others)
-    if not rules.path:
+    if not rules.longest_path:
         if tail not in ("", "/"):
             raise InvalidURL(f"{kind} ends after its hosts; {tail[0]} is written {_escape(tail[0])} in a password")
         return authority, "", ""

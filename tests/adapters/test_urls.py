@@ -5,9 +5,11 @@ import traceback
 from urllib.parse import quote, unquote
 
 import pytest
-from hypothesis import example, given, strategies as st
+from hypothesis import assume, example, given, strategies as st
 
 from adapters.connect import connect
+from adapters.jetstream.client import SafeClient
+from adapters.rabbitmq.client import _for_library
 from adapters.registry import adapter_of, shown
 from adapters.urls import BrokerURL, Host, InvalidURL, hidden, listed, parse
 from handler.settings.settings import InvalidSettings, Settings
@@ -122,6 +124,9 @@ def logged(error: Exception) -> str:
         ("amqp://broker/?cafile=pass hunter2", "in the parameters of the amqp:// URL, a space is written %20"),
         ("amqp://broker/?heartbeat=hunter2", "the parameter heartbeat in the amqp:// URL"),
         ("amqp://a:5672,b:5672", "one host only"),
+        ("amqp://a..b", "the host"),
+        ("nats://" + 64 * "a", "the host"),
+        ("amqp://broker/" + 256 * "v", "the path of the amqp:// URL is longer than 255 bytes"),
         ("user:hunter2@broker", "not a broker URL; allowed: nats://host:port"),
         ("kafka://user:hunter2@broker", "not a broker URL"),
         ("nats:/user:hunter2@broker", "not a broker URL"),
@@ -169,6 +174,26 @@ def test_sources_are_a_list_in_which_a_cluster_is_one_url() -> None:
         "nats://***@a:4222,b:4222,amqp://***@c/v?heartbeat=5&password=***&***"
     )
     assert "user:secret" not in repr(settings)
+
+
+@pytest.mark.parametrize("scheme", ["nats", "amqp"])
+@given(rest=st.text(alphabet="ab1.-_:/?#@[]%,&=+ \\é\n") | st.text())
+def test_any_text_is_refused_or_understood_by_the_client_library(scheme: str, rest: str) -> None:
+    try:
+        url = read(f"{scheme}://{rest}")
+    except InvalidURL:
+        return
+    for host in url.hosts:
+        # nats-py takes this name for a missing one.
+        assume(host.name.lower() != "none")
+        if scheme == "amqp":
+            theirs = _for_library(url)
+            assert (theirs.user or "", theirs.password or "") == (url.user or "", url.password or "")
+            found = theirs.host, theirs.port
+        else:
+            parsed = SafeClient._parse_server_uri(f"{scheme}://{host}")
+            found = parsed.hostname, parsed.port
+        assert found == (host.name.strip("[]").lower(), host.port or {"nats": 4222, "amqp": None}[scheme])
 
 
 def test_text_that_quotes_urls_is_hidden_up_to_the_last_at() -> None:
