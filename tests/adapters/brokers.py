@@ -171,6 +171,14 @@ async def rabbit_harness(url: str) -> AsyncIterator[Harness]:
             await remove_rabbit(link, names)
 
 
+async def take_back(server: RabbitServer, *, after: int, looking_every: int) -> None:
+    """Have it take back what is unsettled for so many milliseconds, on channels opened from now on."""
+    calls = {"consumer_timeout": after, "channel_tick_interval": looking_every}
+    await server.ctl(
+        "eval", ", ".join(f"application:set_env(rabbit, {name}, {value})" for name, value in calls.items()) + "."
+    )
+
+
 async def send(link: Link, exchange: str, key: str, headers: Mapping[str, object], body: bytes) -> None:
     """Publish like a foreign client; the content type is a property, everything else is a header."""
     others = {name: value for name, value in headers.items() if name != "Content-Type"}

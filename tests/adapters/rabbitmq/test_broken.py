@@ -145,6 +145,9 @@ async def test_memory_alarm_is_reported_at_once_and_passes_by_itself(rabbit: Sit
             with pytest.raises(BrokerUnavailable, match="alarm"):
                 await broker.publish(Topic(Kind.LIFECYCLE, "s.1.created"), make_event())
         assert time.monotonic() - began < within(1)
+        for looking in (broker.check, broker.declare):
+            with pytest.raises(BrokerUnavailable, match="alarm"):
+                await looking()
         # Consuming continues.
         assert broker.connected
         held, other = await take(subscription, 2)
@@ -159,6 +162,7 @@ async def test_memory_alarm_is_reported_at_once_and_passes_by_itself(rabbit: Sit
                 await delivery.ack()
             await delivery.ack()
         await emptied(broker)
+        await broker.check()
         assert len(await records(broker, Kind.DEAD)) == 1
 
 

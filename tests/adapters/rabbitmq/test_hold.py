@@ -12,7 +12,7 @@ from adapters.base import Kind, Subscription, Topic
 from adapters.rabbitmq import broker as rabbitmq, consume
 from adapters.rabbitmq.broker import RabbitMQBroker
 from adapters.rabbitmq.hold import HOLD_AGAIN_SECONDS, Hold
-from tests.adapters.brokers import RABBIT, Site
+from tests.adapters.brokers import RABBIT, Site, take_back
 from tests.adapters.harness import CONTROL, REQUESTS, next_delivery, publish, take, until
 
 TIMEOUT_MS = 1200
@@ -23,16 +23,11 @@ on_a_node = pytest.mark.asyncio(loop_scope="session")
 async def impatient(rabbit: Site, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
     """A node that takes back what is unsettled for over a second, on channels opened from now on."""
 
-    async def set_to(timeout: int, tick: int) -> None:
-        call = "application:set_env(rabbit, {}, {})"
-        calls = call.format("consumer_timeout", timeout), call.format("channel_tick_interval", tick)
-        await rabbit.server.ctl("eval", f"{', '.join(calls)}.")
-
     # RabbitMQ 3.12 and later do as the consumer says.
     monkeypatch.setattr(consume, "TIMEOUT_MS", TIMEOUT_MS)
-    await set_to(TIMEOUT_MS, 200)
+    await take_back(rabbit.server, after=TIMEOUT_MS, looking_every=200)
     yield rabbit
-    await set_to(1_800_000, 60_000)
+    await take_back(rabbit.server, after=1_800_000, looking_every=60_000)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
