@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -28,15 +28,21 @@ class Declarer:
     def __init__(self, connection: Connection, names: QueueNames) -> None:
         self._connection = connection
         self._names = names
-        self._known: set[str] = set()
+        self._established = False
         self.redeclared = 0
 
     async def declare(self) -> None:
         """See the port."""
         drift: list[str] = []
         async with _calls(self._connection) as calls:
+            # From the last on: while another process makes them in order, none looks as if it had gone.
+            missing = [item for item in reversed(self._items()) if await _lacks(calls, item) == _called(item)]
+            established = self._established or self._was_whole(missing)
             for item in self._items():
-                drift += await self._declare(calls, item)
+                drift += await _differs(calls, item)
+                if item in missing:
+                    self._created(item, anew=established)
+            self._established = True
             for queue in queues(self._names):
                 await _bind(calls, queue)
         if drift:
@@ -64,17 +70,20 @@ class Declarer:
     def _items(self) -> tuple[Item, ...]:
         return (*exchanges(self._names), *queues(self._names))
 
-    async def _declare(self, calls: "_Calls", item: Item) -> list[str]:
-        called = _called(item)
-        gone = await _lacks(calls, item) == called
-        drift = await _differs(calls, item)
-        if gone and called in self._known:
+    def _was_whole(self, missing: Sequence[Item]) -> bool:
+        """Whether a queue had gone before this process came: all is made in order, and a later queue is there.
+
+        Clients may have made an exchange or a queue before us, but not the last exchange.
+        """
+        there = [queue not in missing for queue in queues(self._names)]
+        return exchanges(self._names)[-1] not in missing and there != sorted(there, reverse=True)
+
+    def _created(self, item: Item, *, anew: bool) -> None:
+        if anew:
             self.redeclared += 1
-            logger.warning("%s was gone and is declared anew: %s", called, self._meaning(item))
-        elif gone:
-            logger.info("created %s", called)
-        self._known.add(called)
-        return drift
+            logger.warning("%s was gone and is declared anew: %s", _called(item), self._meaning(item))
+        else:
+            logger.info("created %s", _called(item))
 
     def _meaning(self, item: Item) -> str:
         if isinstance(item, Exchange):

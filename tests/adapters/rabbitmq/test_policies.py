@@ -12,6 +12,7 @@ from adapters.base import BrokerUnavailable, Kind, Topic
 from adapters.headers import CODE, reason_of
 from adapters.rabbitmq import broker as rabbitmq
 from adapters.rabbitmq.broker import RabbitMQBroker
+from adapters.rabbitmq.connection import connection
 from adapters.rabbitmq.descriptor import ADAPTER
 from adapters.servers.process import ServerFailed
 from tests.adapters.brokers import RABBIT, Site
@@ -64,17 +65,29 @@ async def test_queues_that_expired_are_a_warning_with_their_names_and_are_counte
 
 @pytest.mark.broker
 @on_a_node
-async def test_a_process_that_has_just_started_raises_no_alarm(
+async def test_a_process_that_starts_warns_of_queues_that_are_gone_and_not_of_a_new_installation(
     broker: RabbitMQBroker, rabbit: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    async with rabbitmq.connect(rabbit.server.url, instance=f"{rabbit.instance}-new", options=RABBIT) as new:
-        await new.declare()
+    async with connection(rabbit.server.url, RABBIT, purpose="test") as link, link.channel() as channel:
+        # A client that began before us.
+        await channel.exchange_declare(f"{rabbit.instance}-new.lifecycle", exchange_type="topic", durable=True)
+        assert await declared_by_another(rabbit, f"{rabbit.instance}-new") == 0
         assert f"created queue {rabbit.instance}-new.dead" in caplog.messages
-    async with rabbitmq.connect(rabbit.server.url, instance=rabbit.instance, options=RABBIT) as another:
+        assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
         caplog.clear()
+        assert await declared_by_another(rabbit, rabbit.instance) == 0
+        assert caplog.messages == []
+        await channel.queue_delete(rabbit.name("dead"))
+        await channel.queue_delete(rabbit.name("delay.3600"))
+        assert await declared_by_another(rabbit, rabbit.instance) == 2
+
+
+async def declared_by_another(site: Site, instance: str) -> int:
+    """How much a process that has just started declares anew."""
+    async with rabbitmq.connect(site.server.url, instance=instance, options=RABBIT) as another:
         await another.declare()
-    assert caplog.messages == []
+        return another.mishaps.redeclared
 
 
 @pytest.mark.broker

@@ -66,6 +66,7 @@ async def declare(site: Site) -> None:
     async with rabbitmq.connect(site.server.url, instance=site.instance, options=RABBIT) as broker:
         await broker.declare()
         await broker.check()
+        assert broker.mishaps.redeclared == 0
 
 
 @pytest.mark.broker
