@@ -7,7 +7,7 @@ import orjson
 from cloudevents.core.v1.event import CloudEvent
 
 from events.cloudevent.content import as_text, is_json, is_text, media_type
-from events.cloudevent.event import Arrived, InvalidEvent, parse_json
+from events.cloudevent.event import Arrived, InvalidEvent, encode_structured, parse_json
 from events.cloudevent.numbers import AS_WRITTEN, EXACT, Reading
 from events.cloudevent.timestamp import format_time, in_utc
 
@@ -47,6 +47,11 @@ def data_as_written(event: CloudEvent) -> Any:
         return as_text(data, content_type)
     except ValueError as error:
         raise UnreadableData(f"{about}, {error}") from error
+
+
+def document_as_written(event: CloudEvent) -> Any:
+    """The whole event as an object of JSON, with numbers as in `numbers.AS_WRITTEN`."""
+    return AS_WRITTEN.read(encode_structured(event))
 
 
 def exact_data(event: CloudEvent) -> Any:

@@ -9,7 +9,8 @@ import click
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Kind, Topic
-from events.cloudevent.event import build, encode_structured, parse_json
+from events.cloudevent.event import build
+from events.cloudevent.values import document_as_written
 from events.names import CONTROL_TYPE
 from events.request.control import ACCEPTED, control_key
 from handler.commands.connection import broker_of
@@ -79,7 +80,7 @@ def _print_answer(answer: CloudEvent, *, verb: str, request_id: str, form: str) 
     detail = detail_of(answer)
     accepted = answer.get_type() == f"{CONTROL_TYPE}.{ACCEPTED}"
     if form != "table":
-        write(form, parse_json(encode_structured(answer), what="the event"))
+        write(form, document_as_written(answer))
     elif accepted:
         jobs = detail.get("jobs")
         names = ", ".join(str(job) for job in jobs) if isinstance(jobs, list) else ""

@@ -11,7 +11,8 @@ from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Broker, Kind, Topic, TopicRefused
 from adapters.lanes import NORMAL
-from events.cloudevent.event import InvalidEvent, encode_structured, parse_json
+from events.cloudevent.event import InvalidEvent
+from events.cloudevent.values import document_as_written
 from events.names import REQUESTED_TYPE
 from events.phases import Phase
 from handler.commands.connection import broker_of
@@ -102,7 +103,7 @@ async def _publish(broker: Broker, submission: Submission, *, announce: bool) ->
         if announce and submission.form == "table":
             click.echo(clean(request_id(event)))
         elif announce:
-            write(submission.form, parse_json(encode_structured(event), what="the event"))
+            write(submission.form, document_as_written(event))
 
 
 def request_id(event: CloudEvent) -> str:

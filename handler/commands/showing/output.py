@@ -1,5 +1,6 @@
 """Prints documents, tables and text to a terminal or a pipe, and removes control characters from it."""
 
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
@@ -43,8 +44,8 @@ def write(form: str, document: Any) -> None:
 
 
 def plain(document: Any) -> Any:
-    """A copy made of JSON's types only: no enums, no tuples."""
-    return orjson.loads(orjson.dumps(document, default=str))
+    """A copy made of JSON's types only: no enums, no tuples. Integers of any size stay what they are."""
+    return json.loads(orjson.dumps(document, default=str))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, wide: str | None = None) -> None:

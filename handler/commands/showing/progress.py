@@ -7,6 +7,7 @@ from typing import Any
 
 from cloudevents.core.v1.event import CloudEvent
 
+from events.cloudevent.values import data_as_written
 from events.names import JOB_TYPE
 from events.phases import LAST, Phase
 from handler.commands.showing.reading import Heard
@@ -205,6 +206,6 @@ def phase_of(event: CloudEvent) -> str | None:
 
 def detail_of(event: CloudEvent) -> Mapping[str, Any]:
     """`data.detail` of a lifecycle event; empty if there is none."""
-    data: Any = event.get_data()
-    detail = data.get("detail") if isinstance(data, dict) else None
+    data: Any = data_as_written(event) if isinstance(event.get_data(), dict) else {}
+    detail = data.get("detail")
     return detail if isinstance(detail, dict) else {}

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from events.cloudevent.event import encode_structured, parse_json
+from events.cloudevent.values import document_as_written
 from handler.commands.showing.output import clean, console, duration, lines_of, write
 from handler.commands.showing.phases import phase_text, sentence
 from handler.commands.showing.progress import Board, Progress, detail_of, is_aside, phase_of
@@ -30,7 +30,7 @@ class View(Protocol):
 def shown(form: str, board: Board) -> Iterator[View]:
     """The view for this format and this standard output."""
     if form != "table":
-        yield lambda heard, progress: write(form, parse_json(encode_structured(heard.event), what="the event"))
+        yield lambda heard, progress: write(form, document_as_written(heard.event))
     elif not sys.stdout.isatty():
         yield _line
     else:

@@ -149,7 +149,7 @@ async def test_a_bound_that_a_policy_sets_refuses_requests_and_removes_none(
         ("amqp://host", "/"),
         ("amqp://host/", "/"),
         ("amqps://u:p@host:5/team%2Fa", "team/a"),
-        ("amqp://host/a b", "a b"),
+        ("amqp://host/a%20b", "a b"),
     ],
 )
 def test_what_amqp_does_not_show_is_said_with_the_commands_that_do(url: str, vhost: str) -> None:
