@@ -11,7 +11,7 @@ import nkeys  # type: ignore[import-untyped]
 import pytest
 import trustme
 
-from adapters.base import BrokerUnavailable, Kind, Topic, TopicRefused
+from adapters.base import BrokerUnavailable, Kind, Topic, TopicRefused, TopologyDrift
 from adapters.connect import connect
 from adapters.jetstream import broker as jetstream
 from adapters.jetstream.client import Message
@@ -61,6 +61,24 @@ async def test_documented_permissions_are_enough_for_everything(tmp_path: Path) 
         await use_everything(broker)
         with pytest.raises(TopicRefused, match=r"(?i)permissions"):
             await broker.publish(Topic(Kind.REPLY, "another.topic"), make_event())
+
+
+async def test_user_who_may_neither_create_nor_list_can_check(tmp_path: Path) -> None:
+    may = ["$JS.API.INFO", "$JS.API.STREAM.INFO.>", "$JS.API.CONSUMER.INFO.>"]
+    permissions = json.dumps({"publish": may, "subscribe": ["_INBOX.>"]})
+    reader = f'{{ user: "reader", password: "pw", permissions: {permissions} }}'
+    users = f'authorization {{ users: [ {{ user: "owner", password: "pw" }}, {reader} ] }}'
+    async with natsserver.run(tmp_path, extra=users) as server:
+        urls = [server.url.replace("//", f"//{user}:pw@") for user in ("owner", "reader")]
+        async with jetstream.connect(urls[0], options=PATIENT) as owner, jetstream.connect(urls[1]) as user:
+            with pytest.raises(BrokerUnavailable, match=r"on the broker: stream JOBRELAY_REQUESTS, .*JOBRELAY_DEAD$"):
+                await user.check()
+            await owner.declare()
+            await user.check()
+            async with connection(urls[0], PATIENT) as link:
+                await link.api("CONSUMER.PAUSE.JOBRELAY_REQUESTS.jobrelay-low", {"pause_until": "2999-01-01T00:00:00Z"})
+            with pytest.raises(TopologyDrift, match="jobrelay-low of JOBRELAY_REQUESTS is paused"):
+                await user.check()
 
 
 @pytest.mark.stricter
