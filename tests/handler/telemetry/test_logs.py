@@ -14,7 +14,7 @@ import pytest
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker
 from handler.telemetry import logcontext
-from handler.telemetry.logs import JsonFormatter, TextFormatter
+from handler.telemetry.logs import JsonFormatter, TextFormatter, configure
 from k8s.api.cluster import Cluster, Created
 from k8s.base import Manifest, QuotaExceeded
 from tests.handler.cost import seconds_of
@@ -179,3 +179,25 @@ def test_keeping_the_ids_of_an_event_costs_almost_nothing() -> None:
         logcontext.also(job_id="a", namespace="b", job="c")
 
     assert seconds_of(keep_ids) < LIMIT_SECONDS
+
+
+def test_debug_lines_are_those_of_jobrelay_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    output, root = io.StringIO(), logging.getLogger()
+    monkeypatch.setattr("sys.stderr", output)
+    monkeypatch.setattr(root, "handlers", [])
+    levels = {name: logging.getLogger(name).level for name in ("", "events", "adapters", "k8s", "handler")}
+    for name in ("logThreads", "logProcesses", "logMultiprocessing"):
+        monkeypatch.setattr(logging, name, getattr(logging, name))
+    logcontext.about()
+    try:
+        configure(form="text", level="DEBUG")
+        for name in ("some.client", "handler.intake.pressure"):
+            logging.getLogger(name).debug("debug of %s", name)
+            logging.getLogger(name).info("info of %s", name)
+        configure(form="text", level="ERROR")
+        logging.getLogger("handler.intake.pressure").warning("a warning")
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+    said = [line.partition(": ")[2] for line in output.getvalue().splitlines()]
+    assert said == ["info of some.client", "debug of handler.intake.pressure", "info of handler.intake.pressure"]
