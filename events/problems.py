@@ -66,6 +66,8 @@ def explain(error: ValidationError, model: type[BaseModel], *, operators: bool =
 _MESSAGES = {
     "missing": "is missing",
     "string_type": "must be text",
+    "string_unicode": "must be text",
+    "invalid_key": "must be text: put the key into quotes",
     "int_type": "must be an integer",
     "bool_type": "must be true or false",
     "float_type": "must be a number",
