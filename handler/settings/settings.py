@@ -22,6 +22,15 @@ from handler.settings.process import (
 )
 
 PREFIX = "JOBRELAY_"
+_SOURCES = frozenset(
+    {
+        f"{kind}{of}"
+        for kind in ("", "NATS_", "RABBITMQ_", "AMQP_", "BROKER_")
+        for of in ("URL", "URLS", "URI", "SERVERS")
+    }
+    | {"SOURCE_URL", "BROKER", "BROKERS", "NATS", "RABBITMQ", "AMQP"}
+)
+"""What the URLs of brokers are called elsewhere."""
 
 # Kubernetes sets such variables in every container of a namespace that has a Service named jobrelay*.
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$")
@@ -118,8 +127,10 @@ class Settings(PolicySettings, AdmissionSettings, _ProcessSettings):
 
 
 def _unknown(name: str, fields: Mapping[str, str]) -> str:
-    near = difflib.get_close_matches(name, fields, 1)
-    return f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
+    short = name.removeprefix(PREFIX).upper()
+    names = [field.removeprefix(PREFIX) for field in fields]
+    meant = "SOURCES" if short in _SOURCES else next(iter(difflib.get_close_matches(short, names, 1)), None)
+    return f"{name}: no such setting" + (f"; did you mean {PREFIX}{meant}?" if meant else "")
 
 
 def _lines(error: ValidationError) -> list[str]:

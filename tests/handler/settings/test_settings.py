@@ -116,3 +116,25 @@ def test_printed_settings_hide_passwords() -> None:
     assert printed["JOBRELAY_SOURCES"] == "nats://***@broker:4222"
     assert "hunter2" not in str(printed)
     assert len(printed) == len(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("JOBRELAY_IMAGE", "JOBRELAY_IMAGES"),
+        ("JOBRELAY_LOGLEVEL", "JOBRELAY_LOG_LEVEL"),
+        ("JOBRELAY_log_level", "JOBRELAY_LOG_LEVEL"),
+        ("JOBRELAY_NATS_URL", "JOBRELAY_SOURCES"),
+        ("JOBRELAY_BROKER_URL", "JOBRELAY_SOURCES"),
+    ],
+)
+def test_the_setting_that_was_meant_is_named(name: str, meant: str) -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        Settings.from_env({name: "x"})
+    assert f"{name}: no such setting; did you mean {meant}?" in caught.value.errors
+
+
+def test_a_setting_that_is_like_no_other_is_not_guessed_at() -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        Settings.from_env({"JOBRELAY_XYZ": "x"})
+    assert caught.value.errors == ["JOBRELAY_XYZ: no such setting"]
