@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cloudevents.core.v1.event import CloudEvent
 from prometheus_client import generate_latest
 
 from adapters import connect as adapters
 from adapters.base import Broker, BrokerUnavailable, Kind, Record, Topic, TopologyDrift
 from adapters.headers import CODE, ORIGIN, reason_of
+from adapters.memory import MemoryBroker
 from adapters.servers import nats as natsserver, rabbitmq as rabbitmqserver
 from handler.telemetry import logs
 from handler.telemetry.logs import TextFormatter
@@ -22,10 +24,10 @@ from k8s.api.cluster import Cluster
 from tests.adapters.conftest import need_rabbit
 from tests.amqp import client as amqp_client
 from tests.garbage.wire import block, wire
-from tests.handler.intake.functions import write
+from tests.handler.intake.functions import make_event, write
 from tests.handler.intake.secret_places import CONTROL, FUNCTIONS, ID, ON_AMQP, ON_NATS, POLICY, REQUESTS, Case
-from tests.handler.relay import relaying
-from tests.handler.samples import until
+from tests.handler.relay import relaying, running
+from tests.handler.samples import make_command, make_request, until
 from tests.handler.telemetry.test_tracing import Spans
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
@@ -122,10 +124,7 @@ async def gather(told: Told, broker: Broker, sent: Mapping[str, Case]) -> None:
         said = [reason_of(letter.headers), letter.headers[CODE]]
         told.messages += said
         told.everything += [*said, letter.headers[ORIGIN]]
-    for record in await stored(broker, Kind.LIFECYCLE):
-        told.everything += [str(record.topic), repr(dict(record.headers)), record.body.decode()]
-        error = json.loads(record.body)["data"]["detail"].get("error", {})
-        told.messages.append(json.dumps(error))
+    await take_down(told, broker)
 
 
 @asynccontextmanager
@@ -169,6 +168,14 @@ def check_complete(told: Told, sent: Mapping[str, Case]) -> None:
     assert "/secrets" in everything, "what identifies is there"
     assert any("is not allowed by JOBRELAY_IMAGES" in message for message in told.messages)
     assert any("onPodConditions" in message and "Invalid value: " in message for message in told.messages)
+
+
+async def take_down(told: Told, broker: Broker) -> None:
+    """What lifecycle events say."""
+    for record in await stored(broker, Kind.LIFECYCLE):
+        told.everything += [str(record.topic), repr(dict(record.headers)), record.body.decode()]
+        error = json.loads(record.body)["data"]["detail"].get("error", {})
+        told.messages.append(json.dumps(error))
 
 
 def shown(told: Told, sent: Mapping[str, Case]) -> list[str]:
@@ -223,3 +230,55 @@ async def test_no_secret_is_told_of_what_comes_over_rabbitmq(
         await gather(told, broker, sent)
     check_complete(told, sent)
     assert shown(told, sent) == []
+
+
+def secretive(request_id: str, exit_code: int, **data: Any) -> CloudEvent:
+    """A request that runs, with secrets wherever one can be."""
+    job = {
+        "args": [ANY],
+        "env": [{"name": "PASSWORD", "value": ANY}],
+        "labels": {"password": ANY},
+        "annotations": {"password": f"{{{ANY}}}"},
+        "volumes": [{"mountPath": f"/{ANY}", "emptyDir": {}}],
+        "tolerations": [{"key": "password", "value": ANY}],
+    }
+    fixed: dict[str, Any] = {"job": job, "concurrency": {"key": ANY}, **data}
+    return make_request(
+        request_id, script=f"exit {exit_code}", attributes={"password": ANY, "dataschema": ANY}, **fixed
+    )
+
+
+async def test_no_secret_is_told_of_what_runs(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, spans = Told(), Spans()
+    functions = write(tmp_path / "functions.yaml", *FUNCTIONS)
+    with logged(told, monkeypatch):
+        async with running(broker, cluster, tracing=spans.tracing, functions=functions) as client:
+            await client.publish(
+                secretive("good", 0),
+                secretive(
+                    "bad",
+                    3,
+                    retries=1,
+                    retryDelay=1,
+                    failover={"job": {"image": f"busybox:{ANY}", "command": ["true"]}},
+                ),
+                secretive("late", 0, runAt="2999-01-01T00:00:00Z", timeout=2),
+                secretive("held", 0, runAt="2999-01-01T00:00:00Z"),
+                make_event("f", {"secret": ANY}, type="com.example.literal", password=ANY),
+            )
+            for request_id in ("good", "bad", "bad/failover", "late", "literal/f"):
+                await client.ended(request_id)
+            await client.reached("held", "queued")
+            await client.publish(secretive("held", 1))
+            await client.reached("held", "rejected")
+            await client.command(make_command("cancel", "held", password=ANY))
+            await client.ended("held")
+            await take_down(told, broker)
+            told.everything.append(generate_latest(client.state.metrics.registry).decode())
+    told.everything += [told.lines.getvalue(), *(span.to_json() for span in spans.all())]
+    everything = "\n".join(told.everything)
+    assert all(code in everything for code in ("JOB_EXECUTION_FAILED", "TIMEOUT", "ID_REUSED", "CANCELLED"))
+    at = everything.find(ANY)
+    assert at < 0, everything[max(0, at - 300) : at + 60]
