@@ -13,8 +13,8 @@ logger = logging.getLogger(__name__)
 TIMEOUT_MS = 1_800_000
 """What we ask for with each consumer. RabbitMQ before 3.12 ignores it, and has it as its default."""
 HOLD_AGAIN_SECONDS = 30.0
-"""Hold of what was delivered before. RabbitMQ supports no consumer_timeout below a minute: so whichever processes a
-message visits, it is taken back once at most."""
+"""Hold of what was delivered before. RabbitMQ supports no consumer_timeout below a minute: so what was taken back from
+one process is not taken back from the next as well, which cannot know why it was delivered before."""
 _SAFE_PART = 0.5
 _REMEMBERED = 10_000
 
@@ -48,9 +48,9 @@ class Hold:
             if len(self._taken) > _REMEMBERED:
                 self._taken.popitem(last=False)
         logger.warning(
-            "RabbitMQ took back %d messages: its consumer_timeout%s is over. Set consumer_timeout in rabbitmq.conf to "
-            "%d, which is its default. Until then what is unsettled for %.3g s is stored again; it is not counted as "
-            "an attempt, and neither is what was taken back",
+            "RabbitMQ took back %d message(s): its consumer_timeout%s is over. Set consumer_timeout in rabbitmq.conf "
+            "to %d, which is its default. Until then what is unsettled for %.3g s is stored again; it is not counted "
+            "as an attempt, and neither is what was taken back",
             len(message_ids),
             f" of {timeout:g} s" if timeout else "",
             TIMEOUT_MS,

@@ -56,7 +56,7 @@ async def test_what_was_taken_back_while_it_waited_is_no_attempt_and_is_taken_ba
             assert {delivery.attempt for delivery in await take(subscription, 2)} == {1}
         assert broker.mishaps.taken_away == 2
     (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert "took back 2 messages: its consumer_timeout of 1.2 s is over" in warning.message
+    assert "took back 2 message(s): its consumer_timeout of 1.2 s is over" in warning.message
     assert "Set consumer_timeout" in warning.message
 
 
