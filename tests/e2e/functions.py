@@ -18,7 +18,7 @@ SIZES = {"small": 100, "large": 200 << 10, "huge": 700 << 10}
 """Bytes of the content, by the id of the event."""
 BY_HAND = "huge"
 COMPUTES = r"""
-number() { sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p" "$JOBRELAY_EVENT_PATH"; }
+number() { sed -n "s/.*\"$1\": *\([0-9]*\).*/\1/p" "$JOBRELAY_EVENT_PATH"; }
 bytes=$(wc -c < "$JOBRELAY_EVENT_PATH")
 printf '{"pixels": %d, "bytes": %d, "from": "%s", "type": "%s"}' \
   $(($(number width) * $(number height))) $bytes "$CAMERA" "$CE_TYPE" > "$JOBRELAY_RESULT_PATH"
