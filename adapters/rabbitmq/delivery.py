@@ -15,7 +15,6 @@ from adapters.rabbitmq.client import Channel, Message, ServerRefused, translated
 from adapters.rabbitmq.hold import Hold
 from adapters.rabbitmq.publisher import Publisher, too_large
 from adapters.rabbitmq.topology import QueueNames, delay_for
-from events.cloudevent.binding import from_amqp
 
 logger = logging.getLogger(__name__)
 
@@ -82,9 +81,7 @@ class Delivery:
 
     def event(self) -> CloudEvent:
         """Raises `InvalidEvent`."""
-        properties = self._message.header.properties
-        headers, coding = messages.headers_of(self._message), properties.content_encoding
-        return from_amqp(headers, properties.content_type, self.body, coding=coding)
+        return messages.event_of(self._message)
 
     async def ack(self) -> None:
         """Not confirmed: after a lost ack the message only comes again, and its effect is idempotent."""

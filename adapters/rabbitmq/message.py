@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from cloudevents.core.v1.event import CloudEvent
+
 from adapters import headers as stamps
 from adapters.base import Record, Topic
 from adapters.rabbitmq.client import Headers, Message, Properties, sendable
@@ -40,6 +42,13 @@ _BROKERS = (
 def headers_of(message: Message) -> Headers:
     """The headers as they were sent; empty without any."""
     return message.header.properties.headers or {}
+
+
+def event_of(message: Message) -> CloudEvent:
+    """Raises `InvalidEvent`."""
+    properties = message.header.properties
+    coding = properties.content_encoding
+    return from_amqp(headers_of(message), properties.content_type, bytes(message.body), coding=coding)
 
 
 def text(headers: Headers, content_type: str | None = None) -> dict[str, str]:
@@ -148,16 +157,14 @@ def _last_death(headers: Headers) -> tuple[str, str]:
 
 def record_of(message: Message, topic: Topic, sequence: int, extra: Mapping[str, str] | None = None) -> Record:
     """The record of `message`, with `extra` headers."""
-    content_type, coding = message.header.properties.content_type, message.header.properties.content_encoding
-    body = bytes(message.body)
     return Record(
         topic=topic,
         sequence=sequence,
         time=stored_at(message),
-        headers={**text(headers_of(message), content_type), **(extra or {})},
-        body=body,
+        headers={**text(headers_of(message), message.header.properties.content_type), **(extra or {})},
+        body=bytes(message.body),
         # From the headers as they were sent: their text says nothing of types.
-        decode=partial(from_amqp, headers_of(message), content_type, body, coding=coding),
+        decode=partial(event_of, message),
     )
 
 

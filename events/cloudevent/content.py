@@ -39,7 +39,12 @@ def is_text(content_type: str | None) -> bool:
     if not content_type:
         return False
     found = media_type(content_type)
-    return found.startswith("text/") or found in _TEXTS or found.endswith(_TEXT_SUFFIXES) or _has_charset(content_type)
+    return (
+        found.startswith("text/")
+        or found in _TEXTS
+        or found.endswith(_TEXT_SUFFIXES)
+        or charset(content_type) is not None
+    )
 
 
 def as_text(data: bytes, content_type: str | None) -> str:
@@ -67,10 +72,6 @@ def foreign_charset(content_type: str) -> str | None:
     if known in _UTF8:
         return None
     return f"charset {name} is not supported, only UTF-8" if known else "its charset is not known: only UTF-8 is"
-
-
-def _has_charset(content_type: str) -> bool:
-    return charset(content_type) is not None
 
 
 def _python_name(name: str) -> str | None:

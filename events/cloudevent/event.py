@@ -111,13 +111,18 @@ def from_document(document: Any, body: bytes) -> CloudEvent:
         raise InvalidEvent(BATCH)
     if not isinstance(document, dict):
         raise InvalidEvent("the body is JSON but no object")
-    sent = {name: value for name, value in document.items() if name not in ("data", "data_base64")}
+    sent = attributes_in(document)
     data, encoded = document.get("data"), document.get("data_base64")
     if encoded is not None:
         if data is not None:
             raise InvalidEvent("both data and data_base64", readable(sent))
         data = _from_base64(encoded, readable(sent))
     return Arrived(_known(sent), data, sent=sent, document=body)
+
+
+def attributes_in(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What is not the data in an event in the JSON format."""
+    return {name: value for name, value in document.items() if name not in ("data", "data_base64")}
 
 
 def from_message(attributes: Mapping[str, object], body: bytes) -> CloudEvent:
@@ -182,23 +187,22 @@ def parse_json(body: bytes, *, what: str, known: Mapping[str, str] | None = None
     """Parse bytes as JSON that can be written again. Raises `InvalidEvent` naming `what`."""
     try:
         document = orjson.loads(body)
+        unsure = body.count(b"[") + body.count(b"{") > MAX_DEPTH
     except orjson.JSONDecodeError as error:
-        if "infinity" in error.msg:
-            return _beyond_doubles(body, what, error, known)
-        raise InvalidEvent(f"{what} is {_no_json(body, error)}", known) from None
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        try:
+            document, unsure = _beyond_doubles(body, error), True
+        except (ValueError, RecursionError):
+            raise InvalidEvent(f"{what} is {_no_json(body, error)}", known) from None
+    if unsure:
         check_json(document, known or (readable(document) if isinstance(document, dict) else {}))
     return document
 
 
-def _beyond_doubles(body: bytes, what: str, error: orjson.JSONDecodeError, known: Mapping[str, str] | None) -> Any:
-    """Valid JSON may hold numbers that no double does, such as 1e400."""
-    try:
-        document = AS_WRITTEN.force(body)
-    except (ValueError, RecursionError):
-        raise InvalidEvent(f"{what} is {_no_json(body, error)}", known) from None
-    check_json(document, known or (readable(document) if isinstance(document, dict) else {}))
-    return document
+def _beyond_doubles(body: bytes, error: orjson.JSONDecodeError) -> Any:
+    """Valid JSON may hold numbers that no double does, such as 1e400. Raises `ValueError` or `RecursionError`."""
+    if "infinity" not in error.msg:
+        raise error
+    return AS_WRITTEN.force(body)
 
 
 def _no_json(body: bytes, error: orjson.JSONDecodeError) -> str:

@@ -9,7 +9,15 @@ from cloudevents.core.v1.event import CloudEvent
 
 from events.cloudevent.attributes import REQUIRED, BrokenRules, Mistake, normalise, readable, shown
 from events.cloudevent.content import foreign_charset, is_json, media_type
-from events.cloudevent.event import BATCH, STRUCTURED, InvalidEvent, from_document, from_message, parse_json
+from events.cloudevent.event import (
+    BATCH,
+    STRUCTURED,
+    InvalidEvent,
+    attributes_in,
+    from_document,
+    from_message,
+    parse_json,
+)
 from events.cloudevent.timestamp import parse_time
 
 _CLOUDEVENTS = "application/cloudevents"
@@ -73,7 +81,7 @@ def _structured(message: Message, content_type: str) -> CloudEvent:
     if media.startswith(f"{_CLOUDEVENTS}-batch"):
         raise InvalidEvent(BATCH)
     if media not in {STRUCTURED, _CLOUDEVENTS}:
-        raise InvalidEvent(f"content type {shown_type(media)} is not supported, only {STRUCTURED}")
+        raise InvalidEvent(f"content type {_shown_type(media)} is not supported, only {STRUCTURED}")
     if reason := foreign_charset(content_type):
         raise InvalidEvent(reason)
     document = parse_json(message.body, what="the body")
@@ -167,17 +175,17 @@ def _mistakes(document: Mapping[str, object]) -> tuple[Mistake, ...]:
     if not all(name in document for name in REQUIRED):
         return ()
     try:
-        normalise({name: value for name, value in document.items() if name not in ("data", "data_base64")})
+        normalise(attributes_in(document))
     except BrokenRules as error:
         return error.mistakes
     return ()
 
 
 def _of(content_type: str) -> str:
-    return f" (content type {shown_type(content_type)})" if content_type else " (without a content type)"
+    return f" (content type {_shown_type(content_type)})" if content_type else " (without a content type)"
 
 
-def shown_type(content_type: str) -> str:
+def _shown_type(content_type: str) -> str:
     """The media type alone, as messages name it: what has not its form may be anything."""
     media = media_type(content_type)
     return media if _MEDIA_TYPE.fullmatch(media) else "that is no media type"

@@ -24,6 +24,12 @@ def attribute_text(event: CloudEvent, name: str) -> str | None:
     return value if value is None or isinstance(value, str) else orjson.dumps(value).decode()
 
 
+def parse_as_written(body: bytes, *, what: str) -> Any:
+    """Like `parse_json`, with numbers as in `numbers.AS_WRITTEN`."""
+    document = parse_json(body, what=what)
+    return AS_WRITTEN.force(body) if AS_WRITTEN.needed(body) else document
+
+
 def data_as_written(event: CloudEvent) -> Any:
     """The data as JSON or text, with numbers as in `numbers.AS_WRITTEN`. Raises `UnreadableData`.
 
@@ -36,8 +42,7 @@ def data_as_written(event: CloudEvent) -> Any:
     about = f"{len(data)} bytes of {media_type(content_type)}" if content_type else f"{len(data)} bytes of unknown type"
     if is_json(content_type):
         try:
-            parse_json(data, what="data")
-            return AS_WRITTEN.read(data)
+            return parse_as_written(data, what="data")
         except InvalidEvent:
             if content_type:
                 raise UnreadableData(f"{about} that are not JSON") from None
@@ -64,7 +69,7 @@ def _read(event: CloudEvent, reading: Reading) -> Any:
     if isinstance(event, Arrived) and event.get_data() is not None:
         text, key = event.json
         if reading.needed(text):
-            found = reading.read(text)
+            found = reading.force(text)
             return found if key is None else found[key]
     return event.get_data()
 

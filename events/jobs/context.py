@@ -10,10 +10,9 @@ import orjson
 from cloudevents.core.v1.event import CloudEvent
 
 from events.cloudevent.attributes import is_text
-from events.cloudevent.event import InvalidEvent, from_parts, parse_json
-from events.cloudevent.numbers import AS_WRITTEN
+from events.cloudevent.event import InvalidEvent, from_parts
 from events.cloudevent.timestamp import format_time
-from events.cloudevent.values import exact_data
+from events.cloudevent.values import exact_data, parse_as_written
 from events.jobs.observed import Ours
 
 _KEPT = ("id", "type", "subject", "time", "correlationid", "traceparent", "tracestate")
@@ -79,7 +78,6 @@ def _as_text(value: object) -> str:
 
 def _parsed(annotation: str) -> Any:
     try:
-        parse_json(annotation.encode(), what="the annotation")
-        return AS_WRITTEN.read(annotation.encode())
+        return parse_as_written(annotation.encode(), what="the annotation")
     except InvalidEvent:
         return None

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from events.cloudevent.event import InvalidEvent, parse_json
-from events.cloudevent.numbers import AS_WRITTEN
+from events.cloudevent.event import InvalidEvent
+from events.cloudevent.values import parse_as_written
 from events.jobs.observed import Job
 from events.jobs.pods import Container, Pod
 
@@ -110,7 +110,6 @@ _NO_JSON = object()
 
 def _parsed(text: str) -> Any:
     try:
-        parse_json(text.encode(), what="the result")
-        return AS_WRITTEN.read(text.encode())
+        return parse_as_written(text.encode(), what="the result")
     except InvalidEvent:
         return _NO_JSON

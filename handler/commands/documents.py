@@ -17,6 +17,7 @@ from cloudevents.core.v1.event import CloudEvent
 from events.cloudevent.event import InvalidEvent, decode_structured
 from events.cloudevent.numbers import number as number_of
 from events.cloudevent.timestamp import format_time
+from events.functions.trees import mapped
 from events.names import REQUESTED_TYPE
 from events.problems import InvalidRequest
 from events.request.request import parse_request
@@ -106,15 +107,12 @@ def _changed_event(document: Document, changes: Changes) -> CloudEvent:
 
 
 def _decoded(document: Document) -> CloudEvent:
-    return decode_structured(_json(document))
-
-
-def _json(document: object) -> bytes:
     try:
-        return orjson.dumps(document)
+        body = orjson.dumps(document)
     except TypeError as error:
         # YAML has more types, and numbers without end; the message names the type alone.
         raise ValueError(f"it holds what JSON cannot say: {error}") from error
+    return decode_structured(body)
 
 
 def default_source() -> str:
@@ -128,7 +126,7 @@ def default_source() -> str:
 
 def apply(data: Document, changes: Changes) -> Document:
     """A changed copy of a request's data. Raises `ValueError` for a `path=value` that cannot be set."""
-    changed: Document = _copied(data) | dict(changes.fields or {})
+    changed: Document = mapped(data, str) | dict(changes.fields or {})
     if changes.id is not None and "id" in changed:
         changed["id"] = changes.id
     for text in changes.sets:
@@ -140,12 +138,6 @@ def apply(data: Document, changes: Changes) -> Document:
             raise ValueError(f"--set {text}: job is no mapping")
         _set(job, path, value, text)
     return changed
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _copied(inner) for name, inner in value.items()}
-    return [_copied(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _set(job: Document, path: str, value: str, text: str) -> None:
