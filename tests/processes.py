@@ -30,6 +30,18 @@ GO_SECONDS = 3.0
 NATS, RABBITMQ = "nats", "rabbitmq"
 
 
+async def output_of(process: asyncio.subprocess.Process) -> bytes:
+    """What it has written to its standard output once it has ended; it is killed if it does not end in time."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return output
+
+
 class Installation:
     """Brokers, a development cluster and any number of `jobrelay run` on them. Use `installation()`."""
 

@@ -17,7 +17,7 @@ from tests.events.contract.node import node_modules
 from tests.interop.corpus import NATS, RABBITMQ, Event, Outcome
 from tests.interop.judging import assert_became
 from tests.interop.running import SEEN, function_of, site
-from tests.patience import PATIENCE
+from tests.processes import output_of
 
 PROGRAM = Path(__file__).parent / "publish.mjs"
 JSON = {"{data.text}": "Grüße", "{data.list.0}": "1.5", "{subject}": "für dich", "{urgent}": "true", "{count}": "7"}
@@ -45,13 +45,7 @@ async def published(broker: str, url: str, directory: Path) -> list[Event]:
     (directory / "node_modules").symlink_to(node_modules())
     program = shutil.copy(PROGRAM, directory)
     process = await asyncio.create_subprocess_exec("node", program, broker, url, stdout=asyncio.subprocess.PIPE)
-    try:
-        async with asyncio.timeout(PATIENCE):
-            output, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    output = await output_of(process)
     assert process.returncode == 0
     return [event_of(broker, json.loads(line)) for line in output.splitlines()]
 

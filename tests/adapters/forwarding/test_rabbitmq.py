@@ -73,11 +73,7 @@ async def test_events_of_a_bound_exchange_arrive_whole_and_once(node: RabbitServ
         await broker.declare()
         async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
             await publish(link, "shop.images.uploaded", "1")
-            first = await next_delivery(subscription)
-            assert read(first) == expected("1")
-            await first.retry(0)
-            again = await next_delivery(subscription)
-            assert (again.attempt, read(again)) == (2, expected("1"))
+            again = await retried(subscription, "1")
             await again.ack()
             await send(link, "shop.events", "shop.images.uploaded", STRUCTURED, structured("2"))
             assert read(await settle(subscription)) == expected("2")
@@ -91,6 +87,16 @@ async def test_events_of_a_bound_exchange_arrive_whole_and_once(node: RabbitServ
         assert await nothing_comes(subscription)
         await publish(link, "shop.images.uploaded", "3")
         assert read(await settle(subscription)) == expected("3")
+
+
+async def retried(subscription: Subscription, event_id: str) -> Delivery:
+    """The second delivery of an event that is tried again, both of them whole."""
+    first = await next_delivery(subscription)
+    assert read(first) == expected(event_id)
+    await first.retry(0)
+    again = await next_delivery(subscription)
+    assert (again.attempt, read(again)) == (2, expected(event_id))
+    return again
 
 
 async def test_key_or_queue_chooses_the_lane(node: RabbitServer, tmp_path: Path) -> None:
@@ -132,11 +138,7 @@ async def test_shovelled_events_arrive_whole_and_once(node: RabbitServer, more: 
         await broker.check()
         async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
             await publish(link, "shop.outbox", "1", exchange="")
-            first = await next_delivery(subscription)
-            assert read(first) == expected("1")
-            await first.retry(0)
-            again = await next_delivery(subscription)
-            assert (again.attempt, read(again)) == (2, expected("1"))
+            again = await retried(subscription, "1")
             await again.reject("CODE", "why")
             await until(lambda: dead_letters(broker, 1))
             async with broker.dead_letters() as letters:

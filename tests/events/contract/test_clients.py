@@ -23,7 +23,7 @@ from tests.events.contract.node import PACKAGE, node_modules
 from tests.handler.relay import relaying
 from tests.handler.samples import until, waits_for
 from tests.paths import EXAMPLES
-from tests.patience import PATIENCE
+from tests.processes import output_of
 
 CLIENTS = EXAMPLES / "clients"
 PRINTED = ["created null", "started null", 'succeeded {"sum": 42}']
@@ -63,13 +63,7 @@ async def run(*command: str | Path, directory: Path) -> tuple[int | None, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    try:
-        async with asyncio.timeout(PATIENCE):
-            output, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    output = await output_of(process)
     return process.returncode, output.decode()
 
 
