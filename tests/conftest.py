@@ -11,9 +11,10 @@ from xdist.scheduler import LoadFileScheduling
 
 from tests.long import EVERYTHING, LONG
 
-TOGETHER = ("tests/e2e/", "tests/adapters/contract/", "tests/adapters/rabbitmq/")
+pytest_plugins = ["tests.tabling"]
+TOGETHER = ("tests/e2e/", "tests/hostile/", "tests/adapters/contract/", "tests/adapters/rabbitmq/")
 """Folders whose files share what takes long to start. The first shares a site, whose scenes run without a pause."""
-UNMEASURED = ("tests/e2e/", "tests/chaos/", "tests/bench/", "tests/garbage/")
+UNMEASURED = ("tests/e2e/", "tests/chaos/", "tests/bench/", "tests/garbage/", "tests/hostile/")
 """Where other processes do the work: measuring coverage would only take time."""
 AGAIN_SECONDS = 30.0
 

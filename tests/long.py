@@ -3,7 +3,7 @@
 import os
 
 LONG = os.environ.get("JOBRELAY_CHAOS") == "long"
-EVERYTHING = ("tests/chaos/", "tests/garbage/")
+EVERYTHING = ("tests/chaos/", "tests/garbage/", "tests/hostile/")
 """Folders that the long form runs whole; elsewhere it runs tests marked `long`, which only it runs, and `stricter`."""
 
 
