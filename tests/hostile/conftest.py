@@ -29,3 +29,10 @@ async def on_rabbitmq(hostile_cluster: Site) -> AsyncIterator[Site]:
     need_rabbit()
     async with on_broker(hostile_cluster, os.environ, RABBITMQ) as found:
         yield found
+
+
+@pytest.fixture
+def site(broker: str, request: pytest.FixtureRequest) -> Site:
+    """The site with the broker that the test is parametrised with."""
+    found: Site = request.getfixturevalue(f"on_{broker}")
+    return found

@@ -1,0 +1,81 @@
+"""Any number of mutants: each gets an outcome, and no process needs more memory or time than it is given."""
+
+import asyncio
+import re
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.chaos.table import Rows
+from tests.e2e.site import NATS, RABBITMQ, Relay, Site
+from tests.hostile.mutants import Mutant, mutants
+from tests.hostile.neighbour import Scene, attacked
+from tests.long import LONG
+from tests.paths import ROOT
+from tests.patience import PATIENCE
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.broker]
+
+MESSAGES = 500_000 if LONG else 1_000
+"""On each broker."""
+AT_ONCE = 64
+SEED = 14
+COUNTED = re.compile(r"jobrelay_messages_(processed|failed|duplicate)_total\{")
+SETTLED_SECONDS = 3600.0 if LONG else PATIENCE
+
+
+@pytest.mark.timeout(4 * 3600 if LONG else 300)
+@pytest.mark.parametrize("broker", [NATS, pytest.param(RABBITMQ, marks=pytest.mark.long)])
+async def test_every_mutant_gets_an_outcome_within_the_memory_and_time_that_are_given(site: Site, rows: Rows) -> None:
+    async with attacked(site, rows, control_wait=1, log_level="WARNING") as scene:
+        sent = await _sent(scene, islice(mutants(SEED), MESSAGES))
+        async with asyncio.timeout(SETTLED_SECONDS):
+            while await _judged(scene.handler) < sent:
+                await asyncio.sleep(0.1)
+        used = {role: _peak(relay) for role, relay in (("handler", scene.handler), ("controller", scene.controller))}
+        outcome = ", ".join(f"{role} {mib} MiB" for role, mib in used.items())
+        rows.add("attack: mutants", site.broker, done=f"{MESSAGES} messages that were good once", outcome=outcome)
+        for role, mib in used.items():
+            assert mib < _limit(role)
+        output = scene.handler.process.output() + scene.controller.process.output()
+        assert "Traceback" not in output, "mutants are refused without an error of ours"
+
+
+async def _sent(scene: Scene, messages: Iterable[Mutant]) -> int:
+    """Publish them all. Returns how many of them are requests that the broker has taken."""
+    waiting, taken = iter(messages), 0
+
+    async def publish() -> None:
+        nonlocal taken
+        for mutant in waiting:
+            await scene.observer.publish_raw(mutant.body, mutant.headers, to=mutant.to)
+            taken += mutant.to == "requests"
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(publish())
+    return taken
+
+
+async def _judged(handler: Relay) -> float:
+    """How many requests have had an outcome."""
+    return sum(value for name, value in (await handler.metrics()).items() if COUNTED.match(name))
+
+
+def _peak(relay: Relay) -> int:
+    """The most memory that the process has had so far, in MiB."""
+    status = Path(f"/proc/{relay.process.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found[1]) // 1024
+
+
+def _limit(role: str) -> int:
+    """What our manifests give a process of this role, in MiB."""
+    manifests = yaml.safe_load_all((ROOT / "k8s" / "deploy" / "base" / f"{role}.yaml").read_text())
+    deployment = next(manifest for manifest in manifests if manifest["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return int(container["resources"]["limits"]["memory"].removesuffix("Mi"))
