@@ -14,8 +14,16 @@ from tests.long import EVERYTHING, LONG
 pytest_plugins = ["tests.tabling"]
 TOGETHER = ("tests/e2e/", "tests/hostile/", "tests/adapters/contract/", "tests/adapters/rabbitmq/")
 """Folders whose files share what takes long to start. The first shares a site, whose scenes run without a pause."""
-UNMEASURED = ("tests/e2e/", "tests/chaos/", "tests/bench/", "tests/garbage/", "tests/hostile/")
-"""Where other processes do the work: measuring coverage would only take time."""
+UNMEASURED = (
+    "tests/adapters/forwarding/",
+    "tests/bench/",
+    "tests/chaos/",
+    "tests/e2e/",
+    "tests/garbage/",
+    "tests/hostile/",
+    "tests/interop/",
+)
+"""Where other processes do the work, or others of our tests reach the same lines: measuring would only take time."""
 AGAIN_SECONDS = 30.0
 
 settings.register_profile("busy", deadline=None)  # How long an example takes depends on what else the machine does.

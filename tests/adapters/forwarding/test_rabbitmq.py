@@ -99,6 +99,7 @@ async def retried(subscription: Subscription, event_id: str) -> Delivery:
     return again
 
 
+@pytest.mark.long
 async def test_key_or_queue_chooses_the_lane(node: RabbitServer, tmp_path: Path) -> None:
     await imported(node, tmp_path, routing_key="high")
     await imported(
@@ -161,6 +162,7 @@ async def test_shovelled_events_arrive_whole_and_once(node: RabbitServer, more: 
     await node.ctl("clear_parameter", "shovel", "shop-to-jobrelay")
 
 
+@pytest.mark.long
 async def test_shovel_without_a_key_keeps_the_lane(node: RabbitServer) -> None:
     await shovel(node, {name: value for name, value in document("src-queue").items() if name != "dest-exchange-key"})
     async with rabbitmq.connect(node.url, options=RABBIT) as broker, connect(node.url) as link:
@@ -180,6 +182,7 @@ async def shovel(node: RabbitServer, value: Mapping[str, object]) -> None:
     await node.ctl("set_parameter", "shovel", "shop-to-jobrelay", json.dumps(value))
 
 
+@pytest.mark.long
 async def test_permissions_of_a_shovel_and_of_who_binds(node: RabbitServer) -> None:
     await node.ctl("add_user", "bridge", "pw")
     await node.ctl("set_permissions", "bridge", "^$", r"^jobrelay\.requests$", r"^shop\.(outbox|events)$")

@@ -103,6 +103,7 @@ async def test_tried_again_and_kept_dead_nothing_of_the_source_is_left(server: N
         assert "Nats-Stream-Source" not in letter.headers
 
 
+@pytest.mark.long
 async def test_event_larger_than_ours_stops_the_source_until_it_is_removed(
     server: NatsServer, link: Connection
 ) -> None:
@@ -125,6 +126,7 @@ async def test_event_larger_than_ours_stops_the_source_until_it_is_removed(
             await link.store("shop.images.uploaded", b"x" * 1_040_000, binary(3))
 
 
+@pytest.mark.long
 async def test_what_does_not_fit_waits_in_its_own_stream(server: NatsServer, link: Connection) -> None:
     async with jetstream.connect(server.url, options=SMALL) as broker:
         await prepared(link, broker)
@@ -147,6 +149,7 @@ async def test_same_message_id_from_anywhere_is_dropped(server: NatsServer, link
         assert await ids(broker, 2) == ["first", "next"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("used", "more", "come"),
     [
@@ -170,6 +173,7 @@ async def test_what_comes_first(
         assert await ids(broker, len(come)) == come
 
 
+@pytest.mark.long
 async def test_changed_transforms_bring_nothing_twice(server: NatsServer, link: Connection) -> None:
     async with jetstream.connect(server.url, options=OPTIONS) as broker:
         await prepared(link, broker)
@@ -181,6 +185,7 @@ async def test_changed_transforms_bring_nothing_twice(server: NatsServer, link: 
         assert await ids(broker, 1) == ["2"]
 
 
+@pytest.mark.long
 async def test_what_the_server_refuses_and_what_it_should_have_refused(server: NatsServer, link: Connection) -> None:
     async with jetstream.connect(server.url, options=OPTIONS) as broker:
         await broker.declare()
@@ -215,6 +220,7 @@ class Domain(NatsServer):
         return super()._config().replace("{ store_dir", f"{{ domain: {self.domain}, store_dir")
 
 
+@pytest.mark.long
 async def test_events_of_a_leaf_node(tmp_path: Path) -> None:
     meeting = f"127.0.0.1:{free_port()}"
     hub = Domain(tmp_path / "hub", extra=f'server_name: hub\nleafnodes {{ listen: "{meeting}" }}')

@@ -55,6 +55,7 @@ async def test_mapping_moves_messages_and_our_stream_acknowledges_them(tmp_path:
             assert await nothing_comes(subscription)
 
 
+@pytest.mark.long
 async def test_full_stream_refuses_what_is_mapped(tmp_path: Path) -> None:
     async with (
         natsserver.run(tmp_path, extra=block("conf", "mappings")) as server,
@@ -68,6 +69,7 @@ async def test_full_stream_refuses_what_is_mapped(tmp_path: Path) -> None:
             await shop.store("shop.images.uploaded", LARGE, binary(2))
 
 
+@pytest.mark.long
 async def test_republished_events_that_do_not_fit_are_lost(server: NatsServer) -> None:
     async with (
         connection(server.url, OPTIONS) as shop,
