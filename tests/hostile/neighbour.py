@@ -2,10 +2,13 @@
 
 import asyncio
 import itertools
+import os
+import re
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from events.identity import Identity, job_name
@@ -55,6 +58,7 @@ class Scene:
         over at once, the effects come later.
         """
         holder = await self.leader()
+        before = {role: cpu_seconds(relay) for role, relay in self.relays.items()}
         async with Observer.connected(self.site.source, self.instance) as eyes:
             neighbour = Neighbour(self, eyes)
             begun = time.monotonic()
@@ -65,11 +69,20 @@ class Scene:
                 await asyncio.sleep(max(0.0, begun + seconds - time.monotonic()))
                 publishing.cancel()
             await neighbour.settled()
-        self.rows.add(f"attack: {attack}", self.site.broker, done=size, outcome=str(neighbour))
+        cost = "; ".join(
+            f"{role} {cpu_seconds(relay) - before[role]:.1f} s CPU, {peak_mib(relay)} MiB"
+            for role, relay in self.relays.items()
+        )
+        self.rows.add(f"attack: {attack}", self.site.broker, done=size, outcome=f"{neighbour}; {cost}")
         neighbour.check()
         assert await self.leader() == holder, "the Lease has changed hands"
-        for relay in (self.controller, self.handler):
+        for relay in self.relays.values():
             assert relay.process.exit_code is None, relay.process.output()[-2000:]
+
+    @property
+    def relays(self) -> Mapping[str, Relay]:
+        """Both processes, by role."""
+        return {"handler": self.handler, "controller": self.controller}
 
     async def leader(self) -> tuple[str, int]:
         """Who holds the Lease, and how often it has changed hands."""
@@ -78,6 +91,20 @@ class Scene:
         )
         assert lease is not None
         return lease.holder, lease.transitions
+
+
+def cpu_seconds(relay: Relay) -> float:
+    """What the process has used so far."""
+    fields = Path(f"/proc/{relay.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_mib(relay: Relay) -> int:
+    """The most memory that the process has had so far."""
+    status = Path(f"/proc/{relay.process.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found[1]) // 1024
 
 
 class Neighbour:

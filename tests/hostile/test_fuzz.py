@@ -4,7 +4,6 @@ import asyncio
 import re
 from collections.abc import Iterable
 from itertools import islice
-from pathlib import Path
 
 import pytest
 import yaml
@@ -12,7 +11,7 @@ import yaml
 from tests.chaos.table import Rows
 from tests.e2e.site import NATS, RABBITMQ, Relay, Site
 from tests.hostile.mutants import Mutant, mutants
-from tests.hostile.neighbour import Scene, attacked
+from tests.hostile.neighbour import Scene, attacked, peak_mib
 from tests.long import LONG
 from tests.paths import ROOT
 from tests.patience import PATIENCE
@@ -35,7 +34,7 @@ async def test_every_mutant_gets_an_outcome_within_the_memory_and_time_that_are_
         async with asyncio.timeout(SETTLED_SECONDS):
             while await _judged(scene.handler) < sent:
                 await asyncio.sleep(0.1)
-        used = {role: _peak(relay) for role, relay in (("handler", scene.handler), ("controller", scene.controller))}
+        used = {role: peak_mib(relay) for role, relay in scene.relays.items()}
         outcome = ", ".join(f"{role} {mib} MiB" for role, mib in used.items())
         rows.add("attack: mutants", site.broker, done=f"{MESSAGES} messages that were good once", outcome=outcome)
         for role, mib in used.items():
@@ -63,14 +62,6 @@ async def _sent(scene: Scene, messages: Iterable[Mutant]) -> int:
 async def _judged(handler: Relay) -> float:
     """How many requests have had an outcome."""
     return sum(value for name, value in (await handler.metrics()).items() if COUNTED.match(name))
-
-
-def _peak(relay: Relay) -> int:
-    """The most memory that the process has had so far, in MiB."""
-    status = Path(f"/proc/{relay.process.pid}/status").read_text()
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1]) // 1024
 
 
 def _limit(role: str) -> int:
