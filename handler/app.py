@@ -47,7 +47,13 @@ class App:
             cluster=cluster,
             settings=settings,
             metrics=state.metrics,
-            publisher=Publisher(state.brokers, tuple(sources), state.metrics, tracing=tracing),
+            publisher=Publisher(
+                state.brokers,
+                tuple(sources),
+                state.metrics,
+                reply_topics=settings.reply_topics,
+                tracing=tracing,
+            ),
             tracing=tracing,
         )
         self._gate = Gate(state.metrics)

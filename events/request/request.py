@@ -1,6 +1,6 @@
 """The job request: the data of an event of type `dev.jobrelay.job.requested`. Policy is not decided here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -201,9 +201,15 @@ def parse_request(event: CloudEvent) -> JobRequest:
     if event.get_type() != REQUESTED_TYPE:
         raise InvalidRequest([FieldError("type", "is no job request", allowed=REQUESTED_TYPE)])
     data = _json_object(event)
-    errors = across(data)
-    if data.get("id") is None:
-        errors += _event_id(event.get_id())
+    return check_request(data, errors=_event_id(event.get_id()) if data.get("id") is None else ())
+
+
+def check_request(data: dict[str, Any], *, errors: Sequence[FieldError] = ()) -> JobRequest:
+    """The request with this data, by the same rules wherever it comes from. Raises `InvalidRequest` with every error.
+
+    `errors`: what is known to be wrong already.
+    """
+    errors = [*across(data), *errors]
     try:
         request = JobRequest.model_validate(data)
     except ValidationError as error:

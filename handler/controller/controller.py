@@ -17,7 +17,7 @@ from handler.controller.admitting import Admitting
 from handler.controller.astray.jobs import AstrayJobs
 from handler.controller.astray.treatment import searching
 from handler.controller.attempts import prepare_next
-from handler.controller.failover import Failover
+from handler.controller.failover import Failover, Ruling
 from handler.controller.logtails import LogTails
 from handler.controller.mending import mend, next_mending
 from handler.controller.podless import Podless
@@ -132,9 +132,10 @@ class Controller:
         again = next_attempt_at(job)
         if again is not None:
             job = await prepare_next(job, self._writes, at=again)
+        job, failover = await self._failover.judged(job)
         log = await self._log_tails.of(unread(job, pods)) if job.finished else None
         if await self._publish_all(key, job, pods, log):
-            await self._finish(job, pods, log)
+            await self._finish(job, pods, failover, log)
             self._forget(key)
             return
         self._look_later(key, verdicts.next_due(job, pods))
@@ -142,12 +143,12 @@ class Controller:
         self._look_later(key, self._podless.next_look(key))
         self._look_later(key, next_mending(job, self._cluster.server_time()))
 
-    async def _finish(self, job: Job, pods: Sequence[Pod], log: str | None) -> None:
+    async def _finish(self, job: Job, pods: Sequence[Pod], failover: Ruling, log: str | None) -> None:
         """After its terminal event: make whatever follows from the Job's end, then drop our finalizer."""
         if next_attempt_at(job) is None:
             await self._admitting.settle(job)
             await self._schedules.settle(job)
-            await self._failover.make(job, pods, log=log)
+            await self._failover.make(job, pods, failover, log=log)
         await self._writes.drop_finalizer(job)
         self._sampler.forget(job.uid)
         # The next attempt was silent until now.

@@ -6,6 +6,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Broker, BrokerUnavailable, Kind, Topic, TopicRefused
 from events.lifecycle.events import shortened, undelivered
+from handler.policy import may_reply
 from handler.telemetry.metrics import Metrics
 from handler.telemetry.tracing import OFF, Tracing
 
@@ -16,15 +17,23 @@ REPLY_TRIES = 3
 class Publisher:
     """Publishes to the broker that a request came from, or to the default broker if that is no longer configured.
 
-    `brokers`: those that are connected, by name. `configured`: all names, the default first.
+    `brokers`: those that are connected, by name. `configured`: all names, the default first. `reply_topics`: patterns
+    of the topics that requests may name.
     """
 
     def __init__(
-        self, brokers: Mapping[str, Broker], configured: Sequence[str], metrics: Metrics, *, tracing: Tracing = OFF
+        self,
+        brokers: Mapping[str, Broker],
+        configured: Sequence[str],
+        metrics: Metrics,
+        *,
+        reply_topics: Sequence[str],
+        tracing: Tracing = OFF,
     ) -> None:
         self._brokers = brokers
         self._configured = configured
         self._metrics = metrics
+        self._reply_topics = reply_topics
         self._tracing = tracing
 
     async def publish(
@@ -50,6 +59,9 @@ class Publisher:
 
     async def _try_reply(self, broker: Broker, topic: Topic, event: CloudEvent) -> TopicRefused | None:
         """None once it is published, else why the topic will never take it."""
+        if not may_reply(topic.key, self._reply_topics):
+            # Intake has judged it; but whoever may write Jobs may have written this one.
+            return TopicRefused(topic, "not allowed by JOBRELAY_REPLY_TOPICS")
         refusal = None
         for _ in range(REPLY_TRIES):
             try:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 
 from cloudevents.core.v1.event import CloudEvent
 
@@ -17,8 +16,8 @@ from handler.effects.launcher import Outcome, Taken, launch, launch_schedule
 from handler.effects.services import Services
 from handler.intake.functions import Functions
 from handler.intake.gate import Gate
-from handler.intake.policy import kueue_refusals, refusals
 from handler.intake.pressure import Pressure
+from handler.policy import kueue_refusals, may_reply, refusals
 from handler.settings.admission import unadmitted
 from handler.settings.connections import options_of
 from handler.telemetry.logcontext import also
@@ -135,7 +134,7 @@ class Requests:
         if wanted is None:
             return None
         allowed = self._settings.reply_topics
-        if not any(fnmatchcase(str(wanted), pattern) for pattern in allowed):
+        if not may_reply(str(wanted), allowed):
             field = FieldError("replyto", "is not allowed by JOBRELAY_REPLY_TOPICS", ", ".join(allowed) or "none")
             raise Rejection("FORBIDDEN", str(field), [field])
         return str(wanted)

@@ -1,4 +1,4 @@
-"""The settings that say what requests may ask for. handler.intake.policy applies them."""
+"""The settings that say what requests may ask for. handler.policy applies them."""
 
 import re
 from typing import Annotated, Literal, Self

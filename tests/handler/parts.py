@@ -15,7 +15,8 @@ from k8s.informer.informer import JobCache
 def make_services(cluster: Cluster, settings: Settings) -> Services:
     """Services without a broker."""
     metrics = Metrics()
-    return Services(cluster=cluster, settings=settings, metrics=metrics, publisher=Publisher({}, (), metrics))
+    publisher = Publisher({}, (), metrics, reply_topics=())
+    return Services(cluster=cluster, settings=settings, metrics=metrics, publisher=publisher)
 
 
 def make_term(cache: JobCache, writes: Any = None) -> Term:

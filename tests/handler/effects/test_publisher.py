@@ -47,7 +47,7 @@ def make_event() -> CloudEvent:
 def make_publisher(*brokers: Any) -> tuple[Publisher, Metrics]:
     metrics = Metrics()
     connected = {f"b{number}": broker for number, broker in enumerate(brokers)}
-    return Publisher(connected, (*connected, "later"), metrics), metrics
+    return Publisher(connected, (*connected, "later"), metrics, reply_topics=("repl*",)), metrics
 
 
 def refusals(topic: Topic, count: int, *, too_large: bool = False) -> Sequence[Exception]:
@@ -73,6 +73,16 @@ async def test_a_reply_topic_that_refuses_gets_three_tries() -> None:
     assert detail(event)["undelivered"] == {"topic": "replies", "reason": "no such stream"}
     assert metrics.registry.get_sample_value("jobrelay_lifecycle_undelivered_total") == 1
     assert metrics.registry.get_sample_value("jobrelay_publish_failures_total") == 3
+
+
+async def test_a_reply_topic_that_nobody_may_name_gets_nothing_whatever_a_job_says() -> None:
+    broker = Scripted()
+    publisher, metrics = make_publisher(broker)
+    await publisher.publish(DEFAULT, make_event(), broker="b0", reply_to="payments.secret")
+    assert broker.tries == [DEFAULT]
+    ((_, event),) = broker.taken
+    assert "JOBRELAY_REPLY_TOPICS" in detail(event)["undelivered"]["reason"]
+    assert metrics.registry.get_sample_value("jobrelay_lifecycle_undelivered_total") == 1
 
 
 async def test_it_is_up_to_the_caller_to_wait_for_a_broker_that_is_down() -> None:

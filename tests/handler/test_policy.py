@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from handler.intake.policy import refusals
+from handler.policy import refusals
 from handler.settings.settings import InvalidSettings, Settings
 from tests.k8s.requests import make_request
 

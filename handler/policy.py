@@ -1,4 +1,7 @@
-"""What the operator's settings let requests ask for. Pure: a request and the settings in, refusals out."""
+"""What the operator's settings let requests ask for. Pure: a request and the settings in, refusals out.
+
+Intake judges what comes from a broker, and the controller what stands on a Job: both may have been written by others.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -33,9 +36,22 @@ def refusals(request: JobRequest, settings: PolicySettings, *, namespaces: tuple
     """
     found = _of_job(request.job, settings, namespaces)
     if request.failover is not None:
-        other = _of_job(request.failover.job, settings, namespaces)
+        other = failover_refusals(request.failover.job, settings, home=request.job.namespace or namespaces[0])
         found += [replace(error, path=f"failover.{error.path}") for error in other]
     return found
+
+
+def failover_refusals(job: JobSpec, settings: PolicySettings, *, home: str) -> list[FieldError]:
+    """The rules that the Job of a failover breaks. It stays in `home`, the namespace of the Job that it follows."""
+    if job.namespace in (None, home):
+        return _of_job(job, settings, (home,))
+    away = FieldError("job.namespace", "must be that of the Job which it follows: leave it out")
+    return [away, *_of_job(job.model_copy(update={"namespace": None}), settings, (home,))]
+
+
+def may_reply(topic: str, allowed: Sequence[str]) -> bool:
+    """Whether lifecycle events may go to this topic of the requester's. `allowed`: the patterns of the setting."""
+    return _matches(topic, allowed)
 
 
 def kueue_refusals(rendered: Rendered) -> list[FieldError]:
@@ -186,7 +202,7 @@ def _security(asked: SecurityContext | None, settings: PolicySettings) -> Iterat
             yield FieldError("job.securityContext.runAsUser", "is root, which JOBRELAY_POD_SECURITY does not allow")
 
 
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
