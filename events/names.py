@@ -12,6 +12,13 @@ is left alone and counted. The stored examples in tests/formats/ hold this versi
 DOMAIN = "jobrelay.dev"
 FINALIZER = f"{DOMAIN}/lifecycle"
 MANAGED_BY = "jobrelay"
+PAYLOAD_PREFIX = "jobrelay-payload-"
+"""What the names of Secrets with events begin with: the name of their Job follows. No policy lets a request name one.
+
+Earlier versions gave such a Secret the name of its Job. Their Jobs are served as long as there are some.
+"""
+EPHEMERAL = "jobrelay-ephemeral-"
+"""What a request's ephemeral volumes are called, before a number. Their claims are `<pod>-<name of the volume>`."""
 DEFAULT_INSTANCE = "jobrelay"
 
 

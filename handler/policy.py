@@ -3,11 +3,12 @@
 Intake judges what comes from a broker, and the controller what stands on a Job: both may have been written by others.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from events.names import BY_FUNCTION, DOMAIN, Annotation
+from events.names import BY_FUNCTION, DOMAIN, EPHEMERAL, PAYLOAD_PREFIX, Annotation
 from events.problems import FieldError, path_of
 from events.request.container import Ephemeral, SecurityContext
 from events.request.job import JobSpec
@@ -20,6 +21,10 @@ _KUBERNETES = ("kubernetes.io", "k8s.io", "x-k8s.io")
 _CONTAINERS_OWN = ("cpu", "memory", "ephemeral-storage")
 _TAKEN = frozenset({"app", "controller-uid", "job-name"})
 """Labels without a prefix that jobrelay or Kubernetes' Job controller sets."""
+_OURS = "jobrelay-"
+"""Begins the names of Secrets of the installation itself."""
+_EPHEMERAL_CLAIM = re.compile(rf"-{EPHEMERAL}\d+$", re.ASCII)
+"""Ends the name of a claim that was made for a pod of a request."""
 _MAXIMA = {
     "parallelism": "MAX_PARALLELISM",
     "completions": "MAX_COMPLETIONS",
@@ -100,25 +105,39 @@ def _names(job: JobSpec, settings: PolicySettings, namespaces: tuple[str, ...]) 
 
 def _secrets(job: JobSpec, settings: PolicySettings) -> Iterator[FieldError]:
     for index, reference in enumerate(job.env_ref):
-        if reference.type == "secret" and not _matches(reference.name, settings.secrets):
-            yield _not_allowed(f"job.envRef[{index}].name", "SECRETS", settings.secrets)
+        if reference.type == "secret":
+            yield from _secret(f"job.envRef[{index}].name", reference.name, "SECRETS", settings.secrets)
     for index, pull in enumerate(job.image_pull_secrets or ()):
-        if not _matches(pull.name, settings.pull_secrets):
-            path = f"job.imagePullSecrets[{index}].name"
-            yield _not_allowed(path, "PULL_SECRETS", settings.pull_secrets)
+        path = f"job.imagePullSecrets[{index}].name"
+        yield from _secret(path, pull.name, "PULL_SECRETS", settings.pull_secrets)
+
+
+def _secret(path: str, name: str, setting: str, allowed: tuple[str, ...]) -> Iterator[FieldError]:
+    """`allowed`: the patterns of the setting. A plain `*` does not open jobrelay's own, such as `jobrelay-broker`."""
+    if name.startswith(PAYLOAD_PREFIX):
+        yield FieldError(path, f"is a request's own: no setting allows {PAYLOAD_PREFIX}*")
+    elif not _matches(name, [one for one in allowed if one.startswith(_OURS) or not name.startswith(_OURS)]):
+        yield _not_allowed(path, setting, allowed)
 
 
 def _volumes(job: JobSpec, settings: PolicySettings) -> Iterator[FieldError]:
-    if job.volume is not None and not _matches(job.volume.pvc, settings.claims):
-        yield _not_allowed("job.volume.pvc", "CLAIMS", settings.claims)
+    if job.volume is not None:
+        yield from _claim("job.volume.pvc", job.volume.pvc, settings)
     for index, volume in enumerate(job.volumes or ()):
         path = f"job.volumes[{index}]"
-        if volume.pvc is not None and not _matches(volume.pvc, settings.claims):
-            yield _not_allowed(f"{path}.pvc", "CLAIMS", settings.claims)
-        if volume.secret is not None and not _matches(volume.secret, settings.secrets):
-            yield _not_allowed(f"{path}.secret", "SECRETS", settings.secrets)
+        if volume.pvc is not None:
+            yield from _claim(f"{path}.pvc", volume.pvc, settings)
+        if volume.secret is not None:
+            yield from _secret(f"{path}.secret", volume.secret, "SECRETS", settings.secrets)
         if volume.ephemeral is not None:
             yield from _ephemeral(f"{path}.ephemeral", volume.ephemeral, settings)
+
+
+def _claim(path: str, name: str, settings: PolicySettings) -> Iterator[FieldError]:
+    if _EPHEMERAL_CLAIM.search(name):
+        yield FieldError(path, f"is a request's own: no setting allows *-{EPHEMERAL}*")
+    elif not _matches(name, settings.claims):
+        yield _not_allowed(path, "CLAIMS", settings.claims)
 
 
 def _ephemeral(path: str, asked: Ephemeral, settings: PolicySettings) -> Iterator[FieldError]:

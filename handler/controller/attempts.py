@@ -10,9 +10,9 @@ from events.phases import Phase
 from handler.effects.launcher import Newer, Taken, launch
 from handler.effects.writes import Writes
 from k8s.base import Manifest, NotFound, Refused
-from k8s.manifests.attempt import next_attempt, payload_secret
+from k8s.manifests.attempt import next_attempt
 from k8s.manifests.job import Rendered
-from k8s.manifests.pod import EVENT_FILE
+from k8s.manifests.pod import EVENT_FILE, is_owned_by, payload_names, payload_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,16 +36,28 @@ async def prepare_next(job: Job, writes: Writes, *, at: float) -> Job:
 
 
 class _NoPayload(Exception):
-    """The Secret with the event has been deleted."""
+    """There is no Secret with the event, or none that is the Job's own."""
 
 
 async def _rendered(manifest: Manifest, job: Job, writes: Writes, *, at: float) -> Rendered:
-    secret, event = payload_secret(manifest), b""
-    if secret is not None:
-        try:
-            stored = await writes.maker.read_secret(job.namespace, secret)
-        except NotFound as error:
-            raise _NoPayload("the Secret with its event is gone") from error
-        event = base64.b64decode(stored["data"][EVENT_FILE])
+    secret = payload_of(manifest)
+    event = b"" if secret is None else await _payload(job, secret, writes)
     made = next_attempt(manifest, job, at=at)
     return Rendered(job=made, event=event, inline=secret is None, ttl=job.ttl or 0, ttl_raised=False, queueing=NONE)
+
+
+async def _payload(job: Job, secret: str, writes: Writes) -> bytes:
+    """The event in the Job's own Secret. Raises `_NoPayload`.
+
+    Whoever may write Jobs can have one name any Secret, which we may read and they perhaps not.
+    """
+    if secret not in payload_names(job.name):
+        raise _NoPayload("the Secret that it names is not its own")
+    try:
+        stored = await writes.maker.read_secret(job.namespace, secret)
+    except NotFound as error:
+        raise _NoPayload("the Secret with its event is gone") from error
+    held = (stored.get("data") or {}).get(EVENT_FILE)
+    if held is None or not is_owned_by(stored, job.uid):
+        raise _NoPayload("the Secret of its name is not its own")
+    return base64.b64decode(held)

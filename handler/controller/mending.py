@@ -7,6 +7,7 @@ from events.names import Payload
 from handler.effects.writes import Writes
 from handler.telemetry.metrics import Metrics
 from k8s.base import NotFound
+from k8s.manifests.pod import is_owned_by, payload_names
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +50,11 @@ def _is_overdue(job: Job, now: float) -> bool:
 
 async def _has_payload(job: Job, writes: Writes) -> bool:
     """Whether its Secret exists. The redelivery that would look for it may have been acknowledged long ago."""
-    try:
-        secret = await writes.maker.read_secret(job.namespace, job.name)
-    except NotFound:
-        return False
-    return any(owner["uid"] == job.uid for owner in secret["metadata"].get("ownerReferences") or ())
+    for name in payload_names(job.name):
+        try:
+            secret = await writes.maker.read_secret(job.namespace, name)
+        except NotFound:
+            continue
+        if is_owned_by(secret, job.uid):
+            return True
+    return False

@@ -8,11 +8,12 @@ from typing import Protocol
 
 from events.cloudevent.timestamp import format_epoch
 from events.jobs.observed import Job, Stray
-from events.names import BY_FUNCTION, FINALIZER, Annotation, Label, Payload
+from events.names import BY_FUNCTION, FINALIZER, MANAGED_BY, PAYLOAD_PREFIX, Annotation, Label, Payload
 from k8s.api.cluster import Cluster, Created
 from k8s.base import Conflict, Malformed, Manifest, NotFound
 from k8s.kueue import in_kueue, ungated
 from k8s.manifests.job import Rendered, secret_for
+from k8s.manifests.pod import is_owned_by
 from k8s.reading.cronjob import schedule_of
 from k8s.reading.job import is_newer, job_of
 
@@ -91,7 +92,7 @@ async def _launch(
         if not rendered.inline:
             # Kueue's webhook may have put it into a queue.
             made = {**rendered.job["metadata"], "uid": created.uid, "labels": created.labels}
-            await _finish_payload(cluster, rendered, made)
+            await _finish_payload(cluster, rendered, {**rendered.job, "metadata": made})
         return Outcome.CREATED
 
 
@@ -106,7 +107,7 @@ async def _meet(cluster: Maker, rendered: Rendered, existing: Manifest, *, repea
         return
     _compare(existing, rendered.job)
     if not deleted:
-        await _finish_payload(cluster, rendered, metadata)
+        await _finish_payload(cluster, rendered, existing)
 
 
 def _is_ours(existing: Manifest, wanted: Manifest) -> bool:
@@ -155,14 +156,15 @@ def _named(existing: Manifest, wanted: Manifest) -> str:
     return f"{wanted['kind']} {metadata['namespace']}/{metadata['name']}"
 
 
-async def _finish_payload(cluster: Maker, rendered: Rendered, metadata: Manifest) -> None:
+async def _finish_payload(cluster: Maker, rendered: Rendered, job: Manifest) -> None:
     """Create the Secret, then release the Job, unless it waits for admission or its function's manifest suspends it.
 
     Kueue releases its own Jobs. A Job whose payload exists already is left alone.
     """
+    metadata = job["metadata"]
     if (metadata.get("annotations") or {}).get(Annotation.PAYLOAD) != Payload.PENDING:
         return
-    await _ensure_secret(cluster, secret_for(rendered, metadata["uid"]))
+    await _ensure_secret(cluster, secret_for(rendered, job))
     # No resourceVersion: the Job controller has changed the status by now. Until the payload exists, nothing but a
     # verdict is decided about this Job, and a verdict ends it whether it is suspended or not.
     patch: Manifest = {"metadata": {"annotations": {Annotation.PAYLOAD: None, **ungated(metadata)}}}
@@ -184,20 +186,25 @@ async def _ensure_secret(cluster: Maker, secret: Manifest) -> None:
     namespace, name = _key(secret)
     wanted = secret["metadata"]["ownerReferences"][0]["uid"]
     while True:
-        try:
+        with contextlib.suppress(Conflict):
             await cluster.create_secret(secret)
-        except Conflict:
-            found = await _read_secret(cluster, namespace, name)
-            if found is None:
-                continue
-            owners = {owner["uid"] for owner in found["metadata"].get("ownerReferences", [])}
-            if wanted in owners:
-                return
-            # Left by an earlier Job of this name, and about to be garbage-collected: its event is not ours.
-            logger.info("replacing the payload of a former Job", extra={"secret": name})
-            await _delete_secret(cluster, found)
-        else:
             return
+        found = await _read_secret(cluster, namespace, name)
+        if found is None:
+            continue
+        if is_owned_by(found, wanted):
+            return
+        if not _is_payload(found):
+            raise Taken("NAME_TAKEN", f"Secret {namespace}/{name} exists and is not jobrelay's")
+        # Left by an earlier Job of this name, and about to be garbage-collected: its event is not ours.
+        logger.info("replacing the payload of a former Job", extra={"secret": name})
+        await _delete_secret(cluster, found)
+
+
+def _is_payload(secret: Manifest) -> bool:
+    """Whether it is of a Job of ours: by its name, or as earlier versions made it."""
+    labels = secret["metadata"].get("labels") or {}
+    return secret["metadata"]["name"].startswith(PAYLOAD_PREFIX) or labels.get(Label.MANAGED_BY) == MANAGED_BY
 
 
 async def _read_secret(cluster: Maker, namespace: str, name: str) -> Manifest | None:

@@ -54,18 +54,23 @@ class PolicySettings(BaseModel):
 
     images: Names = Field(("*",), description="Images that requests may name: shell patterns.")
     pull_secrets: Names = Field(
-        (), description="Secrets that requests may name in `imagePullSecrets`: shell patterns. Empty: none."
+        (),
+        description="Secrets that requests may name in `imagePullSecrets`: shell patterns, as in `JOBRELAY_SECRETS`. "
+        "Empty: none.",
     )
     service_accounts: Names = Field(
         (), description="Service accounts that requests may name, by their full names. Empty: none."
     )
     secrets: Names = Field(
-        (), description="Secrets that requests may name in `envRef` and `volumes`: shell patterns. Empty: none."
+        (),
+        description="Secrets that requests may name in `envRef` and `volumes`: shell patterns. `jobrelay-payload-*`, "
+        "where events of requests are, is never allowed; other names in `jobrelay-` only by a pattern that does, too. "
+        "Empty: none.",
     )
     claims: Names = Field(
         (),
         description="PersistentVolumeClaims that requests may name in `volume` and `volumes`: shell patterns. "
-        "Empty: none.",
+        "`*-jobrelay-ephemeral-*`, which belong to pods of requests, are never allowed. Empty: none.",
     )
     max_claim_storage: Amount | None = Field(
         None, description="Largest `ephemeral` claim in `volumes`. Empty: no ephemeral claims."

@@ -11,7 +11,7 @@ from events.jobs.queueing import read_queueing
 from events.names import FINALIZER, QUEUED_AT_CREATION, Annotation, Payload
 from k8s.base import Manifest
 from k8s.manifests.job import made_for
-from k8s.manifests.pod import EVENT_VOLUME
+from k8s.manifests.pod import EVENT_VOLUME, payload_name
 
 _NOT_AGAIN = (
     Annotation.VERDICT,
@@ -49,7 +49,7 @@ def next_attempt(manifest: Manifest, job: Job, *, at: float) -> Manifest:
         Annotation.QUEUEING: asked.to_annotation() or "",
     }
     if secret is not None:
-        secret["secretName"] = name
+        secret["secretName"] = payload_name(name)
         notes[Annotation.PAYLOAD] = Payload.PENDING
     labels = {key: value for key, value in (given.get("labels") or {}).items() if key not in _OF_ONE_JOB}
     labels |= dict(job.lost_labels)
@@ -65,12 +65,6 @@ def next_attempt(manifest: Manifest, job: Job, *, at: float) -> Manifest:
         "metadata": {**metadata, "finalizers": [FINALIZER]},
         "spec": {**spec, "suspend": True},
     }
-
-
-def payload_secret(manifest: Manifest) -> str | None:
-    """Name of the Secret with the Job's event; None if the event is on the Job itself."""
-    secret = _payload(manifest["spec"]["template"]["spec"])
-    return None if secret is None else str(secret["secretName"])
 
 
 def _not_controlled(owner: Manifest) -> Manifest:

@@ -24,7 +24,7 @@ from k8s.base import Manifest
 from k8s.kueue import gate, in_kueue
 from k8s.manifests import mapping
 from k8s.manifests.options import ManifestOptions
-from k8s.manifests.pod import EVENT_FILE, pod_template
+from k8s.manifests.pod import EVENT_FILE, payload_name, payload_names, payload_of, pod_template
 from k8s.reading.quantity import parse
 
 MAX_EVENT_BYTES = 1 << 20
@@ -177,13 +177,20 @@ def queue_place(queueing: Queueing, *, governed: bool) -> dict[str, str]:
     return {**stored, Annotation.QUEUED: QUEUED_AT_CREATION} if governed else stored
 
 
-def secret_for(rendered: Rendered, job_uid: str) -> Manifest:
-    """The Secret with the event of a Job of this name and request. The Job owns it, and is deleted with it.
+def secret_for(rendered: Rendered, job: Manifest) -> Manifest:
+    """The Secret with the event for `job`, which exists and is of this name and request. It is deleted with it.
 
-    It also serves a Job that would be rendered `inline` now: a handler with other settings may have created the Job.
+    It also serves a Job that would be rendered `inline` now: a handler with other settings, or of an earlier version,
+    may have created the Job.
     """
-    metadata = {name: rendered.job["metadata"][name] for name in ("name", "namespace", "labels")}
-    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": metadata["name"], "uid": job_uid, "controller": False}
+    made = job["metadata"]
+    name, wanted = made["name"], payload_of(job)
+    metadata = {
+        "name": wanted if wanted in payload_names(name) else payload_name(name),
+        "namespace": made["namespace"],
+        "labels": rendered.job["metadata"]["labels"],
+    }
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": made["uid"], "controller": False}
     return {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from events.names import Annotation, Label
+from events.names import EPHEMERAL, Annotation, Label
 from events.request.container import Ephemeral, Volume
 from events.request.fields import Model
 from events.request.job import JobSpec
@@ -95,7 +95,9 @@ def pod_fields(asked: JobSpec, options: ManifestOptions, *, labels: Mapping[str,
     tolerations = [*([asked.toleration] if asked.toleration else ()), *(asked.tolerations or ())]
     return _given(
         {
-            "volumes": [{"name": _name(number), **_source(volume)} for number, volume in enumerate(asked.mounts)],
+            "volumes": [
+                {"name": _name(number, volume), **_source(volume)} for number, volume in enumerate(asked.mounts)
+            ],
             "serviceAccountName": asked.service_account,
             "terminationGracePeriodSeconds": asked.termination_grace_period_seconds,
             "imagePullSecrets": [_whole(secret) for secret in asked.image_pull_secrets or ()] or None,
@@ -175,8 +177,9 @@ def _container_security(asked: JobSpec, options: ManifestOptions) -> Manifest:
     return given | {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
-def _name(number: int) -> str:
-    return f"volume-{number}"
+def _name(number: int, volume: Volume) -> str:
+    """A claim that is made for a pod is called after the volume: policy tells by that name whose it is."""
+    return f"volume-{number}" if volume.ephemeral is None else f"{EPHEMERAL}{number}"
 
 
 def _source(volume: Volume) -> Manifest:
@@ -204,7 +207,7 @@ def _claim(asked: Ephemeral) -> Manifest:
 def _mount(number: int, volume: Volume) -> Manifest:
     return _given(
         {
-            "name": _name(number),
+            "name": _name(number, volume),
             "mountPath": volume.mount_path,
             "subPath": volume.sub_path,
             "readOnly": volume.read_only or None,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from cloudevents.core.v1.event import CloudEvent
 
 from events.functions.functions import Asked
-from events.names import Annotation
+from events.names import PAYLOAD_PREFIX, Annotation
 from events.request.request import Request
 from k8s.base import Manifest
 from k8s.manifests.mapping import container_fields, pod_annotations, pod_fields
@@ -46,7 +46,30 @@ def event_volume(job_name: str, *, inline: bool) -> Manifest:
     if inline:
         path = {"fieldPath": f"metadata.annotations['{Annotation.EVENT}']"}
         return {"name": EVENT_VOLUME, "downwardAPI": {"items": [{"path": EVENT_FILE, "fieldRef": path}]}}
-    return {"name": EVENT_VOLUME, "secret": {"secretName": job_name}}
+    return {"name": EVENT_VOLUME, "secret": {"secretName": payload_name(job_name)}}
+
+
+def payload_name(job_name: str) -> str:
+    """Name of the Secret with the event of this Job."""
+    return f"{PAYLOAD_PREFIX}{job_name}"
+
+
+def payload_names(job_name: str) -> tuple[str, str]:
+    """The names that a Job's Secret may have: ours, and that of earlier versions."""
+    return payload_name(job_name), job_name
+
+
+def is_owned_by(secret: Manifest, job_uid: str) -> bool:
+    """Whether it is of the Job of this uid, and not of a former one that had its name."""
+    return any(owner["uid"] == job_uid for owner in secret["metadata"].get("ownerReferences") or ())
+
+
+def payload_of(job: Manifest) -> str | None:
+    """Name of the Secret that its pods get the event from; None if the event is on the Job itself."""
+    volumes = job["spec"]["template"]["spec"].get("volumes") or ()
+    secret = next((volume.get("secret") for volume in volumes if volume["name"] == EVENT_VOLUME), None)
+    name = secret.get("secretName") if isinstance(secret, dict) else None
+    return None if name is None else str(name)
 
 
 def _container(request: Request, options: ManifestOptions) -> Manifest:

@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 from events.contract.schema import schema_of
 from events.identity import Identity, job_name as made_name, request_label
 from events.names import FINALIZER, Label
+from k8s.manifests.pod import payload_name
 from tests.e2e.cases import KIB, MEASURE, TURNS
 from tests.e2e.conftest import AUDIT, Stage, each_broker
 from tests.e2e.observer import STRUCTURED, TERMINAL, data, detail, phase, request
@@ -122,12 +123,12 @@ async def test_a_large_event_reaches_its_container_complete(stage: Stage, size: 
     assert result["marks"] == 1
     assert size * KIB < result["size"] < (size + 2) * KIB
     (job,) = await jobs_of(stage, f"large-{size}")
-    secret = await stage.site.cluster.read_secret(stage.site.namespace, job["metadata"]["name"])
+    secret = await stage.site.cluster.read_secret(stage.site.namespace, payload_name(job["metadata"]["name"]))
     assert [owner["uid"] for owner in secret["metadata"]["ownerReferences"]] == [job["metadata"]["uid"]]
 
 
 async def test_a_secret_left_under_the_name_of_a_large_request_is_replaced(stage: Stage) -> None:
-    name = made_name("e2e", Identity(stage.observer.source, "again"))
+    name = payload_name(made_name("e2e", Identity(stage.observer.source, "again")))
     metadata = {"name": name, "namespace": stage.site.namespace}
     await stage.site.cluster.create_secret({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})
     args = ["x" * (100 * KIB), "the-end"]

@@ -119,6 +119,35 @@ def test_a_star_for_prefixes_does_not_include_those_of_kubernetes_or_ours() -> N
 
 
 @pytest.mark.parametrize(
+    ("job", "path"),
+    [
+        ({"envRef": [{"name": "jobrelay-payload-app-1", "type": "secret"}]}, "job.envRef[0].name"),
+        ({"imagePullSecrets": [{"name": "jobrelay-payload-app-1"}]}, "job.imagePullSecrets[0].name"),
+        ({"volumes": [{"mountPath": "/s", "secret": "jobrelay-payload-app-1"}]}, "job.volumes[0].secret"),
+        ({"volume": {"mountPath": "/d", "pvc": "app-1-x-jobrelay-ephemeral-0"}}, "job.volume.pvc"),
+        ({"volumes": [{"mountPath": "/d", "pvc": "app-1-x-jobrelay-ephemeral-12"}]}, "job.volumes[0].pvc"),
+    ],
+)
+def test_no_pattern_opens_the_payload_or_the_ephemeral_claim_of_a_request(job: Any, path: str) -> None:
+    patterns = ("*", "jobrelay-*", "jobrelay-payload-app-1", "app-1-x-jobrelay-ephemeral-0")
+    found = refused(job, secrets=patterns, pull_secrets=patterns, claims=patterns)
+    assert list(found) == [path]
+    assert "no setting allows" in found[path]
+    assert "app-1" not in found[path]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "opens"), [("*", False), ("*broker", False), ("jobrelay-*", True), ("jobrelay-broker", True)]
+)
+def test_secrets_of_the_installation_are_opened_only_by_patterns_that_name_them(pattern: str, opens: bool) -> None:
+    for job in (
+        {"envRef": [{"name": "jobrelay-broker", "type": "secret"}]},
+        {"imagePullSecrets": [{"name": "jobrelay-broker"}]},
+    ):
+        assert (refused(job, secrets=(pattern,), pull_secrets=(pattern,)) == {}) is opens
+
+
+@pytest.mark.parametrize(
     ("kind", "amount", "passes"),
     [("limits", "1500m", True), ("limits", "2", True), ("limits", "2001m", False), ("requests", "2.5", False)],
 )

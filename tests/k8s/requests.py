@@ -5,6 +5,8 @@ from typing import Any
 from events.cloudevent.event import build
 from events.names import REQUESTED_TYPE
 from events.request.request import Request
+from k8s.base import Manifest
+from k8s.manifests.job import Rendered
 from k8s.manifests.options import ManifestOptions
 
 
@@ -24,3 +26,8 @@ def make_request(*, attributes: dict[str, Any] | None = None, **data: Any) -> Re
 
 def options(**changes: Any) -> ManifestOptions:
     return ManifestOptions(**{"namespace": "default", "broker": "nats", **changes})
+
+
+def created(rendered: Rendered, uid: str) -> Manifest:
+    """Its Job, as the API server has made it."""
+    return {**rendered.job, "metadata": {**rendered.job["metadata"], "uid": uid}}

@@ -10,9 +10,13 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters.memory import MemoryBroker
 from events.cloudevent.timestamp import parse_epoch
 from events.names import Annotation
+from events.request.request import Request
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
-from tests.handler.jobs import job_of, name_of
+from k8s.manifests.job import render
+from k8s.manifests.options import ManifestOptions
+from k8s.manifests.pod import payload_name
+from tests.handler.jobs import job_of, name_of, our_jobs
 from tests.handler.relay import detail, phase_of, running
 from tests.handler.samples import SOURCE, make_command, make_request, until, waits_for
 
@@ -81,8 +85,29 @@ async def test_every_attempt_gets_the_event_even_from_a_secret(
         first, second = seen.read_text().split()
         assert first == second
         for job in await all_without_finalizer(cluster):
-            secret = await cluster.read_secret("default", job["metadata"]["name"])
+            secret = await cluster.read_secret("default", payload_name(job["metadata"]["name"]))
             assert [owner["uid"] for owner in secret["metadata"]["ownerReferences"]] == [job["metadata"]["uid"]]
+
+
+@pytest.mark.parametrize("own_name", [True, False])
+async def test_no_attempt_copies_a_secret_that_is_not_its_own(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path, own_name: bool
+) -> None:
+    """Whoever may write Jobs can have one name any Secret as its event's."""
+    name = payload_name("mine") if own_name else "keys"
+    secret = {"metadata": {"name": name, "namespace": "default"}, "data": {"event.json": "aGlkZGVu"}}
+    await cluster.create_secret({"apiVersion": "v1", "kind": "Secret", **secret})
+    request = Request.of(make_request("mine", script=FAILS, retries=1, retryDelay=1, payload="secret"))
+    job = render(request, options=ManifestOptions(namespace="default", broker="")).job
+    template = job["spec"]["template"]
+    job["metadata"]["name"], template["metadata"]["annotations"][Annotation.JOB] = "mine", "default/mine"
+    del job["metadata"]["annotations"][Annotation.PAYLOAD], job["spec"]["suspend"]
+    template["spec"]["volumes"][0]["secret"]["secretName"] = name
+    await cluster.create_job(job)
+    async with running(broker, cluster) as client:
+        failed = await client.ended("mine")
+        assert "not its own" in detail(failed)["error"]["message"]
+    assert len(await our_jobs(cluster)) == 1
 
 
 async def test_delays_grow_as_requested(broker: MemoryBroker, cluster: Cluster) -> None:

@@ -15,8 +15,10 @@ from k8s.base import Manifest
 from k8s.kueue import GATED_BY, KueueOptions
 from k8s.manifests.job import Rendered, render, secret_for
 from k8s.manifests.options import ManifestOptions
+from k8s.manifests.pod import payload_name
 from tests.handler.jobs import our_jobs
 from tests.handler.samples import make_request, until
+from tests.k8s.requests import created
 
 INLINE, SECRET = 16384, 0
 
@@ -31,7 +33,7 @@ def make_rendered(
 
 
 async def secret_of(cluster: Cluster, job: Manifest) -> Manifest:
-    return await cluster.read_secret("default", job["metadata"]["name"])
+    return await cluster.read_secret("default", payload_name(job["metadata"]["name"]))
 
 
 class Crash(Exception):
@@ -149,12 +151,26 @@ async def test_a_launch_with_a_secret_takes_three_calls(cluster: Cluster) -> Non
 
 async def test_a_secret_of_an_earlier_job_of_that_name_is_replaced(cluster: Cluster) -> None:
     rendered = make_rendered(inline_bytes=SECRET)
-    await cluster.create_secret({**secret_for(rendered, "gone"), "immutable": False, "data": {}})
+    await cluster.create_secret({**secret_for(rendered, created(rendered, "gone")), "immutable": False, "data": {}})
     await launch(cluster, rendered)
     (job,) = await our_jobs(cluster)
     secret = await secret_of(cluster, job)
     assert secret["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
     assert secret["data"]
+
+
+async def test_a_secret_that_is_nobodys_payload_is_not_replaced(cluster: Cluster) -> None:
+    """Jobs of earlier versions have Secrets of their own names."""
+    rendered = make_rendered(inline_bytes=SECRET)
+    name = rendered.job["metadata"]["name"]
+    rendered.job["spec"]["template"]["spec"]["volumes"][0]["secret"]["secretName"] = name
+    await cluster.create_secret(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "default"}}
+    )
+    with pytest.raises(Taken) as caught:
+        await launch(cluster, rendered)
+    assert caught.value.code == "NAME_TAKEN"
+    await cluster.read_secret("default", name)
 
 
 async def test_the_same_id_with_other_data_is_refused(cluster: Cluster) -> None:

@@ -22,6 +22,7 @@ from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from k8s.api.cluster import Cluster
 from k8s.devcluster.server import DevCluster
+from k8s.manifests.pod import payload_name
 from tests.handler.commandline import call, call_beside, end, make_environ, started, wait_for
 from tests.handler.intake.functions import UPLOADED, as_text, make_event, make_function, write
 from tests.handler.jobs import our_jobs
@@ -137,7 +138,7 @@ async def test_a_large_event_reaches_the_container_complete(
         await client.publish(event)
         assert detail(await client.ended("thumbnail/abc"))["result"] > size
         (job,) = await our_jobs(cluster)
-        secret = await cluster.read_secret("default", job["metadata"]["name"])
+        secret = await cluster.read_secret("default", payload_name(job["metadata"]["name"]))
         assert secret["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
 
 

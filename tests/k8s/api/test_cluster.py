@@ -16,7 +16,7 @@ from k8s.election.record import LeaseTiming
 from k8s.informer.informer import follow
 from k8s.manifests.job import render, secret_for
 from tests.k8s.conftest import eventually
-from tests.k8s.requests import make_request, options
+from tests.k8s.requests import created, make_request, options
 from tests.patience import PATIENCE, within
 
 FAST = LeaseTiming(lease=1.0, renew_deadline=0.7, retry=0.1, call=0.2)
@@ -125,17 +125,18 @@ async def test_deleted_job_waits_for_our_finalizer_and_its_pods_can_be_deleted(r
 async def test_secret_is_created_once_read_and_deleted_by_its_uid(real: Cluster, namespace: str) -> None:
     request = make_request(id=secrets.token_hex(8), job={"image": "i", "parallelism": 2, "namespace": namespace})
     rendered = render(request, options=options())
-    created = await real.create_job(rendered.job)
-    secret = secret_for(rendered, created.uid)
+    uid = (await real.create_job(rendered.job)).uid
+    secret = secret_for(rendered, created(rendered, uid))
+    name = secret["metadata"]["name"]
     made = await real.create_secret(secret)
     with pytest.raises(Conflict):
         await real.create_secret(secret)
-    assert (await real.read_secret(namespace, request.job_name))["data"] == secret["data"]
+    assert (await real.read_secret(namespace, name))["data"] == secret["data"]
     with pytest.raises(Conflict):
-        await real.delete_secret(namespace, request.job_name, uid="another")
-    await real.delete_secret(namespace, request.job_name, uid=made.uid)
+        await real.delete_secret(namespace, name, uid="another")
+    await real.delete_secret(namespace, name, uid=made.uid)
     with pytest.raises(NotFound):
-        await real.read_secret(namespace, request.job_name)
+        await real.read_secret(namespace, name)
 
 
 async def test_exceeded_quota_missing_namespace_and_invalid_job_are_different_errors(

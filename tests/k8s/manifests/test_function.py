@@ -18,7 +18,7 @@ from k8s.base import Manifest
 from k8s.manifests.check import dropped, problems
 from k8s.manifests.function import render_call
 from k8s.manifests.job import Rendered
-from k8s.manifests.pod import EVENT_PATH, RESULT_PATH
+from k8s.manifests.pod import EVENT_PATH, RESULT_PATH, payload_name
 from k8s.reading.job import job_of
 from k8s.reading.pod import parse_pod
 from tests.k8s.requests import options
@@ -179,7 +179,7 @@ def test_a_large_event_several_pods_or_payload_secret_put_the_event_into_a_secre
     assert rendered.job["spec"]["suspend"] is True
     assert rendered.job["metadata"]["annotations"][Annotation.PAYLOAD] == "pending"
     volume = pod(rendered)["spec"]["volumes"][0]
-    assert volume["secret"]["secretName"] == rendered.job["metadata"]["name"]
+    assert volume["secret"]["secretName"] == payload_name(rendered.job["metadata"]["name"])
     assert Annotation.EVENT not in pod(rendered)["metadata"].get("annotations", {})
 
 

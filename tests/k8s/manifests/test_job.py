@@ -1,6 +1,7 @@
 """Rendered Jobs: every stored name in its place, safe defaults, and accepted by a server that checks every field."""
 
 import base64
+import copy
 import json
 import secrets
 
@@ -15,7 +16,7 @@ from k8s.base import Conflict, Manifest, Refused
 from k8s.manifests.job import Rendered, render, secret_for
 from k8s.manifests.pod import EVENT_PATH
 from k8s.reading.job import job_of
-from tests.k8s.requests import make_request, options
+from tests.k8s.requests import created, make_request, options
 
 
 def pod(rendered: Rendered) -> Manifest:
@@ -130,12 +131,21 @@ def test_large_event_several_pods_or_payload_secret_make_a_suspended_job_and_a_s
     assert Annotation.EVENT not in rendered.job["spec"]["template"]["metadata"]["annotations"]
     (volume,) = pod(rendered)["volumes"]
     name = rendered.job["metadata"]["name"]
-    assert volume["secret"] == {"secretName": name}
-    secret = secret_for(rendered, "uid-1")
-    assert (secret["metadata"]["name"], secret["metadata"]["namespace"]) == (name, "default")
+    assert volume["secret"] == {"secretName": f"jobrelay-payload-{name}"}
+    secret = secret_for(rendered, created(rendered, "uid-1"))
+    assert (secret["metadata"]["name"], secret["metadata"]["namespace"]) == (f"jobrelay-payload-{name}", "default")
     (owner,) = secret["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["uid"]) == ("Job", name, "uid-1")
     assert base64.b64decode(secret["data"]["event.json"]) == encode_structured(request.event)
+
+
+def test_the_secret_has_the_name_that_its_job_says_if_that_may_be_its_own() -> None:
+    rendered = render(make_request(payload="secret"), options=options())
+    name = rendered.job["metadata"]["name"]
+    for said, secret in ((name, name), ("keys", f"jobrelay-payload-{name}")):
+        job = copy.deepcopy(created(rendered, "uid-1"))
+        job["spec"]["template"]["spec"]["volumes"][0]["secret"]["secretName"] = said
+        assert secret_for(rendered, job)["metadata"]["name"] == secret
 
 
 def test_result_is_the_termination_message_and_else_the_log() -> None:
@@ -254,13 +264,13 @@ FULL = {
 async def test_server_accepts_the_job_with_every_field_checked(real: Cluster, job: Manifest) -> None:
     request = make_request(id=secrets.token_hex(8), job=job, tags=["t"], timeout=600, service="s")
     rendered = render(request, options=options())
-    created = await real.create_job(rendered.job)
+    uid = (await real.create_job(rendered.job)).uid
     with pytest.raises(Conflict):
         await real.create_job(rendered.job)
     if not rendered.inline:
-        await real.create_secret(secret_for(rendered, created.uid))
+        await real.create_secret(secret_for(rendered, created(rendered, uid)))
     stored = await real.read_job("default", request.job_name)
-    assert stored["metadata"]["uid"] == created.uid
+    assert stored["metadata"]["uid"] == uid
     for part in ("labels", "annotations", "finalizers"):
         assert stored["metadata"][part] == rendered.job["metadata"][part]
     misspelt = {**rendered.job, "spec": {**rendered.job["spec"], "backofLimit": 1}}

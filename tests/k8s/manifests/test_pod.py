@@ -15,7 +15,7 @@ from events.words import NEVER
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
 from k8s.manifests.job import render, secret_for
-from tests.k8s.requests import make_request, options
+from tests.k8s.requests import created, make_request, options
 
 INDEXED = {"completionMode": "Indexed", "completions": 4, "parallelism": 2, "backoffLimitPerIndex": 1}
 
@@ -81,14 +81,14 @@ def test_volumes_are_mounted_in_order_beside_the_event() -> None:
         {"name": "volume-1", "configMap": {"name": "settings"}},
         {"name": "volume-2", "secret": {"secretName": "keys"}},
         {"name": "volume-3", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
-        {"name": "volume-4", "ephemeral": {"volumeClaimTemplate": {"spec": claim}}},
+        {"name": "jobrelay-ephemeral-4", "ephemeral": {"volumeClaimTemplate": {"spec": claim}}},
     ]
     assert container(asked)["volumeMounts"][1:] == [
         {"name": "volume-0", "mountPath": "/claim"},
         {"name": "volume-1", "mountPath": "/config", "subPath": "a.yaml", "readOnly": True},
         {"name": "volume-2", "mountPath": "/keys"},
         {"name": "volume-3", "mountPath": "/tmp/x"},
-        {"name": "volume-4", "mountPath": "/scratch"},
+        {"name": "jobrelay-ephemeral-4", "mountPath": "/scratch"},
     ]
 
 
@@ -245,8 +245,8 @@ def test_fields_that_reach_beyond_the_pod_are_refused_everywhere(
 async def test_server_accepts_the_full_job_with_every_field_checked(real: Cluster) -> None:
     request = make_request(id=secrets.token_hex(8), job={"image": "busybox:1", "command": ["true"], **WHOLE})
     rendered = render(request, options=options())
-    created = await real.create_job(rendered.job)
-    await real.create_secret(secret_for(rendered, created.uid))
+    uid = (await real.create_job(rendered.job)).uid
+    await real.create_secret(secret_for(rendered, created(rendered, uid)))
     stored = await real.read_job("default", request.job_name)
     for name in ("completionMode", "backoffLimitPerIndex", "maxFailedIndexes", "podReplacementPolicy", "successPolicy"):
         assert stored["spec"][name] == WHOLE[name]

@@ -12,6 +12,7 @@ from events.names import Annotation
 from events.phases import Phase
 from k8s.api.cluster import Cluster
 from k8s.kueue import GATED_BY, PRIORITY_CLASS, QUEUE_NAME
+from k8s.manifests.pod import payload_name
 from tests.handler.intake.functions import make_event, make_function, write
 from tests.handler.jobs import gone, job_of, name_of, without_finalizer
 from tests.handler.relay import detail, running
@@ -206,7 +207,7 @@ async def test_a_large_event_is_stored_before_kueue_may_start_the_job(
         job = await job_of(cluster, "large")
         assert not {Annotation.PAYLOAD, Annotation.RELEASED, GATED_BY} & job["metadata"]["annotations"].keys()
         assert job["spec"]["suspend"] is True
-        await cluster.read_secret("default", name_of("large"))
+        await cluster.read_secret("default", payload_name(name_of("large")))
         await kueue.admit(name_of("large"))
         assert (await client.ended("large")).get_type().endswith("succeeded")
 
