@@ -5,10 +5,10 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from events.functions.trees import Filling, Template
+from events.jobs.queueing import MAX_DEPENDENCIES
 from events.problems import FieldError, explain
 from events.request.fields import Model
 from events.request.queue import (
-    MAX_DEPENDENCIES,
     MAX_LIMIT,
     DependencyTimeout,
     OnDependencyFailure,

@@ -13,5 +13,5 @@ def read_stored(annotation: str | None, kind: type[T]) -> T | None:
         return None
     try:
         return msgspec.json.decode(annotation, type=kind)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None

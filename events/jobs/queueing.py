@@ -10,6 +10,7 @@ from events.jobs.annotation import read_stored
 
 DEFAULT_DEPENDENCY_TIMEOUT = 3600
 """Seconds."""
+MAX_DEPENDENCIES = 100
 _MOST = 2**31 - 1
 """The largest number that is believed: anybody may write such an annotation, and a decision about all Jobs reads it."""
 
@@ -26,7 +27,7 @@ class Queueing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
     limit: Annotated[int, Meta(ge=1, le=_MOST)] | None = None
     exclusive: bool = False
     gpus: Annotated[int, Meta(ge=0, le=_MOST)] = 0
-    dependencies: tuple[str, ...] = ()
+    dependencies: Annotated[tuple[str, ...], Meta(max_length=MAX_DEPENDENCIES)] = ()
     run_on_failure: bool = False
     dependency_timeout: Annotated[int, Meta(ge=0, le=_MOST)] = DEFAULT_DEPENDENCY_TIMEOUT
     run_at: str | None = None

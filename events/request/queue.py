@@ -5,12 +5,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from events.cloudevent.timestamp import parse_time
-from events.jobs.queueing import DEFAULT_DEPENDENCY_TIMEOUT, Queueing
+from events.jobs.queueing import DEFAULT_DEPENDENCY_TIMEOUT, MAX_DEPENDENCIES, Queueing
 from events.request.fields import Identifier, Model, wrong
 
 MAX_PRIORITY = 1000
 MAX_LIMIT = 10_000
-MAX_DEPENDENCIES = 100
 MAX_DEPENDENCY_TIMEOUT = 604_800
 """Seconds, a week."""
 
