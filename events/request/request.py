@@ -19,6 +19,7 @@ from events.request.batch import Deadline, Retries
 from events.request.fields import Anything, Identifier, LabelValue, Model, Text, is_dns_label, wrong
 from events.request.job import JobSpec
 from events.request.queue import Moment, Queueable
+from events.request.reserved import OURS, reserved
 from events.request.rules import across
 from events.request.schedule import Schedulable
 
@@ -76,7 +77,9 @@ class _Work(Model):
     section: ClassVar[str] = "The request"
 
     id: Identifier | None = Field(
-        default=None, description="Identifier of the request, up to 256 characters. By default the event's `id`."
+        default=None,
+        description="Identifier of the request, up to 256 characters. By default the event's `id`.",
+        json_schema_extra={"not": {"type": "string", "pattern": f"({OURS})$"}},
     )
     service: LabelValue | None = Field(
         default=None,
@@ -201,7 +204,12 @@ def parse_request(event: CloudEvent) -> JobRequest:
     if event.get_type() != REQUESTED_TYPE:
         raise InvalidRequest([FieldError("type", "is no job request", allowed=REQUESTED_TYPE)])
     data = _json_object(event)
-    return check_request(data, errors=_event_id(event.get_id()) if data.get("id") is None else ())
+    given = data.get("id")
+    errors = _event_id(event.get_id()) if given is None else []
+    request_id = event.get_id() if given is None else given
+    if isinstance(request_id, str):
+        errors += reserved(event.get_source(), request_id)
+    return check_request(data, errors=errors)
 
 
 def check_request(data: dict[str, Any], *, errors: Sequence[FieldError] = ()) -> JobRequest:

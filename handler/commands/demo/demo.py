@@ -26,7 +26,7 @@ from handler.local.stack import Stack, clean_environ, jobrelay, missing, start
 from handler.settings.connections import cluster_of
 from handler.settings.settings import Settings
 
-SOURCE = "/jobrelay/demo"
+SOURCE = "/jobrelay/cli/demo"
 """The source of the demo's requests."""
 SECONDS = 50.0
 """After this time the demo compares what it has seen so far. The longest case waits 10 s for Kubernetes' back-off."""
