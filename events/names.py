@@ -25,7 +25,8 @@ DEFAULT_INSTANCE = "jobrelay"
 class Label:
     """Labels of Jobs, their Pods, and CronJobs. Plain strings, not an enum: they are keys of what is sent as JSON.
 
-    `SCHEDULE` is on the runs of a schedule, with the value that `REQUEST` has on its CronJob.
+    `SCHEDULE` is on the runs of a schedule, with the value that `REQUEST` has on its CronJob. `NAME` and `APP` hold the
+    service; where the installation leaves them away, `SERVICE` does.
     """
 
     MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -34,6 +35,7 @@ class Label:
     INSTANCE = f"{DOMAIN}/instance"
     REQUEST = f"{DOMAIN}/request"
     SCHEDULE = f"{DOMAIN}/schedule"
+    SERVICE = f"{DOMAIN}/service"
 
 
 class Annotation:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from events.names import BY_FUNCTION, DOMAIN, EPHEMERAL, PAYLOAD_PREFIX, Annotation
+from events.names import BY_FUNCTION, DOMAIN, EPHEMERAL, PAYLOAD_PREFIX, Annotation, Label
 from events.problems import FieldError, path_of
 from events.request.container import Ephemeral, SecurityContext
 from events.request.job import JobSpec
@@ -19,8 +19,9 @@ from k8s.reading.quantity import parse
 
 _KUBERNETES = ("kubernetes.io", "k8s.io", "x-k8s.io")
 _CONTAINERS_OWN = ("cpu", "memory", "ephemeral-storage")
-_TAKEN = frozenset({"app", "controller-uid", "job-name"})
-"""Labels without a prefix that jobrelay or Kubernetes' Job controller sets."""
+_TAKEN = frozenset({Label.APP, Label.NAME, Label.MANAGED_BY, "controller-uid", "job-name"})
+"""Labels that jobrelay or Kubernetes' Job controller sets, and others of the latter's prefix."""
+_BATCH = "batch.kubernetes.io"
 _OURS = "jobrelay-"
 """Begins the names of Secrets of the installation itself."""
 _EPHEMERAL_CLAIM = re.compile(rf"-{EPHEMERAL}\d+$", re.ASCII)
@@ -39,11 +40,20 @@ def refusals(request: JobRequest, settings: PolicySettings, *, namespaces: tuple
 
     `namespaces`: those that are allowed.
     """
-    found = _of_job(request.job, settings, namespaces)
+    home = request.job.namespace or namespaces[0]
+    found = [*service_refusals(request.service, settings, namespace=home), *_of_job(request.job, settings, namespaces)]
     if request.failover is not None:
-        other = failover_refusals(request.failover.job, settings, home=request.job.namespace or namespaces[0])
+        other = failover_refusals(request.failover.job, settings, home=home)
         found += [replace(error, path=f"failover.{error.path}") for error in other]
     return found
+
+
+def service_refusals(service: str | None, settings: PolicySettings, *, namespace: str) -> list[FieldError]:
+    """Whether requests whose Jobs are in this namespace may name this service."""
+    allowed = settings.services_in(namespace)
+    if service is None or not settings.services or _matches(service, allowed):
+        return []
+    return [_not_allowed("service", "SERVICES", allowed)]
 
 
 def failover_refusals(job: JobSpec, settings: PolicySettings, *, home: str) -> list[FieldError]:
@@ -84,6 +94,7 @@ def _of_job(job: JobSpec, settings: PolicySettings, namespaces: tuple[str, ...])
         *_secrets(job, settings),
         *_volumes(job, settings),
         *_keys("labels", job.labels or {}, settings.label_prefixes, taken=_TAKEN),
+        *_unprefixed(job.labels or {}, settings.labels),
         *_keys("annotations", job.annotations or {}, settings.annotation_prefixes),
         *_resources(job, settings),
         *_numbers(job, settings),
@@ -157,13 +168,19 @@ def _keys(
     for key in given:
         path = path_of(["job", field, key])
         prefix = key.rpartition("/")[0]
-        if key in taken:
+        if key in taken or _within(prefix, (_BATCH,)):
             yield FieldError(path, "is set by jobrelay or by Kubernetes")
         elif _within(prefix, (DOMAIN,)):
             yield FieldError(path, f"is jobrelay's own: {DOMAIN} is reserved")
         elif prefix and not _matches(prefix, _naming(prefix, allowed)):
             message = f"has a prefix that is not allowed by JOBRELAY_{setting}"
             yield FieldError(path, message, ", ".join(["no prefix", *allowed]))
+
+
+def _unprefixed(labels: Mapping[str, str], allowed: tuple[str, ...]) -> Iterator[FieldError]:
+    for key in labels:
+        if "/" not in key and key not in _TAKEN and not _matches(key, allowed):
+            yield _not_allowed(path_of(["job", "labels", key]), "LABELS", allowed)
 
 
 def _naming(prefix: str, patterns: tuple[str, ...]) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from handler.controller.term import Term
 from handler.effects.deliveries import Rejection
 from handler.effects.launcher import Newer, Taken, launch
 from handler.effects.services import Services
-from handler.policy import failover_refusals
+from handler.policy import failover_refusals, service_refusals
 from handler.settings.connections import options_of
 from k8s.base import Conflict, NotFound, Refused
 from k8s.manifests.job import render
@@ -63,7 +63,8 @@ class Failover:
         stored = (manifest["metadata"].get("annotations") or {}).get(Annotation.FAILOVER)
         try:
             asked = _request(job, stored)
-            if broken := failover_refusals(asked.job, self._settings, home=job.namespace):
+            service = service_refusals(asked.service, self._settings, namespace=job.namespace)
+            if broken := [*service, *failover_refusals(asked.job, self._settings, home=job.namespace)]:
                 raise Rejection("FORBIDDEN", "; ".join(map(str, broken)), broken)
         except Rejection as refusal:
             return replace(job, failover=False), refusal

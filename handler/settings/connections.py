@@ -66,6 +66,7 @@ def options_of(settings: Settings, *, namespace: str, broker: str) -> ManifestOp
         kueue=kueue_of(settings),
         limits=settings.limits,
         gpu_resource=settings.gpu_resource,
+        app_label=settings.app_label == "on",
         run_as_user=settings.run_as_user if settings.pod_security == "restricted" else None,
     )
 

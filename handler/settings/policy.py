@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from events.request.batch import MAX_COMPLETIONS, MAX_DEADLINE, MAX_PARALLELISM
 from events.request.container import MAX_GPUS
-from events.request.fields import INT32_MAX
+from events.request.fields import INT32_MAX, is_dns_label
 from k8s.manifests.job import MAX_EVENT_BYTES
 from k8s.reading.quantity import parse
 
@@ -32,6 +32,14 @@ def _amount(value: str) -> str:
 def _ids(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         id_range(value)
+    return values
+
+
+def _services(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        namespace, named, pattern = value.rpartition("=")
+        if not pattern or bool(named) != bool(namespace) or (namespace and not is_dns_label(namespace)):
+            raise ValueError("a pattern expected, or <namespace>=<pattern>")
     return values
 
 
@@ -80,11 +88,27 @@ class PolicySettings(BaseModel):
         description="Storage classes that ephemeral claims may name: shell patterns. "
         "Empty: only the cluster's default.",
     )
+    services: Annotated[Names, AfterValidator(_services)] = Field(
+        (),
+        description="Services that requests may name: shell patterns, for all namespaces, or for one as in "
+        "`team-a=pay-*`. A request that names none is not concerned. Empty: any.",
+    )
+    app_label: Literal["on", "off"] = Field(
+        "on",
+        description="`on`: Jobs and pods have the request's `service` as labels `app` and `app.kubernetes.io/name`. "
+        "`off`: they have it as `jobrelay.dev/service` alone, so that no Service or NetworkPolicy that is meant for "
+        "others selects them by their application.",
+    )
+    labels: Names = Field(
+        ("*",),
+        description="Labels without a prefix that requests may set: shell patterns. `app`, `job-name` and "
+        "`controller-uid` are never allowed. Empty: none.",
+    )
     label_prefixes: Names = Field(
         (),
-        description="Prefixes of labels that requests may set, such as `example.com`: shell patterns. Labels without a "
-        "prefix are free, but for `app`, `job-name` and `controller-uid`. Prefixes of Kubernetes are allowed only by a "
-        "pattern that ends like them (`*.kubernetes.io`, `*.k8s.io`, `*.x-k8s.io`), `jobrelay.dev` never.",
+        description="Prefixes of labels that requests may set, such as `example.com`: shell patterns. Prefixes of "
+        "Kubernetes are allowed only by a pattern that ends like them (`*.kubernetes.io`, `*.k8s.io`, `*.x-k8s.io`), "
+        "`jobrelay.dev`, `batch.kubernetes.io`, `app.kubernetes.io/name` and `app.kubernetes.io/managed-by` never.",
     )
     annotation_prefixes: Names = Field(
         (),
@@ -179,6 +203,11 @@ class PolicySettings(BaseModel):
     def default_deadline(self) -> int | None:
         """Seconds that the Job of a request without a deadline may take; None for no limit."""
         return self.deadline_seconds or self.max_deadline_seconds
+
+    def services_in(self, namespace: str) -> tuple[str, ...]:
+        """The patterns of services whose Jobs may be in this namespace. None at all means any."""
+        given = (text.rpartition("=") for text in self.services)
+        return tuple(pattern for where, _, pattern in given if where in ("", namespace))
 
     @property
     def limits(self) -> dict[str, str]:

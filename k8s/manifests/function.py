@@ -13,7 +13,7 @@ from events.jobs.context import in_trace
 from events.names import MANAGED_BY, Annotation, Label
 from k8s.base import Manifest
 from k8s.manifests.job import Draft, Rendered, complete, fits, gpus_of, our_labels
-from k8s.manifests.mapping import as_json
+from k8s.manifests.mapping import as_json, service_labels
 from k8s.manifests.options import ManifestOptions
 from k8s.manifests.pod import EVENT_MOUNT, RESULT_PATH, event_volume, our_env
 from k8s.reading.pod import DEFAULT_CONTAINER, MAIN
@@ -31,7 +31,7 @@ def render_call(
     spec, given = job["spec"], job.get("metadata", {})
     ttl = spec.pop("ttlSecondsAfterFinished", None)
     inline = fits(event, options, pods=spec.get("parallelism", 1), payload=function.payload)
-    named = {Label.NAME: function.name, Label.APP: function.name}
+    named = service_labels(function.name if options.app_label else function.service, options)
     ours = our_labels(call, options.instance)
     _fill_template(spec["template"], call, labels={**named, **ours}, event=event.decode() if inline else None)
     draft = Draft(

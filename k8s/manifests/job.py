@@ -89,7 +89,7 @@ def render(
     asked = request.request
     # A schedule's event is on each of its Jobs: nobody would create a Secret for each.
     inline = asked.schedule is not None or fits(event, options, pods=asked.job.parallelism, payload=asked.payload)
-    labels = {**mapping.labels(asked), **our_labels(request, options.instance)}
+    labels = {**mapping.labels(asked, options), **our_labels(request, options.instance)}
     template = pod_template(request, options, labels=labels, event=event.decode() if inline else None)
     spec = {**mapping.job_fields(asked, options), "template": template}
     draft = Draft(

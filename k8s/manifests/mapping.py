@@ -30,10 +30,14 @@ _OF_THE_POD = (
 """Fields of a request's `securityContext` that go to the pod. All others go to its container."""
 
 
-def labels(request: JobRequest) -> dict[str, str]:
+def labels(request: JobRequest, options: ManifestOptions) -> dict[str, str]:
     """Of the Job and of its pods."""
-    service = {Label.NAME: request.service, Label.APP: request.service} if request.service else {}
-    return {**(request.job.labels or {}), **service}
+    return {**(request.job.labels or {}), **(service_labels(request.service, options) if request.service else {})}
+
+
+def service_labels(service: str, options: ManifestOptions) -> dict[str, str]:
+    """The labels that say whose the Job and its pods are."""
+    return {Label.NAME: service, Label.APP: service} if options.app_label else {Label.SERVICE: service}
 
 
 def annotations(request: JobRequest, options: ManifestOptions) -> dict[str, str]:

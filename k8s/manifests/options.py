@@ -22,8 +22,9 @@ class ManifestOptions:
     `governs`: whether a Job of this queueing and service waits for admission, unless Kueue decides about it.
 
     `run_as_user`: None leaves user and security context to the image; else pods meet the Pod Security Standard
-    "restricted". `limits`: quantities by resource, for containers that have no limit. `gpu_resource`: name of the
-    resource that is a GPU.
+    "restricted". `app_label`: whether Jobs and pods have the service as labels `app` and `app.kubernetes.io/name`, by
+    which others may select them; else it is in a label of ours. `limits`: quantities by resource, for containers that
+    have no limit. `gpu_resource`: name of the resource that is a GPU.
     """
 
     instance: str = DEFAULT_INSTANCE
@@ -37,5 +38,6 @@ class ManifestOptions:
     governs: Callable[[Queueing, str | None], bool] = ungoverned
     kueue: KueueOptions = field(default_factory=KueueOptions)
     run_as_user: int | None = 65532
+    app_label: bool = True
     limits: Mapping[str, str] = field(default_factory=dict)
     gpu_resource: str = "nvidia.com/gpu"

@@ -85,7 +85,7 @@ def _schedule(wire: WireCronJob) -> Schedule:
         format=format_,
         request_id=request_id,
         source=source,
-        service=shared(labels.get(Label.NAME) or (template.labels.name if template else None)),
+        service=shared(_service(labels.get(Label.NAME), template)),
         context=notes.get(Annotation.CONTEXT, ""),
         tags=notes.get(Annotation.TAGS),
         metadata=notes.get(Annotation.METADATA),
@@ -102,6 +102,12 @@ def _schedule(wire: WireCronJob) -> Schedule:
         stray=stray,
         lost_labels=_lost(labels, template),
     )
+
+
+def _service(label: str | None, template: Template | None) -> str | None:
+    if template is None:
+        return label
+    return template.labels.service or label or template.labels.name
 
 
 def _claim(wire: WireCronJob, template: Template | None) -> tuple[str, str, Stray | None]:

@@ -103,7 +103,7 @@ def _job(wire: WireJob) -> observed.Job:
         format=format_,
         request_id=claim.request_id,
         source=shared(claim.source) or "",
-        service=shared(_service(labels.get(Label.NAME), template.labels.name, claim)),
+        service=shared(template.labels.service or _service(labels.get(Label.NAME), template.labels.name, claim)),
         context=notes.get(Annotation.CONTEXT, ""),
         tags=notes.get(Annotation.TAGS),
         metadata=notes.get(Annotation.METADATA),

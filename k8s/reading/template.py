@@ -25,6 +25,7 @@ class TemplateLabels(Wire, rename=lambda name: getattr(Label, name.upper())):
     request: str | None = None
     schedule: str | None = None
     name: str | None = None
+    service: str | None = None
 
 
 class TemplateMetadata(Wire):

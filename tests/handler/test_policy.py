@@ -109,7 +109,7 @@ def test_all_broken_rules_are_reported_at_once() -> None:
 
 
 def test_a_star_for_prefixes_does_not_include_those_of_kubernetes_or_ours() -> None:
-    keys = ("app.kubernetes.io/name", "kueue.x-k8s.io/queue-name", "jobrelay.dev/id", "x.jobrelay.dev/id")
+    keys = ("app.kubernetes.io/part-of", "kueue.x-k8s.io/queue-name", "jobrelay.dev/id", "x.jobrelay.dev/id")
     for field in ("labels", "annotations"):
         assert len(refused({field: dict.fromkeys(keys, "x")}, label_prefixes=("*",), annotation_prefixes=("*",))) == 4
     named = {"label_prefixes": ("*.kubernetes.io", "jobrelay.dev")}
@@ -134,6 +134,69 @@ def test_no_pattern_opens_the_payload_or_the_ephemeral_claim_of_a_request(job: A
     assert list(found) == [path]
     assert "no setting allows" in found[path]
     assert "app-1" not in found[path]
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "app",
+        "app.kubernetes.io/name",
+        "app.kubernetes.io/managed-by",
+        "job-name",
+        "controller-uid",
+        "batch.kubernetes.io/job-name",
+        "batch.kubernetes.io/controller-uid",
+    ],
+)
+def test_no_setting_allows_labels_that_say_whose_a_pod_is(label: str) -> None:
+    allowing = {"label_prefixes": ("*.kubernetes.io", "app.kubernetes.io"), "labels": ("*", "app")}
+    for app_label in ("on", "off"):
+        (message,) = refused({"labels": {label: "x"}}, app_label=app_label, **allowing).values()
+        assert "is set by jobrelay or by Kubernetes" in message
+    assert (
+        len(
+            refused({"annotations": {"batch.kubernetes.io/job-tracking": ""}}, annotation_prefixes=("*.kubernetes.io",))
+        )
+        == 1
+    )
+
+
+def test_labels_without_a_prefix_can_be_restricted() -> None:
+    labels = {"labels": {"team": "a", "k8s-app": "dns"}}
+    assert refused(labels) == {}
+    (path,) = found = refused(labels, labels=("team", "cost-*"))
+    assert (path, "JOBRELAY_LABELS" in found[path]) == ("job.labels.'k8s-app'", True)
+
+
+@pytest.mark.parametrize(
+    ("services", "service", "namespace", "passes"),
+    [
+        ((), "payments", None, True),
+        (("pay*", "shop"), "payments", None, True),
+        (("pay*", "shop"), "shop-2", None, False),
+        (("pay*",), None, None, True),
+        (("jobs=pay*",), "payments", "jobs", True),
+        (("jobs=pay*",), "payments", None, False),
+        (("jobs=pay*", "shop"), "shop", "jobs", True),
+        (("default=pay*", "jobs=shop"), "payments", "jobs", False),
+        (("default=pay*", "jobs=shop"), "payments", "default", True),
+    ],
+)
+def test_services_are_allowed_by_patterns_for_all_or_for_one_namespace(
+    services: tuple[str, ...], service: str | None, namespace: str | None, *, passes: bool
+) -> None:
+    job = {"image": "registry.example/app:1", "namespace": namespace}
+    request = make_request(service=service, job=job).request
+    settings: dict[str, Any] = {"services": services}
+    found = refusals(request, Settings(**settings), namespaces=NAMESPACES)
+    assert [error.path for error in found] == ([] if passes else ["service"])
+    assert all("JOBRELAY_SERVICES" in error.message for error in found)
+
+
+@pytest.mark.parametrize("services", ["team a=x", "=", "team-a=", "=x", "A=x"])
+def test_what_is_no_pattern_of_services_is_no_setting(services: str) -> None:
+    with pytest.raises(InvalidSettings, match="JOBRELAY_SERVICES"):
+        Settings.from_env({"JOBRELAY_SERVICES": services})
 
 
 @pytest.mark.parametrize(

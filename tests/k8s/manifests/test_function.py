@@ -408,3 +408,12 @@ async def test_a_server_that_checks_every_field_accepts_the_job(cluster: Cluster
     rendered = make_rendered(job, env={"X": "{id}"}, namespace="default")
     rendered.job["metadata"]["name"] = f"f-{secrets.token_hex(4)}"
     assert (await cluster.create_job(rendered.job)).uid
+
+
+def test_without_app_labels_a_function_is_its_service_in_a_label_of_ours() -> None:
+    rendered = make_rendered(make_job(), app_label=False)
+    for labels in (rendered.job["metadata"]["labels"], pod(rendered)["metadata"]["labels"]):
+        assert labels[Label.SERVICE] == "thumb"
+        assert not {Label.APP, Label.NAME} & labels.keys()
+    named = make_rendered(make_job(metadata={"labels": {Label.NAME: "images"}}), app_label=False)
+    assert pod(named)["metadata"]["labels"][Label.SERVICE] == "images"

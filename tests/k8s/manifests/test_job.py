@@ -4,6 +4,7 @@ import base64
 import copy
 import json
 import secrets
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -15,6 +16,8 @@ from k8s.api.cluster import Cluster
 from k8s.base import Conflict, Manifest, Refused
 from k8s.manifests.job import Rendered, render, secret_for
 from k8s.manifests.pod import EVENT_PATH
+from k8s.manifests.schedule import render_schedule
+from k8s.reading.cronjob import schedule_of
 from k8s.reading.job import job_of
 from tests.k8s.requests import created, make_request, options
 
@@ -146,6 +149,26 @@ def test_the_secret_has_the_name_that_its_job_says_if_that_may_be_its_own() -> N
         job = copy.deepcopy(created(rendered, "uid-1"))
         job["spec"]["template"]["spec"]["volumes"][0]["secret"]["secretName"] = said
         assert secret_for(rendered, job)["metadata"]["name"] == secret
+
+
+@pytest.mark.parametrize("make", [render, render_schedule])
+def test_without_app_labels_the_service_is_in_a_label_of_ours(make: Any) -> None:
+    request = make_request(service="pay", schedule="@daily" if make is render_schedule else None)
+    made = make(request, options=options(app_label=False)).job
+    texts = json.dumps(made)
+    assert '"app"' not in texts
+    assert "app.kubernetes.io/name" not in texts
+    made = {**made, "metadata": {**made["metadata"], "uid": "u"}}
+    seen = job_of(made) if make is render else schedule_of(made)
+    assert seen.service == "pay"
+    assert seen.lost_labels == ()
+
+
+def test_nobody_changes_the_service_of_a_job_by_a_label() -> None:
+    for app_label in (True, False):
+        made = created(render(make_request(service="pay"), options=options(app_label=app_label)), "u")
+        made["metadata"]["labels"] |= {Label.NAME: "shop", Label.SERVICE: "shop"}
+        assert job_of(made).service == "pay"
 
 
 def test_result_is_the_termination_message_and_else_the_log() -> None:
