@@ -1,5 +1,6 @@
 """Errors of the Kubernetes API, named for what their caller does about them."""
 
+from enum import StrEnum
 from typing import Any
 
 
@@ -11,15 +12,27 @@ class ConfigError(KubernetesError):
     """There is no usable kubeconfig or service account; the message says what is wrong with it."""
 
 
+class Cause(StrEnum):
+    """What an answer alone says of why a request was not carried out."""
+
+    SERVER = "server"
+    """The server takes nothing from us now: 429, 401."""
+    NAMESPACE = "namespace"
+    """The namespace is not there, or is being deleted."""
+    UNKNOWN = "unknown"
+    """5xx, a timeout, no connection, RBAC's 403: the server may be away, or it may be this request alone."""
+
+
 class Unavailable(KubernetesError):
-    """Not now, and not the request's fault: 429, 5xx, timeout, no connection, 401, RBAC's 403, namespace gone.
+    """Not now, and not said to be the request's fault: see `Cause`.
 
     `retry_after`: seconds that the server asks us to wait, None if it does not say.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, cause: Cause = Cause.UNKNOWN) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.cause = cause
 
 
 class QuotaExceeded(KubernetesError):
@@ -27,7 +40,7 @@ class QuotaExceeded(KubernetesError):
 
 
 class Refused(KubernetesError):
-    """The server will never take this: 400, 413, 422, a 403 of an admission controller.
+    """The server will never take this: 400, 413, 422, what admission denies, an object too large for its storage.
 
     `status` is the HTTP status, `causes` the server's `details.causes` as (field, message).
     """

@@ -8,22 +8,38 @@ from typing import Any
 import orjson
 
 from events.problems import MAX_ERRORS, brief
-from k8s.base import Conflict, Expired, KubernetesError, NotFound, QuotaExceeded, Refused, Unavailable
+from k8s.base import Cause, Conflict, Expired, KubernetesError, NotFound, QuotaExceeded, Refused, Unavailable
 from k8s.reading.said import without_values
 
 _READ = 65_536
 """Bytes that are read of an answer that is no Status object, such as a page of a proxy's."""
-# Both are anchored: the server itself writes what precedes "is forbidden:", what follows may quote the object.
+# All are anchored: the server itself writes what a message begins with, what follows may quote the object.
 _RBAC = re.compile(r'\S+(?: "[^"]*")? is forbidden: User "')
 _QUOTA = re.compile(r'\S+(?: "[^"]*")? is forbidden: exceeded quota: ')
+_DENIED = re.compile(
+    r'admission webhook "[^"]*" denied the request'
+    r"|.*? is (?:forbidden|invalid): (?:: )?ValidatingAdmissionPolicy '[^']*'(?: with binding '[^']*')? denied request"
+)
+"""What a webhook or a policy says with a status of its choice: whatever that is, it is about this request."""
+_TOO_LARGE = re.compile(
+    r"(?:Internal error occurred: )?(?:etcdserver: request is too large"
+    r"|rpc error: code = \w+ desc = (?:grpc: )?(?:trying to send|received) message larger than max)"
+)
+"""What the server's storage says, with 500, of an object that it will never take."""
 
 
 def failure(method: str, status: int, *, headers: Mapping[str, str], body: bytes) -> KubernetesError:
     """The error that an answer with `status` other than 2xx stands for."""
     answer = _status_object(body)
     message = _message(status, answer, body)
+    text = str(answer.get("message", ""))
+    if _TOO_LARGE.match(text):
+        return Refused(message, status=413)
+    if _DENIED.match(text):
+        return _denied(message, status, answer)
     if status in {401, 408, 429} or status >= 500 or status < 400:
-        return Unavailable(message, retry_after=_retry_after(headers, answer))
+        cause = Cause.SERVER if status in {401, 429} else Cause.UNKNOWN
+        return Unavailable(message, retry_after=_retry_after(headers, answer), cause=cause)
     if status == 403:
         return _forbidden(message, answer)
     if status == 404:
@@ -35,9 +51,18 @@ def failure(method: str, status: int, *, headers: Mapping[str, str], body: bytes
     return Refused(message, status=status, causes=_causes(answer))
 
 
+def _denied(message: str, status: int, answer: dict[str, Any]) -> KubernetesError:
+    if status == 429 or status >= 500:
+        return Unavailable(message)  # It may take the same request another time. The server itself is well.
+    # Its choice of 401, 404, 409 or 410 does not mean what these mean from the server.
+    return Refused(message, status=status if status in {400, 413, 422} else 403, causes=_causes(answer))
+
+
 def _forbidden(message: str, answer: dict[str, Any]) -> KubernetesError:
     text = str(answer.get("message", ""))
-    if not answer or _RBAC.match(text) or _has_cause(answer, "NamespaceTerminating"):
+    if _has_cause(answer, "NamespaceTerminating"):
+        return Unavailable(message, cause=Cause.NAMESPACE)
+    if not answer or _RBAC.match(text):
         # It comes from a proxy, not from Kubernetes, or it is about us and not about the request.
         return Unavailable(message)
     if _QUOTA.match(text):
@@ -47,7 +72,9 @@ def _forbidden(message: str, answer: dict[str, Any]) -> KubernetesError:
 
 def _not_found(method: str, message: str, answer: dict[str, Any]) -> KubernetesError:
     details = _details(answer)
-    if method == "POST" or not details.get("name") or details.get("kind") == "namespaces":
+    if details.get("kind") == "namespaces":
+        return Unavailable(message, cause=Cause.NAMESPACE)
+    if method == "POST" or not details.get("name"):
         return Unavailable(message)
     return NotFound(message)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from k8s.api.answers import failure
-from k8s.base import Conflict, Expired, KubernetesError, NotFound, QuotaExceeded, Refused, Unavailable
+from k8s.base import Cause, Conflict, Expired, KubernetesError, NotFound, QuotaExceeded, Refused, Unavailable
 from tests.k8s.server import status
 from tests.paths import TRACES
 
@@ -38,7 +38,55 @@ def test_recorded_authentication_and_rbac_errors_are_not_the_requests_fault() ->
 def test_recorded_terminating_namespace_is_unavailable() -> None:
     (error,) = recorded("namespace-terminating")
     assert isinstance(error, Unavailable)
+    assert error.cause is Cause.NAMESPACE
     assert "because it is being terminated" in str(error)
+
+
+def test_recorded_missing_namespace_is_told_from_a_server_that_is_away() -> None:
+    (error,) = (error for error in recorded("create-invalid") if isinstance(error, Unavailable))
+    assert error.cause is Cause.NAMESPACE
+
+
+@pytest.mark.parametrize(("code", "cause"), [(401, Cause.SERVER), (429, Cause.SERVER), (503, Cause.UNKNOWN)])
+def test_what_an_answer_says_of_the_server(code: int, cause: Cause) -> None:
+    error = made(code, status(code, "No"), method="POST")
+    assert isinstance(error, Unavailable)
+    assert error.cause is cause
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "etcdserver: request is too large",
+        "Internal error occurred: etcdserver: request is too large",
+        "rpc error: code = ResourceExhausted desc = trying to send message larger than max (2201356 vs. 2097152)",
+        "rpc error: code = ResourceExhausted desc = grpc: received message larger than max (3 vs. 2)",
+    ],
+)
+def test_an_object_too_large_for_the_storage_is_refused_for_good(text: str) -> None:
+    error = made(500, status(500, "", text), method="POST")
+    assert isinstance(error, Refused)
+    assert error.status == 413
+    quoting = f'Internal error occurred: failed calling webhook "w": {text}'
+    assert isinstance(made(500, status(500, "InternalError", quoting), method="POST"), Unavailable)
+
+
+POLICY = """jobs.batch "x" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"""
+
+
+@pytest.mark.parametrize("text", ['admission webhook "w" denied the request: no', POLICY])
+@pytest.mark.parametrize("code", [400, 401, 404, 409, 410, 418])
+def test_what_admission_denies_is_about_this_request_whatever_status_it_chose(code: int, text: str) -> None:
+    error = made(code, status(code, "Unauthorized", text), method="POST")
+    assert isinstance(error, Refused)
+    assert error.status == (400 if code == 400 else 403)
+
+
+@pytest.mark.parametrize("code", [429, 500, 503])
+def test_admission_that_denies_for_now_says_nothing_of_the_server(code: int) -> None:
+    error = made(code, status(code, "No", 'admission webhook "w" denied the request: later'), method="POST")
+    assert isinstance(error, Unavailable)
+    assert error.cause is Cause.UNKNOWN
 
 
 def test_recorded_quota_error_may_pass_later() -> None:
