@@ -14,6 +14,8 @@ from handler.effects.services import Services
 from handler.intake.functions import Functions
 from handler.intake.gate import Gate
 from handler.intake.intake import Intake
+from handler.intake.launching import Launching
+from handler.intake.namespaces import Namespaces
 from handler.intake.pressure import Pressure
 from handler.intake.requests import Requests
 from handler.link import Connect, Link
@@ -57,6 +59,8 @@ class App:
             tracing=tracing,
         )
         self._gate = Gate(state.metrics)
+        self._namespaces = Namespaces(cluster, services.namespaces, instance=settings.instance, metrics=state.metrics)
+        state.namespaces, state.gate = self._namespaces, self._gate
         path = settings.functions if settings.takes_in else None
         self._functions = Functions(path, namespaces=services.namespaces, metrics=state.metrics)
         self._pressure = Pressure(services)
@@ -82,7 +86,7 @@ class App:
             following = group.create_task(self._follow()) if self._settings.follows else None
             watching = [group.create_task(self._functions.watch())]
             if self._settings.takes_in:
-                watching.append(group.create_task(self._pressure.run()))
+                watching += [group.create_task(part.run()) for part in (self._pressure, self._namespaces)]
             await stop.wait()
             self._state.draining = True
             for task in watching:
@@ -97,11 +101,12 @@ class App:
             over.set()
 
     def _intake(self, broker: Broker) -> Intake:
+        launching = Launching(self._services, gate=self._gate, namespaces=self._namespaces, pressure=self._pressure)
         requests = Requests(
             self._services,
             broker=broker.name,
             functions=self._functions,
-            gate=self._gate,
+            launching=launching,
             pressure=self._pressure,
         )
         return Intake(self._services, broker=broker, requests=requests)

@@ -72,6 +72,17 @@ CODES: Mapping[str, Code] = {
         "The message was delivered JOBRELAY_MAX_ATTEMPTS times without an outcome.",
         "The logs say why; replay it when the cause is gone.",
     ),
+    "UNAVAILABLE": Code(
+        (Phase.REJECTED,),
+        "The API server did not take the Job at JOBRELAY_MAX_ATTEMPTS attempts, while it took others: a webhook fails "
+        "for Jobs of this kind, say.",
+        "The message says what it answered last. Replay the dead letter when the cause is gone.",
+    ),
+    "NAMESPACE_GONE": Code(
+        (Phase.REJECTED,),
+        "The namespace of the Job was not there, or was being deleted, at JOBRELAY_MAX_ATTEMPTS attempts.",
+        "Have the operator create the namespace, or take it from JOBRELAY_NAMESPACES; then replay the dead letter.",
+    ),
     "ADMISSION_OFF": Code(
         (Phase.REJECTED,),
         "The request asks to wait for others, for a time or for the times of a schedule, and this installation lets no "

@@ -10,7 +10,7 @@ from events.cloudevent.timestamp import format_epoch
 from events.jobs.observed import Job, Stray
 from events.names import BY_FUNCTION, FINALIZER, MANAGED_BY, PAYLOAD_PREFIX, Annotation, Label, Payload
 from k8s.api.cluster import Cluster, Created
-from k8s.base import Conflict, Malformed, Manifest, NotFound
+from k8s.base import Conflict, Malformed, Manifest, NotFound, Unavailable
 from k8s.kueue import in_kueue, ungated
 from k8s.manifests.job import Rendered, secret_for
 from k8s.manifests.pod import is_owned_by
@@ -18,6 +18,9 @@ from k8s.reading.cronjob import schedule_of
 from k8s.reading.job import is_newer, job_of
 
 logger = logging.getLogger(__name__)
+
+_ROUNDS = 10
+"""How often a name may be taken and free in turn before that is no coincidence."""
 
 
 class Maker(Protocol):
@@ -79,7 +82,7 @@ async def _launch(
     read: Callable[[str, str], Awaitable[Manifest]],
     repeated: bool,
 ) -> Outcome:
-    while True:
+    for _ in range(_ROUNDS):
         try:
             created = await create(rendered.job)
         except Conflict:
@@ -94,6 +97,7 @@ async def _launch(
             made = {**rendered.job["metadata"], "uid": created.uid, "labels": created.labels}
             await _finish_payload(cluster, rendered, {**rendered.job, "metadata": made})
         return Outcome.CREATED
+    raise Unavailable("its name is said to be taken, and nothing has it")
 
 
 async def _meet(cluster: Maker, rendered: Rendered, existing: Manifest, *, repeated: bool) -> None:
@@ -185,7 +189,7 @@ def _waits(metadata: Manifest) -> bool:
 async def _ensure_secret(cluster: Maker, secret: Manifest) -> None:
     namespace, name = _key(secret)
     wanted = secret["metadata"]["ownerReferences"][0]["uid"]
-    while True:
+    for _ in range(_ROUNDS):
         with contextlib.suppress(Conflict):
             await cluster.create_secret(secret)
             return
@@ -199,6 +203,7 @@ async def _ensure_secret(cluster: Maker, secret: Manifest) -> None:
         # Left by an earlier Job of this name, and about to be garbage-collected: its event is not ours.
         logger.info("replacing the payload of a former Job", extra={"secret": name})
         await _delete_secret(cluster, found)
+    raise Unavailable("the name of its payload is said to be taken, and nothing has it")
 
 
 def _is_payload(secret: Manifest) -> bool:

@@ -1,4 +1,4 @@
-"""Holds work back while the API server does not answer."""
+"""Holds all work back while the API server as a whole does not answer."""
 
 import asyncio
 import logging
@@ -27,6 +27,8 @@ class Gate:
         self._leaving = False
         self._failures = 0
         self._metrics = metrics
+        self.problem: str | None = None
+        """For people: what closed it, until a call is answered again."""
 
     @property
     def is_open(self) -> bool:
@@ -42,6 +44,7 @@ class Gate:
     def passed(self) -> None:
         """A call was answered: the next failure starts from the shortest wait again."""
         self._failures = 0
+        self.problem = None
 
     def close(self, error: Unavailable) -> None:
         """A call was not answered. Failures of calls that were under way together count as one."""
@@ -51,6 +54,7 @@ class Gate:
         if not self._leaving:
             self._passable.clear()
         self._failures += 1
+        self.problem = str(error)
         delay = backoff(self._failures, retry_after=error.retry_after)
         logger.warning("intake pauses: %s", error, extra={"seconds": round(delay, 1)})
         self._metrics.intake_paused.set(1)

@@ -10,6 +10,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Broker, Delivery, Kind, Subscription, Topic
 from events.cloudevent.event import InvalidEvent
+from events.functions.functions import Asked
 from events.identity import lifecycle_key
 from events.lifecycle.events import rejected_event
 from events.phases import Phase
@@ -18,6 +19,8 @@ from handler.effects.launcher import BeingDeleted, Newer, Outcome
 from handler.effects.repeating import until_taken
 from handler.effects.services import Services
 from handler.intake.gate import Leaving
+from handler.intake.launching import Unmade
+from handler.intake.places import NoPlace
 from handler.intake.requests import Requests
 from handler.telemetry.logcontext import also
 from handler.telemetry.metrics import Deferral
@@ -31,6 +34,13 @@ NEWER_DELAY = 30.0
 """Seconds until a request that only a newer version can judge is offered again, perhaps to that version."""
 DELETION_DELAY = 1.0
 """Seconds until a request whose former Job is being deleted is offered again: its pods may have a grace period."""
+PLACES_DELAY = 30.0
+"""Seconds until a request is offered again that found all places taken by calls that hang."""
+LONGEST_DELAY = 300.0
+"""The most seconds between two attempts: 20 attempts take about an hour."""
+
+Later = QuotaExceeded | Newer | BeingDeleted | NoPlace
+LATER = (QuotaExceeded, Newer, BeingDeleted, NoPlace)
 
 
 class Intake:
@@ -84,31 +94,42 @@ class Intake:
 
     async def _serve(self, delivery: Delivery, event: CloudEvent) -> None:
         """Launch everything the event asks for, in turn, then settle the delivery once for all of it."""
-        rejected: list[Rejection] = []
-        later: QuotaExceeded | Newer | BeingDeleted | None = None
         wanted = self._requests.of(event)
         # A delivery that was deferred because of one of its requests may have launched the others before.
         repeated = delivery.attempt > 1 or len(wanted) > 1
+        later: Later | None = None
+        unmade: Unmade | None = None
+        failed: list[Rejection | Unmade] = []
         for asked in wanted:
-            if isinstance(asked, Rejection):
-                rejected.append(asked)
-                continue
-            try:
-                outcome = await self._requests.launch(asked, repeated=repeated)
-            except Rejection as rejection:
-                rejected.append(rejection)
-            except (QuotaExceeded, Newer, BeingDeleted) as error:
+            error = await self._launch(asked, event, repeated=repeated)
+            if isinstance(error, LATER):
                 later = error
-            else:
-                self._report(outcome, event)
+            elif error is not None:
+                failed.append(error)
+                unmade = error if isinstance(error, Unmade) else unmade
         if later is not None:
             # While part is deferred, report no rejection: on redelivery it may come out differently.
             await self._defer(delivery, later)
-        elif rejected:
-            await self._reject(delivery, *rejected)
+        elif unmade is not None and delivery.attempt < self._settings.max_attempts:
+            await self._retry(delivery, unmade)
+        elif failed:
+            await self._reject(delivery, *(_final(error, delivery) for error in failed))
         else:
             # Only now: a crash before this line redelivers, and launching is idempotent.
             await delivery.ack()
+
+    async def _launch(
+        self, asked: Asked | Rejection, event: CloudEvent, *, repeated: bool
+    ) -> Rejection | Later | Unmade | None:
+        """Why there is no Job of what is asked for; None if there is."""
+        if isinstance(asked, Rejection):
+            return asked
+        try:
+            outcome = await self._requests.launch(asked, repeated=repeated)
+        except (Rejection, Unmade, *LATER) as error:
+            return error
+        self._report(outcome, event)
+        return None
 
     def _report(self, outcome: Outcome, event: CloudEvent) -> None:
         self._processed[outcome].inc()
@@ -117,11 +138,22 @@ class Intake:
         self._tracing.set_outcome(outcome)
         logger.info("%s", outcome)
 
-    async def _defer(self, delivery: Delivery, error: QuotaExceeded | Newer | BeingDeleted) -> None:
+    async def _retry(self, delivery: Delivery, error: Unmade) -> None:
+        """Give it back; that counts as an attempt."""
+        delay = min(LONGEST_DELAY, 2.0 ** min(delivery.attempt - 1, 16))
+        reason = Deferral.NAMESPACE if error.code == "NAMESPACE_GONE" else Deferral.UNAVAILABLE
+        logger.warning("tried again later: %s", error, extra={"attempt": delivery.attempt, "seconds": delay})
+        self._tracing.set_outcome("retried")
+        self._metrics.messages_deferred.labels(self._broker.name, reason).inc()
+        await until_taken(lambda: delivery.retry(delay))
+
+    async def _defer(self, delivery: Delivery, error: Later) -> None:
         if isinstance(error, Newer):
             reason, delay = Deferral.NEWER_FORMAT, NEWER_DELAY
         elif isinstance(error, BeingDeleted):
             reason, delay = Deferral.DELETION, DELETION_DELAY
+        elif isinstance(error, NoPlace):
+            reason, delay = Deferral.PLACES, PLACES_DELAY
         else:
             reason, delay = Deferral.QUOTA, self._settings.quota_delay
         logger.info("deferred: %s", error)
@@ -169,6 +201,14 @@ class _Claims:
     attributes: Mapping[str, str]
     request_id: str | None
     service: str | None
+
+
+def _final(error: Rejection | Unmade, delivery: Delivery) -> Rejection:
+    """The rejection that ends the delivery at its last attempt."""
+    if isinstance(error, Rejection):
+        return error
+    message = f"not taken at {delivery.attempt} attempts, the last time: {error}"
+    return Rejection(error.code, message, about=error.about)
 
 
 def _type_of(attributes: Mapping[str, str]) -> dict[str, str]:

@@ -7,21 +7,20 @@ from cloudevents.core.v1.event import CloudEvent
 
 from events.cloudevent.event import encode_structured, expired
 from events.functions.functions import Asked, Call, Function, matching, subject_of
-from events.names import REQUESTED_TYPE, Annotation
+from events.names import REQUESTED_TYPE
 from events.problems import FieldError, InvalidRequest
 from events.request.request import Request
 from events.request.strings import too_long
 from handler.effects.deliveries import About, Rejection
-from handler.effects.launcher import Outcome, Taken, launch, launch_schedule
+from handler.effects.launcher import Outcome
 from handler.effects.services import Services
 from handler.intake.functions import Functions
-from handler.intake.gate import Gate
+from handler.intake.launching import Launching, Unmade
 from handler.intake.pressure import Pressure
 from handler.policy import kueue_refusals, may_reply, refusals
 from handler.settings.admission import unadmitted
 from handler.settings.connections import options_of
 from handler.telemetry.logcontext import also
-from k8s.base import Refused, Unavailable
 from k8s.manifests.function import render_call
 from k8s.manifests.job import Rendered, render
 from k8s.manifests.schedule import render_schedule
@@ -36,16 +35,15 @@ class Requests:
         *,
         broker: str,
         functions: Functions,
-        gate: Gate,
+        launching: Launching,
         pressure: Pressure,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._cluster = services.cluster
         self._settings = services.settings
-        self._metrics = services.metrics
         self._tracing = services.tracing
         self._functions = functions
-        self._gate = gate
+        self._launching = launching
         self._pressure = pressure
         self._clock = clock
         self._namespaces = services.namespaces
@@ -74,7 +72,8 @@ class Requests:
         return Rejection("FORBIDDEN", "; ".join(map(str, broken)), broken) if broken else request
 
     async def launch(self, asked: Asked, *, repeated: bool) -> Outcome:
-        """Render its Job and create it; raises `Rejection`, `QuotaExceeded`, `Newer` or `BeingDeleted`.
+        """Render its Job and create it; raises `Rejection`, `QuotaExceeded`, `Newer`, `BeingDeleted`, and what
+        `Launching.create` raises.
 
         `repeated`: it may have been launched before for the same delivery.
         """
@@ -82,9 +81,10 @@ class Requests:
         also(job_id=asked.id, namespace=namespace, job=name)
         try:
             with self._tracing.creating(namespace, name):
-                return await self._create(self._render(asked), repeated=repeated)
-        except Rejection as rejection:
-            rejection.about = _about(asked)
+                rendered = self._render(asked)
+                return await self._launching.create(rendered, lane=(namespace, asked.service), repeated=repeated)
+        except (Rejection, Unmade) as error:
+            error.about = _about(asked)
             raise
 
     def _render(self, asked: Asked) -> Rendered:
@@ -139,26 +139,6 @@ class Requests:
             raise Rejection("FORBIDDEN", str(field), [field])
         return str(wanted)
 
-    async def _create(self, rendered: Rendered, *, repeated: bool) -> Outcome:
-        """Create the Job as soon as the API server answers; raises what `launch` raises."""
-        while True:
-            await self._gate.wait()
-            try:
-                with self._metrics.create_seconds.time():
-                    make = launch_schedule if rendered.scheduled else launch
-                    outcome = await make(self._cluster, rendered, repeated=repeated)
-            except Unavailable as error:
-                self._tracing.noticed("paused", error)
-                self._gate.close(error)
-            except (Taken, Refused) as error:
-                self._gate.passed()
-                raise _rejection(error) from error
-            else:
-                self._gate.passed()
-                if outcome is Outcome.CREATED and Annotation.QUEUED in rendered.job["metadata"]["annotations"]:
-                    self._pressure.created(waits=rendered.queueing.waits)
-                return outcome
-
 
 def _check_strings(rendered: Rendered) -> None:
     """Raises `Rejection` for what no program can start with. What requests themselves say is checked before."""
@@ -190,11 +170,3 @@ def _about(asked: Asked) -> About | None:
 
 def _about_function(function: Function, event: CloudEvent) -> About:
     return About(request_id=subject_of(function, event), service=function.service, function=function.name)
-
-
-def _rejection(error: Taken | Refused) -> Rejection:
-    if isinstance(error, Taken):
-        return Rejection(error.code, str(error))
-    fields = [FieldError(path, message) for path, message in error.causes]
-    codes = {403: "FORBIDDEN", 413: "TOO_LARGE"}
-    return Rejection(codes.get(error.status, "INVALID_REQUEST"), str(error), fields)

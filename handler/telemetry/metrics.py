@@ -35,6 +35,9 @@ class Deferral(StrEnum):
     QUOTA = "quota"
     NEWER_FORMAT = "newer_format"
     DELETION = "deletion"
+    UNAVAILABLE = "unavailable"
+    NAMESPACE = "namespace"
+    PLACES = "places"
 
 
 class Metrics:
@@ -61,6 +64,12 @@ class Metrics:
             self.messages_deferred.labels(broker, reason)
         for code in REFUSALS:
             self.messages_failed.labels(broker, code)
+
+    def expect_namespaces(self, namespaces: Collection[str]) -> None:
+        """The namespaces that Jobs may be in."""
+        self.bounds["jobrelay_intake_namespace_paused"] = {"job_namespace": tuple(namespaces)}
+        for namespace in namespaces:
+            self.namespace_paused.labels(namespace).set(0)
 
     def _requests(self) -> None:
         self._subject = "From the broker to the Job"
@@ -96,6 +105,11 @@ class Metrics:
         )
         self.intake_paused = self._gauge(
             "intake_paused", "1 while requests wait because the API server does not answer."
+        )
+        self.namespace_paused = self._gauge(
+            "intake_namespace_paused",
+            "1 while this namespace takes no Jobs, and the API server takes those of others.",
+            job_namespace=(),
         )
 
     def _events(self) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
+from typing import Protocol
 
 from adapters.base import Broker, Mishaps
 from events.jobs.observed import Job
@@ -9,6 +11,21 @@ from events.lifecycle.outcome import waits
 from handler.telemetry.metrics import PHASES, Metrics
 from k8s.api.cluster import Cluster
 from k8s.informer.informer import JobCache
+
+
+class Sick(Protocol):
+    """Namespaces that take no Jobs."""
+
+    @property
+    def all_sick(self) -> bool: ...
+    def told(self) -> Mapping[str, str]: ...
+
+
+class Held(Protocol):
+    """What holds intake back; `problem` says why it is held."""
+
+    @property
+    def problem(self) -> str | None: ...
 
 
 class State:
@@ -21,6 +38,8 @@ class State:
         self.brokers: dict[str, Broker] = {}
         self.broker_problems: dict[str, str] = {}
         self.cache: JobCache | None = None
+        self.namespaces: Sick | None = None
+        self.gate: Held | None = None
         self.leading = False
         self.draining = False
         self._relists = 0
@@ -36,14 +55,29 @@ class State:
             found.append(f"watch: {self.cache.problem}")
         elif self.cache is None and self._follows:
             found.append("Jobs are not listed yet")
+        if self.namespaces is not None and self.namespaces.all_sick:
+            found += self._sick_namespaces()
         if self.draining:
             found.append("shutting down")
         return found
 
+    def notes(self) -> list[str]:
+        """What holds part of the work back, though the process as a whole is ready."""
+        found = self._sick_namespaces()
+        if self.gate is not None and self.gate.problem is not None:
+            found.append(f"requests wait for the API server: {self.gate.problem}")
+        return found
+
+    def _sick_namespaces(self) -> list[str]:
+        if self.namespaces is None:
+            return []
+        return [f"namespace {name} takes no Jobs: {why}" for name, why in sorted(self.namespaces.told().items())]
+
     def report(self) -> dict[str, object]:
-        """Readiness, problems, whether it leads, and what its cache holds, for a JSON body."""
+        """Readiness, problems, notes, whether it leads, and what its cache holds, for a JSON body."""
         problems = self.problems()
         report: dict[str, object] = {"ready": not problems, "problems": problems, "leading": self.leading}
+        report["notes"] = self.notes()
         if self.cache is not None:
             report |= {"watchAgeSeconds": round(self.cache.age(), 1), "jobs": sum(1 for _ in self.cache.jobs())}
         return report

@@ -48,10 +48,12 @@ async def _livez(_: web.Request) -> web.Response:
 
 
 async def _readyz(request: web.Request) -> web.Response:
-    problems = request.app[STATE].problems()
+    state = request.app[STATE]
+    problems = state.problems()
     if problems:
         return web.Response(status=503, text="".join(f"{problem}\n" for problem in problems))
-    return web.Response(text="ok\n")
+    # One tenant's namespace is no reason to take the whole process for unready.
+    return web.Response(text="".join(f"{line}\n" for line in ("ok", *state.notes())))
 
 
 async def _healthz(request: web.Request) -> web.Response:

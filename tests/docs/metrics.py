@@ -64,6 +64,8 @@ def _labels(metrics: Metrics) -> str:
 def _values(label: str, values: Iterable[str]) -> str:
     if label == "version":
         return "the version of jobrelay"
+    if label == "job_namespace":
+        return "the namespaces that Jobs may be in"
     # The metrics of a process know only its own role.
     known = get_args(Settings.model_fields["role"].annotation) if label == "role" else values
     return _codes(dict.fromkeys(known))

@@ -22,6 +22,7 @@ COUNTS |= {"work_queue_length", "asyncio_tasks", "usage_jobs", "functions", "job
 FLAGS = {
     "intake_paused",
     "intake_full",
+    "intake_namespace_paused",
     "watch_failing",
     "leader",
     "broker_connected",

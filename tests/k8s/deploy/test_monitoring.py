@@ -27,6 +27,7 @@ def exposed() -> dict[str, Mapping[str, Any]]:
     """Names of all samples, and the values that their labels may have."""
     metrics = Metrics()
     metrics.expect("nats")
+    metrics.expect_namespaces(["jobs"])
     samples: dict[str, Mapping[str, Any]] = {}
     for family in metrics.registry.collect():
         bounds = metrics.bounds.get(family.name, {})
@@ -122,6 +123,7 @@ def test_what_has_to_be_watched_has_an_alert() -> None:
         "jobrelay_publish_failures_total",
         "jobrelay_finalizers_pending_seconds",
         "jobrelay_intake_paused",
+        "jobrelay_intake_namespace_paused",
         "jobrelay_broker_connected",
     }
     names = [rule["alert"] for rule in rules()]
