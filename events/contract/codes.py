@@ -83,6 +83,11 @@ CODES: Mapping[str, Code] = {
         "The namespace of the Job was not there, or was being deleted, at JOBRELAY_MAX_ATTEMPTS attempts.",
         "Have the operator create the namespace, or take it from JOBRELAY_NAMESPACES; then replay the dead letter.",
     ),
+    "INTERNAL": Code(
+        (Phase.REJECTED, CONTROL),
+        "jobrelay itself failed at JOBRELAY_MAX_ATTEMPTS attempts to work on the event.",
+        "Report it with the reference that the message names: the log has the error under the same reference.",
+    ),
     "ADMISSION_OFF": Code(
         (Phase.REJECTED,),
         "The request asks to wait for others, for a time or for the times of a schedule, and this installation lets no "

@@ -40,7 +40,15 @@ class Control:
         """Carry out commands until cancelled. Raises `LeadershipLost` (in a group)."""
         async with asyncio.TaskGroup() as group:
             async for delivery in subscription:
-                group.create_task(surviving(delivery, self._process, what="command"))
+                group.create_task(
+                    surviving(
+                        delivery,
+                        self._process,
+                        what="command",
+                        max_attempts=self._settings.max_attempts,
+                        give_up=self._give_up,
+                    )
+                )
 
     async def _process(self, delivery: Delivery) -> None:
         try:
@@ -56,7 +64,7 @@ class Control:
         try:
             command = parse_control(event)
         except InvalidRequest as error:
-            await self._refuse(delivery, event, str(error))
+            await self._refuse(delivery, event, Rejection("INVALID_REQUEST", str(error)))
         else:
             also(job_id=command.subject)
             answer, outcome = await self._answer(command)
@@ -65,8 +73,11 @@ class Control:
             await self._publish(command.event_id, outcome, answer)
             await until_taken(delivery.ack)
 
-    async def _refuse(self, delivery: Delivery, event: CloudEvent, reason: str) -> None:
-        code = "INVALID_REQUEST"
+    async def _give_up(self, delivery: Delivery, rejection: Rejection) -> None:
+        await self._refuse(delivery, delivery.event(), rejection)
+
+    async def _refuse(self, delivery: Delivery, event: CloudEvent, rejection: Rejection) -> None:
+        code, reason = rejection.code, str(rejection)
         answer = refused(event, instance=self._settings.instance, code=code, message=reason)
         self._metrics.control.labels("unknown", REJECTED).inc()
         self._tracing.set_outcome(REJECTED, error=code, message=reason)

@@ -1,6 +1,7 @@
 """What both halves do with a delivery: read it, name it in logs and traces, offer it again after an error of ours."""
 
 import logging
+import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from adapters.base import Delivery
 from events.cloudevent.event import InvalidEvent
 from events.problems import FieldError
 from handler.effects.repeating import until_taken
-from handler.telemetry.logcontext import about, also, also_event
+from handler.telemetry.logcontext import about, also, also_event, current
 from handler.telemetry.tracing import Tracing
 from k8s.base import LeadershipLost
 
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 BUG_SECONDS = 5.0
 """Seconds until a delivery that ran into a bug of ours is offered again; that counts as an attempt."""
+UNENDING_SECONDS = 300.0
+"""Seconds until one is offered again that cannot even be rejected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +72,18 @@ def processing(delivery: Delivery, event: CloudEvent, *, broker: str, tracing: T
         yield
 
 
-async def surviving(delivery: Delivery, work: Callable[[Delivery], Awaitable[None]], *, what: str) -> None:
+async def surviving(
+    delivery: Delivery,
+    work: Callable[[Delivery], Awaitable[None]],
+    *,
+    what: str,
+    max_attempts: int,
+    give_up: Callable[[Delivery, Rejection], Awaitable[None]],
+) -> None:
     """Do `work`. After an error of ours the delivery is offered again, so that it stops no other delivery.
 
-    Raises `LeadershipLost`, and nothing else.
+    After the last attempt `give_up` tells of it and rejects it; if that fails too, it is rejected untold. Raises
+    `LeadershipLost`, and nothing else.
     """
     about(message_id=delivery.message_id)
     try:
@@ -80,5 +91,33 @@ async def surviving(delivery: Delivery, work: Callable[[Delivery], Awaitable[Non
     except LeadershipLost:
         raise
     except Exception:
-        logger.exception("%s failed on our side", what)
-        await until_taken(lambda: delivery.retry(BUG_SECONDS))
+        reference = _reference()
+        logger.exception("%s failed on our side", what, extra={"reference": reference})
+        if delivery.attempt < max_attempts:
+            await until_taken(lambda: delivery.retry(BUG_SECONDS))
+            return
+        message = f"jobrelay failed at {delivery.attempt} attempts; its log says why, with reference {reference}"
+        await _end(delivery, Rejection("INTERNAL", message), give_up)
+
+
+async def _end(
+    delivery: Delivery, rejection: Rejection, give_up: Callable[[Delivery, Rejection], Awaitable[None]]
+) -> None:
+    """Make it a dead letter, whatever fails on the way."""
+    try:
+        await give_up(delivery, rejection)
+        return
+    except LeadershipLost:
+        raise
+    except Exception:
+        logger.exception("its rejection cannot be told")
+    try:
+        await until_taken(lambda: delivery.reject(rejection.code, str(rejection)))
+    except Exception:
+        logger.exception("it cannot become a dead letter")
+        await until_taken(lambda: delivery.retry(UNENDING_SECONDS))
+
+
+def _reference() -> str:
+    """Names an error in the log for those who cannot read it: the trace of the event, or else something unique."""
+    return str(current().get("trace_id") or uuid.uuid4().hex)

@@ -76,7 +76,13 @@ class Intake:
 
     async def _handle(self, delivery: Delivery) -> None:
         with self._in_flight.track_inprogress():
-            await surviving(delivery, self._process, what="request")
+            await surviving(
+                delivery,
+                self._process,
+                what="request",
+                max_attempts=self._settings.max_attempts,
+                give_up=self._reject,
+            )
 
     async def _process(self, delivery: Delivery) -> None:
         try:
@@ -163,11 +169,16 @@ class Intake:
 
     async def _reject(self, delivery: Delivery, *rejected: Rejection) -> None:
         """Publish `rejected` if anything identifies the requests, and put the original among the dead letters."""
+        code, reason = rejected[0].code, "; ".join(map(str, rejected))
+        ended = delivery.attempt > self._settings.max_attempts
+        if ended:
+            # First of all: to read it again may be what kills the process.
+            await until_taken(lambda: delivery.reject(code, reason))
         claims = _claims(delivery)
         for rejection in rejected:
             await self._publish_rejected(delivery, rejection, claims)
-        code, reason = rejected[0].code, "; ".join(map(str, rejected))
-        await until_taken(lambda: delivery.reject(code, reason))
+        if not ended:
+            await until_taken(lambda: delivery.reject(code, reason))
         for rejection in rejected:
             self._metrics.messages_failed.labels(self._broker.name, rejection.code).inc()
 
