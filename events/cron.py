@@ -21,6 +21,7 @@ _NANOSECONDS = {
     "ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9,
 }  # fmt: skip
 _LONGEST = 2**63 - 1
+_MOST_DIGITS = len(str(_LONGEST))
 _NAMED = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -243,7 +244,10 @@ def _seconds(text: str) -> int:
             raise ValueError(f"time: invalid {quoted}")
         if unit not in _NANOSECONDS:
             raise ValueError(f'time: unknown unit "{unit}" in {quoted}' if unit else f"time: missing unit in {quoted}")
-        total += Decimal(number) * _NANOSECONDS[unit]
+        whole, _, fraction = number.partition(".")
+        if len(whole.lstrip("0")) > _MOST_DIGITS:  # Before it is read: no number has a million digits.
+            raise ValueError(f"time: invalid {quoted}")
+        total += Decimal(f"{whole or 0}.{fraction[:_MOST_DIGITS]}") * _NANOSECONDS[unit]
     if total > _LONGEST:
         raise ValueError(f"time: invalid {quoted}")
     return sign * int(total // 10**9)

@@ -24,9 +24,12 @@ _IndexList = WithJsonSchema(
 
 
 def _indexes(text: str) -> str:
+    refused = wrong("is no list of indexes", "such as 0,2-4,7: rising, each once")
+    if len(text) > 65_536 or not _INDEXES.fullmatch(text):
+        raise refused
     numbers = [int(number) for number in re.findall(r"[0-9]+", text)]
-    if len(text) > 65_536 or not _INDEXES.fullmatch(text) or numbers != sorted(set(numbers)):
-        raise wrong("is no list of indexes", "such as 0,2-4,7: rising, each once")
+    if numbers != sorted(set(numbers)):
+        raise refused
     return text
 
 

@@ -42,6 +42,9 @@ _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", re.ASCII)
 _LABEL_TEXT = re.compile(rf"({_LABEL_VALUE.pattern})?", re.ASCII)
 _ENV_NAME = re.compile(r"[ -<>-~]+", re.ASCII)
 _QUANTITY = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,3})?", re.ASCII)
+_POWERS = {f"{letter}{i}": 3 * power for power, letter in enumerate("kMGTPE", 1) for i in ("", "i")} | {"Ki": 3}
+_LARGEST_DIGITS = 19
+"""Of the greatest quantity of Kubernetes, 2^63 - 1. Arithmetic with `1e999` is for nobody's good."""
 _RESOURCE = re.compile(rf"cpu|memory|ephemeral-storage|hugepages-\S+|{_DNS_SUBDOMAIN.pattern}/{_LABEL_VALUE.pattern}")
 _KEY = re.compile(rf"((?=.{{1,253}}/){_DNS_SUBDOMAIN.pattern}/)?(?=.{{1,63}}$){_LABEL_VALUE.pattern}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -141,6 +144,15 @@ def _number_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
+def _not_too_great(value: str) -> str:
+    found = _QUANTITY.fullmatch(value)
+    number, suffix = (found[1], found[2] or "") if found else ("0", "")
+    power = int(suffix[1:]) if suffix[1:].lstrip("+-").isdigit() else _POWERS.get(suffix, 0)
+    if len(number.partition(".")[0].lstrip("0")) + power > _LARGEST_DIGITS:
+        raise wrong("is more than any cluster has", f"less than 1e{_LARGEST_DIGITS}")
+    return value
+
+
 def _like(pattern: str, longest: int | None = None, said: str | None = None) -> WithJsonSchema:
     """What JSON Schema can say about such text: clients in other languages check that much before they publish."""
     length = {"maxLength": longest} if longest else {}
@@ -224,6 +236,7 @@ Quantity = Annotated[
     str,
     BeforeValidator(_number_as_text),
     AfterValidator(_matches(_QUANTITY, 64, "is no quantity", "such as 500m, 0.5, 2, 128Mi or 1e3; not negative")),
+    AfterValidator(_not_too_great),
     WithJsonSchema(
         {
             "type": ["string", "number"],

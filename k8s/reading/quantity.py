@@ -11,14 +11,23 @@ _DECIMAL = {
     "G": Decimal("1e9"), "T": Decimal("1e12"), "P": Decimal("1e15"), "E": Decimal("1e18"),
 }  # fmt: skip
 
+_LONGEST = 256
+"""Characters of a quantity that is read at all."""
+LARGEST = 2**63 - 1
+"""No quantity of Kubernetes is larger."""
+
 
 def parse(text: str | int | float) -> Decimal:
     """Raises ValueError, with Kubernetes' own message, if `text` is no quantity."""
+    refused = ValueError(f"quantities must match the regular expression '{SYNTAX}'")
     found = _PARTS.fullmatch(str(text))
-    if found is None:
-        raise ValueError(f"quantities must match the regular expression '{SYNTAX}'")
+    if found is None or len(found[0]) > _LONGEST:
+        raise refused
     number, suffix = Decimal(found[1]), found[2]
     if not suffix:
         return number
     factor = _BINARY.get(suffix) or _DECIMAL.get(suffix)
-    return number * (factor or Decimal(10) ** int(suffix[1:]))
+    try:
+        return number * (factor or Decimal(10) ** int(suffix[1:]))
+    except ArithmeticError:  # An exponent of which nobody has that many.
+        raise refused from None

@@ -6,7 +6,7 @@ import pytest
 from cronsim import CronSim
 from hypothesis import given, strategies as st
 
-from events.cron import InvalidSchedule, parse_schedule, zone
+from events.cron import Interval, InvalidSchedule, parse_schedule, zone
 
 ETC = zone("Etc/UTC")
 BERLIN = zone("Europe/Berlin")
@@ -199,3 +199,24 @@ def fields(lowest: int, highest: int) -> st.SearchStrategy[str]:
 )
 def test_cronsim_finds_the_same_times(schedule: str, moment: datetime) -> None:
     assert parse_schedule(schedule).next_after(moment, ETC) == next(CronSim(schedule, moment))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"@every {'1' * 1_000_000}s",
+        f"@every {'9' * 400}h",
+        f"@every 1.{'1' * 1_000_000}y",
+        f"{'1' * 5000} * * * *",
+        f"*/{'9' * 5000} * * * *",
+        f"{'0' * 100_000}-{'1' * 100_000} * * * *",
+    ],
+    ids=["every", "hours", "fraction", "minute", "step", "range"],
+)
+def test_numbers_of_any_length_are_refused_without_reading_them(text: str) -> None:
+    with pytest.raises(InvalidSchedule):
+        parse_schedule(text)
+
+
+def test_leading_zeros_and_many_decimals_are_what_they_are_in_go() -> None:
+    assert parse_schedule(f"@every {'0' * 5000}90.{'5' * 5000}s") == Interval(seconds=90)

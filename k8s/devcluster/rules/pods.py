@@ -8,8 +8,9 @@ from k8s.devcluster.rules.jobpolicy import NOT_NEGATIVE
 from k8s.devcluster.rules.metadata import labels
 from k8s.devcluster.rules.names import dns_label, environment_name
 from k8s.devcluster.rules.placement import is_extended
+from k8s.devcluster.rules.quantities import TOO_GREAT
 from k8s.devcluster.rules.storage import claim_spec
-from k8s.reading.quantity import parse
+from k8s.reading.quantity import LARGEST, parse
 
 _PULL = ("Always", "IfNotPresent", "Never")
 _MESSAGE = ("File", "FallbackToLogsOnError")
@@ -205,6 +206,8 @@ def _amount(name: str, amount: str, field: str) -> list[FieldError]:
     errors = []
     if "/" not in name and name not in _STANDARD and not name.startswith("hugepages-"):
         errors.append(invalid(field, name, "must be a standard resource for containers"))
+    if abs(parse(amount)) > LARGEST:
+        errors.append(invalid(f"{field}.{name}", str(amount), TOO_GREAT))
     if parse(amount) < 0:
         errors.append(invalid(f"{field}.{name}", str(amount), NOT_NEGATIVE))
     if is_extended(name) and parse(amount) % 1 != Decimal():

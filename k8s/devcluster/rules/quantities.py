@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_CEILING, Decimal
 
-from k8s.reading.quantity import parse
+from k8s.reading.quantity import LARGEST, parse
 
 Amounts = Mapping[str, str]
 """Quantities by the name of their resource."""
+
+TOO_GREAT = f"must be less than or equal to {LARGEST}"
 
 _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _DECIMAL = {-9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P", 18: "E"}
@@ -44,6 +46,8 @@ def _is_binary(quantities: Iterable[str]) -> bool:
 def _written(amount: Decimal, *, binary: bool) -> str:
     if not amount:
         return "0"
+    if abs(amount) > LARGEST:  # Refused where it is validated.
+        return str(amount)
     if binary and abs(amount) >= 1024:
         return _in_binary(int(amount.to_integral_value(ROUND_CEILING)))
     return _in_decimal(amount.quantize(_SMALLEST, ROUND_CEILING))

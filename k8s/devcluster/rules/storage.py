@@ -3,7 +3,8 @@
 from k8s.devcluster.errors import FieldError, forbidden_field, invalid, required, too_long, unsupported
 from k8s.devcluster.resources import Obj
 from k8s.devcluster.rules.names import config_key
-from k8s.reading.quantity import parse
+from k8s.devcluster.rules.quantities import TOO_GREAT
+from k8s.reading.quantity import LARGEST, parse
 
 _MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 _VOLUME_MODES = ("Block", "Filesystem")
@@ -38,6 +39,8 @@ def claim_spec(spec: Obj, field: str) -> list[FieldError]:
         errors.append(required(f"{field}.resources[storage]"))
     elif parse(amount) <= 0:
         errors.append(invalid(f"{field}.resources[storage]", str(amount), "must be greater than zero"))
+    elif parse(amount) > LARGEST:
+        errors.append(invalid(f"{field}.resources[storage]", str(amount), TOO_GREAT))
     mode = spec.get("volumeMode")
     if mode not in (None, *_VOLUME_MODES):
         errors.append(unsupported(f"{field}.volumeMode", mode, _VOLUME_MODES))

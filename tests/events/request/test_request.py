@@ -323,7 +323,28 @@ def test_nul_is_refused_however_deep(metadata: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "quantity", ["1", "0", "500m", "0.5", ".5", "1.", "128Mi", "1e3", "1E3", "1E", "2k", "100n", "+1", 2, 0.25]
+    "quantity",
+    [
+        "1",
+        "0",
+        "500m",
+        "0.5",
+        ".5",
+        "1.",
+        "128Mi",
+        "1e3",
+        "1E3",
+        "1E",
+        "2k",
+        "100n",
+        "+1",
+        2,
+        0.25,
+        "9E",
+        "7Ei",
+        "1e18",
+        "1e-999",
+    ],
 )
 def test_quantity_that_kubernetes_accepts_is_accepted(quantity: object) -> None:
     assert parsed_job(resources={"limits": {"cpu": quantity}}).job.resources.limits == {"cpu": str(quantity)}
@@ -334,6 +355,12 @@ def test_quantity_that_kubernetes_accepts_is_accepted(quantity: object) -> None:
 )
 def test_quantity_that_kubernetes_refuses_is_refused(quantity: object) -> None:
     assert set(job_errors(resources={"limits": {"cpu": quantity}})) == {"job.resources.limits.cpu"}
+
+
+@pytest.mark.parametrize("quantity", ["1e19", "1e999", "10E", "10Ei", "1" * 20, "1" * 64])
+def test_quantity_beyond_what_kubernetes_counts_is_refused(quantity: str) -> None:
+    (error,) = job_errors(resources={"limits": {"cpu": quantity}}).items()
+    assert error == ("job.resources.limits.cpu", error[1])
 
 
 @pytest.mark.parametrize("name", ["cpu", "memory", "ephemeral-storage", "hugepages-2Mi", "nvidia.com/gpu"])

@@ -19,3 +19,9 @@ def test_quantities_are_exact(text: Any, amount: str) -> None:
 def test_text_that_is_no_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="quantities must match"):
         parse(text)
+
+
+@pytest.mark.parametrize("text", ["1e99999999", "9" * 5000, f"1e{'9' * 5000}", f"1e{'0' * 300}1"])
+def test_what_is_too_long_to_be_meant_is_no_quantity(text: str) -> None:
+    with pytest.raises(ValueError, match="quantities must match the regular expression"):
+        parse(text)

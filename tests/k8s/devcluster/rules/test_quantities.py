@@ -46,3 +46,12 @@ async def test_objects_are_answered_with_canonical_quantities(client: Client) ->
         "requests": {"cpu": "500m", "memory": "1Gi"},
         "limits": {"cpu": "1", "memory": "2Gi"},
     }
+
+
+@pytest.mark.parametrize("amount", ["1e999", "1e30", "9" * 40, "1e999999"])
+async def test_amounts_beyond_what_kubernetes_counts_are_invalid(client: Client, amount: str) -> None:
+    job = make_job("a")
+    job["spec"]["template"]["spec"]["containers"][0]["resources"] = {"limits": {"memory": amount}}
+    answer = await client("POST", JOBS, job)
+    assert (answer.status, answer.body["reason"]) == (422, "Invalid")
+    assert "resources.limits.memory" in answer.body["message"]
