@@ -16,7 +16,7 @@ from adapters.base import Kind
 ATTEMPTS = "jobrelay-attempts"
 """Attempts that were used up before this message was stored (again)."""
 NOT_BEFORE = "jobrelay-not-before"
-"""Milliseconds since 1970 before which the message is not handed out."""
+"""Milliseconds since 1970 before which the message is not handed out; at most `LONGEST_DELAY` from now."""
 CODE = "jobrelay-code"
 """The error code of a dead letter."""
 REASON = "jobrelay-reason"
@@ -26,6 +26,9 @@ ORIGIN = "jobrelay-origin"
 REPLAYS = "jobrelay-replays"
 """How often this message was replayed from the dead letters."""
 
+LONGEST_DELAY = 3600.0
+"""In seconds. We never have a message wait for longer, so a header that says more was written by somebody else, or by a
+clock that has been set back since: the message is handed out at once."""
 REASON_LIMIT = 8192
 """Largest reason, in bytes, as encoded in the header."""
 RESERVE = 16 * 1024
@@ -36,7 +39,7 @@ LETTER = (CODE, REASON, ORIGIN, ATTEMPTS, NOT_BEFORE)
 
 _LONGEST_COUNT = 7
 _LONGEST_ID = 256
-_LATEST_MS = 253_402_300_799_000  # the end of the year 9999
+_LONGEST_TIME = 15
 _PLAIN = " !\"#$&'()*+,/:;<=>?@[]^`{|}"
 _TORN_ESCAPE = re.compile(r"%[0-9A-F]?$")
 # What NATS and AMQP clients agree to send as a header's name.
@@ -53,12 +56,13 @@ def replays(headers: Mapping[str, str]) -> int:
     return _count(headers.get(REPLAYS, ""))
 
 
-def not_before(headers: Mapping[str, str]) -> float | None:
-    """Epoch seconds before which the message waits; None without such a header, or when it makes no sense."""
+def rest(headers: Mapping[str, str], *, now: float) -> float:
+    """Seconds for which the message still waits: 0 without such a header, or when we would not have written it."""
     text = headers.get(NOT_BEFORE, "")
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_LATEST_MS))):
-        return None
-    return min(int(text), _LATEST_MS) / 1000
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_TIME):
+        return 0.0
+    seconds = int(text) / 1000 - now
+    return seconds if 0 < seconds <= LONGEST_DELAY else 0.0
 
 
 def message_id(kind: Kind, event: CloudEvent) -> str:
@@ -79,7 +83,10 @@ def sendable(message_id: str) -> str:
 
 
 def again(headers: Mapping[str, str], *, attempts: int, until: float | None) -> dict[str, str]:
-    """Headers of the copy that `retry` and `defer` store: the original headers, with `attempts` and `until`."""
+    """Headers of the copy that `retry` and `defer` store: the original headers, with `attempts` and `until`.
+
+    `until` is at most `LONGEST_DELAY` from now, or it will not be believed.
+    """
     copy = _kept(headers)
     copy.pop(NOT_BEFORE, None)
     copy[ATTEMPTS] = str(attempts)

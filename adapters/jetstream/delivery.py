@@ -1,6 +1,7 @@
 """A message that JetStream delivered, and how it is settled there."""
 
 import logging
+import secrets
 import time
 from collections.abc import Mapping
 from typing import Protocol
@@ -18,7 +19,6 @@ logger = logging.getLogger(__name__)
 
 ACK = b"+ACK"
 EXTEND = b"+WPI"
-LONGEST_NAK = 86_400.0
 _NO_HEADERS: Mapping[str, str] = {}
 
 
@@ -26,7 +26,7 @@ def nak(delay: float = 0.0) -> bytes:
     """The reply that gives a message back, to be delivered again after `delay` seconds."""
     if delay <= 0:
         return b"-NAK"
-    return b"-NAK " + orjson.dumps({"delay": int(min(delay, LONGEST_NAK) * NANOSECONDS)})
+    return b"-NAK " + orjson.dumps({"delay": int(min(delay, stamps.LONGEST_DELAY) * NANOSECONDS)})
 
 
 class Receipt:
@@ -66,7 +66,7 @@ class Owner(Protocol):
 class Delivery:
     """See the port. Settling twice, or after the subscription ended, does nothing."""
 
-    __slots__ = ("_headers", "_owner", "_reply", "attempt", "body", "message_id", "settled", "topic")
+    __slots__ = ("_headers", "_owner", "_reply", "_secret", "attempt", "body", "message_id", "settled", "topic")
 
     def __init__(
         self,
@@ -81,6 +81,7 @@ class Delivery:
         self._owner = owner
         self._reply = reply
         self._headers = headers or _NO_HEADERS
+        self._secret = ""
         self.topic = topic
         self.body = body
         self.settled = False
@@ -111,11 +112,9 @@ class Delivery:
     async def _again(self, delay: float, *, attempts: int) -> None:
         if self.settled:
             return
-        until = time.time() + delay if delay > 0 else None
+        until = time.time() + min(delay, stamps.LONGEST_DELAY) if delay > 0 else None
         headers = stamps.again(self._headers, attempts=attempts, until=until)
-        # A new id, or the copy would be dropped as a duplicate of the original. It does not change from try to try, so
-        # that a copy whose confirmation was lost is not stored twice.
-        headers["Nats-Msg-Id"] = f"again/{self.message_id}"
+        headers["Nats-Msg-Id"] = self._new_id("again")
         try:
             await self._owner.connection.store(self._owner.names.subject(self.topic), self.body, headers)
         except TooLarge:
@@ -129,7 +128,7 @@ class Delivery:
         if self.settled:
             return
         headers = stamps.dead(self._headers, code=code, reason=reason, origin=self.message_id, attempts=self.attempt)
-        headers["Nats-Msg-Id"] = f"dead/{self.message_id}"
+        headers["Nats-Msg-Id"] = self._new_id("dead")
         subject = self._owner.names.subject(Topic(Kind.DEAD, str(self.topic)))
         await self._owner.connection.store(subject, self.body, headers)
         try:
@@ -141,6 +140,16 @@ class Delivery:
             await self._settle(ACK)
         else:
             self._done()
+
+    def _new_id(self, purpose: str) -> str:
+        """For a copy, which would be dropped as a duplicate of the original under its id.
+
+        It does not change from try to try, so that a copy whose confirmation was lost is not stored twice. And nobody
+        can guess it: whoever had published something under it before would have the server drop the copy, and us
+        acknowledge the original.
+        """
+        self._secret = self._secret or secrets.token_hex(8)
+        return f"{purpose}/{self.message_id}/{self._secret}"
 
     async def give_back(self) -> None:
         """Have it delivered again at once."""

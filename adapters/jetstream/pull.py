@@ -267,6 +267,6 @@ async def subscription(
 
 def _rest(message: Message) -> float:
     """Seconds until the message may be handed out."""
-    until = stamps.not_before(message.headers or {})
+    rest = stamps.rest(message.headers or {}, now=time.time())
     # A little more, so that rounding does not make it early: it would have to wait again.
-    return 0.0 if until is None or (rest := until - time.time()) <= 0 else rest + 0.005
+    return rest + 0.005 if rest else 0.0

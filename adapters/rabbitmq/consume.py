@@ -29,6 +29,8 @@ TICK_SECONDS = 0.25
 STOP_SECONDS = 5.0
 PARKED_LIMIT = 500
 """Control events that wait here for their time without using up the prefetch."""
+PARKED_BYTES = 16 * 1024
+"""What may wait here: a command is small, and its size is not counted while it waits."""
 PARKED_STEP = 10
 _EARLY = 0.005
 
@@ -240,8 +242,11 @@ class Subscription:
         elif self._kind is Kind.REQUESTS:
             self._early.append(delivery)
             self._wake.set()
-        else:
+        elif len(self._timers) < PARKED_LIMIT and len(delivery.body) <= PARKED_BYTES:
             self._park(lane, delivery, rest)
+        else:
+            # Anybody can have commands wait. Beyond what has room here, they only come early.
+            self._offer(lane, delivery)
 
     def _offer(self, lane: Lane, delivery: Delivery) -> None:
         lane.buffer.append(delivery)

@@ -71,8 +71,7 @@ class Delivery:
     @property
     def rest(self) -> float:
         """Seconds until it may be handed out."""
-        until = stamps.not_before(self._text)
-        return 0.0 if until is None else max(0.0, until - time.time())
+        return stamps.rest(self._text, now=time.time())
 
     @property
     def replays(self) -> int:
@@ -139,7 +138,7 @@ class Delivery:
         if self._over():
             return
         names, topic = self._owner.names, self.topic
-        key = topic.key
+        key, delay = topic.key, min(delay, stamps.LONGEST_DELAY)
         if delay <= 0:
             exchange, until = names.exchange(topic.kind), None
         elif topic.kind is Kind.CONTROL:

@@ -27,6 +27,11 @@ HEADERS_LIMIT = 100_000
 CONTENT_TYPE = "Content-Type"
 _LARGEST_NUMBER = 1 << 53
 _MOST = 10_000_000
+_BY_BROKER = "x-first-death-reason"
+# The broker acts on these: it would send a copy elsewhere as well, and again each time that the copy has waited.
+_ROUTING = frozenset({"CC", "BCC", "x-cc"})
+_REPLY_TO_US = "amq.rabbitmq.reply-to"
+"""A publish with it is refused, and closes the channel, where nobody waits for that reply."""
 # Written by the broker itself: with them it would take a copy for a message that went in a circle, or came before.
 _BROKERS = (
     "x-death",
@@ -35,7 +40,7 @@ _BROKERS = (
     "x-delivery-count",
     "x-acquired-count",
     "x-opt-",
-    "x-stream-offset",
+    "x-stream-",
 )
 
 
@@ -103,17 +108,21 @@ def _copy(message: Message, ours: Mapping[str, str], *, without: Collection[str]
     kept = {
         name: value
         for name, value in headers_of(message).items()
-        if name not in (stamps.ATTEMPTS, stamps.NOT_BEFORE, *ours, *without) and not name.startswith(_BROKERS)
+        if name not in (stamps.ATTEMPTS, stamps.NOT_BEFORE, *ours, *without)
+        and name not in _ROUTING
+        and not name.startswith(_BROKERS)
     }
     room = HEADERS_LIMIT - len(str(ours))
-    # Not the user id, which has to be the publisher's; nor the expiration, which began with the original.
+    reply_to = original.reply_to
+    # Not the user id, which has to be the publisher's; nor the expiration, which began with the original; nor the
+    # priority, which has no meaning between copies.
     return Properties(
         headers={**sendable(kept, limit=room), **ours},
         message_id=uuid.uuid4().hex,
         content_type=original.content_type,
         content_encoding=original.content_encoding,
         correlation_id=original.correlation_id,
-        reply_to=original.reply_to,
+        reply_to=None if (reply_to or "").startswith(_REPLY_TO_US) else reply_to,
         timestamp=original.timestamp,
         message_type=original.message_type,
         app_id=original.app_id,
@@ -122,7 +131,7 @@ def _copy(message: Message, ours: Mapping[str, str], *, without: Collection[str]
 
 def number_of(message: Message) -> int:
     """The number of a dead letter, equal at every listing. Made up from its content where it has none of ours."""
-    stamped = str(headers_of(message).get(NUMBER, ""))
+    stamped = _stamped(message)
     if stamped.isascii() and stamped.isdigit() and len(stamped) < 17 and 0 < int(stamped) < _LARGEST_NUMBER:
         return int(stamped)
     seed = (message.header.properties.message_id or "").encode() + message.body
@@ -131,17 +140,25 @@ def number_of(message: Message) -> int:
 
 def stored_at(message: Message) -> datetime:
     """When a dead letter was made, else when its publisher says that it was published; 1970 when nothing says."""
-    stamped = headers_of(message).get(NUMBER)
-    if stamped is not None:
+    if _stamped(message):
         return datetime.fromtimestamp(number_of(message) / 1e6, UTC)
     timestamp = message.header.properties.timestamp
     return timestamp if isinstance(timestamp, datetime) else datetime.fromtimestamp(0, UTC)
 
 
-def died(message: Message) -> dict[str, str]:
-    """What our headers would say of a message that the broker itself dead-lettered, for instance because it expired."""
+def _stamped(message: Message) -> str:
+    """The number that we gave it. On what the broker itself dead-lettered, that header is its publisher's."""
     headers = headers_of(message)
-    if stamps.CODE in headers or "x-first-death-reason" not in headers:
+    return "" if _BY_BROKER in headers else str(headers.get(NUMBER, ""))
+
+
+def died(message: Message) -> dict[str, str]:
+    """What our headers would say of a message that the broker itself dead-lettered, for instance because it expired.
+
+    Headers of ours that it has are its publisher's: we leave those of the broker away from our own dead letters.
+    """
+    headers = headers_of(message)
+    if _BY_BROKER not in headers:
         return {}
     reason, queue = _last_death(headers)
     return {stamps.CODE: reason.upper(), stamps.REASON: why_dead(reason), stamps.ORIGIN: queue}
@@ -151,7 +168,7 @@ def _last_death(headers: Headers) -> tuple[str, str]:
     """Why and in which queue it died last. A retry died before: it expired in a delay queue."""
     deaths = headers.get("x-death")
     newest = deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else {}
-    reason = newest.get("reason", headers["x-first-death-reason"])
+    reason = newest.get("reason", headers[_BY_BROKER])
     return _text(reason), _text(newest.get("queue", headers.get("x-first-death-queue", "")))
 
 

@@ -1,5 +1,7 @@
 """Claims about our own headers and about topic keys: nothing that a client can publish breaks them."""
 
+import time
+
 from hypothesis import given, strategies as st
 
 from adapters import headers as stamps
@@ -12,8 +14,17 @@ from tests.adapters.harness import make_event
 def test_any_header_is_read_as_a_count_and_a_time_or_as_none(attempts: str, until: str) -> None:
     forged = {stamps.ATTEMPTS: attempts, stamps.NOT_BEFORE: until}
     assert 0 <= stamps.attempts_before(forged) < 10**7
-    waits = stamps.not_before(forged)
-    assert waits is None or waits >= 0
+    assert 0 <= stamps.rest(forged, now=time.time()) <= stamps.LONGEST_DELAY
+
+
+def test_a_time_is_believed_as_far_as_we_would_write_it_also_by_a_clock_that_was_set_back() -> None:
+    def rest(until: float, now: float) -> float:
+        return stamps.rest(stamps.again({}, attempts=1, until=until), now=now)
+
+    assert rest(1000 + stamps.LONGEST_DELAY, 1000) == stamps.LONGEST_DELAY
+    assert rest(1001 + stamps.LONGEST_DELAY, 1000) == 0
+    assert rest(2_000_000_030, 2_000_000_000) == 30
+    assert rest(2_000_000_030, 1_999_000_000) == 0
 
 
 @given(st.text(max_size=10_000))
@@ -32,6 +43,8 @@ def test_copy_keeps_foreign_headers_but_none_that_the_broker_acts_on() -> None:
     original = {
         "Nats-Msg-Id": "1",
         "nats-rollup": "all",
+        "NATS-EXPECTED-LAST-SEQUENCE": "1",
+        "nAtS-sChEdUlE": "@every 1s",
         "Nats-TTL": "1s",
         "Status": "503",
         "(bad)": "name",
@@ -40,7 +53,7 @@ def test_copy_keeps_foreign_headers_but_none_that_the_broker_acts_on() -> None:
     }
     copy = stamps.again(original, attempts=3, until=None)
     assert copy == {"ce-id": "e1", stamps.ATTEMPTS: "3"}
-    assert stamps.not_before(stamps.again(original, attempts=3, until=1234.5)) == 1234.5
+    assert stamps.rest(stamps.again(original, attempts=3, until=1234.5), now=1230) == 4.5
 
 
 def test_message_id_of_a_request_depends_on_its_source_and_that_of_a_lifecycle_event_is_its_id() -> None:

@@ -158,6 +158,8 @@ async def test_bytes_that_are_no_event_are_delivered_whole_and_refused_when_deco
         {stamps.ATTEMPTS: "-1", stamps.NOT_BEFORE: "soon"},
         {stamps.ATTEMPTS: "9" * 5000, stamps.NOT_BEFORE: "9" * 5000},
         {stamps.ATTEMPTS: "²", stamps.NOT_BEFORE: "1.5e3"},
+        {stamps.NOT_BEFORE: "253402300799000"},
+        {stamps.REPLAYS: "9999999", stamps.CODE: "X", stamps.REASON: "%" * 9000, stamps.ORIGIN: "control"},
         {"Nats-Expected-Stream": ""},
     ],
 )

@@ -9,7 +9,7 @@ from adapters.base import Delivery, Kind
 from adapters.jetstream import broker as jetstream
 from adapters.servers.nats import NatsServer
 from events.cloudevent.event import InvalidEvent
-from tests.adapters.harness import next_delivery
+from tests.adapters.harness import next_delivery, take
 from tests.garbage.wire import block, wire
 
 pytestmark = pytest.mark.broker
@@ -53,6 +53,20 @@ async def test_a_header_that_is_there_twice_is_refused_also_once_it_is_replayed(
             await (await anext(letters)).replay()
         async with broker.subscribe(Kind.REQUESTS, prefetch=1) as subscription:
             assert refusal(await next_delivery(subscription)) == "header 'ce-id' is there twice"
+
+
+async def test_nobody_can_have_the_copy_of_another_message_dropped(server: NatsServer) -> None:
+    async with jetstream.connect(server.url) as broker, wire(server.url) as raw:
+        await broker.declare()
+        for purpose in (b"again", b"dead"):
+            forged = block((b"Nats-Msg-Id", purpose + b"/JOBRELAY_REQUESTS/3"))
+            assert "seq" in await raw.publish("jobrelay.requests.low", b"forged", forged)
+        assert "seq" in await raw.publish("jobrelay.requests.high", b"theirs")
+        async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
+            found = {delivery.body: delivery for delivery in await take(subscription, 3)}
+            assert found[b"theirs"].message_id == "JOBRELAY_REQUESTS/3"
+            await found[b"theirs"].retry(0)
+            assert (await next_delivery(subscription)).body == b"theirs"
 
 
 async def test_a_header_of_others_may_be_there_twice(server: NatsServer) -> None:

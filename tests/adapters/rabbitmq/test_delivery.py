@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,7 +12,7 @@ from pamqp.commands import Basic
 
 from adapters import headers as stamps
 from adapters.base import Kind, Record, Topic, TopicRefused
-from adapters.rabbitmq import broker as rabbitmq, message as messages
+from adapters.rabbitmq import broker as rabbitmq, consume, message as messages
 from adapters.rabbitmq.client import Properties
 from adapters.rabbitmq.options import RabbitMQOptions
 from events.cloudevent.event import InvalidEvent
@@ -66,6 +67,16 @@ async def test_binary_event_of_a_foreign_client_is_understood_and_whole_as_a_dea
     assert dead.event().get_attributes() == event.get_attributes()
     assert (dead.headers["own"], dead.headers[f"{prefix}number"]) == ("{'a': [1, None, True]}", "5")
     assert dead.headers[stamps.ATTEMPTS] == "2"
+
+
+class Published:
+    """A message with these properties, as far as its headers are concerned."""
+
+    body = b"body"
+
+    def __init__(self, properties: Properties) -> None:
+        self.properties = properties
+        self.header = self
 
 
 class Raw(Basic.Properties):
@@ -145,6 +156,66 @@ async def test_expiration_and_user_of_the_original_do_not_stop_a_copy(installed:
     async with installed.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
         await (await next_delivery(subscription)).retry(0)
         assert (await next_delivery(subscription)).attempt == 2
+
+
+async def test_headers_that_the_broker_acts_on_do_not_multiply_a_message(installed: Installation) -> None:
+    headers = {"CC": ["low"], "BCC": ["low"], "x-opt-x": 1, "x-stream-filter-value": "a", "cc": "kept"}
+    await send(installed.link, installed.names.exchange(Kind.REQUESTS), "high", headers, b"body")
+    async with installed.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
+        for delay in (0, 0.1, 0):
+            for delivery in await take(subscription, 2):
+                await delivery.retry(delay)
+        for delivery in await take(subscription, 2):
+            await delivery.reject("X", "to look at it")
+        await emptied(installed.broker)
+    letters = await records(installed.broker, Kind.DEAD)
+    assert sorted(letter.topic.key for letter in letters) == ["requests.high", "requests.low"]
+    for letter in letters:
+        assert {name for name in letter.headers if "jobrelay" not in name} - {"x-delivery-count"} == {"cc"}
+
+
+async def test_a_reply_that_nobody_waits_for_does_not_stop_a_copy(installed: Installation) -> None:
+    message = Published(Properties(reply_to="amq.rabbitmq.reply-to", correlation_id="kept"))
+    copy = messages.again(message, attempts=1, until=None)  # type: ignore[arg-type]
+    assert (copy.reply_to, copy.correlation_id) == (None, "kept")
+    kept = messages.again(Published(Properties(reply_to="answers")), attempts=1, until=None)  # type: ignore[arg-type]
+    assert kept.reply_to == "answers"
+
+
+async def test_a_dead_letter_that_the_broker_made_is_what_the_broker_says_not_its_publisher(
+    installed: Installation,
+) -> None:
+    """A replay must not take a request to the commands, nor may it pass for another dead letter."""
+    forged: dict[str, Any] = {
+        stamps.CODE: "FORBIDDEN",
+        stamps.REASON: "x",
+        stamps.ORIGIN: "control/1",
+        messages.NUMBER: "1700000000000000",
+    }
+    properties = Properties(expiration="1", delivery_mode=2, headers=forged)
+    async with installed.link.channel(confirms=True) as channel:
+        exchange = installed.names.exchange(Kind.REQUESTS)
+        await channel.basic_publish(b"late", exchange=exchange, routing_key="control", properties=properties)
+    found: list[Record] = []
+    async with asyncio.timeout(PATIENCE):
+        while not found:
+            found = await records(installed.broker, Kind.DEAD)
+    assert (found[0].topic.key, found[0].headers[stamps.CODE]) == ("requests", "EXPIRED")
+    assert found[0].sequence < 1 << 40
+
+
+async def test_commands_that_want_to_wait_hold_up_no_others(
+    installed: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consume, "PARKED_LIMIT", 10)
+    headers = {stamps.NOT_BEFORE: str(int((time.time() + 3000) * 1000))}
+    for _ in range(20):
+        await send(installed.link, installed.names.exchange(Kind.CONTROL), "", headers, b"later")
+    async with installed.broker.subscribe(Kind.CONTROL, prefetch=2) as subscription:
+        early = await take(subscription, 10, ack=True)
+        await publish(installed.broker, 1, CONTROL, prefix="new")
+        assert {delivery.body for delivery in early} == {b"later"}
+        assert ids(await take(subscription, 1, ack=True)) == ["new0"]
 
 
 async def test_expired_message_is_a_dead_letter_that_says_so(installed: Installation) -> None:
@@ -292,11 +363,5 @@ async def test_key_that_is_too_long_is_refused_and_the_longest_is_accepted(insta
 
 
 def test_forged_number_of_a_dead_letter_is_replaced() -> None:
-    class Header:
-        properties = Properties(headers={messages.NUMBER: "9" * 400})
-
-    class Message:
-        header = Header()
-        body = b"body"
-
-    assert 0 < messages.number_of(Message()) < 1 << 40  # type: ignore[arg-type]
+    message = Published(Properties(headers={messages.NUMBER: "9" * 400}))
+    assert 0 < messages.number_of(message) < 1 << 40  # type: ignore[arg-type]
