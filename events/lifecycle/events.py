@@ -1,6 +1,7 @@
 """Lifecycle events as CloudEvents: what is published about requests. What has happened is found in transitions.py."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from cloudevents.core.v1.event import CloudEvent
@@ -16,6 +17,10 @@ from events.names import JOB_TYPE
 from events.phases import Phase
 from events.problems import FieldError, brief
 
+LEAST_BYTES = 32 * 1024
+"""Bound of what `least` leaves, as JSON. Every broker takes that, unless somebody has told it not to."""
+_SHORT_BYTES = 256
+_LEAST_NAMES = 20
 _BULKY = ("tags", "metadata", "result", "results", "logTail", "failedIndexes", "fields")
 
 
@@ -87,6 +92,41 @@ def shortened(event: CloudEvent) -> CloudEvent:
         dropped += [name for name in _BULKY if name in error]
         kept["error"] = {name: brief(str(value)) for name, value in error.items() if name not in _BULKY}
     return _with_detail(event, {**kept, "shortened": dropped})
+
+
+def least(event: CloudEvent) -> CloudEvent:
+    """What is left of the event for a broker that the shortened copy was too large for too: at most `LEAST_BYTES`.
+
+    Its type, its id, whose it is, and the short values of its detail. An `id` of the request that is too long becomes
+    null: the topic has its hash.
+    """
+    data: Any = event.get_data()
+    detail = _detail(event)
+    short = {name: value for name, value in detail.items() if _is_short(value)}
+    error = detail.get("error")
+    if isinstance(error, dict):
+        short["error"] = {name: value for name, value in error.items() if _is_short(value)}
+        short["error"]["message"] = _short_text(str(error.get("message", "")))
+    attributes = {name: value for name, value in event.get_attributes().items() if _is_short(value)}
+    left_out = sorted(set(detail) - set(short))[:_LEAST_NAMES]
+    return from_parts(
+        attributes,
+        {
+            "id": data.get("id") if _is_short(data.get("id")) else None,
+            "status": data.get("status"),
+            "detail": {**short, "shortened": [name for name in left_out if _is_short(name)]},
+        },
+    )
+
+
+def _is_short(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value.encode(errors="replace")) <= _SHORT_BYTES
+    return value is None or isinstance(value, bool | int | float | datetime)
+
+
+def _short_text(text: str) -> str:
+    return text.encode(errors="replace")[:_SHORT_BYTES].decode(errors="ignore")
 
 
 def _observed(about: Ours, transition: Transition, *, resource: str, detail: Mapping[str, Any]) -> CloudEvent:

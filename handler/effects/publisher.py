@@ -1,14 +1,17 @@
 """Publishes lifecycle events: to the requester's topic; if that refuses, to the default topic, shortened if need be."""
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Broker, BrokerUnavailable, Kind, Topic, TopicRefused
-from events.lifecycle.events import shortened, undelivered
+from events.lifecycle.events import least, shortened, undelivered
 from handler.policy import may_reply
 from handler.telemetry.metrics import Metrics
 from handler.telemetry.tracing import OFF, Tracing
+
+logger = logging.getLogger(__name__)
 
 REPLY_TRIES = 3
 """Tries on a reply topic that the broker refuses, before the event goes to the default topic."""
@@ -40,6 +43,8 @@ class Publisher:
         self, topic: Topic, event: CloudEvent, *, broker: str | None = None, reply_to: str | None = None
     ) -> None:
         """Return once a broker has stored it. Raises `BrokerUnavailable`, after which the same call may be repeated.
+
+        What no broker can ever take, not even in its shortest form, is given up with an error in the log and a metric.
 
         `topic` is the default topic, `reply_to` the requester's own, `broker` the name of the broker it came from.
         """
@@ -73,16 +78,20 @@ class Publisher:
         return refusal
 
     async def _publish_default(self, broker: Broker, topic: Topic, event: CloudEvent) -> None:
-        try:
-            await self._send(broker, topic, event)
-        except TopicRefused as error:
-            if not error.too_large:
-                # Our own topology is missing or closed to us: an operator can fix that, so the Job waits.
-                raise BrokerUnavailable(str(error)) from error
+        refusal = ""
+        for form in (_whole, shortened, least):
             try:
-                await self._send(broker, topic, shortened(event))
-            except TopicRefused as again:
-                raise BrokerUnavailable(str(again)) from again
+                await self._send(broker, topic, form(event))
+            except TopicRefused as error:
+                if not error.too_large:
+                    # Our own topology is missing or closed to us: an operator can fix that, so the Job waits.
+                    raise BrokerUnavailable(str(error)) from error
+                refusal = error.reason
+            else:
+                return
+        # Waiting would hold up the request, and whatever comes behind it, for as long as the broker stays as it is.
+        self._metrics.lifecycle_given_up.inc()
+        logger.error("an event is lost: %s takes it in no form, however short: %s", broker.name, refusal)
 
     async def _send(self, broker: Broker, topic: Topic, event: CloudEvent) -> None:
         try:
@@ -95,3 +104,7 @@ class Publisher:
             self._metrics.publish_failures.inc()
             raise
         self._metrics.lifecycle_published.labels(event.get_type().rpartition(".")[2]).inc()
+
+
+def _whole(event: CloudEvent) -> CloudEvent:
+    return event

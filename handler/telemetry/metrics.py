@@ -128,6 +128,9 @@ class Metrics:
         self.lifecycle_undelivered = self._counter(
             "lifecycle_undelivered", "Events refused by their reply topic, sent to the default one."
         )
+        self.lifecycle_given_up = self._counter(
+            "lifecycle_given_up", "Events that are lost: too large for the broker in their shortest form, too."
+        )
         self.publish_failures = self._counter("publish_failures", "Lifecycle events the broker did not take at a try.")
 
     def _controller(self) -> None:

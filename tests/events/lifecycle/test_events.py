@@ -10,7 +10,7 @@ from cloudevents.core.v1.event import CloudEvent
 from events.cloudevent.attributes import MAX_VALUE
 from events.cloudevent.event import decode_structured, encode_structured
 from events.jobs.context import context_annotation
-from events.lifecycle.events import lifecycle_event, rejected_event, shortened, undelivered
+from events.lifecycle.events import LEAST_BYTES, least, lifecycle_event, rejected_event, shortened, undelivered
 from events.lifecycle.transitions import Transition, transitions
 from events.phases import TERMINAL, Phase
 from events.problems import FieldError
@@ -297,3 +297,22 @@ def test_shortened_rejection_loses_its_fields() -> None:
 def test_event_without_time_gets_no_time_when_it_is_changed() -> None:
     assert shortened(rejected()).get_attributes() == rejected().get_attributes()
     assert undelivered(rejected(), topic="t", reason="r").get_attributes() == rejected().get_attributes()
+
+
+@pytest.mark.parametrize("claimed", ["x" * 1_000_000, '"\x01\\' * 9_000, "\U0001f600" * 9_000])
+def test_the_least_of_a_rejection_is_bounded_whatever_was_claimed(claimed: str) -> None:
+    event = rejected(
+        event_attributes=dict.fromkeys(("id", "source", "traceparent", "tracestate", "correlationid"), claimed),
+        message=claimed,
+        fields=[FieldError(claimed, claimed, allowed=claimed)] * 50,
+        service=claimed,
+        request_id=claimed,
+    )
+    short = least(event)
+    assert len(encode_structured(short)) <= LEAST_BYTES // 4
+    assert (short.get_id(), short.get_type()) == (event.get_id(), event.get_type())
+    data = short.get_data()
+    assert isinstance(data, dict)
+    assert data["detail"]["phase"] == "rejected"
+    assert data["detail"]["error"]["errorCode"] == "INVALID_REQUEST"
+    assert data["id"] is None

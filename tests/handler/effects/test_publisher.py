@@ -102,9 +102,26 @@ async def test_an_event_too_large_for_the_default_topic_is_shortened() -> None:
     assert event.get_id() == "u/succeeded"
 
 
-@pytest.mark.parametrize("too_large", [False, True])
-async def test_a_default_topic_that_refuses_for_good_counts_as_unavailable(too_large: bool) -> None:
-    publisher, _ = make_publisher(Scripted(*refusals(DEFAULT, 2, too_large=too_large)))
+async def test_of_an_event_too_large_shortened_the_least_is_published() -> None:
+    broker = Scripted(*refusals(DEFAULT, 2, too_large=True))
+    publisher, _ = make_publisher(broker)
+    await publisher.publish(DEFAULT, make_event(), broker="b0")
+    ((_, event),) = broker.taken
+    assert (event.get_id(), detail(event)["phase"]) == ("u/succeeded", "succeeded")
+
+
+async def test_an_event_that_no_form_makes_fit_is_given_up_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    broker = Scripted(*refusals(DEFAULT, 3, too_large=True))
+    publisher, metrics = make_publisher(broker)
+    await publisher.publish(DEFAULT, make_event(), broker="b0")
+    assert (len(broker.tries), broker.taken) == (3, [])
+    assert metrics.registry.get_sample_value("jobrelay_lifecycle_given_up_total") == 1
+    (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "an event is lost" in line.getMessage()
+
+
+async def test_a_default_topic_that_refuses_for_good_counts_as_unavailable() -> None:
+    publisher, _ = make_publisher(Scripted(*refusals(DEFAULT, 2)))
     with pytest.raises(BrokerUnavailable, match="no such stream"):
         await publisher.publish(DEFAULT, make_event(), broker="b0")
 
