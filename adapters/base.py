@@ -157,7 +157,8 @@ class Delivery(Protocol):
 class Subscription(Protocol):
     """Deliveries of one kind of topic; at most `prefetch` of them are handed out and unsettled.
 
-    Messages that wait in the subscription count too, except that each lane beyond the first may add one.
+    Messages that wait in the subscription count too, except that each lane beyond the first may add one. Together they
+    have at most as many bytes as the adapter's options say, except that a lane which has none may always add one.
     """
 
     def __aiter__(self) -> AsyncIterator[Delivery]: ...

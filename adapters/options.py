@@ -19,6 +19,8 @@ class ConnectionOptions:
     tls_key: Path | None = None
     connect_timeout: float = 10.0
     publish_timeout: float = 5.0
+    max_bytes: int = 64 << 20
+    """Bytes of a subscription's messages that are here and unsettled. Beyond it each lane may have one message."""
     lane_weights: Mapping[str, int] = field(default_factory=lambda: dict(WEIGHTS))
 
     def tls_context(self) -> ssl.SSLContext:
@@ -36,5 +38,6 @@ def common_options(settings: Mapping[str, Any]) -> dict[str, Any]:
         "tls_cert": settings["tls_cert"],
         "tls_key": settings["tls_key"],
         "publish_timeout": settings["broker_timeout"],
+        "max_bytes": settings["max_bytes_in_flight"],
         "lane_weights": dict(zip(LANES, settings["lane_weights"], strict=True)),
     }

@@ -66,7 +66,7 @@ class Owner(Protocol):
 class Delivery:
     """See the port. Settling twice, or after the subscription ended, does nothing."""
 
-    __slots__ = ("_headers", "_owner", "_reply", "_secret", "attempt", "body", "message_id", "settled", "topic")
+    __slots__ = ("_headers", "_owner", "_reply", "_secret", "attempt", "body", "message_id", "settled", "size", "topic")
 
     def __init__(
         self,
@@ -84,6 +84,7 @@ class Delivery:
         self._secret = ""
         self.topic = topic
         self.body = body
+        self.size = len(body) + (stamps.size(headers) if headers else 0)
         self.settled = False
         self.message_id = f"{receipt.stream}/{receipt.sequence}"
         self.attempt = receipt.delivered if not headers else _attempt(headers, receipt.delivered)

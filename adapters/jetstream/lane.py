@@ -4,6 +4,7 @@ Pure: it sends nothing.
 """
 
 import itertools
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ class Lane:
     weight: int
     buffer: deque[Delivery] = field(default_factory=deque)
     unsettled: int = 0
+    held: int = 0
+    """Bytes of what is unsettled."""
     backlog: int = 0
     """Messages that wait at the broker and are not requested yet, by what the last delivery said."""
     watch: str = ""
@@ -39,6 +42,11 @@ class Lane:
     def taken(self) -> int:
         """Places of the prefetch in use."""
         return self.unsettled + self.coming + (1 if self.watch else 0)
+
+    @property
+    def outstanding(self) -> int:
+        """Messages that are requested and have not come."""
+        return self.coming + (1 if self.watch else 0)
 
     @property
     def requested(self) -> bool:
@@ -96,8 +104,21 @@ class Lane:
         self.backoff.failed(now)
 
 
-def plan(lanes: Sequence[Lane], *, capacity: int, now: float) -> list[tuple[Lane, int]]:
+def room(lanes: Sequence[Lane], *, max_bytes: int, largest: int) -> int:
+    """How many messages may be requested now, though each may be the largest that the server takes.
+
+    The watch of a lane that has nothing is beyond the budget, and does not count.
+    """
+    held = sum(lane.held for lane in lanes)
+    coming = sum(lane.outstanding for lane in lanes if lane.taken > 1 or not lane.watch)
+    return (max_bytes - held) // largest - coming
+
+
+def plan(lanes: Sequence[Lane], *, capacity: int, now: float, room: int = sys.maxsize) -> list[tuple[Lane, int]]:
     """Which lanes request how much now (0: a watch), so that together they never take more than `capacity` places.
+
+    Together they request no more than `room`, except that a lane which has nothing may always request one message:
+    otherwise a large message could wait for ever, and those behind it.
 
     A lane without messages gets a single place, for its watch. The others share the rest by weight, with at least one
     place each; what a lane cannot use goes to the others. A lane requests again once at least half of its share is used
@@ -107,21 +128,24 @@ def plan(lanes: Sequence[Lane], *, capacity: int, now: float) -> list[tuple[Lane
     free = capacity - sum(lane.taken for lane in lanes)
     pulls: list[tuple[Lane, int]] = []
     for lane in ready:
-        if lane.idle and free > 0:
+        if lane.idle and free > 0 and (room > 0 or not lane.taken):
             pulls.append((lane, 0))
             free -= 1
+            room -= 1 if lane.taken else 0
     busy = [lane for lane in ready if lane.backlog > 0]
-    room = capacity - (len(lanes) - len(busy))
+    places = capacity - (len(lanes) - len(busy))
     weights = sum(lane.weight for lane in busy)
     shares: list[int] = []
     for lane in busy:
-        target = max(1, room * lane.weight // weights)
-        shares.append(max(0, min(target - lane.taken, lane.backlog, free)))
+        target = max(1, places * lane.weight // weights)
+        shares.append(max(0, min(target - lane.taken, lane.backlog, free, max(room, 0 if lane.taken else 1))))
         free -= shares[-1]
+        room -= shares[-1]
     for lane, share in zip(busy, shares, strict=True):
-        more = min(lane.backlog - share, max(free, 0))
+        more = min(lane.backlog - share, max(free, 0), max(room, 0))
         batch = share + more
         if batch and batch >= len(lane.buffer) + lane.coming:
             pulls.append((lane, batch))
             free -= more
+            room -= more
     return pulls

@@ -4,7 +4,8 @@ nats-py's `fetch` stalls (issue 986), waits out its timeout after a reconnect an
 consumer. Here each lane has either a *watch*, a long pull request for one message, with heartbeats, or *grabs*, pull
 requests for messages that are known to wait. So a message on an idle lane arrives at once, and grabs are answered at
 once. What is requested and what waits here counts towards the prefetch, except that each lane beyond the first may add
-one message.
+one message. It counts towards the budget of bytes, too, each requested message as the largest that the server takes:
+nothing that comes can exceed it.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from adapters.base import BrokerUnavailable, Kind
 from adapters.jetstream.client import Interest, Message
 from adapters.jetstream.connection import Connection
 from adapters.jetstream.delivery import Delivery, Receipt, nak
-from adapters.jetstream.lane import Lane, plan
+from adapters.jetstream.lane import Lane, plan, room
 from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.topology import NANOSECONDS, StreamNames
 from adapters.prefetch import Prefetch
@@ -56,6 +57,7 @@ class PullSubscription:
         self._handing_out = Prefetch(self._lanes, size=prefetch)
         # While one lane uses the whole prefetch, each other lane can still bring a message.
         self._capacity = prefetch + len(self._lanes) - 1
+        self._max_bytes = options.max_bytes
         self._ack_wait = options.ack_wait
         self._linger = BLIND_SECONDS if options.remote else 0.0
         self._pulled = 0.0
@@ -98,7 +100,9 @@ class PullSubscription:
     def forget(self, delivery: Delivery) -> None:
         """It was settled: its place is free."""
         self._unsettled.discard(delivery)
-        self._lanes[delivery.topic.key].unsettled -= 1
+        lane = self._lanes[delivery.topic.key]
+        lane.unsettled -= 1
+        lane.held -= delivery.size
         self._handing_out.release()
         self._wake.set()
 
@@ -127,7 +131,9 @@ class PullSubscription:
             for lane in self._lanes.values():
                 if attach or (lane.requested and now - lane.seen > SILENT_SECONDS):
                     await self._interest(lane, now)
-            for lane, batch in plan(tuple(self._lanes.values()), capacity=self._capacity, now=now):
+            lanes = tuple(self._lanes.values())
+            fits = room(lanes, max_bytes=self._max_bytes, largest=self.connection.max_payload)
+            for lane, batch in plan(lanes, capacity=self._capacity, now=now, room=fits):
                 await self._pull(lane, batch, now)
         except BrokerUnavailable as error:
             logger.debug("not pulling: %s", error)
@@ -182,6 +188,7 @@ class PullSubscription:
             self, lane.topic, reply=message.reply, receipt=receipt, headers=message.headers, body=message.data
         )
         lane.unsettled += 1
+        lane.held += delivery.size
         lane.buffer.append(delivery)
         self._unsettled.add(delivery)
         if lane.idle:

@@ -7,13 +7,15 @@ whatever may close a channel for a reason of its own (asking for a queue, publis
 import asyncio
 import itertools
 import logging
+import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from adapters.background import running
 from adapters.base import BrokerUnavailable, Kind, Topic
 from adapters.prefetch import Prefetch
-from adapters.rabbitmq.client import Cancelled, Channel, Message, taken_after
+from adapters.rabbitmq.budget import Budget
+from adapters.rabbitmq.client import Cancelled, Channel, Message, taken_after, translated
 from adapters.rabbitmq.connection import Connection, close_channel
 from adapters.rabbitmq.declare import Declarer
 from adapters.rabbitmq.delivery import Delivery
@@ -53,6 +55,7 @@ class Subscription:
         self._handing_out = Prefetch(self._lanes, size=prefetch)
         self._kind = kind
         self._prefetch = prefetch
+        self._budget = Budget(connection.options.max_bytes)
         self._channel: Channel | None = None
         self._unsettled: dict[Delivery, None] = {}
         self._early: list[Delivery] = []
@@ -99,6 +102,8 @@ class Subscription:
         """The broker has removed it, or has it back."""
         self._unsettled.pop(delivery, None)
         self._lanes[delivery.topic.key].settled(delivery.tag)
+        if not delivery.handed_out:
+            self._gone(delivery)
         if self._waiting_for_room:
             self._wake.set()
 
@@ -106,6 +111,12 @@ class Subscription:
         """Its place is free."""
         if delivery.handed_out:
             self._handing_out.release()
+            self._gone(delivery)
+
+    def _gone(self, delivery: Delivery) -> None:
+        self._budget.settled(delivery.topic.key, delivery.size)
+        if self._budget.waits:
+            self._wake.set()
 
     @property
     def unsettled(self) -> Mapping[Topic, int]:
@@ -141,6 +152,7 @@ class Subscription:
         if channel is None or channel.is_closed:
             channel = await self._attach()
         now = asyncio.get_running_loop().time()
+        await self._return_what_fits(now)
         if self._paused:
             await self._end_consumers(channel)
         else:
@@ -177,7 +189,8 @@ class Subscription:
     async def _share(self, channel: Channel, now: float) -> None:
         # In steps, since each new size cancels a consumer and starts another.
         parked = min(-(-len(self._timers) // PARKED_STEP) * PARKED_STEP, PARKED_LIMIT)
-        planned = plan(tuple(self._lanes.values()), prefetch=self._prefetch + parked, now=now)
+        prefetch = min(self._prefetch, self._budget.messages) + parked
+        planned = plan(tuple(self._lanes.values()), prefetch=prefetch, now=now)
         for lane in planned.end:
             tag, lane.bulk, lane.size = lane.bulk, "", 0
             await self._cancel(channel, tag)
@@ -224,6 +237,13 @@ class Subscription:
             await delivery.store_again()
         self._early.clear()
 
+    async def _return_what_fits(self, now: float) -> None:
+        """Give back what was put aside for want of room, as far as there is room now: it comes again, with its body."""
+        for aside in self._budget.returning(now):
+            self._lanes[aside.lane].settled(aside.consumer)
+            with suppress(BrokerUnavailable), translated("giving back"):
+                await aside.channel.basic_nack(aside.tag, requeue=True, wait=False)
+
     # What comes
 
     def _on_message(self, channel: Channel, lane: Lane, message: Message) -> None:
@@ -235,6 +255,10 @@ class Subscription:
             logger.exception("a message of %s cannot be read", lane.queue)
             return
         lane.unsettled[delivery.tag] += 1
+        if not self._budget.admits(lane.topic.key, delivery.size, now=delivery.since):
+            self.hold.returned(delivery.message_id)
+            self._budget.put_aside(delivery.aside())
+            return
         self._unsettled[delivery] = None
         rest = delivery.rest
         if rest <= 0:
@@ -278,6 +302,7 @@ class Subscription:
             self.hold.took_back(taken, timeout=timeout or None, oldest=oldest)
         self._tags.clear()
         self._early.clear()
+        self._budget.lost()
         for lane in self._lanes.values():
             lane.lost()
             lane.buffer.clear()
@@ -297,6 +322,7 @@ class Subscription:
             lane.buffer.clear()
         for timer in self._timers:
             timer.cancel()
+        await self._return_what_fits(math.inf)
         for delivery in tuple(self._unsettled):
             if not delivery.handed_out:
                 await delivery.give_back()

@@ -11,6 +11,7 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters import headers as stamps
 from adapters.base import BrokerUnavailable, Kind, Topic
 from adapters.rabbitmq import message as messages
+from adapters.rabbitmq.budget import Aside
 from adapters.rabbitmq.client import Channel, Message, ServerRefused, translated
 from adapters.rabbitmq.hold import Hold
 from adapters.rabbitmq.publisher import Publisher, too_large
@@ -50,7 +51,7 @@ class Delivery:
 
     __slots__ = (
         "_channel", "_message", "_owner", "_settling", "_text", "attempt", "body", "handed_out", "message_id",
-        "released", "settled", "since", "tag", "topic",
+        "released", "settled", "since", "size", "tag", "topic",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, topic: Topic, *, channel: Channel, message: Message) -> None:
@@ -61,6 +62,7 @@ class Delivery:
         self._text = messages.text(messages.headers_of(message))
         self.topic = topic
         self.body = bytes(message.body)
+        self.size = len(self.body) + stamps.size(self._text)
         self.tag = str(getattr(message.delivery, "consumer_tag", ""))
         self.message_id = messages.name_of(message, owner.names.queue(topic))
         before = messages.delivered_before(message) - owner.hold.forgiven(self.message_id)
@@ -128,6 +130,17 @@ class Delivery:
                     await self._channel.basic_reject(tag, requeue=True, wait=False)
                 else:
                     await self._channel.basic_nack(tag, requeue=True, wait=False)
+
+    def aside(self) -> Aside:
+        """What is kept of it while there is no room for it."""
+        return Aside(
+            channel=self._channel,
+            lane=self.topic.key,
+            consumer=self.tag,
+            tag=self._tag,
+            size=self.size,
+            since=self.since,
+        )
 
     def lose(self) -> None:
         """Its channel is gone: the broker has it back."""

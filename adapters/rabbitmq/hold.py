@@ -44,9 +44,7 @@ class Hold:
         self.seconds = min(self.seconds, _SAFE_PART * (timeout or oldest))
         self.taken_away += len(message_ids)
         for message_id in message_ids:
-            self._taken[message_id] = self._taken.pop(message_id, 0) + 1
-            if len(self._taken) > _REMEMBERED:
-                self._taken.popitem(last=False)
+            self.returned(message_id)
         logger.warning(
             "RabbitMQ took back %d message(s): its consumer_timeout%s is over. Set consumer_timeout in rabbitmq.conf "
             "to %d, which is its default. Until then what is unsettled for %.3g s is stored again; it is not counted "
@@ -57,8 +55,14 @@ class Hold:
             self.seconds,
         )
 
+    def returned(self, message_id: str) -> None:
+        """It goes back though nobody has tried it, which is no attempt."""
+        self._taken[message_id] = self._taken.pop(message_id, 0) + 1
+        if len(self._taken) > _REMEMBERED:
+            self._taken.popitem(last=False)
+
     def forgiven(self, message_id: str) -> int:
-        """How many deliveries of this message to this process RabbitMQ took back. A process that dies forgives none."""
+        """How many deliveries of this message to this process were no attempts. A process that dies forgives none."""
         return self._taken.get(message_id, 0)
 
     def settled(self, message_id: str) -> None:

@@ -76,6 +76,12 @@ class RequestSettings(BaseModel):
     concurrency: int = Field(
         64, ge=1, le=4096, description="Requests of each broker that a process works on at the same time."
     )
+    max_bytes_in_flight: int = Field(
+        64 << 20,
+        ge=1 << 20,
+        description="Bytes of the requests of each broker that a process has at the same time, handed out or waiting "
+        "for their turn. Beyond it each lane may have one message, whatever its size.",
+    )
     lane_weights: Weights = Field(
         (6, 3, 1),
         description="Shares of the lanes high, normal and low while all of them have messages; each from 1 to 100.",

@@ -3,7 +3,7 @@
 from hypothesis import given, strategies as st
 
 from adapters.base import Kind, Topic
-from adapters.jetstream.lane import Lane, plan
+from adapters.jetstream.lane import Lane, plan, room
 from adapters.lanes import HIGH, LANES, LONGEST_PAUSE, LOW, NORMAL, WEIGHTS
 
 
@@ -90,3 +90,17 @@ def test_pulls_are_counted_until_they_end() -> None:
     grabbing.ended(second)
     assert grabbing.coming == 0
     assert not grabbing.requested
+
+
+@given(lanes, st.integers(3, 200), st.integers(0, 100))
+def test_plan_asks_for_no_more_than_fits_except_one_message_of_a_lane_that_has_none(
+    lanes: tuple[Lane, ...], capacity: int, held: int
+) -> None:
+    for waiting in lanes:
+        waiting.held = held * waiting.unsettled
+    fits = room(lanes, max_bytes=5000, largest=100)
+    pulls = plan(lanes, capacity=capacity, now=1.0, room=fits)
+    first = sum(1 for waiting, _ in pulls if not waiting.taken)
+    assert sum(batch or 1 for _, batch in pulls) <= max(fits, 0) + first
+    if any(waiting.backlog and not waiting.taken for waiting in lanes) and capacity > sum(w.taken for w in lanes) + 3:
+        assert pulls
