@@ -96,6 +96,10 @@ class Mishaps:
     """Streams, consumers, exchanges and queues that had gone and were declared anew."""
     taken_away: int = 0
     """Deliveries that the broker took back from this process because they were unsettled for too long."""
+    letters_cut: int = 0
+    """Dead letters that were kept without their bodies, because there was little room."""
+    letters_lost: int = 0
+    """Messages that were refused without a dead letter, because there was no room."""
 
 
 class Delivery(Protocol):
@@ -252,6 +256,10 @@ class Topology(Protocol):
 
     async def depth(self) -> Mapping[Topic, Depth]:
         """Of each request lane, of control, and of the dead letters (`ready` only)."""
+        ...
+
+    async def fill(self) -> Mapping[Kind, float]:
+        """How full the stores of REQUESTS, LIFECYCLE and DEAD are, from 0 to 1, where the broker says it."""
         ...
 
     @property

@@ -29,16 +29,19 @@ REPLAYS = "jobrelay-replays"
 LONGEST_DELAY = 3600.0
 """In seconds. We never have a message wait for longer, so a header that says more was written by somebody else, or by a
 clock that has been set back since: the message is handed out at once."""
+LEFT_OUT = "jobrelay-left-out"
+"""Of a dead letter that there was no room for: size and hash of its body, which was not kept."""
 REASON_LIMIT = 8192
 """Largest reason, in bytes, as encoded in the header."""
 RESERVE = 16 * 1024
 """Bytes that a request or control message must stay below the broker's limit, so that its dead letter still fits."""
 
-LETTER = (CODE, REASON, ORIGIN, ATTEMPTS, NOT_BEFORE)
+LETTER = (CODE, REASON, ORIGIN, ATTEMPTS, NOT_BEFORE, LEFT_OUT)
 """Our headers of a dead letter, which a replay removes."""
 
 _LONGEST_COUNT = 7
 _LONGEST_ID = 256
+_SHORT = 256
 _LONGEST_TIME = 15
 _PLAIN = " !\"#$&'()*+,/:;<=>?@[]^`{|}"
 _TORN_ESCAPE = re.compile(r"%[0-9A-F]?$")
@@ -114,6 +117,16 @@ def replayed(headers: Mapping[str, str]) -> dict[str, str]:
     return copy
 
 
+def without_body(letter: Mapping[str, str], body: bytes) -> dict[str, str]:
+    """Headers of a dead letter whose body there is no room for: ours and the short ones, at most 16 KiB of those."""
+    ours = {name: letter[name] for name in LETTER if name in letter}
+    short: dict[str, str] = {}
+    for name, value in letter.items():
+        if name not in ours and len(value) <= _SHORT and size(short) < RESERVE:
+            short[name] = value
+    return {**short, **ours, LEFT_OUT: f"{len(body)} bytes, sha256:{hashlib.sha256(body).hexdigest()}"}
+
+
 def reason_of(headers: Mapping[str, str]) -> str:
     """The reason of a dead letter, readable."""
     return unquote(headers.get(REASON, ""))
@@ -133,7 +146,7 @@ def _kept(headers: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in headers.items()
-        if not name.lower().startswith("nats-") and name.lower() != "status" and _NAME.fullmatch(name)
+        if not name.lower().startswith("nats-") and name.lower() not in ("status", LEFT_OUT) and _NAME.fullmatch(name)
     }
 
 

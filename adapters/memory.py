@@ -342,6 +342,10 @@ class MemoryBroker:
         }
         return depths | {Topic(Kind.DEAD): Depth(ready=len(self._logs[Kind.DEAD]), unsettled=0)}
 
+    async def fill(self) -> Mapping[Kind, float]:
+        """Nothing has a bound."""
+        return {}
+
     @property
     def mishaps(self) -> Mishaps:
         """Never any."""

@@ -122,7 +122,7 @@ class Link:
             problem = await self._look(broker)
             if problem is None:
                 self.declared.set()
-            if self._owns and self.declared.is_set():
+            if self.declared.is_set():
                 unmeasured = await self._measure(broker)
                 problem = problem or unmeasured
             self._report(problem)
@@ -140,14 +140,17 @@ class Link:
         return None
 
     async def _measure(self, broker: Broker) -> str | None:
-        """Why the queue lengths cannot be had."""
+        """Why it cannot be had: how full the stores are and, if the topology is ours, the queue lengths."""
         try:
-            depths = await broker.depth()
+            depths = await broker.depth() if self._owns else {}
+            fill = await broker.fill()
         except BrokerUnavailable as error:
             return str(error)
         for topic, depth in depths.items():
             self._metrics.queue_length.labels(self.name, str(topic)).set(depth.ready)
             self._metrics.queue_unsettled.labels(self.name, str(topic)).set(depth.unsettled)
+        for kind, full in fill.items():
+            self._metrics.store_full.labels(self.name, str(kind)).set(full)
         return None
 
     def _report(self, problem: str | None) -> None:

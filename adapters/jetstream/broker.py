@@ -11,6 +11,7 @@ from adapters.jetstream.connection import ApiError, Connection, Forbidden, NoRes
 from adapters.jetstream.dead import dead_letters
 from adapters.jetstream.declare import Declarer
 from adapters.jetstream.history import history
+from adapters.jetstream.letters import Letters
 from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.pull import subscription
 from adapters.jetstream.topology import StreamNames
@@ -31,6 +32,7 @@ class JetStreamBroker:
         self._names = names
         self._options = options
         self._declarer = Declarer(link, names, options)
+        self._letters = Letters(link, names)
 
     @property
     def connected(self) -> bool:
@@ -77,7 +79,7 @@ class JetStreamBroker:
     def subscribe(self, kind: Kind, *, prefetch: int) -> AbstractAsyncContextManager[Subscription]:
         """See the port. Raises ValueError for a kind that is not consumed."""
         require_consumed(kind)
-        return subscription(self._link, self._names, kind, prefetch=prefetch, options=self._options)
+        return subscription(self._link, self._letters, self._names, kind, prefetch=prefetch, options=self._options)
 
     def history(
         self, kind: Kind, *, key: str | None = None, follow: bool = False, new_only: bool = False
@@ -103,10 +105,18 @@ class JetStreamBroker:
         """See the port. Delayed and returned messages count as unsettled."""
         return await self._declarer.depth()
 
+    async def fill(self) -> Mapping[Kind, float]:
+        """See the port."""
+        found = await self._declarer.fill()
+        self._letters.measured(found.get(Kind.DEAD, 0.0))
+        return found
+
     @property
     def mishaps(self) -> Mishaps:
         """See the port. JetStream takes no delivery away: each is extended for as long as it is held."""
-        return Mishaps(redeclared=self._declarer.redeclared)
+        return Mishaps(
+            redeclared=self._declarer.redeclared, letters_cut=self._letters.cut, letters_lost=self._letters.lost
+        )
 
 
 @asynccontextmanager

@@ -28,6 +28,8 @@ class Letter:
         if self._gone:
             return
         topic = origin(self.record.topic)
+        if stamps.LEFT_OUT in self.record.headers:
+            raise TopicRefused(topic, "its body was not kept: there was no room for it")
         headers = stamps.replayed(self.record.headers)
         # Not the original's id, or the replay would be dropped as a duplicate of it. The id does not change from try to
         # try: a replay whose confirmation or removal was lost is not stored twice while the server remembers the id.

@@ -84,6 +84,15 @@ class Declarer:
         depths[Topic(Kind.DEAD)] = Depth(ready=int(dead["state"]["messages"]), unsettled=0)
         return depths
 
+    async def fill(self) -> Mapping[Kind, float]:
+        """See the port."""
+        found: dict[Kind, float] = {}
+        for kind in (Kind.REQUESTS, Kind.LIFECYCLE, Kind.DEAD):
+            info = await self._link.api(f"STREAM.INFO.{self._names.stream(kind)}")
+            bound = int(info["config"].get("max_bytes") or 0)
+            found[kind] = int(info["state"]["bytes"]) / bound if bound > 0 else 0.0
+        return found
+
     def _streams(self) -> tuple[Stream, ...]:
         return streams(self._names, max_payload=self._link.max_payload, options=self._options)
 
@@ -112,14 +121,16 @@ class Declarer:
         return drift
 
     async def _create_stream(self, stream: Stream) -> dict[str, Any]:
+        size = stream.config.get("max_bytes")
         try:
             return await self._link.api(f"STREAM.CREATE.{stream.name}", stream.config)
         except ApiError as error:
             if error.err_code in _NO_SPACE:
-                size = f" of {stream.config['max_bytes']} bytes" if "max_bytes" in stream.config else ""
+                if (smaller := stream.smaller()) is not None:
+                    return await self._create_stream(smaller)
                 raise _Refused(
-                    f"JetStream has no room for {stream.name}{size}: raise the server's max_file_store, "
-                    f"or lower JOBRELAY_NATS_MAX_BYTES ({error.description})"
+                    f"JetStream has no room for {stream.name}{'' if size is None else f' of {size} bytes'}: raise the "
+                    f"server's max_file_store{stream.remedy} ({error.description})"
                 ) from error
             if error.err_code == _OVERLAP and (takers := await self._takers(stream.subjects)):
                 raise _Refused(f"stream {stream.name} cannot be created: {takers}; {_REMEDY}") from error

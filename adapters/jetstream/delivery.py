@@ -10,8 +10,9 @@ import orjson
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters import headers as stamps
-from adapters.base import BrokerUnavailable, Kind, Topic
+from adapters.base import BrokerUnavailable, Topic
 from adapters.jetstream.connection import Connection, TooLarge
+from adapters.jetstream.letters import Letters
 from adapters.jetstream.topology import NANOSECONDS, StreamNames
 from events.cloudevent.binding import from_nats
 
@@ -57,6 +58,9 @@ class Owner(Protocol):
 
     @property
     def names(self) -> StreamNames: ...
+
+    @property
+    def letters(self) -> Letters: ...
 
     def forget(self, delivery: "Delivery") -> None:
         """It was settled."""
@@ -125,13 +129,11 @@ class Delivery:
             await self._settle(ACK)
 
     async def reject(self, code: str, reason: str) -> None:
-        """Raises `BrokerUnavailable` when the dead letter was not stored: the delivery is still unsettled."""
+        """Raises `BrokerUnavailable` when the dead letter may be stored later: the delivery is still unsettled."""
         if self.settled:
             return
         headers = stamps.dead(self._headers, code=code, reason=reason, origin=self.message_id, attempts=self.attempt)
-        headers["Nats-Msg-Id"] = self._new_id("dead")
-        subject = self._owner.names.subject(Topic(Kind.DEAD, str(self.topic)))
-        await self._owner.connection.store(subject, self.body, headers)
+        await self._owner.letters.store(self.topic, self.body, headers, message_id=self._new_id("dead"))
         try:
             await self._owner.connection.request(self._reply, ACK)
         except BrokerUnavailable as error:

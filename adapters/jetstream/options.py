@@ -18,8 +18,8 @@ RULES = Rules(several_hosts=True)
 class JetStreamOptions(ConnectionOptions):
     """How to reach and use a NATS server. Times in seconds.
 
-    `replicas` and `requests_max_bytes` are used when streams are created. None (the default) means 1 and 1 GiB for a
-    new stream, and accepts whatever an existing stream has.
+    `replicas` and the sizes are used when streams are created. None (the default) means 1 and, for a new stream, 1 GiB,
+    of dead letters 256 MiB; it accepts whatever an existing stream has.
     """
 
     creds: Path | None = None
@@ -30,6 +30,8 @@ class JetStreamOptions(ConnectionOptions):
     """A delivery is redelivered this long after its holder fell silent. Deliveries are extended every third of it."""
     replicas: int | None = None
     requests_max_bytes: int | None = None
+    lifecycle_max_bytes: int | None = None
+    dead_max_bytes: int | None = None
     domain: str | None = None
     """JetStream domain that holds the streams; None: the one of the server that we connect to."""
     api_prefix: str | None = None
@@ -54,6 +56,8 @@ def options_of(settings: Mapping[str, Any]) -> JetStreamOptions:
         nkey=settings["nats_nkey"],
         replicas=settings["nats_replicas"],
         requests_max_bytes=settings["nats_max_bytes"],
+        lifecycle_max_bytes=settings["nats_lifecycle_bytes"],
+        dead_max_bytes=settings["nats_dead_bytes"],
         domain=settings["nats_domain"],
         api_prefix=settings["nats_api_prefix"],
     )

@@ -21,6 +21,7 @@ from adapters.jetstream.client import Interest, Message
 from adapters.jetstream.connection import Connection
 from adapters.jetstream.delivery import Delivery, Receipt, nak
 from adapters.jetstream.lane import Lane, plan, room
+from adapters.jetstream.letters import Letters
 from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.topology import NANOSECONDS, StreamNames
 from adapters.prefetch import Prefetch
@@ -45,9 +46,17 @@ class PullSubscription:
     """See the port's `Subscription`. Use `subscription()`."""
 
     def __init__(
-        self, connection: Connection, names: StreamNames, kind: Kind, *, prefetch: int, options: JetStreamOptions
+        self,
+        connection: Connection,
+        letters: Letters,
+        names: StreamNames,
+        kind: Kind,
+        *,
+        prefetch: int,
+        options: JetStreamOptions,
     ) -> None:
         self.connection = connection
+        self.letters = letters
         self.names = names
         self._next = connection.api_subject(f"CONSUMER.MSG.NEXT.{names.stream(kind)}")
         self._lanes = {
@@ -257,10 +266,16 @@ class PullSubscription:
 
 @asynccontextmanager
 async def subscription(
-    connection: Connection, names: StreamNames, kind: Kind, *, prefetch: int, options: JetStreamOptions
+    connection: Connection,
+    letters: Letters,
+    names: StreamNames,
+    kind: Kind,
+    *,
+    prefetch: int,
+    options: JetStreamOptions,
 ) -> AsyncIterator[PullSubscription]:
     """Pulls while it is iterated. On exit everything unsettled goes back at once."""
-    pull = PullSubscription(connection, names, kind, prefetch=prefetch, options=options)
+    pull = PullSubscription(connection, letters, names, kind, prefetch=prefetch, options=options)
     try:
         async with connection.reconnects.listening(pull.reattach), running(pull.extend()):
             try:

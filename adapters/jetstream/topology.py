@@ -5,7 +5,7 @@ Field names and values are those of the server's JSON API (durations in nanoseco
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adapters.base import Kind, Topic
 from adapters.headers import RESERVE
@@ -15,6 +15,13 @@ from adapters.topics import installation, lanes_of
 
 NANOSECONDS = 1_000_000_000
 _DAY = 86_400 * NANOSECONDS
+_LEAST_BYTES = 1 << 20
+_SIZES: Mapping[Kind, tuple[str, int]] = {
+    Kind.REQUESTS: ("JOBRELAY_NATS_MAX_BYTES", 1 << 30),
+    Kind.LIFECYCLE: ("JOBRELAY_NATS_LIFECYCLE_BYTES", 1 << 30),
+    Kind.DEAD: ("JOBRELAY_NATS_DEAD_BYTES", 256 << 20),
+}
+"""The setting that bounds a stream, and what it is for a new stream if nobody has set it."""
 _LANE_NAMES = {lane: lane or "normal" for lane in LANES}
 
 
@@ -29,13 +36,30 @@ class Consumer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """`config` is what it is created with. Of an existing stream, only the fields in `compared` must match."""
+    """`config` is what it is created with. Of an existing stream, only the fields in `compared` must match.
+
+    `setting` names what bounds it, `elastic` whether it may be smaller than its config says where there is little room.
+    """
 
     name: str
     config: Mapping[str, object]
     compared: frozenset[str]
     subjects: tuple[str, ...]
     consumers: tuple[Consumer, ...] = ()
+    setting: str = ""
+    elastic: bool = False
+
+    def smaller(self) -> "Stream | None":
+        """The same with a quarter of its size; None if nobody may make it smaller."""
+        size = self.config.get("max_bytes")
+        if not self.elastic or not isinstance(size, int) or size // 4 < _LEAST_BYTES:
+            return None
+        return replace(self, config={**self.config, "max_bytes": size // 4})
+
+    @property
+    def remedy(self) -> str:
+        """What helps, too, if the server has no room for it."""
+        return f", or lower {self.setting}" if self.setting else ""
 
 
 class StreamNames:
@@ -65,10 +89,10 @@ def streams(names: StreamNames, *, max_payload: int, options: JetStreamOptions) 
     """What an installation needs, on a server that takes messages of `max_payload` bytes."""
     # A dead letter is the message with a reason beside it, and has to fit as well.
     queue: Mapping[str, object] = {"retention": "workqueue", "max_msg_size": max(max_payload - RESERVE, 1024)}
-    max_bytes = 1 << 30 if options.requests_max_bytes is None else options.requests_max_bytes
-    bounded = {"discard": "new", "max_bytes": max_bytes, "duplicate_window": 600 * NANOSECONDS}
+    bounded = {"discard": "new", "duplicate_window": 600 * NANOSECONDS}
     lifecycle = {"retention": "limits", "max_age": 7 * _DAY, "duplicate_window": 600 * NANOSECONDS}
-    dead = {"retention": "limits", "max_age": 30 * _DAY}
+    # Nobody's garbage may push out the dead letters of others.
+    dead = {"retention": "limits", "max_age": 30 * _DAY, "discard": "new"}
     return (
         _stream(names, Kind.REQUESTS, {**queue, **bounded}, options),
         _stream(names, Kind.CONTROL, queue, options),
@@ -81,20 +105,33 @@ def _stream(names: StreamNames, kind: Kind, fields: Mapping[str, object], option
     queue = fields["retention"] == "workqueue"
     topics = lanes_of(kind) if queue else ()
     subjects = sorted(names.subject(topic) for topic in topics) or [f"{names.subject(Topic(kind))}.>"]
+    setting, size = _SIZES.get(kind, ("", 0))
+    asked = {
+        Kind.REQUESTS: options.requests_max_bytes,
+        Kind.LIFECYCLE: options.lifecycle_max_bytes,
+        Kind.DEAD: options.dead_max_bytes,
+    }.get(kind)
+    bound = {"max_bytes": size if asked is None else asked} if setting else {}
     config = {
         "name": names.stream(kind),
         "subjects": subjects,
         "storage": "file",
         "num_replicas": options.replicas or 1,
         **fields,
+        **bound,
     }
-    free = {"num_replicas": options.replicas, "max_bytes": options.requests_max_bytes}
+    # Those of earlier versions had no bound, and dropped the oldest.
+    free = {"num_replicas": options.replicas, "max_bytes": asked}
+    if kind is Kind.DEAD:
+        free["discard"] = None
     return Stream(
         name=names.stream(kind),
         config=config,
         compared=frozenset(field for field in config if field not in free or free[field] is not None),
         subjects=tuple(subjects),
         consumers=tuple(_consumer(names, topic, options) for topic in topics),
+        setting=setting,
+        elastic=kind in (Kind.LIFECYCLE, Kind.DEAD) and asked is None,
     )
 
 

@@ -118,6 +118,10 @@ class RabbitMQBroker:
             unsettled.update(consumer.unsettled)
         return await self._declarer.depth(unsettled)
 
+    async def fill(self) -> Mapping[Kind, float]:
+        """See the port. AMQP tells how many messages there are, and not how large."""
+        return {}
+
     @property
     def mishaps(self) -> Mishaps:
         """See the port."""

@@ -162,7 +162,23 @@ async def _lacks(calls: _Calls, item: Item) -> str:
 
 async def _differs(calls: _Calls, item: Item) -> list[str]:
     """Create it if it is missing. The result says how an existing item differs, in the server's words."""
-    arguments: dict[str, Any] = dict(item.arguments)
+    if isinstance(item, Queue) and item.bounds:
+        differs = await _compared(calls, item, {**item.arguments, **item.bounds})
+        if not _names(item.bounds, differs):
+            return differs
+        # It is there, with other bounds or none, and that is its owner's affair. What else differs?
+        differs = await _compared(calls, item, item.arguments)
+        return [] if _names(item.bounds, differs) else differs
+    return await _compared(calls, item, item.arguments)
+
+
+def _names(arguments: Mapping[str, object], differs: Sequence[str]) -> bool:
+    """Whether the server said that one of these differs. It says of one only."""
+    return any(f"'{name}'" in text for name in arguments for text in differs)
+
+
+async def _compared(calls: _Calls, item: Item, wanted: Mapping[str, object]) -> list[str]:
+    arguments: dict[str, Any] = dict(wanted)
 
     async def declared(channel: Channel) -> None:
         if isinstance(item, Queue):

@@ -3,9 +3,13 @@
 AMQP shows no policies: declaring a queue, passively or not, answers with counts, and compares arguments alone.
 """
 
+import json
+import re
 import shlex
+from collections.abc import Mapping
 
 from adapters.rabbitmq.options import RULES
+from adapters.rabbitmq.topology import QueueNames, queues
 from adapters.urls import parse
 
 
@@ -18,13 +22,31 @@ def commands_of(vhost: str) -> tuple[str, ...]:
 def unseen(url: str, instance: str) -> tuple[str, ...]:
     """What `jobrelay check` cannot see of this installation, and what to look at instead."""
     vhost = parse(url, RULES).path or "/"
+    arguments = f"`rabbitmqctl list_queues -p {shlex.quote(vhost)} name arguments`"
     applied = f"`rabbitmqctl list_queues -p {shlex.quote(vhost)} name policy`"
     return (
         f"policies cannot be seen over AMQP. {applied} says which applies to the queues {instance}.*, "
         f"{' and '.join(commands_of(vhost))} say what it does: `expires` deletes queues with what waits in them, "
         "`message-ttl`, `max-length`, `max-length-bytes`, `overflow` and `delivery-limit` remove messages, "
         "`dead-letter-routing-key` changes the lane of retries",
+        f"bounds of the dead letters and of the log cannot be seen over AMQP. {arguments} shows them; queues that "
+        f"earlier versions made have none: {' and '.join(bounding(instance, vhost))} set them",
     )
+
+
+def bounding(instance: str, vhost: str) -> tuple[str, ...]:
+    """Commands that bound the queues which only a new installation bounds by itself."""
+    names = QueueNames(instance)
+    return tuple(
+        f"`rabbitmqctl set_policy -p {shlex.quote(vhost)} {queue.name} '^{re.escape(queue.name)}$' "
+        f"'{_definition(queue.bounds)}' --apply-to queues`"
+        for queue in queues(names)
+        if queue.bounds
+    )
+
+
+def _definition(bounds: Mapping[str, object]) -> str:
+    return json.dumps({name.removeprefix("x-"): value for name, value in bounds.items()}, separators=(",", ":"))
 
 
 def why_dead(reason: str) -> str:

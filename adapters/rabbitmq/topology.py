@@ -15,6 +15,9 @@ DELAYS = (1, 5, 30, 300, 3600)
 """Seconds for which delay queues keep a message. A single queue with per-message TTLs blocks behind the longest."""
 DELIVERY_LIMIT = 1_000_000
 """In effect none: the handler counts. By default RabbitMQ 4 drops after 20, and on 3.10 -1 loses messages at once."""
+DEAD_BYTES = 256 << 20
+LOG_BYTES = 1 << 30
+SEGMENT_BYTES = 64 << 20
 KEY_LIMIT = 255
 """Largest routing key, in bytes."""
 
@@ -36,6 +39,8 @@ class Queue:
     exchange: str
     keys: tuple[str, ...]
     arguments: Mapping[str, object]
+    bounds: Mapping[str, object] = field(default_factory=dict)
+    """Further arguments of a new queue. An existing one may have others, or none: earlier versions set none."""
 
 
 class QueueNames:
@@ -116,7 +121,14 @@ def queues(names: QueueNames) -> tuple[Queue, ...]:
     )
     control, dead, log = Topic(Kind.CONTROL), Topic(Kind.DEAD), Topic(Kind.LIFECYCLE)
     return (
-        Queue(name=names.queue(dead), exchange=names.exchange(Kind.DEAD), keys=("",), arguments=quorum),
+        Queue(
+            name=names.queue(dead),
+            exchange=names.exchange(Kind.DEAD),
+            keys=("",),
+            arguments=quorum,
+            # Full, it loses its oldest letters. If it refused new ones, what expires would fill the queue it was in.
+            bounds={"x-max-length-bytes": DEAD_BYTES},
+        ),
         *lanes,
         Queue(
             name=names.queue(control),
@@ -130,6 +142,8 @@ def queues(names: QueueNames) -> tuple[Queue, ...]:
             exchange=names.exchange(Kind.LIFECYCLE),
             keys=("#",),
             arguments={"x-queue-type": "stream", "x-max-age": "7D"},
+            # What goes are whole segments; by default each has 500 MB.
+            bounds={"x-max-length-bytes": LOG_BYTES, "x-stream-max-segment-size-bytes": SEGMENT_BYTES},
         ),
         *delays,
     )

@@ -13,7 +13,8 @@ from adapters.servers.free_port import free_port
 from adapters.servers.process import Processes, Program, ServerFailed, greeting, running
 
 STOP_SECONDS = 10.0
-STORE_BYTES = 10 << 30
+STORE_BYTES = 64 << 30
+"""What the streams of all installations on it may reserve together. They take no more of the disk than they hold."""
 
 
 def executable() -> str:

@@ -186,6 +186,19 @@ class BrokerSettings(BaseModel):
         description="Size of the request stream on NATS, in bytes; publishers are refused once it is full. "
         "Empty: 1 GiB for a new stream; an existing one keeps what it has.",
     )
+    nats_lifecycle_bytes: int | None = Field(
+        None,
+        ge=1 << 20,
+        description="Size of the stream of lifecycle events on NATS, in bytes; the oldest go once it is full. Empty: "
+        "1 GiB for a new stream, less where the server has less room; an existing one keeps what it has.",
+    )
+    nats_dead_bytes: int | None = Field(
+        None,
+        ge=1 << 20,
+        description="Size of the stream of dead letters on NATS, in bytes. Its last tenth takes dead letters without "
+        "their bodies, and once it is full requests are refused without one. Empty: 256 MiB for a new stream, less "
+        "where the server has less room; an existing one keeps what it has.",
+    )
     nats_domain: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9_-]{1,64}$",

@@ -15,6 +15,7 @@ from events.request.control import ACCEPTED, REJECTED, ControlVerb
 from handler import version
 
 TOPICS = ("requests", "requests.high", "requests.low", "control", "dead")
+STORES = ("requests", "lifecycle", "dead")
 _QUEUES = {"broker": BROKER_NAMES, "topic": TOPICS}
 REFUSALS = codes_told(Phase.REJECTED)
 """Why a request becomes no Job: `errorCode` of `rejected` events."""
@@ -78,6 +79,12 @@ class Metrics:
         )
         self.queue_unsettled = self._gauge(
             "queue_unsettled", "Messages that are delivered and not settled; on RabbitMQ to this process.", **_QUEUES
+        )
+        self.store_full = self._gauge(
+            "store_full",
+            "How full a bounded store of the broker is, from 0 to 1. Only NATS says it.",
+            broker=BROKER_NAMES,
+            store=STORES,
         )
         self.messages_processed = self._counter(
             "messages_processed", "Requests that became a Job.", broker=BROKER_NAMES
@@ -185,6 +192,12 @@ class Metrics:
             "messages_taken_away",
             "Messages that RabbitMQ took back because they were unsettled for longer than its consumer_timeout.",
             broker=BROKER_NAMES,
+        )
+        self.letters_cut = self._counter(
+            "dead_letters_cut", "Dead letters kept without their bodies: there was little room.", broker=BROKER_NAMES
+        )
+        self.letters_lost = self._counter(
+            "dead_letters_lost", "Requests refused without a dead letter: there was no room.", broker=BROKER_NAMES
         )
         self.ready = self._gauge("ready", "1 while nothing is missing, as `/readyz` has it.")
         self.asyncio_tasks = self._gauge("asyncio_tasks", "Tasks of the event loop.")

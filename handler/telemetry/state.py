@@ -100,6 +100,8 @@ class State:
         before = self._mishaps.get(name, Mishaps())
         self.metrics.redeclared.labels(name).inc(now.redeclared - before.redeclared)
         self.metrics.taken_away.labels(name).inc(now.taken_away - before.taken_away)
+        self.metrics.letters_cut.labels(name).inc(now.letters_cut - before.letters_cut)
+        self.metrics.letters_lost.labels(name).inc(now.letters_lost - before.letters_lost)
         self._mishaps[name] = now
 
     def _measure_watches(self, cache: JobCache) -> None:

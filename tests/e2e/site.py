@@ -105,6 +105,8 @@ class Site:
             "instance": instance,
             "http_address": http,
             "nats_max_bytes": NATS_MAX_BYTES,
+            "nats_lifecycle_bytes": NATS_MAX_BYTES,
+            "nats_dead_bytes": NATS_MAX_BYTES // 4,
             # Off: the number of samples during a request depends on chance.
             "progress_seconds": 0,
             **self.settings,

@@ -53,6 +53,8 @@ async def test_streams_are_those_of_the_stored_format(server: NatsServer, link: 
     assert (lifecycle["max_age"], lifecycle["duplicate_window"]) == (7 * 86400 * SECOND, 600 * SECOND)
     dead = await config(link, "STREAM.INFO.JOBRELAY_DEAD")
     assert (dead["subjects"], dead["max_age"]) == (["jobrelay.dead.>"], 30 * 86400 * SECOND)
+    assert (lifecycle["discard"], lifecycle["max_bytes"]) == ("old", 1 << 30)
+    assert (dead["discard"], dead["max_bytes"]) == ("new", 256 << 20)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +260,28 @@ async def test_store_that_is_too_small_is_unavailable_and_the_setting_is_named(t
     async with natsserver.run(tmp_path, store_bytes=10 << 20) as server:
         with pytest.raises(BrokerUnavailable, match=r"of 1073741824 bytes: .* JOBRELAY_NATS_MAX_BYTES"):
             await declare(server)
+        # What no setting asks for takes what there is.
         await declare(server, options=SMALL)
+        async with connection(server.url, SMALL) as link:
+            sizes = [
+                (await config(link, f"STREAM.INFO.JOBRELAY_{kind}"))["max_bytes"] for kind in ("LIFECYCLE", "DEAD")
+            ]
+        assert sizes == [4 << 20, 4 << 20]
+        with pytest.raises(BrokerUnavailable, match=r"of 9999999 bytes: .* JOBRELAY_NATS_DEAD_BYTES"):
+            await declare(server, "other", JetStreamOptions(requests_max_bytes=1 << 19, dead_max_bytes=9999999))
+
+
+async def test_streams_of_earlier_versions_are_no_drift_unless_a_size_is_asked_for(
+    server: NatsServer, link: Connection
+) -> None:
+    for kind in ("LIFECYCLE", "DEAD"):
+        subjects = [f"jobrelay.{kind.lower()}.>"]
+        fields = {"max_age": (7 if kind == "LIFECYCLE" else 30) * 86400 * SECOND, "retention": "limits"}
+        fields |= {"duplicate_window": 600 * SECOND} if kind == "LIFECYCLE" else {}
+        await link.api(f"STREAM.CREATE.JOBRELAY_{kind}", {"name": f"JOBRELAY_{kind}", "subjects": subjects} | fields)
+    await declare(server)
+    with pytest.raises(TopologyDrift, match="JOBRELAY_DEAD: max_bytes is -1, not 2097152"):
+        await declare(server, options=JetStreamOptions(dead_max_bytes=2 << 20))
 
 
 async def test_server_without_jetstream_is_reported(tmp_path: Path) -> None:

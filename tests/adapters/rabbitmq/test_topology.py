@@ -1,6 +1,7 @@
 """Claims about exchanges and queues: which there are, that missing ones are created and none is ever changed."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -55,6 +56,32 @@ def test_queues_are_those_of_the_stored_format() -> None:
             for seconds in DELAYS
         },
     }
+
+
+def test_only_the_dead_letters_and_the_log_are_bounded() -> None:
+    assert {queue.name: dict(queue.bounds) for queue in queues(QueueNames("jobrelay")) if queue.bounds} == {
+        "jobrelay.dead": {"x-max-length-bytes": 256 << 20},
+        "jobrelay.lifecycle.log": {"x-max-length-bytes": 1 << 30, "x-stream-max-segment-size-bytes": 64 << 20},
+    }
+
+
+@pytest.mark.broker
+@on_a_node
+@pytest.mark.parametrize("bounds", [{}, {"x-max-length-bytes": 5000}])
+async def test_queues_of_earlier_versions_and_other_bounds_are_no_drift(rabbit: Site, bounds: dict[str, Any]) -> None:
+    async with connection(rabbit.server.url, RABBIT, purpose="test") as link:
+        async with link.channel() as channel:
+            for queue in queues(QueueNames(rabbit.instance)):
+                if queue.bounds:
+                    arguments: Any = {**queue.arguments, **bounds}
+                    await channel.queue_declare(queue.name, durable=True, arguments=arguments)
+        await declare(rabbit)
+        other = Site(rabbit.server, f"{rabbit.instance}-b")
+        async with link.channel() as channel:
+            classic: Any = {**bounds, "x-queue-type": "classic"}
+            await channel.queue_declare(other.name("delay.1"), durable=True, arguments=classic)
+        with pytest.raises(TopologyDrift, match=r"delay\.1"):
+            await declare(other)
 
 
 @pytest.mark.parametrize(("asked", "given"), [(0.1, 1), (1, 1), (1.1, 5), (5, 5), (31, 300), (3600, 3600), (9e9, 3600)])

@@ -1,0 +1,63 @@
+"""Stores dead letters on NATS JetStream, in a stream of a bounded size.
+
+While there is room, whole. Close to the bound without their bodies, and beyond it not at all: a full store must not
+keep requests from being refused, or one publisher of garbage would hold up everybody.
+"""
+
+import logging
+
+from adapters import headers as stamps
+from adapters.base import Kind, Topic
+from adapters.jetstream.connection import ApiError, Connection
+from adapters.jetstream.topology import StreamNames
+
+logger = logging.getLogger(__name__)
+
+RESERVE = 0.1
+"""The part of the store that takes letters without their bodies only."""
+_STORE_FAILED = 10077
+
+
+class Letters:
+    """`cut`: how many were stored without their bodies; `lost`: how many were not stored."""
+
+    def __init__(self, link: Connection, names: StreamNames) -> None:
+        self._link = link
+        self._names = names
+        self._full = 0.0
+        self.cut = 0
+        self.lost = 0
+
+    def measured(self, full: float) -> None:
+        """The part of the store that was in use when somebody looked, from 0 to 1; 0 without a bound."""
+        self._full = full
+
+    async def store(self, topic: Topic, body: bytes, headers: dict[str, str], *, message_id: str) -> None:
+        """Store what came on `topic`; `headers` say why it is dead. `message_id` lets the server drop a repeat.
+
+        Returns also where there is no room, with an error in the log. Raises `BrokerUnavailable`.
+        """
+        subject = self._names.subject(Topic(Kind.DEAD, str(topic)))
+        repeat = {"Nats-Msg-Id": message_id}
+        if self._full < 1 - RESERVE and await self._fits(subject, body, headers | repeat):
+            return
+        if await self._fits(subject, b"", stamps.without_body(headers, body) | repeat):
+            self.cut += 1
+            logger.warning("%s is nearly full: a dead letter is kept without its %d bytes", self._stream, len(body))
+            return
+        self.lost += 1
+        logger.error("%s is full: a message was refused, and there is no dead letter of it", self._stream)
+
+    @property
+    def _stream(self) -> str:
+        return self._names.stream(Kind.DEAD)
+
+    async def _fits(self, subject: str, body: bytes, headers: dict[str, str]) -> bool:
+        try:
+            await self._link.store(subject, body, headers)
+        except ApiError as error:
+            # "maximum bytes exceeded", or messages, where somebody has bounded them. Other failures pass.
+            if error.err_code == _STORE_FAILED and "maximum" in error.description:
+                return False
+            raise
+        return True
