@@ -56,7 +56,8 @@ class Queueable(Model):
 
     priority: Priority | None = Field(
         default=None,
-        description="Who goes first where not all can run: the highest, and waiting raises it. By default `0`.",
+        description="Who goes first where not all can run: the highest, and waiting raises it. At most "
+        "JOBRELAY_MAX_PRIORITY. By default `0`.",
     )
     exclusive: bool | None = Field(
         default=None,

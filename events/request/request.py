@@ -120,7 +120,10 @@ class JobRequest(Schedulable, Queueable, _Work):
 
     section: ClassVar[str] = _Work.section
 
-    run_at: Moment | None = Field(default=None, description="Not before this time (RFC 3339). By default at once.")
+    run_at: Moment | None = Field(
+        default=None,
+        description="Not before this time (RFC 3339), at most JOBRELAY_MAX_RUN_AT_DAYS from now. By default at once.",
+    )
     retry_delay: RetryDelay | None = Field(
         default=None,
         description="With `retries`, makes each attempt a Job of its own: seconds from a failure to the next attempt, "

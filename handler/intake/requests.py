@@ -17,6 +17,7 @@ from handler.effects.services import Services
 from handler.intake.functions import Functions
 from handler.intake.launching import Launching, Unmade
 from handler.intake.pressure import Pressure
+from handler.intake.queueing import queue_refusals
 from handler.policy import kueue_refusals, may_reply, refusals
 from handler.settings.admission import unadmitted
 from handler.settings.connections import options_of
@@ -69,6 +70,7 @@ class Requests:
             large = self._too_large(len(encode_structured(event)))
             return large or Rejection(error.code, str(error), error.errors)
         broken = refusals(request.request, self._settings, namespaces=self._namespaces)
+        broken += queue_refusals(request.request, self._settings, now=self._clock())
         return Rejection("FORBIDDEN", "; ".join(map(str, broken)), broken) if broken else request
 
     async def launch(self, asked: Asked, *, repeated: bool) -> Outcome:

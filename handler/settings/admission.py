@@ -86,6 +86,15 @@ class AdmissionSettings(BaseModel):
         description="Jobs that may wait for a time, for other requests or for a `resume`. Beyond, such requests are "
         "rejected with `TOO_MANY_WAITING`.",
     )
+    max_run_at_days: int = Field(
+        366, ge=1, le=36_500, description="Latest `runAt` that a request may name, in days from its arrival."
+    )
+    max_priority: int = Field(
+        MAX_PRIORITY,
+        ge=0,
+        le=MAX_PRIORITY,
+        description="Highest `priority` that a request may name. Functions may name any.",
+    )
 
     kueue_queue: Annotated[str, AfterValidator(_queue)] | None = Field(
         None,

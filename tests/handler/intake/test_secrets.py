@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from adapters.base import Broker, BrokerUnavailable, Kind, Record, Topic, Topolo
 from adapters.headers import CODE, ORIGIN, reason_of
 from adapters.memory import MemoryBroker
 from adapters.servers import nats as natsserver, rabbitmq as rabbitmqserver
+from events.cloudevent.timestamp import format_epoch
 from handler.telemetry import logs
 from handler.telemetry.logs import TextFormatter
 from k8s.api.cluster import Cluster
@@ -32,6 +34,7 @@ from tests.handler.telemetry.test_tracing import Spans
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 OURS = ("events", "adapters", "k8s", "handler")
+LATER = format_epoch(time.time() + 86_400)
 
 
 ANY = "hunter00000x"
@@ -264,8 +267,8 @@ async def test_no_secret_is_told_of_what_runs(
                     retryDelay=1,
                     failover={"job": {"image": f"busybox:{ANY}", "command": ["true"]}},
                 ),
-                secretive("late", 0, runAt="2999-01-01T00:00:00Z", timeout=2),
-                secretive("held", 0, runAt="2999-01-01T00:00:00Z"),
+                secretive("late", 0, runAt=LATER, timeout=2),
+                secretive("held", 0, runAt=LATER),
                 make_event("f", {"secret": ANY}, type="com.example.literal", password=ANY),
             )
             for request_id in ("good", "bad", "bad/failover", "late", "literal/f"):
