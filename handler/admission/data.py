@@ -46,7 +46,7 @@ class Entry:
 
     `service`: "" for none; Jobs without a service have no service limit, but count as one service for fair shares and
     `exclusive`. `priority`: 0-1000. `since`: when it began to wait. `gpus`: of all its pods together.
-    `concurrency`: its key, which services and namespaces share; `limit`: how many Jobs may be active on that key while
+    `concurrency`: its key, the same for all Jobs that share it; `limit`: how many Jobs may be active on that key while
     this Job is active, 1 for a Job that is exclusive on its key. `exclusive`: alone in its service. That holds only if
     every Job of the service goes through admission.
     `not_before`: it waits until then, for `not_before_reason`. `dependencies_until`: when it stops waiting for its

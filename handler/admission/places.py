@@ -6,6 +6,7 @@ from enum import StrEnum
 from events.jobs.observed import Job
 from events.jobs.queueing import queued_since, read_outcomes, read_queueing
 from events.names import Payload, Reason
+from events.request.queue import MAX_PRIORITY
 from handler.admission.data import Dependency, Entry, Key
 
 
@@ -41,21 +42,27 @@ def standing(job: Job) -> Standing:
     return Standing.COMING if job.payload == Payload.PENDING else Standing.WAITING
 
 
-def entry_of(key: Key, job: Job, *, known: Mapping[str, Dependency]) -> Entry:
-    """What `admit` needs to know of a Job. `known`: what was found out about the requests it depends on, by id."""
+def entry_of(key: Key, job: Job, *, known: Mapping[str, Dependency], own_keys: bool = False) -> Entry:
+    """What `admit` needs to know of a Job. `known`: what was found out about the requests it depends on, by id.
+
+    `own_keys`: each service has concurrency keys of its own. The Job itself says nothing of that, so that it holds for
+    all Jobs as soon as the setting does. No priority counts for more than a request may ask for, whoever wrote it.
+    """
     asked = read_queueing(job.queueing)
     written = {id_: Dependency(id=id_, outcome=outcome) for id_, outcome in read_outcomes(job.dependencies).items()}
     dependencies = {**known, **written}
+    service = job.service or ""
     since, not_before = queued_since(job.queued or "", created=job.created), asked.not_before
     return Entry(
         key=key,
         request_id=job.request_id,
         source=job.source,
-        service=job.service or "",
-        priority=asked.priority,
+        service=service,
+        priority=max(0, min(asked.priority, MAX_PRIORITY)),
         since=since if not_before is None else max(since, not_before),
         gpus=asked.gpus,
-        concurrency=asked.key,
+        # No service has a slash in its name.
+        concurrency=f"{service}/{asked.key}" if own_keys and asked.key is not None else asked.key,
         limit=asked.limit,
         exclusive=asked.exclusive and asked.key is None,
         not_before=not_before,

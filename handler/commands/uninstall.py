@@ -116,5 +116,5 @@ def _rest(settings: Settings) -> str:
         "Jobs stay as they are, and so does what the broker has. To delete that with all it holds:",
     ]
     for adapter in map(adapter_of, settings.sources):
-        lines += [f"  {line}" for line in adapter.removal(settings.instance, adapter.options(dict(settings)))]
+        lines += [f"  {line}" for line in adapter.removal(settings.instance, adapter.options(settings.model_dump()))]
     return "\n".join(lines)

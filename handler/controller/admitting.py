@@ -46,6 +46,7 @@ class Admitting:
         self._cluster = services.cluster
         self._metrics = services.metrics
         self._limits = limits_of(services.settings)
+        self._own_keys = services.settings.keys == "service"
         self._cache = term.cache
         self._writes = term.writes
         self._dependencies = Dependencies(services, term)
@@ -129,10 +130,11 @@ class Admitting:
         self._standing[key] = place
         self._dirty |= self._dependencies.appeared(job)
         if place is Standing.WAITING:
-            self._waiting[key] = entry_of(key, job, known=self._dependencies.known(job))
+            known = self._dependencies.known(job)
+            self._waiting[key] = entry_of(key, job, known=known, own_keys=self._own_keys)
         elif place is Standing.ACTIVE:
             self._dependencies.forget(key)
-            self._active[key] = entry_of(key, job, known={})
+            self._active[key] = entry_of(key, job, known={}, own_keys=self._own_keys)
 
     def _find(self, key: Key) -> tuple[Job | None, Standing]:
         """The Job, None if it is not for us to admit, and its standing now."""

@@ -95,6 +95,11 @@ class AdmissionSettings(BaseModel):
         le=MAX_PRIORITY,
         description="Highest `priority` that a request may name. Functions may name any.",
     )
+    keys: Literal["shared", "service"] = Field(
+        "shared",
+        description="Whose Jobs a `concurrency.key` concerns. `shared`: those of all services that name it; `service`: "
+        "only those of the same `service`, so that no service can hold up another by a key.",
+    )
 
     kueue_queue: Annotated[str, AfterValidator(_queue)] | None = Field(
         None,

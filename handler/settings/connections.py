@@ -19,7 +19,7 @@ PROGRAM = "jobrelay"
 def broker_of(settings: Settings, url: str | None = None) -> AbstractAsyncContextManager[Broker]:
     """The broker at `url`, by default the first source. Its topology may be missing. Raises what `connect` raises."""
     url = url or settings.sources[0]
-    options = adapter_of(url).options(dict(settings))
+    options = adapter_of(url).options(settings.model_dump())
     return connect_broker(url, instance=settings.instance, options=options)
 
 

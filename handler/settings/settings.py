@@ -122,7 +122,7 @@ class Settings(PolicySettings, AdmissionSettings, _ProcessSettings):
 
     def printable(self) -> dict[str, str]:
         """Every variable with the value in force; users and passwords in URLs are hidden."""
-        values = dict(self) | {"sources": tuple(map(shown, self.sources))}
+        values = self.model_dump() | {"sources": tuple(map(shown, self.sources))}
         return {f"{PREFIX}{name.upper()}": _shown(values[name]) for name in type(self).model_fields}
 
 

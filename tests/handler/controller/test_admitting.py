@@ -276,6 +276,20 @@ async def waiting(broker: MemoryBroker) -> int:
     return sum(depth.ready for topic, depth in (await broker.depth()).items() if topic.kind == "requests")
 
 
+async def test_a_key_is_its_services_own_where_the_setting_says_so(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    alone: dict[str, Any] = {"exclusive": True, "concurrency": {"key": "k"}}
+    async with running(broker, cluster, keys="service") as client:
+        await client.occupied(tmp_path / "go", **alone)
+        await client.queued(make_request("behind", **alone))
+        await client.publish(make_request("beside", service="others", **alone))
+        await client.ended("beside")
+        assert await client.phases("behind") == ["created", "queued"]
+        (tmp_path / "go").touch()
+        await client.ended("behind")
+
+
 async def test_too_many_requests_that_wait_for_anything_but_room_are_refused(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
