@@ -16,13 +16,14 @@ from adapters.servers.local import SERVERS
 from adapters.servers.process import ServerFailed
 from events.names import DEFAULT_INSTANCE
 from handler.local.processes import Process, StartFailed, running, spawn
+from handler.settings.connections import cluster_of, namespaces_of
+from handler.settings.settings import Settings
+from k8s.election.lease import prepare_lease
 
 START_SECONDS = 30.0
 LOOPBACK = "127.0.0.1"
 _READY_LINE = "kubeconfig: "
 _GRACE = 10.0
-_LEASE_RETRY_SECONDS = "0.5"
-"""A quarter of the default: jobrelay waits a little longer than this once it has created the Lease, and so do users."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +107,8 @@ async def start(
             instance=instance,
             processes=(server, cluster),
         )
-        ours = {"JOBRELAY_HTTP_ADDRESS": http, "JOBRELAY_LEASE_RETRY_SECONDS": _LEASE_RETRY_SECONDS}
-        environ = {**clean_environ(), **so_far.environ, **ours, **(settings or {})}
+        environ = {**clean_environ(), **so_far.environ, "JOBRELAY_HTTP_ADDRESS": http, **(settings or {})}
+        await _prepare(so_far)
         relay = await _relay(stack, directory, http, environ)
         yield replace(so_far, processes=(server, cluster, relay))
 
@@ -183,6 +184,13 @@ async def _stop_cluster(process: Process, command: list[str], log: Path) -> None
             await again.ready(lambda: _is_serving(again), within=_GRACE)
     finally:
         await again.stop(grace=_GRACE)
+
+
+async def _prepare(stack: Stack) -> None:
+    """Nobody has led an installation whose cluster has no Lease: jobrelay need not wait for a former leader."""
+    settings = Settings.from_env(stack.environ)
+    async with cluster_of(settings) as cluster:
+        await prepare_lease(cluster, namespace=namespaces_of(settings, cluster)[0], name=settings.instance)
 
 
 async def _relay(stack: AsyncExitStack, directory: Path, http: str, environ: Mapping[str, str]) -> Process:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -82,6 +83,16 @@ async def read_lease(cluster: Cluster, *, namespace: str, name: str, timeout: fl
     return await _read(cluster, f"{_leases(namespace)}/{segment(name)}", timeout=timeout)
 
 
+async def prepare_lease(cluster: Cluster, *, namespace: str, name: str) -> None:
+    """Create the Lease if there is none, without a holder: whoever comes first leads at once. Raises `KubernetesError`.
+
+    Only where nobody can have led: a candidate that has to create the Lease waits for a leader it may have had.
+    """
+    with suppress(Conflict):
+        manifest = no_lease(namespace=namespace, name=name).manifest
+        await cluster.client.request("POST", _leases(namespace), body=manifest)
+
+
 async def _read(cluster: Cluster, path: str, *, timeout: float) -> LeaseRecord | None:
     try:
         return _record(await cluster.client.request("GET", path, timeout=timeout))
@@ -125,6 +136,8 @@ class _Term:
         self._identity = identity
         self._clock = clock
         self._renewed = 0.0
+        self._claiming: LeaseRecord | None = None
+        self._doubtful_until = -math.inf
         self._gone = False
         self._rng = random.Random()  # noqa: S311 - jitter
 
@@ -159,11 +172,20 @@ class _Term:
             return False
         before = sight.record or self._absent
         self.former_until = before.renewed
+        if step is Step.CREATE:
+            # If the answer is lost, the next look finds a Lease of ours, which is as doubtful.
+            self._doubtful_until = self._clock() + self.timing.call + self.timing.doubt
         await self._claim(before, published_to=before.published_to)
         if step is Step.CREATE:
-            await asyncio.sleep(self.timing.doubt)
+            self._doubtful_until = self._clock() + self.timing.doubt
+        if self._is_in_doubt():
+            await asyncio.sleep(self._doubtful_until - self._clock())
             await self._claim(self.record, published_to=None)
         return True
+
+    def _is_in_doubt(self) -> bool:
+        """Whether a holder of a Lease that we found deleted may not have stopped yet."""
+        return self._clock() < self._doubtful_until
 
     async def keep(self) -> None:
         """Renew until cancelled. Raises `LeadershipLost` if another holds it, or it could not be renewed in time."""
@@ -185,8 +207,15 @@ class _Term:
                 pause = self.timing.retry
 
     async def release(self) -> None:
-        """Release the Lease if it is still ours. Best effort: without this it expires."""
-        if self._gone or not self.record.version:
+        """Release the Lease if it is ours, or may be. Best effort: without this it expires.
+
+        A Lease in doubt is left to expire: whoever is next has to wait for the same former holder.
+        """
+        if self._gone or self._is_in_doubt():
+            return
+        # Of a claim without an answer only one can win: it, or the release of what was to be claimed.
+        self.record = self._claiming or self.record
+        if not self.record.version:
             return
         with suppress(KubernetesError, TimeoutError):
             async with asyncio.timeout(self.timing.call):
@@ -220,10 +249,16 @@ class _Term:
             published_to=published_to,
             counts=self.counts(),
         )
-        if before.version:
-            self.record = await self._request("PUT", self._path, manifest)
-        else:
-            self.record = await self._request("POST", self._collection, manifest)
+        self._claiming = before
+        try:
+            if before.version:
+                self.record = await self._request("PUT", self._path, manifest)
+            else:
+                self.record = await self._request("POST", self._collection, manifest)
+        except (Conflict, NotFound):
+            self._claiming = None
+            raise
+        self._claiming = None
         self._renewed = sent
 
     async def _check_holder(self) -> None:

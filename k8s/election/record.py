@@ -36,8 +36,11 @@ class LeaseTiming:
 
     @property
     def doubt(self) -> float:
-        """How long to wait after creating the Lease. If somebody deleted it, its former holder notices meanwhile."""
-        return self.retry * 1.25
+        """How long to wait after creating the Lease. If somebody deleted it, its former holder has stopped by then.
+
+        It notices with its next renewal, but until its last one is over nothing else makes it stop.
+        """
+        return self.lease
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

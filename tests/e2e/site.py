@@ -22,7 +22,8 @@ from events.names import FINALIZER, Label
 from handler.local.processes import Process, running
 from handler.local.stack import clean_environ, jobrelay
 from k8s.api.cluster import Cluster, connect as connect_cluster
-from k8s.base import NotFound
+from k8s.base import KubernetesError, NotFound
+from k8s.election.lease import prepare_lease
 from tests.e2e.observer import Observer
 from tests.paths import ROOT
 from tests.patience import PATIENCE
@@ -97,6 +98,9 @@ class Site:
     @asynccontextmanager
     async def starting(self, instance: str, **settings: object) -> AsyncIterator["Relay"]:
         """A process `jobrelay run` that may not be ready yet."""
+        with suppress(KubernetesError):
+            # The first of its leaders need not wait for one before it.
+            await prepare_lease(self.cluster, namespace=self.namespace, name=instance)
         http = f"127.0.0.1:{free_port()}"
         given = {
             "sources": self.source,
