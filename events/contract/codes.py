@@ -96,7 +96,8 @@ CODES: Mapping[str, Code] = {
     ),
     "TOO_MANY_WAITING": Code(
         (Phase.REJECTED,),
-        "JOBRELAY_MAX_WAITING Jobs wait for a time, for other requests or for a `resume`.",
+        "JOBRELAY_MAX_WAITING Jobs wait for a time, for other requests or for a `resume`; or half as many of the "
+        "request's own `service`, while others wait too.",
         "Send it again when some of them have run, or have the operator raise the bound.",
     ),
     "IMAGE_PULL": Code(

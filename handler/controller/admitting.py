@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from operator import attrgetter
 
-import orjson
+import msgspec
 
 from events.jobs.attempts import previous_key
 from events.jobs.observed import Job, Verdict
@@ -20,6 +20,7 @@ from events.phases import Phase
 from handler.admission.data import Decisions, Entry, Fail, Limits, Snapshot, Waiting
 from handler.admission.decision import admit
 from handler.admission.places import Standing, entry_of, standing
+from handler.admission.shares import Counts, Shares, named
 from handler.controller.dependencies import Dependencies
 from handler.controller.term import Term
 from handler.effects.repeating import until_answered
@@ -47,10 +48,12 @@ class Admitting:
         self._metrics = services.metrics
         self._limits = limits_of(services.settings)
         self._own_keys = services.settings.keys == "service"
+        self._max_queued, self._max_waiting = services.settings.max_queued, services.settings.max_waiting
         self._cache = term.cache
         self._writes = term.writes
         self._dependencies = Dependencies(services, term)
-        self._standing: dict[Key, Standing] = {}
+        self._standing: dict[Key, tuple[Standing, str]] = {}
+        """Each Job's standing and service."""
         self._waiting: dict[Key, Entry] = {}
         self._active: dict[Key, Entry] = {}
         self._reasons: dict[Key, Waiting] = {}
@@ -76,8 +79,8 @@ class Admitting:
         return [Transition(phase=Phase.QUEUED, suffix=str(waits.reason), time=job.created, detail=detail)]
 
     def counts(self) -> str | None:
-        """For the Lease: JSON `{queued, waiting, active}`; None before the first decision."""
-        return orjson.dumps(self._counted()).decode() if self._decided else None
+        """For the Lease: `Counts` as JSON; None before the first decision."""
+        return msgspec.json.encode(self._counted()).decode() if self._decided else None
 
     async def settle(self, job: Job) -> None:
         """After a Job's terminal event, before its finalizer goes: write its outcome on the Jobs that wait for it."""
@@ -127,7 +130,7 @@ class Admitting:
             self._dependencies.forget(key)
             self._refused.pop(key, None)
             return
-        self._standing[key] = place
+        self._standing[key] = (place, job.service or "")
         self._dirty |= self._dependencies.appeared(job)
         if place is Standing.WAITING:
             known = self._dependencies.known(job)
@@ -166,16 +169,26 @@ class Admitting:
             if (former := before.get(key)) is None or former.reason is not waits.reason
         ]
 
-    def _counted(self) -> dict[str, int]:
-        # Jobs not decided about yet count as waiting for room: handlers rely on every Job being counted.
-        decided = (self._reasons.get(key) for key in self._waiting)
-        otherwise = sum(waits is not None and waits.reason not in FOR_ROOM for waits in decided)
+    def _counted(self) -> Counts:
         standing = Counter(self._standing.values())
-        return {
-            "queued": standing[Standing.WAITING] - otherwise + standing[Standing.COMING],
-            "waiting": standing[Standing.SUSPENDED] + otherwise,
-            "active": standing[Standing.ACTIVE],
-        }
+        # Jobs not decided about yet count as waiting for room: handlers rely on every Job being counted.
+        otherwise = Counter(entry.service for key, entry in self._waiting.items() if self._waits_otherwise(key))
+        queued, waiting, active = Counter[str](), otherwise.copy(), 0
+        for (place, service), number in standing.items():
+            if place in {Standing.WAITING, Standing.COMING}:
+                queued[service] += number
+            elif place is Standing.SUSPENDED:
+                waiting[service] += number
+            elif place is Standing.ACTIVE:
+                active += number
+        queued -= otherwise
+        shares = Shares(queued=named(queued, self._max_queued), waiting=named(waiting, self._max_waiting))
+        return Counts(queued=queued.total(), waiting=waiting.total(), active=active, shares=shares)
+
+    def _waits_otherwise(self, key: Key) -> bool:
+        """Whether the last decision left the Job waiting for something other than room."""
+        waits = self._reasons.get(key)
+        return waits is not None and waits.reason not in FOR_ROOM
 
     async def _carry_out(self, decisions: Decisions) -> bool:
         """Make the writes, some at a time, until each is known to be done or not. Returns whether there were any."""

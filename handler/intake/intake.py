@@ -21,6 +21,7 @@ from handler.effects.services import Services
 from handler.intake.gate import Leaving
 from handler.intake.launching import Unmade
 from handler.intake.places import NoPlace
+from handler.intake.pressure import Crowded
 from handler.intake.requests import Requests
 from handler.telemetry.logcontext import also
 from handler.telemetry.metrics import Deferral
@@ -39,8 +40,8 @@ PLACES_DELAY = 30.0
 LONGEST_DELAY = 300.0
 """The most seconds between two attempts: 20 attempts take about an hour."""
 
-Later = QuotaExceeded | Newer | BeingDeleted | NoPlace
-LATER = (QuotaExceeded, Newer, BeingDeleted, NoPlace)
+Later = QuotaExceeded | Newer | BeingDeleted | NoPlace | Crowded
+LATER = (QuotaExceeded, Newer, BeingDeleted, NoPlace, Crowded)
 
 
 class Intake:
@@ -160,6 +161,8 @@ class Intake:
             reason, delay = Deferral.DELETION, DELETION_DELAY
         elif isinstance(error, NoPlace):
             reason, delay = Deferral.PLACES, PLACES_DELAY
+        elif isinstance(error, Crowded):
+            reason, delay = Deferral.SHARE, error.delay
         else:
             reason, delay = Deferral.QUOTA, self._settings.quota_delay
         logger.info("deferred: %s", error)

@@ -3,7 +3,6 @@
 import asyncio
 import time
 
-from events.names import Annotation
 from events.problems import FieldError
 from handler.effects.deliveries import About, Rejection
 from handler.effects.launcher import Outcome, Taken, launch, launch_schedule
@@ -94,8 +93,8 @@ class Launching:
             self._passed(lane)
             raise _rejection(error) from error
         self._passed(lane)
-        if outcome is Outcome.CREATED and Annotation.QUEUED in rendered.job["metadata"]["annotations"]:
-            self._pressure.created(waits=rendered.queueing.waits)
+        if outcome is Outcome.CREATED:
+            self._pressure.created(rendered)
         return outcome
 
     def _passed(self, lane: Lane) -> None:

@@ -2,15 +2,16 @@
 
 import asyncio
 import logging
-from collections import deque
-
-import msgspec
 
 from events.jobs.annotation import read_stored
+from events.names import Annotation, Label
+from handler.admission.shares import Bound, Counts, Places
+from handler.effects.deliveries import Rejection
 from handler.effects.services import Services
 from k8s.base import KubernetesError
 from k8s.election.lease import read_lease
 from k8s.election.record import LeaseRecord
+from k8s.manifests.job import Rendered
 
 logger = logging.getLogger(__name__)
 
@@ -22,18 +23,27 @@ STALE_SECONDS = 30.0
 """Counts older than this say nothing: there may be no leader to release a Job."""
 LAG_SECONDS = 1.0
 """Seconds within which the leader counts a Job that was created."""
+BACK_SECONDS = 1.0
+"""Seconds until a request is offered again whose service has its share of what may wait for room, at least."""
+BACK_RATE = 200
+"""Such requests of one service that come back in a second."""
+BACK_LONGEST = 600.0
+_SHARE = "as others wait too, it has no more than half of"
 
 
-class Counts(msgspec.Struct, frozen=True):
-    """Jobs of the installation: `queued` wait for room, `waiting` for a time, other requests or a `resume`."""
+class Crowded(Exception):
+    """The request has to wait in the broker: its service has its share of what may wait for room.
 
-    queued: int = 0
-    waiting: int = 0
-    active: int = 0
+    `delay`: seconds until it is worth another try.
+    """
+
+    def __init__(self, message: str, *, delay: float) -> None:
+        super().__init__(message)
+        self.delay = delay
 
 
 class Pressure:
-    """`room` is set while more Jobs may wait for room, `full` while they may not.
+    """`room` is set while more Jobs may wait for room, `full` while they may not, whoever asks.
 
     Jobs created here since the leader counted are added to its counts.
     """
@@ -45,24 +55,36 @@ class Pressure:
         self._namespace = services.namespaces[0]
         self._settings = services.settings
         self._metrics = services.metrics
-        self._counts = Counts()
-        self._queued: deque[float] = deque()
-        self._waiting: deque[float] = deque()
+        self._queued = Places(services.settings.max_queued)
+        self._waiting = Places(services.settings.max_waiting)
+        self._back: dict[str, float] = {}
         self._counted_at = float("-inf")
         self._matters = asyncio.Event()
         if self._settings.admits:
             self._matters.set()
         self._update()
 
-    def too_many_waiting(self) -> bool:
-        """Whether no more Jobs may be created that wait for something other than room."""
-        self._matters.set()
-        return self._counts.waiting + len(self._waiting) >= self._settings.max_waiting
+    async def check(self, rendered: Rendered) -> None:
+        """Raises `Rejection` if no more Jobs of its service may wait for a time or for others, `Crowded` for room."""
+        service, now = _service(rendered), self._cluster.server_time()
+        if rendered.queueing.waits:
+            self._matters.set()
+            bound = self._waiting.ask(service, now)
+            # A request that comes again is a duplicate, whoever waits.
+            if bound is not None and not await self._exists(rendered):
+                raise Rejection("TOO_MANY_WAITING", self._too_many_waiting(bound))
+        elif self._settings.admits and _is_queued(rendered):
+            # All places taken is no reason: what was delivered is finished although no more is taken in.
+            if self._queued.ask(service, now) is Bound.SHARE:
+                raise Crowded(self._crowded(), delay=self._delay(service, now))
+            self._update()
 
-    def created(self, *, waits: bool) -> None:
-        """A Job was created that waits for room, or, if `waits`, for something else."""
-        (self._waiting if waits else self._queued).append(self._cluster.server_time())
-        self._update()
+    def created(self, rendered: Rendered) -> None:
+        """Its Job was created."""
+        if _is_queued(rendered):
+            places = self._waiting if rendered.queueing.waits else self._queued
+            places.taken(_service(rendered), self._cluster.server_time())
+            self._update()
 
     async def run(self) -> None:
         """Follow the Lease until cancelled, but only once that matters: in most installations no Job waits."""
@@ -78,22 +100,54 @@ class Pressure:
             self._update()
             await asyncio.sleep(LOOK_SECONDS if self._is_known() else SOON_SECONDS)
 
+    async def _exists(self, rendered: Rendered) -> bool:
+        metadata = rendered.job["metadata"]
+        try:
+            await self._cluster.read_job(metadata["namespace"], metadata["name"])
+        except KubernetesError:
+            return False
+        return True
+
+    def _too_many_waiting(self, bound: Bound) -> str:
+        most = f"JOBRELAY_MAX_WAITING={self._settings.max_waiting}"
+        if bound is Bound.ALL:
+            return f"{most} Jobs wait for a time or for other requests"
+        return f"{self._waiting.half} Jobs of its service wait for a time or for other requests: {_SHARE} {most}"
+
+    def _crowded(self) -> str:
+        most = f"JOBRELAY_MAX_QUEUED={self._settings.max_queued}"
+        return f"{self._queued.half} Jobs of its service wait for room: {_SHARE} {most}"
+
+    def _delay(self, service: str, now: float) -> float:
+        """Seconds. The requests of a service come back one by one, so the later the more of them there are."""
+        self._back = {name: at for name, at in self._back.items() if at > now}
+        at = max(self._back.get(service, 0.0), now + BACK_SECONDS) + 1 / BACK_RATE
+        self._back[service] = min(at, now + BACK_LONGEST)
+        return self._back[service] - now
+
     def _take_counts(self, lease: LeaseRecord) -> None:
         if lease.renewed is None or lease.counts is None:
             return
-        self._counts, self._counted_at = read_stored(lease.counts, Counts) or Counts(), lease.renewed
-        for ours in (self._queued, self._waiting):
-            while ours and ours[0] < lease.renewed - LAG_SECONDS:
-                ours.popleft()
+        counts, self._counted_at = read_stored(lease.counts, Counts) or Counts(), lease.renewed
+        queued, waiting = (counts.shares.queued, counts.shares.waiting) if counts.shares else (None, None)
+        self._queued.counted(counts.queued, queued, until=lease.renewed - LAG_SECONDS)
+        self._waiting.counted(counts.waiting, waiting, until=lease.renewed - LAG_SECONDS)
 
     def _is_known(self) -> bool:
         return self._cluster.server_time() - self._counted_at <= STALE_SECONDS
 
     def _update(self) -> None:
-        queued = self._counts.queued + len(self._queued)
-        full = self._settings.admits and (not self._is_known() or queued >= self._settings.max_queued)
+        full = self._settings.admits and (not self._is_known() or self._queued.is_full(self._cluster.server_time()))
         if full != self.full.is_set():
             logger.info("%s", "too many Jobs wait for room, or nobody counts them" if full else "there is room again")
         (self.full if full else self.room).set()
         (self.room if full else self.full).clear()
         self._metrics.intake_full.set(full)
+
+
+def _service(rendered: Rendered) -> str:
+    return str(rendered.job["metadata"]["labels"].get(Label.NAME, ""))
+
+
+def _is_queued(rendered: Rendered) -> bool:
+    return Annotation.QUEUED in rendered.job["metadata"]["annotations"]

@@ -74,8 +74,8 @@ class Requests:
         return Rejection("FORBIDDEN", "; ".join(map(str, broken)), broken) if broken else request
 
     async def launch(self, asked: Asked, *, repeated: bool) -> Outcome:
-        """Render its Job and create it; raises `Rejection`, `QuotaExceeded`, `Newer`, `BeingDeleted`, and what
-        `Launching.create` raises.
+        """Render its Job and create it; raises `Rejection`, `Crowded`, `QuotaExceeded`, `Newer`, `BeingDeleted`, and
+        what `Launching.create` raises.
 
         `repeated`: it may have been launched before for the same delivery.
         """
@@ -84,6 +84,7 @@ class Requests:
         try:
             with self._tracing.creating(namespace, name):
                 rendered = self._render(asked)
+                await self._pressure.check(rendered)
                 return await self._launching.create(rendered, lane=(namespace, asked.service), repeated=repeated)
         except (Rejection, Unmade) as error:
             error.about = _about(asked)
@@ -117,7 +118,7 @@ class Requests:
         return None
 
     def _check_queueing(self, rendered: Rendered) -> None:
-        """Raises `Rejection` for fields that admission here does not support, and when too many Jobs wait already."""
+        """Raises `Rejection` for fields that admission here does not support."""
         queueing, mode = rendered.queueing, self._settings.admission
         if rendered.kueue:
             fields = kueue_refusals(rendered)
@@ -126,10 +127,6 @@ class Requests:
             fields = [FieldError(field, f"needs {needed}") for field, needed in asked]
         if fields:
             raise Rejection("ADMISSION_OFF", "; ".join(map(str, fields)), fields)
-        if queueing.waits and self._pressure.too_many_waiting():
-            most = self._settings.max_waiting
-            message = f"JOBRELAY_MAX_WAITING={most} Jobs wait for a time or for other requests"
-            raise Rejection("TOO_MANY_WAITING", message)
 
     def _reply_to(self, event: CloudEvent) -> str | None:
         wanted = event.get_extension("replyto")

@@ -76,15 +76,16 @@ class AdmissionSettings(BaseModel):
         1000,
         ge=1,
         le=1_000_000,
-        description="Jobs waiting for room above which handlers stop taking requests in. It matters where "
-        "`JOBRELAY_ADMISSION` is `always` or a limit is set.",
+        description="Jobs waiting for room above which handlers stop taking requests in. While several services want "
+        "room, each has half of them at most; the rest of its requests waits in the broker, and others pass. It "
+        "matters where `JOBRELAY_ADMISSION` is `always` or a limit is set.",
     )
     max_waiting: int = Field(
         10_000,
         ge=1,
         le=1_000_000,
         description="Jobs that may wait for a time, for other requests or for a `resume`. Beyond, such requests are "
-        "rejected with `TOO_MANY_WAITING`.",
+        "rejected with `TOO_MANY_WAITING`. While several services want to wait, each has half of them at most.",
     )
     max_run_at_days: int = Field(
         366, ge=1, le=36_500, description="Latest `runAt` that a request may name, in days from its arrival."

@@ -39,6 +39,7 @@ class Deferral(StrEnum):
     UNAVAILABLE = "unavailable"
     NAMESPACE = "namespace"
     PLACES = "places"
+    SHARE = "share"
 
 
 class Metrics:

@@ -13,7 +13,7 @@ from k8s.base import Manifest
 PUBLISHED_TO = f"{DOMAIN}/published-to"
 """Annotation: the API server's time up to which every transition has been published. RFC 3339 with microseconds."""
 COUNTS = f"{DOMAIN}/counts"
-"""Annotation: how many Jobs wait and run at the last renewal, as JSON `{queued, waiting, active}`."""
+"""Annotation: how many Jobs wait and run at the last renewal, as JSON; handler/admission/shares.py has its fields."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
