@@ -29,7 +29,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `started`: when it first ran, also after it ended; None for one whose program could not be run. `restarts`: how
     often it was run again. `reason` and `message`: why it ended, and its termination message; `may_be_log`: where it
-    left none and failed, that is the end of its log. `waiting_*`: why it does not run.
+    left none and failed, that is the end of its log; `cut`: it is as long as Kubernetes lets it be, so that the
+    container may have written more; `unkept`: it left one that is not kept here. `waiting_*`: why it does not run.
     """
 
     name: str
@@ -41,6 +42,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str | None = None
     message: str | None = None
     may_be_log: bool = True
+    cut: bool = False
+    unkept: bool = False
     waiting_reason: str | None = None
     waiting_message: str | None = None
 

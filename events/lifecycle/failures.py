@@ -130,19 +130,33 @@ def _because(reason: str, message: str | None) -> str:
     return f"{reason}: {message}" if message else reason
 
 
+def in_a_line(container: Container) -> str | None:
+    """A message of which `failure` tells the same as of this container's, and that is not longer than it has to be."""
+    if container.started is None and container.reason in _NOT_RUN:
+        return container.message
+    line = _line(container, None)
+    # Alone, the line might be JSON.
+    return f"…\n{line}" if line else None
+
+
 def _told(container: Container, log: str | None) -> str:
     if container.started is None and container.reason in _NOT_RUN:
         return f"container {container.name} could not be run: {_refusal((container.message or '').strip())}".rstrip()
-    found = left(container, log=log)
-    # What a failing container writes in its own words is mostly why it fails. Data are not.
-    spoken = found.log or ("" if is_structured(found.result or "") else found.result)
-    if container.started is None:
-        spoken = container.message  # The runtime knows no more than that it has ended, and says so.
-    line = last_line(spoken or "")
+    line = _line(container, log)
     said = f": {line}" if line else ""
     times = f"{container.restarts} restart{'s' if container.restarts > 1 else ''}"
     again = f" after {times}" if container.restarts else ""
     return f"container {container.name} ended with exit code {container.exit_code}{_aside(container)}{again}{said}"
+
+
+def _line(container: Container, log: str | None) -> str:
+    """The last line of what a container that failed has said of it."""
+    if container.started is None:
+        return last_line(container.message or "")  # The runtime knows no more than that it has ended, and says so.
+    found = left(container, log=log)
+    # What a failing container writes in its own words is mostly why it fails. Data are not.
+    spoken = found.log or ("" if is_structured(found.result or "") else found.result)
+    return last_line(spoken or "")
 
 
 def _refusal(message: str) -> str:

@@ -13,10 +13,6 @@ from events.jobs.pods import Container, Pod
 
 MAX_RESULTS = 16_384
 """Bytes of `results` as JSON: each may be 4 KiB, and a Job may have thousands."""
-MAX_MESSAGE = 4096
-"""Bytes of a termination message that Kubernetes keeps: the last ones of what the container wrote."""
-MAX_POD_MESSAGES = 12_288
-"""Bytes of all termination messages of a Pod together: each container has an equal part."""
 LOG_LINES = 80
 """Lines of a log's end that stand for a container's message where it left none."""
 LOG_BYTES = 2048
@@ -72,6 +68,8 @@ def results(job: Job, good: Sequence[Pod]) -> dict[str, Any]:
     room = MAX_RESULTS - 2
     found: list[dict[str, Any]] = []
     for pod in ordered:
+        if pod.main is not None and pod.main.unkept:
+            return {"results": found, "resultsTruncated": True}
         name: dict[str, Any] = {"podName": pod.name} if pod.index is None else {"index": pod.index}
         entry = name | exit_code(pod.main) | result_of(pod)
         room -= len(orjson.dumps(entry)) + 1
@@ -91,11 +89,19 @@ def result_of(pod: Pod, *, log: str | None = None) -> dict[str, Any]:
     if main is None or text is None:
         return {}
     parsed = _parsed(text)
-    most = min(MAX_MESSAGE, MAX_POD_MESSAGES // len(pod.containers))
-    if len((main.message or "").encode()) >= most and not isinstance(parsed, dict | list):
+    if main.cut and not isinstance(parsed, dict | list):
         # The end of a longer text may look like a number.
         return {"result": text, "resultTruncated": True}
     return {"result": text if parsed is _NO_JSON else parsed}
+
+
+def compact(message: str | None, *, cut: bool) -> str | None:
+    """The result of a container that succeeded, in no more bytes than it has in an event."""
+    text = (message or "").rstrip("\n") or None
+    parsed = _NO_JSON if text is None else _parsed(text)
+    if parsed is _NO_JSON or (cut and not isinstance(parsed, dict | list)):
+        return text
+    return orjson.dumps(parsed).decode()
 
 
 def exit_code(container: Container | None) -> dict[str, int]:

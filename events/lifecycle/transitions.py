@@ -1,6 +1,7 @@
 """What has happened to a request, from its Job and Pods as they are now. Pure. How it ended is in outcome.py."""
 
-from collections import Counter
+from bisect import bisect_left
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -182,10 +183,13 @@ def _retrying(job: Job, pods: Sequence[Pod]) -> Iterator[Transition]:
     goes_on = not job.finished and job.verdict_of() is None and job.condition("FailureTarget") is None
     goes_on = goes_on or job.condition("Complete") is not None
     each = job.backoff_limit_per_index is not None
+    made: defaultdict[int | None, list[float]] = defaultdict(list)
+    for pod in sorted(pods, key=lambda pod: pod.created):
+        made[pod.index if each else None].append(pod.created)
     for suffix, attempt, pod in _within_limits(job, pods):
-        time = pod.ended_at
-        others = (other for other in pods if other.uid != pod.uid and (not each or other.index == pod.index))
-        if goes_on or any(other.created >= time for other in others):
+        time, times = pod.ended_at, made[pod.index if each else None]
+        others_since = len(times) - bisect_left(times, time) - (pod.created >= time)
+        if goes_on or others_since:
             index = {} if pod.index is None else {"index": pod.index}
             detail = {"attempt": attempt, **index, "error": failure(pod).error}
             yield Transition(phase=Phase.RETRYING, suffix=suffix, time=time, detail=detail)

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,25 +13,28 @@ import orjson
 from events.jobs.observed import Job, Schedule
 from events.jobs.pods import Pod
 from events.jobs.usage import PodUsage
+from events.lifecycle.keeping import JobPods
 from events.lifecycle.podless import Notice
 from events.problems import brief
 from k8s.api.client import JSON, STRATEGIC_MERGE, Client, open_client, segment
 from k8s.api.config import load
-from k8s.api.wire import read_meta
+from k8s.api.paging import Paging
+from k8s.api.wire import decode_page, read_meta
 from k8s.base import Expired, Malformed, Manifest, Unavailable
 from k8s.reading.cronjob import parse_cron_job, schedule_of
 from k8s.reading.job import job_of, parse_job
-from k8s.reading.pod import CONTROLLER_UID, pod_of
+from k8s.reading.pod import CONTROLLER_UID, parse_pod
 from k8s.reading.podmetrics import parse_notice, parse_pod_metrics
 
 logger = logging.getLogger(__name__)
 
 FIELD_MANAGER = "jobrelay"
-PAGE = 500
-"""Objects in a page of a list. We send no `resourceVersion`: with 0 the limit is ignored, and data may be stale."""
+RESTARTS = 5
+"""How often a list begins anew because its state was compacted meanwhile, before that is an error."""
 METADATA_ONLY = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1, {JSON}"
 LIST_OF_METADATA = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, {JSON}"
 _STRICT = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+_Raw = TypeVar("_Raw")
 _Seen = TypeVar("_Seen")
 
 
@@ -127,9 +130,25 @@ class Cluster:
         return list(_readable(listed, schedule_of, skipped=skipped))
 
     async def pods_of(self, namespace: str, job_uid: str) -> list[Pod]:
-        """All Pods of a Job."""
-        found = await self._list(_pods(namespace), {"labelSelector": f"{CONTROLLER_UID}={job_uid}"})
-        return list(_readable(found, pod_of, skipped=_warn_of_pod))
+        """All Pods of a Job, with no more of their messages than events may tell: see `JobPods`."""
+        for _ in range(RESTARTS):
+            with suppress(Expired):
+                return await self._pods_of(namespace, job_uid)
+        return await self._pods_of(namespace, job_uid)
+
+    async def _pods_of(self, namespace: str, job_uid: str) -> list[Pod]:
+        found, paging = JobPods(), Paging()
+        params = {"labelSelector": f"{CONTROLLER_UID}={job_uid}"}
+        while True:
+            answer = await self.client.request("GET", _pods(namespace), params=params | {"limit": str(paging.limit)})
+            page = decode_page(answer)
+            items = page.items or []
+            for pod in _readable(items, parse_pod, skipped=_warn_of_pod):
+                found.put(pod)
+            if not page.metadata.continue_:
+                return list(found)
+            paging.took(len(answer), len(items))
+            params["continue"] = page.metadata.continue_
 
     async def delete_pods(self, namespace: str, job_uid: str) -> None:
         """Delete all Pods of a Job, each with its grace period."""
@@ -196,24 +215,28 @@ class Cluster:
         await self.client.request("DELETE", path, body=options)
 
     async def _list(self, path: str, params: Mapping[str, str], *, accept: str = JSON) -> list[Manifest]:
-        """Page after page of one state. Starts over when that state has been compacted meanwhile."""
-        for _ in range(5):
-            try:
+        """Page after page of one state. Starts over when that state has been compacted meanwhile.
+
+        We send no `resourceVersion`: with 0 the limit is ignored, and data may be stale.
+        """
+        for _ in range(RESTARTS):
+            with suppress(Expired):
                 return await self._pages(path, params, accept)
-            except Expired:
-                continue
         return await self._pages(path, params, accept)
 
     async def _pages(self, path: str, params: Mapping[str, str], accept: str) -> list[Manifest]:
         found: list[Manifest] = []
-        token = ""
+        paging, token = Paging(), ""
         while True:
-            page = {**params, "limit": str(PAGE)} | ({"continue": token} if token else {})
-            answer = _object(await self.client.request("GET", path, params=page, accept=accept))
-            found += answer.get("items") or ()
+            page = {**params, "limit": str(paging.limit)} | ({"continue": token} if token else {})
+            body = await self.client.request("GET", path, params=page, accept=accept)
+            answer = _object(body)
+            items = answer.get("items") or ()
+            found += items
             token = answer["metadata"].get("continue", "")
             if not token:
                 return found
+            paging.took(len(body), len(items))
 
 
 @asynccontextmanager
@@ -268,7 +291,7 @@ def _object(answer: bytes) -> dict[str, Any]:
 
 
 def _readable(
-    listed: Iterable[Manifest], read: Callable[[Manifest], _Seen], *, skipped: Callable[[Malformed], None]
+    listed: Iterable[_Raw], read: Callable[[_Raw], _Seen], *, skipped: Callable[[Malformed], None]
 ) -> Iterator[_Seen]:
     """A malformed object must not hide the others."""
     for manifest in listed:

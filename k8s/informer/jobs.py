@@ -2,18 +2,27 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
-
-from msgspec.structs import replace
+from collections.abc import Iterable, Iterator
 
 from events.jobs.observed import Job, Stray
 from events.jobs.pods import Pod
+from events.lifecycle.keeping import JobPods
 from k8s.api.wire import ObjectMeta, number
 from k8s.base import Key
+from k8s.informer.slices import in_slices
 from k8s.reading.pod import CONTROLLER_UID
 
-DELETED_KEPT = 20
-"""How many deleted Pods are kept for each Job."""
+
+class _Early:
+    """Pods that came before their Job, and the newest version of one."""
+
+    def __init__(self) -> None:
+        self.pods = JobPods()
+        self.newest = -1
+
+    def put(self, pod: Pod, version: int) -> None:
+        self.pods.put(pod)
+        self.newest = max(version, self.newest)
 
 
 class Contents:
@@ -35,9 +44,9 @@ class Contents:
         self.left: set[Key] = set()
         self.changes: set[Key] = set()
         self.news = asyncio.Event()
-        self._pods: dict[str, tuple[Pod, ...]] = {}
+        self._pods: dict[str, JobPods] = {}
         self._keys: dict[str, Key] = {}
-        self._early: defaultdict[str, dict[str, dict[str, tuple[Pod, int]]]] = defaultdict(dict)
+        self._early: defaultdict[str, dict[str, _Early]] = defaultdict(dict)
         self._released: defaultdict[str, dict[Key, int]] = defaultdict(dict)
         self._passed: defaultdict[str, int] = defaultdict(int)
 
@@ -82,25 +91,29 @@ class Contents:
     def put_pod(self, pod: Pod, version: int) -> None:
         key = self._keys.get(pod.job_uid)
         if key is not None:
-            known = self._pods.get(pod.job_uid, ())
-            if pod not in known:
-                self._pods[pod.job_uid] = (*(other for other in known if other.uid != pod.uid), pod)
+            if self._pods.setdefault(pod.job_uid, JobPods()).put(pod):
                 self._note_change(key)
         elif version > self._passed[pod.namespace]:
-            self._early[pod.namespace].setdefault(pod.job_uid, {})[pod.uid] = (pod, version)
+            early = self._early[pod.namespace].setdefault(pod.job_uid, _Early())
+            early.put(pod, version)
 
     def drop_pod(self, namespace: str, job_uid: str, uid: str) -> None:
-        self._early[namespace].get(job_uid, {}).pop(uid, None)
-        self._set_pods(job_uid, _without(self._pods.get(job_uid, ()), {uid}))
+        if (early := self._early[namespace].get(job_uid)) is not None:
+            early.pods.forget(uid)
+        known = self._pods.get(job_uid)
+        if known is not None and known.drop(uid):
+            self._note_change(self._keys[job_uid])
 
     def keep_pods(self, namespace: str, listed: set[str]) -> None:
         """Only these Pods (uids) are left in this namespace."""
         for (home, _), job in self.jobs.items():
             if home == namespace and (known := self._pods.get(job.uid)):
-                self._set_pods(job.uid, _without(known, {pod.uid for pod in known} - listed))
-        for waiting in self._early[namespace].values():
-            for uid in waiting.keys() - listed:
-                del waiting[uid]
+                for uid in known.present() - listed:
+                    known.drop(uid)
+                    self._note_change(self._keys[job.uid])
+        for early in self._early[namespace].values():
+            for uid in early.pods.present() - listed:
+                early.pods.forget(uid)
 
     def jobs_passed(self, namespace: str, version: int) -> None:
         """The Job watch of this namespace has delivered everything up to `version`: stop waiting for that."""
@@ -109,7 +122,7 @@ class Contents:
         early = self._early[namespace]
         while early:
             uid, waiting = next(iter(early.items()))
-            if any(since > version for _, since in waiting.values()):
+            if waiting.newest > version:
                 break
             del early[uid]
         released = self._released[namespace]
@@ -122,17 +135,8 @@ class Contents:
         self.left.discard(key)
         self.jobs[key] = job
         if early := self._early[job.namespace].pop(job.uid, None):
-            self._pods[job.uid] = tuple(pod for pod, _ in early.values())
+            self._pods[job.uid] = early.pods
         self._note_change(key)
-
-    def _set_pods(self, job_uid: str, left: tuple[Pod, ...]) -> None:
-        if left == self._pods.get(job_uid, ()):
-            return
-        if left:
-            self._pods[job_uid] = left
-        else:
-            del self._pods[job_uid]
-        self._note_change(self._keys[job_uid])
 
     def _note_change(self, key: Key) -> None:
         self.changes.add(key)
@@ -143,18 +147,6 @@ def _is_kept(job: Job) -> bool:
     return (job.has_finalizer or job.new_run) and job.stray is not Stray.FOREIGN
 
 
-def _without(pods: Sequence[Pod], gone: set[str]) -> tuple[Pod, ...]:
-    """What to keep when these are gone: all others and, marked as gone, the last of those that are."""
-    marked = [replace(pod, gone=True, deleted=_end(pod)) if pod.uid in gone else pod for pod in pods]
-    surplus = {pod.uid for pod in [pod for pod in marked if pod.gone][:-DELETED_KEPT]}
-    return tuple(pod for pod in marked if pod.uid not in surplus)
-
-
-def _end(pod: Pod) -> float:
-    """When it was deleted, as far as we saw."""
-    return pod.ended_at if pod.deleted is None else pod.deleted
-
-
 class JobFeed:
     """The sink of one namespace's Jobs."""
 
@@ -162,9 +154,13 @@ class JobFeed:
         self._contents = contents
         self._namespace = namespace
 
-    def replaced(self, objects: Sequence[tuple[Job, int]], *, version: int) -> None:
-        listed = {job.name for job, _ in objects}
-        for job, _ in objects:
+    def listing(self) -> list[tuple[Job, int]]:
+        return []
+
+    async def replaced(self, objects: Iterable[tuple[Job, int]], *, version: int) -> None:
+        listed = set()
+        async for job, _ in in_slices(objects):
+            listed.add(job.name)
             self._contents.put_job(job)
         jobs = self._contents.jobs
         for key in [key for key in jobs if key[0] == self._namespace and key[1] not in listed]:
@@ -192,6 +188,21 @@ class JobFeed:
                 self._contents.left.add(key)
 
 
+class PodListing:
+    """Pods of a list that is not complete yet: no more of each than would be kept."""
+
+    def __init__(self) -> None:
+        self._of: defaultdict[str, JobPods] = defaultdict(JobPods)
+        self._versions: dict[str, int] = {}
+
+    def append(self, item: tuple[Pod, int]) -> None:
+        pod, self._versions[item[0].uid] = item
+        self._of[pod.job_uid].put(pod)
+
+    def __iter__(self) -> Iterator[tuple[Pod, int]]:
+        return ((pod, self._versions[pod.uid]) for pods in self._of.values() for pod in pods)
+
+
 class PodFeed:
     """The sink of one namespace's Pods."""
 
@@ -199,10 +210,15 @@ class PodFeed:
         self._contents = contents
         self._namespace = namespace
 
-    def replaced(self, objects: Sequence[tuple[Pod, int]], *, version: int) -> None:
-        for pod, its_version in objects:
+    def listing(self) -> PodListing:
+        return PodListing()
+
+    async def replaced(self, objects: Iterable[tuple[Pod, int]], *, version: int) -> None:
+        listed = set()
+        async for pod, its_version in in_slices(objects):
+            listed.add(pod.uid)
             self._contents.put_pod(pod, its_version)
-        self._contents.keep_pods(self._namespace, {pod.uid for pod, _ in objects})
+        self._contents.keep_pods(self._namespace, listed)
 
     def changed(self, pod: Pod, version: int) -> None:
         self._contents.put_pod(pod, version)

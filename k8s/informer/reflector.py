@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -12,13 +12,13 @@ from msgspec import Raw
 
 from k8s.api.client import Client
 from k8s.api.clock import backoff, boottime
+from k8s.api.paging import Paging
 from k8s.api.wire import ObjectMeta, WatchEvent, decode_event, decode_page, meta_or_empty, number
 from k8s.base import Expired, KubernetesError, Malformed, Unavailable
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-T_contra = TypeVar("T_contra", contravariant=True)
 
 _POISON_REMEMBERED = 1000
 LAG_SECONDS = 5.0
@@ -27,14 +27,26 @@ watch is back, its events do not count as up to date.
 """
 
 
-class Sink(Protocol[T_contra]):
+class Listing(Protocol[T]):
+    """Objects of a list, or what the sink needs of them; a `list` is one."""
+
+    def append(self, item: tuple[T, int], /) -> None: ...
+
+    def __iter__(self) -> Iterator[tuple[T, int]]: ...
+
+
+class Sink(Protocol[T]):
     """Receives objects, each with its resourceVersion as a number."""
 
-    def replaced(self, objects: Sequence[tuple[T_contra, int]], *, version: int) -> None:
-        """These were all at `version`: any other object is gone."""
+    def listing(self) -> Listing[T]:
+        """What keeps the objects of a list until all of its pages have come."""
         ...
 
-    def changed(self, changed: T_contra, /, version: int) -> None: ...
+    async def replaced(self, objects: Listing[T], *, version: int) -> None:
+        """These were all at `version`: any other object is gone. Lets others run after every few objects."""
+        ...
+
+    def changed(self, changed: T, /, version: int) -> None: ...
 
     def removed(self, meta: ObjectMeta, version: int) -> None:
         """It was deleted, or is malformed now."""
@@ -169,17 +181,20 @@ class Reflector(Generic[T]):
     async def _list(self) -> None:
         """Read page after page of one consistent state. Raises `Expired` if that state was compacted meanwhile."""
         asked, asked_at = self._client.server_time(), boottime()
-        params = {"labelSelector": self._selector, "limit": "500"}
-        found: list[tuple[T, int]] = []
+        params = {"labelSelector": self._selector}
+        found, paging = self._sink.listing(), Paging()
         while True:
-            answer = await self._client.request("GET", self._path, params=params)
+            answer = await self._client.request("GET", self._path, params=params | {"limit": str(paging.limit)})
             page = decode_page(answer)
-            found += self._readable(page.items or [])
+            items = page.items or []
+            for item in self._readable(items):
+                found.append(item)
             if not page.metadata.continue_:
                 break
+            paging.took(len(answer), len(items))
             params["continue"] = page.metadata.continue_
         self._version = page.metadata.resource_version
-        self._sink.replaced(found, version=number(self._version))
+        await self._sink.replaced(found, version=number(self._version))
         self._alive(asked, asked_at)
 
     async def _watch(self, version: str) -> None:

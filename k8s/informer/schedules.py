@@ -1,11 +1,12 @@
 """CronJobs with our finalizer as last seen, and which of them changed. Fed by reflectors. Decides nothing."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from events.jobs.observed import Schedule, Stray
 from k8s.api.wire import ObjectMeta, number
 from k8s.base import Key
+from k8s.informer.slices import in_slices
 
 
 class ScheduleCache:
@@ -94,9 +95,13 @@ class ScheduleFeed:
         self._cache = cache
         self._namespace = namespace
 
-    def replaced(self, objects: Sequence[tuple[Schedule, int]], *, version: int) -> None:
-        listed = {schedule.name for schedule, _ in objects}
-        for schedule, _ in objects:
+    def listing(self) -> list[tuple[Schedule, int]]:
+        return []
+
+    async def replaced(self, objects: Iterable[tuple[Schedule, int]], *, version: int) -> None:
+        listed = set()
+        async for schedule, _ in in_slices(objects):
+            listed.add(schedule.name)
             self._cache.put(schedule)
         for schedule in self._cache.kept(self._namespace):
             if schedule.name not in listed:

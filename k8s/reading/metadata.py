@@ -6,6 +6,10 @@ from datetime import datetime
 from msgspec import Struct
 
 from events.jobs.observed import Condition
+from events.problems import brief
+
+MAX_WORD = 256
+"""Characters of a reason."""
 
 
 class Wire(Struct, gc=False, rename="camel"):
@@ -36,8 +40,8 @@ def condition(wire: WireCondition) -> Condition:
     return Condition(
         type=wire.type,
         status=wire.status == "True",
-        reason=wire.reason,
-        message=wire.message,
+        reason=word(wire.reason) or "",
+        message=said(wire.message) or "",
         at=epoch(wire.last_transition_time) or 0.0,
     )
 
@@ -56,3 +60,13 @@ def integer(text: str | None) -> int | None:
 def shared(text: str | None) -> str | None:
     """Equal strings as a single object: thousands of Jobs share a few values."""
     return sys.intern(text) if text is not None else None
+
+
+def word(text: str | None) -> str | None:
+    """A reason, by its rules one word in CamelCase; None if it is empty. Like `shared`, and cut to `MAX_WORD`."""
+    return sys.intern(text[:MAX_WORD]) if text else None
+
+
+def said(text: str | None) -> str | None:
+    """A sentence for people, with as much of it as is ever repeated; None if it is empty."""
+    return brief(text) if text else None

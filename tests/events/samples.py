@@ -56,7 +56,7 @@ def make_schedule(**fields: Any) -> Schedule:
 
 
 _OF_CONTAINER = frozenset(
-    ("started", "finished", "exit_code", "reason", "message", "may_be_log", "waiting_reason", "waiting_message")
+    ("started", "finished", "exit_code", "reason", "message", "cut", "may_be_log", "waiting_reason", "waiting_message")
 )
 
 

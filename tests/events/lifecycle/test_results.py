@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from events.jobs.pods import Container
-from events.lifecycle.results import LOG_BYTES, MAX_MESSAGE, Left, left, result_of
+from events.lifecycle.results import LOG_BYTES, Left, left, result_of
 from tests.events.samples import NOON, make_container, succeeded
 
 JSON = '{"rows": 3}'
@@ -39,20 +39,11 @@ def test_a_message_is_a_result_or_the_end_of_the_log(container: Container, log: 
     assert left(container, log=log) == found
 
 
-def test_a_result_at_the_limit_of_kubernetes_is_text_and_said_to_be_cut() -> None:
-    cut = "9" * MAX_MESSAGE
-    assert result_of(succeeded(message=cut)) == {"result": cut, "resultTruncated": True}
-    whole = "[" + "1," * ((MAX_MESSAGE - 3) // 2) + "11]"
-    assert len(whole) >= MAX_MESSAGE - 1
-    assert "resultTruncated" not in result_of(succeeded(message=whole.ljust(MAX_MESSAGE)))
+def test_a_result_that_may_be_cut_is_text_unless_it_is_structured() -> None:
+    assert result_of(succeeded(message="999", cut=True)) == {"result": "999", "resultTruncated": True}
+    assert result_of(succeeded(message="[1, 2]  ", cut=True)) == {"result": [1, 2]}
 
 
 @pytest.mark.parametrize("text", ["123456789012345678901234567890", "1.10", '{"id":18446744073709551616,"a":[1E3]}'])
 def test_a_result_has_its_numbers_as_written(text: str) -> None:
     assert orjson.dumps(result_of(succeeded(message=text))["result"]).decode() == text
-
-
-def test_several_containers_share_the_room_for_messages() -> None:
-    others = [make_container(f"c{number}") for number in range(11)]
-    assert result_of(succeeded(message="x" * 1024, containers=others))["resultTruncated"] is True
-    assert "resultTruncated" not in result_of(succeeded(message="x" * 1023, containers=others))

@@ -144,7 +144,7 @@ async def test_list_reads_page_after_page(cluster: Cluster, server: Server) -> N
         server.put(JOBS, {"metadata": {"name": f"j{number}", "uid": "u"}})
     found = await cluster.list_jobs("ns", "a=b")
     assert [job["metadata"]["name"] for job in found] == ["j0", "j1", "j2", "j3", "j4"]
-    assert server.requests[0] == ("GET", f"{JOBS}?labelSelector=a%3Db&limit=500")
+    assert server.requests[0] == ("GET", f"{JOBS}?labelSelector=a%3Db&limit=50")
 
 
 async def test_list_starts_again_when_its_page_token_expires(cluster: Cluster, server: Server) -> None:

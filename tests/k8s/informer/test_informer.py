@@ -8,10 +8,10 @@ import time
 import pytest
 
 from events.jobs.observed import Job
+from events.lifecycle.keeping import GONE_KEPT
 from k8s.api.cluster import Cluster
 from k8s.informer import reflector
 from k8s.informer.informer import JobCache
-from k8s.informer.jobs import DELETED_KEPT
 from k8s.reading.job import parse_job
 from tests.k8s.conftest import eventually
 from tests.k8s.informer.conftest import following
@@ -41,7 +41,7 @@ async def test_the_cache_is_synced_on_entry_page_after_page(cluster: Cluster, se
         assert names(cache) == ["j0", "j1", "j2", "j3", "j4"]
         assert [pod.name for pod in cache.pods("uid-of-j3")] == ["p"]
         assert cache.problem is None
-    assert lists(server)[0] == f"{JOBS}?labelSelector=app%3Dx&limit=500"
+    assert lists(server)[0] == f"{JOBS}?labelSelector=app%3Dx&limit=50"
     assert len(lists(server)) == 3
 
 
@@ -305,13 +305,13 @@ async def test_deleted_pods_are_kept_as_last_seen(cache: JobCache, server: Serve
 async def test_only_the_last_deleted_pods_are_kept(cache: JobCache, server: Server) -> None:
     ran = {"containerStatuses": [{"name": "main", "state": {"running": {"startedAt": "2026-11-21T22:17:12Z"}}}]}
     server.put(JOBS, make_job("a"))
-    pods = [f"p{number:03}" for number in range(DELETED_KEPT + 5)]
+    pods = [f"p{number:03}" for number in range(GONE_KEPT + 5)]
     for name in pods:
         server.put(PODS, make_pod(name, "a", **ran))
     await eventually(lambda: len(cache.pods("uid-of-a")) == len(pods))
     for name in pods:
         server.delete(PODS, name)
-    await eventually(lambda: len(cache.pods("uid-of-a")) == DELETED_KEPT)
+    await eventually(lambda: len(cache.pods("uid-of-a")) == GONE_KEPT)
     assert {pod.name for pod in cache.pods("uid-of-a")} == set(pods[5:])
 
 

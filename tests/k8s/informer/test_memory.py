@@ -4,7 +4,9 @@ import gc
 import json
 import tracemalloc
 
-from k8s.informer.jobs import Contents, JobFeed, PodFeed
+import pytest
+
+from k8s.informer.jobs import Contents, JobFeed, PodFeed, PodListing
 from k8s.manifests.job import render
 from k8s.reading.job import parse_job
 from k8s.reading.pod import parse_pod
@@ -73,3 +75,31 @@ def test_tracked_job_takes_at_most_two_kilobytes_alone_and_with_its_pod() -> Non
     assert len(contents.pods("5c994eb8-71a8-4026-acdb-000000000042")) == 1
     assert alone <= BUDGET
     assert together <= BUDGET
+
+
+@pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.long)])
+def test_pods_of_a_job_that_all_leave_messages_take_little_while_listed_and_while_kept(count: int) -> None:
+    contents, listing = Contents(), PodListing()
+    pods = PodFeed(contents, "ns")
+    contents.put_job(parse_job(_numbered(_job(), 42)))
+    left = {"exitCode": 0, "message": "x" * 4096, "finishedAt": "2026-11-21T22:17:13Z"}
+    pod = json.loads(_pod().replace(f"acdb-{MARK}", f"acdb-{42:012d}"))
+    pod["status"] = {"phase": "Succeeded", "containerStatuses": [{"name": "main", "state": {"terminated": left}}]}
+    template = json.dumps(pod)
+    tracemalloc.start()
+    try:
+        before = _allocated()
+        for index in range(count):
+            listing.append((parse_pod(_numbered(template, index)), index))
+        listed = _allocated() - before
+        for pod_, version in listing:
+            pods.changed(pod_, version)
+        del listing
+        kept = _allocated() - before
+    finally:
+        tracemalloc.stop()
+    print(f"{listed / 2**20:.1f} MiB while {count} pods are listed, {kept / 2**20:.1f} MiB kept")
+    assert len(contents.pods(f"5c994eb8-71a8-4026-acdb-{42:012d}")) == count
+    # Some 16 KiB of results, and what is kept of any pod. All messages would be 4 KiB more of each.
+    assert listed <= 65_536 + count * 1000
+    assert kept <= 65_536 + count * 1000

@@ -1,9 +1,13 @@
 """Decoding Pods: which container is the main one, what each of them and the infrastructure say."""
 
+from typing import Any
+
 import pytest
 
 from events.jobs.pods import Role
-from k8s.reading.pod import DEFAULT_CONTAINER, parse_pod, pod_of
+from events.problems import brief
+from k8s.reading.metadata import MAX_WORD
+from k8s.reading.pod import DEFAULT_CONTAINER, MAX_CONTAINERS, parse_pod, pod_of
 from tests.events.samples import NOON
 from tests.k8s.objects import make_pod
 from tests.k8s.reading.test_job import seen
@@ -94,3 +98,48 @@ def test_a_container_ended_while_it_waited_for_a_restart_shows_its_last_run() ->
     assert failed is not None
     assert (waiting.started, waiting.exit_code, waiting.waiting_reason) == (NOON + 1, None, "CrashLoopBackOff")
     assert (failed.started, failed.exit_code, failed.waiting_reason) == (NOON + 1, 4, None)
+
+
+@pytest.mark.parametrize(("others", "room"), [(0, 4096), (11, 1024)])
+def test_a_message_as_long_as_kubernetes_keeps_may_be_cut(others: int, room: int) -> None:
+    def is_cut(size: int) -> bool:
+        ended = {"terminated": {"exitCode": 0, "message": "x" * size}}
+        beside = [{"name": f"c{number}"} for number in range(others)]
+        pod = pod_of(make_pod("p", "a", containerStatuses=[*beside, {"name": "main", "state": ended}]))
+        assert pod.main is not None
+        return pod.main.cut
+
+    assert is_cut(room)
+    assert not is_cut(room - 1)
+
+
+def test_of_many_containers_those_are_kept_that_tell_most() -> None:
+    def ended(name: str, code: int, second: int) -> dict[str, Any]:
+        at = f"2026-11-21T12:00:{second:02d}Z"
+        return {"name": name, "state": {"terminated": {"exitCode": code, "startedAt": at, "finishedAt": at}}}
+
+    statuses = [ended(f"c{number}", 0, number % 50) for number in range(5000)]
+    statuses += [{"name": "main", "state": {"running": {}}}, ended("bad", 1, 1), ended("late", 0, 59)]
+    pod = make_pod("p", "a", containerStatuses=statuses)
+    pod["spec"]["containers"] = [{"name": one["name"]} for one in statuses]
+    found = pod_of(pod)
+    assert len(found.containers) == MAX_CONTAINERS
+    assert found.main is not None
+    assert found.main.name == "main"
+    assert {"bad", "late"} < {one.name for one in found.containers}
+
+
+def test_what_is_said_of_a_pod_is_kept_as_far_as_it_is_repeated() -> None:
+    long = "x" * 100_000
+    waiting = {"name": "main", "state": {"waiting": {"reason": long, "message": long}}}
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": long, "message": long}
+    disrupted = {"type": "DisruptionTarget", "status": "True", "reason": long, "message": long}
+    pod = pod_of(
+        make_pod("p", "a", reason=long, message=long, conditions=[unscheduled, disrupted], containerStatuses=[waiting])
+    )
+    assert pod.main is not None
+    assert pod.disruption is not None
+    reasons = (pod.reason, pod.scheduled_reason, pod.main.waiting_reason, pod.disruption.reason)
+    messages = (pod.message, pod.scheduled_message, pod.main.waiting_message, pod.disruption.message)
+    assert {len(reason or "") for reason in reasons} == {MAX_WORD}
+    assert set(messages) == {brief(long)}
