@@ -15,6 +15,10 @@ from events.cloudevent.timestamp import format_time
 from events.cloudevent.values import exact_data, parse_as_written
 from events.jobs.observed import Ours
 
+MAX_CONTEXT = 4096
+"""Characters of the annotation up to which all of it is remembered: the tens of thousands of Jobs of a cluster do."""
+MAX_REMEMBERED = 512
+"""Characters of an attribute that is remembered of a longer one."""
 _KEPT = ("id", "type", "subject", "time", "correlationid", "traceparent", "tracestate")
 TRACE = ("traceparent", "tracestate")
 """The extension attributes that name the trace (CloudEvents Distributed Tracing extension: W3C Trace Context)."""
@@ -34,6 +38,14 @@ def read_context(annotation: str) -> Mapping[str, str]:
     if not isinstance(stored, dict):
         return MappingProxyType({})
     return MappingProxyType({name: stored[name] for name in _KEPT if is_text(stored.get(name))})
+
+
+def kept_context(annotation: str) -> str:
+    """As much of the annotation as a process remembers: of a long one, the attributes that are short."""
+    if len(annotation) <= MAX_CONTEXT:
+        return annotation
+    short = {name: text for name, text in read_context(annotation).items() if len(text) <= MAX_REMEMBERED}
+    return orjson.dumps(short).decode()
 
 
 def followed(context: Mapping[str, object], *, request_id: str | None, source: object) -> dict[str, str]:

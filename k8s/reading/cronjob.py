@@ -8,12 +8,13 @@ import msgspec
 from msgspec import Raw
 
 from events.identity import identity_in_name
+from events.jobs.context import kept_context
 from events.jobs.observed import Schedule, Stray, is_newer
 from events.names import FINALIZER, Annotation, Label
 from events.problems import brief
 from k8s.base import Malformed
 from k8s.reading.claims import lost_labels
-from k8s.reading.metadata import Metadata, Wire, epoch, integer, shared
+from k8s.reading.metadata import MAX_NOTE, Metadata, Wire, epoch, integer, notes_of, shared
 from k8s.reading.template import Template
 
 
@@ -68,12 +69,15 @@ def schedule_of(manifest: dict[str, Any]) -> Schedule:
 
 def _schedule(wire: WireCronJob) -> Schedule:
     meta, spec = wire.metadata, wire.spec
-    notes, labels = meta.annotations or {}, meta.labels or {}
+    notes, labels = notes_of(meta), meta.labels or {}
     template = (spec.job_template and spec.job_template.spec and spec.job_template.spec.template) or None
     format_, made_by = integer(notes.get(Annotation.VERSION)) or 0, template.labels.instance if template else None
     source, request_id, stray = _claim(wire, None if is_newer(format_) else template)
     if made_by is not None and labels.get(Label.INSTANCE, made_by) != made_by:
         stray = Stray.FOREIGN
+    if max(len(request_id), len(source)) > MAX_NOTE:
+        # No request is called so.
+        request_id, source, stray = "", "", stray or Stray.UNIDENTIFIED
     return Schedule(
         namespace=meta.namespace,
         name=meta.name,
@@ -86,7 +90,7 @@ def _schedule(wire: WireCronJob) -> Schedule:
         request_id=request_id,
         source=source,
         service=shared(_service(labels.get(Label.NAME), template)),
-        context=notes.get(Annotation.CONTEXT, ""),
+        context=kept_context((meta.annotations or {}).get(Annotation.CONTEXT, "")),
         tags=notes.get(Annotation.TAGS),
         metadata=notes.get(Annotation.METADATA),
         reply_to=shared(notes.get(Annotation.REPLY_TO)),

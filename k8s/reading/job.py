@@ -8,12 +8,24 @@ from msgspec import Raw
 
 from events.cloudevent.timestamp import parse_epoch
 from events.jobs import observed
+from events.jobs.context import kept_context
 from events.names import FINALIZER, FORMAT_VERSION, Annotation, Label
 from events.problems import brief
 from k8s.base import Malformed
 from k8s.kueue import in_kueue
 from k8s.reading.claims import Claim, claim_of, lost_labels
-from k8s.reading.metadata import Metadata, Wire, WireCondition, condition, epoch, integer, shared
+from k8s.reading.metadata import (
+    MAX_CONDITIONS,
+    MAX_NOTE,
+    Metadata,
+    Wire,
+    WireCondition,
+    condition,
+    epoch,
+    integer,
+    notes_of,
+    shared,
+)
 from k8s.reading.template import NO_TEMPLATE, Template
 
 LONGEST_TTL = 2**31 - 1
@@ -84,13 +96,16 @@ def is_newer(manifest: dict[str, Any]) -> bool:
 
 def _job(wire: WireJob) -> observed.Job:
     meta, spec, status = wire.metadata, wire.spec, wire.status
-    notes, labels = meta.annotations or {}, meta.labels or {}
+    notes, labels = notes_of(meta), meta.labels or {}
     format_, template = integer(notes.get(Annotation.VERSION)) or 0, spec.template or NO_TEMPLATE
     # What a newer version has made it of, only that version can tell.
     claim = claim_of(meta, None if observed.is_newer(format_) else spec.template)
     made_by = template.labels.instance
     if made_by is not None and labels.get(Label.INSTANCE, made_by) != made_by:
         claim.stray = observed.Stray.FOREIGN
+    if max(len(claim.request_id), len(claim.source)) > MAX_NOTE:
+        # No request is called so.
+        claim.request_id, claim.source, claim.stray = "", "", claim.stray or observed.Stray.UNIDENTIFIED
     owner = next((owner for owner in meta.owner_references or () if owner.kind == "CronJob"), None)
     return observed.Job(
         namespace=meta.namespace,
@@ -104,7 +119,7 @@ def _job(wire: WireJob) -> observed.Job:
         request_id=claim.request_id,
         source=shared(claim.source) or "",
         service=shared(template.labels.service or _service(labels.get(Label.NAME), template.labels.name, claim)),
-        context=notes.get(Annotation.CONTEXT, ""),
+        context=kept_context((meta.annotations or {}).get(Annotation.CONTEXT, "")),
         tags=notes.get(Annotation.TAGS),
         metadata=notes.get(Annotation.METADATA),
         reply_to=shared(notes.get(Annotation.REPLY_TO)),
@@ -123,7 +138,7 @@ def _job(wire: WireJob) -> observed.Job:
         retry=shared(notes.get(Annotation.RETRY)),
         attempt=claim.attempt,
         accepted=_moment(notes.get(Annotation.ACCEPTED)),
-        failover=Annotation.FAILOVER in notes,
+        failover=Annotation.FAILOVER in (meta.annotations or {}),
         kueue=in_kueue(labels),
         run=claim.run,
         scheduled_at=_moment(notes.get(SCHEDULED_TIMESTAMP)),
@@ -143,7 +158,7 @@ def _job(wire: WireJob) -> observed.Job:
         failed_indexes=status.failed_indexes or None,
         start_time=epoch(status.start_time),
         completion_time=epoch(status.completion_time),
-        conditions=tuple(condition(one) for one in status.conditions or ()),
+        conditions=tuple(condition(one) for one in (status.conditions or ())[-MAX_CONDITIONS:]),
         instance=shared(made_by or labels.get(Label.INSTANCE)),
         stray=claim.stray,
         lost_labels=lost_labels(labels, spec.template),

@@ -6,10 +6,18 @@ from datetime import datetime
 from msgspec import Struct
 
 from events.jobs.observed import Condition
+from events.names import Annotation
 from events.problems import brief
 
 MAX_WORD = 256
 """Characters of a reason."""
+MAX_NOTE = 16_384
+"""Characters of an annotation of ours. Longer ones, which we would not write, count as absent."""
+MAX_DEPENDENCIES = 131_072
+"""Characters of the annotation that names a hundred other requests."""
+MAX_CONDITIONS = 16
+"""How many conditions of an object are looked at."""
+_LONGER = {Annotation.DEPENDENCIES: MAX_DEPENDENCIES}
 
 
 class Wire(Struct, gc=False, rename="camel"):
@@ -34,6 +42,12 @@ class WireCondition(Wire):
     reason: str = ""
     message: str = ""
     last_transition_time: datetime | None = None
+
+
+def notes_of(meta: Metadata) -> dict[str, str]:
+    """Its annotations, of which anybody may write 256 KiB, as far as we would have written them."""
+    found = meta.annotations or {}
+    return {name: text for name, text in found.items() if len(text) <= _LONGER.get(name, MAX_NOTE)}
 
 
 def condition(wire: WireCondition) -> Condition:

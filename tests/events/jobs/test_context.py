@@ -1,6 +1,6 @@
 """The stored context: what is written is what is read, and its form never changes."""
 
-from events.jobs.context import context_annotation, read_context
+from events.jobs.context import MAX_REMEMBERED, context_annotation, kept_context, read_context
 from tests.events.samples import make_event
 
 
@@ -30,3 +30,16 @@ def test_context_is_read_as_it_was_written() -> None:
 
 def test_unknown_members_of_a_context_are_left_out() -> None:
     assert read_context('{"id":"e1","new":"x","subject":null}') == {"id": "e1"}
+
+
+def test_of_a_long_context_the_short_attributes_are_remembered() -> None:
+    event = make_event(subject="x" * 4000, correlationid="c" * MAX_REMEMBERED, tracestate="y" * (MAX_REMEMBERED + 1))
+    kept = kept_context(context_annotation(event))
+    assert read_context(kept) == {
+        "id": "e1",
+        "type": "com.example.made",
+        "correlationid": "c" * MAX_REMEMBERED,
+    }
+    assert kept_context("x" * 262_144) == "{}"
+    usual = context_annotation(make_event(correlationid="c" * 2000))
+    assert kept_context(usual) is usual

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from events.jobs.observed import Stray
 from events.jobs.pods import Role
 from events.names import Annotation
 from k8s.base import Malformed
 from k8s.reading.job import job_of, parse_job
+from k8s.reading.metadata import MAX_DEPENDENCIES, MAX_NOTE
 from k8s.reading.pod import parse_pod
 from tests.k8s.objects import make_job
 from tests.paths import TRACES
@@ -115,3 +117,25 @@ def test_nonsense_is_malformed(raw: bytes) -> None:
 def test_arbitrary_bytes_are_malformed_and_raise_nothing_else(raw: bytes) -> None:
     with pytest.raises(Malformed):
         parse_job(raw)
+
+
+def test_annotations_that_we_would_not_write_count_as_absent() -> None:
+    long = "x" * (MAX_NOTE + 1)
+    manifest = make_job("a")
+    notes = manifest["metadata"]["annotations"]
+    for name in (Annotation.TAGS, Annotation.REPLY_TO, Annotation.VERDICT, Annotation.QUEUEING, Annotation.CONTEXT):
+        notes[name] = long
+    notes[Annotation.DEPENDENCIES] = long
+    job = job_of(manifest)
+    assert (job.tags, job.reply_to, job.verdict, job.queueing, job.context) == (None, None, None, None, "{}")
+    assert job.dependencies == long
+    notes[Annotation.DEPENDENCIES] = "x" * (MAX_DEPENDENCIES + 1)
+    assert job_of(manifest).dependencies is None
+
+
+@pytest.mark.parametrize("name", [Annotation.ID, Annotation.SOURCE])
+def test_a_job_that_is_called_as_no_request_can_be_is_unidentified(name: str) -> None:
+    manifest = make_job("a")
+    manifest["metadata"]["annotations"][name] = "x" * (MAX_NOTE + 1)
+    job = job_of(manifest)
+    assert (job.request_id, job.source, job.stray) == ("", "", Stray.UNIDENTIFIED)
