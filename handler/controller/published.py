@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 REPEAT_SECONDS = 10.0
 """A new leader repeats what happened this long before the former leader's `published-to`: clocks and watches lag."""
+FEW = 16
+"""Transitions of an object up to which they are looked through one by one."""
 
 
 class Published:
@@ -27,7 +29,8 @@ class Published:
         self._services = services
         self._repeat_from = (term.previous or 0.0) - REPEAT_SECONDS
         # Tuples: a set of one key takes four times the memory, and thousands of Jobs have published a single event.
-        self._out: dict[Key, tuple[str, tuple[str, ...]]] = {}
+        # A Job of ten thousand pods that fail has published as many.
+        self._out: dict[Key, tuple[str, tuple[str, ...] | set[str]]] = {}
 
     def has(self, key: Key, seen: Ours, transition: Transition) -> bool:
         """Whether it is out: published in this term, or the former leader has vouched for everything up to then."""
@@ -39,7 +42,7 @@ class Published:
         """Return once a broker has stored it, and remember that. Raises `BrokerUnavailable`."""
         topic = Topic(Kind.LIFECYCLE, lifecycle_key(seen.service, seen.request_id, transition.phase))
         await self._services.publisher.publish(topic, event, broker=seen.broker, reply_to=seen.reply_to)
-        self._out[key] = (seen.uid, (*self._told(key, seen), transition.key))
+        self._out[key] = (seen.uid, _with(self._told(key, seen), transition.key))
         delay = self._services.cluster.server_time() - transition.time
         self._services.metrics.lifecycle_delay.observe(max(0.0, delay))
         logger.info("%s", transition.phase)
@@ -53,11 +56,20 @@ class Published:
         told = self._told(key, seen)
         if any(map(_is_progress, told)):
             now = {transition.key for transition in shown}
-            self._out[key] = (seen.uid, tuple(past for past in told if past in now or not _is_progress(past)))
+            kept = [past for past in told if past in now or not _is_progress(past)]
+            self._out[key] = (seen.uid, tuple(kept) if len(kept) < FEW else set(kept))
 
-    def _told(self, key: Key, seen: Ours) -> tuple[str, ...]:
+    def _told(self, key: Key, seen: Ours) -> tuple[str, ...] | set[str]:
         uid, out = self._out.get(key, (seen.uid, ()))
         return out if uid == seen.uid else ()
+
+
+def _with(told: tuple[str, ...] | set[str], new: str) -> tuple[str, ...] | set[str]:
+    if isinstance(told, tuple) and len(told) < FEW:
+        return (*told, new)
+    whole = told if isinstance(told, set) else set(told)
+    whole.add(new)
+    return whole
 
 
 def _is_progress(key: str) -> bool:

@@ -89,7 +89,8 @@ def _ran(job: Job, pods: Sequence[Pod], current: Sequence[Pod]) -> bool:
     """Whether a pod of the current start ran, or has ended without."""
     if job.ready or any(pod.started is not None for pod in current):
         return True
-    others = [pod for pod in pods if pod not in current and pod.deleted is None]
+    known = {pod.uid for pod in current}
+    others = [pod for pod in pods if pod.uid not in known and pod.deleted is None]
     ended = sum(pod.phase in ENDED for pod in others)
     # The Job counts all pods that ever ended, also those that we have not seen. Of many pods that are created at a
     # start, the first may be older than its time.

@@ -30,6 +30,8 @@ class WorkQueue:
         self._again: dict[Key, float] = {}
         self._failed: dict[Key, float] = {}
         self._attempts: dict[Key, int] = {}
+        self._pauses: dict[Key, float] = {}
+        self._paused: dict[Key, float | None] = {}
         self._later: dict[Key, float] = {}
         self._heap: list[tuple[float, Key]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -41,7 +43,10 @@ class WorkQueue:
     def add(self, keys: Iterable[Key], *, since: float) -> None:
         """These changed after `since` (epoch seconds, the API server's clock)."""
         for key in keys:
-            if key in self._working:
+            if key in self._paused:
+                known = self._paused[key]
+                self._paused[key] = since if known is None else min(since, known)
+            elif key in self._working:
                 self._again[key] = min(since, self._again.get(key, since))
             else:
                 since_first = min(since, self._failed.pop(key, since))
@@ -73,11 +78,23 @@ class WorkQueue:
         self._working[key] = since
         return key
 
+    def pause_after(self, key: Key, seconds: float) -> None:
+        """The look at this key that is under way was long. When it has succeeded, the next one begins no sooner."""
+        self._pauses[key] = seconds
+
     def done(self, key: Key) -> None:
         """The look succeeded: all changes before it began are done."""
         del self._working[key]
         self._attempts.pop(key, None)
-        again = self._again.pop(key, None)
+        again, pause = self._again.pop(key, None), self._pauses.pop(key, None)
+        if pause is not None:
+            self._paused[key] = again
+            asyncio.get_running_loop().call_later(pause, self._go_on, key)
+        elif again is not None:
+            self.add([key], since=again)
+
+    def _go_on(self, key: Key) -> None:
+        again = self._paused.pop(key)
         if again is not None:
             self.add([key], since=again)
 
@@ -90,6 +107,7 @@ class WorkQueue:
     def leave(self, key: Key) -> None:
         """The key is not for us: it counts in `oldest` until it changes and a look at it succeeds."""
         since = self._working.pop(key)
+        self._pauses.pop(key, None)
         if self._again.pop(key, None) is None:
             self._failed[key] = since
         else:
@@ -97,7 +115,8 @@ class WorkQueue:
 
     def oldest(self) -> float:
         """All changes before this time are done; infinite if no key is left."""
-        pending = (self._waiting.values(), self._working.values(), self._failed.values())
+        paused = [since for since in self._paused.values() if since is not None]
+        pending = (self._waiting.values(), self._working.values(), self._failed.values(), paused)
         return min((since for group in pending for since in group), default=float("inf"))
 
     def _set_timer(self) -> None:

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 FIELD_MANAGER = "jobrelay"
 RESTARTS = 5
 """How often a list begins anew because its state was compacted meanwhile, before that is an error."""
+MAX_EVENTS = 100
 METADATA_ONLY = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1, {JSON}"
 LIST_OF_METADATA = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, {JSON}"
 _STRICT = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
@@ -156,9 +157,12 @@ class Cluster:
         await self.client.request("DELETE", _pods(namespace), params=params)
 
     async def warnings(self, namespace: str, uid: str) -> list[Notice]:
-        """What goes wrong with the object of this uid. Kubernetes keeps such Events for about an hour."""
+        """What goes wrong with the object of this uid, of the first `MAX_EVENTS`. They are kept for about an hour."""
         selector = f"involvedObject.uid={uid},type=Warning"
-        found = await self._list(_path("/api/v1", namespace, "events", None), {"fieldSelector": selector})
+        path, params = _path("/api/v1", namespace, "events", None), {"fieldSelector": selector}
+        # Anybody who may write Events can write any number of them about anything.
+        answer = _object(await self.client.request("GET", path, params=params | {"limit": str(MAX_EVENTS)}))
+        found = answer.get("items") or ()
         return [notice for event in found if (notice := parse_notice(event)) is not None]
 
     async def pod_metrics(self, namespace: str, selector: str) -> list[PodUsage]:

@@ -9,8 +9,12 @@ from events.jobs.usage import PodUsage
 from events.lifecycle.podless import Notice
 from events.problems import brief
 from k8s.base import Malformed
+from k8s.reading.metadata import MAX_WORD
 from k8s.reading.quantity import parse
 from k8s.reading.said import without_values
+
+MAX_NOTICE = 16_384
+"""Characters of an Event's message that are read. Kubernetes' own have 1 KiB."""
 
 
 class _Metadata(msgspec.Struct, gc=False):
@@ -59,10 +63,10 @@ def parse_notice(event: dict[str, Any]) -> Notice | None:
     first = event.get("firstTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp")
     last = event.get("lastTimestamp") or (event.get("series") or {}).get("lastObservedTime") or first
     try:
-        reason = str(event.get("reason", ""))
+        reason = str(event.get("reason", ""))[:MAX_WORD]
         return Notice(
             reason=reason,
-            message=without_values(str(event["message"])),
+            message=brief(without_values(str(event["message"])[:MAX_NOTICE])),
             first=parse_epoch(first),
             last=parse_epoch(last),
         )

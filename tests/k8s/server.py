@@ -10,6 +10,7 @@ from aiohttp import web
 
 JOBS = "/apis/batch/v1/namespaces/ns/jobs"
 PODS = "/api/v1/namespaces/ns/pods"
+EVENTS = "/api/v1/namespaces/ns/events"
 CRON_JOBS = "/apis/batch/v1/namespaces/ns/cronjobs"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/ns/leases"
 
@@ -181,7 +182,7 @@ class Server:
         return web.json_response(body, status=code)
 
     def _get(self, request: web.Request) -> tuple[int, Manifest]:
-        if request.path.rsplit("/", 1)[1] in {"jobs", "pods", "cronjobs", "leases"}:
+        if request.path.rsplit("/", 1)[1] in {"jobs", "pods", "cronjobs", "leases", "events"}:
             return self._list(request)
         found = self.objects.get(_key(request.path))
         return (200, found) if found else _not_found(request)

@@ -1,5 +1,6 @@
 """Verdicts are given for what Kubernetes does not end by itself, and never twice."""
 
+import time
 from typing import Any
 
 import pytest
@@ -163,3 +164,11 @@ def test_the_next_look_is_at_the_nearest_deadline() -> None:
     assert next_due(make_job(timeout=60), []) == 1011
     assert next_due(make_job(timeout=60, ready=1), []) == 1060
     assert next_due(make_job(start_timeout=None), []) is None
+
+
+def test_a_job_of_thousands_of_pods_that_wait_is_judged_quickly() -> None:
+    pods = [make_pod(f"p{number}", created=1001.0) for number in range(4000)]
+    begun = time.process_time()
+    assert due(make_job(), pods, now=1002) is None
+    # A comparison of each with each took 0.4 s.
+    assert time.process_time() - begun < 0.2

@@ -128,3 +128,44 @@ async def test_a_forgotten_appointment_costs_nothing_and_the_others_are_kept() -
     async with asyncio.timeout(PATIENCE):
         assert await queue.get() == A
     assert not queue._later
+
+
+async def test_a_key_whose_look_was_long_rests_and_no_change_is_missed() -> None:
+    queue = WorkQueue()
+    queue.add([A, B], since=1)
+    assert await queue.get() == A
+    queue.add([A], since=7)
+    queue.pause_after(A, 0.01)
+    queue.done(A)
+    assert await queue.get() == B
+    queue.done(B)
+    assert queue.oldest() == 7, "the change is not done"
+    queue.add([A], since=5)
+    assert queue.oldest() == 5
+    assert await asyncio.wait_for(queue.get(), PATIENCE) == A
+    queue.done(A)
+    assert queue.oldest() == NOTHING
+
+
+async def test_a_key_that_rests_is_not_looked_at_again_without_a_change() -> None:
+    queue = WorkQueue()
+    queue.add([A], since=1)
+    queue.pause_after(await queue.get(), 0)
+    queue.done(A)
+    await asyncio.sleep(0.01)
+    assert queue.oldest() == NOTHING
+    assert len(queue) == 0
+    queue.add([A], since=2)
+    assert await queue.get() == A
+
+
+async def test_a_look_that_failed_is_repeated_as_if_it_had_been_short() -> None:
+    queue = WorkQueue()
+    queue.add([A], since=1)
+    queue.pause_after(await queue.get(), PATIENCE)
+    queue.failed(A)
+    queue.add_later(A, 0)
+    assert await asyncio.wait_for(queue.get(), PATIENCE) == A
+    queue.done(A)
+    queue.add([A], since=2)
+    assert await queue.get() == A

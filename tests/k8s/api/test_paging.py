@@ -2,10 +2,10 @@
 
 import re
 
-from k8s.api.cluster import Cluster
+from k8s.api.cluster import MAX_EVENTS, Cluster
 from k8s.api.paging import FIRST, MOST, PAGE_BYTES, Paging
 from tests.k8s.objects import make_pod
-from tests.k8s.server import JOBS, PODS, Server
+from tests.k8s.server import EVENTS, JOBS, PODS, Server
 
 
 def limits(server: Server) -> list[int]:
@@ -37,3 +37,13 @@ async def test_lists_of_large_objects_come_in_small_pages(cluster: Cluster, serv
     server.requests.clear()
     assert len(await cluster.pods_of("ns", "uid-of-a")) == FIRST + 10
     assert limits(server) == [FIRST, PAGE_BYTES // 100_300]
+
+
+async def test_of_any_number_of_events_about_an_object_some_are_read(cluster: Cluster, server: Server) -> None:
+    times = {"firstTimestamp": "2026-11-21T22:17:11Z"}
+    for number in range(MAX_EVENTS + 10):
+        server.put(EVENTS, {"metadata": {"name": f"e{number}"}, "reason": "r" * 1000, "message": "x" * 9000, **times})
+    found = await cluster.warnings("ns", "u")
+    assert len(found) == MAX_EVENTS
+    assert {len(notice.reason) for notice in found} == {256}
+    assert all(len(notice.message.encode()) <= 2048 for notice in found)
