@@ -11,6 +11,7 @@ from events.lifecycle.outcome import waits
 from handler.telemetry.metrics import PHASES, Metrics
 from k8s.api.cluster import Cluster
 from k8s.informer.informer import JobCache
+from k8s.informer.slices import in_slices
 
 
 class Sick(Protocol):
@@ -79,11 +80,11 @@ class State:
         report: dict[str, object] = {"ready": not problems, "problems": problems, "leading": self.leading}
         report["notes"] = self.notes()
         if self.cache is not None:
-            report |= {"watchAgeSeconds": round(self.cache.age(), 1), "jobs": sum(1 for _ in self.cache.jobs())}
+            report |= {"watchAgeSeconds": round(self.cache.age(), 1), "jobs": len(self.cache.jobs())}
         return report
 
-    def measure(self) -> None:
-        """Update the gauges that are computed from this state."""
+    async def measure(self) -> None:
+        """Update the gauges that are computed from this state. Lets others run while it looks through all Jobs."""
         metrics = self.metrics
         metrics.leader.set(self.leading)
         metrics.ready.set(not self.problems())
@@ -94,7 +95,7 @@ class State:
             self._measure_mishaps(name, broker.mishaps)
         if self.cache is not None and self.cluster is not None:
             self._measure_watches(self.cache)
-            self._measure_jobs(self.cache, now=self.cluster.server_time())
+            await self._measure_jobs(self.cache, now=self.cluster.server_time())
 
     def _measure_mishaps(self, name: str, now: Mishaps) -> None:
         before = self._mishaps.get(name, Mishaps())
@@ -113,14 +114,16 @@ class State:
         metrics.watch_errors.inc(errors - self._errors)
         self._relists, self._errors = relists, errors
 
-    def _measure_jobs(self, cache: JobCache, *, now: float) -> None:
-        metrics = self.metrics
-        jobs = list(cache.jobs())
-        phases = Counter(_phase(job) for job in jobs)
+    async def _measure_jobs(self, cache: JobCache, *, now: float) -> None:
+        metrics, phases, newer, ended = self.metrics, Counter[str](), 0, []
+        async for job in in_slices(cache.jobs()):
+            phases[_phase(job)] += 1
+            newer += job.newer
+            if job.finished:
+                ended.append(_ended(job))
         for phase in PHASES:
             metrics.jobs.labels(phase).set(phases[phase])
-        metrics.jobs_newer_format.set(sum(job.newer for job in jobs))
-        ended = [_ended(job) for job in jobs if job.finished]
+        metrics.jobs_newer_format.set(newer)
         metrics.finalizers_pending.set(len(ended))
         metrics.finalizers_pending_seconds.set(max((now - at for at in ended), default=0.0))
 

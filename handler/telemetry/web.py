@@ -1,45 +1,83 @@
-"""The HTTP side: `/livez /readyz /healthz /metrics`, open to probes and to Prometheus, and read-only."""
+"""The HTTP side: `/livez /readyz /healthz /metrics`, open to probes and to Prometheus, and read-only.
 
+Whoever reaches the port may ask as often as they like. So what is asked is made at most once a second, a connection has
+one answer, and there are only so many of them: see connections.py.
+"""
+
+import asyncio
+import gzip
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Generic, TypeVar, cast
 
-from aiohttp import web
-from prometheus_client.aiohttp import make_aiohttp_handler
+import orjson
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
+from handler.telemetry.connections import listening
 from handler.telemetry.state import State
 
 logger = logging.getLogger(__name__)
 
+FRESH_SECONDS = 1.0
+"""How old an answer about this process may be."""
+MAX_HEADERS = 4096
+"""Bytes of a request's line, and of each of its headers. Nobody has to send a body: none is read."""
 STATE = web.AppKey("state", State)
+
+T = TypeVar("T")
+
+
+class Shared(Generic[T]):
+    """What `make` returns, made anew at most every `FRESH_SECONDS`, for all who ask at the same time."""
+
+    def __init__(self, make: Callable[[], Awaitable[T]]) -> None:
+        self._make = make
+        self._lock = asyncio.Lock()
+        self._made: tuple[float, T] | None = None
+
+    async def get(self) -> T:
+        async with self._lock:
+            now = asyncio.get_running_loop().time()
+            if self._made is None or now - self._made[0] >= FRESH_SECONDS:
+                self._made = now, await self._make()
+            return self._made[1]
 
 
 @asynccontextmanager
 async def serve(state: State, *, address: str) -> AsyncIterator[str]:
     """Serve until the block ends; yields the URL. Raises `OSError` if the address cannot be used."""
-    app = web.Application()
+    app = web.Application(middlewares=[_once])
     app[STATE] = state
-    metrics = make_aiohttp_handler(state.metrics.registry)
-
-    async def measured(request: web.Request) -> web.StreamResponse:
-        state.measure()
-        return await metrics(request)
-
     app.router.add_get("/livez", _livez)
     app.router.add_get("/readyz", _readyz)
-    app.router.add_get("/healthz", _healthz)
-    app.router.add_get("/metrics", measured)
-    runner = web.AppRunner(app, access_log=None)
+    app.router.add_get("/healthz", _healthz(state))
+    app.router.add_get("/metrics", _metrics(state))
+    runner = web.AppRunner(
+        app, access_log=None, lingering_time=0, max_line_size=MAX_HEADERS, max_field_size=MAX_HEADERS
+    )
     await runner.setup()
     try:
         host, _, port = address.rpartition(":")
-        site = web.TCPSite(runner, host.strip("[]"), int(port))
-        await site.start()
-        url = f"http://{host}:{runner.addresses[0][1]}"
-        logger.info("serving %s", url)
-        yield url
+        async with listening(cast(web.Server, runner.server), host=host.strip("[]"), port=int(port)) as found:
+            url = f"http://{host}:{found}"
+            logger.info("serving %s", url)
+            yield url
     finally:
         await runner.cleanup()
+
+
+@web.middleware
+async def _once(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Close the connection after an answer: of those that keep theirs, each could ask in turn without a pause."""
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        response = web.Response(status=error.status, text=f"{error.reason}\n")
+    response.force_close()
+    return response
 
 
 async def _livez(_: web.Request) -> web.Response:
@@ -56,5 +94,31 @@ async def _readyz(request: web.Request) -> web.Response:
     return web.Response(text="".join(f"{line}\n" for line in ("ok", *state.notes())))
 
 
-async def _healthz(request: web.Request) -> web.Response:
-    return web.json_response(request.app[STATE].report())
+def _healthz(state: State) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def report() -> bytes:
+        return orjson.dumps(state.report())
+
+    shared = Shared(report)
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(body=await shared.get(), content_type="application/json")
+
+    return healthz
+
+
+def _metrics(state: State) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def exposition() -> tuple[bytes, bytes]:
+        await state.measure()
+        text = generate_latest(state.metrics.registry)
+        return text, gzip.compress(text, compresslevel=1)
+
+    shared = Shared(exposition)
+
+    async def metrics(request: web.Request) -> web.Response:
+        text, compressed = await shared.get()
+        headers = {hdrs.CONTENT_TYPE: CONTENT_TYPE_PLAIN_0_0_4, hdrs.VARY: hdrs.ACCEPT_ENCODING}
+        if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
+            return web.Response(body=compressed, headers=headers | {hdrs.CONTENT_ENCODING: "gzip"})
+        return web.Response(body=text, headers=headers)
+
+    return metrics

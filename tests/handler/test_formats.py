@@ -136,7 +136,7 @@ async def test_a_newer_job_is_reported_completely_by_the_first_leader_that_under
         await client.ended("later")
         assert await client.phases("inline") == []
         assert (await read(cluster, job))["metadata"]["finalizers"] == [FINALIZER]
-        state.measure()
+        await state.measure()
         assert state.metrics.registry.get_sample_value("jobrelay_jobs_newer_format") == 1
         assert state.metrics.registry.get_sample_value("jobrelay_sync_failures_total") == 0
     monkeypatch.setattr(observed, "FORMAT_VERSION", FORMAT_VERSION + 1)

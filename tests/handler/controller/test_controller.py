@@ -231,7 +231,7 @@ async def test_a_job_of_a_newer_version_is_left_alone_and_counted(broker: Memory
         }
         await cluster.create_job(clone)
         await until(lambda: _is_cached_as_ended(client, "newer"))
-        client.state.measure()
+        await client.state.measure()
         assert client.state.metrics.registry.get_sample_value("jobrelay_jobs_newer_format") == 1
         assert (await cluster.read_job("default", "newer"))["metadata"]["finalizers"] == ["jobrelay.dev/lifecycle"]
 

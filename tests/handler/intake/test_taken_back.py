@@ -69,6 +69,6 @@ async def declared(state: State) -> bool:
 
 
 async def taken_away(state: State) -> bool:
-    state.measure()
+    await state.measure()
     value = state.metrics.registry.get_sample_value
     return (value("jobrelay_messages_taken_away_total", {"broker": "rabbitmq"}) or 0) >= len(IDS)

@@ -132,7 +132,7 @@ async def test_all_kinds_of_outcomes_leave_only_declared_labels(broker: MemoryBr
         await client.reached("evil", "rejected")
         await client.reached("c2", "rejected")
         await counted(client, 2)
-        client.state.measure()
+        await client.state.measure()
         assert list(unbounded(metrics)) == []
         value = metrics.registry.get_sample_value
         assert value("jobrelay_messages_in_flight", {"broker": "memory"}) == 0

@@ -36,7 +36,7 @@ async def test_a_job_waits_for_kueue_and_runs_once_kueue_admits_it(
         assert queued.get_id() == f"{job['metadata']['uid']}/queued/kueue"
         assert detail(queued)["reason"] == "kueue"
         assert "position" not in detail(queued)
-        client.state.measure()
+        await client.state.measure()
         registry = client.state.metrics.registry
         assert registry.get_sample_value("jobrelay_jobs", {"phase": "queued"}) == 1
         await kueue.admit(name_of("one"))
