@@ -21,12 +21,14 @@ from handler.intake.requests import Requests
 from handler.link import Connect, Link
 from handler.settings.connections import broker_of, cluster_of, program_of
 from handler.settings.settings import Settings
+from handler.telemetry.looplag import measure_lag
 from handler.telemetry.metrics import Metrics
 from handler.telemetry.otlp import tracing_of
 from handler.telemetry.state import State
 from handler.telemetry.tracing import OFF, Tracing
 from handler.telemetry.web import serve
 from k8s.api.cluster import Cluster
+from k8s.background import beside
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +122,7 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
     state = State(Metrics(role=settings.role), follows=settings.follows)
     async with AsyncExitStack() as stack:
         tracing = await stack.enter_async_context(tracing_of(settings, stop))
+        await stack.enter_async_context(beside(measure_lag(state.metrics)))
         await stack.enter_async_context(serve(state, address=settings.http_address))
         cluster = await stack.enter_async_context(cluster_of(settings, program=program_of(settings)))
         state.cluster = cluster

@@ -26,6 +26,7 @@ PHASES = ("pending", "running", "queued", "suspended", "finishing")
 """Of a Job that is followed."""
 _CALL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _WAIT = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0)
+_LAG = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _WHOLE = (1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0)
 """For differences to times of Kubernetes, which are whole seconds."""
 
@@ -201,6 +202,9 @@ class Metrics:
             "dead_letters_lost", "Requests refused without a dead letter: there was no room.", broker=BROKER_NAMES
         )
         self.ready = self._gauge("ready", "1 while nothing is missing, as `/readyz` has it.")
+        self.loop_lag = self._histogram(
+            "loop_lag_seconds", "Time for which what was due had to wait for the event loop, ten times a second.", _LAG
+        )
         self.asyncio_tasks = self._gauge("asyncio_tasks", "Tasks of the event loop.")
         self.build_info = Gauge(
             self._bounded("build_info", {"version": (version(),), "role": (role,)}),

@@ -125,6 +125,7 @@ def test_what_has_to_be_watched_has_an_alert() -> None:
         "jobrelay_intake_paused",
         "jobrelay_intake_namespace_paused",
         "jobrelay_broker_connected",
+        "jobrelay_loop_lag_seconds_bucket",
     }
     names = [rule["alert"] for rule in rules()]
     assert len(names) == len(set(names))
