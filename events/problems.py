@@ -1,6 +1,6 @@
 """What is wrong with a request, for people: every error with its path and what is allowed. Never shows a value."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from events.cloudevent.attributes import shown
 from events.unknown import unknown
 
 MAX_ERRORS = 50
+"""Errors that are told of one event, wherever they come from; of further ones only how many there are."""
 MESSAGE_LIMIT = 2048
 """Bytes, as UTF-8, of what an API server, a webhook or a policy engine says that a message of ours repeats.
 
@@ -33,13 +34,38 @@ class FieldError:
         return f"{text} (allowed: {self.allowed})" if self.allowed else text
 
 
+@dataclass(frozen=True, slots=True)
+class Further(FieldError):
+    """Stands for `count` errors that are not told."""
+
+    count: int = 0
+
+
 class InvalidRequest(ValueError):
-    """A CloudEvent that can never be carried out as a request, or as a control event."""
+    """A CloudEvent that can never be carried out as a request, or as a control event; `errors`: see `told`."""
 
     def __init__(self, errors: Sequence[FieldError], *, code: str = "INVALID_REQUEST") -> None:
-        self.errors = tuple(errors)
+        self.errors = told(errors)
         self.code = code
         super().__init__("; ".join(str(error) for error in self.errors))
+
+
+def told(errors: Iterable[FieldError], *, further: int = 0) -> tuple[FieldError, ...]:
+    """The first `MAX_ERRORS` of them, and how many more there are. `further`: of those that are not in `errors`.
+
+    What it gave before may be among them.
+    """
+    found: list[FieldError] = []
+    for error in errors:
+        if isinstance(error, Further):
+            further += error.count
+        elif len(found) < MAX_ERRORS:
+            found.append(error)
+        else:
+            further += 1
+    if further:
+        found.append(Further("", f"and {further} more error{'s' if further > 1 else ''}", count=further))
+    return tuple(found)
 
 
 def brief(text: str) -> str:
@@ -52,15 +78,13 @@ def brief(text: str) -> str:
 
 
 def explain(error: ValidationError, model: type[BaseModel], *, operators: bool = False) -> list[FieldError]:
-    """Pydantic's errors in our words, at most `MAX_ERRORS` of them, without any value.
+    """Pydantic's errors in our words, as `told`, without any value.
 
     `operators`: it is the operator who writes this, so nothing is said of what requests cannot have.
     """
     details = error.errors(include_url=False, include_input=False)
-    explained = [_explain(one, model, operators) for one in details[:MAX_ERRORS]]
-    if len(details) > MAX_ERRORS:
-        explained.append(FieldError("", f"and {len(details) - MAX_ERRORS} more errors"))
-    return explained
+    explained = (_explain(one, model, operators) for one in details[:MAX_ERRORS])
+    return [*told(explained, further=max(0, len(details) - MAX_ERRORS))]
 
 
 _MESSAGES = {

@@ -9,7 +9,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from events.names import BY_FUNCTION, DOMAIN, EPHEMERAL, PAYLOAD_PREFIX, Annotation, Label
-from events.problems import FieldError, path_of
+from events.problems import FieldError, path_of, told
 from events.request.container import Ephemeral, SecurityContext
 from events.request.job import JobSpec
 from events.request.request import JobRequest
@@ -36,7 +36,7 @@ _MAXIMA = {
 
 
 def refusals(request: JobRequest, settings: PolicySettings, *, namespaces: tuple[str, ...]) -> list[FieldError]:
-    """Every rule the request breaks, each naming its field, its setting and what is allowed.
+    """The rules the request breaks, as many as are `told`, each naming its field, its setting and what is allowed.
 
     `namespaces`: those that are allowed.
     """
@@ -45,7 +45,7 @@ def refusals(request: JobRequest, settings: PolicySettings, *, namespaces: tuple
     if request.failover is not None:
         other = failover_refusals(request.failover.job, settings, home=home)
         found += [replace(error, path=f"failover.{error.path}") for error in other]
-    return found
+    return [*told(found)]
 
 
 def service_refusals(service: str | None, settings: PolicySettings, *, namespace: str) -> list[FieldError]:

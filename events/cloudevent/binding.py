@@ -19,17 +19,19 @@ _PREFIX = "ce-"
 _AMQP_PREFIXES = (_PREFIX, "cloudevents:", "cloudevents_")
 _KAFKA_PREFIX = "ce_"
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+MAX_HEADERS = 1000
 _REPLACED = "\ufffd"
 """What the NATS client makes of bytes that are no UTF-8: several values would become one."""
 
 
-def from_nats(headers: Mapping[str, str] | None, body: bytes) -> CloudEvent:
+def from_nats(headers: Mapping[str, str] | None, body: bytes, *, most: int | None = None) -> CloudEvent:
     """NATS protocol binding: the content type decides the mode; binary attributes are percent-encoded `ce-` headers.
 
     Without `ce-` headers, a JSON object with `specversion` is a structured event, whatever the content type says: the
     binding's first version knew no headers, and bridges lose them. In binary mode a content type stands in for a
-    missing `ce-datacontenttype`. Raises `InvalidEvent`.
+    missing `ce-datacontenttype`. `most`: bytes above which the body is not read. Raises `InvalidEvent`.
     """
+    _check_count(headers)
     lowered = _lowered(headers or {})
     attributes: dict[str, object] = {}
     mistakes = []
@@ -45,6 +47,7 @@ def from_nats(headers: Mapping[str, str] | None, body: bytes) -> CloudEvent:
         attributes=attributes,
         content_type=lowered.get(_CONTENT_TYPE),
         coding=lowered.get(_CONTENT_ENCODING),
+        most=most,
         foreign=foreign(lowered, _KAFKA_PREFIX, *_AMQP_PREFIXES[1:]),
         mistakes=tuple(mistakes),
     )
@@ -57,15 +60,22 @@ def to_nats(event: CloudEvent) -> tuple[dict[str, str], bytes]:
 
 
 def from_amqp(
-    headers: Mapping[str, object] | None, content_type: str | None, body: bytes, *, coding: str | None = None
+    headers: Mapping[str, object] | None,
+    content_type: str | None,
+    body: bytes,
+    *,
+    coding: str | None = None,
+    most: int | None = None,
 ) -> CloudEvent:
     """AMQP 0.9.1: the property `content_type` decides the mode; binary attributes are headers as they are.
 
     There is no official binding for this version of AMQP and clients differ, so the prefixes `ce-`, `cloudEvents:` and
     `cloudEvents_` are accepted, in upper or lower case. Values are text, booleans, integers or timestamps, and not
     percent-encoded. Without the property, a header of that name decides. Without attributes, a JSON object with
-    `specversion` is structured, as on NATS. `coding`: the property `content_encoding`. Raises `InvalidEvent`.
+    `specversion` is structured, as on NATS. `coding`: the property `content_encoding`. `most`: as on NATS. Raises
+    `InvalidEvent`.
     """
+    _check_count(headers)
     attributes: dict[str, object] = {}
     mistakes = []
     for header, value in (headers or {}).items():
@@ -88,6 +98,7 @@ def from_amqp(
         attributes=attributes,
         content_type=content_type,
         coding=coding,
+        most=most,
         foreign=foreign([header.lower() for header in headers or ()], _KAFKA_PREFIX),
         mistakes=tuple(mistakes),
     )
@@ -97,6 +108,11 @@ def from_amqp(
 def to_amqp(event: CloudEvent) -> tuple[str, bytes]:
     """Content type and body of the event in structured mode, which every reader understands."""
     return STRUCTURED, encode_structured(event)
+
+
+def _check_count(headers: Mapping[str, object] | None) -> None:
+    if headers and len(headers) > MAX_HEADERS:
+        raise InvalidEvent(f"more than {MAX_HEADERS} headers")
 
 
 def _plain(value: object) -> object:

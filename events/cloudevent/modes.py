@@ -13,11 +13,14 @@ from events.cloudevent.event import (
     BATCH,
     STRUCTURED,
     InvalidEvent,
+    TooLarge,
     attributes_in,
+    check_count,
     from_document,
     from_message,
     parse_json,
 )
+from events.cloudevent.glance import attributes_of
 from events.cloudevent.timestamp import parse_time
 
 _CLOUDEVENTS = "application/cloudevents"
@@ -34,21 +37,25 @@ _SHOWN = 3
 class Message:
     """A message of any broker: `attributes` are those in its headers, `mistakes` what is wrong with further ones.
 
-    `coding`: how the body is compressed. `foreign`: headers that another broker's binding would take for attributes.
+    `coding`: how the body is compressed. `most`: bytes above which it is not read. `foreign`: headers that another
+    broker's binding would take for attributes.
     """
 
     body: bytes
     attributes: Mapping[str, object]
     content_type: str | None
     coding: object = None
+    most: int | None = None
     foreign: tuple[str, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
 
 
 def event_of(message: Message) -> CloudEvent:
     """The event. A content type of CloudEvents makes it structured, an attribute binary, a `specversion` in a JSON
-    object structured. Raises `InvalidEvent`.
+    object structured. Raises `InvalidEvent`, and `TooLarge` of a body that has more than `message.most` bytes.
     """
+    if message.most is not None and len(message.body) > message.most:
+        raise _too_large(message)
     _check_coding(message)
     content_type = (message.content_type or "").strip()
     message, content_type = _declared_as_data(message, content_type)
@@ -57,6 +64,12 @@ def event_of(message: Message) -> CloudEvent:
     if message.attributes or message.mistakes:
         return _binary(message, content_type)
     return _bare(message, content_type)
+
+
+def _too_large(message: Message) -> TooLarge:
+    binary = bool(message.attributes)
+    named = message.attributes if binary else attributes_of(message.body)
+    return TooLarge(len(message.body), readable(named), structured=not binary)
 
 
 def _declared_as_data(message: Message, content_type: str) -> tuple[Message, str]:
@@ -165,6 +178,7 @@ def _bare(message: Message, content_type: str) -> CloudEvent:
         raise InvalidEvent(f"{error.reason}, {no_event}", error.attributes) from None
     if not isinstance(document, dict) or "specversion" in document:
         return from_document(document, message.body)
+    check_count(document)
     mistakes = _mistakes(document)
     further = "".join(f"; {one}" for one in mistakes if one.name != "specversion")
     raise InvalidEvent(f"no specversion, {no_event}{further}", readable(document), mistakes=mistakes)

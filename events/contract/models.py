@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
-from events.cloudevent.attributes import MAX_NAME
+from events.cloudevent.attributes import MAX_NAME, MAX_VALUE
+from events.cloudevent.event import MAX_ATTRIBUTES
 from events.contract.data import ANSWERS, DETAILS, Part, codes_of
 from events.functions.file import FunctionsFile
 from events.functions.filters import Filter
@@ -107,10 +108,10 @@ def function_models(template: str = DEFS) -> dict[str, Schema]:
     dialects = [field.alias or name for name, field in Filter.model_fields.items()]
     found["Filter"] |= exactly_one(*dialects)
     for name in ("exact", "prefix", "suffix"):
-        text = {"type": "string", "minLength": 1}
+        text = {"type": "string", "minLength": 1, "maxLength": MAX_VALUE}
         pattern = f"^(?!(data|database64)$)[a-z0-9]{{1,{MAX_NAME}}}$"
         known = {"patternProperties": {pattern: text}, "additionalProperties": False}
-        pairs = {"type": "object", "minProperties": 1, **known}
+        pairs = {"type": "object", "minProperties": 1, "maxProperties": MAX_ATTRIBUTES, **known}
         properties[name] = {"anyOf": [pairs, {"type": "null"}], "description": properties[name]["description"]}
     return found
 

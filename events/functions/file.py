@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -15,6 +15,7 @@ from events.request.fields import Model
 Judge = Callable[[dict[str, Any]], Iterable[FieldError]]
 """What is wrong with a function's `job`; paths begin with `job`."""
 _TYPE_HINT = "a mapping with one key, functions: a list of {name, filters, env, job}"
+MAX_FUNCTIONS = 1000
 _LONGEST = 63
 """Characters of a name that errors repeat."""
 
@@ -30,7 +31,9 @@ class InvalidFunctions(ValueError):
 class FunctionsFile(Model):
     """The operator's file."""
 
-    functions: list[Function] = Field(description="In any order; an event may match several.")
+    functions: Annotated[list[Function], Field(max_length=MAX_FUNCTIONS)] = Field(
+        description="In any order; an event may match several."
+    )
 
 
 def parse_functions(document: object, *, judge: Judge = lambda job: ()) -> tuple[Function, ...]:
@@ -43,6 +46,8 @@ def parse_functions(document: object, *, judge: Judge = lambda job: ()) -> tuple
         raise InvalidFunctions([FieldError("", "is no list of functions", _TYPE_HINT)])
     raw = document.get("functions")
     listed: list[Any] = raw if isinstance(raw, list) else []
+    if len(listed) > MAX_FUNCTIONS:
+        raise InvalidFunctions([FieldError("functions", f"must have at most {MAX_FUNCTIONS}")])
     errors = _mistakes(FunctionsFile, {**document, "functions": [] if isinstance(raw, list) else raw})
     for one, place in zip(listed, _places(listed), strict=True):
         errors += [_placed(error, place) for error in _judged(one, judge)]

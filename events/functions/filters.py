@@ -6,10 +6,13 @@ from typing import Annotated, Any
 from cloudevents.core.v1.event import CloudEvent
 from pydantic import AfterValidator, Field, model_validator
 
-from events.cloudevent.attributes import MAX_NAME, RESERVED, is_name
+from events.cloudevent.attributes import MAX_NAME, MAX_VALUE, RESERVED, is_name
+from events.cloudevent.event import MAX_ATTRIBUTES
 from events.cloudevent.values import attribute_text
-from events.request.fields import Model, wrong
+from events.request.fields import AtMost, Model, wrong
 
+MAX_FILTERS = 100
+"""Filters in one list."""
 MAX_DEPTH = 20
 """Levels of filters in filters."""
 
@@ -26,8 +29,10 @@ def _pairs(pairs: dict[str, str]) -> dict[str, str]:
     return pairs
 
 
-_Text = Annotated[str, Field(min_length=1)]
-_Pairs = Annotated[dict[Annotated[str, AfterValidator(_attribute)], _Text], AfterValidator(_pairs)]
+_Text = Annotated[str, Field(min_length=1, max_length=MAX_VALUE)]
+_Name = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_attribute)]
+_Pairs = Annotated[dict[_Name, _Text], AtMost(MAX_ATTRIBUTES), AfterValidator(_pairs)]
+_Filters = Field(min_length=1, max_length=MAX_FILTERS)
 
 
 class Filter(Model):
@@ -40,8 +45,8 @@ class Filter(Model):
     exact: _Pairs | None = Field(None, description="Attributes that have exactly this value.")
     prefix: _Pairs | None = Field(None, description="Attributes whose value begins with this.")
     suffix: _Pairs | None = Field(None, description="Attributes whose value ends with this.")
-    all: Annotated[list["Filter"], Field(min_length=1)] | None = Field(None, description="All of these take it.")
-    any: Annotated[list["Filter"], Field(min_length=1)] | None = Field(None, description="At least one takes it.")
+    all: Annotated[list["Filter"], _Filters] | None = Field(None, description="All of these take it.")
+    any: Annotated[list["Filter"], _Filters] | None = Field(None, description="At least one takes it.")
     not_: "Filter | None" = Field(None, alias="not", description="This filter does not take it.")
 
     @model_validator(mode="before")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from cloudevents.core.v1.event import CloudEvent
 from pydantic import AfterValidator, Field, ValidationError
 
-from events.functions.filters import Filter, shallow
+from events.functions.filters import MAX_FILTERS, Filter, shallow
 from events.functions.queue import FunctionQueue
 from events.functions.templates import Values
 from events.functions.trees import Filling, Template, Tree
@@ -15,11 +15,12 @@ from events.identity import Identity, job_name
 from events.names import Label
 from events.problems import FieldError, InvalidRequest, explain
 from events.request.batch import Deadline
-from events.request.fields import EnvName, FunctionName, Identifier, LabelName, Model, Text
+from events.request.fields import AtMost, EnvName, FunctionName, Identifier, LabelName, Model, Text
 from events.request.queue import Queueable
 from events.request.request import Request, Timeout
-from events.request.rules import MAX_ECHO, echo_size
+from events.request.rules import MAX_ECHO, MAX_ECHOED, echo_size
 
+MAX_VARIABLES = 1000
 MAX_ENV = 32_768
 """Bytes of all variables of one function's Job: they stand on the Job and on each of its pods."""
 
@@ -30,10 +31,10 @@ class Function(Model):
     name: FunctionName = Field(
         description="Beginning of its Jobs' names and of their subject, `<name>/<id of the event>`; their service."
     )
-    filters: Annotated[list[Filter], AfterValidator(shallow)] = Field(
+    filters: Annotated[list[Filter], Field(max_length=MAX_FILTERS), AfterValidator(shallow)] = Field(
         description="All must take the event. An empty list takes every event but job requests."
     )
-    env: dict[EnvName, Template] = Field(
+    env: Annotated[dict[EnvName, Template], AtMost(MAX_VARIABLES)] = Field(
         default_factory=dict,
         description="Variables of every container, made from the event: `{attribute}`, `{data.path}`, `{…:-default}`.",
     )
@@ -49,12 +50,12 @@ class Function(Model):
     timeout: Timeout | None = Field(
         default=None, description="Seconds from acceptance to the end, waiting included. By default none."
     )
-    tags: list[Template] | None = Field(
+    tags: Annotated[list[Template], Field(max_length=MAX_ECHOED)] | None = Field(
         default=None,
         description="Repeated in every lifecycle event; templates, as in `env`. With `metadata` up to 8 KiB as JSON. "
         "By default none.",
     )
-    metadata: dict[Text, Tree] | None = Field(
+    metadata: Annotated[dict[Text, Tree], AtMost(MAX_ECHOED)] | None = Field(
         default=None,
         description="Repeated in every lifecycle event; its texts, at any depth, are templates, as in `env`. With "
         "`tags` up to 8 KiB as JSON. By default none.",

@@ -5,11 +5,13 @@ from typing import TypeVar
 import msgspec
 
 T = TypeVar("T")
+MAX_STORED = 65_536
+"""Characters of an annotation that are read: the longest that we write names a hundred requests."""
 
 
 def read_stored(annotation: str | None, kind: type[T]) -> T | None:
-    """The value as this type; None if it is absent, or if somebody has made it unreadable."""
-    if annotation is None:
+    """The value as this type; None if it is absent, too long, or if somebody has made it unreadable."""
+    if annotation is None or len(annotation) > MAX_STORED:
         return None
     try:
         return msgspec.json.decode(annotation, type=kind)

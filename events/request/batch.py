@@ -10,6 +10,8 @@ from events.request.fields import INT32_MAX, Model, at_least_one, exactly_one, w
 MAX_PARALLELISM = 1000
 MAX_COMPLETIONS = 100_000
 """As many indexes as Kubernetes can still tell apart in a Job's status."""
+MAX_INDEXES = 65_536
+"""Characters of a list of indexes, as in Kubernetes."""
 MAX_RETRIES = 100
 MAX_DEADLINE = 604_800
 """Seconds, a week: of `activeDeadlineSeconds` and `startTimeout`."""
@@ -19,17 +21,18 @@ Deadline = Annotated[int, Field(ge=1, le=MAX_DEADLINE)]
 _INDEXES = re.compile(r"(0|[1-9][0-9]{0,6})(-[1-9][0-9]{0,6})?(,(0|[1-9][0-9]{0,6})(-[1-9][0-9]{0,6})?)*", re.ASCII)
 _Rules = Field(min_length=1, max_length=20)
 _IndexList = WithJsonSchema(
-    {"type": "string", "maxLength": 65_536, "pattern": f"^(?:{_INDEXES.pattern})$", "$comment": "such as 0,2-4,7"}
+    {"type": "string", "maxLength": MAX_INDEXES, "pattern": f"^(?:{_INDEXES.pattern})$", "$comment": "such as 0,2-4,7"}
 )
 
 
-def _indexes(text: str) -> str:
-    refused = wrong("is no list of indexes", "such as 0,2-4,7: rising, each once")
-    if len(text) > 65_536 or not _INDEXES.fullmatch(text):
-        raise refused
+def _rise(text: str) -> bool:
     numbers = [int(number) for number in re.findall(r"[0-9]+", text)]
-    if numbers != sorted(set(numbers)):
-        raise refused
+    return numbers == sorted(set(numbers))
+
+
+def _indexes(text: str) -> str:
+    if len(text) > MAX_INDEXES or not _INDEXES.fullmatch(text) or not _rise(text):
+        raise wrong("is no list of indexes", "such as 0,2-4,7: rising, each once")
     return text
 
 

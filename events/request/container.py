@@ -7,6 +7,7 @@ from pydantic.alias_generators import to_camel
 
 from events.request.fields import (
     INT32_MAX,
+    AtMost,
     Directory,
     EnvName,
     Image,
@@ -26,6 +27,11 @@ MAX_GPUS = 64
 MAX_GRACE = 3600
 """Seconds of `terminationGracePeriodSeconds`: a cancelled Job takes up to that long."""
 MAX_VOLUMES = 50
+MAX_ENV = 1000
+"""Variables: the kubelet hands each of them to the program at its start."""
+MAX_ARGS = 4096
+"""Strings of `command`, and of `args`."""
+MAX_RESOURCES = 50
 SOURCES = ("pvc", "empty_dir", "config_map", "secret", "ephemeral")
 
 
@@ -117,13 +123,14 @@ class EnvRef(Model):
     type: Literal["configmap", "secret"] = Field(description="Which of the two it is.")
 
 
+_Amounts = Annotated[dict[ResourceName, Quantity], AtMost(MAX_RESOURCES)]
+
+
 class Resources(Model):
     """Resources of the container, as in Kubernetes."""
 
-    limits: dict[ResourceName, Quantity] = Field(default_factory=dict, description="The most it may use, by resource.")
-    requests: dict[ResourceName, Quantity] = Field(
-        default_factory=dict, description="What is set aside for it, by resource."
-    )
+    limits: _Amounts = Field(default_factory=dict, description="The most it may use, by resource.")
+    requests: _Amounts = Field(default_factory=dict, description="What is set aside for it, by resource.")
 
 
 class PullSecret(Model):
@@ -193,6 +200,9 @@ def distinct_env(env: list[EnvVar]) -> list[EnvVar]:
     return env
 
 
+_Strings = Annotated[list[Text], Field(max_length=MAX_ARGS)]
+
+
 class ContainerFields(Model):
     """The fields of `job` about its container and what the container is given."""
 
@@ -207,18 +217,18 @@ class ContainerFields(Model):
         description="Secrets to pull the image with, as in a pod; names must match JOBRELAY_PULL_SECRETS. "
         "By default none.",
     )
-    command: list[Text] = Field(
+    command: _Strings = Field(
         default_factory=list,
         description="Program and its first arguments, each up to 128 KiB. By default the image's entry point.",
     )
-    args: list[Text] = Field(default_factory=list, description="Arguments, each up to 128 KiB. By default the image's.")
+    args: _Strings = Field(default_factory=list, description="Arguments, each up to 128 KiB. By default the image's.")
     working_dir: Directory | None = Field(
         default=None, description="Directory in which the program starts. By default the image's."
     )
-    env: Annotated[list[EnvVar], AfterValidator(distinct_env)] = Field(
+    env: Annotated[list[EnvVar], Field(max_length=MAX_ENV), AfterValidator(distinct_env)] = Field(
         default_factory=list, description="Environment variables. By default none."
     )
-    env_ref: list[EnvRef] = Field(
+    env_ref: Annotated[list[EnvRef], Field(max_length=50)] = Field(
         default_factory=list,
         description="ConfigMaps and Secrets whose keys become environment variables; Secrets must match "
         "JOBRELAY_SECRETS. By default none.",

@@ -2,11 +2,22 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_before_validator_function
 
 
 class Model(BaseModel):
@@ -20,6 +31,26 @@ class Model(BaseModel):
 
 
 INT32_MAX = 2**31 - 1
+MAX_TEXT = 131_072
+"""Characters of the longest free text: Linux starts no program with a longer variable or argument."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """Of a map: its entries are counted before any of them is looked at, as pydantic itself does of lists only."""
+
+    entries: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_before_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(core), "maxProperties": self.entries}
+
+    def _check(self, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > self.entries:
+            raise wrong(f"must have at most {self.entries}")
+        return value
 
 
 def exactly_one(*names: str) -> dict[str, Any]:
@@ -124,6 +155,7 @@ def _sub_path(value: str) -> str:
 
 
 def _key(value: str) -> str:
+    """Of at most 253, `/` and 63 characters."""
     prefix, slash, name = value.rpartition("/")
     named = len(name) <= 63 and _LABEL_VALUE.fullmatch(name)
     if not named or (slash and not (len(prefix) <= 253 and _DNS_SUBDOMAIN.fullmatch(prefix))):
@@ -169,7 +201,9 @@ _INNER = r"[^\x00-\x1f\x7f-\x9f]"
 _EDGE = r"[^\s\x00-\x1f\x7f-\x9f]"
 _PART = r"(?!\.\.?(/|$))[^/\x00-\x1f\x7f-\x9f]+"
 _MOUNT = rf"(?!({_OURS}|/dev|/proc|/sys)(/|$))(/(?!\.\.?(/|$))[^/:\x00-\x1f\x7f-\x9f]+)+"
-Text = Annotated[str, AfterValidator(_no_nul), _like(r"[^\x00]*", said="no NUL characters")]
+Text = Annotated[
+    str, Field(max_length=MAX_TEXT), AfterValidator(_no_nul), _like(r"[^\x00]*", MAX_TEXT, "no NUL characters")
+]
 Anything = Annotated[Any, AfterValidator(_no_nul_inside)]
 Identifier = Annotated[
     str,
@@ -213,7 +247,7 @@ LabelText = Annotated[
     AfterValidator(_matches(_LABEL_TEXT, 63, "is no value for a label", "empty, or letters, digits, and - _ . inside")),
     _like(_LABEL_TEXT.pattern, 63, "empty, or letters, digits, and - _ . inside"),
 ]
-LabelKey = Annotated[str, AfterValidator(_key), _like(_KEY.pattern, said="`name` or `domain/name`")]
+LabelKey = Annotated[str, AfterValidator(_key), _like(_KEY.pattern, 317, "`name` or `domain/name`")]
 MountPath = Annotated[
     str, AfterValidator(_mount_path), _like(_MOUNT, 4096, f"an absolute path, not in {_OURS}, /dev, /proc, /sys")
 ]

@@ -6,10 +6,10 @@ from pydantic import Field
 
 from events.request.batch import BatchFields
 from events.request.container import ContainerFields
-from events.request.fields import DnsLabel, LabelKey, LabelText, Model, Prefix, Text
+from events.request.fields import AtMost, DnsLabel, LabelKey, LabelText, Model, Prefix, Text
 from events.request.placement import PlacementFields
 
-_Some = Field(max_length=50)
+_Some = AtMost(50)
 
 
 class NameFields(Model):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from events.request.fields import INT32_MAX, LabelKey, LabelText, Model, ObjectName, wrong
+from events.request.fields import INT32_MAX, AtMost, LabelKey, LabelText, Model, ObjectName, wrong
 
 _Weight = Annotated[int, Field(ge=1, le=100)]
 _Seconds = Annotated[int, Field(ge=0, le=INT32_MAX)]
@@ -23,12 +23,15 @@ class _OrPair:
     """Adds the other form to the JSON Schema."""
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        text = {"type": "string"}
-        pair = {"type": "object", "properties": {"matchKey": text, "matchValue": text}}
+        properties = {
+            "matchKey": {"type": "string", "maxLength": 317},
+            "matchValue": {"type": "string", "maxLength": 63},
+        }
+        pair = {"type": "object", "properties": properties}
         return {"anyOf": [handler(core), {**pair, "required": [*pair["properties"]], "additionalProperties": False}]}
 
 
-NodeSelector = Annotated[dict[LabelKey, LabelText], Field(max_length=20), BeforeValidator(_pair_as_map), _OrPair()]
+NodeSelector = Annotated[dict[LabelKey, LabelText], AtMost(20), BeforeValidator(_pair_as_map), _OrPair()]
 """Labels that the node must have: a map, or `{matchKey, matchValue}` for one."""
 
 
@@ -99,7 +102,7 @@ class NodeExpression(Model):
 class LabelSelector(Model):
     """A label selector, as everywhere in Kubernetes."""
 
-    match_labels: Annotated[dict[LabelKey, LabelText], Field(max_length=20)] | None = Field(
+    match_labels: Annotated[dict[LabelKey, LabelText], AtMost(20)] | None = Field(
         default=None, description="Labels that must have these values."
     )
     match_expressions: Annotated[list[Expression], Field(max_length=20)] | None = Field(

@@ -9,6 +9,8 @@ from events.jobs.queueing import DEFAULT_DEPENDENCY_TIMEOUT, MAX_DEPENDENCIES, Q
 from events.request.fields import Identifier, Model, wrong
 
 MAX_PRIORITY = 1000
+MAX_MOMENT = 64
+"""Characters of a point in time."""
 MAX_LIMIT = 10_000
 MAX_DEPENDENCY_TIMEOUT = 604_800
 """Seconds, a week."""
@@ -16,6 +18,8 @@ MAX_DEPENDENCY_TIMEOUT = 604_800
 
 def _moment(value: str) -> str:
     try:
+        if len(value) > MAX_MOMENT:
+            raise ValueError
         parse_time(value)
     except ValueError:
         raise wrong("is no point in time", "RFC 3339, such as 2026-01-31T12:00:00Z") from None
@@ -28,7 +32,9 @@ def _distinct(values: list[str]) -> list[str]:
     return values
 
 
-Moment = Annotated[str, AfterValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
+Moment = Annotated[
+    str, AfterValidator(_moment), WithJsonSchema({"type": "string", "maxLength": MAX_MOMENT, "format": "date-time"})
+]
 Priority = Annotated[int, Field(ge=0, le=MAX_PRIORITY)]
 Dependencies = Annotated[
     list[Identifier],

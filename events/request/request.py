@@ -8,7 +8,7 @@ from cloudevents.core.v1.event import CloudEvent
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from events.cloudevent.content import is_json
-from events.cloudevent.event import InvalidEvent, parse_json
+from events.cloudevent.event import Arrived, InvalidEvent, parse_json
 from events.cloudevent.numbers import has_decimals
 from events.cloudevent.values import data_as_written
 from events.identity import PREFIX_LENGTH, Identity, job_name
@@ -16,12 +16,13 @@ from events.jobs.attempts import Retry
 from events.names import REQUESTED_TYPE
 from events.problems import FieldError, InvalidRequest, explain
 from events.request.batch import Deadline, Retries
-from events.request.fields import Anything, Identifier, LabelValue, Model, Text, is_dns_label, wrong
+from events.request.fields import Anything, AtMost, Identifier, LabelValue, Model, Text, is_dns_label, wrong
 from events.request.job import JobSpec
 from events.request.queue import Moment, Queueable
 from events.request.reserved import OURS, reserved
-from events.request.rules import across
+from events.request.rules import MAX_ECHOED, across
 from events.request.schedule import Schedulable
+from events.request.values import MAX_VALUES, holds_more
 
 MAX_RETRY_DELAY = 604_800
 """Seconds, a week."""
@@ -105,11 +106,11 @@ class _Work(Model):
         description="`secret`: the event goes into a Secret that the Job owns, whatever its size. "
         "By default only an event over JOBRELAY_INLINE_BYTES, or for several pods.",
     )
-    tags: list[Text] | None = Field(
+    tags: Annotated[list[Text], Field(max_length=MAX_ECHOED)] | None = Field(
         default=None,
         description="Repeated in every lifecycle event; with `metadata` up to 8 KiB as JSON. By default none.",
     )
-    metadata: dict[Text, Anything] | None = Field(
+    metadata: Annotated[dict[Text, Anything], AtMost(MAX_ECHOED)] | None = Field(
         default=None,
         description="Repeated in every lifecycle event; with `tags` up to 8 KiB as JSON. By default none.",
     )
@@ -243,10 +244,18 @@ def _json_object(event: CloudEvent) -> dict[str, Any]:
         raise InvalidRequest([FieldError("data", "is missing")])
     if not isinstance(data, dict):
         raise InvalidRequest([FieldError("data", "must be an object")])
+    if _may_be_many(event) and holds_more(data, MAX_VALUES):
+        # Each may be a mistake of its own, which costs a hundred times what it is worth to tell.
+        raise InvalidRequest([FieldError("data", f"holds more than {MAX_VALUES} values, at all depths together")])
     if has_decimals(data.get("metadata")):
         # It is repeated: its numbers stay as they were written.
         return {**data, "metadata": data_as_written(event)["metadata"]}
     return dict(data)
+
+
+def _may_be_many(event: CloudEvent) -> bool:
+    """False if there are too few bytes for more than `MAX_VALUES` values: each takes two with what parts it."""
+    return not isinstance(event, Arrived) or len(event.json[0]) >= 2 * MAX_VALUES
 
 
 def _event_id(event_id: str) -> list[FieldError]:

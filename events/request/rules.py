@@ -8,10 +8,13 @@ from typing import Any
 import orjson
 
 from events.problems import FieldError
+from events.request.fields import MAX_TEXT
 from events.request.strings import too_long
 
 MAX_ECHO = 8192
 """Bytes of `tags` and `metadata` together, as JSON: they are repeated in every lifecycle event."""
+MAX_ECHOED = 1000
+"""Entries of `tags`, and of `metadata`."""
 MAX_FAILOVER = 16_384
 """Bytes of `failover` as JSON: it is kept on the Job until that has ended."""
 MAX_ANNOTATIONS = 16_384
@@ -32,7 +35,7 @@ def _within(job: Raw) -> Iterator[FieldError]:
     yield from _policies(job)
     yield from _places(job)
     yield from _sizes(job)
-    for error in too_long(job):
+    for error in too_long(job, longest=MAX_TEXT):
         yield replace(error, path=f"job.{error.path}")
 
 

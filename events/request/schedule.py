@@ -9,6 +9,9 @@ from events.cron import InvalidSchedule, parse_schedule, zone
 from events.request.fields import Model, wrong
 
 MAX_RUNS = 1_000_000
+MAX_CRON = 1024
+"""Characters of a schedule: it may name every minute, hour and day by itself."""
+MAX_ZONE = 255
 _SOME_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 """In a leap year: a date that does not come in the years after it never comes."""
 _CRON = r"@(yearly|annually|monthly|weekly|daily|midnight|hourly)|@every .+|\s*\S+(\s+\S+){4}\s*"
@@ -16,6 +19,8 @@ _ZONE = r"[A-Za-z0-9._+][A-Za-z0-9._+-]{0,13}(/[A-Za-z0-9._+][A-Za-z0-9._+-]{0,1
 
 
 def _cron(value: str) -> str:
+    if len(value) > MAX_CRON:
+        raise wrong("is too long for a schedule", f"at most {MAX_CRON} characters")
     try:
         found = parse_schedule(value).next_after(_SOME_DAY, zone("Etc/UTC"))
     except InvalidSchedule as error:
@@ -26,6 +31,8 @@ def _cron(value: str) -> str:
 
 
 def _zone(value: str) -> str:
+    if len(value) > MAX_ZONE:
+        raise wrong("is too long for a time zone", f"at most {MAX_ZONE} characters")
     try:
         zone(value)
     except InvalidSchedule as error:
@@ -39,6 +46,7 @@ Cron = Annotated[
     WithJsonSchema(
         {
             "type": "string",
+            "maxLength": MAX_CRON,
             "pattern": f"^(?:{_CRON})$",
             "$comment": "5 fields, @hourly, @daily, @weekly, @monthly, @yearly, or @every and a duration",
         }
@@ -47,7 +55,14 @@ Cron = Annotated[
 TimeZone = Annotated[
     str,
     AfterValidator(_zone),
-    WithJsonSchema({"type": "string", "pattern": f"^(?:{_ZONE})$", "$comment": "an IANA name such as Europe/Berlin"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": MAX_ZONE,
+            "pattern": f"^(?:{_ZONE})$",
+            "$comment": "an IANA name such as Europe/Berlin",
+        }
+    ),
 ]
 
 

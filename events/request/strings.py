@@ -1,6 +1,7 @@
 """How long each string may be that Linux starts a program with: variables, command, arguments. Not their sum."""
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -15,11 +16,12 @@ _SHORT = MAX_STRING // 16
 _EXPANDED = re.compile(r"\$(?:\$|\(([^)]*)\))")
 
 
-def too_long(container: Mapping[str, Any]) -> list[FieldError]:
+def too_long(container: Mapping[str, Any], *, longest: int = sys.maxsize) -> list[FieldError]:
     """The strings with which its program can never start, as many as errors are told.
 
     `container`: a container of Kubernetes, or the `job` of a request, which has the same names; fields of a wrong type
-    are skipped. Kubernetes expands `$(NAME)` before: what is set elsewhere counts as empty.
+    are skipped, and strings of more than `longest` characters. Kubernetes expands `$(NAME)` before: what is set
+    elsewhere counts as empty.
     """
     # Nearly every request: nothing is long, and nothing grows.
     strings = [*_list(container, "command"), *_list(container, "args")]
@@ -27,16 +29,16 @@ def too_long(container: Mapping[str, Any]) -> list[FieldError]:
         strings += variable.values() if isinstance(variable, dict) else ()
     if all(type(text) is str and len(text) < _SHORT and "$(" not in text for text in strings):
         return []
-    return list(islice(_too_long(container), MAX_ERRORS))
+    return list(islice(_too_long(container, longest), MAX_ERRORS))
 
 
-def _too_long(container: Mapping[str, Any]) -> Iterator[FieldError]:
+def _too_long(container: Mapping[str, Any], longest: int) -> Iterator[FieldError]:
     sizes: dict[str, int] = {}
     for number, variable in enumerate(_list(container, "env")):
         if not isinstance(variable, dict) or not isinstance(name := variable.get("name"), str):
             continue
         value = variable.get("value")
-        sizes[name] = _size(value, sizes) if isinstance(value, str) else 0
+        sizes[name] = _size(value, sizes) if isinstance(value, str) and len(value) <= longest else 0
         size = _bytes(name) + len("=") + sizes[name] + 1
         if size > MAX_STRING:
             sizes[name] = 0  # Nothing that refers to it is wrong as well.
@@ -44,7 +46,7 @@ def _too_long(container: Mapping[str, Any]) -> Iterator[FieldError]:
             yield FieldError(f"env[{number}].value", about, ALLOWED)
     for field in ("command", "args"):
         for number, text in enumerate(_list(container, field)):
-            size = _size(text, sizes) + 1 if isinstance(text, str) else 0
+            size = _size(text, sizes) + 1 if isinstance(text, str) and len(text) <= longest else 0
             if size > MAX_STRING:
                 yield FieldError(f"{field}[{number}]", f"is {size} bytes: Linux starts no program with it", ALLOWED)
 

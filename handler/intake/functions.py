@@ -18,6 +18,8 @@ from k8s.manifests.check import dropped, problems
 
 logger = logging.getLogger(__name__)
 
+MAX_BYTES = 1 << 22
+"""Bytes of the file. A ConfigMap holds a quarter of that."""
 LOOK_SECONDS = 2.0
 """Seconds between looks at the file. It is small, and a ConfigMap's changes take a minute to arrive anyway."""
 
@@ -104,6 +106,10 @@ def _errors(job: Manifest, namespaces: Sequence[str]) -> list[FieldError]:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise InvalidFunctions([FieldError("", f"{path}: {error.strerror or error}")]) from error
+    if len(content) > MAX_BYTES:
+        raise InvalidFunctions([FieldError("", f"{path}: is more than {MAX_BYTES} bytes")])
+    return content

@@ -8,7 +8,7 @@ from cloudevents.core.v1.event import CloudEvent
 from events.cloudevent.event import encode_structured, expired
 from events.functions.functions import Asked, Call, Function, matching, subject_of
 from events.names import REQUESTED_TYPE
-from events.problems import FieldError, InvalidRequest
+from events.problems import FieldError, InvalidRequest, told
 from events.request.request import Request
 from events.request.strings import too_long
 from handler.effects.deliveries import About, Rejection
@@ -152,7 +152,7 @@ def _check_strings(rendered: Rendered) -> None:
         for error in too_long(container)
     ]
     if fields:
-        raise Rejection("TOO_LARGE", "; ".join(map(str, fields)), fields)
+        raise Rejection("TOO_LARGE", "; ".join(map(str, told(fields))), fields)
 
 
 def _call(function: Function, event: CloudEvent) -> Call | Rejection:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from events.problems import MAX_ERRORS
 from handler.policy import refusals
 from handler.settings.settings import InvalidSettings, Settings
 from tests.k8s.requests import make_request
@@ -286,3 +287,12 @@ def test_a_policy_that_makes_no_sense_is_refused(name: str, value: str, said: st
 def test_a_default_above_its_maximum_is_refused() -> None:
     with pytest.raises(InvalidSettings, match="JOBRELAY_DEADLINE_SECONDS must not be above"):
         Settings.from_env({"JOBRELAY_DEADLINE_SECONDS": "60", "JOBRELAY_MAX_DEADLINE_SECONDS": "30"})
+
+
+def test_of_all_that_is_refused_as_much_is_told_as_of_other_mistakes() -> None:
+    job: dict[str, Any] = {"envRef": [{"name": "k", "type": "secret"}] * 50, **PULL}
+    told = refused(job)
+    assert len(told) == MAX_ERRORS + 1
+    assert told[""] == "and 1 more error"
+    several = make_request(job={"image": "a", **job}, failover={"job": {"image": "a", **job}}).request
+    assert str(refusals(several, Settings.from_env({}), namespaces=NAMESPACES)[-1]) == "and 52 more errors"

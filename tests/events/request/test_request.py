@@ -147,9 +147,9 @@ def test_message_is_one_readable_line() -> None:
 
 def test_thousands_of_errors_are_counted_not_listed() -> None:
     with pytest.raises(InvalidRequest) as caught:
-        parsed(**{f"field{number}": 1 for number in range(20_000)})
+        parsed(**{f"field{number}": 1 for number in range(5000)})
     assert len(caught.value.errors) == MAX_ERRORS + 1
-    assert caught.value.errors[-1].message == f"and {20_000 - MAX_ERRORS} more errors"
+    assert caught.value.errors[-1].message == f"and {5000 - MAX_ERRORS} more errors"
 
 
 @pytest.mark.parametrize(
