@@ -137,8 +137,11 @@ class Delivery(Protocol):
         """The bytes as published."""
         ...
 
-    def event(self) -> CloudEvent:
-        """Decode it. Raises `events.cloudevent.event.InvalidEvent` here and nowhere earlier: poison has one owner."""
+    def event(self, *, most: int | None = None) -> CloudEvent:
+        """Decode it. Raises `events.cloudevent.event.InvalidEvent` here and nowhere earlier: poison has one owner.
+
+        A body of more than `most` bytes is not read: then that is a `TooLarge`.
+        """
         ...
 
     async def ack(self) -> None:

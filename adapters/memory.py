@@ -68,8 +68,8 @@ class _Delivery:
     def body(self) -> bytes:
         return self._message.body
 
-    def event(self) -> CloudEvent:
-        return from_nats(self._message.headers, self._message.body)
+    def event(self, *, most: int | None = None) -> CloudEvent:
+        return from_nats(self._message.headers, self._message.body, most=most)
 
     async def ack(self) -> None:
         self._subscription.settle(self._message)

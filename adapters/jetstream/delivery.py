@@ -98,9 +98,9 @@ class Delivery:
         """See the port."""
         return stamps.replays(self._headers)
 
-    def event(self) -> CloudEvent:
+    def event(self, *, most: int | None = None) -> CloudEvent:
         """Raises `InvalidEvent`."""
-        return from_nats(self._headers, self.body)
+        return from_nats(self._headers, self.body, most=most)
 
     async def ack(self) -> None:
         """Not confirmed: after a lost ack the message only comes again, and its effect is idempotent."""

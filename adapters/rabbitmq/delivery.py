@@ -80,9 +80,9 @@ class Delivery:
         """See the port."""
         return stamps.replays(self._text)
 
-    def event(self) -> CloudEvent:
+    def event(self, *, most: int | None = None) -> CloudEvent:
         """Raises `InvalidEvent`."""
-        return messages.event_of(self._message)
+        return messages.event_of(self._message, most=most)
 
     async def ack(self) -> None:
         """Not confirmed: after a lost ack the message only comes again, and its effect is idempotent."""

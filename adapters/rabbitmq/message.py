@@ -49,11 +49,12 @@ def headers_of(message: Message) -> Headers:
     return message.header.properties.headers or {}
 
 
-def event_of(message: Message) -> CloudEvent:
-    """Raises `InvalidEvent`."""
+def event_of(message: Message, *, most: int | None = None) -> CloudEvent:
+    """`most`: bytes above which the body is not read. Raises `InvalidEvent`."""
     properties = message.header.properties
     coding = properties.content_encoding
-    return from_amqp(headers_of(message), properties.content_type, bytes(message.body), coding=coding)
+    body = bytes(message.body)
+    return from_amqp(headers_of(message), properties.content_type, body, coding=coding, most=most)
 
 
 def text(headers: Headers, content_type: str | None = None) -> dict[str, str]:

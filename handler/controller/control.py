@@ -52,7 +52,8 @@ class Control:
 
     async def _process(self, delivery: Delivery) -> None:
         try:
-            event = read(delivery, max_attempts=self._settings.max_attempts)
+            settings = self._settings
+            event = read(delivery, max_attempts=settings.max_attempts, max_bytes=settings.max_request_bytes)
         except Rejection as rejection:
             code, reason = rejection.code, str(rejection)
             await until_taken(lambda: delivery.reject(code, reason))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Delivery
-from events.cloudevent.event import InvalidEvent
-from events.problems import FieldError
+from events.cloudevent.event import InvalidEvent, TooLarge
+from events.problems import FieldError, told
 from handler.effects.repeating import until_taken
 from handler.telemetry.logcontext import about, also, also_event, current
 from handler.telemetry.tracing import Tracing
@@ -44,19 +44,23 @@ class Rejection(Exception):
     ) -> None:
         super().__init__(message)
         self.code = code
-        self.fields = tuple(fields)
+        self.fields = told(fields)
         self.about = about
 
 
-def read(delivery: Delivery, *, max_attempts: int) -> CloudEvent:
-    """The CloudEvent of a delivery. Raises `Rejection` if it is none, or was delivered too often.
+def read(delivery: Delivery, *, max_attempts: int, max_bytes: int) -> CloudEvent:
+    """The CloudEvent of a delivery. Raises `Rejection` if it is none, was delivered too often, or is too large.
 
-    The attempts are checked first: reading the message may be what kills the process.
+    Attempts and size are checked first: reading the message may be what kills the process. What is larger can never
+    become a Job: the event it is has no fewer bytes.
     """
     if delivery.attempt > max_attempts:
         raise Rejection("TOO_MANY_ATTEMPTS", f"delivered {max_attempts} times without an outcome")
     try:
-        return delivery.event()
+        return delivery.event(most=max_bytes)
+    except TooLarge as error:
+        message = f"{error.size} bytes, which were not read; JOBRELAY_MAX_REQUEST_BYTES allows {max_bytes}"
+        raise Rejection("TOO_LARGE", message) from error
     except InvalidEvent as error:
         fields = [FieldError(mistake.name, mistake.message) for mistake in error.mistakes]
         raise Rejection("INVALID_EVENT", error.reason, fields) from error

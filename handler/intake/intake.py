@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Broker, Delivery, Kind, Subscription, Topic
-from events.cloudevent.event import InvalidEvent
+from events.cloudevent.event import InvalidEvent, TooLarge
+from events.cloudevent.glance import names_in
 from events.functions.functions import Asked
 from events.identity import lifecycle_key
 from events.lifecycle.events import rejected_event
@@ -60,6 +61,7 @@ class Intake:
         self._clock = clock
         self._publisher = services.publisher
         self._settings = services.settings
+        self._most = services.settings.max_request_bytes
         self._tracing = services.tracing
         self._metrics = metrics = services.metrics
         self._in_flight = metrics.messages_in_flight.labels(broker.name)
@@ -87,7 +89,7 @@ class Intake:
 
     async def _process(self, delivery: Delivery) -> None:
         try:
-            event = read(delivery, max_attempts=self._settings.max_attempts)
+            event = read(delivery, max_attempts=self._settings.max_attempts, max_bytes=self._most)
         except Rejection as rejection:
             with self._tracing.processing(delivery, None, broker=self._broker.name):
                 await self._reject(delivery, rejection)
@@ -177,7 +179,7 @@ class Intake:
         if ended:
             # First of all: to read it again may be what kills the process.
             await until_taken(lambda: delivery.reject(code, reason))
-        claims = _claims(delivery)
+        claims = _claims(delivery, self._most)
         for rejection in rejected:
             await self._publish_rejected(delivery, rejection, claims)
         if not ended:
@@ -231,9 +233,11 @@ def _type_of(attributes: Mapping[str, str]) -> dict[str, str]:
     return {} if name.startswith(OURS) else {"type": name}
 
 
-def _claims(delivery: Delivery) -> _Claims:
+def _claims(delivery: Delivery, most: int) -> _Claims:
     try:
-        event = delivery.event()
+        event = delivery.event(most=most)
+    except TooLarge as error:
+        return _glimpsed(delivery.body, error)
     except InvalidEvent as error:
         return _Claims(attributes=error.attributes, request_id=error.attributes.get("id"), service=None)
     # Only data of our own types name a request. A producer that got the type wrong still listens where its data say.
@@ -246,3 +250,12 @@ def _claims(delivery: Delivery) -> _Claims:
         request_id=request_id if isinstance(request_id, str) and request_id else event.get_id(),
         service=service if isinstance(service, str) and service else None,
     )
+
+
+def _glimpsed(body: bytes, error: TooLarge) -> _Claims:
+    """What a delivery says of itself that was not read."""
+    named = {}
+    if error.attributes.get("type", "").startswith(OURS):
+        named = names_in(body, structured=error.structured)
+    request_id = named.get("id") or error.attributes.get("id")
+    return _Claims(attributes=error.attributes, request_id=request_id, service=named.get("service") or None)

@@ -9,6 +9,7 @@ import pytest
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker, connect
 from events.cloudevent.event import encode_structured
+from events.names import REQUESTED_TYPE
 from handler.intake.requests import Requests
 from k8s.api.cluster import Cluster, connect as connect_cluster
 from k8s.base import Manifest
@@ -288,3 +289,24 @@ async def test_a_request_that_cannot_be_finished_in_the_drain_time_goes_back(
         await entered.wait()
     depth = (await broker.depth())[Topic(Kind.REQUESTS)]
     assert (depth.ready, depth.unsettled) == (1, 0)
+
+
+async def test_an_event_over_the_limit_is_refused_unread_and_its_sender_told(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    """Binary or structured, valid or not: whoever it names is told, by the id and the service that its data name."""
+    large = b'{"id":"big","service":"shop","job":"' + b"x" * 2048
+    attributes = {"specversion": "1.0", "type": REQUESTED_TYPE, "source": "/tests", "id": "e1"}
+    headers = {f"ce-{name}": value for name, value in attributes.items()}
+    structured = b'{"specversion":"1.0","type":"dev.jobrelay.job.requested","source":"/tests","id":"e2","data":'
+    async with running(broker, cluster, max_request_bytes=1024) as client:
+        broker.put(Topic(Kind.REQUESTS), headers, large + b'"}')
+        broker.put(Topic(Kind.REQUESTS), {}, structured + large + b'"}}')
+        broker.put(Topic(Kind.REQUESTS), {}, structured + large + b'", no JSON')
+        dead = await client.dead_letters(3)
+        assert {one.headers["jobrelay-code"] for one in dead} == {"TOO_LARGE"}
+        told = await client.events("big")
+        assert [detail(one)["service"] for one in told] == ["shop", "shop"]
+        assert [one.get_attributes()["causationid"] for one in told] == ["e1", "e2"]
+        assert "JOBRELAY_MAX_REQUEST_BYTES allows 1024" in detail(told[0])["error"]["message"]
+        assert await our_jobs(cluster) == []
