@@ -21,6 +21,7 @@ from events.cloudevent.timestamp import format_time, parse_epoch
 
 STRUCTURED = "application/cloudevents+json"
 MAX_ATTRIBUTES = 256
+MAX_KEPT = 65_536
 MAX_DEPTH = 100
 """Levels of objects and lists in data. orjson writes 254, and a lifecycle event nests what it echoes deeper."""
 BATCH = "a batch of events: send each event as a message of its own, no binding to these brokers has batches"
@@ -72,7 +73,11 @@ class _Event(CloudEvent):
 
 
 class Arrived(_Event):
-    """An event as it came: `document` is the whole event as sent, or `body` is its data, and `sent` its attributes."""
+    """An event as it came: `document` is the whole event as sent, or `body` is its data, and `sent` its attributes.
+
+    Of more than `MAX_KEPT` bytes the data are read anew each time: objects and lists take up to 40 times their bytes,
+    and an event may have to wait for long.
+    """
 
     def __init__(
         self,
@@ -83,10 +88,20 @@ class Arrived(_Event):
         document: bytes | None = None,
         body: bytes | None = None,
     ) -> None:
-        super().__init__(attributes, data)
+        text = body if document is None else document
+        self._kept = text is None or len(text) <= MAX_KEPT or not isinstance(data, dict | list)
+        super().__init__(attributes, data if self._kept else None)
         self._sent = sent
         self._document = document
         self._body = body
+
+    def get_data(self) -> Any:
+        """The data, as JSON or bytes."""
+        if self._kept:
+            return super().get_data()
+        text, key = self.json
+        found = _parsed(text)[0]
+        return found if key is None else found[key]
 
     @property
     def document(self) -> bytes:
@@ -99,6 +114,12 @@ class Arrived(_Event):
     def json(self) -> tuple[bytes, str | None]:
         """JSON with the data as they were sent, and their key in it; without a key, it is the data themselves."""
         return (self.document, "data") if self._body is None else (self._body, None)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its data, or of the whole event, as they were sent."""
+        text = self._document or self._body or super().get_data() or b""
+        return len(text) if isinstance(text, bytes) else 0
 
     @property
     def time(self) -> str | None:
@@ -204,17 +225,26 @@ def expired(event: CloudEvent, now: float) -> bool:
 def parse_json(body: bytes, *, what: str, known: Mapping[str, str] | None = None) -> Any:
     """Parse bytes as JSON that can be written again. Raises `InvalidEvent` naming `what`."""
     try:
-        document = orjson.loads(body)
-        too_deep = body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deep(document)
-        unsure = False
+        document, unsure = _parsed(body)
     except orjson.JSONDecodeError as error:
-        try:
-            document, too_deep, unsure = _beyond_doubles(body, error), False, True
-        except (ValueError, RecursionError):
-            raise InvalidEvent(f"{what} is {_no_json(body, error)}", known) from None
-    if too_deep or unsure:
+        raise InvalidEvent(f"{what} is {_no_json(body, error)}", known) from None
+    if unsure or (body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deep(document)):
         check_json(document, known or (readable(document) if isinstance(document, dict) else {}))
     return document
+
+
+def _parsed(body: bytes) -> tuple[Any, bool]:
+    """What the bytes say, and whether that still has to be checked. Raises `orjson.JSONDecodeError`."""
+    try:
+        return orjson.loads(body), False
+    except orjson.JSONDecodeError as error:
+        # Valid JSON may hold numbers that no double does, such as 1e400.
+        if "infinity" not in error.msg:
+            raise
+        try:
+            return AS_WRITTEN.force(body), True
+        except (ValueError, RecursionError):
+            raise error from None
 
 
 def _is_deep(document: Any) -> bool:
@@ -230,13 +260,6 @@ def _is_deep(document: Any) -> bool:
         if not level:
             return False
     return True
-
-
-def _beyond_doubles(body: bytes, error: orjson.JSONDecodeError) -> Any:
-    """Valid JSON may hold numbers that no double does, such as 1e400. Raises `ValueError` or `RecursionError`."""
-    if "infinity" not in error.msg:
-        raise error
-    return AS_WRITTEN.force(body)
 
 
 def _no_json(body: bytes, error: orjson.JSONDecodeError) -> str:

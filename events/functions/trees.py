@@ -9,9 +9,11 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from events.cloudevent.values import UnreadableData
 from events.functions.templates import Missing, Values, fill, valid
-from events.problems import FieldError
+from events.problems import FieldError, InvalidRequest
 from events.request.fields import Text, wrong
 
+MAX_FILLED = 1 << 20
+"""Characters that all templates may become together: far more than what is made of them may have."""
 MAX_DEPTH = 20
 """Levels of lists and objects."""
 
@@ -45,10 +47,14 @@ class Filling:
 
     def __init__(self, values: Values) -> None:
         self._values = values
+        self._room = MAX_FILLED
         self.errors: list[FieldError] = []
 
     def tree(self, tree: Any, *, what: str, quote: Mapping[str, str] | None = None) -> Any:
-        """A copy with every template filled in. `what` it is, for errors; `quote`: as in `fill`."""
+        """A copy with every template filled in. `what` it is, for errors; `quote`: as in `fill`.
+
+        Raises `InvalidRequest` for more than `MAX_FILLED`.
+        """
         return mapped(tree, lambda template: self._text(template, what, quote))
 
     def _text(self, template: str, what: str, quote: Mapping[str, str] | None) -> str:
@@ -60,6 +66,9 @@ class Filling:
         except UnreadableData as error:
             self.errors.append(FieldError("data", f"is {error}, which a variable cannot hold: {what} is made from it"))
             return template
+        self._room -= len(text)
+        if self._room < 0:
+            raise InvalidRequest([FieldError("data", f"makes {what} too long")], code="TOO_LARGE")
         if "\x00" in text:
             self.errors.append(FieldError("data", f"has a NUL character in what {what} is made from"))
         return text

@@ -255,7 +255,7 @@ def _json_object(event: CloudEvent) -> dict[str, Any]:
 
 def _may_be_many(event: CloudEvent) -> bool:
     """False if there are too few bytes for more than `MAX_VALUES` values: each takes two with what parts it."""
-    return not isinstance(event, Arrived) or len(event.json[0]) >= 2 * MAX_VALUES
+    return not isinstance(event, Arrived) or event.size >= 2 * MAX_VALUES
 
 
 def _event_id(event_id: str) -> list[FieldError]:

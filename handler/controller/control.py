@@ -23,6 +23,10 @@ from k8s.base import NotFound, Refused
 logger = logging.getLogger(__name__)
 
 
+MAX_COMMAND = 65_536
+"""Bytes of a control event: it has no data."""
+
+
 class Control:
     """Carries out the control events of one broker for one term of leadership."""
 
@@ -52,8 +56,8 @@ class Control:
 
     async def _process(self, delivery: Delivery) -> None:
         try:
-            settings = self._settings
-            event = read(delivery, max_attempts=settings.max_attempts, max_bytes=settings.max_request_bytes)
+            most = self._settings.max_attempts
+            event = read(delivery, max_attempts=most, max_bytes=MAX_COMMAND, limit="a control event")
         except Rejection as rejection:
             code, reason = rejection.code, str(rejection)
             await until_taken(lambda: delivery.reject(code, reason))

@@ -48,22 +48,26 @@ class Rejection(Exception):
         self.about = about
 
 
-def read(delivery: Delivery, *, max_attempts: int, max_bytes: int) -> CloudEvent:
+def read(
+    delivery: Delivery, *, max_attempts: int, max_bytes: int, limit: str = "JOBRELAY_MAX_REQUEST_BYTES"
+) -> CloudEvent:
     """The CloudEvent of a delivery. Raises `Rejection` if it is none, was delivered too often, or is too large.
 
     Attempts and size are checked first: reading the message may be what kills the process. What is larger can never
-    become a Job: the event it is has no fewer bytes.
+    become a Job: the event it is has no fewer bytes. `limit`: what `max_bytes` is called.
     """
     if delivery.attempt > max_attempts:
         raise Rejection("TOO_MANY_ATTEMPTS", f"delivered {max_attempts} times without an outcome")
     try:
         return delivery.event(most=max_bytes)
     except TooLarge as error:
-        message = f"{error.size} bytes, which were not read; JOBRELAY_MAX_REQUEST_BYTES allows {max_bytes}"
-        raise Rejection("TOO_LARGE", message) from error
+        message = f"{error.size} bytes, which were not read; {limit} allows {max_bytes}"
+        rejection = Rejection("TOO_LARGE", message)
     except InvalidEvent as error:
         fields = [FieldError(mistake.name, mistake.message) for mistake in error.mistakes]
-        raise Rejection("INVALID_EVENT", error.reason, fields) from error
+        rejection = Rejection("INVALID_EVENT", error.reason, fields)
+    # Not from the error: that would keep what was read of the message for as long as the rejection takes.
+    raise rejection
 
 
 @contextmanager

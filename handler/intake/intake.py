@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from cloudevents.core.v1.event import CloudEvent
 
@@ -29,6 +30,8 @@ from handler.telemetry.metrics import Deferral
 from k8s.base import QuotaExceeded
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 OURS = "dev.jobrelay."
 """Prefix of the types of events that are meant for jobrelay itself."""
@@ -89,7 +92,7 @@ class Intake:
 
     async def _process(self, delivery: Delivery) -> None:
         try:
-            event = read(delivery, max_attempts=self._settings.max_attempts, max_bytes=self._most)
+            event = await self._apart(delivery, lambda: self._read(delivery))
         except Rejection as rejection:
             with self._tracing.processing(delivery, None, broker=self._broker.name):
                 await self._reject(delivery, rejection)
@@ -101,9 +104,16 @@ class Intake:
             # Unsettled, it goes back when the subscription ends: as soon as everything else is settled.
             logger.info("not waiting for the API server any more")
 
+    def _read(self, delivery: Delivery) -> CloudEvent:
+        return read(delivery, max_attempts=self._settings.max_attempts, max_bytes=self._most)
+
+    async def _apart(self, delivery: Delivery, work: Callable[[], T]) -> T:
+        """What `work` with the delivery's event returns; of a large one beside the event loop."""
+        return await self._requests.apart.do(work, size=len(delivery.body))
+
     async def _serve(self, delivery: Delivery, event: CloudEvent) -> None:
         """Launch everything the event asks for, in turn, then settle the delivery once for all of it."""
-        wanted = self._requests.of(event)
+        wanted = await self._apart(delivery, lambda: self._requests.of(event))
         # A delivery that was deferred because of one of its requests may have launched the others before.
         repeated = delivery.attempt > 1 or len(wanted) > 1
         later: Later | None = None
@@ -179,7 +189,7 @@ class Intake:
         if ended:
             # First of all: to read it again may be what kills the process.
             await until_taken(lambda: delivery.reject(code, reason))
-        claims = _claims(delivery, self._most)
+        claims = await self._apart(delivery, lambda: _claims(delivery, self._most))
         for rejection in rejected:
             await self._publish_rejected(delivery, rejection, claims)
         if not ended:

@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 from cloudevents.core.v1.event import CloudEvent
 
-from events.cloudevent.event import encode_structured, expired
+from events.cloudevent.event import Arrived, encode_structured, expired
 from events.functions.functions import Asked, Call, Function, matching, subject_of
 from events.names import REQUESTED_TYPE
 from events.problems import FieldError, InvalidRequest, told
 from events.request.request import Request
 from events.request.strings import too_long
+from handler.effects.apart import Apart
 from handler.effects.deliveries import About, Rejection
 from handler.effects.launcher import Outcome
 from handler.effects.services import Services
@@ -47,6 +48,7 @@ class Requests:
         self._launching = launching
         self._pressure = pressure
         self._clock = clock
+        self.apart = Apart()
         self._namespaces = services.namespaces
         self._options = options_of(services.settings, namespace=self._namespaces[0], broker=broker)
 
@@ -83,7 +85,8 @@ class Requests:
         also(job_id=asked.id, namespace=namespace, job=name)
         try:
             with self._tracing.creating(namespace, name):
-                rendered = self._render(asked)
+                rendered = await self.apart.do(lambda: self._render(asked), size=_size(asked))
+                self._check_queueing(rendered)
                 await self._pressure.check(rendered)
                 return await self._launching.create(rendered, lane=(namespace, asked.service), repeated=repeated)
         except (Rejection, Unmade) as error:
@@ -100,7 +103,6 @@ class Requests:
             make = render if asked.request.schedule is None else render_schedule
             rendered = make(asked, options=options, reply_to=reply_to, trace=trace)
         self._check_size(rendered)
-        self._check_queueing(rendered)
         return rendered
 
     def _check_size(self, rendered: Rendered) -> None:
@@ -137,6 +139,10 @@ class Requests:
             field = FieldError("replyto", "is not allowed by JOBRELAY_REPLY_TOPICS", ", ".join(allowed) or "none")
             raise Rejection("FORBIDDEN", str(field), [field])
         return str(wanted)
+
+
+def _size(asked: Asked) -> int:
+    return asked.event.size if isinstance(asked.event, Arrived) else 0
 
 
 def _check_strings(rendered: Rendered) -> None:

@@ -1,14 +1,27 @@
 """Messages that are larger than any event: nothing of them is read but who sent them."""
 
+import tracemalloc
+from base64 import b64encode
 from collections.abc import Mapping
+from typing import Any
 
 import orjson
 import pytest
+from cloudevents.core.v1.event import CloudEvent
 
 from events.cloudevent.attributes import MAX_VALUE
 from events.cloudevent.binding import MAX_HEADERS, from_amqp, from_nats
-from events.cloudevent.event import MAX_ATTRIBUTES, MAX_DEPTH, InvalidEvent, TooLarge, decode_structured
+from events.cloudevent.event import (
+    MAX_ATTRIBUTES,
+    MAX_DEPTH,
+    MAX_KEPT,
+    InvalidEvent,
+    TooLarge,
+    decode_structured,
+    encode_structured,
+)
 from events.cloudevent.glance import LOOKED_AT, names_in
+from events.cloudevent.values import data_as_written, data_bytes
 
 
 @pytest.mark.parametrize("prefix", ["{}", "X-{}"])
@@ -102,3 +115,47 @@ def test_brackets_in_text_are_no_depth() -> None:
     assert decode_structured(event(b'"' + b"[" * 1000 + b'"')).get_data() == "[" * 1000
     with pytest.raises(InvalidEvent, match="no object"):
         decode_structured(b'"' + b"[" * 1000 + b'"')
+
+
+LISTS = b"[" + b",".join([b"{}"] * 30_000) + b"]"
+
+
+HEADERS = {"ce-specversion": "1.0", "ce-type": "a", "ce-source": "/x", "ce-id": "1"}
+
+
+def held(events: list[CloudEvent]) -> int:
+    """Bytes that the events take beside the messages they came in."""
+    copies = [encode_structured(one) for one in events]
+    tracemalloc.start()
+    try:
+        kept = [decode_structured(copy) for copy in copies]
+        return tracemalloc.get_traced_memory()[0] if kept else 0
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_large_event_takes_little_more_than_its_bytes_while_it_waits() -> None:
+    assert len(LISTS) > MAX_KEPT
+    large: Any = decode_structured(event(LISTS))
+    assert held([large] * 5) < 5 * 20_000
+    assert large.get_data() == [{}] * 30_000
+    assert large.get_data() is not large.get_data()
+    assert encode_structured(large) == event(LISTS)
+
+
+@pytest.mark.parametrize("data", [LISTS[:-1] + b",1e400]", LISTS[:-1] + b",0.10]", b'{"a":' + LISTS + b"}"])
+def test_large_data_are_read_again_as_they_were(data: bytes) -> None:
+    structured = decode_structured(event(data))
+    binary = from_nats(HEADERS | {"Content-Type": "application/json"}, data)
+    assert orjson.dumps(structured.get_data()) == orjson.dumps(binary.get_data())
+    assert orjson.dumps(data_as_written(binary)) == data
+    assert data_bytes(binary) == data_bytes(structured)
+
+
+def test_large_bytes_and_texts_are_kept_as_they_are() -> None:
+    raw = b"x" * (MAX_KEPT + 1)
+    document = {"specversion": "1.0", "type": "a", "source": "/x", "id": "1", "data_base64": b64encode(raw).decode()}
+    assert decode_structured(orjson.dumps(document)).get_data() == raw
+    assert from_nats(HEADERS, raw).get_data() == raw
+    text = b'"' + raw + b'"'
+    assert from_nats(HEADERS | {"Content-Type": "application/json"}, text).get_data() == raw.decode()
