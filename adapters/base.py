@@ -128,6 +128,11 @@ class Delivery(Protocol):
         ...
 
     @property
+    def waited(self) -> float:
+        """Seconds since it was first put back with `retry` or `defer`; 0 if it never was."""
+        ...
+
+    @property
     def topic(self) -> Topic:
         """Where it came from (REQUESTS with its lane, or CONTROL)."""
         ...

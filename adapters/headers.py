@@ -17,6 +17,8 @@ ATTEMPTS = "jobrelay-attempts"
 """Attempts that were used up before this message was stored (again)."""
 NOT_BEFORE = "jobrelay-not-before"
 """Milliseconds since 1970 before which the message is not handed out; at most `LONGEST_DELAY` from now."""
+SINCE = "jobrelay-since"
+"""Milliseconds since 1970 when the message was first stored again."""
 CODE = "jobrelay-code"
 """The error code of a dead letter."""
 REASON = "jobrelay-reason"
@@ -36,7 +38,7 @@ REASON_LIMIT = 8192
 RESERVE = 16 * 1024
 """Bytes that a request or control message must stay below the broker's limit, so that its dead letter still fits."""
 
-LETTER = (CODE, REASON, ORIGIN, ATTEMPTS, NOT_BEFORE, LEFT_OUT)
+LETTER = (CODE, REASON, ORIGIN, ATTEMPTS, NOT_BEFORE, SINCE, LEFT_OUT)
 """Our headers of a dead letter, which a replay removes."""
 
 _LONGEST_COUNT = 7
@@ -68,6 +70,17 @@ def rest(headers: Mapping[str, str], *, now: float) -> float:
     return seconds if 0 < seconds <= LONGEST_DELAY else 0.0
 
 
+def waited(headers: Mapping[str, str], now: float) -> float:
+    """Seconds since it was first stored again, at `now` (epoch seconds); 0 if it never was.
+
+    Anybody can publish a header: one that names a time to come counts for nothing, and is replaced by the next copy.
+    """
+    text = headers.get(SINCE, "")
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_TIME):
+        return 0.0
+    return max(0.0, now - int(text) / 1000)
+
+
 def message_id(kind: Kind, event: CloudEvent) -> str:
     """What lets the broker drop a repeat. Requests of two sources may share an id, so their source counts."""
     identity = str(event.get_id())
@@ -85,16 +98,18 @@ def sendable(message_id: str) -> str:
     return "sha256-" + hashlib.sha256(message_id.encode(errors="surrogatepass")).hexdigest()
 
 
-def again(headers: Mapping[str, str], *, attempts: int, until: float | None) -> dict[str, str]:
+def again(headers: Mapping[str, str], *, attempts: int, until: float | None, now: float) -> dict[str, str]:
     """Headers of the copy that `retry` and `defer` store: the original headers, with `attempts` and `until`.
 
-    `until` is at most `LONGEST_DELAY` from now, or it will not be believed.
+    It says since when it waits. `until` and `now`: epoch seconds; `until` is at most `LONGEST_DELAY` from now, or it will
+    not be believed.
     """
     copy = _kept(headers)
     copy.pop(NOT_BEFORE, None)
     copy[ATTEMPTS] = str(attempts)
     if until is not None:
         copy[NOT_BEFORE] = str(int(until * 1000))
+    copy[SINCE] = str(int((now - waited(headers, now)) * 1000))
     return copy
 
 

@@ -61,6 +61,10 @@ class _Delivery:
         return stamps.replays(self._message.headers)
 
     @property
+    def waited(self) -> float:
+        return stamps.waited(self._message.headers, time.time())
+
+    @property
     def topic(self) -> Topic:
         return self._message.topic
 
@@ -82,7 +86,7 @@ class _Delivery:
 
     def _again(self, delay: float, *, attempts: int) -> None:
         if self._subscription.settle(self._message):
-            copy = stamps.again(self._message.headers, attempts=attempts, until=None)
+            copy = stamps.again(self._message.headers, attempts=attempts, until=None, now=time.time())
             self._subscription.broker.put_later(delay, self._message.topic, copy, self._message.body)
 
     async def reject(self, code: str, reason: str) -> None:

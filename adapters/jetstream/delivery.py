@@ -98,6 +98,11 @@ class Delivery:
         """See the port."""
         return stamps.replays(self._headers)
 
+    @property
+    def waited(self) -> float:
+        """See the port."""
+        return stamps.waited(self._headers, time.time())
+
     def event(self, *, most: int | None = None) -> CloudEvent:
         """Raises `InvalidEvent`."""
         return from_nats(self._headers, self.body, most=most)
@@ -117,8 +122,9 @@ class Delivery:
     async def _again(self, delay: float, *, attempts: int) -> None:
         if self.settled:
             return
-        until = time.time() + min(delay, stamps.LONGEST_DELAY) if delay > 0 else None
-        headers = stamps.again(self._headers, attempts=attempts, until=until)
+        now = time.time()
+        until = now + min(delay, stamps.LONGEST_DELAY) if delay > 0 else None
+        headers = stamps.again(self._headers, attempts=attempts, until=until, now=now)
         headers["Nats-Msg-Id"] = self._new_id("again")
         try:
             await self._owner.connection.store(self._owner.names.subject(self.topic), self.body, headers)

@@ -80,6 +80,11 @@ class Delivery:
         """See the port."""
         return stamps.replays(self._text)
 
+    @property
+    def waited(self) -> float:
+        """See the port."""
+        return stamps.waited(self._text, time.time())
+
     def event(self, *, most: int | None = None) -> CloudEvent:
         """Raises `InvalidEvent`."""
         return messages.event_of(self._message, most=most)

@@ -89,7 +89,8 @@ def properties_of(*, message_id: str, content_type: str) -> Properties:
 
 def again(message: Message, *, attempts: int, until: float | None) -> Properties:
     """Properties of the copy that `retry` and `defer` store."""
-    return _copy(message, stamps.again({}, attempts=attempts, until=until))
+    since = {name: value for name, value in text(headers_of(message)).items() if name == stamps.SINCE}
+    return _copy(message, stamps.again(since, attempts=attempts, until=until, now=time.time()))
 
 
 def dead(message: Message, *, code: str, reason: str, origin: str, attempts: int) -> Properties:

@@ -12,15 +12,24 @@ from events.phases import Phase
 from events.problems import InvalidRequest
 from events.request.control import ACCEPTED, REJECTED, Command, accepted, control_key, parse_control, refused
 from handler.controller.rulings import Step, cancellation, rule, rule_schedule
-from handler.controller.targets import LOOK_SECONDS, Target, Targets
+from handler.controller.targets import Target, Targets
 from handler.controller.term import Term
+from handler.controller.waitingroom import PutBack
 from handler.effects.deliveries import Rejection, processing, read, surviving
 from handler.effects.repeating import until_answered, until_taken
 from handler.effects.services import Services
 from handler.telemetry.logcontext import also
+from k8s.background import beside
 from k8s.base import NotFound, Refused
 
 logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.2
+"""Seconds until a look at a Job that is about to change."""
+IN_HAND_SECONDS = 10.0
+"""Seconds that a command may take to be carried out. Then it waits at the broker, and others have its place."""
+AGAIN_SECONDS, LONGEST_SECONDS = 5.0, 300.0
+"""Seconds that it waits there: doubled with each attempt."""
 
 
 MAX_COMMAND = 65_536
@@ -42,7 +51,7 @@ class Control:
 
     async def run(self, subscription: Subscription) -> None:
         """Carry out commands until cancelled. Raises `LeadershipLost` (in a group)."""
-        async with asyncio.TaskGroup() as group:
+        async with beside(self._targets.run()), asyncio.TaskGroup() as group:
             async for delivery in subscription:
                 group.create_task(
                     surviving(
@@ -70,13 +79,27 @@ class Control:
             command = parse_control(event)
         except InvalidRequest as error:
             await self._refuse(delivery, event, Rejection("INVALID_REQUEST", str(error)))
+            return
+        also(job_id=command.subject)
+        try:
+            answer, outcome = await self._answer(command, waited=delivery.waited)
+        except PutBack as later:
+            await self._put_back(delivery, later)
+            return
+        self._metrics.control.labels(command.verb, outcome).inc()
+        self._tracing.set_outcome(outcome)
+        await self._publish(command.event_id, outcome, answer)
+        await until_taken(delivery.ack)
+
+    async def _put_back(self, delivery: Delivery, later: PutBack) -> None:
+        logger.info("%s", later)
+        self._tracing.set_outcome("deferred")
+        self._metrics.control_put_back.inc()
+        if later.counts:
+            delay = min(later.delay * 2 ** (delivery.attempt - 1), LONGEST_SECONDS)
+            await until_taken(lambda: delivery.retry(delay))
         else:
-            also(job_id=command.subject)
-            answer, outcome = await self._answer(command)
-            self._metrics.control.labels(command.verb, outcome).inc()
-            self._tracing.set_outcome(outcome)
-            await self._publish(command.event_id, outcome, answer)
-            await until_taken(delivery.ack)
+            await until_taken(lambda: delivery.defer(later.delay))
 
     async def _give_up(self, delivery: Delivery, rejection: Rejection) -> None:
         await self._refuse(delivery, delivery.event(), rejection)
@@ -93,14 +116,17 @@ class Control:
         topic = Topic(Kind.LIFECYCLE, control_key(event_id, outcome))
         await until_taken(lambda: self._publisher.publish(topic, answer, broker=self._broker))
 
-    async def _answer(self, command: Command) -> tuple[CloudEvent, str]:
-        """Carry out the command. Returns the answer to publish, and whether it is `ACCEPTED` or `REJECTED`."""
+    async def _answer(self, command: Command, *, waited: float) -> tuple[CloudEvent, str]:
+        """Carry out the command. Returns the answer to publish, and whether it is `ACCEPTED` or `REJECTED`.
+
+        `waited`: seconds that it has waited at the broker. Raises `PutBack`.
+        """
         instance = self._settings.instance
         targets: list[Target] = []
         try:
             if expired(command.event, self._cluster.server_time()):
                 raise Rejection("EXPIRED", "its expirytime is past")
-            targets = await self._targets.of(command)
+            targets = await self._targets.of(command, waited=waited)
             for target in targets:
                 await self._carry_out(command, target)
         except Rejection as rejection:
@@ -125,7 +151,11 @@ class Control:
             logger.warning("%s waits: %s", command.verb, error)
 
         try:
-            await until_answered(write, complain=complain, conflict_seconds=LOOK_SECONDS)
+            # What keeps this Job from being written may last, and concerns no other.
+            async with asyncio.timeout(IN_HAND_SECONDS):
+                await until_answered(write, complain=complain, conflict_seconds=LOOK_SECONDS)
+        except TimeoutError as error:
+            raise PutBack(AGAIN_SECONDS, counts=True) from error
         except NotFound as error:
             raise Rejection("FINISHED", "the request has ended") from error
         except Refused as error:

@@ -2,19 +2,23 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, ExitStack, suppress
+from itertools import islice
 
-from events.identity import request_label
 from events.jobs.attempts import attempt_name, next_key
 from events.jobs.observed import Job, Schedule
-from events.names import Label
 from events.request.control import Command
+from handler.controller.searches import Answer, Searches
 from handler.controller.term import Term
+from handler.controller.waitingroom import PutBack, Seat, WaitingRoom
 from handler.effects.deliveries import Rejection
 from handler.effects.services import Services
-from k8s.base import Unavailable
 
-LOOK_SECONDS = 0.2
-"""Seconds between looks for a request that has no Job yet."""
+ANSWER_SECONDS = 15.0
+"""Seconds beyond its time that a command waits for the API server to say which Jobs there are."""
+ENOUGH = 1000
+"""Jobs of one id that are looked at: of so many a command means several, whatever the others are."""
 Target = Job | Schedule
 """What a command is carried out on."""
 
@@ -23,20 +27,23 @@ class Targets:
     """What a command's subject names, in one term of leadership."""
 
     def __init__(self, services: Services, term: Term) -> None:
-        self._cluster = services.cluster
-        self._namespaces = services.namespaces
-        self._instance = services.settings.instance
         self._wait = services.settings.control_wait
         self._cache = term.cache
+        self._searches = Searches(services)
+        self._room = WaitingRoom()
 
-    async def of(self, command: Command) -> list[Target]:
-        """The Jobs and schedules meant. Waits for the first: a command may overtake its request. Raises `Rejection`."""
-        deadline = time.monotonic() + self._wait
-        while not (found := await self._meant(command)) or any(target.newer for target in found):
-            if time.monotonic() >= deadline:
-                raise _no_target(command, found)
-            # Meanwhile a newer version may take the lead, and take over this command.
-            await asyncio.sleep(LOOK_SECONDS)
+    async def run(self) -> None:
+        """Ask the API server what commands have to know, until cancelled."""
+        await self._searches.run()
+
+    async def of(self, command: Command, *, waited: float) -> list[Target]:
+        """The Jobs and schedules meant. Waits for the first: a command may overtake its request.
+
+        `waited`: seconds that it has waited before. Raises `Rejection`, and `PutBack` when others need the place.
+        """
+        found = self._known(command)
+        if not found or _is_newer(found):
+            found = await self._awaited(command, waited)
         if (sources := len({target.source for target in found})) > 1:
             raise Rejection("AMBIGUOUS", f"{sources} sources use this id: name the one that is meant as requestsource")
         return found
@@ -52,30 +59,74 @@ class Targets:
         """Whether the Job is still in the cache."""
         return self._cache.get((job.namespace, job.name)) is not None
 
-    async def _meant(self, command: Command) -> list[Target]:
-        return _of_its_source(command, self._known(command)) or _of_its_source(command, await self._ended(command))
+    async def _awaited(self, command: Command, waited: float) -> list[Target]:
+        """Look again whenever there is news, as long as the command may still wait.
+
+        What the cache does not keep, Jobs that are done, is asked for when the command comes, and not again before it
+        is refused.
+        """
+        until = time.monotonic() + max(0.0, self._wait - waited)
+        asked, ended = False, _Ended(command)
+        with self._room.seat(command.source) as seat, ExitStack() as waiting:
+            waiting.enter_context(self._cache.awaited(command.subject, seat.news))
+            while True:
+                found = self._known(command) or ended.jobs or []
+                if found and not _is_newer(found):
+                    return found
+                left = until - time.monotonic()
+                if left <= 0 and (ended.jobs is not None or left <= -ANSWER_SECONDS):
+                    # Until now a newer version might have taken the lead, and taken over this command.
+                    raise _no_target(command, found)
+                if seat.lost:
+                    raise PutBack(self._room.delay())
+                if not asked and (not waited or left <= 0):
+                    asked = True
+                    waiting.enter_context(self._asking(command, ended, seat))
+                await _news(seat, left if left > 0 else left + ANSWER_SECONDS)
+
+    def _asking(self, command: Command, ended: "_Ended", seat: Seat) -> AbstractContextManager[None]:
+        def done(answer: Answer) -> None:
+            ended.learn(answer)
+            seat.news.set()
+
+        return self._searches.asking([command.subject], group=command.source, done=done)
 
     def _known(self, command: Command) -> list[Target]:
         """The last attempt of each request of this id, and the schedules of this id."""
+        subject, source = command.subject, command.request_source
+        jobs = islice(self._cache.of_request(subject, source), ENOUGH)
         found: dict[tuple[str, str], Job] = {}
-        for job in sorted(self._cache.jobs(), key=lambda job: job.attempt):
-            if job.request_id == command.subject:
-                found[job.namespace, attempt_name(job, 1)] = job
-        schedules = (schedule for schedule in self._cache.schedules.all() if schedule.request_id == command.subject)
+        for job in sorted(jobs, key=lambda job: job.attempt):
+            found[job.namespace, attempt_name(job, 1)] = job
+        schedules = islice(self._cache.schedules.of_request(subject, source), ENOUGH)
         return [*found.values(), *schedules]
 
-    async def _ended(self, command: Command) -> list[Target]:
-        """Jobs that are done: the cache has none without our finalizer. Empty too if the API server does not answer."""
-        labels = {Label.INSTANCE: self._instance, Label.REQUEST: request_label(command.subject)}
-        selector = ",".join(f"{name}={value}" for name, value in labels.items())
-        try:
-            found = await self._cluster.find_jobs(self._namespaces, selector)
-        except Unavailable:
-            return []
-        return [job for job in found if not job.has_finalizer]
+
+class _Ended:
+    """The Jobs meant that are done; None until that is known."""
+
+    def __init__(self, command: Command) -> None:
+        self._command = command
+        self.jobs: list[Target] | None = None
+
+    def learn(self, answer: Answer) -> None:
+        # The cache has all others: none without our finalizer.
+        jobs = answer.get(self._command.subject, ())
+        self.jobs = _of_its_source(self._command, (job for job in jobs if not job.has_finalizer))
 
 
-def _of_its_source(command: Command, found: list[Target]) -> list[Target]:
+async def _news(seat: Seat, seconds: float) -> None:
+    seat.news.clear()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await seat.news.wait()
+
+
+def _is_newer(found: list[Target]) -> bool:
+    return any(target.newer for target in found)
+
+
+def _of_its_source(command: Command, found: Iterable[Target]) -> list[Target]:
     """Those of the source that the command names, or all if it names none."""
     return [target for target in found if command.request_source in (None, target.source)]
 

@@ -104,7 +104,11 @@ class RequestSettings(BaseModel):
         30, ge=1, le=3600, description="Seconds until a request that a quota has refused is tried again."
     )
     control_wait: float = Field(
-        60, ge=0, le=240, description="Seconds that a control event waits for its request to get a Job."
+        60,
+        ge=0,
+        le=240,
+        description="Seconds that a control event waits for its request to get a Job; up to a minute more where "
+        "thousands do.",
     )
     progress_seconds: float = Field(
         60,

@@ -157,6 +157,9 @@ class Metrics:
             verb=(*map(str, ControlVerb), "unknown"),
             outcome=(ACCEPTED, REJECTED),
         )
+        self.control_put_back = self._counter(
+            "control_events_put_back", "Control events that wait at the broker: too many wait in the controller."
+        )
         self.disowned = self._counter(
             "jobs_disowned",
             "Jobs and CronJobs with our finalizer that are no request's: let go, and nothing told of them.",

@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from events.jobs.observed import Job, Schedule
@@ -43,6 +43,16 @@ class JobCache:
     def get(self, key: Key) -> Job | None:
         job = self._contents.jobs.get(key)
         return job if job is not None and _is_followed(job) else None
+
+    def of_request(self, request_id: str, source: str | None = None) -> Iterator[Job]:
+        """The Jobs of this id; with `source`, those of this source. However many others there are."""
+        return (job for job in self._contents.requests.of(request_id, source) if _is_followed(job))
+
+    @contextmanager
+    def awaited(self, request_id: str, event: asyncio.Event) -> Iterator[None]:
+        """Within the block, `event` is set whenever a Job or schedule of this id comes or changes."""
+        with self._contents.requests.awaited(request_id, event), self.schedules.requests.awaited(request_id, event):
+            yield
 
     def stray(self, key: Key) -> Job | None:
         """The Job of this name that has our finalizer, but is no request's Job."""

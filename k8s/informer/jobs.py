@@ -9,6 +9,7 @@ from events.jobs.pods import Pod
 from events.lifecycle.keeping import JobPods
 from k8s.api.wire import ObjectMeta, number
 from k8s.base import Key
+from k8s.informer.requests import ByRequest
 from k8s.informer.slices import in_slices
 from k8s.reading.pod import CONTROLLER_UID
 
@@ -32,6 +33,8 @@ class Contents:
     as last seen after it is deleted, because it shows how the Job started and ended: a deadline deletes the Pods before
     it fails the Job, and a drain those that Kubernetes then replaces.
 
+    `requests`: the same Jobs by the ids of their requests.
+
     `left`: Jobs that a watch removed while they had our finalizer. They were deleted, or have lost their labels.
 
     The watches of Jobs and Pods are not in step, so a Pod may come before its Job. Such a Pod waits in `_early` until
@@ -41,6 +44,7 @@ class Contents:
 
     def __init__(self) -> None:
         self.jobs: dict[Key, Job] = {}
+        self.requests: ByRequest[Job] = ByRequest()
         self.left: set[Key] = set()
         self.changes: set[Key] = set()
         self.news = asyncio.Event()
@@ -84,6 +88,7 @@ class Contents:
 
     def drop_job(self, key: Key) -> None:
         job = self.jobs.pop(key)
+        self.requests.drop(job)
         self._keys.pop(job.uid, None)
         self._pods.pop(job.uid, None)
         self._note_change(key)
@@ -133,6 +138,7 @@ class Contents:
         # Share one tuple among everything kept for this Job.
         key = self._keys.setdefault(job.uid, key)
         self.left.discard(key)
+        self.requests.put(job, self.jobs.get(key))
         self.jobs[key] = job
         if early := self._early[job.namespace].pop(job.uid, None):
             self._pods[job.uid] = early.pods

@@ -1,18 +1,23 @@
 """CronJobs with our finalizer as last seen, and which of them changed. Fed by reflectors. Decides nothing."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from events.jobs.observed import Schedule, Stray
 from k8s.api.wire import ObjectMeta, number
 from k8s.base import Key
+from k8s.informer.requests import ByRequest
 from k8s.informer.slices import in_slices
 
 
 class ScheduleCache:
-    """Reading never waits; the objects are immutable. Strays are kept apart: see `stray`."""
+    """Reading never waits; the objects are immutable. Strays are kept apart: see `stray`.
+
+    `requests`: all of them, strays too, by the ids of their requests.
+    """
 
     def __init__(self) -> None:
+        self.requests: ByRequest[Schedule] = ByRequest()
         self._schedules: dict[Key, Schedule] = {}
         self._left: set[Key] = set()
         self._changes: set[Key] = set()
@@ -24,6 +29,10 @@ class ScheduleCache:
     def get(self, key: Key) -> Schedule | None:
         schedule = self._schedules.get(key)
         return schedule if schedule is not None and schedule.stray is None else None
+
+    def of_request(self, request_id: str, source: str | None = None) -> Iterator[Schedule]:
+        """Those of this id; with `source`, those of this source."""
+        return (one for one in self.requests.of(request_id, source) if one.stray is None)
 
     def stray(self, key: Key) -> Schedule | None:
         """The CronJob of this name that has our finalizer, but is no request's."""
@@ -63,13 +72,14 @@ class ScheduleCache:
             return
         if schedule.has_finalizer and schedule.stray is not Stray.FOREIGN:
             self._left.discard(key)
+            self.requests.put(schedule, known)
             self._schedules[key] = schedule
             self._note_change(key)
         elif known is not None:
             self.drop(key)
 
     def drop(self, key: Key) -> None:
-        del self._schedules[key]
+        self.requests.drop(self._schedules.pop(key))
         self._note_change(key)
 
     def remove(self, uid: str, key: Key) -> None:

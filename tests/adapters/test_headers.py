@@ -9,6 +9,8 @@ from adapters.base import Kind, Topic
 from adapters.topics import refusal, selects
 from tests.adapters.harness import make_event
 
+NOW = 1_000_000.0
+
 
 @given(st.text(), st.text())
 def test_any_header_is_read_as_a_count_and_a_time_or_as_none(attempts: str, until: str) -> None:
@@ -51,9 +53,25 @@ def test_copy_keeps_foreign_headers_but_none_that_the_broker_acts_on() -> None:
         "ce-id": "e1",
         stamps.NOT_BEFORE: "5",
     }
-    copy = stamps.again(original, attempts=3, until=None)
-    assert copy == {"ce-id": "e1", stamps.ATTEMPTS: "3"}
-    assert stamps.rest(stamps.again(original, attempts=3, until=1234.5), now=1230) == 4.5
+    copy = stamps.again(original, attempts=3, until=None, now=NOW)
+    assert copy == {"ce-id": "e1", stamps.ATTEMPTS: "3", stamps.SINCE: "1000000000"}
+    assert stamps.rest(stamps.again(original, attempts=3, until=1234.5, now=NOW), now=1230) == 4.5
+
+
+def test_a_copy_says_since_when_the_message_waits() -> None:
+    first = stamps.again({}, attempts=0, until=None, now=NOW)
+    second = stamps.again(first, attempts=0, until=None, now=NOW + 7)
+    assert (stamps.waited({}, NOW), stamps.waited(first, NOW), stamps.waited(second, NOW + 9)) == (0, 0, 9)
+    replayed = stamps.replayed(stamps.dead(second, code="X", reason="", origin="S/1", attempts=1))
+    assert stamps.waited(replayed, NOW + 9) == 0
+
+
+@given(st.text() | st.integers().map(str))
+def test_any_header_says_that_a_message_has_waited_or_not_and_never_makes_it_wait_for_ever(since: str) -> None:
+    forged = {stamps.SINCE: since}
+    assert stamps.waited(forged, NOW) >= 0
+    copy = stamps.again(forged, attempts=0, until=None, now=NOW)
+    assert stamps.waited(copy, NOW + 5) >= 5 - 0.001
 
 
 def test_message_id_of_a_request_depends_on_its_source_and_that_of_a_lifecycle_event_is_its_id() -> None:

@@ -9,9 +9,12 @@ from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import BrokerUnavailable
 from adapters.memory import MemoryBroker
+from events.jobs.observed import Job
+from handler import candidate
+from handler.controller import control
 from handler.effects import deliveries
 from k8s.api.cluster import Cluster
-from k8s.base import Refused, Unavailable
+from k8s.base import Manifest, Refused, Unavailable
 from tests.chaos.claims import PhaseEvent, distinct, path_problems
 from tests.handler.jobs import name_of, without_finalizer_or_gone
 from tests.handler.relay import Client, detail, running
@@ -156,9 +159,37 @@ async def test_a_command_that_breaks_us_becomes_a_dead_letter_and_the_leader_sta
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deliveries, "BUG_SECONDS", 0.0)
-    breaking: Any = Refusing(cluster, "find_jobs", RuntimeError("a bug"))
+    breaking: Any = Refusing(cluster, "patch_job", RuntimeError("a bug"))
     async with running(broker, breaking, max_attempts=3) as client:
-        await client.command(make_command("cancel", "nobody"))
+        await client.publish(make_request("kept", script="sleep 60"))
+        await client.reached("kept", "started")
+        await client.command(make_command("cancel", "kept"))
+        (letter,) = await until(client.dead)
+        assert letter.headers["jobrelay-code"] == "TOO_MANY_ATTEMPTS"
+        assert client.state.leading
+
+
+async def test_a_command_whose_write_gets_no_answer_gives_its_place_to_others_and_ends(
+    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "IN_HAND_SECONDS", 0.2)
+    monkeypatch.setattr(control, "AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(candidate, "CONTROL_PREFETCH", 1)
+    patch_job = cluster.patch_job
+
+    async def patched(namespace: str, name: str, patch: Manifest, **options: Any) -> Job:
+        if name == name_of("sick") and "spec" in patch:
+            raise Unavailable("a webhook of its own fails")
+        return await patch_job(namespace, name, patch, **options)
+
+    monkeypatch.setattr(cluster, "patch_job", patched)
+    async with running(broker, cluster, max_attempts=3) as client:
+        for name in ("sick", "well"):
+            await client.publish(make_request(name, script="sleep 60"))
+            await client.reached(name, "started")
+        await client.command(make_command("cancel", "sick", event_id="first"))
+        await client.command(make_command("cancel", "well", event_id="second"))
+        await client.reached("second", "accepted")
         (letter,) = await until(client.dead)
         assert letter.headers["jobrelay-code"] == "TOO_MANY_ATTEMPTS"
         assert client.state.leading
