@@ -101,8 +101,8 @@ def sendable(message_id: str) -> str:
 def again(headers: Mapping[str, str], *, attempts: int, until: float | None, now: float) -> dict[str, str]:
     """Headers of the copy that `retry` and `defer` store: the original headers, with `attempts` and `until`.
 
-    It says since when it waits. `until` and `now`: epoch seconds; `until` is at most `LONGEST_DELAY` from now, or it will
-    not be believed.
+    It says since when it waits. `until` and `now`: epoch seconds. What is over `LONGEST_DELAY` from now will not be
+    believed.
     """
     copy = _kept(headers)
     copy.pop(NOT_BEFORE, None)

@@ -30,8 +30,6 @@ IN_HAND_SECONDS = 10.0
 """Seconds that a command may take to be carried out. Then it waits at the broker, and others have its place."""
 AGAIN_SECONDS, LONGEST_SECONDS = 5.0, 300.0
 """Seconds that it waits there: doubled with each attempt."""
-
-
 MAX_COMMAND = 65_536
 """Bytes of a control event: it has no data."""
 

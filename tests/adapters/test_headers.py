@@ -21,7 +21,7 @@ def test_any_header_is_read_as_a_count_and_a_time_or_as_none(attempts: str, unti
 
 def test_a_time_is_believed_as_far_as_we_would_write_it_also_by_a_clock_that_was_set_back() -> None:
     def rest(until: float, now: float) -> float:
-        return stamps.rest(stamps.again({}, attempts=1, until=until), now=now)
+        return stamps.rest(stamps.again({}, attempts=1, until=until, now=now), now=now)
 
     assert rest(1000 + stamps.LONGEST_DELAY, 1000) == stamps.LONGEST_DELAY
     assert rest(1001 + stamps.LONGEST_DELAY, 1000) == 0
