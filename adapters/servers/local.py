@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from adapters.servers.login import Login
 from adapters.servers.nats import NatsServer
 from adapters.servers.process import Program
 from adapters.servers.rabbitmq import RabbitServer
@@ -14,7 +15,7 @@ class LocalServer(Protocol):
 
     @property
     def url(self) -> str:
-        """How to reach it, once it is prepared."""
+        """How to reach it, once it is prepared; with user and password."""
         ...
 
     @property
@@ -32,7 +33,7 @@ class LocalServer(Protocol):
 
 
 class _Make(Protocol):
-    def __call__(self, directory: Path, *, port: int) -> LocalServer: ...
+    def __call__(self, directory: Path, *, port: int, login: Login) -> LocalServer: ...
 
 
 SERVERS: Mapping[str, _Make] = {"nats": NatsServer, "rabbitmq": RabbitServer}

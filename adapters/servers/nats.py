@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from adapters.servers.free_port import free_port
+from adapters.servers.login import Login, write_private
 from adapters.servers.process import Processes, Program, ServerFailed, greeting, running
 
 STOP_SECONDS = 10.0
@@ -26,7 +27,10 @@ def executable() -> str:
 
 
 class NatsServer:
-    """Can be started and stopped any number of times, on the same data in `directory` and the same port."""
+    """Can be started and stopped any number of times, on the same data in `directory` and the same port.
+
+    `login`: who may talk to it; None: everybody on this machine.
+    """
 
     start_seconds = 30.0
 
@@ -35,12 +39,14 @@ class NatsServer:
         directory: Path,
         *,
         port: int = 0,
+        login: Login | None = None,
         max_payload: int = 1 << 20,
         store_bytes: int = STORE_BYTES,
         domain: str = "",
         extra: str = "",
     ) -> None:
         self.directory = directory
+        self._login = login
         self.port = port
         self._max_payload = max_payload
         self._store_bytes = store_bytes
@@ -51,7 +57,7 @@ class NatsServer:
     @property
     def url(self) -> str:
         """How to reach it, once it was started."""
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self._login.in_url if self._login else ''}127.0.0.1:{self.port}"
 
     @property
     def log(self) -> Path:
@@ -71,7 +77,7 @@ class NatsServer:
             stale.unlink()
         self.port = self.port or free_port()
         config = self.directory.absolute() / "nats-server.conf"
-        config.write_text(self._config())
+        write_private(config, self._config())
         return (Program(name="nats-server", command=(program, "--config", str(config))),)
 
     async def answers(self, pid: int) -> bool:
@@ -96,6 +102,9 @@ class NatsServer:
             "ports_file_dir": json.dumps(str(self.directory.absolute())),
             "max_payload": str(self._max_payload),
         }
+        if self._login:
+            user, password = json.dumps(self._login.user), json.dumps(self._login.password)
+            lines["authorization"] = f"{{ user: {user}, password: {password} }}"
         if self._store_bytes:
             store = json.dumps(str(self.directory.absolute() / "jetstream"))
             domain = f", domain: {json.dumps(self._domain)}" if self._domain else ""

@@ -5,6 +5,7 @@ The data of the node are in its directory, and it and its port mapper listen on 
 """
 
 import asyncio
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from adapters.servers.free_port import free_port
+from adapters.servers.login import Login, write_private
 from adapters.servers.process import Processes, Program, ServerFailed, greeting, running
 
 STOP_SECONDS = 20.0
@@ -36,13 +38,15 @@ def executable(name: str = "rabbitmq-server") -> str:
 class RabbitServer:
     """Can be started and stopped any number of times, on the same data in `directory` and the same ports.
 
-    `port`: without TLS; 0 picks a free port. `extra`: further lines of rabbitmq.conf.
+    `port`: without TLS; 0 picks a free port. `extra`: further lines of rabbitmq.conf. `login`: the only user, whatever
+    users there were before; None: `guest`, as RabbitMQ has it.
     """
 
     start_seconds = 60.0
 
-    def __init__(self, directory: Path, *, port: int = 0, extra: str = "") -> None:
+    def __init__(self, directory: Path, *, port: int = 0, login: Login | None = None, extra: str = "") -> None:
         self.directory = directory
+        self._login = login
         self.port = port
         self._extra = extra
         self._ports: tuple[int, int] = (0, 0)
@@ -51,7 +55,7 @@ class RabbitServer:
     @property
     def url(self) -> str:
         """How to reach it, once it was started."""
-        return f"amqp://guest:guest@127.0.0.1:{self.port}"
+        return f"amqp://{self._login.in_url if self._login else 'guest:guest@'}127.0.0.1:{self.port}"
 
     @property
     def log(self) -> Path:
@@ -116,6 +120,10 @@ class RabbitServer:
             "log.console.level = info",
             "log.file = false",
         ]
+        if self._login:
+            # Loaded at each start, before it takes connections. The password of guest is changed, too.
+            write_private(self.directory / "definitions.json", _definitions(self._login))
+            lines.append(f"load_definitions = {self.directory.resolve() / 'definitions.json'}")
         (self.directory / "rabbitmq.conf").write_text("\n".join([*lines, self._extra, ""]))
         (self.directory / "advanced.config").write_text(_ADVANCED)
         (self.directory / "enabled_plugins").write_text("[].\n")
@@ -143,6 +151,15 @@ class RabbitServer:
             # Without the first, idle schedulers of Erlang spin. The rest keeps distribution on this machine.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{_ERLANG} -kernel inet_dist_use_interface {{127,0,0,1}}",
         }
+
+
+def _definitions(login: Login) -> str:
+    users = [
+        {"name": login.user, "password": login.password, "tags": ["administrator"]},
+        {"name": "guest", "password": login.password, "tags": []},
+    ]
+    allowed = {"user": login.user, "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}
+    return json.dumps({"users": users, "vhosts": [{"name": "/"}], "permissions": [allowed]})
 
 
 def run(directory: Path, *, port: int = 0, extra: str = "") -> AbstractAsyncContextManager[RabbitServer]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from adapters.servers.login import write_private
 from handler.commands.errors import Misuse
 from handler.settings.settings import InvalidSettings, Settings
 
@@ -33,8 +34,8 @@ class Local:
         return found if self.functions is None else {**found, "JOBRELAY_FUNCTIONS": self.functions}
 
     def save(self, directory: Path) -> None:
-        """Write the file by which commands find it."""
-        (directory / _STATE).write_text(json.dumps(asdict(self), indent=2) + "\n")
+        """Write the file by which commands find it. It has the password of the broker."""
+        write_private(directory / _STATE, json.dumps(asdict(self), indent=2) + "\n")
 
     @staticmethod
     def forget(directory: Path) -> None:

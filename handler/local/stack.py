@@ -13,6 +13,7 @@ from pathlib import Path
 from adapters.registry import BY_NAME
 from adapters.servers.free_port import free_port
 from adapters.servers.local import SERVERS
+from adapters.servers.login import login_in
 from adapters.servers.process import ServerFailed
 from events.names import DEFAULT_INSTANCE
 from handler.local.processes import Process, StartFailed, running, spawn
@@ -115,6 +116,8 @@ async def start(
 
 def _created(directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
+    # Whoever can talk to the broker or the cluster runs commands as this user: what is in it is nobody else's affair.
+    directory.chmod(0o700)
     return directory.absolute()
 
 
@@ -131,7 +134,7 @@ def jobrelay(*arguments: str) -> list[str]:
 
 
 async def _broker(stack: AsyncExitStack, directory: Path, broker: str, port: int) -> tuple[Process, str]:
-    server = SERVERS[broker](directory / broker, port=port)
+    server = SERVERS[broker](directory / broker, port=port, login=login_in(directory / broker, user="jobrelay"))
     try:
         *others, main = server.prepare()
     except ServerFailed as error:

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from adapters.base import Kind
+from adapters.base import BrokerUnavailable, Kind
 from adapters.connect import connect
 from adapters.servers import rabbitmq as rabbitmqserver
-from adapters.servers.process import ServerFailed
+from adapters.servers.login import login_in
+from adapters.servers.process import ServerFailed, running
 from adapters.servers.rabbitmq import RabbitServer
+from tests.adapters.brokers import RABBIT
 from tests.adapters.conftest import need_rabbit
 from tests.adapters.harness import next_delivery, publish
 from tests.adapters.servers.pids import runs
@@ -49,3 +51,18 @@ async def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ServerFailed, match="rabbitmq-server"):
         await RabbitServer(tmp_path / "node").start()
+
+
+@pytest.mark.long
+async def test_only_who_knows_the_login_can_talk_to_a_node_that_others_could_talk_to_before(tmp_path: Path) -> None:
+    async with rabbitmqserver.run(tmp_path) as before, connect(before.url, options=RABBIT) as broker:
+        await broker.declare()
+    login = login_in(tmp_path, user="jobrelay")
+    async with running(RabbitServer(tmp_path, login=login)) as server:
+        async with connect(server.url, options=RABBIT) as broker:
+            await broker.check()
+        for stranger in ("guest:guest@", "jobrelay:wrong@"):
+            with pytest.raises(BrokerUnavailable, match="ACCESS_REFUSED"):
+                async with connect(f"amqp://{stranger}127.0.0.1:{server.port}", options=RABBIT):
+                    pass
+    assert (tmp_path / "definitions.json").stat().st_mode & 0o077 == 0

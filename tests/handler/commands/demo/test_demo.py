@@ -1,6 +1,7 @@
 """`jobrelay demo` and `jobrelay dev` as a user runs them: what they show, and that they leave nothing behind."""
 
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -88,6 +89,8 @@ async def test_dev_is_found_by_other_commands_until_it_is_stopped(tmp_path: Path
     directory = tmp_path / DEV_DIRECTORY
     with started("dev", environ={}, output=output, cwd=tmp_path) as process:
         wait_for(lambda: Local.find(directory), what=output.read_text)
+        assert directory.stat().st_mode & 0o077 == 0, "others could run commands as this user"
+        assert (directory / "running.json").stat().st_mode & 0o077 == 0
         submit = ("submit", "--image", "busybox", "--id", "kept", "--watch", "--", "sh", "-c", "echo hi; exit 3")
         done = await call_beside(*submit, environ={}, cwd=tmp_path)
         assert done.returncode == 3, done.stderr
@@ -97,7 +100,7 @@ async def test_dev_is_found_by_other_commands_until_it_is_stopped(tmp_path: Path
         assert end(process, signal.SIGINT) == 130
     text = output.read_text()
     local = next(line for line in text.splitlines() if "export JOBRELAY_SOURCES=" in line)
-    assert "nats://127.0.0.1:" in local
+    assert re.search(r"nats://jobrelay:[\w-]{20,}@127\.0\.0\.1:", local)
     assert Local.find(directory) is None
     assert not survivors(directory)
 
