@@ -46,12 +46,15 @@ class Room:
         self._services: defaultdict[str, int] = defaultdict(int)
         self._namespaces: defaultdict[str, int] = defaultdict(int)
         self._keys: defaultdict[str, int] = defaultdict(int)
+        self._own_keys: defaultdict[tuple[str, str | None], int] = defaultdict(int)
+        self._own_gpus: defaultdict[str, int] = defaultdict(int)
         self._key_limits: dict[str, float] = {}
         self._alone: set[str] = set()
         self._reserved_keys: set[str | None] = set()
         self._reserved_services: set[str] = set()
         self._reserved_shared: set[str] = set()
-        self._reserved_gpus = False
+        self._reserved_gpus: set[str | None] = set()
+        """The services that may take no GPUs; None for all."""
         for entry in active:
             self._occupy(entry)
 
@@ -64,6 +67,7 @@ class Room:
         """Let the Job in (None); or say why it waits, and reserve what it waits for against all Jobs asked later.
 
         For an `overdue` Job, reserve all it uses: else its key and its GPUs could be free in turns, never together.
+        GPUs are reserved against other services only if none of its own service's Jobs is in its way.
         """
         # Nothing ends during a decision: total, namespace and service, once full, stay full for all Jobs asked later,
         # and need no reservation.
@@ -85,13 +89,21 @@ class Room:
             self._reserve_all(entry)
         if not_alone:
             self._reserved_services.add(service)
-        if no_gpus:
-            self._reserved_gpus = True
+        if no_gpus or (overdue and gpus > 0 and self._most_gpus < math.inf):
+            own_doing = no_share or not_alone or self._is_own_doing(entry, reached)
+            self._reserved_gpus.add(service if own_doing else None)
         if reached is not None:
             self._reserved_keys.add(key)
         if lacks_limit:
             return _LIMIT
         return Reason.EXCLUSIVE if lacks else Reason.PRIORITY
+
+    def _is_own_doing(self, entry: Entry, reached: float | None) -> bool:
+        """Whether Jobs of its own service hold GPUs or the key that it needs: others cannot make room for it then."""
+        own_on_key = self._own_keys[entry.service, entry.concurrency]
+        return (reached is not None and own_on_key >= reached) or (
+            self._own_gpus[entry.service] + entry.gpus > self._most_gpus
+        )
 
     def _reached(self, key: str, limit: int | None) -> float | None:
         """The limit on the key for a Job that brings `limit` along, if as many Jobs are active on it; else None."""
@@ -109,7 +121,7 @@ class Room:
             entry.concurrency in self._reserved_keys
             or entry.service in self._reserved_services
             or (entry.exclusive and entry.service in self._reserved_shared)
-            or (self._reserved_gpus and entry.gpus > 0)
+            or (entry.gpus > 0 and not self._reserved_gpus.isdisjoint((None, entry.service)))
         )
 
     def _reserve_all(self, entry: Entry) -> None:
@@ -119,19 +131,19 @@ class Room:
             self._reserved_services.add(entry.service)
         # Where nothing limits the service, only a Job that must be alone in it could get in the way.
         self._reserved_shared.add(entry.service)
-        if entry.gpus > 0 and self._most_gpus < math.inf:
-            self._reserved_gpus = True
 
     def _occupy(self, entry: Entry) -> None:
         self._active += 1
         self._gpus += entry.gpus
         self._services[entry.service] += 1
+        self._own_gpus[entry.service] += entry.gpus
         self._namespaces[entry.key[0]] += 1
         if entry.exclusive:
             self._alone.add(entry.service)
         key = entry.concurrency
         if key is not None:
             self._keys[key] += 1
+            self._own_keys[entry.service, key] += 1
             self._key_limits[key] = min(_or_endless(entry.limit), self._key_limits.get(key, self._most_on_key))
 
 

@@ -14,9 +14,9 @@ from tests.long import LONG
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.broker]
 
-PLACES = 1000 if LONG else 40
-GREEDY = 10_000 if LONG else 120
-LASTS = 120.0 if LONG else 0.0
+PLACES = 200 if LONG else 40
+GREEDY = 2000 if LONG else 120
+LASTS = 60.0 if LONG else 0.0
 LIMITS: dict[str, Any] = {"max_active_per_service": 2, "max_queued": PLACES, "max_waiting": PLACES}
 
 

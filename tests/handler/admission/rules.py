@@ -54,12 +54,30 @@ def in_conflict(first: Entry, then: Entry, limits: Limits) -> set[str]:
     return {what for what, is_shared in found.items() if is_shared}
 
 
-def stays_behind(first: Entry, lacking: set[str], then: Entry, limits: Limits, now: float) -> bool:
-    """Whether `then` has to wait because `first`, which lacks these, reserves something that it needs."""
+def stays_behind(
+    first: Entry, lacking: set[str], then: Entry, limits: Limits, now: float, *, is_own_doing: bool
+) -> bool:
+    """Whether `then` has to wait because `first`, which lacks these, reserves something that it needs.
+
+    `is_own_doing`: its own service is in its way. Then other services need not leave it GPUs.
+    """
+    conflict = in_conflict(first, then, limits)
+    if is_own_doing and first.service != then.service:
+        conflict -= {"gpus"}
     if level(first, limits, now) >= 1001:
-        return bool(in_conflict(first, then, limits))
+        return bool(conflict)
     same_service = first.service == then.service and bool(lacking & {"service", "alone"})
-    return same_service or bool(lacking & {"key", "gpus"} & in_conflict(first, then, limits))
+    return same_service or bool(lacking & {"key", "gpus"} & conflict)
+
+
+def own_doing(entry: Entry, active: Sequence[Entry], limits: Limits) -> bool:
+    """Whether the active Jobs of its own service alone keep it from running, wherever it runs."""
+    own = [other for other in active if other.service == entry.service]
+    on_own_key = len(on_key(entry, own))
+    limit = key_limit(entry, active, limits)
+    return bool(lacks(entry, own, limits) & {"service", "gpus", "alone"}) or (
+        limit is not None and 0 < on_own_key >= limit
+    )
 
 
 def in_turn(snapshot: Snapshot, limits: Limits, now: float) -> tuple[list[Entry], list[tuple[Entry, Reason]]]:
@@ -69,7 +87,7 @@ def in_turn(snapshot: Snapshot, limits: Limits, now: float) -> tuple[list[Entry]
     """
     active, released, waiting = list(snapshot.active), [], list(snapshot.waiting)
     kept_waiting: list[tuple[Entry, Reason]] = []
-    reserving: list[tuple[Entry, set[str]]] = []
+    reserving: list[tuple[Entry, set[str], bool]] = []
 
     def turn(entry: Entry) -> tuple[int, int, float, tuple[str, str]]:
         beside = sum(other.service == entry.service for other in active)
@@ -79,13 +97,15 @@ def in_turn(snapshot: Snapshot, limits: Limits, now: float) -> tuple[list[Entry]
         entry = min(waiting, key=turn)
         waiting.remove(entry)
         lacking = lacks(entry, active, limits)
-        is_behind = any(stays_behind(first, what, entry, limits, now) for first, what in reserving)
+        is_behind = any(
+            stays_behind(first, what, entry, limits, now, is_own_doing=own) for first, what, own in reserving
+        )
         if not lacking and not is_behind:
             active.append(entry)
             released.append(entry)
             continue
         kept_waiting.append((entry, _reason(lacking, key_limit(entry, active, limits))))
-        reserving.append((entry, lacking))
+        reserving.append((entry, lacking, own_doing(entry, active, limits)))
     return released, kept_waiting
 
 

@@ -10,7 +10,7 @@ from events.names import Reason
 from handler.admission.data import Entry, Limits, Snapshot
 from handler.admission.decision import admit
 from tests.handler.admission.entries import AGEING, NOW, any_limits, snapshots
-from tests.handler.admission.rules import in_conflict, in_turn, key_limit, lacks, level, on_key
+from tests.handler.admission.rules import in_conflict, in_turn, key_limit, lacks, level, on_key, own_doing
 from tests.long import examples
 
 FOR_ROOM = {Reason.LIMIT, Reason.PRIORITY, Reason.EXCLUSIVE}
@@ -123,12 +123,13 @@ def _barred(snapshot: Snapshot, limits: Limits, now: float) -> dict[tuple[str, s
 @given(snapshot=snapshots(ready=True), limits=any_limits)
 def test_no_late_newcomer_goes_before_a_job_that_waits_for_the_same_room(snapshot: Snapshot, limits: Limits) -> None:
     new = admitted(snapshot, limits)
+    active = [*snapshot.active, *new]
     for older, reason in kept_waiting_for_room(snapshot, limits):
         for_total = reason is Reason.LIMIT and lacks(older, [*snapshot.active, *new], limits) == {"total"}
         for newer in new:
             if newer.since - older.since > (1001 - older.priority) * AGEING:
                 assert not for_total
-                assert not in_conflict(older, newer, limits)
+                assert not conflicts(older, newer, active, limits)
 
 
 @many
@@ -145,6 +146,12 @@ def test_each_job_that_waits_for_room_has_a_true_reason(snapshot: Snapshot, limi
         else:
             assert any(_reserves(first, entry, active, limits) for first in before)
         before.append(entry)
+
+
+def conflicts(first: Entry, then: Entry, active: list[Entry], limits: Limits) -> set[str]:
+    """What `then` has to leave `first`. A Job that waits for its own service does not keep GPUs from others."""
+    passable = {"gpus"} if first.service != then.service and own_doing(first, active, limits) else set()
+    return in_conflict(first, then, limits) - passable
 
 
 def _reserves(first: Entry, then: Entry, active: list[Entry], limits: Limits) -> bool:

@@ -112,3 +112,35 @@ def test_an_overdue_job_stops_neither_its_namespace_nor_jobs_that_use_nothing_it
 
 def test_jobs_without_a_service_share_no_service_limit_that_could_be_reserved() -> None:
     assert released(decide(overdue(), make_entry("other"), active=[BUSY], per_service=1)) == ["other"]
+
+
+@pytest.mark.parametrize("waited", [1, OVERDUE])
+@pytest.mark.parametrize(
+    ("mine", "limits"),
+    [
+        ({"gpus": 1}, {"gpus": 4}),
+        ({"concurrency": "k", "limit": 1, "gpus": 1}, {"gpus": 4}),
+        ({"gpus": 1}, {"gpus": 4, "per_service": 1}),
+        ({"exclusive": True, "gpus": 1}, {"gpus": 4}),
+    ],
+)
+def test_a_job_that_waits_for_its_own_service_keeps_no_gpus_from_others(
+    mine: dict[str, Any], limits: dict[str, Any], waited: float
+) -> None:
+    """With one small Job that never ends, and one that wants all GPUs, a service would stop all others for ever."""
+    endless = make_entry("endless", service="x", **mine)
+    wants_all = make_entry("wants-all", service="x", waited=waited, priority=1000, **{**mine, "gpus": 4})
+    others = [make_entry("other", service="y", gpus=1), make_entry("own", service="x", gpus=1)]
+    decisions = decide(wants_all, *others, active=[endless], **limits)
+    assert released(decisions) == ["other"]
+
+
+def test_a_job_that_waits_for_other_services_keeps_gpus_from_them() -> None:
+    active = [make_entry("active", service="y", gpus=1)]
+    decisions = decide(
+        make_entry("wants-all", service="x", waited=1, gpus=4),
+        make_entry("other", service="y", gpus=1),
+        active=active,
+        gpus=4,
+    )
+    assert released(decisions) == []
