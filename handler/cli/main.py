@@ -124,7 +124,7 @@ def logs(request_id: str, follow: bool, tail: int | None, **keywords: Any) -> in
     """Print the logs of a request's pods.
 
     Where a pod has several containers, init containers come first, and each line begins with
-    [pod/<pod>/<container>].
+    [pod/<pod>/<container>]. What containers wrote is printed as it is, as kubectl does.
     """
     chosen = {name: keywords.pop(name) for name in ("source", "container")}
     settings = settings_from(keywords)

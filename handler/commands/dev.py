@@ -14,9 +14,10 @@ import click
 from adapters.registry import BY_NAME
 from handler.commands.environment import DEV_DIRECTORY, Local
 from handler.commands.errors import FAILED, Failed, Misuse
-from handler.commands.showing.output import console
+from handler.commands.showing.output import console, say
 from handler.local.processes import StartFailed
 from handler.local.stack import Stack, missing, start, usual_ports
+from handler.visible import lines
 
 _FOLLOW_SECONDS = 0.1
 
@@ -110,7 +111,7 @@ async def _until_a_process_ends(stack: Stack) -> int:
         log = group.create_task(_show_log(stack.process("jobrelay").log))
         ended = await stack.first_end()
         log.cancel()
-    click.echo(f"{ended.name} ended with {ended.exit_code}:\n{ended.tail()}", err=True)
+    say(f"{ended.name} ended with {ended.exit_code}:\n{ended.tail()}")
     return FAILED
 
 
@@ -120,7 +121,8 @@ async def _show_log(path: Path) -> None:
         while True:
             piece = await asyncio.to_thread(file.read)
             if piece:
-                sys.stderr.write(piece.decode(errors="replace"))
+                # Its lines are escaped already, but not what a library of its own, or Python, may print there.
+                sys.stderr.write(lines(piece.decode(errors="replace")))
                 sys.stderr.flush()
             else:
                 await asyncio.sleep(_FOLLOW_SECONDS)

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from handler.visible import lines
+
 OK = 0
 FAILED = 1
 MISUSED = 2
@@ -20,7 +22,7 @@ class Failed(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Write the message to standard error."""
-        click.echo(f"jobrelay: {self.message}", file=file, err=True)
+        click.echo(lines(f"jobrelay: {self.message}"), file=file, err=True)
 
 
 class Misuse(Failed):

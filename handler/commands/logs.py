@@ -10,7 +10,7 @@ import click
 from events.jobs.pods import Container, Pod, Role
 from handler.commands.errors import OK, Failed
 from handler.commands.jobs import Found, find, no_job_of
-from handler.commands.showing.output import clean
+from handler.commands.showing.output import clean, say
 from handler.settings.connections import cluster_of
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
@@ -88,7 +88,7 @@ def _tell_missing(logs: Sequence[Log], request_id: str, container: str | None) -
     """Say which containers never ran."""
     if all(log.missing is not None for log in logs):
         what = "no pod" if container is None else f"no container {container}"
-        click.echo(f"request {request_id} is over, and {what} of it ran", err=True)
+        say(f"request {request_id} is over, and {what} of it ran")
         return
     for log in logs:
         if log.missing is not None and log.container is not None:
@@ -153,13 +153,13 @@ async def _print_log(cluster: Cluster, log: Log, *, follow: bool, tail: int | No
             *lines, rest = (rest + piece).split(b"\n")
             _write_out(b"".join(prefix + line + b"\n" for line in lines))
     except (NotFound, Refused) as error:
-        click.echo(f"{log.name}: {clean(error)}", err=True)
+        say(f"{log.name}: {clean(error)}")
     if rest:
         _write_out(prefix + rest + b"\n")
 
 
 def _note(log: Log) -> None:
-    click.echo(f"{log.name} {log.missing}", err=True)
+    say(f"{log.name} {log.missing}")
 
 
 def _write_out(data: bytes) -> None:

@@ -19,7 +19,10 @@ from events.jobs.observed import Job
 from events.lifecycle.transitions import Transition
 from events.names import DEFAULT_INSTANCE
 from events.phases import Phase
+from handler.visible import clipped
 
+MAX_STATUS = 2048
+"""Characters of what a span says of a failure."""
 _W3C = TraceContextTextMapPropagator()
 _NOTHING = nullcontext()
 
@@ -53,7 +56,7 @@ class Tracing:
             f"process {topic}",
             context=Context() if event is None else _parent(event.get_attributes()),
             kind=SpanKind.CONSUMER,
-            attributes=attributes,
+            attributes=_short(attributes),
         )
 
     def creating(self, namespace: str, name: str) -> AbstractContextManager[Any]:
@@ -87,7 +90,7 @@ class Tracing:
             f"publish {self._instance}.{topic.kind}",
             context=None if here else _parent(event.get_attributes()),
             kind=SpanKind.PRODUCER,
-            attributes=attributes,
+            attributes=_short(attributes),
         )
         return _Carrying(span, event)
 
@@ -108,12 +111,12 @@ class Tracing:
         span.set_attribute("jobrelay.outcome", outcome)
         if error is not None:
             span.set_attribute("error.type", error)
-            span.set_status(StatusCode.ERROR, message)
+            span.set_status(StatusCode.ERROR, clipped(message, MAX_STATUS))
 
     def noticed(self, what: str, error: Exception) -> None:
         """Add an event to the current span, which goes on."""
         if self._tracer is not None:
-            trace.get_current_span().add_event(what, {"exception.message": str(error)})
+            trace.get_current_span().add_event(what, {"exception.message": clipped(str(error), MAX_STATUS)})
 
     def ended(self, job: Job, shown: Sequence[Transition]) -> None:
         """Make the spans `job wait` and `job run` of a Job whose terminal event is published.
@@ -129,7 +132,7 @@ class Tracing:
             "k8s.namespace.name": job.namespace,
             "k8s.job.name": job.name,
             "k8s.job.uid": job.uid,
-            "jobrelay.request.id": job.request_id,
+            "jobrelay.request.id": clipped(job.request_id),
         }
         parent = _parent(read_context(job.context))
         waited = end.time if start is None else start.time
@@ -170,7 +173,12 @@ def _set_end(span: Span, end: Transition) -> None:
     if end.phase is Phase.FAILED:
         error = end.detail.get("error", {})
         span.set_attribute("error.type", error.get("errorCode", "failed"))
-        span.set_status(StatusCode.ERROR, error.get("message"))
+        span.set_status(StatusCode.ERROR, clipped(str(error.get("message", "")), MAX_STATUS))
+
+
+def _short(attributes: Mapping[str, str | int]) -> dict[str, str | int]:
+    """As they may leave the process: events may say anything, of any length."""
+    return {name: clipped(value) if isinstance(value, str) else value for name, value in attributes.items()}
 
 
 def _of_event(event: CloudEvent) -> dict[str, str]:

@@ -17,7 +17,7 @@ from handler.commands.connection import broker_of
 from handler.commands.demo.cases import CANCELLED, CASES, EXAMPLES, TWICE
 from handler.commands.errors import FAILED, OK, Failed, Misuse
 from handler.commands.jobs import find
-from handler.commands.showing.output import console, table
+from handler.commands.showing.output import console, say, table
 from handler.commands.showing.progress import Board
 from handler.commands.showing.reading import EVERYTHING, Heard, lifecycle
 from handler.commands.showing.show import View, shown
@@ -51,10 +51,10 @@ async def demo(*, broker: str) -> int:
                 try:
                     good = await _Demo(stack).run()
                 except Exception:
-                    click.echo(_logs(stack), err=True)
+                    say(_logs(stack))
                     raise
                 if not good:
-                    click.echo(_logs(stack), err=True)
+                    say(_logs(stack))
         except StartFailed as error:
             raise Failed(str(error)) from error
     seconds = time.monotonic() - began

@@ -14,7 +14,7 @@ from handler.commands.errors import FAILED, OK, Failed, Misuse
 from handler.commands.imports.applying import Change, Look, carry_out
 from handler.commands.imports.definitions import DefinitionSet, InvalidDefinitions, default_source, read_definitions
 from handler.commands.imports.planning import CHANGES, Action, Existing, Step, existing_by_id, plan
-from handler.commands.showing.output import clean, table, write
+from handler.commands.showing.output import clean, say, table, write
 from handler.commands.showing.show import tell_failure
 from handler.settings.connections import cluster_of, namespaces_of, selector_of
 from handler.settings.settings import Settings
@@ -73,7 +73,7 @@ async def import_definitions(settings: Settings, asked: Import) -> int:
         todo = [step for step in steps if step.action in CHANGES]
         if not todo or asked.dry_run:
             summary = f"dry run: {_counted(steps, _PLANNED)}" if todo else f"nothing to change: {_unchanged(steps)}"
-            click.echo(summary, err=True)
+            say(summary)
             return OK
         if asked.form == "table":
             click.echo()
@@ -110,7 +110,7 @@ def _sum_up(steps: Sequence[Step], changes: Sequence[Change], *, seconds: float)
     summary = _counted([*(step for step in steps if step.action not in CHANGES), *done], _DONE)
     summary = ", ".join(filter(None, (summary, f"{refused} refused" if refused else "")))
     if summary:
-        click.echo(summary, err=True)
+        say(summary)
     for change in late:
         _report_refusals(change)
     if late:
@@ -160,7 +160,7 @@ def _report(change: Change, form: str) -> None:
         click.echo(f"{done} {clean(change.id)}")
     _report_refusals(change)
     if change.left is not None:
-        click.echo(f"  {change.left}", err=True)
+        say(f"  {change.left}")
 
 
 def _report_refusals(change: Change) -> None:

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from handler.visible import escaped, is_plain, lines
+
 
 def console(file: TextIO | None = None) -> Console:
     """Where tables are printed. In a pipe, lines are not wrapped."""
@@ -31,16 +33,35 @@ def lines_of(value: object) -> list[str]:
 
 def say_left_out(error: Exception) -> None:
     """Print to standard error why an object cannot be shown."""
-    click.echo(f"left out: {clean(error)}", err=True)
+    say(f"left out: {clean(error)}")
 
 
 def write(form: str, document: Any) -> None:
-    """Print a document: as JSON on a single line, or as YAML after `---`."""
+    """Print a document: as JSON on a single line, or as YAML after `---`. Control characters are escaped in both."""
     if form == "json":
-        sys.stdout.write(orjson.dumps(document, default=str).decode() + "\n")
+        sys.stdout.write(escaped(orjson.dumps(document, default=str).decode()) + "\n")
     else:
-        sys.stdout.write("---\n" + yaml.safe_dump(plain(document), sort_keys=False, allow_unicode=True))
+        sys.stdout.write(
+            "---\n" + lines(yaml.dump(plain(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+        )
     sys.stdout.flush()
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts whatever has to be escaped into quotation marks, where YAML knows escapes."""
+
+
+def _represented(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    style = None if is_plain(text.replace("\n", "")) else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represented)
+
+
+def say(text: object, *, err: bool = True) -> None:
+    """Print lines of text that may be from outside, to standard error."""
+    click.echo(lines(str(text)), err=err)
 
 
 def plain(document: Any) -> Any:

@@ -12,9 +12,11 @@ from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_tra
 
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker
-from handler.telemetry.tracing import OFF, Tracing
+from handler.telemetry.tracing import MAX_STATUS, OFF, Tracing
+from handler.visible import MAX_FIELD
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
+from tests.events.samples import make_event
 from tests.handler.cost import seconds_of
 from tests.handler.jobs import job_of
 from tests.handler.relay import phase_of, running
@@ -239,3 +241,13 @@ def test_making_no_spans_costs_almost_nothing() -> None:
                 assert published is event
 
     assert seconds_of(trace_life) < LIMIT_SECONDS
+
+
+def test_attributes_of_spans_are_clipped(spans: Spans) -> None:
+    event = make_event(id="i" * 5000, subject="s" * 5000)
+    with spans.tracing.publishing(Topic(Kind.LIFECYCLE, "a"), event, broker="memory"):
+        spans.tracing.noticed("refused", ValueError("x" * 100_000))
+    (span,) = spans.all()
+    assert max(len(value) for value in attributes(span).values()) == MAX_FIELD
+    ((message,),) = ((dict(one.attributes or {}).values()) for one in span.events)
+    assert len(str(message)) == MAX_STATUS
