@@ -20,6 +20,7 @@ from handler.effects.deliveries import Rejection, processing, read, surviving
 from handler.effects.launcher import BeingDeleted, Newer, Outcome
 from handler.effects.repeating import until_taken
 from handler.effects.services import Services
+from handler.intake.claims import claimed_id, claimed_service
 from handler.intake.gate import Leaving
 from handler.intake.launching import Unmade
 from handler.intake.places import NoPlace
@@ -253,12 +254,11 @@ def _claims(delivery: Delivery, most: int) -> _Claims:
     # Only data of our own types name a request. A producer that got the type wrong still listens where its data say.
     data = event.get_data() if event.get_type().startswith(OURS) else None
     claimed = data if isinstance(data, dict) else {}
-    request_id, service = claimed.get("id"), claimed.get("service")
     attributes = {name: str(value) for name, value in event.get_attributes().items()}
     return _Claims(
         attributes=attributes,
-        request_id=request_id if isinstance(request_id, str) and request_id else event.get_id(),
-        service=service if isinstance(service, str) and service else None,
+        request_id=claimed_id(claimed) or event.get_id(),
+        service=claimed_service(claimed),
     )
 
 
