@@ -1,8 +1,8 @@
 """What admission decides about, and what it decides, as plain data. The rules are in decision.py."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -29,15 +29,19 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dependency:
-    """A request that must end first. `outcome`: a terminal `Phase`, None while it is not known.
+class Needs:
+    """The requests that must end first: what is known of them, so short that a decision about many costs little.
 
-    `seen`: a Job of it exists, or has existed.
+    `open`: the ids of those whose outcome is not known. `failed`: id and outcome (a terminal `Phase`) of the first that
+    did not succeed. `run_on_failure`: they only have to end, no matter how. `until`: when to stop waiting for them
+    (epoch seconds). `searched`: it was looked up which of them have Jobs; before that, none is said to have none.
     """
 
-    id: str
-    outcome: str | None = None
-    seen: bool = False
+    open: tuple[str, ...] = ()
+    failed: tuple[str, str] | None = None
+    run_on_failure: bool = False
+    until: float = math.inf
+    searched: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +53,7 @@ class Entry:
     `concurrency`: its key, the same for all Jobs that share it; `limit`: how many Jobs may be active on that key while
     this Job is active, 1 for a Job that is exclusive on its key. `exclusive`: alone in its service. That holds only if
     every Job of the service goes through admission.
-    `not_before`: it waits until then, for `not_before_reason`. `dependencies_until`: when it stops waiting for its
-    dependencies. `run_on_failure`: they only have to end, no matter how.
+    `not_before`: it waits until then, for `not_before_reason`. `needs`: None if it depends on no request.
     """
 
     key: Key
@@ -65,17 +68,21 @@ class Entry:
     exclusive: bool = False
     not_before: float | None = None
     not_before_reason: Reason = Reason.RUN_AT
-    dependencies: tuple[Dependency, ...] = ()
-    run_on_failure: bool = False
-    dependencies_until: float = math.inf
+    needs: Needs | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Every Job that takes room, and every Job that waits for its release; each once, in any order."""
+    """Every Job that takes room, and every Job that waits for its release; each once, in any order.
+
+    `loops`: the Jobs that are known to wait for themselves, each with a dependency that leads back to it: see
+    `loops.find_loops`. `seen`: ids of requests that have a Job, or had one, at least of those that Jobs wait for.
+    """
 
     active: Sequence[Entry]
     waiting: Sequence[Entry]
+    loops: Mapping[Key, str] = field(default_factory=dict)
+    seen: Container[str] = frozenset()
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -111,8 +118,8 @@ class Decisions:
     `released` is in admission order; `waiting` has first the Jobs that wait for room, by position, then the others by
     key; `failed` is by key.
 
-    `look_again`: the earliest time (epoch seconds) at which a `not_before` or a `dependencies_until` passes; None if
-    none lies ahead. A Job that waits for room gets it only when the snapshot changes, or by ageing past another Job.
+    `look_again`: the earliest time (epoch seconds) at which a `not_before` or a `Needs.until` passes; None if none lies
+    ahead. A Job that waits for room gets it only when the snapshot changes, or by ageing past another Job.
     """
 
     released: list[Release]

@@ -5,24 +5,22 @@ for against all Jobs after it, so that none starves.
 """
 
 import math
-from collections.abc import Mapping
 from operator import attrgetter
 
-from handler.admission.barring import barred, find_loops
-from handler.admission.data import Decisions, Entry, Fail, Key, Limits, Release, Snapshot, Waiting
+from handler.admission.barring import barred
+from handler.admission.data import Decisions, Entry, Fail, Limits, Release, Snapshot, Waiting
 from handler.admission.order import OVERDUE, by_level, shared
 from handler.admission.room import Room, never_fits
 
 
 def admit(snapshot: Snapshot, limits: Limits, now: float) -> Decisions:
     """Decide about every waiting Job at `now` (epoch seconds). The order of the snapshot makes no difference."""
-    loops = find_loops(snapshot)
     ready: list[Entry] = []
     early: list[Waiting] = []
     failed: list[Fail] = []
     times: list[float] = []
     for entry in snapshot.waiting:
-        verdict = _barred(entry, limits, loops, now)
+        verdict = _barred(entry, limits, snapshot, now)
         if verdict is None:
             ready.append(entry)
         elif isinstance(verdict, Fail):
@@ -39,21 +37,22 @@ def admit(snapshot: Snapshot, limits: Limits, now: float) -> Decisions:
     )
 
 
-def _barred(entry: Entry, limits: Limits, loops: Mapping[Key, str], now: float) -> Waiting | Fail | None:
+def _barred(entry: Entry, limits: Limits, snapshot: Snapshot, now: float) -> Waiting | Fail | None:
     """Why a Job may not even ask for room: it can never fit, its time has not come, or its dependencies bar it."""
     message = never_fits(entry, limits)
     if message is not None:
         return Fail(key=entry.key, code="NEVER_ADMISSIBLE", message=message)
     if entry.not_before is not None and entry.not_before > now:
         return Waiting(key=entry.key, reason=entry.not_before_reason)
-    return barred(entry, loops, now) if entry.dependencies else None
+    return None if entry.needs is None else barred(entry, entry.needs, snapshot, now)
 
 
 def _until(entry: Entry, now: float) -> float:
     """When to decide again about a Job that waits for its time or its dependencies, even if nothing changes."""
     if entry.not_before is not None and entry.not_before > now:
         return entry.not_before
-    return entry.dependencies_until
+    # Before the look-up, no time ends it: that it is over is news.
+    return entry.needs.until if entry.needs is not None and entry.needs.searched else math.inf
 
 
 def _let_in(ready: list[Entry], limits: Limits, room: Room, now: float) -> tuple[list[Release], list[Waiting]]:

@@ -1,13 +1,12 @@
 """What a Job is to admission: whether it waits, whether it takes room, and how much. Pure."""
 
-from collections.abc import Mapping
 from enum import StrEnum
 
 from events.jobs.observed import Job
-from events.jobs.queueing import queued_since, read_outcomes, read_queueing
+from events.jobs.queueing import Queueing, queued_since
 from events.names import Payload, Reason
 from events.request.queue import MAX_PRIORITY
-from handler.admission.data import Dependency, Entry, Key
+from handler.admission.data import Entry, Key, Needs
 
 
 class Standing(StrEnum):
@@ -42,15 +41,12 @@ def standing(job: Job) -> Standing:
     return Standing.COMING if job.payload == Payload.PENDING else Standing.WAITING
 
 
-def entry_of(key: Key, job: Job, *, known: Mapping[str, Dependency], own_keys: bool = False) -> Entry:
-    """What `admit` needs to know of a Job. `known`: what was found out about the requests it depends on, by id.
+def entry_of(key: Key, job: Job, asked: Queueing, *, needs: Needs | None, own_keys: bool = False) -> Entry:
+    """What `admit` needs to know of a Job. `asked`: its annotation `queueing`, read.
 
     `own_keys`: each service has concurrency keys of its own. The Job itself says nothing of that, so that it holds for
     all Jobs as soon as the setting does. No priority counts for more than a request may ask for, whoever wrote it.
     """
-    asked = read_queueing(job.queueing)
-    written = {id_: Dependency(id=id_, outcome=outcome) for id_, outcome in read_outcomes(job.dependencies).items()}
-    dependencies = {**known, **written}
     service = job.service or ""
     since, not_before = queued_since(job.queued or "", created=job.created), asked.not_before
     return Entry(
@@ -67,7 +63,5 @@ def entry_of(key: Key, job: Job, *, known: Mapping[str, Dependency], own_keys: b
         exclusive=asked.exclusive and asked.key is None,
         not_before=not_before,
         not_before_reason=Reason.RUN_AT if job.attempt == 1 else Reason.RETRY_DELAY,
-        dependencies=tuple(dependencies.get(id_, Dependency(id=id_)) for id_ in asked.dependencies),
-        run_on_failure=asked.run_on_failure,
-        dependencies_until=job.created + asked.dependency_timeout,
+        needs=needs,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
@@ -13,6 +14,7 @@ import msgspec
 
 from events.jobs.attempts import previous_key
 from events.jobs.observed import Job, Verdict
+from events.jobs.queueing import read_queueing
 from events.lifecycle.outcome import outcome
 from events.lifecycle.transitions import Transition
 from events.names import Reason
@@ -21,6 +23,7 @@ from handler.admission.data import Decisions, Entry, Fail, Limits, Snapshot, Wai
 from handler.admission.decision import admit
 from handler.admission.places import Standing, entry_of, standing
 from handler.admission.shares import Counts, Shares, named
+from handler.controller.cycles import Cycles
 from handler.controller.dependencies import Dependencies
 from handler.controller.term import Term
 from handler.effects.repeating import until_answered
@@ -35,6 +38,8 @@ Action = Callable[[Job], Awaitable[None]]
 WRITES_AT_ONCE = 64
 DECIDING = 0.25
 """The largest share of its time that a leader decides in: a decision about 10,000 Jobs stops all else for 20 ms."""
+SLICE = 0.005
+"""Seconds for which changes are taken in until other work goes on."""
 _KEY, _REASON = attrgetter("key"), attrgetter("reason")
 FOR_ROOM = frozenset({Reason.LIMIT, Reason.EXCLUSIVE, Reason.PRIORITY})
 """Reasons of Jobs that could run at once if no other Job did."""
@@ -52,6 +57,7 @@ class Admitting:
         self._cache = term.cache
         self._writes = term.writes
         self._dependencies = Dependencies(services, term)
+        self._cycles = Cycles()
         self._standing: dict[Key, tuple[Standing, str]] = {}
         """Each Job's standing and service."""
         self._waiting: dict[Key, Entry] = {}
@@ -82,11 +88,17 @@ class Admitting:
         """For the Lease: `Counts` as JSON; None before the first decision."""
         return msgspec.json.encode(self._counted()).decode() if self._decided else None
 
-    async def settle(self, job: Job) -> None:
-        """After a Job's terminal event, before its finalizer goes: write its outcome on the Jobs that wait for it."""
+    async def settle(self, job: Job) -> bool:
+        """After a Job's terminal event, before its finalizer goes: write its outcome on the Jobs that wait for it.
+
+        Returns whether that is done: else call it again, after other Jobs have had their turn.
+        """
         end = outcome(job)
-        if end is not None:
-            self.changed(await self._dependencies.settle(job, str(end.phase)))
+        if end is None:
+            return True
+        written, done = await self._dependencies.settle(job, str(end.phase))
+        self.changed(written)
+        return done
 
     async def run(self, notify: Callable[[Iterable[Key]], None]) -> None:
         """Decide whenever something changed that a decision depends on, until cancelled.
@@ -96,8 +108,10 @@ class Admitting:
         self.changed(self._cache.keys())
         async with asyncio.TaskGroup() as group:
             group.create_task(self._dependencies.run(self.changed))
+            group.create_task(self._cycles.run(self._reconsider))
             while True:
-                self._refresh()
+                while not self._refresh(seconds=SLICE):
+                    await asyncio.sleep(0)
                 if self._stale or self._is_due():
                     await asyncio.sleep(await self._round(notify))
                 await self._wait()
@@ -114,15 +128,30 @@ class Admitting:
         self._stale = await self._carry_out(decisions)
         return max(0.0, begun + (decided - begun) / DECIDING - time.monotonic())
 
-    def _refresh(self) -> None:
-        """Take in what changed. Most changes, such as the start of a pod, make no difference to admission."""
+    def _reconsider(self) -> None:
+        """Something that no Job says has changed."""
+        self._stale = True
+        self._news.set()
+
+    def _refresh(self, *, seconds: float = math.inf) -> bool:
+        """Take in what changed, for so long at most. Returns whether that is all.
+
+        Most changes, such as the start of a pod, make no difference to admission.
+        """
         self._news.clear()
-        dirty, self._dirty = self._dirty, set()
-        for key in dirty:
+        until = time.monotonic() + seconds
+        while self._dirty:
+            key = self._dirty.pop()
             before = self._waiting.pop(key, None), self._active.pop(key, None)
             self._standing.pop(key, None)
             self._classify(key)
-            self._stale |= before != (self._waiting.get(key), self._active.get(key))
+            after = self._waiting.get(key), self._active.get(key)
+            if before != after:
+                self._stale = True
+                self._cycles.changed(before, after, self._dependencies.wanted)
+            if time.monotonic() >= until:
+                break
+        return not self._dirty
 
     def _classify(self, key: Key) -> None:
         job, place = self._find(key)
@@ -131,13 +160,15 @@ class Admitting:
             self._refused.pop(key, None)
             return
         self._standing[key] = (place, job.service or "")
-        self._dirty |= self._dependencies.appeared(job)
+        self._dependencies.appeared(job)
         if place is Standing.WAITING:
-            known = self._dependencies.known(job)
-            self._waiting[key] = entry_of(key, job, known=known, own_keys=self._own_keys)
+            asked, own_keys = read_queueing(job.queueing), self._own_keys
+            needs = self._dependencies.needs(job, asked)
+            self._waiting[key] = entry_of(key, job, asked, needs=needs, own_keys=own_keys)
         elif place is Standing.ACTIVE:
             self._dependencies.forget(key)
-            self._active[key] = entry_of(key, job, known={}, own_keys=self._own_keys)
+            asked = read_queueing(job.queueing)
+            self._active[key] = entry_of(key, job, asked, needs=None, own_keys=self._own_keys)
 
     def _find(self, key: Key) -> tuple[Job | None, Standing]:
         """The Job, None if it is not for us to admit, and its standing now."""
@@ -152,7 +183,9 @@ class Admitting:
         return job, place
 
     def _decide(self) -> Decisions:
-        snapshot = Snapshot(active=list(self._active.values()), waiting=list(self._waiting.values()))
+        active, waiting = list(self._active.values()), list(self._waiting.values())
+        self._cycles.consider(active, waiting)
+        snapshot = Snapshot(active=active, waiting=waiting, loops=self._cycles.loops, seen=self._dependencies.seen)
         return admit(snapshot, self._limits, self._cluster.server_time())
 
     def _remember(self, decisions: Decisions) -> list[Key]:

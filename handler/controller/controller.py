@@ -141,18 +141,24 @@ class Controller:
         job, failover = await self._failover.judged(job)
         log = await self._log_tails.of(unread(job, pods)) if job.finished else None
         if await self._publish_all(key, job, pods, log):
-            await self._finish(job, pods, failover, log)
-            self._forget(key)
+            if await self._finish(job, pods, failover, log):
+                self._forget(key)
+            else:
+                self._look_again([key])
             return
         self._look_later(key, verdicts.next_due(job, pods))
         self._look_later(key, sidecars.next_look(job, pods, now=self._cluster.server_time()))
         self._look_later(key, self._podless.next_look(key))
         self._look_later(key, next_mending(job, self._cluster.server_time()))
 
-    async def _finish(self, job: Job, pods: Sequence[Pod], failover: Ruling, log: str | None) -> None:
-        """After its terminal event: make whatever follows from the Job's end, then drop our finalizer."""
+    async def _finish(self, job: Job, pods: Sequence[Pod], failover: Ruling, log: str | None) -> bool:
+        """After its terminal event: make whatever follows from the Job's end, then drop our finalizer.
+
+        Returns whether that is done: else it takes another look, after other Jobs have had theirs.
+        """
         if next_attempt_at(job) is None:
-            await self._admitting.settle(job)
+            if not await self._admitting.settle(job):
+                return False
             await self._schedules.settle(job)
             await self._failover.make(job, pods, failover, log=log)
         await self._writes.drop_finalizer(job)
@@ -160,6 +166,7 @@ class Controller:
         # The next attempt was silent until now.
         self._look_again([next_key(job)])
         self._admitting.changed([next_key(job)])
+        return True
 
     def _look_later(self, key: Key, at: float | None) -> None:
         """Look again at that time (epoch seconds, the API server's clock), even if nothing changes."""

@@ -18,7 +18,7 @@ UNKNOWN = 10_000 if LONG else 400
 """Cancels of requests that are not there: more than wait in the controller, more than it is handed out."""
 WAITING = 8_000 if LONG else 0
 """Jobs that wait meanwhile."""
-ANSWER_SECONDS = 15.0 if LONG else 5.0
+ANSWER_SECONDS = 30.0 if LONG else 5.0
 """From a command that is published behind all the others to its answer."""
 CONTROL_WAIT = 60 if LONG else 3
 

@@ -1,14 +1,16 @@
 """Entries and snapshots for the tests of admission: made by hand, and arbitrary."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
 from events.names import Reason
-from handler.admission.data import Decisions, Dependency, Entry, Limits, Snapshot
+from handler.admission.data import Decisions, Entry, Key, Limits, Needs, Snapshot
 from handler.admission.decision import admit
+from handler.admission.loops import Loop, find_loops
 
 NOW = 1_000_000.0
 AGEING = 60.0
@@ -21,12 +23,27 @@ def make_entry(name: str = "a", **fields: Any) -> Entry:
     return Entry(**defaults | fields)
 
 
-def wait_for(*ids: str, **fields: Any) -> tuple[Dependency, ...]:
-    return tuple(Dependency(id=request_id, **fields) for request_id in ids)
+def wait_for(*ids: str, **fields: Any) -> Needs:
+    return Needs(open=ids, **fields)
 
 
-def decide(*waiting: Entry, active: Sequence[Entry] = (), **limits: Any) -> Decisions:
-    return admit(Snapshot(active=active, waiting=waiting), Limits(ageing=AGEING, **limits), NOW)
+def loops_among(waiting: Sequence[Entry], active: Sequence[Entry] = ()) -> list[Loop]:
+    search = find_loops(waiting, active)
+    while True:
+        try:
+            next(search)
+        except StopIteration as end:
+            found: list[Loop] = end.value
+            return found
+
+
+def looping(snapshot: Snapshot) -> dict[Key, str]:
+    return {key: looping for loop in loops_among(snapshot.waiting, snapshot.active) for key, looping in loop.items()}
+
+
+def decide(*waiting: Entry, active: Sequence[Entry] = (), seen: Collection[str] = (), **limits: Any) -> Decisions:
+    snapshot = Snapshot(active=active, waiting=waiting, seen=seen)
+    return admit(replace(snapshot, loops=looping(snapshot)), Limits(ageing=AGEING, **limits), NOW)
 
 
 def released(decisions: Decisions) -> list[str]:
@@ -48,11 +65,13 @@ _moments = st.one_of(
     st.integers(0, 40).map(lambda quarters: NOW - quarters * AGEING / 4),
     st.integers(0, 2100).map(lambda steps: NOW - steps * AGEING),
 )
-_dependencies = st.builds(
-    Dependency,
-    id=st.sampled_from(["r0", "r1", "r2", "r3"]),
-    outcome=st.sampled_from([None, None, "succeeded", "succeeded", "failed", "cancelled"]),
-    seen=st.booleans(),
+_needs = st.builds(
+    Needs,
+    open=st.lists(st.sampled_from(["r0", "r1", "r2", "r3"]), max_size=3, unique=True).map(tuple),
+    failed=st.sampled_from([None, None, ("r4", "failed"), ("r4", "cancelled")]),
+    run_on_failure=st.booleans(),
+    until=st.sampled_from([math.inf, NOW - 1, NOW, NOW + 2, NOW + 9]),
+    searched=st.booleans(),
 )
 _in_room: dict[str, st.SearchStrategy[Any]] = {
     "namespace": st.sampled_from(["m", "n"]),
@@ -69,9 +88,7 @@ _in_room: dict[str, st.SearchStrategy[Any]] = {
 _with_bars = _in_room | {
     "not_before": st.sampled_from([None, None, None, NOW - 1, NOW, NOW + 1, NOW + 5]),
     "not_before_reason": st.sampled_from([Reason.RUN_AT, Reason.RETRY_DELAY]),
-    "dependencies": st.one_of(st.just(()), st.lists(_dependencies, max_size=3).map(tuple)),
-    "run_on_failure": st.booleans(),
-    "dependencies_until": st.sampled_from([math.inf, NOW - 1, NOW, NOW + 2, NOW + 9]),
+    "needs": st.one_of(st.none(), _needs),
 }
 
 
@@ -87,5 +104,6 @@ def snapshots(*, ready: bool = False) -> st.SearchStrategy[Snapshot]:
     return st.builds(
         Snapshot,
         active=st.lists(st.fixed_dictionaries(_in_room), max_size=4).map(lambda entries: _named("a", entries)),
+        seen=st.sets(st.sampled_from(["r0", "r1", "r2", "r3"])),
         waiting=waiting.map(lambda entries: _named("w", entries)),
     )

@@ -6,23 +6,31 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from events.names import Reason
-from handler.admission.data import Dependency, Entry, Limits, Snapshot, Waiting
-from handler.admission.decision import admit
-from tests.handler.admission.entries import NOW, decide, failed, make_entry, reasons, released, wait_for
+from handler.admission.data import Entry, Snapshot, Waiting
+from tests.handler.admission.entries import (
+    NOW,
+    decide,
+    failed,
+    looping,
+    loops_among,
+    make_entry,
+    reasons,
+    released,
+    wait_for,
+)
 from tests.long import examples
 
 
 def waiting_for(name: str, *ids: str, **fields: object) -> Entry:
-    return make_entry(name, dependencies=wait_for(*ids), **fields)
+    return make_entry(name, needs=wait_for(*ids), **fields)
 
 
 def test_a_job_waits_for_requests_that_have_not_ended() -> None:
-    known = Dependency(id="b", outcome="succeeded")
-    decisions = decide(make_entry(dependencies=(known, Dependency(id="c")), dependencies_until=NOW + 7))
+    decisions = decide(make_entry(needs=wait_for("c", until=NOW + 7)))
     assert decisions.waiting == [Waiting(key=("jobs", "a"), reason=Reason.DEPENDENCIES, position=0)]
     assert decisions.look_again == NOW + 7
     assert decide(waiting_for("a", "b")).look_again is None
-    assert released(decide(make_entry(dependencies=(known,)))) == ["a"]
+    assert released(decide(make_entry(needs=wait_for()))) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -30,44 +38,49 @@ def test_a_job_waits_for_requests_that_have_not_ended() -> None:
     [("failed", "'b', which it depends on, failed"), ("cancelled", "'b', which it depends on, was cancelled")],
 )
 def test_a_job_fails_with_a_request_it_depends_on_even_while_others_are_open(outcome: str, words: str) -> None:
-    entry = make_entry(dependencies=(Dependency(id="open"), Dependency(id="b", outcome=outcome)))
+    entry = make_entry(needs=wait_for("open", failed=("b", outcome)))
     decisions = decide(entry)
     assert failed(decisions) == {"a": "DEPENDENCY_FAILED"}
     assert words in decisions.failed[0].message
 
 
-@pytest.mark.parametrize("outcome", ["succeeded", "failed", "cancelled"])
+@pytest.mark.parametrize("outcome", ["failed", "cancelled"])
 def test_a_job_that_runs_on_failure_runs_whatever_the_outcome(outcome: str) -> None:
-    entry = make_entry(dependencies=wait_for("b", outcome=outcome), run_on_failure=True)
+    entry = make_entry(needs=wait_for(failed=("b", outcome), run_on_failure=True))
     assert released(decide(entry)) == ["a"]
-    open_too = make_entry(dependencies=(*entry.dependencies, Dependency(id="c")), run_on_failure=True)
+    open_too = make_entry(needs=wait_for("c", failed=("b", outcome), run_on_failure=True))
     assert reasons(decide(open_too)) == {"a": Reason.DEPENDENCIES}
 
 
 @pytest.mark.parametrize(
     ("seen", "code", "words"),
     [
-        (True, "DEPENDENCY_TIMEOUT", "'b', which it depends on, had not ended"),
-        (False, "DEPENDENCY_UNKNOWN", "'b', which it depends on, never came, or its Job is gone already"),
+        ({"b"}, "DEPENDENCY_TIMEOUT", "'b', which it depends on, had not ended"),
+        ((), "DEPENDENCY_UNKNOWN", "'b', which it depends on, never came, or its Job is gone already"),
     ],
 )
-def test_a_job_fails_when_its_dependencies_take_too_long(seen: bool, code: str, words: str) -> None:
-    entry = make_entry(dependencies=wait_for("b", seen=seen), dependencies_until=NOW)
-    decisions = decide(entry)
+def test_a_job_fails_when_its_dependencies_take_too_long(seen: set[str], code: str, words: str) -> None:
+    decisions = decide(make_entry(needs=wait_for("b", until=NOW)), seen=seen)
     assert failed(decisions) == {"a": code}
     assert words in decisions.failed[0].message
     assert decisions.look_again is None
 
 
+def test_a_job_is_not_judged_before_it_was_looked_up_what_it_waits_for() -> None:
+    decisions = decide(make_entry(needs=wait_for("b", until=NOW - 1, searched=False)))
+    assert reasons(decisions) == {"a": Reason.DEPENDENCIES}
+    # It is looked up meanwhile: until that is news, there is nothing to decide.
+    assert decisions.look_again is None
+
+
 def test_a_dependency_that_never_came_is_named_before_others() -> None:
-    dependencies = (*wait_for("b", seen=True), *wait_for("c"))
-    decisions = decide(make_entry(dependencies=dependencies, dependencies_until=NOW - 1))
+    decisions = decide(make_entry(needs=wait_for("b", "c", until=NOW - 1)), seen={"b"})
     assert failed(decisions) == {"a": "DEPENDENCY_UNKNOWN"}
     assert "'c'" in decisions.failed[0].message
 
 
 def test_a_job_that_can_never_run_fails_at_once_and_its_time_comes_before_dependencies() -> None:
-    later = make_entry(not_before=NOW + 1, dependencies=wait_for("b", outcome="failed"), gpus=9)
+    later = make_entry(not_before=NOW + 1, needs=wait_for(failed=("b", "failed")), gpus=9)
     assert reasons(decide(later)) == {"a": Reason.RUN_AT}
     assert failed(decide(later, gpus=1)) == {"a": "NEVER_ADMISSIBLE"}
 
@@ -88,7 +101,7 @@ def test_the_members_of_a_cycle_fail_and_jobs_that_only_wait_for_a_member_do_not
 
 
 def test_an_outcome_breaks_a_cycle() -> None:
-    entries = [make_entry("a", dependencies=wait_for("b", outcome="succeeded")), waiting_for("b", "a")]
+    entries = [make_entry("a", needs=wait_for()), waiting_for("b", "a")]
     assert released(decide(*entries)) == ["a"]
 
 
@@ -117,9 +130,9 @@ def test_exactly_the_jobs_that_wait_for_themselves_form_a_cycle(
     waiting: list[tuple[str, str, set[str]]], active: list[tuple[str, str, set[str]]]
 ) -> None:
     snapshot = Snapshot(active=_entries("a", active), waiting=_entries("w", waiting))
-    decisions = admit(snapshot, Limits(), NOW)
-    cyclic = {fail.key for fail in decisions.failed if fail.code == "DEPENDENCY_CYCLE"}
-    assert cyclic == {entry.key for entry in snapshot.waiting if entry.key in _reached(entry, snapshot)}
+    assert looping(snapshot).keys() == {
+        entry.key for entry in snapshot.waiting if entry.key in _reached(entry, snapshot)
+    }
 
 
 def _entries(prefix: str, fields: Sequence[tuple[str, str, set[str]]]) -> list[Entry]:
@@ -135,8 +148,8 @@ def _reached(start: Entry, snapshot: Snapshot) -> set[tuple[str, str]]:
     todo = [start]
     while todo:
         entry = todo.pop()
-        for dependency in entry.dependencies:
-            alike = [other for other in (*snapshot.active, *snapshot.waiting) if other.request_id == dependency.id]
+        for request_id in entry.needs.open if entry.needs else ():
+            alike = [other for other in (*snapshot.active, *snapshot.waiting) if other.request_id == request_id]
             meant = [other for other in alike if other.source == entry.source] or alike
             new = [other for other in meant if other in snapshot.waiting and other.key not in reached]
             reached |= {other.key for other in new}
@@ -148,3 +161,8 @@ def test_a_chain_of_ten_thousand_is_no_cycle_until_it_is_closed() -> None:
     chain = [waiting_for(f"r{number}", f"r{number + 1}") for number in range(10_000)]
     assert not failed(decide(*chain))
     assert len(failed(decide(*chain, waiting_for("r10000", "r0")))) == 10_001
+
+
+def test_jobs_that_wait_for_each_other_are_one_loop_and_others_another() -> None:
+    pairs = [waiting_for(one, other) for one, other in ("ab", "ba", "cd", "dc")]
+    assert sorted(sorted(name for _, name in loop) for loop in loops_among(pairs)) == [["a", "b"], ["c", "d"]]

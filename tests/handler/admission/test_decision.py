@@ -41,8 +41,8 @@ def test_a_job_that_waits_for_its_time_takes_no_room_and_no_position() -> None:
 
 
 def test_the_next_look_is_at_the_nearest_moment_that_matters() -> None:
-    early = make_entry("early", not_before=NOW + 5, dependencies=wait_for("x"), dependencies_until=NOW + 1)
-    open_ = make_entry("open", dependencies=wait_for("x"), dependencies_until=NOW + 7)
+    early = make_entry("early", not_before=NOW + 5, needs=wait_for("x", until=NOW + 1))
+    open_ = make_entry("open", needs=wait_for("x", until=NOW + 7))
     assert decide(open_, early).look_again == NOW + 5
     assert decide(open_).look_again == NOW + 7
 
