@@ -246,8 +246,10 @@ CODES: Mapping[str, Code] = {
     ),
     "AMBIGUOUS": Code(
         (CONTROL,),
-        "Requests of several sources have this id.",
-        "Name the source in the extension attribute `requestsource`; `jobrelay get ID` shows them.",
+        "Requests of several sources have this id, or one source and id has several Jobs: it was sent again with "
+        "another service, prefixName or namespace.",
+        "Name the source in the extension attribute `requestsource`, or the Job in `jobname` and `jobnamespace`; "
+        "`jobrelay get ID` shows them.",
     ),
     "FINISHED": Code(
         (CONTROL,),

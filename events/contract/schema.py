@@ -36,6 +36,8 @@ _EXTENSIONS: Mapping[str, str] = {
 _COMMANDING: Mapping[str, str] = {
     "subject": "The id of the request that is meant.",
     "requestsource": "The `source` of the request that is meant, where several sources use its id.",
+    "jobname": "The name of the Job, or of the schedule's CronJob, that is meant, where one source and id has several.",
+    "jobnamespace": "The namespace of that Job.",
     "expirytime": "RFC 3339: after it the command is not wanted any more.",
     "correlationid": "Passed on to the answer.",
     "traceparent": "W3C Trace Context: passed on to the answer.",

@@ -19,6 +19,14 @@ ANSWER_STATUS: Mapping[str, int | None] = {ACCEPTED: None, REJECTED: 99}
 """`status` in the data of answers."""
 
 
+CHOOSING: Mapping[str, str] = {
+    "requestsource": "the source of the request that is meant",
+    "jobname": "the name of the Job that is meant",
+    "jobnamespace": "the namespace of the Job that is meant",
+}
+"""Extension attributes that say which request, or which of its Jobs, is meant."""
+
+
 class ControlVerb(StrEnum):
     """The last word of a control event's type."""
 
@@ -29,18 +37,23 @@ class ControlVerb(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """Do `verb` to the request with id `subject`; where several sources use that id, to that of `request_source`."""
+    """Do `verb` to the request with id `subject`; where several sources use that id, to that of `request_source`.
+
+    `job_name`, `job_namespace`: those of its Job or CronJob, where one source and id has several.
+    """
 
     verb: ControlVerb
     subject: str
     event_id: str
     source: str
     request_source: str | None
+    job_name: str | None = None
+    job_namespace: str | None = None
     event: CloudEvent
 
 
 def parse_control(event: CloudEvent) -> Command:
-    """Raises `InvalidRequest` for another type, a missing subject, a `requestsource` that is not text."""
+    """Raises `InvalidRequest` for another type, a missing subject, one of `CHOOSING` that is not text."""
     errors = []
     word = event.get_type().removeprefix(f"{CONTROL_TYPE}.")
     verb = next((verb for verb in ControlVerb if verb == word), None)
@@ -50,9 +63,10 @@ def parse_control(event: CloudEvent) -> Command:
     subject = event.get_subject()
     if subject is None:
         errors.append(FieldError("subject", "is missing: the id of the request that is meant"))
-    request_source: Any = event.get_extension("requestsource")
-    if request_source is not None and not isinstance(request_source, str):
-        errors.append(FieldError("requestsource", "must be text: the source of the request that is meant"))
+    chosen: dict[str, Any] = {name: event.get_extension(name) for name in CHOOSING}
+    for name, value in chosen.items():
+        if value is not None and not isinstance(value, str):
+            errors.append(FieldError(name, f"must be text: {CHOOSING[name]}"))
     if errors or verb is None or subject is None:
         raise InvalidRequest(errors)
     return Command(
@@ -60,7 +74,9 @@ def parse_control(event: CloudEvent) -> Command:
         subject=subject,
         event_id=event.get_id(),
         source=event.get_source(),
-        request_source=request_source,
+        request_source=chosen["requestsource"],
+        job_name=chosen["jobname"],
+        job_namespace=chosen["jobnamespace"],
         event=event,
     )
 

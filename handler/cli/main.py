@@ -137,18 +137,18 @@ def _add_control(verb: str, text: str) -> None:
     @cli.command(verb, help=text)
     @click.argument("request_id", metavar="ID")
     @from_source
+    @click.option("--job", metavar="[NAMESPACE/]NAME", help="The Job, where this source and id has several.")
     @click.option("--wait/--no-wait", default=True, help="Wait for jobrelay's answer.")
     @click.option("--timeout", type=click.FloatRange(0.1), default=75.0, metavar="SECONDS", help="How long, at most.")
     @prints
     @connects
-    def control(request_id: str, source: str | None, wait: bool, timeout: float, form: str, **connection: Any) -> int:
-        settings = settings_from(connection)
+    def control(request_id: str, wait: bool, timeout: float, form: str, **keywords: Any) -> int:
+        chosen = {"request_source": keywords.pop("source"), "job": keywords.pop("job")}
+        settings = settings_from(keywords)
         from handler.commands.control import control as work
 
         seconds = timeout if wait else 0.0
-        return run_work(
-            work(settings, verb=verb, request_id=request_id, request_source=source, wait=seconds, form=form)
-        )
+        return run_work(work(settings, verb=verb, request_id=request_id, **chosen, wait=seconds, form=form))
 
 
 _add_control("cancel", "Cancel a request.\n\nIts pods end; the outcome is `cancelled`.")

@@ -29,14 +29,15 @@ async def control(
     verb: str,
     request_id: str,
     request_source: str | None,
+    job: str | None = None,
     wait: float,
     form: str,
 ) -> int:
-    """Publish a control event and print the answer. `wait`: seconds; 0 does not wait.
+    """Publish a control event and print the answer. `job`: `[namespace/]name`. `wait`: seconds; 0 does not wait.
 
     Raises `Failed` if the answer is a refusal, or does not come in time.
     """
-    event = control_event(verb, request_id, request_source)
+    event = control_event(verb, request_id, request_source, job)
     async with broker_of(settings) as broker:
         if not wait:
             await broker.publish(Topic(Kind.CONTROL), event)
@@ -51,8 +52,12 @@ async def control(
     return _print_answer(answer, verb=verb, request_id=request_id, form=form)
 
 
-def control_event(verb: str, request_id: str, request_source: str | None) -> CloudEvent:
-    """A control event about a request. Raises `InvalidEvent` for an id or source that CloudEvents do not allow."""
+def control_event(verb: str, request_id: str, request_source: str | None, job: str | None = None) -> CloudEvent:
+    """A control event about a request. `job`: `[namespace/]name`, of several that its source and id has.
+
+    Raises `InvalidEvent` for an id, source or name that CloudEvents do not allow.
+    """
+    namespace, slash, name = (job or "").rpartition("/")
     attributes = {
         "specversion": "1.0",
         "id": str(uuid.uuid4()),
@@ -61,6 +66,8 @@ def control_event(verb: str, request_id: str, request_source: str | None) -> Clo
         "subject": request_id,
         "time": datetime.now(UTC),
         "requestsource": request_source,
+        "jobname": name or None,
+        "jobnamespace": namespace if slash else None,
     }
     return build(attributes)
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from itertools import islice
+from typing import TypeVar
 
 from events.jobs.attempts import attempt_name, next_key
 from events.jobs.observed import Job, Schedule
@@ -21,6 +22,7 @@ ENOUGH = 1000
 """Jobs of one id that are looked at: of so many a command means several, whatever the others are."""
 Target = Job | Schedule
 """What a command is carried out on."""
+T = TypeVar("T", Job, Schedule)
 
 
 class Targets:
@@ -44,8 +46,7 @@ class Targets:
         found = self._known(command)
         if not found or _is_newer(found):
             found = await self._awaited(command, waited)
-        if (sources := len({target.source for target in found})) > 1:
-            raise Rejection("AMBIGUOUS", f"{sources} sources use this id: name the one that is meant as requestsource")
+        _require_one(found)
         return found
 
     def now(self, seen: Target) -> Target:
@@ -94,11 +95,11 @@ class Targets:
     def _known(self, command: Command) -> list[Target]:
         """The last attempt of each request of this id, and the schedules of this id."""
         subject, source = command.subject, command.request_source
-        jobs = islice(self._cache.of_request(subject, source), ENOUGH)
+        jobs = islice(_those_named(command, self._cache.of_request(subject, source)), ENOUGH)
         found: dict[tuple[str, str], Job] = {}
         for job in sorted(jobs, key=lambda job: job.attempt):
             found[job.namespace, attempt_name(job, 1)] = job
-        schedules = islice(self._cache.schedules.of_request(subject, source), ENOUGH)
+        schedules = islice(_those_named(command, self._cache.schedules.of_request(subject, source)), ENOUGH)
         return [*found.values(), *schedules]
 
 
@@ -112,7 +113,8 @@ class _Ended:
     def learn(self, answer: Answer) -> None:
         # The cache has all others: none without our finalizer.
         jobs = answer.get(self._command.subject, ())
-        self.jobs = _of_its_source(self._command, (job for job in jobs if not job.has_finalizer))
+        done = (job for job in jobs if not job.has_finalizer and self._command.request_source in (None, job.source))
+        self.jobs = list(_those_named(self._command, done))
 
 
 async def _news(seat: Seat, seconds: float) -> None:
@@ -126,13 +128,33 @@ def _is_newer(found: list[Target]) -> bool:
     return any(target.newer for target in found)
 
 
-def _of_its_source(command: Command, found: Iterable[Target]) -> list[Target]:
-    """Those of the source that the command names, or all if it names none."""
-    return [target for target in found if command.request_source in (None, target.source)]
+def _those_named(command: Command, found: Iterable[T]) -> Iterator[T]:
+    """Those of the namespace and name that the command names; a Job also by the name of another attempt."""
+    for target in found:
+        first = attempt_name(target, 1) if isinstance(target, Job) else target.name
+        named = command.job_name
+        attempt = named[len(first) + 1 :] if named and isinstance(target, Job) and named.startswith(f"{first}-") else ""
+        if command.job_namespace in (None, target.namespace) and (named in (None, first) or attempt.isdigit()):
+            yield target
+
+
+def _require_one(found: Sequence[Target]) -> None:
+    """Raises `Rejection` if several are meant. Those of one source that are done are all told alike: it has ended."""
+    if (sources := len({target.source for target in found})) > 1:
+        raise Rejection("AMBIGUOUS", f"{sources} sources use this id: name the one that is meant as requestsource")
+    if len(found) > 1 and any(target.has_finalizer for target in found):
+        text = f"{len(found)} Jobs have this id and source: name the one that is meant as jobname and jobnamespace"
+        raise Rejection("AMBIGUOUS", text)
 
 
 def _no_target(command: Command, found: list[Target]) -> Rejection:
     if found:
         return Rejection("NEWER_FORMAT", "the request belongs to a newer version of jobrelay")
-    named = "subject names" if command.request_source is None else "subject and requestsource name"
+    given = {
+        "requestsource": command.request_source,
+        "jobname": command.job_name,
+        "jobnamespace": command.job_namespace,
+    }
+    *most, last = ["subject", *(name for name, value in given.items() if value is not None)]
+    named = f"{', '.join(most)} and {last} name" if most else f"{last} names"
     return Rejection("UNKNOWN", f"there is no Job of the request that its {named}")

@@ -30,8 +30,14 @@ def test_unknown_type_is_refused_naming_the_known_types(type_: str) -> None:
 
 def test_every_error_of_a_command_is_reported_at_once() -> None:
     with pytest.raises(InvalidRequest) as caught:
-        parse_control(make_event(requestsource=5))
-    assert [error.path for error in caught.value.errors] == ["type", "subject", "requestsource"]
+        parse_control(make_event(requestsource=5, jobname=True))
+    assert [error.path for error in caught.value.errors] == ["type", "subject", "requestsource", "jobname"]
+
+
+def test_a_command_may_name_one_of_several_jobs() -> None:
+    event = make_event(type="dev.jobrelay.control.cancel", subject="r1", jobname="mail-abc", jobnamespace="jobs")
+    command = parse_control(event)
+    assert (command.job_name, command.job_namespace) == ("mail-abc", "jobs")
 
 
 def test_accepted_answers_with_the_jobs() -> None:

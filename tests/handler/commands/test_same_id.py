@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from events.cloudevent.attributes import MAX_VALUE
+from events.identity import Identity, job_name
 from handler.local.stack import Stack, start
 from tests.adapters.conftest import need_rabbit
 from tests.handler.commandline import Done, call_beside, run, shell, started, wait_for
@@ -159,3 +160,27 @@ def test_commands_about_an_id_of_two_sources_take_the_source(stack: Stack, tmp_p
     assert told(stack, "twin", "--source", DESK)[-1] == "cancelled"
     assert told(stack, "twin", "--source", SHOP) == SUCCEEDED[:2]
     assert run(stack, "cancel", "twin", "--source", SHOP).returncode == 0
+
+
+def test_a_command_names_one_of_the_jobs_that_one_source_and_id_has(stack: Stack, tmp_path: Path) -> None:
+    script = waits_for(tmp_path / "never")
+    text = json.dumps(
+        [
+            {
+                "specversion": "1.0",
+                "type": "dev.jobrelay.job.requested",
+                "source": SHOP,
+                "id": "again",
+                "data": {"service": service, "job": {"image": "busybox", "command": ["sh", "-c", script]}},
+            }
+            for service in ("mail", "post")
+        ]
+    )
+    assert run(stack, "submit", "-", text=text).returncode == 0
+    wait_for(lambda: told(stack, "again").count("started") == 2)
+    refused = run(stack, "cancel", "again")
+    assert (refused.returncode, "AMBIGUOUS" in refused.stderr, "jobname" in refused.stderr) == (1, True, True)
+    name, other = (job_name(service, Identity(SHOP, "again")) for service in ("post", "mail"))
+    assert run(stack, "cancel", "again", "--job", f"default/{name}").stdout == f"again: cancel accepted, {name}\n"
+    wait_for(lambda: "cancelled" in told(stack, "again"))
+    assert run(stack, "cancel", "again", "--job", other).returncode == 0

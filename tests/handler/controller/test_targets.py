@@ -99,6 +99,33 @@ async def test_a_command_that_comes_back_is_asked_about_again_only_when_its_time
         assert await scene.told(about("done"), waited=9.0) == ["done"]
 
 
+async def test_of_several_jobs_of_one_source_and_id_a_command_has_to_name_one() -> None:
+    async with Scene(wait=0.1).running() as scene:
+        for name, namespace in (("mail-h", "jobs"), ("post-h", "jobs"), ("mail-h", "other")):
+            scene.contents.put_job(make_job("a", name=name, namespace=namespace, uid=f"{namespace}/{name}"))
+        assert await scene.told(about("a")) == "AMBIGUOUS"
+        assert await scene.told(about("a", jobname="mail-h")) == "AMBIGUOUS"
+        assert await scene.told(about("a", jobname="post-h")) == ["post-h"]
+        assert await scene.told(about("a", jobnamespace="other")) == ["mail-h"]
+        assert await scene.told(about("a", jobname="mail-h", jobnamespace="jobs")) == ["mail-h"]
+        with pytest.raises(Rejection, match="its subject, jobname and jobnamespace name"):
+            await scene.targets.of(about("a", jobname="mail-h", jobnamespace="none"), waited=0.0)
+
+
+async def test_a_job_is_named_by_any_of_its_attempts() -> None:
+    async with Scene(wait=0.1).running() as scene:
+        scene.contents.put_job(make_job("a", name="mail-h-2", attempt=2))
+        for name in ("mail-h", "mail-h-2", "mail-h-3"):
+            assert await scene.told(about("a", jobname=name)) == ["mail-h-2"]
+        assert await scene.told(about("a", jobname="mail-h-x")) == "UNKNOWN"
+
+
+async def test_several_jobs_that_are_done_are_all_told_alike() -> None:
+    async with Scene("done").running() as scene:
+        scene.lists.jobs.append(make_job("done", name="another", uid="x", has_finalizer=False))
+        assert await scene.told(about("done")) == ["done", "another"]
+
+
 async def test_of_too_many_that_wait_the_oldest_of_the_largest_group_goes_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
