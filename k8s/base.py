@@ -19,8 +19,10 @@ class Cause(StrEnum):
     """The server takes nothing from us now: 429, 401."""
     NAMESPACE = "namespace"
     """The namespace is not there, or is being deleted."""
+    PERMISSION = "permission"
+    """RBAC does not let us do this, here or anywhere."""
     UNKNOWN = "unknown"
-    """5xx, a timeout, no connection, RBAC's 403: the server may be away, or it may be this request alone."""
+    """5xx, a timeout, no connection: the server may be away, or it may be this request alone."""
 
 
 class Unavailable(KubernetesError):

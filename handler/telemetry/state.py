@@ -67,6 +67,8 @@ class State:
         found = self._sick_namespaces()
         if self.gate is not None and self.gate.problem is not None:
             found.append(f"requests wait for the API server: {self.gate.problem}")
+        if self.cache is not None and self.cache.problem is None:
+            found += [f"namespace {name} is not followed: {why}" for name, why in sorted(self.cache.refused.items())]
         return found
 
     def _sick_namespaces(self) -> list[str]:
@@ -108,7 +110,7 @@ class State:
     def _measure_watches(self, cache: JobCache) -> None:
         metrics = self.metrics
         metrics.watch_age.set(cache.age())
-        metrics.watch_failing.set(cache.problem is not None)
+        metrics.watch_failing.set(cache.problem is not None or bool(cache.refused))
         relists, errors = cache.relists, cache.errors
         metrics.watch_relists.inc(relists - self._relists)
         metrics.watch_errors.inc(errors - self._errors)

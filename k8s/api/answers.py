@@ -62,9 +62,10 @@ def _forbidden(message: str, answer: dict[str, Any]) -> KubernetesError:
     text = str(answer.get("message", ""))
     if _has_cause(answer, "NamespaceTerminating"):
         return Unavailable(message, cause=Cause.NAMESPACE)
-    if not answer or _RBAC.match(text):
-        # It comes from a proxy, not from Kubernetes, or it is about us and not about the request.
-        return Unavailable(message)
+    if not answer:
+        return Unavailable(message)  # From a proxy, not from Kubernetes.
+    if _RBAC.match(text):
+        return Unavailable(message, cause=Cause.PERMISSION)  # It is about us, not about the request.
     if _QUOTA.match(text):
         return QuotaExceeded(message)
     return Refused(message, status=403, causes=_causes(answer))

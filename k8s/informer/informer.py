@@ -2,9 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from events.jobs.observed import Job, Schedule
 from events.jobs.pods import Pod
@@ -19,6 +19,8 @@ from k8s.reading.cronjob import parse_cron_job
 from k8s.reading.job import parse_job
 from k8s.reading.pod import parse_pod
 
+REFUSED_SECONDS = 0.2
+"""Seconds between looks whether any namespace may be followed by now."""
 BATCH = "/apis/batch/v1/namespaces/{}"
 
 
@@ -28,10 +30,11 @@ class JobCache:
     Strays are kept apart: see `stray`. `schedules`: the cache of CronJobs.
     """
 
-    def __init__(self, contents: Contents, schedules: ScheduleCache, watches: Sequence[Reflector[Any]]) -> None:
+    def __init__(self, contents: Contents, schedules: ScheduleCache, homes: Mapping[str, "Home"]) -> None:
         self.schedules = schedules
         self._contents = contents
-        self._watches = watches
+        self._homes = homes
+        self._watches = [watch for home in homes.values() for watch in home]
 
     def jobs(self) -> Sequence[Job]:
         return [job for job in self._contents.jobs.values() if _is_followed(job)]
@@ -95,10 +98,17 @@ class JobCache:
         self._contents.assume(job)
 
     async def resync(self) -> None:
-        """List everything again, and wait for that: on return, the cache has all that existed at the call."""
-        async with asyncio.TaskGroup() as group:
-            for watch in self._watches:
-                group.create_task(watch.resync())
+        """List everything again, and wait for that: on return, the cache has all that existed at the call.
+
+        That is, in the namespaces that we may follow; there is at least one.
+        """
+        while True:
+            async with asyncio.TaskGroup() as group:
+                for watch in self._watches:
+                    group.create_task(watch.resync())
+            if not self._homes or not _all_refused(self._homes):
+                return
+            await asyncio.sleep(REFUSED_SECONDS)
 
     def fresh(self) -> float:
         """The API server's time (epoch seconds) up to which every watch has seen everything.
@@ -114,8 +124,15 @@ class JobCache:
 
     @property
     def problem(self) -> str | None:
-        """Why a watch is behind; None if none is."""
-        return next((watch.problem for watch in self._watches if watch.problem), None)
+        """Why a watch is behind; None if none is, but for those in namespaces that we may not follow."""
+        told = self._watches if _all_refused(self._homes) else [one for one in self._watches if not one.refused]
+        return next((watch.problem for watch in told if watch.problem), None)
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """The namespaces that we may not follow, and why. What is in the others is followed all the same."""
+        found = ((name, watch.problem) for name, home in self._homes.items() for watch in home if watch.refused)
+        return {name: problem for name, problem in found if problem is not None}
 
     @property
     def errors(self) -> int:
@@ -143,6 +160,8 @@ async def follow(
 ) -> AsyncIterator[JobCache]:
     """A cache that has every Job, Pod and CronJob on entry, and is kept up to date. Entering waits for the server.
 
+    A namespace that refuses us lists (RBAC) is left out until it does not, unless there is no other.
+
     `idle`: seconds of silence after which a watch counts as dead; bookmarks come about once a minute. No failure of the
     server ends the block: `JobCache.problem` says what is wrong.
     """
@@ -160,27 +179,41 @@ async def follow(
         )
 
     contents, schedules = Contents(), ScheduleCache()
-    homes = dict.fromkeys(namespaces)
-    jobs = [watch(JobFeed(contents, home), home, api=f"{BATCH}/jobs", parse=parse_job) for home in homes]
-    pods = [watch(PodFeed(contents, home), home, api="/api/v1/namespaces/{}/pods", parse=parse_pod) for home in homes]
-    cron_jobs = [
-        watch(ScheduleFeed(schedules, home), home, api=f"{BATCH}/cronjobs", parse=parse_cron_job) for home in homes
-    ]
-    async with beside(_run(jobs, pods, cron_jobs)):
-        for reflector in (*jobs, *pods, *cron_jobs):
-            await reflector.synced()
-        yield JobCache(contents, schedules, (*jobs, *pods, *cron_jobs))
+    homes = {
+        home: Home(
+            jobs=watch(JobFeed(contents, home), home, api=f"{BATCH}/jobs", parse=parse_job),
+            pods=watch(PodFeed(contents, home), home, api="/api/v1/namespaces/{}/pods", parse=parse_pod),
+            cron_jobs=watch(ScheduleFeed(schedules, home), home, api=f"{BATCH}/cronjobs", parse=parse_cron_job),
+        )
+        for home in namespaces
+    }
+    async with beside(_run(homes.values())):
+        for home in homes.values():
+            for reflector in home:
+                await reflector.synced()
+        while _all_refused(homes):
+            await asyncio.sleep(REFUSED_SECONDS)
+        yield JobCache(contents, schedules, homes)
 
 
-async def _run(
-    jobs: Sequence[Reflector[Job]], pods: Sequence[Reflector[Pod]], cron_jobs: Sequence[Reflector[Schedule]]
-) -> None:
+class Home(NamedTuple):
+    """The watches of one namespace."""
+
+    jobs: Reflector[Job]
+    pods: Reflector[Pod]
+    cron_jobs: Reflector[Schedule]
+
+
+def _all_refused(homes: Mapping[str, Home]) -> bool:
+    return all(any(watch.refused for watch in home) for home in homes.values())
+
+
+async def _run(homes: Iterable[Home]) -> None:
     async with asyncio.TaskGroup() as group:
-        for of_jobs, of_pods in zip(jobs, pods, strict=True):
-            group.create_task(of_jobs.run())
-            group.create_task(_after(of_jobs, of_pods))
-        for of_cron_jobs in cron_jobs:
-            group.create_task(of_cron_jobs.run())
+        for home in homes:
+            group.create_task(home.jobs.run())
+            group.create_task(_after(home.jobs, home.pods))
+            group.create_task(home.cron_jobs.run())
 
 
 async def _after(jobs: Reflector[Job], pods: Reflector[Pod]) -> None:

@@ -14,7 +14,7 @@ from k8s.api.client import Client
 from k8s.api.clock import backoff, boottime
 from k8s.api.paging import Paging
 from k8s.api.wire import ObjectMeta, WatchEvent, decode_event, decode_page, meta_or_empty, number
-from k8s.base import Expired, KubernetesError, Malformed, Unavailable
+from k8s.base import Cause, Expired, KubernetesError, Malformed, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,8 @@ class Reflector(Generic[T]):
 
     `seen`: the API server's time, epoch seconds, when a list was requested, or an event or bookmark came that was up to
     date. The sink has received everything before that, except for what was on its way just then. `quiet`: seconds since
-    any sign of life. `problem`: why it is behind, None if it is not. `errors` counts malformed objects, `relists` the
+    any sign of life. `problem`: why it is behind, None if it is not; `refused`: because we may not list or watch here.
+    `errors` counts malformed objects, `relists` the
     lists after the first.
     """
 
@@ -109,6 +110,7 @@ class Reflector(Generic[T]):
         self._in_step_at = 0.0
         self.seen = 0.0
         self.problem: str | None = "not listed yet"
+        self.refused = False
         self.errors = 0
         self.relists = 0
 
@@ -135,22 +137,25 @@ class Reflector(Generic[T]):
             self.relists += 1
 
     async def synced(self) -> None:
-        """Wait for the first list."""
-        while self._answered < 0:
+        """Wait for the first list, or until it is refused."""
+        while self._answered < 0 and not self.refused:
             await self._round.wait()
 
     async def resync(self) -> None:
-        """List again now, and wait for that: on return, the sink has all that existed at the call."""
+        """List again now, and wait for that: on return, the sink has all that existed at the call, or it is refused."""
         self._asked += 1
         mine = self._asked
         if self._watching is not None:
             self._watching.reschedule(asyncio.get_running_loop().time())
             self._watching = None
-        while self._answered < mine:
+        while self._answered < mine and not self.refused:
             await self._round.wait()
 
     def _listed(self, asked: int) -> None:
         self._answered = asked
+        self._wake()
+
+    def _wake(self) -> None:
         done, self._round = self._round, asyncio.Event()
         done.set()
 
@@ -275,12 +280,15 @@ class Reflector(Generic[T]):
     def _answered_well(self) -> None:
         if self.problem is not None:
             logger.info("following %s", self._path)
-        self.problem = None
+        self.problem, self.refused = None, False
 
     async def _pause(self, error: KubernetesError) -> None:
         self._attempt += 1
         if self.problem != str(error):
             logger.warning("cannot follow %s, trying again: %s", self._path, error)
         self.problem = str(error)
+        self.refused = isinstance(error, Unavailable) and error.cause is Cause.PERMISSION
+        if self.refused:
+            self._wake()
         retry_after = error.retry_after if isinstance(error, Unavailable) else None
         await asyncio.sleep(backoff(self._attempt, retry_after=retry_after, rng=self._rng))

@@ -48,7 +48,7 @@ def deciding(site: Site, *, count: int) -> Deciding:
     for job in _jobs(site, count=count):
         contents.put_job(job_of(job))
     services = make_services(site.cluster, LIMITS.model_copy(update={"namespaces": (site.namespace,)}))
-    admitting = Admitting(services, make_term(JobCache(contents, ScheduleCache(), [])))
+    admitting = Admitting(services, make_term(JobCache(contents, ScheduleCache(), {})))
     keys = list(contents.jobs)
     admitting.changed(keys)
 

@@ -191,5 +191,5 @@ async def test_a_command_whose_write_gets_no_answer_gives_its_place_to_others_an
         await client.command(make_command("cancel", "well", event_id="second"))
         await client.reached("second", "accepted")
         (letter,) = await until(client.dead)
-        assert letter.headers["jobrelay-code"] == "TOO_MANY_ATTEMPTS"
+        assert letter.headers["jobrelay-code"] == "INTERNAL"
         assert client.state.leading
