@@ -25,17 +25,21 @@ from handler.admission.places import Standing, entry_of, standing
 from handler.admission.shares import Counts, Shares, named
 from handler.controller.cycles import Cycles
 from handler.controller.dependencies import Dependencies
+from handler.controller.slots import Slots
 from handler.controller.term import Term
 from handler.effects.repeating import until_answered
 from handler.effects.services import Services
 from handler.settings.admission import AdmissionSettings
 from handler.telemetry.logcontext import about, about_job
+from k8s.api.clock import backoff
 from k8s.base import Conflict, Key, Malformed, NotFound, Refused, Unavailable
 
 logger = logging.getLogger(__name__)
 
 Action = Callable[[Job], Awaitable[None]]
 WRITES_AT_ONCE = 64
+ROUND_SECONDS = 0.5
+"""Seconds that a decision's writes may hold up the next one. A Job whose write takes longer counts as active."""
 DECIDING = 0.25
 """The largest share of its time that a leader decides in: a decision about 10,000 Jobs stops all else for 20 ms."""
 SLICE = 0.005
@@ -64,6 +68,8 @@ class Admitting:
         self._active: dict[Key, Entry] = {}
         self._reasons: dict[Key, Waiting] = {}
         self._refused: dict[Key, str] = {}
+        self._doubtful: set[Key] = set()
+        self._aside: dict[Key, tuple[int, float]] = {}
         self._dirty: set[Key] = set()
         self._news = asyncio.Event()
         self._decided = False
@@ -113,10 +119,10 @@ class Admitting:
                 while not self._refresh(seconds=SLICE):
                     await asyncio.sleep(0)
                 if self._stale or self._is_due():
-                    await asyncio.sleep(await self._round(notify))
+                    await asyncio.sleep(await self._round(notify, group))
                 await self._wait()
 
-    async def _round(self, notify: Callable[[Iterable[Key]], None]) -> float:
+    async def _round(self, notify: Callable[[Iterable[Key]], None], group: asyncio.TaskGroup) -> float:
         """Decide, and carry it out. Returns the seconds to pause before the next decision: all else needs time too."""
         begun = time.monotonic()
         with self._metrics.admission_seconds.time():
@@ -125,7 +131,7 @@ class Admitting:
         decided = time.monotonic()
         self._due_at = decisions.look_again
         # Decide again after any action: if it failed, perhaps no change will bring us back here.
-        self._stale = await self._carry_out(decisions)
+        self._stale = await self._carry_out(decisions, group)
         return max(0.0, begun + (decided - begun) / DECIDING - time.monotonic())
 
     def _reconsider(self) -> None:
@@ -158,7 +164,10 @@ class Admitting:
         if job is None or place is Standing.OVER:
             self._dependencies.forget(key)
             self._refused.pop(key, None)
+            self._aside.pop(key, None)
             return
+        if key in self._doubtful:
+            place = Standing.ACTIVE  # It may run by now: until that is known, it takes room.
         self._standing[key] = (place, job.service or "")
         self._dependencies.appeared(job)
         if place is Standing.WAITING:
@@ -180,7 +189,13 @@ class Admitting:
         place, before = standing(job), previous_key(job)
         if place is Standing.WAITING and before is not None and self._cache.get(before) is not None:
             return job, Standing.COMING  # The attempt before it still has our finalizer.
+        if place is Standing.WAITING and self._is_aside(key):
+            return job, Standing.SUSPENDED
         return job, place
+
+    def _is_aside(self, key: Key) -> bool:
+        """Whether our writes of it fail, and it has to let others go first for a while."""
+        return key in self._aside and asyncio.get_running_loop().time() < self._aside[key][1]
 
     def _decide(self) -> Decisions:
         active, waiting = list(self._active.values()), list(self._waiting.values())
@@ -223,16 +238,32 @@ class Admitting:
         waits = self._reasons.get(key)
         return waits is not None and waits.reason not in FOR_ROOM
 
-    async def _carry_out(self, decisions: Decisions) -> bool:
-        """Make the writes, some at a time, until each is known to be done or not. Returns whether there were any."""
-        free = asyncio.Semaphore(WRITES_AT_ONCE)
+    async def _carry_out(self, decisions: Decisions, group: asyncio.TaskGroup) -> bool:
+        """Make the writes. Returns whether there were any.
+
+        Those that hang go on in `group`. Each Job is in doubt until it is known whether its write was done.
+        """
         actions: list[tuple[Key, Action]] = [(release.key, self._admit) for release in decisions.released]
         actions += [(fail.key, partial(self._fail, why=fail)) for fail in decisions.failed]
+        if not actions:
+            return False
+        self._doubtful |= {key for key, _ in actions}
+        await asyncio.wait({group.create_task(self._act_on_all(actions))}, timeout=ROUND_SECONDS)
+        self._dirty |= self._doubtful
+        return True
+
+    async def _act_on_all(self, actions: Iterable[tuple[Key, Action]]) -> None:
+        """Some at a time."""
+        slots = Slots(WRITES_AT_ONCE)
         async with asyncio.TaskGroup() as group:
             for key, action in actions:
-                await free.acquire()
-                group.create_task(self._act(key, action)).add_done_callback(lambda _: free.release())
-        return bool(actions)
+                await slots.free()
+                slots.start(group, self._settle_doubt(key, action))
+
+    async def _settle_doubt(self, key: Key, action: Action) -> None:
+        await self._act(key, action)
+        self._doubtful.discard(key)
+        self.changed([key])
 
     async def _act(self, key: Key, action: Action) -> None:
         """Do it unless the Job no longer waits: a command, say, may be faster than the many writes of one decision."""
@@ -249,9 +280,11 @@ class Admitting:
             # It may have happened all the same: only the API server knows whether a released Job takes room now.
             logger.warning("what admission decided came to no answer: %s", error)
             await self._read_again(key)
+            self._stand_aside(key)
         except (Refused, Malformed) as error:
             self._refuse(job, error)
-        self._dirty.add(key)
+        else:
+            self._aside.pop(key, None)
 
     async def _admit(self, job: Job) -> None:
         await self._writes.admit(job)
@@ -269,6 +302,13 @@ class Admitting:
         """Do not try again until the Job changes: a Job that an admission webhook refuses must not hold up others."""
         logger.error("the API server refuses what admission decided: %s", error)
         self._refused[job.namespace, job.name] = job.version
+
+    def _stand_aside(self, key: Key) -> None:
+        """Let others go first, longer with each failure: it would be the first again and again."""
+        failures = self._aside.get(key, (0, 0.0))[0] + 1
+        delay, loop = backoff(failures), asyncio.get_running_loop()
+        self._aside[key] = failures, loop.time() + delay
+        loop.call_later(delay, self.changed, [key])
 
     async def _read_again(self, key: Key) -> None:
         """Repeat until the API server says what the Job is now: no decision may be made without knowing that."""

@@ -2,11 +2,13 @@
 
 import asyncio
 import heapq
+import itertools
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 
 from adapters.base import BrokerUnavailable
+from handler.controller.slots import Slots
 from handler.telemetry.metrics import Metrics
 from k8s.api.clock import backoff
 from k8s.base import Conflict, Key, KubernetesError, LeadershipLost, NotFound, Unavailable
@@ -22,10 +24,15 @@ class WorkQueue:
 
     With each key it keeps `since`: all changes of the key before that time were done when it was added. `oldest()` is
     the time up to which the leader may vouch for everything.
+
+    Keys whose looks fail stand in a line of their own, those that failed least first: others do not wait for them.
     """
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[Key, float] = OrderedDict()
+        self._troubled: dict[Key, float] = {}
+        self._trouble: list[tuple[int, int, Key]] = []
+        self._number = itertools.count()
         self._working: dict[Key, float] = {}
         self._again: dict[Key, float] = {}
         self._failed: dict[Key, float] = {}
@@ -36,9 +43,10 @@ class WorkQueue:
         self._heap: list[tuple[float, Key]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._ready = asyncio.Event()
+        self._ready_again = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._working) + len(self._failed)
+        return len(self._waiting) + len(self._troubled) + len(self._working) + len(self._failed)
 
     def add(self, keys: Iterable[Key], *, since: float) -> None:
         """These changed after `since` (epoch seconds, the API server's clock)."""
@@ -49,10 +57,17 @@ class WorkQueue:
             elif key in self._working:
                 self._again[key] = min(since, self._again.get(key, since))
             else:
-                since_first = min(since, self._failed.pop(key, since))
-                self._waiting[key] = min(since_first, self._waiting.get(key, since_first))
+                self._line_up(key, min(since, self._failed.pop(key, since)))
         if self._waiting:
             self._ready.set()
+
+    def _line_up(self, key: Key, since: float) -> None:
+        attempts = self._attempts.get(key, 0)
+        line = self._troubled if attempts else self._waiting
+        if attempts and key not in line:
+            heapq.heappush(self._trouble, (attempts, next(self._number), key))
+            self._ready_again.set()
+        line[key] = min(since, line.get(key, since))
 
     def add_later(self, key: Key, delay: float) -> None:
         """Look at it again in `delay` seconds, changed or not; sooner if an earlier time is set already."""
@@ -70,12 +85,21 @@ class WorkQueue:
             self._set_timer()
 
     async def get(self) -> Key:
-        """Wait for the next key; `done`, `failed` or `leave` gives it back."""
+        """Wait for the next key whose last look did not fail; `done`, `failed` or `leave` gives it back."""
         while not self._waiting:
             self._ready.clear()
             await self._ready.wait()
         key, since = self._waiting.popitem(last=False)
         self._working[key] = since
+        return key
+
+    async def get_troubled(self) -> Key:
+        """Wait for the next key whose last look failed; in all else like `get`."""
+        while not self._trouble:
+            self._ready_again.clear()
+            await self._ready_again.wait()
+        _, _, key = heapq.heappop(self._trouble)
+        self._working[key] = self._troubled.pop(key)
         return key
 
     def pause_after(self, key: Key, seconds: float) -> None:
@@ -116,7 +140,8 @@ class WorkQueue:
     def oldest(self) -> float:
         """All changes before this time are done; infinite if no key is left."""
         paused = [since for since in self._paused.values() if since is not None]
-        pending = (self._waiting.values(), self._working.values(), self._failed.values(), paused)
+        lines = (self._waiting, self._troubled, self._working, self._failed)
+        pending = (*(line.values() for line in lines), paused)
         return min((since for group in pending for since in group), default=float("inf"))
 
     def _set_timer(self) -> None:
@@ -141,7 +166,10 @@ class NewerFormat(Exception):
 
 
 class Workers:
-    """Looks at `at_once` keys concurrently: a look is a few calls that wait for the broker or the API server."""
+    """Looks at `at_once` keys concurrently: a look is a few calls that wait for the broker or the API server.
+
+    Looks that hang give their places to others. A quarter as many places are for keys whose last look failed.
+    """
 
     def __init__(self, queue: WorkQueue, *, metrics: Metrics, at_once: int) -> None:
         self._queue = queue
@@ -150,13 +178,20 @@ class Workers:
 
     async def run(self, look: Callable[[Key], Awaitable[None]]) -> None:
         """Call `look` with each key, until cancelled. Raises `LeadershipLost` (in a group)."""
-        free = asyncio.Semaphore(self._at_once)
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._again(look, group))
+            slots = Slots(self._at_once)
             while True:
                 # Only this loop waits; if each worker did, every change would wake them all.
-                await free.acquire()
-                key = await self._queue.get()
-                group.create_task(self._work(key, look)).add_done_callback(lambda _: free.release())
+                await slots.free()
+                slots.start(group, self._work(await self._queue.get(), look))
+
+    async def _again(self, look: Callable[[Key], Awaitable[None]], group: asyncio.TaskGroup) -> None:
+        free = asyncio.Semaphore(max(1, self._at_once // 4))
+        while True:
+            await free.acquire()
+            key = await self._queue.get_troubled()
+            group.create_task(self._work(key, look)).add_done_callback(lambda _: free.release())
 
     async def _work(self, key: Key, look: Callable[[Key], Awaitable[None]]) -> None:
         try:
@@ -170,7 +205,7 @@ class Workers:
             self._queue.done(key)  # Deleted meanwhile: the watch will say so.
         except Conflict:
             # Another write was faster: the watch brings what it made of the object.
-            self._queue.failed(key)
+            self._queue.leave(key)
             self._queue.add_later(key, 0.1)
         except (BrokerUnavailable, KubernetesError) as error:
             attempts = self._look_again(key, error)

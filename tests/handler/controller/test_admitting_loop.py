@@ -1,5 +1,6 @@
 """The loop around the decisions: Jobs that change while a decision is carried out, and changes that need none."""
 
+import asyncio
 import itertools
 import json
 import time
@@ -17,7 +18,7 @@ from handler.admission.data import Decisions
 from handler.controller.admitting import DECIDING, Admitting
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
-from k8s.base import Manifest, Refused
+from k8s.base import Manifest, Refused, Unavailable
 from k8s.informer.informer import JobCache
 from k8s.informer.jobs import Contents
 from k8s.informer.schedules import ScheduleCache
@@ -25,6 +26,7 @@ from tests.handler.jobs import is_suspended, job_of, name_of
 from tests.handler.parts import make_services, make_term
 from tests.handler.relay import Client, detail, running
 from tests.handler.samples import make_command, make_request, until
+from tests.patience import PATIENCE, within
 
 
 @pytest.fixture
@@ -174,7 +176,7 @@ async def test_a_job_without_a_decision_yet_counts_as_waiting_for_room(cluster: 
     contents = Contents()
     settings = Settings.model_validate({"max_active": 1})
     services = make_services(cluster, settings.model_copy(update={"namespaces": ("default",)}))
-    admitting = Admitting(services, make_term(JobCache(contents, ScheduleCache(), [])))
+    admitting = Admitting(services, make_term(JobCache(contents, ScheduleCache(), {})))
 
     def comes(name: str, **queueing: Any) -> None:
         asked = Queueing(**queueing).to_annotation()
@@ -197,3 +199,30 @@ def make_observed(name: str, **fields: Any) -> Job:
     return Job(
         namespace="default", name=name, uid=name, version="1", created=0.0, request_id=name, source="/s", **fields
     )
+
+
+@pytest.mark.parametrize("hangs", [True, False], ids=["hangs", "fails"])
+async def test_a_job_whose_release_hangs_or_fails_does_not_hold_up_the_others(
+    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, *, hangs: bool
+) -> None:
+    patch_job, tried = cluster.patch_job, asyncio.Event()
+
+    async def patched(namespace: str, name: str, patch: Manifest, **options: Any) -> Job:
+        if name == name_of("poison"):
+            tried.set()
+            if hangs:
+                await asyncio.Event().wait()
+            raise Unavailable("500 failed calling webhook")
+        return await patch_job(namespace, name, patch, **options)
+
+    monkeypatch.setattr(cluster, "patch_job", patched)
+    # While it is not known whether a Job was released it takes room; one that was not stands aside.
+    async with running(broker, cluster, admission="always", max_active=2 if hangs else 1) as client:
+        await client.publish(make_request("poison", priority=100))
+        await asyncio.wait_for(tried.wait(), PATIENCE)
+        for number in range(3):
+            await client.publish(make_request(f"plain-{number}"))
+            await client.ended(f"plain-{number}", seconds=within(5.0))
+        monkeypatch.setattr(cluster, "patch_job", patch_job)
+        if not hangs:
+            await client.ended("poison")

@@ -2,7 +2,12 @@
 
 import asyncio
 
-from handler.controller.workqueue import WorkQueue
+import pytest
+
+from handler.controller import slots, workqueue
+from handler.controller.workqueue import Workers, WorkQueue
+from handler.telemetry.metrics import Metrics
+from k8s.base import Key, Unavailable
 from tests.patience import PATIENCE
 
 A, B = ("jobs", "a"), ("jobs", "b")
@@ -55,7 +60,7 @@ async def test_oldest_counts_keys_that_wait_are_in_work_or_have_failed() -> None
     assert queue.oldest() == 10, "a later change does not make the earlier one done"
     assert await queue.get() == B
     queue.done(B)
-    assert await queue.get() == A
+    assert await queue.get_troubled() == A
     queue.done(A)
     assert queue.oldest() == NOTHING
 
@@ -63,11 +68,11 @@ async def test_oldest_counts_keys_that_wait_are_in_work_or_have_failed() -> None
 async def test_failures_in_a_row_are_counted_until_a_look_succeeds() -> None:
     queue = WorkQueue()
     counts = []
-    for _ in range(3):
+    for get in (queue.get, queue.get_troubled, queue.get_troubled):
         queue.add([A], since=1)
-        counts.append(queue.failed(await queue.get()))
+        counts.append(queue.failed(await get()))
     queue.add([A], since=1)
-    queue.done(await queue.get())
+    queue.done(await queue.get_troubled())
     queue.add([A], since=1)
     counts.append(queue.failed(await queue.get()))
     assert counts == [1, 2, 3, 1]
@@ -79,7 +84,7 @@ async def test_a_change_during_a_failed_look_needs_no_appointment() -> None:
     key = await queue.get()
     queue.add([A], since=2)
     queue.failed(key)
-    assert await asyncio.wait_for(queue.get(), PATIENCE) == A
+    assert await asyncio.wait_for(queue.get_troubled(), PATIENCE) == A
     assert queue.oldest() == 1
 
 
@@ -169,3 +174,44 @@ async def test_a_look_that_failed_is_repeated_as_if_it_had_been_short() -> None:
     queue.done(A)
     queue.add([A], since=2)
     assert await queue.get() == A
+
+
+async def test_what_failed_waits_in_a_line_of_its_own_with_the_least_failures_first() -> None:
+    queue = WorkQueue()
+    for failures, key in ((2, A), (1, B)):
+        for number in range(failures):
+            queue.add([key], since=1)
+            assert await (queue.get_troubled() if number else queue.get()) == key
+            queue.failed(key)
+    fresh = ("jobs", "fresh")
+    queue.add([A, B, fresh], since=5)
+    assert len(queue) == 3
+    assert await queue.get() == fresh
+    assert [await queue.get_troubled(), await queue.get_troubled()] == [B, A]
+    assert queue.oldest() == 1
+    queue.done(A)
+    queue.add([A], since=6)
+    assert await queue.get() == A, "a look at it succeeded"
+
+
+async def test_looks_that_hang_or_fail_do_not_keep_others_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "SLOW_SECONDS", 0.02)
+    monkeypatch.setattr(workqueue, "backoff", lambda attempt, **_: 0.0)
+    queue, seen = WorkQueue(), asyncio.Event()
+
+    async def look(key: Key) -> None:
+        if key == A:
+            seen.set()
+        elif key[1].startswith("hangs"):
+            await asyncio.Event().wait()
+        else:
+            raise Unavailable("a webhook fails")
+
+    working = asyncio.create_task(Workers(queue, metrics=Metrics(), at_once=4).run(look))
+    queue.add([("jobs", f"{kind}-{number}") for number in range(20) for kind in ("hangs", "fails")], since=1)
+    await asyncio.sleep(0.1)
+    queue.add([A], since=2)
+    async with asyncio.timeout(PATIENCE):
+        await seen.wait()
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
