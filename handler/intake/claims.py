@@ -1,14 +1,51 @@
-"""What a message that becomes no Job says of itself, trusted only to tell its sender where the sender listens. Pure."""
+"""What a message that becomes no Job says of itself, trusted only to tell its sender where the sender listens."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from adapters.base import Delivery
+from events.cloudevent.event import InvalidEvent, TooLarge
+from events.cloudevent.glance import names_in
 from events.request.fields import Identifier, LabelValue
 
+OURS = "dev.jobrelay."
+"""Prefix of the types of events that are meant for jobrelay itself."""
 _IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
 _LABEL_VALUE: TypeAdapter[str] = TypeAdapter(LabelValue)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """`request_id` is None where nothing identifies the message."""
+
+    attributes: Mapping[str, str]
+    request_id: str | None
+    service: str | None
+
+    @property
+    def foreign_type(self) -> dict[str, str]:
+        """A log field: of an event that is not ours, its type says which function was to take it."""
+        name = self.attributes.get("type", OURS)
+        return {} if name.startswith(OURS) else {"type": name}
+
+
+def claims_of(delivery: Delivery, most: int) -> Claims:
+    """What the delivery says; of one over `most` bytes only what can be seen without reading it."""
+    try:
+        event = delivery.event(most=most)
+    except TooLarge as error:
+        ours = error.attributes.get("type", "").startswith(OURS)
+        named = names_in(delivery.body, structured=error.structured) if ours else {}
+        return _claims(error.attributes, named, event_id=error.attributes.get("id"))
+    except InvalidEvent as error:
+        return _claims(error.attributes, {}, event_id=error.attributes.get("id"))
+    # Only data of our own types name a request. A producer that got the type wrong still listens where its data say.
+    data = event.get_data() if event.get_type().startswith(OURS) else None
+    attributes = {name: str(value) for name, value in event.get_attributes().items()}
+    return _claims(attributes, data if isinstance(data, dict) else {}, event_id=event.get_id())
 
 
 def claimed_id(data: Mapping[str, Any]) -> str | None:
@@ -19,6 +56,10 @@ def claimed_id(data: Mapping[str, Any]) -> str | None:
 def claimed_service(data: Mapping[str, Any]) -> str | None:
     """The service that the data of a request claim; None unless a request could have it."""
     return _valid(_LABEL_VALUE, data.get("service"))
+
+
+def _claims(attributes: Mapping[str, str], data: Mapping[str, Any], *, event_id: str | None) -> Claims:
+    return Claims(attributes=attributes, request_id=claimed_id(data) or event_id, service=claimed_service(data))
 
 
 def _valid(rule: TypeAdapter[str], value: object) -> str | None:

@@ -3,15 +3,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TypeVar
 
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Broker, Delivery, Kind, Subscription, Topic
-from events.cloudevent.event import InvalidEvent, TooLarge
-from events.cloudevent.glance import names_in
 from events.functions.functions import Asked
 from events.identity import lifecycle_key
 from events.lifecycle.events import rejected_event
@@ -20,12 +17,12 @@ from handler.effects.deliveries import Rejection, processing, read, surviving
 from handler.effects.launcher import BeingDeleted, Newer, Outcome
 from handler.effects.repeating import until_taken
 from handler.effects.services import Services
-from handler.intake.claims import claimed_id, claimed_service
+from handler.intake.claims import Claims, claims_of
 from handler.intake.gate import Leaving
 from handler.intake.launching import Unmade
-from handler.intake.places import NoPlace
 from handler.intake.pressure import Crowded
 from handler.intake.requests import Requests
+from handler.intake.slots import NoSlot
 from handler.telemetry.logcontext import also
 from handler.telemetry.metrics import Deferral
 from k8s.base import QuotaExceeded
@@ -34,19 +31,17 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-OURS = "dev.jobrelay."
-"""Prefix of the types of events that are meant for jobrelay itself."""
 NEWER_DELAY = 30.0
 """Seconds until a request that only a newer version can judge is offered again, perhaps to that version."""
 DELETION_DELAY = 1.0
 """Seconds until a request whose former Job is being deleted is offered again: its pods may have a grace period."""
-PLACES_DELAY = 30.0
+HANGING_DELAY = 30.0
 """Seconds until a request is offered again that found all places taken by calls that hang."""
 LONGEST_DELAY = 300.0
 """The most seconds between two attempts: 20 attempts take about an hour."""
 
-Later = QuotaExceeded | Newer | BeingDeleted | NoPlace | Crowded
-LATER = (QuotaExceeded, Newer, BeingDeleted, NoPlace, Crowded)
+Later = QuotaExceeded | Newer | BeingDeleted | NoSlot | Crowded
+LATER = (QuotaExceeded, Newer, BeingDeleted, NoSlot, Crowded)
 
 
 class Intake:
@@ -172,8 +167,8 @@ class Intake:
             reason, delay = Deferral.NEWER_FORMAT, NEWER_DELAY
         elif isinstance(error, BeingDeleted):
             reason, delay = Deferral.DELETION, DELETION_DELAY
-        elif isinstance(error, NoPlace):
-            reason, delay = Deferral.PLACES, PLACES_DELAY
+        elif isinstance(error, NoSlot):
+            reason, delay = Deferral.HANGING, HANGING_DELAY
         elif isinstance(error, Crowded):
             reason, delay = Deferral.SHARE, error.delay
         else:
@@ -190,7 +185,7 @@ class Intake:
         if ended:
             # First of all: to read it again may be what kills the process.
             await until_taken(lambda: delivery.reject(code, reason))
-        claims = await self._apart(delivery, lambda: _claims(delivery, self._most))
+        claims = await self._apart(delivery, lambda: claims_of(delivery, self._most))
         for rejection in rejected:
             await self._publish_rejected(delivery, rejection, claims)
         if not ended:
@@ -198,11 +193,11 @@ class Intake:
         for rejection in rejected:
             self._metrics.messages_failed.labels(self._broker.name, rejection.code).inc()
 
-    async def _publish_rejected(self, delivery: Delivery, rejection: Rejection, claims: "_Claims") -> None:
+    async def _publish_rejected(self, delivery: Delivery, rejection: Rejection, claims: Claims) -> None:
         about = rejection.about
         request_id, service = (about.request_id, about.service) if about else (claims.request_id, claims.service)
         also(job_id=request_id)
-        logger.info("rejected: %s", rejection, extra={"code": rejection.code, **_type_of(claims.attributes)})
+        logger.info("rejected: %s", rejection, extra={"code": rejection.code, **claims.foreign_type})
         self._tracing.set_outcome("rejected", error=rejection.code, message=str(rejection))
         if request_id is None:
             return
@@ -221,51 +216,9 @@ class Intake:
         await until_taken(lambda: self._publisher.publish(topic, event, broker=self._broker.name))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Claims:
-    """What a delivery says of itself, trusted only to tell its sender that it was rejected."""
-
-    attributes: Mapping[str, str]
-    request_id: str | None
-    service: str | None
-
-
 def _final(error: Rejection | Unmade, delivery: Delivery) -> Rejection:
     """The rejection that ends the delivery at its last attempt."""
     if isinstance(error, Rejection):
         return error
     message = f"not taken at {delivery.attempt} attempts, the last time: {error}"
     return Rejection(error.code, message, about=error.about)
-
-
-def _type_of(attributes: Mapping[str, str]) -> dict[str, str]:
-    """A log field: of an event that is not ours, its type says which function was to take it."""
-    name = attributes.get("type", OURS)
-    return {} if name.startswith(OURS) else {"type": name}
-
-
-def _claims(delivery: Delivery, most: int) -> _Claims:
-    try:
-        event = delivery.event(most=most)
-    except TooLarge as error:
-        return _glimpsed(delivery.body, error)
-    except InvalidEvent as error:
-        return _Claims(attributes=error.attributes, request_id=error.attributes.get("id"), service=None)
-    # Only data of our own types name a request. A producer that got the type wrong still listens where its data say.
-    data = event.get_data() if event.get_type().startswith(OURS) else None
-    claimed = data if isinstance(data, dict) else {}
-    attributes = {name: str(value) for name, value in event.get_attributes().items()}
-    return _Claims(
-        attributes=attributes,
-        request_id=claimed_id(claimed) or event.get_id(),
-        service=claimed_service(claimed),
-    )
-
-
-def _glimpsed(body: bytes, error: TooLarge) -> _Claims:
-    """What a delivery says of itself that was not read."""
-    named = {}
-    if error.attributes.get("type", "").startswith(OURS):
-        named = names_in(body, structured=error.structured)
-    request_id = named.get("id") or error.attributes.get("id")
-    return _Claims(attributes=error.attributes, request_id=request_id, service=named.get("service") or None)

@@ -9,8 +9,8 @@ from handler.effects.launcher import Outcome, Taken, launch, launch_schedule
 from handler.effects.services import Services
 from handler.intake.gate import Gate
 from handler.intake.namespaces import Blame, Namespaces
-from handler.intake.places import Lane, Places
 from handler.intake.pressure import Pressure
+from handler.intake.slots import Lane, LaneSlots
 from k8s.api.clock import backoff
 from k8s.base import Cause, Refused, Unavailable
 from k8s.manifests.job import Rendered
@@ -48,13 +48,13 @@ class Launching:
         self._gate = gate
         self._namespaces = namespaces
         self._pressure = pressure
-        self._places = Places(services.settings.concurrency, well=namespaces.is_prompt)
+        self._slots = LaneSlots(services.settings.concurrency, well=namespaces.is_prompt)
         self._troubled: dict[Lane, list[float]] = {}
 
     async def create(self, rendered: Rendered, *, lane: Lane, repeated: bool) -> Outcome:
         """Create the Job. Waits while the API server is away as a whole; nothing else is waited for long.
 
-        Raises `Unmade`, `NoPlace`, `Leaving`, and what `launch` raises, as a `Rejection` if it is for good.
+        Raises `Unmade`, `NoSlot`, `Leaving`, and what `launch` raises, as a `Rejection` if it is for good.
         """
         began, failures = time.monotonic(), 0
         while True:
@@ -86,7 +86,7 @@ class Launching:
     async def _try(self, rendered: Rendered, *, lane: Lane, repeated: bool) -> Outcome:
         make = launch_schedule if rendered.scheduled else launch
         try:
-            async with self._places.place(lane):
+            async with self._slots.slot(lane):
                 with self._metrics.create_seconds.time():
                     outcome = await make(self._cluster, rendered, repeated=repeated)
         except (Taken, Refused) as error:

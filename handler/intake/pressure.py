@@ -146,7 +146,8 @@ class Pressure:
 
 
 def _service(rendered: Rendered) -> str:
-    return str(rendered.job["metadata"]["labels"].get(Label.NAME, ""))
+    labels = rendered.job["metadata"]["labels"]
+    return str(labels.get(Label.NAME) or labels.get(Label.SERVICE, ""))
 
 
 def _is_queued(rendered: Rendered) -> bool:

@@ -39,7 +39,7 @@ class Deferral(StrEnum):
     DELETION = "deletion"
     UNAVAILABLE = "unavailable"
     NAMESPACE = "namespace"
-    PLACES = "places"
+    HANGING = "hanging"
     SHARE = "share"
 
 

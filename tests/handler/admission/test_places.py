@@ -21,10 +21,9 @@ def entry(name: str, *, service: str | None = None, own_keys: bool = False, **qu
         request_id=name,
         source="/s",
         service=service,
-        queueing=Queueing(**queueing).to_annotation(),
         queued="",
     )
-    return entry_of(("jobs", name), job, known={}, own_keys=own_keys)
+    return entry_of(("jobs", name), job, Queueing(**queueing), needs=None, own_keys=own_keys)
 
 
 @pytest.mark.parametrize("own_keys", [False, True])

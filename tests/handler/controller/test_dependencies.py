@@ -40,7 +40,7 @@ class Notes:
 class Scene:
     def __init__(self, *ended: Job) -> None:
         self.lists, self.notes, self.contents = Lists(*ended), Notes(), Contents()
-        term = make_term(JobCache(self.contents, ScheduleCache(), []), self.notes)
+        term = make_term(JobCache(self.contents, ScheduleCache(), {}), self.notes)
         self.dependencies = Dependencies(services_with(self.lists), term)
         self.news: set[str] = set()
 

@@ -27,7 +27,7 @@ class Scene:
     def __init__(self, *ended: str, wait: float = PATIENCE) -> None:
         self.lists = Lists(*(make_job(name, has_finalizer=False) for name in ended))
         self.contents = Contents()
-        term = make_term(JobCache(self.contents, ScheduleCache(), []))
+        term = make_term(JobCache(self.contents, ScheduleCache(), {}))
         self.targets = Targets(services_with(self.lists, control_wait=wait), term)
 
     @asynccontextmanager

@@ -13,14 +13,14 @@ SLOW_SECONDS = 0.8
 """Seconds after which a call counts as slow."""
 
 
-class NoPlace(Exception):
+class NoSlot(Exception):
     """Enough calls of this lane hang, while its namespace takes other Jobs at once."""
 
     def __init__(self) -> None:
         super().__init__("too many calls for Jobs of this service hang")
 
 
-class Places:
+class LaneSlots:
     """At most three quarters of `total` calls are of one lane; of a lane whose calls are slow, a quarter.
 
     A lane is slow only if a plain Job of its namespace is judged at once (`well`): otherwise the API server is slow as
@@ -36,8 +36,8 @@ class Places:
         self._numbers = itertools.count()
 
     @asynccontextmanager
-    async def place(self, lane: Lane) -> AsyncIterator[None]:
-        """Within the block a call of this lane is under way. Waits for a place; raises `NoPlace`."""
+    async def slot(self, lane: Lane) -> AsyncIterator[None]:
+        """Within the block a call of this lane is under way. Waits for a place; raises `NoSlot`."""
         while not await self._has_room(lane):
             await self._wait(lane)
         begun, number = self._begun.setdefault(lane, {}), next(self._numbers)
@@ -57,7 +57,7 @@ class Places:
             return True
         slow = sum(at < time.monotonic() - SLOW_SECONDS for at in begun.values())
         if slow >= self._most_slow and await self._well(lane[0]):
-            raise NoPlace
+            raise NoSlot
         # Asked anew: it may have taken a while to find out.
         return len(self._begun.get(lane, ())) < self._most
 
