@@ -1,6 +1,7 @@
 """How a plain client talks to an installation on each broker, with nats-py or aiormq."""
 
 import sys
+import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any, Protocol
 
 import nats
 from aiormq.abc import DeliveredMessage
+from aiormq.exceptions import AMQPError
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
@@ -144,8 +146,8 @@ class _RabbitMQ:
 
     async def remove(self) -> None:
         names = QueueNames(self._instance)
-        for queue in (*(queue.name for queue in queues(names)), _mine(self._instance)):
-            await self._client.channel.queue_delete(queue)
+        for queue in queues(names):
+            await self._client.channel.queue_delete(queue.name)
         for exchange in exchanges(names):
             await self._client.channel.exchange_delete(exchange.name)
 
@@ -155,16 +157,16 @@ async def _rabbitmq(url: str, instance: str, take: Callable[[bytes], None]) -> A
     def on_message(message: DeliveredMessage) -> None:
         take(message.body)
 
-    async with (
-        amqp.client(url) as client,
-        amqp.subscribed(url, f"{instance}.lifecycle", on_message, queue=_mine(instance)),
-    ):
-        yield _RabbitMQ(client, instance)
+    # Each sees all events: of two on one queue, each would see some.
+    mine = f"{instance}.observer.{uuid.uuid4().hex[:8]}"
+    async with amqp.client(url) as client:
+        try:
+            async with amqp.subscribed(url, f"{instance}.lifecycle", on_message, queue=mine):
+                yield _RabbitMQ(client, instance)
+        finally:
+            with suppress(AMQPError, OSError, RuntimeError):
+                await client.channel.queue_delete(mine)
 
 
 def _headers(message: DeliveredMessage) -> dict[str, str]:
     return {name: str(value) for name, value in (message.header.properties.headers or {}).items()}
-
-
-def _mine(instance: str) -> str:
-    return f"{instance}.observer"
