@@ -27,8 +27,8 @@ class NameFields(Model):
     )
     labels: Annotated[dict[LabelKey, LabelText], _Some] | None = Field(
         default=None,
-        description="Labels of the Job and its pods, up to 50; a prefix must match JOBRELAY_LABEL_PREFIXES. "
-        "By default none.",
+        description="Labels of the Job and its pods, up to 50; a prefix must match JOBRELAY_LABEL_PREFIXES, a name "
+        "without one JOBRELAY_LABELS. By default none.",
     )
     annotations: Annotated[dict[LabelKey, Text], _Some] | None = Field(
         default=None,

@@ -84,7 +84,8 @@ class _Work(Model):
     )
     service: LabelValue | None = Field(
         default=None,
-        description="Who asks: label of the Job, part of the topic of its lifecycle events. By default none.",
+        description="Who asks, one of JOBRELAY_SERVICES: label of the Job and its pods (JOBRELAY_APP_LABEL), part of "
+        "the topic of its lifecycle events. By default none.",
     )
     job: JobSpec = Field(description="What to run.")
     retries: Retries | None = Field(
