@@ -42,6 +42,8 @@ class Bound(Enum):
 
     ALL = auto()
     """All places are taken."""
+    ALONE = auto()
+    """It has all places by itself, and nobody else is known to want any."""
     SHARE = auto()
     """It has its half, and others want places too."""
 
@@ -99,26 +101,18 @@ class Places:
         own = self._held[service]
         if self._knows_shares and own >= self.half and (self._total > own or self._others_want(service, now)):
             return Bound.SHARE
-        return Bound.ALL if self._is_full_for(service) else None
+        if not self._is_full_for(service):
+            return None
+        return Bound.ALONE if service in self._beyond and self._knows_shares else Bound.ALL
 
-    def is_full(self, now: float) -> bool:
-        """Whether nobody may have another place, or all are taken by the only service that wants any."""
-        alone = self._alone()
-        if alone is not None and not self._others_want(alone, now):
-            return self._total >= self._places
+    def is_full(self) -> bool:
+        """Whether nobody may have another place."""
         return self._is_full_for(_NOBODY)
 
     def _is_full_for(self, service: str) -> bool:
         """What other services hold beyond their half leaves this one its own."""
         others = self._beyond - {service} if self._knows_shares else ()
         return self._total - sum(self._held[other] - self.half for other in others) >= self._places
-
-    def _alone(self) -> str | None:
-        """The service that holds more than its half, and all that is held; None if there is none that we know of."""
-        if not self._knows_shares or len(self._beyond) != 1:
-            return None
-        (service,) = self._beyond
-        return service if self._held[service] >= self._total else None
 
     def _others_want(self, service: str, now: float) -> bool:
         """Whether another service has asked lately. Two are remembered: who asked last, and who before."""

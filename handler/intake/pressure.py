@@ -28,6 +28,8 @@ BACK_SECONDS = 1.0
 BACK_RATE = 200
 """Such requests of one service that come back in a second."""
 BACK_LONGEST = 600.0
+LOOK_RATE = 50
+"""Requests in a second that are looked at while one service has all places, in search of other services."""
 _SHARE = "as others wait too, it has no more than half of"
 
 
@@ -58,6 +60,7 @@ class Pressure:
         self._queued = Places(services.settings.max_queued)
         self._waiting = Places(services.settings.max_waiting)
         self._back: dict[str, float] = {}
+        self._look_at = float("-inf")
         self._counted_at = float("-inf")
         self._matters = asyncio.Event()
         if self._settings.admits:
@@ -74,10 +77,7 @@ class Pressure:
             if bound is not None and not await self._exists(rendered):
                 raise Rejection("TOO_MANY_WAITING", self._too_many_waiting(bound))
         elif self._settings.admits and _is_queued(rendered):
-            # All places taken is no reason: what was delivered is finished although no more is taken in.
-            if self._queued.ask(service, now) is Bound.SHARE:
-                raise Crowded(self._crowded(), delay=self._delay(service, now))
-            self._update()
+            await self._check_queued(service, now)
 
     def created(self, rendered: Rendered) -> None:
         """Its Job was created."""
@@ -100,6 +100,19 @@ class Pressure:
             self._update()
             await asyncio.sleep(LOOK_SECONDS if self._is_known() else SOON_SECONDS)
 
+    async def _check_queued(self, service: str, now: float) -> None:
+        bound = self._queued.ask(service, now)
+        self._update()
+        if bound is Bound.ALONE:
+            # Look through what waits in the broker, slowly: there may be requests of others behind those of this one.
+            self._look_at = max(self._look_at, now) + 1 / LOOK_RATE
+            await asyncio.sleep(self._look_at - now)
+            now = self._cluster.server_time()
+            bound = self._queued.ask(service, now)
+        # Places taken by many are no reason: what was delivered is finished although no more is taken in.
+        if bound in {Bound.SHARE, Bound.ALONE}:
+            raise Crowded(self._crowded(bound), delay=self._delay(service, now))
+
     async def _exists(self, rendered: Rendered) -> bool:
         metadata = rendered.job["metadata"]
         try:
@@ -110,12 +123,14 @@ class Pressure:
 
     def _too_many_waiting(self, bound: Bound) -> str:
         most = f"JOBRELAY_MAX_WAITING={self._settings.max_waiting}"
-        if bound is Bound.ALL:
+        if bound is not Bound.SHARE:
             return f"{most} Jobs wait for a time or for other requests"
         return f"{self._waiting.half} Jobs of its service wait for a time or for other requests: {_SHARE} {most}"
 
-    def _crowded(self) -> str:
+    def _crowded(self, bound: Bound) -> str:
         most = f"JOBRELAY_MAX_QUEUED={self._settings.max_queued}"
+        if bound is Bound.ALONE:
+            return f"{most} Jobs wait for room"
         return f"{self._queued.half} Jobs of its service wait for room: {_SHARE} {most}"
 
     def _delay(self, service: str, now: float) -> float:
@@ -137,7 +152,7 @@ class Pressure:
         return self._cluster.server_time() - self._counted_at <= STALE_SECONDS
 
     def _update(self) -> None:
-        full = self._settings.admits and (not self._is_known() or self._queued.is_full(self._cluster.server_time()))
+        full = self._settings.admits and (not self._is_known() or self._queued.is_full())
         if full != self.full.is_set():
             logger.info("%s", "too many Jobs wait for room, or nobody counts them" if full else "there is room again")
         (self.full if full else self.room).set()

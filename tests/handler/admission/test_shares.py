@@ -24,31 +24,29 @@ def places(number: int, held: Mapping[str, int] | None = None, *, total: int | N
 def test_alone_a_service_may_have_all_places_and_no_more() -> None:
     one = places(10, {"a": 9})
     assert one.ask("a", NOW) is None
-    assert not one.is_full(NOW)
     one.taken("a", NOW)
-    assert one.ask("a", NOW) is Bound.ALL
-    assert one.is_full(NOW)
+    assert one.ask("a", NOW) is Bound.ALONE
+    assert not one.is_full(), "another may come"
 
 
 def test_once_another_has_a_place_a_service_gets_none_beyond_its_half() -> None:
     both = places(10, {"a": 5, "b": 1})
     assert both.ask("a", NOW) is Bound.SHARE
     assert both.ask("b", NOW) is None
-    assert not both.is_full(NOW)
+    assert not both.is_full()
     assert places(10, {"a": 4, "b": 1}).ask("a", NOW) is None
 
 
 def test_a_service_that_took_all_while_it_was_alone_leaves_others_their_half() -> None:
     late = places(10, {"a": 10})
-    assert late.is_full(NOW)
     for _ in range(5):
         assert late.ask("b", NOW) is None
-        assert not late.is_full(NOW)
+        assert not late.is_full()
         assert late.ask("a", NOW) is Bound.SHARE
         late.taken("b", NOW)
     assert late.ask("b", NOW) is Bound.SHARE
     assert late.ask("c", NOW) is Bound.ALL
-    assert late.is_full(NOW)
+    assert late.is_full()
 
 
 def test_who_has_asked_lately_wants_places_though_it_has_none() -> None:
@@ -71,7 +69,7 @@ def test_a_leader_that_knows_no_shares_bounds_all_together() -> None:
     assert old.ask("b", NOW) is None
     old.taken("a", NOW)
     assert old.ask("b", NOW) is Bound.ALL
-    assert old.is_full(NOW)
+    assert old.is_full()
 
 
 def test_what_was_created_here_counts_until_the_leader_has_counted_it() -> None:
@@ -113,7 +111,7 @@ def test_nobody_who_has_less_than_its_half_is_refused_for_its_share_and_all_toge
         if truth[service] < half_of(number):
             assert bound is not Bound.SHARE
             others = sum(min(own, half_of(number)) for other, own in truth.items() if other != service)
-            assert (bound is Bound.ALL) == (truth[service] + others >= number)
+            assert (bound is not None) == (truth[service] + others >= number)
         if bound is None:
             truth[service] += 1
             mine.taken(service, now)

@@ -257,7 +257,12 @@ async def test_handlers_take_no_requests_while_too_many_wait_for_room(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
     async with running(broker, cluster, max_active=4, max_queued=10, concurrency=4) as client:
-        await client.publish(*(make_request(f"r-{number}", script=waits_for(tmp_path / "go")) for number in range(40)))
+        await client.publish(
+            *(
+                make_request(f"r-{number}", service=f"service-{number % 3}", script=waits_for(tmp_path / "go"))
+                for number in range(40)
+            )
+        )
 
         async def settled() -> bool:
             before = await waiting(broker)
