@@ -25,7 +25,7 @@ LAG_SECONDS = 1.0
 """Seconds within which the leader counts a Job that was created."""
 BACK_SECONDS = 1.0
 """Seconds until a request is offered again whose service has its share of what may wait for room, at least."""
-BACK_RATE = 200
+BACK_RATE = 100
 """Such requests of one service that come back in a second."""
 BACK_LONGEST = 600.0
 LOOK_RATE = 50

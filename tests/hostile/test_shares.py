@@ -14,10 +14,10 @@ from tests.long import LONG
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.broker]
 
-PLACES = 200 if LONG else 40
-GREEDY = 2000 if LONG else 120
+PLACES = 100 if LONG else 40
+GREEDY = 500 if LONG else 120
 LASTS = 60.0 if LONG else 0.0
-LIMITS: dict[str, Any] = {"max_active_per_service": 2, "max_queued": PLACES, "max_waiting": PLACES}
+LIMITS: dict[str, Any] = {"max_active_per_service": 4, "max_queued": PLACES, "max_waiting": PLACES}
 
 
 @pytest.mark.timeout(900 if LONG else 120)
@@ -48,7 +48,7 @@ def greedy(scene: Scene, name: str, **given: Any) -> dict[str, Any]:
 async def waits_for_its_time(scene: Scene) -> None:
     """The neighbour has a request that has to wait, and it is done in its time."""
     async with Observer.connected(scene.site.source, scene.instance) as eyes:
-        soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
+        soon = (datetime.now(UTC) + timedelta(seconds=10 if LONG else 4)).isoformat()
         await eyes.publish(request("soon", image=scene.site.image, service=SERVICE, runAt=soon))
         assert detail(await eyes.reached("soon", "queued"))["reason"] == "runAt"
         await eyes.reached("soon", "succeeded")
