@@ -173,7 +173,8 @@ class Intake:
             reason, delay = Deferral.SHARE, error.delay
         else:
             reason, delay = Deferral.QUOTA, self._settings.quota_delay
-        logger.info("deferred: %s", error)
+        # Of those there may be hundreds a second; `Pressure` says when it begins.
+        logger.log(logging.DEBUG if isinstance(error, Crowded) else logging.INFO, "deferred: %s", error)
         self._tracing.set_outcome("deferred")
         self._metrics.messages_deferred.labels(self._broker.name, reason).inc()
         await until_taken(lambda: delivery.defer(delay))

@@ -136,6 +136,8 @@ class Pressure:
     def _delay(self, service: str, now: float) -> float:
         """Seconds. The requests of a service come back one by one, so the later the more of them there are."""
         self._back = {name: at for name, at in self._back.items() if at > now}
+        if service not in self._back:
+            logger.info("too many Jobs of one service wait for room; what else it asks for waits in the broker")
         at = max(self._back.get(service, 0.0), now + BACK_SECONDS) + 1 / BACK_RATE
         self._back[service] = min(at, now + BACK_LONGEST)
         return self._back[service] - now
