@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from events.jobs.attempts import next_attempt_at, next_key, previous_key
 from events.jobs.observed import Job
 from events.jobs.pods import Pod
+from events.jobs.usage import Usage
 from events.lifecycle import sidecars
 from events.lifecycle.events import lifecycle_event
 from events.lifecycle.outcome import is_successful, outcome, unread
-from events.lifecycle.transitions import transitions
+from events.lifecycle.transitions import Transition, transitions
 from events.phases import Phase
 from handler.controller import verdicts
 from handler.controller.admitting import Admitting
@@ -186,7 +187,7 @@ class Controller:
 
     async def _publish_all(self, key: Key, job: Job, pods: Sequence[Pod], log: str | None) -> bool:
         """Publish what is not published yet, in order. Returns whether the terminal event is published."""
-        shown = transitions(job, pods, self._sampler.of(job.uid), log=log)
+        shown = await shown_by(job, pods, self._sampler.of(job.uid), log=log)
         ended = outcome(job) is not None
         if not ended:
             now = self._cluster.server_time()
@@ -204,3 +205,13 @@ class Controller:
                 self._tracing.ended(job, shown)
         # Published now or at an earlier look: if only the finalizer is left, nothing is published again.
         return ended
+
+
+async def shown_by(job: Job, pods: Sequence[Pod], usage: Usage | None, *, log: str | None) -> list[Transition]:
+    """What `transitions` finds. Of many pods it does so in a thread: it would hold the loop for too long.
+
+    Ten thousand pods that fail take 0.3 s, and the Lease has to be renewed meanwhile.
+    """
+    if len(pods) <= MANY_PODS:
+        return transitions(job, pods, usage, log=log)
+    return await asyncio.to_thread(transitions, job, pods, usage, log=log)

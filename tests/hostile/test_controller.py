@@ -10,7 +10,7 @@ from tests.hostile.neighbour import attacked
 # In short: tests/events/lifecycle/test_keeping.py, tests/k8s/informer/test_memory.py.
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.broker, pytest.mark.long]
 
-PODS = 500
+PODS = 100
 RESULT = """head -c 4096 /dev/zero | tr '\\0' x > "$JOBRELAY_RESULT_PATH" """
 
 
