@@ -15,6 +15,7 @@ from k8s.api.clock import backoff, boottime
 from k8s.api.paging import Paging
 from k8s.api.wire import ObjectMeta, WatchEvent, decode_event, decode_page, meta_or_empty, number
 from k8s.base import Cause, Expired, KubernetesError, Malformed, Unavailable
+from k8s.informer.slices import in_slices
 
 logger = logging.getLogger(__name__)
 
@@ -219,10 +220,10 @@ class Reflector(Generic[T]):
                 self._in_step_at = boottime() + LAG_SECONDS
             async for piece in pieces:
                 *lines, rest = (rest + piece).split(b"\n")
-                self._read_lines(lines)
+                await self._read_lines(lines)
 
-    def _read_lines(self, lines: list[bytes]) -> None:
-        for line in filter(bytes.strip, lines):
+    async def _read_lines(self, lines: list[bytes]) -> None:
+        async for line in in_slices(filter(bytes.strip, lines)):
             self._event(line)
         if not lines:
             return
