@@ -16,10 +16,12 @@ MOST = 64
 """Connections at the same time. Of more, the oldest one goes, of the address that has most of them."""
 IDLE_SECONDS = 30.0
 """After this long a connection ends: its client has sent no whole request, or does not read the answer."""
-AT_ONCE = 16
-"""Connections that are taken in one go, before the loop does something else."""
+AT_ONCE = 4
+"""Connections that are taken in one go, before the loop does something else. Few: each is to have its answer before so
+many others have come that it would have to go.
+"""
 SWEEP_SECONDS = 5.0
-_WAITING = 256
+_WAITING = 1024
 """Connections that the kernel keeps for us meanwhile."""
 
 
