@@ -18,6 +18,7 @@ from handler.cli.imports import import_command
 from handler.cli.options import connects, from_source, prints, settings_from, starts
 from handler.cli.submit import submit
 from handler.commands.errors import FAILED, INTERRUPTED, Misuse, run as run_work
+from handler.visible import lines
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -201,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except click.UsageError as error:
         # It quotes what was typed, and that may be the URL of a broker in the wrong place.
-        click.echo(f"jobrelay: {hidden(error.format_message())}", err=True)
+        click.echo(lines(f"jobrelay: {hidden(error.format_message())}"), err=True)
         if error.ctx is not None:
             click.echo(f"See `{error.ctx.command_path} --help`.", err=True)
         return error.exit_code

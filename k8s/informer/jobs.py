@@ -93,12 +93,16 @@ class Contents:
         self._pods.pop(job.uid, None)
         self._note_change(key)
 
+    def wants(self, pod: Pod, version: int) -> bool:
+        """Whether its Job is here, or may still come."""
+        return pod.job_uid in self._keys or version > self._passed[pod.namespace]
+
     def put_pod(self, pod: Pod, version: int) -> None:
         key = self._keys.get(pod.job_uid)
         if key is not None:
             if self._pods.setdefault(pod.job_uid, JobPods()).put(pod):
                 self._note_change(key)
-        elif version > self._passed[pod.namespace]:
+        elif self.wants(pod, version):
             early = self._early[pod.namespace].setdefault(pod.job_uid, _Early())
             early.put(pod, version)
 
@@ -195,15 +199,21 @@ class JobFeed:
 
 
 class PodListing:
-    """Pods of a list that is not complete yet: no more of each than would be kept."""
+    """Pods of a list that is not complete yet: no more of them, and of each, than will be kept.
 
-    def __init__(self) -> None:
+    A cluster has many pods of Jobs that were told and released long ago.
+    """
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
         self._of: defaultdict[str, JobPods] = defaultdict(JobPods)
         self._versions: dict[str, int] = {}
 
     def append(self, item: tuple[Pod, int]) -> None:
-        pod, self._versions[item[0].uid] = item
-        self._of[pod.job_uid].put(pod)
+        pod, version = item
+        if self._contents.wants(pod, version):
+            self._of[pod.job_uid].put(pod)
+            self._versions[pod.uid] = version
 
     def __iter__(self) -> Iterator[tuple[Pod, int]]:
         return ((pod, self._versions[pod.uid]) for pods in self._of.values() for pod in pods)
@@ -217,7 +227,7 @@ class PodFeed:
         self._namespace = namespace
 
     def listing(self) -> PodListing:
-        return PodListing()
+        return PodListing(self._contents)
 
     async def replaced(self, objects: Iterable[tuple[Pod, int]], *, version: int) -> None:
         listed = set()

@@ -79,8 +79,8 @@ def test_tracked_job_takes_at_most_two_kilobytes_alone_and_with_its_pod() -> Non
 
 @pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.long)])
 def test_pods_of_a_job_that_all_leave_messages_take_little_while_listed_and_while_kept(count: int) -> None:
-    contents, listing = Contents(), PodListing()
-    pods = PodFeed(contents, "ns")
+    contents = Contents()
+    listing, pods = PodListing(contents), PodFeed(contents, "ns")
     contents.put_job(parse_job(_numbered(_job(), 42)))
     left = {"exitCode": 0, "message": "x" * 4096, "finishedAt": "2026-11-21T22:17:13Z"}
     pod = json.loads(_pod().replace(f"acdb-{MARK}", f"acdb-{42:012d}"))
@@ -103,3 +103,16 @@ def test_pods_of_a_job_that_all_leave_messages_take_little_while_listed_and_whil
     # Some 16 KiB of results, and what is kept of any pod. All messages would be 4 KiB more of each.
     assert listed <= 65_536 + count * 1000
     assert kept <= 65_536 + count * 1000
+
+
+def test_pods_of_jobs_that_are_over_take_nothing_while_they_are_listed() -> None:
+    contents = Contents()
+    listing = PodListing(contents)
+    contents.jobs_passed("ns", 1000)
+    template = _pod()
+    for index in range(1, 1001):
+        listing.append((parse_pod(_numbered(template, index)), index))
+    assert list(listing) == []
+    newer = parse_pod(_numbered(template, 7))
+    listing.append((newer, 1001))
+    assert list(listing) == [(newer, 1001)], "its Job may still come"
