@@ -95,8 +95,15 @@ class Cluster:
 
         Strays, which are no request's, are left out. Malformed Jobs are skipped, and `skipped` is called for each.
         """
-        listed = [job for namespace in namespaces for job in await self.list_jobs(namespace, selector)]
-        return [job for job in _readable(listed, job_of, skipped=skipped) if job.stray is None]
+
+        def read(page: Iterable[Manifest]) -> list[Job]:
+            # What is read takes a small part of the memory of what was sent, and there may be thousands.
+            return [job for job in _readable(page, job_of, skipped=skipped) if job.stray is None]
+
+        found: list[Job] = []
+        for namespace in namespaces:
+            found += await self._list(_jobs(namespace), {"labelSelector": selector}, read=read)
+        return found
 
     async def job_metadata(self, namespace: str, selector: str) -> list[Manifest]:
         """The `metadata` of all Jobs that the label selector matches."""
@@ -218,25 +225,34 @@ class Cluster:
             options["preconditions"] = {"uid": uid}
         await self.client.request("DELETE", path, body=options)
 
-    async def _list(self, path: str, params: Mapping[str, str], *, accept: str = JSON) -> list[Manifest]:
+    async def _list(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        *,
+        accept: str = JSON,
+        read: Callable[[Iterable[Manifest]], Iterable[Any]] = list,
+    ) -> list[Any]:
         """Page after page of one state. Starts over when that state has been compacted meanwhile.
 
-        We send no `resourceVersion`: with 0 the limit is ignored, and data may be stale.
+        `read`: what to keep of a page. We send no `resourceVersion`: with 0 the limit is ignored, and data may be stale.
         """
         for _ in range(RESTARTS):
             with suppress(Expired):
-                return await self._pages(path, params, accept)
-        return await self._pages(path, params, accept)
+                return await self._pages(path, params, accept, read)
+        return await self._pages(path, params, accept, read)
 
-    async def _pages(self, path: str, params: Mapping[str, str], accept: str) -> list[Manifest]:
-        found: list[Manifest] = []
+    async def _pages(
+        self, path: str, params: Mapping[str, str], accept: str, read: Callable[[Iterable[Manifest]], Iterable[Any]]
+    ) -> list[Any]:
+        found: list[Any] = []
         paging, token = Paging(), ""
         while True:
             page = {**params, "limit": str(paging.limit)} | ({"continue": token} if token else {})
             body = await self.client.request("GET", path, params=page, accept=accept)
             answer = _object(body)
             items = answer.get("items") or ()
-            found += items
+            found += read(items)
             token = answer["metadata"].get("continue", "")
             if not token:
                 return found

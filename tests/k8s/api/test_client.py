@@ -176,6 +176,17 @@ async def test_jobs_are_found_in_several_namespaces_and_a_malformed_job_is_skipp
     assert "parallelism" in str(error)
 
 
+async def test_each_page_of_jobs_is_read_before_the_next_is_asked_for(cluster: Cluster, server: Server) -> None:
+    server.page = 1
+    for name in ("a", "b"):
+        server.put(JOBS, {"metadata": {"name": name, "uid": name}, "spec": {"parallelism": "many"}})
+    server.answer(410, status(410, "Expired"), part="continue=", times=100)
+    skipped: list[Malformed] = []
+    with pytest.raises(Expired):
+        await cluster.find_jobs(["ns"], "a=b", skipped=skipped.append)
+    assert skipped
+
+
 async def test_unreadable_pod_does_not_hide_the_others(cluster: Cluster, server: Server) -> None:
     server.put(PODS, {"metadata": {"name": "a", "uid": "u"}, "status": {"phase": 7}})
     server.put(PODS, {"metadata": {"name": "b", "uid": "v"}})
