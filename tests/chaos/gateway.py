@@ -4,7 +4,7 @@ is slow, silent or cut.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,19 +79,31 @@ class Refusal:
 
     status: int
     retry_after: int | None = None
+    message: str = "chaos"
 
     def response(self) -> web.Response:
         headers = {"Retry-After": str(self.retry_after)} if self.retry_after is not None else {}
-        status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "chaos", "code": self.status}
+        status = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "status": "Failure",
+            "message": self.message,
+            "code": self.status,
+        }
         body = GONE if self.status == 410 else orjson.dumps(status)
         return web.Response(status=self.status, body=body, headers=headers, content_type="application/json")
+
+
+Treat = Callable[[web.BaseRequest, bytes], Awaitable[Refusal | None]]
+"""What is done about a request with this body; None: it goes on."""
 
 
 class Gateway:
     """Forwards everything unless a test disturbs it. Use `gateway()`.
 
-    `delay`: seconds by which each request is late. `rate`: bytes per second. `refusal`: the answer to every request,
-    and `watch_refusal` to every watch; `refused` counts both. `calls` is shared with other proxies.
+    `treat`: is asked first, and may answer or hang. `delay`: seconds by which each request is late. `rate`: bytes per
+    second. `refusal`: the answer to every request, and `watch_refusal` to every watch; `refused` counts all answers in
+    the server's place. `calls` is shared with other proxies.
     """
 
     def __init__(
@@ -99,6 +111,7 @@ class Gateway:
     ) -> None:
         self.name = name
         self.port = 0
+        self.treat: Treat | None = None
         self.delay = 0.0
         self.rate = 0.0
         self.refusal: Refusal | None = None
@@ -176,6 +189,9 @@ class Gateway:
         if refusal := self.refusal or (self.watch_refusal if watch else None):
             self.refused += 1
             return refusal.response()
+        if self.treat is not None and (treated := await self.treat(request, body)) is not None:
+            self.refused += 1
+            return treated.response()
         sent = time.monotonic()
         headers = {name: value for name, value in request.headers.items() if name.lower() != "host"}
         url = URL(f"{self._upstream}{request.raw_path}", encoded=True)
