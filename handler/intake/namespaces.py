@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
 """Seconds that a namespace has to take a trial Job."""
-PROMPT_SECONDS = 0.2
+PROMPT_SECONDS = 0.25
 """Seconds in which a trial Job is judged by an API server that is not slow."""
 RECENT_SECONDS = 2.0
 """A Job that was taken within these seconds shows that its namespace takes Jobs."""

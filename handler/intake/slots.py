@@ -11,6 +11,7 @@ Lane = tuple[str, str | None]
 
 SLOW_SECONDS = 0.8
 """Seconds after which a call counts as slow."""
+_MARGIN = 0.01
 
 
 class NoSlot(Exception):
@@ -62,10 +63,13 @@ class LaneSlots:
         return len(self._begun.get(lane, ())) < self._most
 
     async def _wait(self, lane: Lane) -> None:
-        """Wait until a call of the lane ends, but no longer than it takes to call it slow."""
+        """Wait until a call of the lane ends, but no longer than it takes to know whether the lane is slow."""
         freed = self._freed.setdefault(lane, asyncio.Event())
+        begun = sorted(self._begun[lane].values())
+        known_in = begun[self._most_slow - 1] + SLOW_SECONDS - time.monotonic()
         try:
-            async with asyncio.timeout(SLOW_SECONDS):
+            # Known to be slow already, it was not deferred because the API server is slow as a whole.
+            async with asyncio.timeout(known_in + _MARGIN if known_in > 0 else SLOW_SECONDS):
                 await freed.wait()
         except TimeoutError:
             pass

@@ -20,7 +20,7 @@ SERVICE = "poison"
 WEBHOOK = Refusal(500, message='Internal error occurred: failed calling webhook "w": connection refused')
 FEW = 100
 """Requests of the attacker: more than there are places."""
-MANY = 500
+MANY = 200
 
 
 def creates(service: str, do: Callable[[], Awaitable[Refusal | None]]) -> Treat:
