@@ -75,8 +75,8 @@ class _Event(CloudEvent):
 class Arrived(_Event):
     """An event as it came: `document` is the whole event as sent, or `body` is its data, and `sent` its attributes.
 
-    Of more than `MAX_KEPT` bytes the data are read anew each time: objects and lists take up to 40 times their bytes,
-    and an event may have to wait for long.
+    Once it is to `let_go` of its data, they are read anew each time, if there are more than `MAX_KEPT` bytes of it:
+    objects and lists take up to 40 times their bytes, and an event may have to wait for long.
     """
 
     def __init__(
@@ -88,12 +88,17 @@ class Arrived(_Event):
         document: bytes | None = None,
         body: bytes | None = None,
     ) -> None:
-        text = body if document is None else document
-        self._kept = text is None or len(text) <= MAX_KEPT or not isinstance(data, dict | list)
-        super().__init__(attributes, data if self._kept else None)
+        super().__init__(attributes, data)
+        self._kept = True
         self._sent = sent
         self._document = document
         self._body = body
+
+    def let_go(self) -> None:
+        """What was read of it is not needed for now."""
+        data: Any = super().get_data()
+        if self.size > MAX_KEPT and isinstance(data, dict | list):
+            self._kept, self._data = False, None
 
     def get_data(self) -> Any:
         """The data, as JSON or bytes."""

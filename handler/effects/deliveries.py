@@ -2,13 +2,14 @@
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Delivery
+from events.cloudevent.attributes import readable
 from events.cloudevent.event import InvalidEvent, TooLarge
 from events.problems import FieldError, told
 from handler.effects.repeating import until_taken
@@ -36,7 +37,8 @@ class About:
 class Rejection(Exception):
     """What was asked for will not be done. `code` is the `errorCode` of the event that says so.
 
-    `about` is None when the event as a whole is rejected, whatever it asks for.
+    `about` is None when the event as a whole is rejected, whatever it asks for. Of one that was not read, or is none,
+    `attributes` are what it says of itself, and `structured` which mode it is in; None: not known.
     """
 
     def __init__(
@@ -46,6 +48,8 @@ class Rejection(Exception):
         self.code = code
         self.fields = told(fields)
         self.about = about
+        self.attributes: Mapping[str, str] = {}
+        self.structured: bool | None = None
 
 
 def read(
@@ -57,17 +61,31 @@ def read(
     become a Job: the event it is has no fewer bytes. `limit`: what `max_bytes` is called.
     """
     if delivery.attempt > max_attempts:
-        raise Rejection("TOO_MANY_ATTEMPTS", f"delivered {max_attempts} times without an outcome")
+        message = f"delivered {max_attempts} times without an outcome"
+        raise identified(Rejection("TOO_MANY_ATTEMPTS", message), delivery)
     try:
         return delivery.event(most=max_bytes)
     except TooLarge as error:
         message = f"{error.size} bytes, which were not read; {limit} allows {max_bytes}"
         rejection = Rejection("TOO_LARGE", message)
+        rejection.attributes, rejection.structured = error.attributes, error.structured
     except InvalidEvent as error:
         fields = [FieldError(mistake.name, mistake.message) for mistake in error.mistakes]
         rejection = Rejection("INVALID_EVENT", error.reason, fields)
+        rejection.attributes = error.attributes
     # Not from the error: that would keep what was read of the message for as long as the rejection takes.
     raise rejection
+
+
+def identified(rejection: Rejection, delivery: Delivery) -> Rejection:
+    """The rejection, with what the delivery says of itself. Its body is not read."""
+    try:
+        rejection.attributes = readable(delivery.event(most=0).get_attributes())
+    except TooLarge as error:
+        rejection.attributes, rejection.structured = error.attributes, error.structured
+    except InvalidEvent as error:
+        rejection.attributes = error.attributes
+    return rejection
 
 
 @contextmanager

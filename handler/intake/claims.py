@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cloudevents.core.v1.event import CloudEvent
 from pydantic import TypeAdapter, ValidationError
 
 from adapters.base import Delivery
-from events.cloudevent.event import InvalidEvent, TooLarge
+from events.cloudevent.event import Arrived
 from events.cloudevent.glance import names_in
 from events.request.fields import Identifier, LabelValue
+from handler.effects.apart import LARGE
+from handler.effects.deliveries import Rejection
 
 OURS = "dev.jobrelay."
 """Prefix of the types of events that are meant for jobrelay itself."""
@@ -32,20 +35,29 @@ class Claims:
         return {} if name.startswith(OURS) else {"type": name}
 
 
-def claims_of(delivery: Delivery, most: int) -> Claims:
-    """What the delivery says; of one over `most` bytes only what can be seen without reading it."""
-    try:
-        event = delivery.event(most=most)
-    except TooLarge as error:
-        ours = error.attributes.get("type", "").startswith(OURS)
-        named = names_in(delivery.body, structured=error.structured) if ours else {}
-        return _claims(error.attributes, named, event_id=error.attributes.get("id"))
-    except InvalidEvent as error:
-        return _claims(error.attributes, {}, event_id=error.attributes.get("id"))
+def claims_of(event: CloudEvent) -> Claims:
+    """What an event says that is refused."""
     # Only data of our own types name a request. A producer that got the type wrong still listens where its data say.
-    data = event.get_data() if event.get_type().startswith(OURS) else None
+    data = _names(event) if event.get_type().startswith(OURS) else {}
     attributes = {name: str(value) for name, value in event.get_attributes().items()}
-    return _claims(attributes, data if isinstance(data, dict) else {}, event_id=event.get_id())
+    return _claims(attributes, data, event_id=event.get_id())
+
+
+def claims_unread(delivery: Delivery, rejection: Rejection) -> Claims:
+    """What a delivery says that is no event, or was not read."""
+    attributes, data = rejection.attributes, {}
+    if rejection.structured is not None and attributes.get("type", "").startswith(OURS):
+        data = names_in(delivery.body, structured=rejection.structured)
+    return _claims(attributes, data, event_id=attributes.get("id"))
+
+
+def _names(event: CloudEvent) -> Mapping[str, Any]:
+    """The data, or of large data what stands at their top."""
+    if isinstance(event, Arrived) and event.size > LARGE:
+        text, key = event.json
+        return names_in(text, structured=key is not None)
+    data = event.get_data()
+    return data if isinstance(data, dict) else {}
 
 
 def claimed_id(data: Mapping[str, Any]) -> str | None:

@@ -4,20 +4,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import TypeVar
 
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Broker, Delivery, Kind, Subscription, Topic
+from events.cloudevent.event import Arrived
 from events.functions.functions import Asked
 from events.identity import lifecycle_key
 from events.lifecycle.events import rejected_event
 from events.phases import Phase
-from handler.effects.deliveries import Rejection, processing, read, surviving
+from handler.effects.apart import LARGE
+from handler.effects.deliveries import Rejection, identified, processing, read, surviving
 from handler.effects.launcher import BeingDeleted, Newer, Outcome
 from handler.effects.repeating import until_taken
 from handler.effects.services import Services
-from handler.intake.claims import Claims, claims_of
+from handler.intake.claims import Claims, claims_of, claims_unread
 from handler.intake.gate import Leaving
 from handler.intake.launching import Unmade
 from handler.intake.pressure import Crowded
@@ -28,8 +29,6 @@ from handler.telemetry.metrics import Deferral
 from k8s.base import QuotaExceeded
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 NEWER_DELAY = 30.0
 """Seconds until a request that only a newer version can judge is offered again, perhaps to that version."""
@@ -83,33 +82,34 @@ class Intake:
                 self._process,
                 what="request",
                 max_attempts=self._settings.max_attempts,
-                give_up=self._reject,
+                give_up=self._give_up,
             )
 
     async def _process(self, delivery: Delivery) -> None:
         try:
-            event = await self._apart(delivery, lambda: self._read(delivery))
+            event, wanted = await self._requests.apart.do(lambda: self._begun(delivery), size=len(delivery.body))
         except Rejection as rejection:
             with self._tracing.processing(delivery, None, broker=self._broker.name):
                 await self._reject(delivery, rejection)
             return
         try:
             with processing(delivery, event, broker=self._broker.name, tracing=self._tracing):
-                await self._serve(delivery, event)
+                await self._serve(delivery, event, wanted or self._requests.of(event))
         except Leaving:
             # Unsettled, it goes back when the subscription ends: as soon as everything else is settled.
             logger.info("not waiting for the API server any more")
 
-    def _read(self, delivery: Delivery) -> CloudEvent:
-        return read(delivery, max_attempts=self._settings.max_attempts, max_bytes=self._most)
+    def _begun(self, delivery: Delivery) -> tuple[CloudEvent, list[Asked | Rejection]]:
+        """The event; if it is large, with all that needs its data in memory: the requests that it makes."""
+        event = read(delivery, max_attempts=self._settings.max_attempts, max_bytes=self._most)
+        if len(delivery.body) <= LARGE or not isinstance(event, Arrived):
+            return event, []
+        wanted = self._requests.of(event)
+        event.let_go()
+        return event, wanted
 
-    async def _apart(self, delivery: Delivery, work: Callable[[], T]) -> T:
-        """What `work` with the delivery's event returns; of a large one beside the event loop."""
-        return await self._requests.apart.do(work, size=len(delivery.body))
-
-    async def _serve(self, delivery: Delivery, event: CloudEvent) -> None:
+    async def _serve(self, delivery: Delivery, event: CloudEvent, wanted: list[Asked | Rejection]) -> None:
         """Launch everything the event asks for, in turn, then settle the delivery once for all of it."""
-        wanted = await self._apart(delivery, lambda: self._requests.of(event))
         # A delivery that was deferred because of one of its requests may have launched the others before.
         repeated = delivery.attempt > 1 or len(wanted) > 1
         later: Later | None = None
@@ -128,7 +128,7 @@ class Intake:
         elif unmade is not None and delivery.attempt < self._settings.max_attempts:
             await self._retry(delivery, unmade)
         elif failed:
-            await self._reject(delivery, *(_final(error, delivery) for error in failed))
+            await self._reject(delivery, *(_final(error, delivery) for error in failed), event=event)
         else:
             # Only now: a crash before this line redelivers, and launching is idempotent.
             await delivery.ack()
@@ -179,14 +179,17 @@ class Intake:
         self._metrics.messages_deferred.labels(self._broker.name, reason).inc()
         await until_taken(lambda: delivery.defer(delay))
 
-    async def _reject(self, delivery: Delivery, *rejected: Rejection) -> None:
+    async def _give_up(self, delivery: Delivery, rejection: Rejection) -> None:
+        await self._reject(delivery, identified(rejection, delivery))
+
+    async def _reject(self, delivery: Delivery, *rejected: Rejection, event: CloudEvent | None = None) -> None:
         """Publish `rejected` if anything identifies the requests, and put the original among the dead letters."""
         code, reason = rejected[0].code, "; ".join(map(str, rejected))
         ended = delivery.attempt > self._settings.max_attempts
         if ended:
             # First of all: to read it again may be what kills the process.
             await until_taken(lambda: delivery.reject(code, reason))
-        claims = await self._apart(delivery, lambda: claims_of(delivery, self._most))
+        claims = claims_unread(delivery, rejected[0]) if event is None else claims_of(event)
         for rejection in rejected:
             await self._publish_rejected(delivery, rejection, claims)
         if not ended:

@@ -6,14 +6,13 @@ from collections.abc import Iterable
 from itertools import islice
 
 import pytest
-import yaml
 
 from tests.chaos.table import Rows
 from tests.e2e.site import NATS, RABBITMQ, Relay, Site
+from tests.hostile.limits import limit_mib
 from tests.hostile.mutants import Mutant, mutants
 from tests.hostile.neighbour import Scene, attacked, peak_mib
 from tests.long import LONG
-from tests.paths import ROOT
 from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.broker]
@@ -38,7 +37,7 @@ async def test_every_mutant_gets_an_outcome_within_the_memory_and_time_that_are_
         outcome = ", ".join(f"{role} {mib} MiB" for role, mib in used.items())
         rows.add("attack: mutants", site.broker, done=f"{MESSAGES} messages that were good once", outcome=outcome)
         for role, mib in used.items():
-            assert mib < _limit(role)
+            assert mib < limit_mib(role)
         output = scene.handler.process.output() + scene.controller.process.output()
         assert "Traceback" not in output, "mutants are refused without an error of ours"
 
@@ -62,11 +61,3 @@ async def _sent(scene: Scene, messages: Iterable[Mutant]) -> int:
 async def _judged(handler: Relay) -> float:
     """How many requests have had an outcome."""
     return sum(value for name, value in (await handler.metrics()).items() if COUNTED.match(name))
-
-
-def _limit(role: str) -> int:
-    """What our manifests give a process of this role, in MiB."""
-    manifests = yaml.safe_load_all((ROOT / "k8s" / "deploy" / "base" / f"{role}.yaml").read_text())
-    deployment = next(manifest for manifest in manifests if manifest["kind"] == "Deployment")
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    return int(container["resources"]["limits"]["memory"].removesuffix("Mi"))

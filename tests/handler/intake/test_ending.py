@@ -98,7 +98,7 @@ async def test_a_message_that_killed_the_process_ends_before_it_is_read_again(
     await broker.publish(Topic(Kind.REQUESTS), make_request())
     async with broker.subscribe(Kind.REQUESTS, prefetch=1) as subscription:
         await anext(aiter(subscription))
-    monkeypatch.setattr(intake, "claims_of", raising(MemoryError()))
+    monkeypatch.setattr(intake, "claims_unread", raising(MemoryError()))
     async with running(broker, cluster, max_attempts=1) as client:
         (letter,) = await client.dead_letters(1)
         assert letter.headers["jobrelay-code"] == "TOO_MANY_ATTEMPTS"
