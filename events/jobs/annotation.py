@@ -5,8 +5,8 @@ from typing import TypeVar
 import msgspec
 
 T = TypeVar("T")
-MAX_STORED = 65_536
-"""Characters of an annotation that are read: the longest that we write names a hundred requests."""
+MAX_STORED = 131_072
+"""Characters of an annotation that are read: more than we ever write into one."""
 
 
 def read_stored(annotation: str | None, kind: type[T]) -> T | None:

@@ -13,6 +13,7 @@ from events.cloudevent.attributes import is_text
 from events.cloudevent.event import InvalidEvent, from_parts
 from events.cloudevent.timestamp import format_time
 from events.cloudevent.values import exact_data, parse_as_written
+from events.jobs.annotation import MAX_STORED
 from events.jobs.observed import Ours
 
 MAX_CONTEXT = 4096
@@ -89,6 +90,8 @@ def _as_text(value: object) -> str:
 
 
 def _parsed(annotation: str) -> Any:
+    if len(annotation) > MAX_STORED:
+        return None
     try:
         return parse_as_written(annotation.encode(), what="the annotation")
     except InvalidEvent:

@@ -7,7 +7,7 @@ import pytest
 
 from adapters import headers as stamps
 from adapters.base import Broker, Kind, Topic
-from events.cloudevent.event import InvalidEvent
+from events.cloudevent.event import InvalidEvent, TooLarge
 from tests.adapters.harness import (
     CONTROL,
     DEAD,
@@ -37,6 +37,20 @@ async def test_published_request_is_delivered_as_it_was_and_gone_once_acknowledg
         assert (delivery.topic, delivery.attempt) == (HIGH, 1)
         await delivery.ack()
         await emptied(broker, HIGH)
+
+
+async def test_what_is_larger_than_it_may_be_is_not_read_but_says_who_it_is(broker: Broker) -> None:
+    event = make_event(data={"a": "x" * 1000})
+    await broker.publish(REQUESTS, event)
+    async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
+        delivery = await next_delivery(subscription)
+        size = len(delivery.body)
+        assert delivery.event(most=size).get_id() == event.get_id()
+        with pytest.raises(TooLarge) as caught:
+            delivery.event(most=size - 1)
+        assert (caught.value.size, caught.value.structured) == (size, True)
+        assert caught.value.attributes["id"] == event.get_id()
+        await delivery.ack()
 
 
 async def test_unsettled_delivery_goes_back_when_the_subscription_ends_and_counts_as_an_attempt(broker: Broker) -> None:

@@ -1,7 +1,8 @@
 """The stored context: what is written is what is read, and its form never changes."""
 
-from events.jobs.context import MAX_REMEMBERED, context_annotation, kept_context, read_context
-from tests.events.samples import make_event
+from events.jobs.annotation import MAX_STORED
+from events.jobs.context import MAX_REMEMBERED, context_annotation, echoes, kept_context, read_context
+from tests.events.samples import make_event, make_job
 
 
 def test_context_is_written_as_in_the_first_version() -> None:
@@ -43,3 +44,10 @@ def test_of_a_long_context_the_short_attributes_are_remembered() -> None:
     assert kept_context("x" * 262_144) == "{}"
     usual = context_annotation(make_event(correlationid="c" * 2000))
     assert kept_context(usual) is usual
+
+
+def test_what_is_too_long_to_be_ours_is_neither_read_nor_repeated() -> None:
+    long = "x" * MAX_STORED
+    assert read_context(f'{{"id":"{long}"}}') == {}
+    assert echoes(make_job(tags=f'["{long}"]', metadata=f'{{"a":"{long}"}}')) == {}
+    assert echoes(make_job(tags='["a"]', metadata='{"a":1}')) == {"tags": ["a"], "metadata": {"a": 1}}
