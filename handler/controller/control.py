@@ -64,7 +64,7 @@ class Control:
     async def _process(self, delivery: Delivery) -> None:
         try:
             most = self._settings.max_attempts
-            event = read(delivery, max_attempts=most, max_bytes=MAX_COMMAND, limit="a control event")
+            event = read(delivery, max_attempts=most, max_bytes=MAX_COMMAND, limit="a control event has at most")
         except Rejection as rejection:
             code, reason = rejection.code, str(rejection)
             await until_taken(lambda: delivery.reject(code, reason))

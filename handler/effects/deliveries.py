@@ -53,12 +53,12 @@ class Rejection(Exception):
 
 
 def read(
-    delivery: Delivery, *, max_attempts: int, max_bytes: int, limit: str = "JOBRELAY_MAX_REQUEST_BYTES"
+    delivery: Delivery, *, max_attempts: int, max_bytes: int, limit: str = "JOBRELAY_MAX_REQUEST_BYTES allows"
 ) -> CloudEvent:
     """The CloudEvent of a delivery. Raises `Rejection` if it is none, was delivered too often, or is too large.
 
     Attempts and size are checked first: reading the message may be what kills the process. What is larger can never
-    become a Job: the event it is has no fewer bytes. `limit`: what `max_bytes` is called.
+    become a Job: the event it is has no fewer bytes. `limit`: words before `max_bytes`.
     """
     if delivery.attempt > max_attempts:
         message = f"delivered {max_attempts} times without an outcome"
@@ -66,7 +66,7 @@ def read(
     try:
         return delivery.event(most=max_bytes)
     except TooLarge as error:
-        message = f"{error.size} bytes, which were not read; {limit} allows {max_bytes}"
+        message = f"{error.size} bytes, which were not read: {limit} {max_bytes}"
         rejection = Rejection("TOO_LARGE", message)
         rejection.attributes, rejection.structured = error.attributes, error.structured
     except InvalidEvent as error:

@@ -1,5 +1,6 @@
 """What a functions file may contain, which events a function takes, and what its variables become."""
 
+import tracemalloc
 from typing import Any
 
 import orjson
@@ -8,7 +9,7 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given, strategies as st
 
 from events.cloudevent.event import build, decode_structured
-from events.functions.file import InvalidFunctions, parse_functions
+from events.functions.file import MAX_FUNCTIONS, InvalidFunctions, parse_functions
 from events.functions.functions import MAX_ENV, Call, Function, matching
 from events.identity import Identity, job_name
 from events.problems import FieldError, InvalidRequest
@@ -298,6 +299,24 @@ def test_variables_have_a_size_limit_and_no_nul() -> None:
     assert caught.value.code == "TOO_LARGE"
     with pytest.raises(InvalidRequest, match="NUL"):
         Call.of(function, make_event({"a": "x\x00"}))
+
+
+def test_templates_are_not_filled_in_beyond_what_they_may_ever_make() -> None:
+    function = make_function(env={f"V{number}": "{data}" for number in range(1000)})
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidRequest, match="makes variable V2 of function thumbnail too long") as caught:
+            Call.of(function, make_event({"a": "x" * 500_000}))
+        assert caught.value.code == "TOO_LARGE"
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_of_too_many_functions_is_refused_without_looking_at_them() -> None:
+    with pytest.raises(InvalidFunctions, match=f"functions must have at most {MAX_FUNCTIONS}") as caught:
+        parse_functions({"functions": [{}] * (MAX_FUNCTIONS + 1)})
+    assert len(caught.value.errors) == 1
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5), st.lists, max_leaves=5))

@@ -17,7 +17,7 @@ from handler.commands.check import _check_cluster
 from handler.commands.documents import Changes, make_event as make_documented_event, problems
 from handler.commands.environment import DEV_DIRECTORY, Local
 from handler.commands.submit import request_id
-from handler.intake.functions import Functions, load, read
+from handler.intake.functions import MAX_BYTES, Functions, load, read
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from k8s.api.cluster import Cluster
@@ -249,6 +249,12 @@ def test_every_mistake_in_a_file_is_reported_with_its_place(tmp_path: Path, text
     assert said in str(caught.value)
     with pytest.raises(InvalidFunctions, match="No such file"):
         read(tmp_path / "none.yaml", ())
+
+
+def test_a_file_that_is_too_large_is_not_read_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "f.yaml").write_bytes(b"functions: []\n" + b"#" * MAX_BYTES)
+    with pytest.raises(InvalidFunctions, match=f"is more than {MAX_BYTES} bytes"):
+        read(tmp_path / "f.yaml", ())
 
 
 def test_check_shows_the_functions_or_every_mistake(tmp_path: Path) -> None:
