@@ -235,7 +235,8 @@ class Cluster:
     ) -> list[Any]:
         """Page after page of one state. Starts over when that state has been compacted meanwhile.
 
-        We send no `resourceVersion`: with 0 the limit is ignored, and data may be stale. `read`: what to keep of a page.
+        We send no `resourceVersion`: with 0 the limit is ignored, and data may be stale. `read`: what to keep of a
+        page.
         """
         for _ in range(RESTARTS):
             with suppress(Expired):
