@@ -178,21 +178,24 @@ async def test_a_job_without_a_decision_yet_counts_as_waiting_for_room(cluster: 
     services = make_services(cluster, settings.model_copy(update={"namespaces": ("default",)}))
     admitting = Admitting(services, make_term(JobCache(contents, ScheduleCache(), {})))
 
-    def comes(name: str, **queueing: Any) -> None:
+    def comes(name: str, service: str | None = None, **queueing: Any) -> None:
         asked = Queueing(**queueing).to_annotation()
-        contents.put_job(make_observed(name, suspend=True, queued="created", queueing=asked))
+        contents.put_job(make_observed(name, suspend=True, queued="created", queueing=asked, service=service))
         admitting.changed([("default", name)])
         admitting._refresh()
 
     assert admitting.counts() is None
     contents.put_job(make_observed("runs"))
     admitting.changed([("default", "runs")])
-    comes("later", run_at="2999-01-01T00:00:00Z")
+    comes("later", "a", run_at="2999-01-01T00:00:00Z")
     comes("next")
     admitting._remember(admitting._decide())
-    assert json.loads(admitting.counts() or "") == {"queued": 1, "waiting": 1, "active": 1}
-    comes("new")
-    assert json.loads(admitting.counts() or "") == {"queued": 2, "waiting": 1, "active": 1}
+    shares: dict[str, dict[str, int]] = {"queued": {"": 1}, "waiting": {"a": 1}}
+    assert json.loads(admitting.counts() or "") == {"queued": 1, "waiting": 1, "active": 1, "shares": shares}
+    comes("new", "a")
+    comes("newer", "a")
+    shares["queued"] = {"a": 2}  # a service with one of 1000 places matters to no handler
+    assert json.loads(admitting.counts() or "") == {"queued": 3, "waiting": 1, "active": 1, "shares": shares}
 
 
 def make_observed(name: str, **fields: Any) -> Job:
