@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from handler.telemetry.metrics import Metrics
 from handler.telemetry.state import State
 from handler.telemetry.tracing import OFF, Tracing
 from k8s.api.cluster import Cluster
+from k8s.base import KubernetesError
 from k8s.election.lease import prepare_lease
 from tests.handler.samples import make_request, until, waits_for
 from tests.patience import PATIENCE
@@ -132,7 +133,8 @@ async def relaying(
     state.cluster = cluster
     stop = asyncio.Event()
     if chosen.follows:
-        await prepare_lease(cluster, namespace=namespaces_of(chosen, cluster)[0], name=chosen.instance)
+        with suppress(KubernetesError):  # a test may begin without an API server
+            await prepare_lease(cluster, namespace=namespaces_of(chosen, cluster)[0], name=chosen.instance)
     async with asyncio.TaskGroup() as group:
         app = App(chosen, cluster=cluster, sources=sources, state=state, tracing=tracing)
         group.create_task(app.run(stop))
