@@ -172,8 +172,8 @@ CODES: Mapping[str, Code] = {
     ),
     "START_TIMEOUT": Code(
         (Phase.FAILED,),
-        "No pod ran within `startTimeout`.",
-        "The `stalled` events before it say why.",
+        "No pod ran within `startTimeout`, or the event of the request could not be stored for two hours.",
+        "The `stalled` events before it say why, and of the event a `rejected` of the request.",
         verdict=True,
     ),
     "TIMEOUT": Code(

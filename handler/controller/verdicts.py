@@ -6,11 +6,14 @@ from events.jobs.observed import Job, Verdict
 from events.jobs.pods import ENDED, Pod, Role
 from events.lifecycle.outcome import is_successful, unnoted
 from events.lifecycle.transitions import Transition, stalls
+from events.names import Payload
 from events.phases import Phase
 from handler.effects.writes import Writes
 
 MAX_REASON = 1024
 """Characters of a START_TIMEOUT's message that repeat why no pod runs."""
+PAYLOAD_SECONDS = 7200
+"""Seconds that a handler has to bring the Secret with the event. All its attempts take about an hour."""
 
 
 def due(job: Job, pods: Sequence[Pod], *, now: float, told: Sequence[Transition] = ()) -> Verdict | None:
@@ -30,6 +33,9 @@ def due(job: Job, pods: Sequence[Pod], *, now: float, told: Sequence[Transition]
         none = "; its parallelism is 0" if job.parallelism == 0 else ""
         message = f"no pod was running {job.start_timeout} s after the Job started{none}{_reason(pods, told)}"
         return Verdict(phase=Phase.FAILED, error_code="START_TIMEOUT", message=message, at=now)
+    if job.payload == Payload.PENDING and now >= job.created + PAYLOAD_SECONDS:
+        message = f"its event was not stored {PAYLOAD_SECONDS} s after the Job was made, so that no pod could start"
+        return Verdict(phase=Phase.FAILED, error_code="START_TIMEOUT", message=message, at=now)
     return None
 
 
@@ -37,7 +43,11 @@ def next_due(job: Job, pods: Sequence[Pod]) -> float | None:
     """When to call `due` again even if nothing changes (epoch seconds)."""
     if _is_decided(job):
         return None
-    times = [_start_by(job, pods), None if job.timeout is None else _accepted(job) + job.timeout]
+    times = [
+        _start_by(job, pods),
+        None if job.timeout is None else _accepted(job) + job.timeout,
+        job.created + PAYLOAD_SECONDS if job.payload == Payload.PENDING else None,
+    ]
     return min((time for time in times if time is not None), default=None)
 
 

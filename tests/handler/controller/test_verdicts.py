@@ -7,8 +7,9 @@ import pytest
 
 from events.jobs.observed import Condition, Job, Verdict
 from events.jobs.pods import Pod, Role
+from events.names import Payload
 from events.phases import Phase
-from handler.controller.verdicts import due, next_due
+from handler.controller.verdicts import PAYLOAD_SECONDS, due, next_due
 from tests.events.samples import make_container, make_pod
 
 
@@ -44,6 +45,16 @@ def test_start_timeout_counts_from_the_jobs_start() -> None:
 )
 def test_no_start_timeout_once_a_pod_ran_or_while_suspended(job: Job, pods: list[Pod]) -> None:
     assert due(job, pods, now=5000) is None
+
+
+def test_a_job_whose_event_nobody_brings_is_ended_in_the_end() -> None:
+    job = make_job(suspend=True, start_time=None, payload=Payload.PENDING)
+    assert next_due(job, []) == 1000 + PAYLOAD_SECONDS
+    assert due(job, [], now=999 + PAYLOAD_SECONDS) is None
+    verdict = due(job, [], now=1000 + PAYLOAD_SECONDS)
+    assert verdict is not None
+    assert (verdict.phase, verdict.error_code) == (Phase.FAILED, "START_TIMEOUT")
+    assert due(make_job(suspend=True, start_time=None), [], now=1e9) is None
 
 
 def test_init_containers_work_before_the_clock_runs_again() -> None:
