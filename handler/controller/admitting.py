@@ -1,45 +1,37 @@
-"""The loop around `handler.admission`: releases Jobs, and fails those that can never run. Makes no decision itself."""
+"""The loop around `handler.admission`: has decisions made about all Jobs that wait, and carried out."""
 
 import asyncio
 import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import partial
 from operator import attrgetter
 
 import msgspec
 
 from events.jobs.attempts import previous_key
-from events.jobs.observed import Job, Verdict
+from events.jobs.observed import Job
 from events.jobs.queueing import read_queueing
 from events.lifecycle.outcome import outcome
 from events.lifecycle.transitions import Transition
 from events.names import Reason
 from events.phases import Phase
-from handler.admission.data import Decisions, Entry, Fail, Limits, Snapshot, Waiting
+from handler.admission.data import Decisions, Entry, Limits, Snapshot, Waiting
 from handler.admission.decision import admit
 from handler.admission.places import Standing, entry_of, standing
 from handler.admission.shares import Counts, Shares, named
 from handler.controller.cycles import Cycles
 from handler.controller.dependencies import Dependencies
-from handler.controller.slots import Slots
+from handler.controller.enacting import Enacting
 from handler.controller.term import Term
-from handler.effects.repeating import until_answered
 from handler.effects.services import Services
 from handler.settings.admission import AdmissionSettings
-from handler.telemetry.logcontext import about, about_job
-from k8s.api.clock import backoff
-from k8s.base import Conflict, Key, Malformed, NotFound, Refused, Unavailable
+from k8s.base import Key
 
 logger = logging.getLogger(__name__)
 
-Action = Callable[[Job], Awaitable[None]]
-WRITES_AT_ONCE = 64
-ROUND_SECONDS = 0.5
-"""Seconds that a decision's writes may hold up the next one. A Job whose write takes longer counts as active."""
 DECIDING = 0.25
 """The largest share of its time that a leader decides in: a decision about 10,000 Jobs stops all else for 20 ms."""
 SLICE = 0.005
@@ -67,9 +59,7 @@ class Admitting:
         self._waiting: dict[Key, Entry] = {}
         self._active: dict[Key, Entry] = {}
         self._reasons: dict[Key, Waiting] = {}
-        self._refused: dict[Key, str] = {}
-        self._doubtful: set[Key] = set()
-        self._aside: dict[Key, tuple[int, float]] = {}
+        self._enacting = Enacting(services, term, waiting=self._waiting_job, changed=self.changed)
         self._dirty: set[Key] = set()
         self._news = asyncio.Event()
         self._decided = False
@@ -131,7 +121,8 @@ class Admitting:
         decided = time.monotonic()
         self._due_at = decisions.look_again
         # Decide again after any action: if it failed, perhaps no change will bring us back here.
-        self._stale = await self._carry_out(decisions, group)
+        self._stale = await self._enacting.carry_out(decisions, group)
+        self._dirty |= self._enacting.doubtful
         return max(0.0, begun + (decided - begun) / DECIDING - time.monotonic())
 
     def _reconsider(self) -> None:
@@ -163,10 +154,9 @@ class Admitting:
         job, place = self._find(key)
         if job is None or place is Standing.OVER:
             self._dependencies.forget(key)
-            self._refused.pop(key, None)
-            self._aside.pop(key, None)
+            self._enacting.forget(key)
             return
-        if key in self._doubtful:
+        if key in self._enacting.doubtful:
             place = Standing.ACTIVE  # It may run by now: until that is known, it takes room.
         self._standing[key] = (place, job.service or "")
         self._dependencies.appeared(job)
@@ -184,18 +174,19 @@ class Admitting:
         job = self._cache.get(key)
         if job is None or job.newer:
             return None, Standing.OVER
-        if self._refused.get(key) == job.version:
+        if self._enacting.is_refused(job):
             return job, Standing.SUSPENDED  # The API server refused our write, and the Job has not changed since.
         place, before = standing(job), previous_key(job)
         if place is Standing.WAITING and before is not None and self._cache.get(before) is not None:
             return job, Standing.COMING  # The attempt before it still has our finalizer.
-        if place is Standing.WAITING and self._is_aside(key):
+        if place is Standing.WAITING and self._enacting.is_aside(key):
             return job, Standing.SUSPENDED
         return job, place
 
-    def _is_aside(self, key: Key) -> bool:
-        """Whether our writes of it fail, and it has to let others go first for a while."""
-        return key in self._aside and asyncio.get_running_loop().time() < self._aside[key][1]
+    def _waiting_job(self, key: Key) -> Job | None:
+        """The Job if it waits now."""
+        job, place = self._find(key)
+        return job if place is Standing.WAITING else None
 
     def _decide(self) -> Decisions:
         active, waiting = list(self._active.values()), list(self._waiting.values())
@@ -237,83 +228,6 @@ class Admitting:
         """Whether the last decision left the Job waiting for something other than room."""
         waits = self._reasons.get(key)
         return waits is not None and waits.reason not in FOR_ROOM
-
-    async def _carry_out(self, decisions: Decisions, group: asyncio.TaskGroup) -> bool:
-        """Make the writes. Returns whether there were any.
-
-        Those that hang go on in `group`. Each Job is in doubt until it is known whether its write was done.
-        """
-        actions: list[tuple[Key, Action]] = [(release.key, self._admit) for release in decisions.released]
-        actions += [(fail.key, partial(self._fail, why=fail)) for fail in decisions.failed]
-        if not actions:
-            return False
-        self._doubtful |= {key for key, _ in actions}
-        await asyncio.wait({group.create_task(self._act_on_all(actions))}, timeout=ROUND_SECONDS)
-        self._dirty |= self._doubtful
-        return True
-
-    async def _act_on_all(self, actions: Iterable[tuple[Key, Action]]) -> None:
-        """Some at a time."""
-        slots = Slots(WRITES_AT_ONCE)
-        async with asyncio.TaskGroup() as group:
-            for key, action in actions:
-                await slots.free()
-                slots.start(group, self._settle_doubt(key, action))
-
-    async def _settle_doubt(self, key: Key, action: Action) -> None:
-        await self._act(key, action)
-        self._doubtful.discard(key)
-        self.changed([key])
-
-    async def _act(self, key: Key, action: Action) -> None:
-        """Do it unless the Job no longer waits: a command, say, may be faster than the many writes of one decision."""
-        about(namespace=key[0], job=key[1])
-        job, place = self._find(key)
-        if job is None or place is not Standing.WAITING:
-            return
-        about_job(job)
-        try:
-            await action(job)
-        except (Conflict, NotFound):
-            await self._read_again(key)
-        except Unavailable as error:
-            # It may have happened all the same: only the API server knows whether a released Job takes room now.
-            logger.warning("what admission decided came to no answer: %s", error)
-            await self._read_again(key)
-            self._stand_aside(key)
-        except (Refused, Malformed) as error:
-            self._refuse(job, error)
-        else:
-            self._aside.pop(key, None)
-
-    async def _admit(self, job: Job) -> None:
-        await self._writes.admit(job)
-        self._metrics.admitted.inc()
-        logger.info("admitted")
-
-    async def _fail(self, job: Job, *, why: Fail) -> None:
-        at = self._cluster.server_time()
-        verdict = Verdict(phase=Phase.FAILED, error_code=why.code, message=why.message, at=at)
-        await self._writes.give_verdict(job, verdict)
-        self._metrics.verdicts.labels(why.code).inc()
-        logger.info("verdict: %s", why.message, extra={"code": why.code})
-
-    def _refuse(self, job: Job, error: Exception) -> None:
-        """Do not try again until the Job changes: a Job that an admission webhook refuses must not hold up others."""
-        logger.error("the API server refuses what admission decided: %s", error)
-        self._refused[job.namespace, job.name] = job.version
-
-    def _stand_aside(self, key: Key) -> None:
-        """Let others go first, longer with each failure: it would be the first again and again."""
-        failures = self._aside.get(key, (0, 0.0))[0] + 1
-        delay, loop = backoff(failures), asyncio.get_running_loop()
-        self._aside[key] = failures, loop.time() + delay
-        loop.call_later(delay, self.changed, [key])
-
-    async def _read_again(self, key: Key) -> None:
-        """Repeat until the API server says what the Job is now: no decision may be made without knowing that."""
-        with suppress(NotFound):
-            await until_answered(lambda: self._writes.reread(key))
 
     def _is_due(self) -> bool:
         return self._due_at is not None and self._due_at <= self._cluster.server_time()
