@@ -32,7 +32,7 @@ from tests.patience import PATIENCE, within
 @pytest.fixture
 def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The writes of a decision are made one after the other."""
-    monkeypatch.setattr("handler.controller.admitting.WRITES_AT_ONCE", 1)
+    monkeypatch.setattr("handler.controller.enacting.WRITES_AT_ONCE", 1)
 
 
 def before_patch(
