@@ -46,6 +46,7 @@ class Controller:
 
     def __init__(self, services: Services, term: Term) -> None:
         self._cluster = services.cluster
+        self._namespaces = services.namespaces
         self._metrics = services.metrics
         self._tracing = services.tracing
         self._cache = term.cache
@@ -88,7 +89,7 @@ class Controller:
                 group.create_task(self._podless.run(self._look_again))
                 group.create_task(self._admitting.run(self._look_again))
                 group.create_task(self._schedules.run())
-                group.create_task(searching(self._astray.search))
+                group.create_task(searching(self._astray.search, self._namespaces))
                 await Workers(self._queue, metrics=self._metrics, at_once=WORKERS).run(self._look)
         finally:
             self._metrics.work_queue_length.set_function(lambda: 0)

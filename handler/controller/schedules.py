@@ -38,6 +38,7 @@ class Schedules:
 
     def __init__(self, services: Services, term: Term) -> None:
         self._cluster = services.cluster
+        self._namespaces = services.namespaces
         self._settings = services.settings
         self._metrics = services.metrics
         self._cache = term.cache
@@ -95,7 +96,7 @@ class Schedules:
         self._running = True
         async with asyncio.TaskGroup() as group:
             group.create_task(self._feed())
-            group.create_task(searching(self._astray.search))
+            group.create_task(searching(self._astray.search, self._namespaces))
             await Workers(self._queue, metrics=self._metrics, at_once=WORKERS).run(self._look)
 
     async def _feed(self) -> None:

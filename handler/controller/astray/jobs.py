@@ -1,6 +1,7 @@
 """Finds Jobs with our finalizer that are not followed: at once where a watch shows it, else by a search."""
 
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -23,11 +24,10 @@ class AstrayJobs:
 
     def __init__(self, services: Services, term: Term) -> None:
         self._cluster = services.cluster
-        self._namespaces = services.namespaces
         self._selectors = selectors_of_others(services.settings.instance)
         self._cache = term.cache
         self._treatment = Treatment(services, term.writes)
-        self._theirs: set[str] = set()
+        self._theirs: defaultdict[str, set[str]] = defaultdict(set)
 
     async def attend(self, key: Key) -> None:
         """Do what is to be done about a Job that is not followed (any more). Raises what `Writes` raises."""
@@ -38,26 +38,29 @@ class AstrayJobs:
             await self._read(key)
             self._cache.forget(key)
 
-    async def search(self) -> None:
-        """Treat all that this installation made and no watch shows. Raises what `Writes` raises."""
-        async for key in self._candidates():
-            about(namespace=key[0], job=key[1])
-            await treat_found(partial(self._read, key))
+    async def search(self, namespace: str) -> None:
+        """Treat all in it that this installation made and no watch shows. Raises what `Writes` raises."""
+        failed = None
+        async for key in self._candidates(namespace):
+            about(namespace=namespace, job=key[1])
+            failed = await treat_found(partial(self._read, key)) or failed
+        if failed is not None:
+            raise failed
 
-    async def _candidates(self) -> AsyncIterator[Key]:
+    async def _candidates(self, namespace: str) -> AsyncIterator[Key]:
         looks, there = LOOKS, set()
-        for namespace in self._namespaces:
-            for selector in self._selectors:
-                for meta in await self._cluster.job_metadata(namespace, selector):
-                    there.add(meta["uid"])
-                    if FINALIZER not in (meta.get("finalizers") or ()) or meta["uid"] in self._theirs:
-                        continue
-                    # One that has lost its label does not wait for those that have another.
-                    labelled = Label.INSTANCE in (meta.get("labels") or {})
-                    looks -= labelled
-                    if looks >= 0 or not labelled:
-                        yield namespace, meta["name"]
-        self._theirs &= there
+        theirs = self._theirs[namespace]
+        for selector in self._selectors:
+            for meta in await self._cluster.job_metadata(namespace, selector):
+                there.add(meta["uid"])
+                if FINALIZER not in (meta.get("finalizers") or ()) or meta["uid"] in theirs:
+                    continue
+                # One that has lost its label does not wait for those that have another.
+                labelled = Label.INSTANCE in (meta.get("labels") or {})
+                looks -= labelled
+                if looks >= 0 or not labelled:
+                    yield namespace, meta["name"]
+        theirs &= there
 
     async def _read(self, key: Key) -> None:
         try:
@@ -68,6 +71,6 @@ class AstrayJobs:
             logger.warning("a Job that may have lost its labels cannot be read: %s", error)
             return
         if not self._treatment.is_ours(job):
-            self._theirs.add(job.uid)
+            self._theirs[job.namespace].add(job.uid)
         elif job.has_finalizer and not job.newer:
             await self._treatment.treat(job)

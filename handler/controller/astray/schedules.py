@@ -26,16 +26,19 @@ class AstraySchedules:
         if stray is not None:
             await self._treatment.treat(stray)
         elif self._cache.has_left(key):
-            await self.search()
+            await self.search(key[0])
             self._cache.forget(key)
 
-    async def search(self) -> None:
-        """Treat all that this installation made and no watch shows. Raises what `Writes` raises."""
+    async def search(self, namespace: str) -> None:
+        """Treat all in it that this installation made and no watch shows. Raises what `Writes` raises."""
+        failed = None
         for selector in self._selectors:
-            for schedule in await self._services.cluster.find_schedules(self._services.namespaces, selector):
+            for schedule in await self._services.cluster.find_schedules((namespace,), selector):
                 if self._is_astray(schedule):
-                    about(namespace=schedule.namespace, cron_job=schedule.name)
-                    await treat_found(partial(self._read, (schedule.namespace, schedule.name)))
+                    about(namespace=namespace, cron_job=schedule.name)
+                    failed = await treat_found(partial(self._read, (namespace, schedule.name))) or failed
+        if failed is not None:
+            raise failed
 
     async def _read(self, key: Key) -> None:
         schedule = schedule_of(await self._services.cluster.read_cron_job(*key))

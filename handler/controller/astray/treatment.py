@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 from events.jobs.observed import Job, Schedule, Stray
 from events.names import MANAGED_BY, Label
@@ -10,7 +11,7 @@ from handler.effects.repeating import until_answered
 from handler.effects.services import Services
 from handler.effects.writes import Writes
 from handler.telemetry.logcontext import about, about_job, also
-from k8s.base import Conflict, KubernetesError, LeadershipLost, Malformed, NotFound, Refused
+from k8s.base import Conflict, KubernetesError, LeadershipLost, Malformed, NotFound, Refused, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -57,11 +58,11 @@ class Treatment:
             logger.warning("put back labels that it had lost: %s", ", ".join(name for name, _ in seen.lost_labels))
 
 
-async def treat_found(treat: Callable[[], Awaitable[None]]) -> None:
-    """Call `treat`, which reads one object and treats it, until no other write comes between. Never raises `Refused` or
-    `Malformed`.
+async def treat_found(treat: Callable[[], Awaitable[None]]) -> Unavailable | None:
+    """Call `treat`, which reads one object and treats it, until no other write comes between.
 
-    One that cannot be treated must not keep a search from the others.
+    Never raises `Refused` or `Malformed`, and returns `Unavailable`: one that cannot be treated must not keep a search
+    from the others.
     """
     for pause in (*_PAUSES, None):
         try:
@@ -70,16 +71,28 @@ async def treat_found(treat: Callable[[], Awaitable[None]]) -> None:
             pass  # Nothing is left to be treated.
         except (Malformed, Refused) as error:
             logger.warning("it can neither have its labels back nor be let go: %s", error)
+        except Unavailable as error:
+            return error
         except Conflict as error:
             if pause is not None:
                 await asyncio.sleep(pause)
                 continue
             logger.warning("it changes all the time, trying again with the next search: %s", error)
-        return
+        break
+    return None
 
 
-async def searching(search: Callable[[], Awaitable[None]]) -> None:
-    """Search at once, and then now and then, until cancelled. Raises `LeadershipLost`."""
+async def searching(search: Callable[[str], Awaitable[None]], namespaces: Iterable[str]) -> None:
+    """Search each namespace at once, and then now and then, until cancelled. Raises `LeadershipLost` (in a group).
+
+    None waits for another, where we may not list, say.
+    """
+    async with asyncio.TaskGroup() as group:
+        for namespace in namespaces:
+            group.create_task(_searching(partial(search, namespace)))
+
+
+async def _searching(search: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await until_answered(search, complain=_complain)
