@@ -150,7 +150,7 @@ class Link:
             self._metrics.queue_length.labels(self.name, str(topic)).set(depth.ready)
             self._metrics.queue_unsettled.labels(self.name, str(topic)).set(depth.unsettled)
         for kind, full in fill.items():
-            self._metrics.store_full.labels(self.name, str(kind)).set(full)
+            self._metrics.store_filled.labels(self.name, str(kind)).set(full)
         return None
 
     def _report(self, problem: str | None) -> None:

@@ -73,9 +73,9 @@ CODES: Mapping[str, Code] = {
         "The logs say why; replay it when the cause is gone.",
     ),
     "UNAVAILABLE": Code(
-        (Phase.REJECTED,),
-        "The API server did not take the Job at JOBRELAY_MAX_ATTEMPTS attempts, while it took others: a webhook fails "
-        "for Jobs of this kind, say.",
+        (Phase.REJECTED, CONTROL),
+        "The API server did not take the Job, or what a control event writes on it, at JOBRELAY_MAX_ATTEMPTS attempts, "
+        "while it took others: a webhook fails for Jobs of this kind, say.",
         "The message says what it answered last. Replay the dead letter when the cause is gone.",
     ),
     "NAMESPACE_GONE": Code(

@@ -82,7 +82,11 @@ class Control:
         try:
             answer, outcome = await self._answer(command, waited=delivery.waited)
         except PutBack as later:
-            await self._put_back(delivery, later)
+            if later.counts and delivery.attempt >= self._settings.max_attempts:
+                message = f"not carried out at {delivery.attempt} attempts: the API server takes no write of it"
+                await self._refuse(delivery, event, Rejection("UNAVAILABLE", message))
+            else:
+                await self._put_back(delivery, later)
             return
         self._metrics.control.labels(command.verb, outcome).inc()
         self._tracing.set_outcome(outcome)

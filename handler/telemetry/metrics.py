@@ -82,8 +82,8 @@ class Metrics:
         self.queue_unsettled = self._gauge(
             "queue_unsettled", "Messages that are delivered and not settled; on RabbitMQ to this process.", **_QUEUES
         )
-        self.store_full = self._gauge(
-            "store_full",
+        self.store_filled = self._gauge(
+            "store_filled_ratio",
             "How full a bounded store of the broker is, from 0 to 1. Only NATS says it.",
             broker=BROKER_NAMES,
             store=STORES,

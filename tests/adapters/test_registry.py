@@ -129,7 +129,7 @@ def test_options_are_what_the_settings_say(tmp_path: Path) -> None:
         "JOBRELAY_BROKER_TIMEOUT": "7",
         "JOBRELAY_LANE_WEIGHTS": "5,2,1",
     }
-    settings = dict(Settings.from_env(environ))
+    settings = Settings.from_env(environ).model_dump()
     common: dict[str, Any] = {name: files[name] for name in ("tls_ca", "tls_cert", "tls_key")}
     common |= {"publish_timeout": 7, "lane_weights": {HIGH: 5, NORMAL: 2, LOW: 1}}
     assert BY_NAME["rabbitmq"].options(settings) == RabbitMQOptions(**common)

@@ -153,6 +153,7 @@ async def _remove(site: Site, instance: str, events: list[bytes]) -> None:
 async def _handling(site: Site, instance: str, *, concurrency: int) -> AsyncIterator[Relay]:
     """A handler without a controller: declares what a controller would."""
     given = {"SOURCES": site.source, "INSTANCE": instance, "NATS_MAX_BYTES": str(NATS_MAX_BYTES)}
+    given |= {"NATS_LIFECYCLE_BYTES": str(NATS_MAX_BYTES), "NATS_DEAD_BYTES": str(NATS_MAX_BYTES // 4)}
     settings = Settings.from_env({PREFIX + name: value for name, value in given.items()})
     async with broker_of(settings) as broker:
         await broker.declare()

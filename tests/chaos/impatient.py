@@ -20,7 +20,7 @@ COMMAND = (sys.executable, "-P", __file__, "run")
 def connect(url: str, *, instance: str = DEFAULT_INSTANCE) -> AbstractAsyncContextManager[Broker]:
     """A broker whose consumers are those of such a process."""
     adapter = _impatient(url)
-    return adapter.connect(url, instance=instance, options=adapter.options(dict(Settings.from_env({}))))
+    return adapter.connect(url, instance=instance, options=adapter.options(Settings.from_env({}).model_dump()))
 
 
 def _impatient(url: str) -> Adapter:

@@ -142,7 +142,7 @@ async def test_a_secret_left_under_the_name_of_a_large_request_is_replaced(stage
 async def test_attempts_get_the_event_despite_a_leftover_secret_and_then_the_request_fails_over(
     stage: Stage,
 ) -> None:
-    name = f"{made_name('e2e', Identity(stage.observer.source, 'tried'))}-2"
+    name = payload_name(f"{made_name('e2e', Identity(stage.observer.source, 'tried'))}-2")
     metadata = {"name": name, "namespace": stage.site.namespace}
     await stage.site.cluster.create_secret({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})
     script = 'grep -q the-end "$JOBRELAY_EVENT_PATH" || exit 9; echo whole >&2; exit 3'

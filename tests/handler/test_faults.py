@@ -17,7 +17,7 @@ from k8s.api.cluster import Cluster
 from k8s.base import Manifest, Refused, Unavailable
 from tests.chaos.claims import PhaseEvent, distinct, path_problems
 from tests.handler.jobs import name_of, without_finalizer_or_gone
-from tests.handler.relay import Client, detail, running
+from tests.handler.relay import Client, code_of, detail, running
 from tests.handler.samples import make_command, make_request, until
 
 
@@ -165,7 +165,7 @@ async def test_a_command_that_breaks_us_becomes_a_dead_letter_and_the_leader_sta
         await client.reached("kept", "started")
         await client.command(make_command("cancel", "kept"))
         (letter,) = await until(client.dead)
-        assert letter.headers["jobrelay-code"] == "TOO_MANY_ATTEMPTS"
+        assert letter.headers["jobrelay-code"] == "INTERNAL"
         assert client.state.leading
 
 
@@ -190,6 +190,7 @@ async def test_a_command_whose_write_gets_no_answer_gives_its_place_to_others_an
         await client.command(make_command("cancel", "sick", event_id="first"))
         await client.command(make_command("cancel", "well", event_id="second"))
         await client.reached("second", "accepted")
+        assert code_of(await client.reached("first", "rejected")) == "UNAVAILABLE"
         (letter,) = await until(client.dead)
-        assert letter.headers["jobrelay-code"] == "INTERNAL"
+        assert letter.headers["jobrelay-code"] == "UNAVAILABLE"
         assert client.state.leading

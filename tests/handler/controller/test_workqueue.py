@@ -170,7 +170,7 @@ async def test_a_look_that_failed_is_repeated_as_if_it_had_been_short() -> None:
     queue.pause_after(await queue.get(), PATIENCE)
     queue.failed(A)
     queue.add_later(A, 0)
-    assert await asyncio.wait_for(queue.get(), PATIENCE) == A
+    assert await asyncio.wait_for(queue.get_troubled(), PATIENCE) == A
     queue.done(A)
     queue.add([A], since=2)
     assert await queue.get() == A

@@ -56,7 +56,7 @@ def test_names_help_and_units_follow_the_conventions_of_prometheus() -> None:
             assert f"\n# TYPE {family.name}_total counter\n" in generate_latest(metrics.registry).decode()
         elif family.type == "gauge":
             name = family.name.removeprefix("jobrelay_")
-            assert name in COUNTS | FLAGS or name.endswith(("_seconds", "_info")), family.name
+            assert name in COUNTS | FLAGS or name.endswith(("_seconds", "_info", "_ratio")), family.name
         else:
             assert family.type == "histogram"
             assert family.name.endswith("_seconds")
@@ -111,7 +111,11 @@ def codes_of_admission() -> set[str]:
     """Identifiers in capitals among the texts in admission, which makes verdicts of its own."""
     nodes = [node for file in (HANDLER / "admission").glob("*.py") for node in ast.walk(ast.parse(file.read_text()))]
     texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    return {text for text in texts if text.isupper() and text.isidentifier() and not text.startswith("JOBRELAY_")}
+    return {
+        text
+        for text in texts
+        if text.isupper() and text.isidentifier() and len(text) > 1 and not text.startswith("JOBRELAY_")
+    }
 
 
 async def test_all_kinds_of_outcomes_leave_only_declared_labels(broker: MemoryBroker, cluster: Cluster) -> None:
