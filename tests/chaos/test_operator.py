@@ -109,9 +109,9 @@ async def test_a_full_store_keeps_finalizers_until_there_is_room(tmp_path: Path,
     settings = {"JOBRELAY_NATS_MAX_BYTES": str(1 << 20)}
     async with stage(tmp_path, nats=small) as on, connection(on.here.nats.url, JetStreamOptions()) as link:
         # As earlier versions declared it: without a bound of its own.
-        unbounded = {"name": "JOBRELAY_LIFECYCLE", "subjects": ["jobrelay.lifecycle.>"], "retention": "limits"}
-        ages = {"max_age": 7 * 86400 * 10**9, "duplicate_window": 600 * 10**9}
-        await link.api("STREAM.CREATE.JOBRELAY_LIFECYCLE", unbounded | ages)
+        unbounded: dict[str, Any] = {"name": "JOBRELAY_LIFECYCLE", "subjects": ["jobrelay.lifecycle.>"]}
+        unbounded |= {"retention": "limits", "max_age": 7 * 86400 * 10**9, "duplicate_window": 600 * 10**9}
+        await link.api("STREAM.CREATE.JOBRELAY_LIFECYCLE", unbounded)
         await on.here.start_relay(settings)
         await on.broker.publish(Topic(Kind.REQUESTS), make_request("full", script=waits_for(tmp_path / "go")))
         await reached(on, "full", "started")
