@@ -123,7 +123,7 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         tracing = await stack.enter_async_context(tracing_of(settings, stop))
         await stack.enter_async_context(beside(measure_lag(state.metrics)))
-        await stack.enter_async_context(serve(state, address=settings.http_address))
+        await stack.enter_async_context(serve(state, address=settings.http_address, fresh=settings.metrics_seconds))
         cluster = await stack.enter_async_context(cluster_of(settings, program=program_of(settings)))
         state.cluster = cluster
         sources = {adapter_of(url).name: partial(broker_of, settings, url) for url in settings.sources}

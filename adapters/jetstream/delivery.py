@@ -1,7 +1,7 @@
 """A message that JetStream delivered, and how it is settled there."""
 
+import hashlib
 import logging
-import secrets
 import time
 from collections.abc import Mapping
 from typing import Protocol
@@ -70,7 +70,18 @@ class Owner(Protocol):
 class Delivery:
     """See the port. Settling twice, or after the subscription ended, does nothing."""
 
-    __slots__ = ("_headers", "_owner", "_reply", "_secret", "attempt", "body", "message_id", "settled", "size", "topic")
+    __slots__ = (
+        "_headers",
+        "_owner",
+        "_reply",
+        "_time_ns",
+        "attempt",
+        "body",
+        "message_id",
+        "settled",
+        "size",
+        "topic",
+    )
 
     def __init__(
         self,
@@ -85,7 +96,7 @@ class Delivery:
         self._owner = owner
         self._reply = reply
         self._headers = headers or _NO_HEADERS
-        self._secret = ""
+        self._time_ns = receipt.time_ns
         self.topic = topic
         self.body = body
         self.size = len(body) + (stamps.size(headers) if headers else 0)
@@ -153,12 +164,13 @@ class Delivery:
     def _new_id(self, purpose: str) -> str:
         """For a copy, which would be dropped as a duplicate of the original under its id.
 
-        It does not change from try to try, so that a copy whose confirmation was lost is not stored twice. And nobody
-        can guess it: whoever had published something under it before would have the server drop the copy, and us
-        acknowledge the original.
+        It does not change from try to try, nor from process to process, so that a copy whose confirmation was lost is
+        not stored twice. And nobody can guess it who does not see the message and the nanosecond when it was stored:
+        whoever had published something under it before would have the server drop the copy, and us acknowledge the
+        original.
         """
-        self._secret = self._secret or secrets.token_hex(8)
-        return f"{purpose}/{self.message_id}/{self._secret}"
+        secret = hashlib.sha256(b"%d/" % self._time_ns + self.body).hexdigest()[:32]
+        return f"{purpose}/{self.message_id}/{secret}"
 
     async def give_back(self) -> None:
         """Have it delivered again at once."""

@@ -134,6 +134,13 @@ class ServingSettings(BaseModel):
         description="`host:port` where `/livez`, `/readyz`, `/healthz` and `/metrics` are served. Port 0 picks a free "
         "port.",
     )
+    metrics_seconds: float = Field(
+        1,
+        ge=0.01,
+        le=60,
+        description="Seconds for which `/metrics` and `/healthz` tell the same again: whoever reaches the port can have "
+        "them made no more often.",
+    )
 
 
 class LeadershipSettings(BaseModel):

@@ -1,6 +1,6 @@
 """The HTTP side: `/livez /readyz /healthz /metrics`, open to probes and to Prometheus, and read-only.
 
-Whoever reaches the port may ask as often as they like. So what is asked is made at most once a second, a connection has
+Whoever reaches the port may ask as often as they like. So what is asked is made only now and then, a connection has
 one answer, and there are only so many of them: see connections.py.
 """
 
@@ -21,8 +21,6 @@ from handler.telemetry.state import State
 
 logger = logging.getLogger(__name__)
 
-FRESH_SECONDS = 1.0
-"""How old an answer about this process may be."""
 MAX_HEADERS = 4096
 """Bytes of a request's line, and of each of its headers. Nobody has to send a body: none is read."""
 STATE = web.AppKey("state", State)
@@ -31,30 +29,34 @@ T = TypeVar("T")
 
 
 class Shared(Generic[T]):
-    """What `make` returns, made anew at most every `FRESH_SECONDS`, for all who ask at the same time."""
+    """What `make` returns, made anew at most every `fresh` seconds, for all who ask at the same time."""
 
-    def __init__(self, make: Callable[[], Awaitable[T]]) -> None:
+    def __init__(self, make: Callable[[], Awaitable[T]], *, fresh: float) -> None:
         self._make = make
+        self._fresh = fresh
         self._lock = asyncio.Lock()
         self._made: tuple[float, T] | None = None
 
     async def get(self) -> T:
         async with self._lock:
             now = asyncio.get_running_loop().time()
-            if self._made is None or now - self._made[0] >= FRESH_SECONDS:
+            if self._made is None or now - self._made[0] >= self._fresh:
                 self._made = now, await self._make()
             return self._made[1]
 
 
 @asynccontextmanager
-async def serve(state: State, *, address: str) -> AsyncIterator[str]:
-    """Serve until the block ends; yields the URL. Raises `OSError` if the address cannot be used."""
+async def serve(state: State, *, address: str, fresh: float = 1.0) -> AsyncIterator[str]:
+    """Serve until the block ends; yields the URL. Raises `OSError` if the address cannot be used.
+
+    `fresh`: how old an answer about this process may be, in seconds.
+    """
     app = web.Application(middlewares=[_once])
     app[STATE] = state
     app.router.add_get("/livez", _livez)
     app.router.add_get("/readyz", _readyz)
-    app.router.add_get("/healthz", _healthz(state))
-    app.router.add_get("/metrics", _metrics(state))
+    app.router.add_get("/healthz", _healthz(state, fresh))
+    app.router.add_get("/metrics", _metrics(state, fresh))
     runner = web.AppRunner(
         app, access_log=None, lingering_time=0, max_line_size=MAX_HEADERS, max_field_size=MAX_HEADERS
     )
@@ -94,11 +96,11 @@ async def _readyz(request: web.Request) -> web.Response:
     return web.Response(text="".join(f"{line}\n" for line in ("ok", *state.notes())))
 
 
-def _healthz(state: State) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _healthz(state: State, fresh: float) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def report() -> bytes:
         return orjson.dumps(state.report())
 
-    shared = Shared(report)
+    shared = Shared(report, fresh=fresh)
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(body=await shared.get(), content_type="application/json")
@@ -106,13 +108,13 @@ def _healthz(state: State) -> Callable[[web.Request], Awaitable[web.Response]]:
     return healthz
 
 
-def _metrics(state: State) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _metrics(state: State, fresh: float) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def exposition() -> tuple[bytes, bytes]:
         await state.measure()
         text = generate_latest(state.metrics.registry)
         return text, gzip.compress(text, compresslevel=1)
 
-    shared = Shared(exposition)
+    shared = Shared(exposition, fresh=fresh)
 
     async def metrics(request: web.Request) -> web.Response:
         text, compressed = await shared.get()
