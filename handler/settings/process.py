@@ -138,8 +138,8 @@ class ServingSettings(BaseModel):
         1,
         ge=0.01,
         le=60,
-        description="Seconds for which `/metrics` and `/healthz` tell the same again: whoever reaches the port can have "
-        "them made no more often.",
+        description="Seconds for which `/metrics` and `/healthz` tell the same again: nobody who reaches the port can "
+        "have them made more often.",
     )
 
 
