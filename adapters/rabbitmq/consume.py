@@ -233,9 +233,13 @@ class Subscription:
         # From the oldest on.
         old = itertools.takewhile(lambda delivery: now - delivery.since >= self.hold.shortest, tuple(self._unsettled))
         overdue = [delivery for delivery in old if now - delivery.since >= self.hold.of(delivery.attempt)]
-        for delivery in (*self._early, *overdue):
-            await delivery.store_again()
-        self._early.clear()
+        # More may come while these are stored.
+        early, self._early = self._early, []
+        stored = await asyncio.gather(*(each.store_again() for each in (*early, *overdue)), return_exceptions=True)
+        failed = [error for error in stored if error is not None]
+        if failed:
+            self._early += [each for each in early if not each.settled]
+            raise failed[0]
 
     async def _return_what_fits(self, now: float) -> None:
         """Give back what was put aside for want of room, as far as there is room now: it comes again, with its body."""

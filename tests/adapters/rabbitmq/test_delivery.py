@@ -218,6 +218,17 @@ async def test_commands_that_want_to_wait_hold_up_no_others(
         assert ids(await take(subscription, 1, ack=True)) == ["new0"]
 
 
+async def test_requests_that_come_too_early_all_wait_and_come_however_many_there_are(rabbit_url: str) -> None:
+    async with installation(rabbit_url, RabbitMQOptions(hold=10_000, connect_timeout=PATIENCE)) as made:
+        async with made.broker.subscribe(Kind.REQUESTS, prefetch=10) as subscription:
+            headers = {stamps.NOT_BEFORE: str(int((time.time() + 0.9) * 1000))}
+            sent = [str(number).encode() for number in range(60)]
+            exchange = made.names.exchange(Kind.REQUESTS)
+            await asyncio.gather(*(send(made.link, exchange, "", headers, body) for body in sent))
+            found = await take(subscription, len(sent), ack=True)
+        assert sorted(delivery.body for delivery in found) == sorted(sent)
+
+
 async def test_expired_message_is_a_dead_letter_that_says_so(installed: Installation) -> None:
     properties = Properties(expiration="50", delivery_mode=2)
     async with installed.link.channel(confirms=True) as channel:
