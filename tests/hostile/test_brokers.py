@@ -1,6 +1,7 @@
 """Attacks by way of the brokers: headers of ours, headers of theirs, sizes, and dead letters without end."""
 
 import asyncio
+import json
 import time
 
 import pytest
@@ -12,6 +13,7 @@ from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.broker]
 EITHER = pytest.mark.parametrize("broker", [NATS, pytest.param(RABBITMQ, marks=pytest.mark.long)])
+ONLY_RABBITMQ = pytest.mark.parametrize("broker", [pytest.param(RABBITMQ, marks=pytest.mark.long)])
 MIB = 1 << 20
 
 
@@ -54,3 +56,26 @@ async def test_garbage_fills_the_store_of_dead_letters_and_stops_no_refusal(site
             assert sum(len(letter.body or b"") for letter in letters) <= MIB
         assert len(letters) == 20, "the rest is kept without its bytes"
         assert peak_mib(scene.handler) < 200
+
+
+@ONLY_RABBITMQ
+async def test_a_message_that_names_other_queues_does_not_multiply(site: Site, rows: Rows) -> None:
+    async with attacked(site, rows) as scene:
+        async with scene.neighbour("CC", size="20 messages that wait for a second", seconds=5):
+            for _ in range(20):
+                headers = {"jobrelay-not-before": at(2), "CC": ["high", "low"]}
+                await scene.publish(b"{", headers)  # type: ignore[arg-type]
+        await taken(scene)
+        assert len(await scene.observer.dead_letters()) <= 60
+
+
+@ONLY_RABBITMQ
+async def test_messages_of_16_mib_are_refused_within_the_memory_of_a_handler(site: Site, rows: Rows) -> None:
+    async with attacked(site, rows) as scene:
+        async with scene.neighbour("huge ids", size="16 ids of 16 MiB", seconds=5):
+            for number in range(16):
+                request = scene.request(str(number)) | {"source": scene.observer.source}
+                request["data"]["id"] = "x" * (16 * MIB - 4096)
+                await scene.publish(json.dumps(request).encode())
+            await taken(scene)
+        assert peak_mib(scene.handler) < 768
