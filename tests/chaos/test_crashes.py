@@ -105,7 +105,7 @@ async def test_an_api_server_that_dies_under_load_comes_back_and_nothing_ran_twi
     rows.add("API server killed", broker, done=done, outcome=on.observer.repeats())
 
 
-@pytest.mark.parametrize("broker", EITHER, indirect=True)
+@pytest.mark.parametrize("broker", [NATS, pytest.param(RABBITMQ, marks=pytest.mark.long)], indirect=True)
 async def test_nothing_is_lost_whatever_dies_and_whenever(tmp_path: Path, broker: str, rows: Rows) -> None:
     journal = Journal(f"{broker}: anything killed, {ANY_KILLS} times, {REQUESTS} requests")
     load = Load(tmp_path, count=REQUESTS)

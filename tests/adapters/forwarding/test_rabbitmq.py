@@ -66,6 +66,7 @@ async def settle(subscription: Subscription) -> Delivery:
     return delivery
 
 
+@pytest.mark.long
 async def test_events_of_a_bound_exchange_arrive_whole_and_once(node: RabbitServer, tmp_path: Path) -> None:
     await imported(node, tmp_path)
     async with rabbitmq.connect(node.url, options=RABBIT) as broker, connect(node.url) as link:
@@ -119,6 +120,7 @@ async def test_key_or_queue_chooses_the_lane(node: RabbitServer, tmp_path: Path)
             assert read(await settle(subscription)) == expected(number, lane="high")
 
 
+@pytest.mark.long
 async def test_fanout_with_an_empty_key(node: RabbitServer, tmp_path: Path) -> None:
     async with connect(node.url) as link:
         async with link.channel() as channel:
@@ -132,7 +134,9 @@ async def test_fanout_with_an_empty_key(node: RabbitServer, tmp_path: Path) -> N
             assert read(await settle(subscription)) == expected("1")
 
 
-@pytest.mark.parametrize("more", [{}, {"add-forward-headers": True, "add-timestamp-header": True}])
+@pytest.mark.parametrize(
+    "more", [pytest.param({}, marks=pytest.mark.long), {"add-forward-headers": True, "add-timestamp-header": True}]
+)
 async def test_shovelled_events_arrive_whole_and_once(node: RabbitServer, more: Mapping[str, object]) -> None:
     await shovel(node, {**document("src-queue"), **more})
     async with rabbitmq.connect(node.url, options=RABBIT) as broker, connect(node.url) as link:

@@ -62,7 +62,9 @@ async def close_connections(server: RabbitServer) -> None:
     await server.ctl("close_all_connections", "bye")
 
 
-@pytest.mark.parametrize("breaking", [restart, restart_application, close_connections])
+@pytest.mark.parametrize(
+    "breaking", [restart, pytest.param(restart_application, marks=pytest.mark.long), close_connections]
+)
 async def test_broken_under_load_loses_nothing_and_everything_resumes(
     rabbit: Site, breaking: Callable[[RabbitServer], Awaitable[None]]
 ) -> None:

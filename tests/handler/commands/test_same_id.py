@@ -23,7 +23,9 @@ FAILED = ["created", "started", "failed"]
 SUCCEEDED = ["created", "started", "succeeded"]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["nats", "rabbitmq"])
+@pytest_asyncio.fixture(
+    scope="module", loop_scope="module", params=["nats", pytest.param("rabbitmq", marks=pytest.mark.long)]
+)
 async def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     if request.param == "rabbitmq":
         need_rabbit()

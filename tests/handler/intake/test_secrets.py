@@ -210,6 +210,7 @@ async def test_no_secret_is_told_of_what_comes_over_nats(
     assert shown(told, sent) == []
 
 
+@pytest.mark.long
 async def test_no_secret_is_told_of_what_comes_over_rabbitmq(
     tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
