@@ -14,7 +14,7 @@ from tests.handler.parts import make_services, make_term
 
 async def test_nothing_is_kept_about_a_schedule_whose_runs_are_gone() -> None:
     contents = Contents()
-    services = make_services(cast("Cluster", None), Settings(namespaces=("jobs",)))
+    services = make_services(cast("Cluster", None), Settings.model_validate({"namespaces": ("jobs",)}))
     schedules = Schedules(services, make_term(JobCache(contents, ScheduleCache(), {})))
     for schedule in ("mail-a", "mail-b", None):
         run = make_job(name="mail-1", has_finalizer=True, run="2026-01-01T00:00:00Z", schedule=schedule)
