@@ -33,6 +33,7 @@ def taking(namespace: str, job: str) -> dict[str, tuple[dict[str, Any], str]]:
     }
 
 
+@pytest.mark.long
 async def test_nobody_takes_the_names_of_a_neighbours_requests(on_nats: Site, rows: Rows) -> None:
     settings = {"secrets": "*", "pull_secrets": "*", "services": f"e2e,{SERVICE},other=payments"}
     async with attacked(on_nats, rows, **settings) as scene:

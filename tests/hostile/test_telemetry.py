@@ -47,6 +47,7 @@ async def crowded(relay: Relay) -> AsyncIterator[None]:
             one.cancel()
 
 
+@pytest.mark.long
 async def test_neither_a_crowd_at_the_port_of_metrics_nor_forged_log_lines_are_noticed(
     on_nats: Site, rows: Rows
 ) -> None:

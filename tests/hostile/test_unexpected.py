@@ -13,6 +13,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.broker]
 DIGITS = 100_000
 
 
+@pytest.mark.long
 async def test_numbers_of_any_length(on_nats: Site, rows: Rows) -> None:
     strange: list[dict[str, Any]] = [
         {"schedule": f"@every {'1' * DIGITS}s"},

@@ -134,6 +134,7 @@ async def test_fanout_with_an_empty_key(node: RabbitServer, tmp_path: Path) -> N
             assert read(await settle(subscription)) == expected("1")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "more", [pytest.param({}, marks=pytest.mark.long), {"add-forward-headers": True, "add-timestamp-header": True}]
 )
