@@ -63,11 +63,8 @@ def replays(headers: Mapping[str, str]) -> int:
 
 def rest(headers: Mapping[str, str], *, now: float) -> float:
     """Seconds for which the message still waits: 0 without such a header, or when we would not have written it."""
-    text = headers.get(NOT_BEFORE, "")
-    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_TIME):
-        return 0.0
-    seconds = int(text) / 1000 - now
-    return seconds if 0 < seconds <= LONGEST_DELAY else 0.0
+    until = _time(headers.get(NOT_BEFORE, ""))
+    return until - now if until is not None and 0 < until - now <= LONGEST_DELAY else 0.0
 
 
 def waited(headers: Mapping[str, str], now: float) -> float:
@@ -75,10 +72,8 @@ def waited(headers: Mapping[str, str], now: float) -> float:
 
     Anybody can publish a header: one that names a time to come counts for nothing, and is replaced by the next copy.
     """
-    text = headers.get(SINCE, "")
-    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_TIME):
-        return 0.0
-    return max(0.0, now - int(text) / 1000)
+    since = _time(headers.get(SINCE, ""))
+    return 0.0 if since is None else max(0.0, now - since)
 
 
 def message_id(kind: Kind, event: CloudEvent) -> str:
@@ -150,6 +145,11 @@ def reason_of(headers: Mapping[str, str]) -> str:
 def size(headers: Mapping[str, str]) -> int:
     """Bytes that headers take on NATS; close enough elsewhere."""
     return 12 + sum(len(name.encode()) + len(value.encode()) + 4 for name, value in headers.items())
+
+
+def _time(text: str) -> float | None:
+    """Epoch seconds of a header that names milliseconds; None for anything else."""
+    return int(text) / 1000 if text.isascii() and text.isdigit() and len(text) <= _LONGEST_TIME else None
 
 
 def _count(text: str) -> int:

@@ -89,7 +89,7 @@ def properties_of(*, message_id: str, content_type: str) -> Properties:
 
 def again(message: Message, *, attempts: int, until: float | None) -> Properties:
     """Properties of the copy that `retry` and `defer` store."""
-    since = {name: value for name, value in text(headers_of(message)).items() if name == stamps.SINCE}
+    since = {stamps.SINCE: _text(headers_of(message).get(stamps.SINCE))}
     return _copy(message, stamps.again(since, attempts=attempts, until=until, now=time.time()))
 
 

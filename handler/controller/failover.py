@@ -21,7 +21,7 @@ from events.lifecycle.outcome import failover_id, outcome
 from events.lifecycle.transitions import transitions
 from events.names import Annotation
 from events.phases import Phase
-from events.problems import InvalidRequest
+from events.problems import InvalidRequest, told
 from events.request.request import JobRequest, Request, check_request
 from events.request.rules import MAX_FAILOVER
 from handler.controller.term import Term
@@ -64,7 +64,7 @@ class Failover:
         try:
             asked = _request(job, stored)
             service = service_refusals(asked.service, self._settings, namespace=job.namespace)
-            if broken := [*service, *failover_refusals(asked.job, self._settings, home=job.namespace)]:
+            if broken := told([*service, *failover_refusals(asked.job, self._settings, home=job.namespace)]):
                 raise Rejection("FORBIDDEN", "; ".join(map(str, broken)), broken)
         except Rejection as refusal:
             return replace(job, failover=False), refusal

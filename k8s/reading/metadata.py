@@ -5,6 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from events.jobs.annotation import MAX_STORED
 from events.jobs.observed import Condition
 from events.names import Annotation
 from events.problems import brief
@@ -13,11 +14,10 @@ MAX_WORD = 256
 """Characters of a reason."""
 MAX_NOTE = 16_384
 """Characters of an annotation of ours. Longer ones, which we would not write, count as absent."""
-MAX_DEPENDENCIES = 131_072
-"""Characters of the annotation that names a hundred other requests."""
 MAX_CONDITIONS = 16
 """How many conditions of an object are looked at."""
-_LONGER = {Annotation.DEPENDENCIES: MAX_DEPENDENCIES}
+# It names a hundred other requests.
+_LONGER = {Annotation.DEPENDENCIES: MAX_STORED}
 
 
 class Wire(Struct, gc=False, rename="camel"):

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from events.jobs.annotation import MAX_STORED
 from events.jobs.observed import Stray
 from events.jobs.pods import Role
 from events.names import Annotation
 from k8s.base import Malformed
 from k8s.reading.job import job_of, parse_job
-from k8s.reading.metadata import MAX_DEPENDENCIES, MAX_NOTE
+from k8s.reading.metadata import MAX_NOTE
 from k8s.reading.pod import parse_pod
 from tests.k8s.objects import make_job
 from tests.paths import TRACES
@@ -129,7 +130,7 @@ def test_annotations_that_we_would_not_write_count_as_absent() -> None:
     job = job_of(manifest)
     assert (job.tags, job.reply_to, job.verdict, job.queueing, job.context) == (None, None, None, None, "{}")
     assert job.dependencies == long
-    notes[Annotation.DEPENDENCIES] = "x" * (MAX_DEPENDENCIES + 1)
+    notes[Annotation.DEPENDENCIES] = "x" * (MAX_STORED + 1)
     assert job_of(manifest).dependencies is None
 
 
