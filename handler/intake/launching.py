@@ -94,7 +94,7 @@ class Launching:
             raise _rejection(error) from error
         self._passed(lane)
         if outcome is Outcome.CREATED:
-            self._pressure.created(rendered)
+            self._pressure.created(rendered, lane[1])
         return outcome
 
     def _passed(self, lane: Lane) -> None:

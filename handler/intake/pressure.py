@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from events.jobs.annotation import read_stored
-from events.names import Annotation, Label
+from events.names import Annotation
 from handler.admission.shares import Bound, Counts, Places
 from handler.effects.deliveries import Rejection
 from handler.effects.services import Services
@@ -67,9 +67,9 @@ class Pressure:
             self._matters.set()
         self._update()
 
-    async def check(self, rendered: Rendered) -> None:
+    async def check(self, rendered: Rendered, service: str | None) -> None:
         """Raises `Rejection` if no more Jobs of its service may wait for a time or for others, `Crowded` for room."""
-        service, now = _service(rendered), self._cluster.server_time()
+        service, now = service or "", self._cluster.server_time()
         if rendered.queueing.waits:
             self._matters.set()
             bound = self._waiting.ask(service, now)
@@ -79,11 +79,11 @@ class Pressure:
         elif self._settings.admits and _is_queued(rendered):
             await self._check_queued(service, now)
 
-    def created(self, rendered: Rendered) -> None:
-        """Its Job was created."""
+    def created(self, rendered: Rendered, service: str | None) -> None:
+        """Its Job was created, for this service."""
         if _is_queued(rendered):
             places = self._waiting if rendered.queueing.waits else self._queued
-            places.taken(_service(rendered), self._cluster.server_time())
+            places.taken(service or "", self._cluster.server_time())
             self._update()
 
     async def run(self) -> None:
@@ -160,11 +160,6 @@ class Pressure:
         (self.full if full else self.room).set()
         (self.room if full else self.full).clear()
         self._metrics.intake_full.set(full)
-
-
-def _service(rendered: Rendered) -> str:
-    labels = rendered.job["metadata"]["labels"]
-    return str(labels.get(Label.NAME) or labels.get(Label.SERVICE, ""))
 
 
 def _is_queued(rendered: Rendered) -> bool:

@@ -87,7 +87,7 @@ class Requests:
             with self._tracing.creating(namespace, name):
                 rendered = await self.apart.do(lambda: self._render(asked), size=_size(asked))
                 self._check_queueing(rendered)
-                await self._pressure.check(rendered)
+                await self._pressure.check(rendered, asked.service)
                 return await self._launching.create(rendered, lane=(namespace, asked.service), repeated=repeated)
         except (Rejection, Unmade) as error:
             error.about = _about(asked)
