@@ -89,7 +89,7 @@ $(COMPILED): $(READY)
 COMPILE := uv pip compile --universal --generate-hashes --quiet --no-emit-index-url --no-emit-find-links
 requirements:
 	$(COMPILE) --all-extras --upgrade pyproject.toml -o .ci/requirements.txt
-	$(COMPILE) --extra nats --extra otlp --extra rabbitmq -c .ci/requirements.txt pyproject.toml -o .ci/requirements-runtime.txt
+	$(COMPILE) --extra console --extra nats --extra otlp --extra rabbitmq -c .ci/requirements.txt pyproject.toml -o .ci/requirements-runtime.txt
 	echo pip | $(COMPILE) --upgrade - -o .ci/requirements-pip.txt
 	printf 'hatchling>=1.27\nsetuptools>=68\n' | $(COMPILE) -c .ci/requirements.txt - -o .ci/requirements-build.txt
 
