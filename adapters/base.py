@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Protocol
 
 from cloudevents.core.v1.event import CloudEvent
@@ -60,12 +61,29 @@ class Topic:
         return f"{self.kind}.{self.key}" if self.key else str(self.kind)
 
 
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in a log: the record that was read last.
+
+    `stream` tells the log from one that was deleted and made anew under its name, where the broker does: JetStream's
+    time of creation; on RabbitMQ it is empty, and `digest` of the record at `sequence` is compared instead.
+    """
+
+    stream: str
+    sequence: int
+    digest: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One stored message, read without consuming it. `sequence` is the broker's position, `time` when it was stored."""
+    """One stored message, read without consuming it. `sequence` is the broker's position, `time` when it was stored.
+
+    `stream`: see `Cursor`.
+    """
 
     topic: Topic
     sequence: int
+    stream: str = ""
     time: datetime
     headers: Mapping[str, str]
     body: bytes
@@ -75,6 +93,11 @@ class Record:
     def event(self) -> CloudEvent:
         """Raises `events.cloudevent.event.InvalidEvent`: decoding is lazy."""
         return self.decode()
+
+    @property
+    def cursor(self) -> Cursor:
+        """The place of this record, from which `Log.history` goes on."""
+        return Cursor(self.stream, self.sequence, blake2b(self.body, digest_size=16).hexdigest())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,13 +232,21 @@ class Log(Protocol):
     """Reads what is stored, without consuming it."""
 
     def history(
-        self, kind: Kind, *, key: str | None = None, follow: bool = False, new_only: bool = False
+        self,
+        kind: Kind,
+        *,
+        key: str | None = None,
+        follow: bool = False,
+        new_only: bool = False,
+        after: Cursor | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[Record]]:
         """Records of LIFECYCLE or DEAD, oldest first.
 
         `key` selects by key: parts separated by dots, `*` for one part, `#` for the rest. `follow` goes on with
         new records; without it the iteration ends with what was stored on entry. `new_only` skips what was stored
-        before.
+        before. `after`, of LIFECYCLE only: what was stored after that record, or everything, if the log is not the one
+        that it was in. What the broker has dropped since is missing: `sequence` shows how much. Raises `ValueError` for
+        `after` with `new_only`.
         """
         ...
 
