@@ -225,10 +225,21 @@ class BadCursor(HistoryError):
 
 
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
-    """What `prune` deleted. `logs`: header rows whose chunks are gone from the database, or have to go elsewhere."""
+    """What `prune` deleted. `logs`: whose chunks are gone. `failed`: logs that stay, as their chunks do elsewhere."""
 
     requests: int
     logs: Sequence[KeptLog] = ()
+    failed: int = 0
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes of a database that is a file. `used`: of its pages with something in them; the others are filled again.
+
+    `free`: what is left on its volume.
+    """
+
+    used: int
+    free: int
 
 
 class Reader(Protocol):
@@ -274,6 +285,10 @@ class Reader(Protocol):
         """Bytes of the database on disk; None in memory."""
         ...
 
+    async def room(self) -> Room | None:
+        """None where the database is in memory, or on a server: its volume is not ours to look after."""
+        ...
+
     async def settle_position(self, broker: str, cursor: Cursor | None) -> None:
         """Have the log recorded again from after this position (None: from its first record).
 
@@ -281,10 +296,22 @@ class Reader(Protocol):
         """
         ...
 
-    async def prune(self, *, requests_before: float | None, logs_before: float | None, limit: int = 500) -> Pruned:
+    async def prune(
+        self,
+        *,
+        requests_before: float | None,
+        logs_before: float | None,
+        limit: int = 500,
+        bodies: "Bodies | None" = None,
+    ) -> Pruned:
         """Delete at most `limit` of the oldest requests (with all that is theirs) and of the oldest logs.
 
-        What has not ended stays, whatever its age. Names the chunks whose logs went, which may be stored elsewhere.
+        What has not ended stays, whatever its age. A log that goes leaves its header, as `EXPIRED` and without chunks,
+        until its request goes. With a request before `requests_before` goes what is older than the newest one that
+        goes (where fewer than `limit` go: than `requests_before`): at most `limit` each of statistics, actions and
+        unreadable records.
+
+        `bodies`: chunks are deleted there first. A log for which that fails stays, and so does its request.
         """
         ...
 
