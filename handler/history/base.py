@@ -225,20 +225,25 @@ class BadCursor(HistoryError):
 
 
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
-    """What `prune` deleted. `logs`: whose chunks are gone. `failed`: logs that stay, as their chunks do elsewhere."""
+    """What `prune` deleted. `logs`: whose chunks are gone. `failed`: logs that stay, as their chunks do elsewhere.
+
+    `more`: whether something is left that is to go and did not fail.
+    """
 
     requests: int
     logs: Sequence[KeptLog] = ()
     failed: int = 0
+    more: bool = False
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes of a database that is a file. `used`: of its pages with something in them; the others are filled again.
+    """Bytes of a database that is a file. `used`: of its pages with something in them. `spare`: of its empty pages.
 
-    `free`: what is left on its volume.
+    The file grows only when no page is empty, and never shrinks. `free`: what is left on its volume.
     """
 
     used: int
+    spare: int
     free: int
 
 
