@@ -64,7 +64,7 @@ def event_of(broker: str, message: dict[str, Any]) -> Event:
 
 
 @pytest.mark.broker
-@pytest.mark.parametrize(("broker", "count"), [(NATS, 4), (RABBITMQ, 6)])
+@pytest.mark.parametrize(("broker", "count"), [(NATS, 4), pytest.param(RABBITMQ, 6, marks=pytest.mark.long)])
 async def test_events_of_the_sdk_run_in_either_mode_and_with_every_prefix(
     tmp_path: Path, broker: str, count: int
 ) -> None:

@@ -168,7 +168,9 @@ async def survived(cluster: Cluster, directory: Path, *, at: int, carried_out: b
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("carried_out", [False, True], ids=["before a call", "after a call"])
+@pytest.mark.parametrize(
+    "carried_out", [False, pytest.param(True, marks=pytest.mark.long)], ids=["before a call", "after a call"]
+)
 async def test_a_schedule_runs_as_often_as_allowed_wherever_jobrelay_is_stopped(
     cluster: Cluster, tmp_path: Path, carried_out: bool
 ) -> None:
