@@ -34,10 +34,11 @@ class ConnectionSettings(BaseModel):
         "In users and passwords, characters other than `A-Z a-z 0-9 - . _ ~` are percent-encoded (`@` is `%40`). "
         "The servers of a NATS cluster are one URL: `nats://a:4222,b:4222`.",
     )
-    role: Literal["both", "handler", "controller"] = Field(
+    role: Literal["both", "handler", "controller", "console"] = Field(
         "both",
         description="`handler` turns requests into Jobs. `controller` follows the Jobs, publishes what becomes of "
-        "them, carries out control events and declares the broker's topology. `both` does everything in one process.",
+        "them, carries out control events and declares the broker's topology. `both` does all of that in one process. "
+        "`console`, a process of its own, keeps the history; it needs the extra `console`.",
     )
     instance: str = Field(
         "jobrelay",

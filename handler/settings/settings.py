@@ -11,6 +11,7 @@ from adapters.registry import BY_NAME, adapter_of, shown
 from adapters.urls import hidden, parse
 from events.request.container import OUR_ENV
 from handler.settings.admission import AdmissionSettings
+from handler.settings.history import HistorySettings, shown as shown_database
 from handler.settings.policy import PolicySettings
 from handler.settings.process import (
     BrokerSettings,
@@ -31,6 +32,7 @@ _SOURCES = frozenset(
     | {"SOURCE_URL", "BROKER", "BROKERS", "NATS", "RABBITMQ", "AMQP"}
 )
 """What the URLs of brokers are called elsewhere."""
+_DATABASES = frozenset({"DATABASE", "DATABASE_URL", "DB", "DB_URL", "HISTORY_URL", "POSTGRESQL_URL", "POSTGRES_URL"})
 
 # Kubernetes sets such variables in every container of a namespace that has a Service named jobrelay*.
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$")
@@ -90,7 +92,7 @@ class _ProcessSettings(
         return self
 
 
-class Settings(PolicySettings, AdmissionSettings, _ProcessSettings):
+class Settings(HistorySettings, PolicySettings, AdmissionSettings, _ProcessSettings):
     """A field for each variable, such as `instance` for `JOBRELAY_INSTANCE`. Durations are in seconds."""
 
     @classmethod
@@ -113,23 +115,31 @@ class Settings(PolicySettings, AdmissionSettings, _ProcessSettings):
     @property
     def takes_in(self) -> bool:
         """Whether this role turns requests into Jobs."""
-        return self.role != "controller"
+        return self.role in ("both", "handler")
 
     @property
     def follows(self) -> bool:
         """Whether this role follows Jobs and owns the broker's topology."""
-        return self.role != "handler"
+        return self.role in ("both", "controller")
+
+    @property
+    def records(self) -> bool:
+        """Whether this role keeps the history."""
+        return self.role == "console"
 
     def printable(self) -> dict[str, str]:
         """Every variable with the value in force; users and passwords in URLs are hidden."""
         values = self.model_dump() | {"sources": tuple(map(shown, self.sources))}
+        if self.history is not None:
+            values["history"] = shown_database(self.history)
         return {f"{PREFIX}{name.upper()}": _shown(values[name]) for name in type(self).model_fields}
 
 
 def _unknown(name: str, fields: Mapping[str, str]) -> str:
     short = name.removeprefix(PREFIX).upper()
     names = [field.removeprefix(PREFIX) for field in fields]
-    meant = "SOURCES" if short in _SOURCES else next(iter(difflib.get_close_matches(short, names, 1)), None)
+    meant = "SOURCES" if short in _SOURCES else "HISTORY" if short in _DATABASES else None
+    meant = meant or next(iter(difflib.get_close_matches(short, names, 1)), None)
     return f"{name}: no such setting" + (f"; did you mean {PREFIX}{meant}?" if meant else "")
 
 

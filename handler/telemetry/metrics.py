@@ -24,6 +24,9 @@ QUEUED_FOR = tuple(map(str, Reason))
 """Why a Job waits for admission."""
 PHASES = ("pending", "running", "queued", "suspended", "finishing")
 """Of a Job that is followed."""
+LOG_STATES = ("whole", "cut", "growing", "missing")
+"""What a log that was read came to."""
+PRUNED = ("requests", "logs")
 _CALL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _WAIT = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0)
 _LAG = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -57,6 +60,7 @@ class Metrics:
         self._requests()
         self._events()
         self._controller()
+        self._history()
         self._process(role)
 
     def expect(self, broker: str) -> None:
@@ -67,6 +71,11 @@ class Metrics:
             self.messages_deferred.labels(broker, reason)
         for code in REFUSALS:
             self.messages_failed.labels(broker, code)
+
+    def expect_history(self, broker: str) -> None:
+        """Show the counters of this broker's log at 0 from the start."""
+        for counter in (self.history_events, self.history_gap, self.history_unreadable):
+            counter.labels(broker)
 
     def expect_namespaces(self, namespaces: Collection[str]) -> None:
         """The namespaces that Jobs may be in."""
@@ -183,6 +192,37 @@ class Metrics:
         self.takeover_seconds = self._gauge(
             "takeover_seconds", "Time from the last renewal of the former leader until this process led."
         )
+
+    def _history(self) -> None:
+        self._subject = "The history"
+        self.history_recording = self._gauge("history_recording", "1 while this process records.")
+        self.history_lag = self._gauge(
+            "history_lag_seconds",
+            "Time since the oldest record of the broker's log that is not in the database was stored; 0 if there is "
+            "none.",
+            broker=BROKER_NAMES,
+        )
+        self.history_events = self._counter(
+            "history_events", "Lifecycle events recorded; repeats are not counted.", broker=BROKER_NAMES
+        )
+        self.history_gap = self._counter(
+            "history_gap",
+            "Records that the broker's log has dropped before they were in the database.",
+            broker=BROKER_NAMES,
+        )
+        self.history_unreadable = self._counter(
+            "history_unreadable", "Records that cannot be read, kept as bytes.", broker=BROKER_NAMES
+        )
+        self.history_write_seconds = self._histogram(
+            "history_write_seconds", "Time of one transaction that records events.", _CALL
+        )
+        self.history_logs = self._counter(
+            "history_logs", "Logs of containers kept, by what became of them.", state=LOG_STATES
+        )
+        self.history_log_failures = self._counter(
+            "history_log_failures", "Attempts to read or to keep a container's log that failed."
+        )
+        self.history_pruned = self._counter("history_pruned", "Deleted for their age or for room.", what=PRUNED)
 
     def _process(self, role: str) -> None:
         """Its memory, CPU time and descriptors are `process_*`, as everywhere."""

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from handler.settings.admission import AdmissionSettings
+from handler.settings.history import HistorySettings
 from handler.settings.policy import Amount, PolicySettings
 from handler.settings.process import (
     BrokerSettings,
@@ -47,6 +48,7 @@ GROUPS = (
         "How many Jobs may run, and how many may wait: see [Queueing](../events/QUEUEING.md).",
         AdmissionSettings,
     ),
+    Group("History", "What the role `console` keeps: see [History](README.md#history).", HistorySettings),
     Group("Leader election and watches", "The Lease of the controllers, and their watches.", LeadershipSettings),
     Group("Serving", "How the process ends, and where it answers probes.", ServingSettings),
     Group("Logs and traces", "See [Logs](README.md#logs) and [Traces](README.md#traces).", LogSettings),

@@ -28,6 +28,7 @@ FLAGS = {
     "broker_connected",
     "ready",
     "functions_reload_failed",
+    "history_recording",
 }
 
 
