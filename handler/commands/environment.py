@@ -19,7 +19,7 @@ _CONNECTION = ("JOBRELAY_SOURCES", "JOBRELAY_INSTANCE", "JOBRELAY_KUBECONFIG")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Local:
-    """A running `jobrelay dev`: how to reach it, its file of functions, and the process that owns it."""
+    """A running `jobrelay dev`: how to reach it, its functions and its history, and the process that owns it."""
 
     source: str
     kubeconfig: str
@@ -27,11 +27,13 @@ class Local:
     http: str
     pid: int
     functions: str | None = None
+    history: str | None = None
 
     def environ(self) -> dict[str, str]:
         """The settings by which commands reach it."""
         found = dict(zip(_CONNECTION, (self.source, self.instance, self.kubeconfig), strict=True))
-        return found if self.functions is None else {**found, "JOBRELAY_FUNCTIONS": self.functions}
+        files = {"JOBRELAY_FUNCTIONS": self.functions, "JOBRELAY_HISTORY": self.history}
+        return found | {name: value for name, value in files.items() if value is not None}
 
     def save(self, directory: Path) -> None:
         """Write the file by which commands find it. It has the password of the broker."""

@@ -42,7 +42,12 @@ def running(directory: Path, *, pid: int) -> Local:
     kubeconfig = directory / "kubeconfig"
     kubeconfig.touch()
     local = Local(
-        source="nats://127.0.0.1:7777", kubeconfig=str(kubeconfig), instance="here", http="http://127.0.0.1:1", pid=pid
+        source="nats://127.0.0.1:7777",
+        kubeconfig=str(kubeconfig),
+        instance="here",
+        http="http://127.0.0.1:1",
+        pid=pid,
+        history=f"sqlite://{directory.absolute()}/history.db",
     )
     local.save(directory)
     return local
