@@ -95,7 +95,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A lifecycle event, read for the record.
 
     `id`: the event's; a repeat has the same. `changes`: fields of `Request` that it sets. `tags`: None where the event
-    says nothing of them. `body`: the structured CloudEvent, JSON.
+    says nothing of them. `body`: the structured CloudEvent, JSON. `run`: seconds that it ran, where this is its end.
     """
 
     id: str
@@ -106,6 +106,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     body: bytes
     tags: tuple[str, ...] | None = None
     pod: PodRun | None = None
+    run: float | None = None
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True, gc=False):
