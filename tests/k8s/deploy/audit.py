@@ -13,6 +13,8 @@ import orjson
 from tests.k8s.deploy.manifests import Objects, rendered
 
 ROLES = ("handler", "controller")
+CONSOLE = "console"
+"""The role of the component that keeps the history; `both` does not include it."""
 OPTIONAL = ("components/pod-logs",)
 """Components that grant what a role may use and does not need."""
 Verbs = frozenset[str]
@@ -46,7 +48,7 @@ def used(log: Iterable[bytes]) -> dict[str, Verbs]:
         event = orjson.loads(line)
         program, _, version = event.get("userAgent", "").partition("/")
         role = "both" if program == "jobrelay" else program.removeprefix("jobrelay-")
-        if version and role in (*ROLES, "both") and program.startswith("jobrelay") and "objectRef" in event:
+        if version and role in (*ROLES, CONSOLE, "both") and program.startswith("jobrelay") and "objectRef" in event:
             about = event["objectRef"]
             resource = "/".join(filter(None, (about["resource"], about.get("subresource"))))
             found[role].add(use(event["verb"], about.get("apiGroup", ""), resource))
@@ -67,9 +69,9 @@ def differences(log: Iterable[bytes]) -> dict[str, tuple[Verbs, Verbs]]:
 
 
 def _allowed(*components: str) -> dict[str, Verbs]:
-    objects = rendered("overlays/nats", *components)
+    objects = rendered("overlays/nats", "components/console/memory", *components)
     allowed = {role: granted(objects, role) for role in ROLES}
-    return {**allowed, "both": frozenset().union(*allowed.values())}
+    return {**allowed, CONSOLE: granted(objects, CONSOLE), "both": frozenset().union(*allowed.values())}
 
 
 def main() -> int:

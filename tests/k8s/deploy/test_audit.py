@@ -11,7 +11,7 @@ import pytest
 
 from k8s.devcluster.server import ServerOptions
 from tests.handler.commandline import call_beside
-from tests.k8s.deploy.audit import ROLES, Verbs, differences, granted, used
+from tests.k8s.deploy.audit import CONSOLE, ROLES, Verbs, differences, granted, used
 from tests.k8s.deploy.manifests import rendered
 from tests.k8s.devcluster.served import JOBS, make_job, served
 
@@ -64,12 +64,20 @@ def test_the_handler_cannot_watch_jobs_and_no_role_can_list_secrets() -> None:
     assert not [verb for verb in HANDLER | CONTROLLER if verb in ("list secrets", "watch secrets")]
 
 
+@pytest.mark.parametrize("database", ["memory", "sqlite", "postgresql"])
+def test_the_console_can_change_nothing_and_reads_no_secret(database: str) -> None:
+    verbs = granted(rendered("overlays/nats", f"components/console/{database}"), CONSOLE)
+    assert {verb.split()[0] for verb in verbs} == {"get", "list", "watch"}
+    assert {verb.split()[1] for verb in verbs} == {"batch/jobs", "pods", "pods/log"}
+    assert {verb for verb in verbs if verb.endswith("/log")} == {"get pods/log"}
+
+
 def test_the_cluster_roles_for_several_namespaces_allow_the_same() -> None:
-    objects = rendered("overlays/nats", "components/namespaces")
-    for role in ROLES:
+    objects = rendered("overlays/nats", "components/namespaces", "components/console/memory")
+    for role in (*ROLES, CONSOLE):
         name = f"jobrelay-{role}"
         assert objects[f"ClusterRole/{name}"]["rules"] == objects[f"Role/{name}"]["rules"]
-        assert f"RoleBinding/{name}" in rendered("namespace")
+        assert f"RoleBinding/{name}" in rendered("namespace/console" if role == CONSOLE else "namespace")
 
 
 def test_the_lease_is_granted_by_name_and_only_in_our_own_namespace() -> None:

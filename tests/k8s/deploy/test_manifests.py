@@ -24,7 +24,7 @@ COMPONENTS = sorted(
 )
 PLAIN = [(f"overlays/{overlay}",) for overlay in OVERLAYS]
 EVERYTHING = [*PLAIN, *(("overlays/nats", component) for component in COMPONENTS), ("namespace",)]
-GIVEN_BY_THE_OPERATOR = {"Secret/jobrelay-broker", "Secret/jobrelay-nats-creds", "Secret/jobrelay-broker-tls"}
+GIVEN_BY_THE_OPERATOR = {f"Secret/jobrelay-{name}" for name in ("broker", "nats-creds", "broker-tls", "history")}
 FOREIGN = ("keda.sh/", "kueue.x-k8s.io/", "monitoring.coreos.com/")
 """API groups that are no part of Kubernetes."""
 MODELS = {
@@ -38,6 +38,7 @@ MODELS = {
     "Service": "V1Service",
     "ConfigMap": "V1ConfigMap",
     "NetworkPolicy": "V1NetworkPolicy",
+    "PersistentVolumeClaim": "V1PersistentVolumeClaim",
 }
 
 # Made without its constructor, which opens connections.
@@ -94,10 +95,8 @@ def test_pods_are_restricted(given: tuple[str, ...]) -> None:
         assert context["runAsNonRoot"] is True
         assert context["runAsUser"] == context["runAsGroup"] == 65532
         assert context["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert {kind for volume in pod.get("volumes", ()) for kind in volume if kind != "name"} <= {
-            "secret",
-            "configMap",
-        }
+        kinds = {kind for volume in pod.get("volumes", ()) for kind in volume if kind != "name"}
+        assert kinds <= {"secret", "configMap", "persistentVolumeClaim"}
         for container in containers(workload):
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
@@ -143,14 +142,17 @@ def test_whatever_is_referred_to_exists(given: tuple[str, ...]) -> None:
         bound = {(subject["kind"], subject["namespace"]) for subject in binding["subjects"]}
         assert bound == {("ServiceAccount", NAMESPACE)}
         names = {f"ServiceAccount/{subject['name']}" for subject in binding["subjects"]}
-        assert names <= rendered("overlays/nats").keys()
+        assert names <= rendered("overlays/nats", "components/console/memory").keys()
 
 
 def references(pod: Object) -> Iterator[str]:
     yield f"ServiceAccount/{pod['serviceAccountName']}"
     for volume in pod.get("volumes", ()):
-        secret = volume.get("secret")
-        yield f"Secret/{secret['secretName']}" if secret else f"ConfigMap/{volume['configMap']['name']}"
+        if "persistentVolumeClaim" in volume:
+            yield f"PersistentVolumeClaim/{volume['persistentVolumeClaim']['claimName']}"
+        else:
+            secret = volume.get("secret")
+            yield f"Secret/{secret['secretName']}" if secret else f"ConfigMap/{volume['configMap']['name']}"
     for container in pod["containers"]:
         for source in container["envFrom"]:
             for field, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
@@ -190,6 +192,25 @@ def test_the_port_is_the_same_everywhere(given: tuple[str, ...]) -> None:
     # Of pods only Prometheus: anybody else's could keep the process busy.
     monitoring = {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
     assert rule["from"] == [{"namespaceSelector": monitoring}]
+
+
+def test_only_the_console_reaches_a_database() -> None:
+    objects = rendered("overlays/nats", "components/console/postgresql", "components/network-policy")
+    policy = objects["NetworkPolicy/jobrelay-console"]["spec"]
+    assert selected(objects, policy["podSelector"]["matchLabels"]) == {"jobrelay-console"}
+    assert [rule["ports"] for rule in policy["egress"]] == [[{"port": 5432, "protocol": "TCP"}]]
+    everyone = objects["NetworkPolicy/jobrelay"]["spec"]["podSelector"]["matchLabels"]
+    assert selected(objects, everyone) == {f"jobrelay-{role}" for role in ("handler", "controller", "console")}
+
+
+def test_of_the_consoles_on_postgresql_one_stays_while_a_node_is_drained() -> None:
+    objects = rendered("overlays/nats", "components/console/postgresql")
+    deployment = objects["Deployment/jobrelay-console"]["spec"]
+    budget = objects["PodDisruptionBudget/jobrelay-console"]["spec"]
+    assert budget["minAvailable"] == 1 < deployment["replicas"]
+    assert budget["selector"]["matchLabels"] == deployment["selector"]["matchLabels"]
+    assert deployment["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    assert not deployment["template"]["spec"].get("volumes"), "no volume that only one could have"
 
 
 def test_the_network_policy_allows_the_egress_we_need_and_selects_only_our_pods() -> None:

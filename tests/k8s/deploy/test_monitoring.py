@@ -7,11 +7,12 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
+from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from tests.k8s.deploy.promql import named
 from tests.paths import DEPLOY
@@ -27,6 +28,7 @@ def exposed() -> dict[str, Mapping[str, Any]]:
     """Names of all samples, and the values that their labels may have."""
     metrics = Metrics()
     metrics.expect("nats")
+    metrics.expect_history("nats")
     metrics.expect_namespaces(["jobs"])
     samples: dict[str, Mapping[str, Any]] = {}
     for family in metrics.registry.collect():
@@ -34,6 +36,9 @@ def exposed() -> dict[str, Mapping[str, Any]]:
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(family.type, [""])
         for suffix in suffixes:
             samples[family.name + suffix] = {**bounds, **({"le": None} if suffix == "_bucket" else {})}
+    # A process knows only its own role.
+    roles = get_args(Settings.model_fields["role"].annotation)
+    samples["jobrelay_build_info"] = {**samples["jobrelay_build_info"], "role": roles}
     return samples
 
 
@@ -126,6 +131,10 @@ def test_what_has_to_be_watched_has_an_alert() -> None:
         "jobrelay_intake_namespace_paused",
         "jobrelay_broker_connected",
         "jobrelay_loop_lag_seconds_bucket",
+        "jobrelay_history_recording",
+        "jobrelay_history_lag_seconds",
+        "jobrelay_history_gap_total",
+        "jobrelay_history_log_failures_total",
     }
     names = [rule["alert"] for rule in rules()]
     assert len(names) == len(set(names))
@@ -185,15 +194,15 @@ def test_panels_neither_overlap_nor_share_an_id() -> None:
         taken |= cells
 
 
-def test_pods_of_both_roles_are_scraped_where_they_serve() -> None:
+def test_pods_of_every_role_are_scraped_where_they_serve() -> None:
     monitor = load("podmonitor.yaml")
     assert (monitor["apiVersion"], monitor["kind"]) == ("monitoring.coreos.com/v1", "PodMonitor")
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
     assert (endpoint["path"], endpoint["port"]) == ("/metrics", "http")
     wanted = monitor["spec"]["selector"]["matchLabels"].items()
-    base = COMPONENT.parents[1] / "base"
-    for role in ("handler", "controller"):
-        template = next(yaml.safe_load_all((base / f"{role}.yaml").read_text()))["spec"]["template"]
+    files = [*(f"base/{role}.yaml" for role in ("handler", "controller")), "components/console/memory/console.yaml"]
+    for file in files:
+        template = next(yaml.safe_load_all((DEPLOY / file).read_text()))["spec"]["template"]
         assert wanted <= template["metadata"]["labels"].items()
         ports = [port["name"] for container in template["spec"]["containers"] for port in container["ports"]]
         assert endpoint["port"] in ports
