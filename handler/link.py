@@ -6,7 +6,7 @@ Does not follow Jobs: the controller uses the broker of a link for as long as th
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 
 from adapters.base import Broker, BrokerUnavailable, Kind, Subscription, TopologyDrift
 from handler.effects.repeating import until_answered
@@ -31,7 +31,7 @@ class Link:
     """`declared` is set once the broker has our topology, or something else under its names; `drained` after intake.
 
     `intake` is None in a role that takes no requests in. `owns`: this role declares the topology; without it, the link
-    only checks it. `pressure` says when to take no more requests in for a while.
+    only checks it. `pressure` says when to take no more requests in for a while; with None nothing does.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class Link:
         name: str,
         connect: Connect,
         *,
-        intake: MakeIntake | None,
-        owns: bool,
-        pressure: Pressure,
+        intake: MakeIntake | None = None,
+        owns: bool = False,
+        pressure: Pressure | None = None,
         settings: Settings,
         state: State,
     ) -> None:
@@ -96,7 +96,7 @@ class Link:
             try:
                 async with (
                     asyncio.timeout(None) as deadline,
-                    beside(self._relieve(subscription)),
+                    self._relieved(subscription),
                     asyncio.TaskGroup() as group,
                 ):
                     running = group.create_task(intake.run(subscription))
@@ -108,13 +108,8 @@ class Link:
             except TimeoutError:
                 logger.warning("drain time is over; %s redelivers what was in flight", self.name)
 
-    async def _relieve(self, subscription: Subscription) -> None:
-        """Take no more requests while too many Jobs wait for room: they wait in the broker."""
-        while True:
-            await self._pressure.full.wait()
-            subscription.pause()
-            await self._pressure.room.wait()
-            subscription.resume()
+    def _relieved(self, subscription: Subscription) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if self._pressure is None else beside(_relieve(subscription, self._pressure))
 
     async def _keep_topology(self, broker: Broker) -> None:
         """Declare what is missing, now and whenever it is deleted later; measure the queue lengths."""
@@ -163,6 +158,15 @@ class Link:
             self._state.broker_problems[self.name] = problem
             logger.warning("broker %s: %s", self.name, problem)
         self._warned = problem is not None
+
+
+async def _relieve(subscription: Subscription, pressure: Pressure) -> None:
+    """Take no more requests while too many Jobs wait for room: they wait in the broker."""
+    while True:
+        await pressure.full.wait()
+        subscription.pause()
+        await pressure.room.wait()
+        subscription.resume()
 
 
 async def _wait_for_any(*events: asyncio.Event) -> None:
