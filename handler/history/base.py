@@ -228,13 +228,14 @@ class BadCursor(HistoryError):
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     """What `prune` deleted. `logs`: whose chunks are gone. `failed`: logs that stay, as their chunks do elsewhere.
 
-    `more`: whether something is left that is to go and did not fail.
+    `more`: whether something is left that is to go and did not fail. `seconds`: how long recording had to wait.
     """
 
     requests: int
     logs: Sequence[KeptLog] = ()
     failed: int = 0
     more: bool = False
+    seconds: float = 0.0
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True):
