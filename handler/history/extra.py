@@ -1,0 +1,18 @@
+"""Whether the libraries that keep the history are installed: an extra, imported only where a history is opened."""
+
+from importlib.util import find_spec
+
+LIBRARIES = ("sqlalchemy", "aiosqlite", "alembic", "asyncpg", "obstore")
+
+
+def missing() -> str | None:
+    """What has to be installed to open a history; None for nothing."""
+    if all(find_spec(name) is not None for name in LIBRARIES):
+        return None
+    return "the history needs the extra [console]: pip install 'jobrelay[console]'"
+
+
+def require() -> None:
+    """Raises `RuntimeError` when something is missing. To be called before `handler.history.store` is imported."""
+    if (lacking := missing()) is not None:
+        raise RuntimeError(lacking)
