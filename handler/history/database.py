@@ -1,0 +1,209 @@
+"""Engines for each kind of database: how it is connected to, and how transactions begin."""
+
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from adapters.urls import BrokerURL
+from handler.history.base import StoreRefused
+
+READERS = 4
+_POOL_SECONDS = 10.0
+_BUSY_MILLISECONDS = 5000
+_CONNECT_SECONDS = 10.0
+_STATEMENT_SECONDS = 30
+_PRAGMAS = {
+    "busy_timeout": _BUSY_MILLISECONDS,
+    "foreign_keys": "ON",
+    "synchronous": "NORMAL",
+    "temp_store": "MEMORY",
+    "journal_size_limit": 16 << 20,
+}
+_READER_CACHE, _WRITER_CACHE = -8_000, -64_000
+"""KiB, negative as SQLite has it."""
+_memories = count(1)
+
+Begin = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+"""A transaction: committed after the block, rolled back if it raises."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """Connections to one database. `reader` and `writer` are the same one in memory, with one connection.
+
+    `path`: of the file; None for others.
+    """
+
+    reader: AsyncEngine
+    writer: AsyncEngine
+    path: Path | None = None
+
+    @property
+    def in_memory(self) -> bool:
+        return self.reader is self.writer
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.reader.dialect.name
+
+    @property
+    def on_server(self) -> bool:
+        return self.dialect == "postgresql"
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """What is read in the block is of one moment on SQLite."""
+        async with self.reader.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction beside those of the writer, which need not be this process."""
+        async with self.writer.begin() as connection:
+            yield connection
+
+    async def close(self) -> None:
+        await self.reader.dispose()
+        await self.writer.dispose()
+
+
+@asynccontextmanager
+async def memory() -> AsyncIterator[Database]:
+    """Gone after the block. A second connection keeps it while the first one is replaced after a cancelled query."""
+    name = f"file:/jobrelay-{os.getpid()}-{next(_memories)}?vfs=memdb"
+    engine = _sqlite(name, size=1, begin="BEGIN IMMEDIATE", pragmas={"auto_vacuum": "INCREMENTAL", **_PRAGMAS})
+    keeper = _sqlite(name, size=1, begin="BEGIN", pragmas={})
+    kept = await keeper.connect()
+    database = Database(reader=engine, writer=engine)
+    try:
+        yield database
+    finally:
+        await database.close()
+        await kept.close()
+        await keeper.dispose()
+
+
+@asynccontextmanager
+async def file(path: Path) -> AsyncIterator[Database]:
+    """A file of SQLite, made if it does not exist."""
+    name = f"file:{path.as_posix().replace('%', '%25').replace('?', '%3f').replace('#', '%23')}"
+    pragmas = {"auto_vacuum": "INCREMENTAL", "journal_mode": "WAL", **_PRAGMAS}
+    writer = _sqlite(name, size=1, begin="BEGIN IMMEDIATE", pragmas={**pragmas, "cache_size": _WRITER_CACHE})
+    readers = {**_PRAGMAS, "cache_size": _READER_CACHE, "query_only": "ON"}
+    database = Database(
+        reader=_sqlite(name, size=READERS, begin="BEGIN", pragmas=readers),
+        writer=writer,
+        path=path,
+    )
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def server(url: BrokerURL) -> AsyncIterator[Database]:
+    """A PostgreSQL server. Raises `StoreRefused` for certificates that cannot be read."""
+    arguments = _arguments(url)
+    database = Database(
+        reader=_postgresql(url, arguments, size=READERS),
+        writer=_postgresql(url, arguments, size=2),
+    )
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def _sqlite(name: str, *, size: int, begin: str, pragmas: Mapping[str, object]) -> AsyncEngine:
+    engine = create_async_engine(
+        URL.create("sqlite+aiosqlite", database=name, query={"uri": "true"}),
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=_POOL_SECONDS,
+        hide_parameters=True,
+    )
+
+    def connected(connection: DBAPIConnection, _record: object) -> None:
+        # The driver's own transactions would begin at the first change only.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma, value in pragmas.items():
+            cursor.execute(f"PRAGMA {pragma} = {value}")
+        cursor.close()
+
+    def begun(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine.sync_engine, "connect", connected)
+    event.listen(engine.sync_engine, "begin", begun)
+    return engine
+
+
+def _postgresql(url: BrokerURL, arguments: Mapping[str, Any], *, size: int) -> AsyncEngine:
+    host = url.hosts[0]
+    return create_async_engine(
+        URL.create(
+            "postgresql+asyncpg",
+            username=url.user,
+            password=url.password,
+            host=host.name.strip("[]"),
+            port=host.port,
+            database=url.path,
+        ),
+        connect_args=dict(arguments),
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=_POOL_SECONDS,
+        pool_pre_ping=True,
+        hide_parameters=True,
+    )
+
+
+def _arguments(url: BrokerURL) -> dict[str, Any]:
+    """Of asyncpg. A server that hears nothing any more ends our session, and with it the lock, after half a minute."""
+    return {
+        "timeout": _CONNECT_SECONDS,
+        "command_timeout": _STATEMENT_SECONDS + 5,
+        "ssl": _tls(url.query),
+        "server_settings": {
+            "application_name": "jobrelay",
+            "statement_timeout": f"{_STATEMENT_SECONDS}s",
+            "lock_timeout": "10s",
+            "idle_in_transaction_session_timeout": "60s",
+            "tcp_keepalives_idle": "10",
+            "tcp_keepalives_interval": "5",
+            "tcp_keepalives_count": "3",
+            "tcp_user_timeout": "30s",
+        },
+    }
+
+
+def _tls(query: Mapping[str, str]) -> ssl.SSLContext | str:
+    """What `sslmode` asks for, as libpq reads it, but without a certificate to check by: those of the system."""
+    mode = query.get("sslmode", "prefer")
+    root = query.get("sslrootcert")
+    if mode in ("disable", "allow", "prefer"):
+        return mode
+    try:
+        context = ssl.create_default_context(cafile=root)
+        if "sslcert" in query:
+            context.load_cert_chain(query["sslcert"], query.get("sslkey"))
+    except (OSError, ssl.SSLError) as error:
+        raise StoreRefused(f"JOBRELAY_HISTORY: sslrootcert, sslcert or sslkey cannot be used: {error}") from error
+    context.check_hostname = mode == "verify-full"
+    if mode == "require" and root is None:
+        context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,145 @@
+"""Opens the database of the history."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import cast
+
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapters.base import Cursor
+from adapters.urls import parse
+from handler.history import database as databases, statements
+from handler.history.base import Store, StoreRefused, StoreUnavailable, Writer
+from handler.history.database import Database
+from handler.history.failures import opening, translated
+from handler.history.locks import file_lock, require_local, session_lock
+from handler.history.reading import SqlReader
+from handler.history.schema import bring_up_to_date, require_current
+from handler.history.tables import cursor
+from handler.history.writing import SqlWriter
+from handler.settings.history import POSTGRESQL, sqlite_path
+
+KEEP = 10_000
+
+
+class SqlStore(SqlReader):
+    """See `handler.history.base.Store`."""
+
+    def __init__(self, database: Database, *, keep: int | None = None) -> None:
+        super().__init__(database)
+        self._keep = keep
+        self._alone = asyncio.Lock()
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Writer]:
+        database = self._database
+        if database.on_server:
+            async with _session(database) as session:
+                yield SqlWriter(session.begin, dialect=database.dialect)
+        elif database.path is not None:
+            async with file_lock(database.path):
+                yield SqlWriter(database.changing, dialect=database.dialect)
+        else:
+            async with self._alone:
+                yield SqlWriter(database.changing, dialect=database.dialect, keep=self._keep)
+
+    async def settle_position(self, broker: str, position: Cursor | None) -> None:
+        with translated():
+            async with self._database.changing() as connection:
+                if position is None:
+                    await connection.execute(delete(cursor).where(cursor.c.broker == broker))
+                    return
+                place = {"stream": position.stream, "sequence": position.sequence, "digest": position.digest}
+                put = statements.put(cursor, self._database.dialect)
+                await connection.execute(put, {"broker": broker, **place})
+
+
+class _Session:
+    """The session that holds the lock. Once it is lost it never comes back: others may have the lock."""
+
+    def __init__(self, connection: AsyncConnection, number: int) -> None:
+        self._connection = connection
+        self._number = number
+        self._lost = False
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        if self._lost:
+            raise StoreUnavailable("the connection that held the lock of the database is lost")
+        connection = self._connection
+        try:
+            async with connection.begin():
+                # A connection that was lost is made anew, and a pooler in between may change the session any time.
+                session = (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
+                if session != self._number:
+                    self._lost = True
+                    raise StoreUnavailable("the session that held the lock of the database is lost")
+                yield connection
+        finally:
+            self._lost = self._lost or connection.invalidated or connection.closed
+
+
+@asynccontextmanager
+async def _session(database: Database) -> AsyncIterator[_Session]:
+    with translated():
+        connection = await database.writer.connect()
+        try:
+            session = _Session(connection, await session_lock(connection))
+        except BaseException:
+            await connection.close()
+            raise
+    try:
+        yield session
+    finally:
+        # Not back to the pool: the lock goes with the session.
+        with translated():
+            await connection.invalidate()
+            await connection.close()
+
+
+def open_store(url: str | None, *, keep: int = KEEP, migrate: bool = False) -> AbstractAsyncContextManager[Store]:
+    """The database at `url`; None: one in memory, of the newest `keep` requests.
+
+    `url`: `sqlite:///absolute/path` or `postgresql://user:password@host/database`, as in the settings.
+    `migrate`: bring its tables up to date; otherwise others than ours are refused. Raises on entry `StoreRefused` and
+    `StoreUnavailable`.
+    """
+    return _opened(url, keep, migrate)
+
+
+@asynccontextmanager
+async def _opened(url: str | None, keep: int, migrate: bool) -> AsyncIterator[Store]:
+    async with _database(url, migrate) as database:
+        with opening():
+            async with database.writer.begin() if migrate or url is None else database.reader.begin() as connection:
+                await (bring_up_to_date if migrate or url is None else require_current)(connection)
+        yield cast(Store, SqlStore(database, keep=keep if url is None else None))
+
+
+def _database(url: str | None, migrate: bool) -> AbstractAsyncContextManager[Database]:
+    if url is None:
+        return databases.memory()
+    path = sqlite_path(url)
+    if path is None:
+        return databases.server(parse(url, POSTGRESQL))
+    found = Path(path).resolve()
+    require_usable(found, must_exist=not migrate)
+    return databases.file(found)
+
+
+def require_usable(path: Path, *, must_exist: bool) -> None:
+    """Raises `StoreRefused` if there can be no database in this place."""
+    if not path.parent.is_dir():
+        raise StoreRefused(f"JOBRELAY_HISTORY: there is no directory {path.parent}")
+    require_local(path)
+    if path.is_dir():
+        raise StoreRefused(f"JOBRELAY_HISTORY: {path} is a directory, and a file is expected")
+    if must_exist and not path.exists():
+        raise StoreRefused(f"JOBRELAY_HISTORY: there is no {path}: `jobrelay run --role console` makes it")
+    for place in (path.parent, path):
+        if place.exists() and not os.access(place, os.R_OK | os.W_OK):
+            raise StoreRefused(f"JOBRELAY_HISTORY: {place} may not be written to by this user")
