@@ -97,7 +97,12 @@ class Record:
     @property
     def cursor(self) -> Cursor:
         """The place of this record, from which `Log.history` goes on."""
-        return Cursor(self.stream, self.sequence, blake2b(self.body, digest_size=16).hexdigest())
+        return Cursor(self.stream, self.sequence, digest_of(self.body))
+
+
+def digest_of(body: bytes) -> str:
+    """What `Cursor.digest` is of a record with this body."""
+    return blake2b(body, digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,8 +250,9 @@ class Log(Protocol):
         `key` selects by key: parts separated by dots, `*` for one part, `#` for the rest. `follow` goes on with
         new records; without it the iteration ends with what was stored on entry. `new_only` skips what was stored
         before. `after`, of LIFECYCLE only: what was stored after that record, or everything, if the log is not the one
-        that it was in. What the broker has dropped since is missing: `sequence` shows how much. Raises `ValueError` for
-        `after` with `new_only`.
+        that it was in: another stream, another record at its place, or none where the log has not come so far. What the
+        broker has dropped since is missing: `sequence` shows how much. Raises `ValueError` for `after` with `new_only`,
+        and for `after` of DEAD.
         """
         ...
 

@@ -6,6 +6,7 @@ Its messages end with it, and no other process can reach it.
 import asyncio
 import bisect
 import time
+import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -16,7 +17,18 @@ from functools import partial
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters import headers as stamps
-from adapters.base import BrokerUnavailable, DeadLetter, Depth, Kind, Mishaps, Record, Subscription, Topic, TopicRefused
+from adapters.base import (
+    BrokerUnavailable,
+    Cursor,
+    DeadLetter,
+    Depth,
+    Kind,
+    Mishaps,
+    Record,
+    Subscription,
+    Topic,
+    TopicRefused,
+)
 from adapters.lanes import LANES, WEIGHTS, Turns
 from adapters.topics import origin, refusal, require_consumed, require_history, selects
 from events.cloudevent.binding import from_nats, to_nats
@@ -173,6 +185,7 @@ class MemoryBroker:
         self._logs: dict[Kind, list[Record]] = {Kind.LIFECYCLE: [], Kind.DEAD: [], Kind.REPLY: []}
         self._reply_topics = frozenset(reply_topics)
         self._sequences = dict.fromkeys(Kind, 0)
+        self._streams = {kind: uuid.uuid4().hex for kind in self._logs}
         self._seen: dict[tuple[Kind, str], float] = {}
         self._turns = Turns(WEIGHTS)
         self._timers: set[asyncio.TimerHandle] = set()
@@ -205,6 +218,7 @@ class MemoryBroker:
                 Record(
                     topic=topic,
                     sequence=message.sequence,
+                    stream=self._streams[topic.kind],
                     time=datetime.now(UTC),
                     headers=message.headers,
                     body=body,
@@ -227,6 +241,13 @@ class MemoryBroker:
         self._queues[topic].delayed += 1
         timer = asyncio.get_running_loop().call_later(delay, due)
         self._timers.add(timer)
+
+    def wipe(self, kind: Kind) -> None:
+        """Delete a log and make it anew, as an operator of a broker could."""
+        self._logs[kind] = []
+        self._sequences[kind] = 0
+        self._streams[kind] = uuid.uuid4().hex
+        self.beat()
 
     def replies(self, topic: str) -> list[Record]:
         """What was published on a REPLY topic."""
@@ -287,17 +308,35 @@ class MemoryBroker:
 
     @asynccontextmanager
     async def history(
-        self, kind: Kind, *, key: str | None = None, follow: bool = False, new_only: bool = False
+        self,
+        kind: Kind,
+        *,
+        key: str | None = None,
+        follow: bool = False,
+        new_only: bool = False,
+        after: Cursor | None = None,
     ) -> AsyncIterator[AsyncIterator[Record]]:
         """See the port."""
-        require_history(kind)
+        require_history(kind, new_only=new_only, after=after)
         newest = self._sequences[kind]
-        yield self._read(kind, key=key, last=newest if new_only else 0, stop=None if follow else newest)
+        last = newest if new_only else self._place(kind, after)
+        yield self._read(kind, key=key, last=last, stop=None if follow else newest)
+
+    def _place(self, kind: Kind, after: Cursor | None) -> int:
+        """The sequence after which to go on: 0 where nothing is known of that record."""
+        log = self._logs[kind]
+        index = 0 if after is None else bisect.bisect_left(log, after.sequence, key=lambda record: record.sequence)
+        return log[index].sequence if index < len(log) and log[index].cursor == after else 0
 
     async def _read(self, kind: Kind, *, key: str | None, last: int, stop: int | None) -> AsyncIterator[Record]:
         wanted = selects(key)
+        stream = self._streams[kind]
         while True:
             pulse, log = self.pulse, self._logs[kind]
+            if stream != self._streams[kind]:
+                if stop is not None:
+                    return
+                stream, last = self._streams[kind], 0
             # By sequence: when dead letters are removed, the indexes of others change.
             position = bisect.bisect_right(log, last, key=lambda record: record.sequence)
             if position < len(log) and (stop is None or log[position].sequence <= stop):

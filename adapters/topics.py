@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 
-from adapters.base import Kind, Topic, TopicRefused
+from adapters.base import Cursor, Kind, Topic, TopicRefused
 from adapters.lanes import LANES
 
 KEY_LIMIT = 1024
@@ -37,10 +37,14 @@ def require_consumed(kind: Kind) -> None:
         raise ValueError(f"{kind} is read, not consumed")
 
 
-def require_history(kind: Kind) -> None:
-    """Raises ValueError for a kind that is consumed, and cannot be read again."""
+def require_history(kind: Kind, *, new_only: bool = False, after: Cursor | None = None) -> None:
+    """Raises ValueError for a kind that is consumed and cannot be read again, and for an `after` without sense."""
     if kind not in (Kind.LIFECYCLE, Kind.DEAD):
         raise ValueError(f"{kind} has no history")
+    if after is not None and kind is not Kind.LIFECYCLE:
+        raise ValueError(f"after: {kind} is read from its first record on; only lifecycle has places to go on from")
+    if after is not None and new_only:
+        raise ValueError("after: not together with new_only, which begins at the end")
 
 
 def refusal(topic: Topic) -> str | None:

@@ -6,7 +6,18 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters import headers as stamps
-from adapters.base import BrokerUnavailable, DeadLetter, Depth, Kind, Mishaps, Record, Subscription, Topic, TopicRefused
+from adapters.base import (
+    BrokerUnavailable,
+    Cursor,
+    DeadLetter,
+    Depth,
+    Kind,
+    Mishaps,
+    Record,
+    Subscription,
+    Topic,
+    TopicRefused,
+)
 from adapters.jetstream.connection import ApiError, Connection, Forbidden, NoResponders, NotStored, TooLarge, connection
 from adapters.jetstream.dead import dead_letters
 from adapters.jetstream.declare import Declarer
@@ -82,10 +93,16 @@ class JetStreamBroker:
         return subscription(self._link, self._letters, self._names, kind, prefetch=prefetch, options=self._options)
 
     def history(
-        self, kind: Kind, *, key: str | None = None, follow: bool = False, new_only: bool = False
+        self,
+        kind: Kind,
+        *,
+        key: str | None = None,
+        follow: bool = False,
+        new_only: bool = False,
+        after: Cursor | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[Record]]:
         """See the port. With `follow` it survives lost connections; without, it raises `BrokerUnavailable`."""
-        return history(self._link, self._names, kind, key=key, follow=follow, new_only=new_only)
+        return history(self._link, self._names, kind, key=key, follow=follow, new_only=new_only, after=after)
 
     def dead_letters(self) -> AbstractAsyncContextManager[AsyncIterator[DeadLetter]]:
         """See the port."""

@@ -62,7 +62,7 @@ class Letter:
 @asynccontextmanager
 async def dead_letters(connection: Connection, names: StreamNames) -> AsyncIterator[AsyncIterator[DeadLetter]]:
     """See the port's `DeadLetters`."""
-    async with history(connection, names, Kind.DEAD, key=None, follow=False, new_only=False) as records:
+    async with history(connection, names, Kind.DEAD, key=None, follow=False, new_only=False, after=None) as records:
         yield _letters(connection, names, records)
 
 

@@ -1,7 +1,7 @@
 """Reads a stream on NATS JetStream without consuming it: an ephemeral consumer that acknowledges nothing.
 
 When messages are missing, the connection was lost or the consumer is gone, it goes on with a new consumer, after the
-last record that it gave.
+last record that it gave. That record comes first again: when it is another one, the server has lost what it had stored.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from adapters.base import BrokerUnavailable, Kind, Record, Topic
+from adapters.base import BrokerUnavailable, Cursor, Kind, Record, Topic
 from adapters.jetstream.client import Interest, Message
 from adapters.jetstream.connection import Connection
 from adapters.jetstream.delivery import Receipt
@@ -47,6 +47,8 @@ class History:
         self._follow = follow
         self._buffer: deque[Record] = deque()
         self._next = 1
+        self._before: Cursor | Record | None = None
+        self._checking = False
         self._last: int | None = None
         self._created = ""
         self._interest: Interest | None = None
@@ -57,11 +59,11 @@ class History:
         self._ended = False
         self._heard = asyncio.Event()
 
-    async def open(self, *, new_only: bool) -> None:
+    async def open(self, *, new_only: bool, after: Cursor | None) -> None:
         """Find where the stream ends. Raises `BrokerUnavailable` when there is no stream."""
-        info = await self._connection.api(f"STREAM.INFO.{self._stream}")
-        last = int(info["state"]["last_seq"])
-        self._created = str(info["created"])
+        self._created, last = await self._state()
+        if after is not None and after.stream == self._created and 1 <= after.sequence <= last:
+            self._before = after
         self._next = last + 1 if new_only else 1
         self._last = None if self._follow else last
         self._ended = self._last is not None and self._next > self._last
@@ -70,18 +72,41 @@ class History:
         return self
 
     async def __anext__(self) -> Record:
-        while not self._buffer:
-            if self._ended:
-                raise StopAsyncIteration
-            await self._fetch()
-        record = self._buffer.popleft()
+        while True:
+            while not self._buffer:
+                if self._ended:
+                    raise StopAsyncIteration
+                await self._fetch()
+            record = self._buffer.popleft()
+            if self._is_new(record):
+                break
         self._next = record.sequence + 1
+        self._before = record
         if self._last is not None and record.sequence >= self._last:
             self._ended = True
             self._buffer.clear()
             if record.sequence > self._last:
                 raise StopAsyncIteration
         return record
+
+    def _is_new(self, record: Record) -> bool:
+        before, checking = self._before, self._checking
+        self._checking = False
+        if not checking or before is None or record.sequence != before.sequence:
+            return True
+        if record.cursor != (before.cursor if isinstance(before, Record) else before):
+            self._begin()
+            self._lost = True
+        elif record.sequence == self._last:
+            self._ended = True
+        return False
+
+    def _begin(self) -> None:
+        """Nothing is known of the stream any more: read all of it."""
+        self._next = 1
+        self._before = None
+        self._ended = False
+        self._buffer.clear()
 
     def lose(self) -> None:
         """Start again after the last record: there was a reconnect."""
@@ -104,6 +129,8 @@ class History:
         try:
             if self._lost:
                 await self._attach()
+            if self._ended:
+                return
             if not self._asked:
                 await self._pull()
         except BrokerUnavailable as error:
@@ -125,18 +152,16 @@ class History:
         self._buffer.clear()
         self._asked = 0
         self._number = 0
-        info = await self._connection.api(f"STREAM.INFO.{self._stream}")
-        if str(info["created"]) != self._created:
-            # Deleted and created again: its sequences start from 1.
-            self._created = str(info["created"])
-            self._next = 1
+        if not await self._find_place():
+            self._ended = True
+            return
         self._inbox = self._connection.new_inbox()
         name = self._consumer
         self._interest = await self._connection.interest(self._inbox, self._on_message)
         config: dict[str, Any] = {
             "name": name,
             "deliver_policy": "by_start_sequence",
-            "opt_start_seq": self._next,
+            "opt_start_seq": self._before.sequence if self._before is not None else self._next,
             "ack_policy": "none",
             "replay_policy": "instant",
             "filter_subject": self._filter,
@@ -146,7 +171,26 @@ class History:
         }
         request = {"stream_name": self._stream, "action": "create", "config": config}
         await self._connection.api(f"CONSUMER.CREATE.{self._stream}.{name}.{self._filter}", request)
+        if (await self._state())[0] != self._created:
+            raise BrokerUnavailable(f"{self._stream} was created again meanwhile")
+        self._checking = self._before is not None
         self._lost = False
+
+    async def _find_place(self) -> bool:
+        """Find out whether the record read last can still be there. False: nothing is left of what was to be read."""
+        created, last = await self._state()
+        if created != self._created:
+            # Deleted and created again: its sequences start from 1.
+            self._created = created
+            self._begin()
+            return self._follow
+        if self._before is not None and self._before.sequence > last:
+            self._begin()
+        return True
+
+    async def _state(self) -> tuple[str, int]:
+        info = await self._connection.api(f"STREAM.INFO.{self._stream}")
+        return str(info["created"]), int(info["state"]["last_seq"])
 
     async def _pull(self) -> None:
         wait = b'"expires":%d,"idle_heartbeat":%d' % (EXPIRES_SECONDS * NANOSECONDS, HEARTBEAT_SECONDS * NANOSECONDS)
@@ -178,6 +222,7 @@ class History:
             Record(
                 topic=Topic(self._kind, self._names.key(self._kind, message.subject)),
                 sequence=receipt.sequence,
+                stream=self._created,
                 time=datetime.fromtimestamp(receipt.time_ns / NANOSECONDS, UTC),
                 headers=headers,
                 body=message.data,
@@ -200,12 +245,19 @@ class History:
 
 @asynccontextmanager
 async def history(
-    connection: Connection, names: StreamNames, kind: Kind, *, key: str | None, follow: bool, new_only: bool
+    connection: Connection,
+    names: StreamNames,
+    kind: Kind,
+    *,
+    key: str | None,
+    follow: bool,
+    new_only: bool,
+    after: Cursor | None,
 ) -> AsyncIterator[AsyncIterator[Record]]:
     """See the port's `Log`."""
-    require_history(kind)
+    require_history(kind, new_only=new_only, after=after)
     reader = History(connection, names, kind, key=key, follow=follow)
-    await reader.open(new_only=new_only)
+    await reader.open(new_only=new_only, after=after)
     async with connection.reconnects.listening(reader.lose):
         try:
             yield reader

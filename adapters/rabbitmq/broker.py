@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters import headers as stamps
-from adapters.base import BrokerUnavailable, DeadLetter, Depth, Kind, Mishaps, Record, Topic, TopicRefused
+from adapters.base import BrokerUnavailable, Cursor, DeadLetter, Depth, Kind, Mishaps, Record, Topic, TopicRefused
 from adapters.rabbitmq.client import ServerRefused
 from adapters.rabbitmq.connection import Connection, connection
 from adapters.rabbitmq.consume import Subscription, subscription
@@ -86,10 +86,16 @@ class RabbitMQBroker:
                 self._subscriptions.discard(consumer)
 
     def history(
-        self, kind: Kind, *, key: str | None = None, follow: bool = False, new_only: bool = False
+        self,
+        kind: Kind,
+        *,
+        key: str | None = None,
+        follow: bool = False,
+        new_only: bool = False,
+        after: Cursor | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[Record]]:
         """See the port. With `follow` it survives lost connections; without, it raises `BrokerUnavailable`."""
-        return history(self._consuming, self._names, kind, key=key, follow=follow, new_only=new_only)
+        return history(self._consuming, self._names, kind, key=key, follow=follow, new_only=new_only, after=after)
 
     def dead_letters(self) -> AbstractAsyncContextManager[AsyncIterator[DeadLetter]]:
         """See the port. Raises `BrokerUnavailable` on entry when somebody else works with them."""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from adapters.base import BrokerUnavailable, Kind, Record, Topic
+from adapters.base import BrokerUnavailable, Cursor, Kind, Record, Topic, digest_of
 from adapters.rabbitmq import message as messages
 from adapters.rabbitmq.client import Channel, Message
 from adapters.rabbitmq.connection import Connection, close_channel
@@ -24,6 +24,7 @@ EMPTY_SECONDS = 0.5
 LONGEST_SECONDS = 2.0
 SILENT_SECONDS = 2.0
 _OFFSET = "x-stream-offset"
+_LARGEST = (1 << 63) - 1
 
 
 class StreamReader:
@@ -112,7 +113,11 @@ async def last_offset(connection: Connection, queue: str) -> int:
 
 
 class Lifecycle:
-    """Iterates lifecycle records. When it follows, it goes on after the last record once a lost connection is back."""
+    """Iterates lifecycle records. When it follows, it goes on after the last record once a lost connection is back.
+
+    It begins again at the record that it read last. When another record is there, or none, the stream was deleted and
+    declared again.
+    """
 
     def __init__(self, connection: Connection, names: QueueNames, *, key: str | None, follow: bool) -> None:
         self._connection = connection
@@ -122,14 +127,21 @@ class Lifecycle:
         self._follow = follow
         self._last: int | None = None
         self._read = -1
-        self._seen: tuple[int, bytes] | None = None
+        self._seen: tuple[int, str] | None = None
         self._resuming = False
 
-    async def open(self, *, new_only: bool) -> None:
+    async def open(self, *, new_only: bool, after: Cursor | None) -> None:
         """Raises `BrokerUnavailable` when there is no stream."""
         if not self._follow:
             self._last = -1 if new_only else await last_offset(self._connection, self._queue)
-        await self._reader.attach("next" if new_only else "first")
+        if (
+            after is not None
+            and not after.stream
+            and 0 <= after.sequence <= (_LARGEST if self._last is None else self._last)
+        ):
+            self._seen = after.sequence, after.digest
+        self._resuming = self._seen is not None
+        await self._reader.attach("next" if new_only else self._place)
 
     def __aiter__(self) -> AsyncIterator[Record]:
         return self
@@ -142,7 +154,7 @@ class Lifecycle:
                     # The last record has expired meanwhile.
                     break
                 await self._resume()
-            elif self._is_new(message) and (record := self._record(message)):
+            elif await self._is_new(message) and (record := self._record(message)):
                 return record
         raise StopAsyncIteration
 
@@ -150,17 +162,18 @@ class Lifecycle:
         """Never raises."""
         await self._reader.close()
 
-    def _is_new(self, message: Message) -> bool:
-        offset = offset_of(message)
-        if self._resuming and self._seen is not None and offset == self._seen[0]:
-            self._resuming = False
-            if self._seen[1] == message.body:
-                return False
-        elif offset <= self._read and not self._resuming:
+    async def _is_new(self, message: Message) -> bool:
+        offset, digest = offset_of(message), digest_of(message.body)
+        if self._resuming and self._seen is not None and offset <= self._seen[0]:
+            if (offset, digest) == self._seen:
+                self._resuming, self._read = False, offset
+            elif offset == self._seen[0]:
+                await self._begin()
+            return False
+        if offset <= self._read and not self._resuming:
             return False
         self._resuming = False
-        self._read = offset
-        self._seen = (offset, bytes(message.body))
+        self._read, self._seen = offset, (offset, digest)
         return self._last is None or offset <= self._last
 
     def _record(self, message: Message) -> Record | None:
@@ -174,29 +187,56 @@ class Lifecycle:
             return
         if not self._follow:
             raise BrokerUnavailable(f"reading {self._queue}: the connection was lost")
+        if self._reader.lost or self._seen is None:
+            await self._attach()
+            return
+        # Not even the record that was read last has come.
         try:
-            if self._resuming and not self._reader.lost:
-                # Not even the record that was read last is there: the stream was deleted and declared again.
-                self._resuming, self._seen, self._read = False, None, -1
-                await self._reader.attach("first")
-            else:
-                self._resuming = self._seen is not None
-                await self._reader.attach(self._seen[0] if self._seen else "first")
+            last = await last_offset(self._connection, self._queue)
         except BrokerUnavailable as error:
             logger.debug("history of %s: %s", self._queue, error)
+            return
+        if last < self._seen[0]:
+            await self._begin()
+
+    async def _begin(self) -> None:
+        """Nothing is known of the stream any more: read all of it."""
+        self._seen, self._read = None, -1
+        await self._attach()
+
+    async def _attach(self) -> None:
+        self._resuming = self._seen is not None
+        try:
+            await self._reader.attach(self._place)
+        except BrokerUnavailable as error:
+            if not self._follow:
+                raise
+            logger.debug("history of %s: %s", self._queue, error)
+            await self._reader.close()
             await asyncio.sleep(RETRY_SECONDS)
+
+    @property
+    def _place(self) -> str | int:
+        return "first" if self._seen is None else self._seen[0]
 
 
 @asynccontextmanager
 async def history(
-    connection: Connection, names: QueueNames, kind: Kind, *, key: str | None, follow: bool, new_only: bool
+    connection: Connection,
+    names: QueueNames,
+    kind: Kind,
+    *,
+    key: str | None,
+    follow: bool,
+    new_only: bool,
+    after: Cursor | None,
 ) -> AsyncIterator[AsyncIterator[Record]]:
     """See the port's `Log`."""
-    require_history(kind)
+    require_history(kind, new_only=new_only, after=after)
     reader: Lifecycle | DeadLetters | NewDeadLetters
     if kind is Kind.LIFECYCLE:
         reader = Lifecycle(connection, names, key=key, follow=follow)
-        opening = reader.open(new_only=new_only)
+        opening = reader.open(new_only=new_only, after=after)
     elif follow:
         reader = NewDeadLetters(connection, names, key=key, new_only=new_only)
         opening = reader.open()

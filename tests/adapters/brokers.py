@@ -53,9 +53,13 @@ async def memory_harness() -> AsyncIterator[Harness]:
         async def put(topic: Topic, headers: Mapping[str, str], body: bytes) -> None:
             broker.put(topic, headers, body)
 
+        async def remake() -> None:
+            broker.wipe(Kind.LIFECYCLE)
+
         yield Harness(
             broker=broker,
             put=put,
+            remake=remake,
             member=lambda: same(broker),
             buffers=False,
             ack_wait=ACK_WAIT,
@@ -78,10 +82,15 @@ async def nats_harness(url: str, options: JetStreamOptions = OPTIONS) -> AsyncIt
         async def put(topic: Topic, headers: Mapping[str, str], body: bytes) -> None:
             await link.store(names.subject(topic), body, dict(headers))
 
+        async def remake() -> None:
+            await link.api(f"STREAM.DELETE.{names.stream(Kind.LIFECYCLE)}")
+            await broker.declare()
+
         try:
             yield Harness(
                 broker=broker,
                 put=put,
+                remake=remake,
                 member=lambda: jetstream.connect(url, instance=instance, options=options),
                 buffers=True,
                 ack_wait=ACK_WAIT,
@@ -156,10 +165,16 @@ async def rabbit_harness(url: str) -> AsyncIterator[Harness]:
         async def put(topic: Topic, headers: Mapping[str, str], body: bytes) -> None:
             await send(link, names.exchange(topic.kind), topic.key, headers, body)
 
+        async def remake() -> None:
+            async with link.channel() as channel:
+                await channel.queue_delete(names.queue(Topic(Kind.LIFECYCLE)))
+            await broker.declare()
+
         try:
             yield Harness(
                 broker=broker,
                 put=put,
+                remake=remake,
                 member=lambda: rabbitmq.connect(url, instance=instance, options=RABBIT),
                 buffers=True,
                 ack_wait=ACK_WAIT,

@@ -32,6 +32,8 @@ class Harness:
     broker: Broker
     put: Put
     """Store any bytes, as a foreign client can."""
+    remake: Callable[[], Awaitable[None]]
+    """Delete the log of lifecycle events and declare it anew, as an operator can."""
     member: Callable[[], AbstractAsyncContextManager[Broker]]
     """A connection to the same topics, as another process would have."""
     buffers: bool
