@@ -5,15 +5,14 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import cast
 
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.base import Cursor
 from adapters.urls import parse
-from handler.history import database as databases, statements
-from handler.history.base import Store, StoreRefused, StoreUnavailable, Writer
+from handler.history import database as databases, pruning, statements
+from handler.history.base import Bodies, Pruned, Room, Store, StoreRefused, StoreUnavailable, Writer
 from handler.history.database import Database
 from handler.history.failures import opening, translated
 from handler.history.locks import file_lock, require_local, session_lock
@@ -56,6 +55,25 @@ class SqlStore(SqlReader):
                 place = {"stream": position.stream, "sequence": position.sequence, "digest": position.digest}
                 put = statements.put(cursor, self._database.dialect)
                 await connection.execute(put, {"broker": broker, **place})
+
+    async def room(self) -> Room | None:
+        return await pruning.room(self._database)
+
+    async def prune(
+        self,
+        *,
+        requests_before: float | None,
+        logs_before: float | None,
+        limit: int = 500,
+        bodies: Bodies | None = None,
+    ) -> Pruned:
+        return await pruning.prune(
+            self._database,
+            requests_before=requests_before,
+            logs_before=logs_before,
+            limit=limit,
+            bodies=bodies,
+        )
 
 
 class _Session:
@@ -117,7 +135,7 @@ async def _opened(url: str | None, keep: int, migrate: bool) -> AsyncIterator[St
         with opening():
             async with database.writer.begin() if migrate or url is None else database.reader.begin() as connection:
                 await (bring_up_to_date if migrate or url is None else require_current)(connection)
-        yield cast(Store, SqlStore(database, keep=keep if url is None else None))
+        yield SqlStore(database, keep=keep if url is None else None)
 
 
 def _database(url: str | None, migrate: bool) -> AbstractAsyncContextManager[Database]:

@@ -32,7 +32,7 @@ from handler.history.trimming import trim
 from handler.history.values import clean, digest, indexed, pack
 from k8s.informer.slices import in_slices
 
-_HELD = 0.003
+_HELD = 0.001
 _ROWS = 100
 """Rows that are handed to the driver at once: what SQLAlchemy does with them holds the loop."""
 _REQUESTS, _EVENTS = "request", "event"
