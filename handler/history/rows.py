@@ -24,7 +24,8 @@ _ASKED = frozenset(
     }
 )
 """What was asked for: the same for each Job of a request."""
-_SEEN = frozenset({"started", "peak_cpu", "peak_memory"})
+_PEAKS = frozenset({"peak_cpu", "peak_memory"})
+_SEEN = _PEAKS | {"started"}
 _EXACT = 1024.0
 """Sums of whole parts of this are exact, whatever their order: what is recorded again comes to the same."""
 
@@ -116,6 +117,8 @@ def _advancing(before: Request, entry: Entry) -> dict[str, Any]:
     changes = dict(entry.changes)
     if before.started is not None:
         changes.pop("started", None)  # The first start tells how long it has waited.
+    for peak in _PEAKS & changes.keys():
+        changes[peak] = max(changes[peak], getattr(before, peak) or 0)
     if entry.phase in _FIRST:
         changes["created"] = min(before.created, entry.time)
     if entry.phase is not Phase.PROGRESS:
