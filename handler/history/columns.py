@@ -8,7 +8,8 @@ from sqlalchemy import Row
 
 from events.phases import Phase
 from handler.history.base import Action, KeptLog, Key, LogState, PodRun, Request, Stat, Told
-from handler.history.values import clean, digest, indexed, maybe_clean, unpack
+from handler.history.packing import unpack
+from handler.history.values import clean, digest, indexed, maybe_clean
 
 _TEXTS = ("function", "namespace", "job", "job_uid", "reason", "image", "error_code", "message", "replay_of")
 _OTHERS = (

@@ -10,8 +10,9 @@ import msgspec
 
 from handler.history.base import Entry, PodRun, Request, Stat
 from handler.history.columns import CHANGING, pod_row, request_row, stat_row
+from handler.history.packing import pack_event
 from handler.history.rows import advance, stat_of
-from handler.history.values import digest, indexed, pack
+from handler.history.values import digest, indexed
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -52,7 +53,7 @@ class Folding:
                 "request": pk,
                 "time": entry.time,
                 "phase": entry.phase.value,
-                "body": pack(entry.body),
+                "body": pack_event(entry.body),
             }
         )
         if entry.pod is not None:

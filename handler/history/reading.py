@@ -13,9 +13,10 @@ from handler.history.base import Action, KeptLog, Page, PodRun, Request, Stat, T
 from handler.history.columns import action_of, log_of, pod_of, request_of, stat_of_row, tags_of, told_of
 from handler.history.database import Database
 from handler.history.failures import translated
+from handler.history.packing import unpack
 from handler.history.paging import Place, Shape
 from handler.history.tables import action, cursor, event, log, metadata, pod, podlog, request, stat
-from handler.history.values import indexed, unpack
+from handler.history.values import indexed
 from k8s.informer.slices import in_slices
 
 T = TypeVar("T")

@@ -1,6 +1,5 @@
-"""Texts, keys and bodies as they are stored. What a database would not take is made harmless here and nowhere else."""
+"""Texts and keys as they are stored. What a database would not take is made harmless here and nowhere else."""
 
-import zlib
 from hashlib import blake2b
 
 import msgspec
@@ -10,7 +9,6 @@ from handler.history.base import Key
 INDEXED_BYTES = 1000
 """Of a text that an index holds: PostgreSQL takes no more than a third of a page of 8 KiB for all of an entry."""
 _FOREIGN = "\ufffd"
-_LEVEL = 6
 
 
 def clean(text: str) -> str:
@@ -40,13 +38,3 @@ def indexed(text: str) -> str:
 def digest(key: Key) -> bytes:
     """What tells requests apart, in 16 bytes."""
     return blake2b(msgspec.json.encode([clean(key.id), clean(key.cause), clean(key.source)]), digest_size=16).digest()
-
-
-def pack(body: bytes) -> bytes:
-    """As it is stored."""
-    return zlib.compress(body, _LEVEL)
-
-
-def unpack(stored: bytes) -> bytes:
-    """What was packed."""
-    return zlib.decompress(stored)

@@ -17,6 +17,7 @@ from handler.history.columns import action_row, log_row, request_of, tags_of
 from handler.history.database import Begin
 from handler.history.failures import DataRefused, translated
 from handler.history.folding import Folding, Known
+from handler.history.packing import pack
 from handler.history.reading import stored_position
 from handler.history.tables import (
     UNREADABLE_BYTES,
@@ -29,7 +30,7 @@ from handler.history.tables import (
     unreadable,
 )
 from handler.history.trimming import trim
-from handler.history.values import clean, digest, indexed, pack
+from handler.history.values import clean, digest, indexed
 from k8s.informer.slices import in_slices
 
 _HELD = 0.001
