@@ -74,27 +74,54 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, wide:
 
     The column `wide` takes the space that is left; on a terminal, its text is folded.
     """
-    shown = Table(box=None, pad_edge=False, show_edge=False)
-    shown.header_style = "bold"
-    for column in columns:
-        shown.add_column(column, no_wrap=column != wide, overflow="fold")
-    for row in rows:
-        shown.add_row(*(cell if isinstance(cell, Text) else Text(clean(cell)) for cell in row))
-    out = console()
-    if out.is_terminal:
-        out.print(shown)
-        return
-    with out.capture() as capture:
-        out.print(shown)
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+    Pages(columns, wide=wide).add(rows)
+
+
+class Pages:
+    """A table that is printed a page at a time. No column gets narrower from one page to the next."""
+
+    def __init__(self, columns: Sequence[str], *, wide: str | None = None) -> None:
+        self._columns = columns
+        self._wide = wide
+        self._widths = [0] * len(columns)
+        self._begun = False
+
+    def add(self, rows: Iterable[Sequence[str | Text]]) -> None:
+        """Print further rows, under the headings if they are the first."""
+        shown = Table(box=None, pad_edge=False, show_edge=False, show_header=not self._begun)
+        shown.header_style = "bold"
+        for column, width in zip(self._columns, self._widths, strict=True):
+            shown.add_column(column, no_wrap=column != self._wide, overflow="fold", min_width=width or None)
+        for row in rows:
+            shown.add_row(*self._cells(row))
+        self._begun = True
+        out = console()
+        if out.is_terminal:
+            out.print(shown)
+            return
+        with out.capture() as capture:
+            out.print(shown)
+        sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+
+    def _cells(self, row: Sequence[str | Text]) -> list[Text]:
+        cells = [cell if isinstance(cell, Text) else Text(clean(cell)) for cell in row]
+        for place, (column, cell) in enumerate(zip(self._columns, cells, strict=True)):
+            if column != self._wide:
+                self._widths[place] = max(self._widths[place], len(column), cell.cell_len)
+        return cells
 
 
 def amount(cpu: float, memory: int) -> str:
     """Cores and bytes as `cpu 0.98, memory 52 MiB`."""
+    return f"cpu {cpu:.2f}, memory {size(memory)}"
+
+
+def size(count: int) -> str:
+    """Bytes as `812 B`, `9.4 KiB` or `52 MiB`."""
     units = ("B", "KiB", "MiB", "GiB", "TiB")
-    power = min(max(0, memory.bit_length() - 1) // 10, len(units) - 1)
-    size = memory / 1024**power
-    return f"cpu {cpu:.2f}, memory {size:.{0 if size >= 10 or not power else 1}f} {units[power]}"
+    power = min(max(0, count.bit_length() - 1) // 10, len(units) - 1)
+    value = count / 1024**power
+    return f"{value:.{0 if value >= 10 or not power else 1}f} {units[power]}"
 
 
 def duration(seconds: float | None) -> str:
