@@ -64,6 +64,7 @@ class Options:
     kubeconfig: str | None = None
     namespace: str | None = None
     role: str | None = None
+    history: str | None = None
     verbose: bool = False
     environ: Mapping[str, str] = field(default_factory=dict)
 
@@ -71,7 +72,11 @@ class Options:
         """The options that were given, as settings."""
         values = (self.broker, self.instance, self.kubeconfig)
         given = {name: value for name, value in zip(_CONNECTION, values, strict=True) if value is not None}
-        others = {"JOBRELAY_NAMESPACES": self.namespace, "JOBRELAY_ROLE": self.role}
+        others = {
+            "JOBRELAY_NAMESPACES": self.namespace,
+            "JOBRELAY_ROLE": self.role,
+            "JOBRELAY_HISTORY": self.history,
+        }
         return given | {name: value for name, value in others.items() if value}
 
 
@@ -99,5 +104,6 @@ def _print_target(settings: Settings, local: Local | None) -> None:
     origin = f"jobrelay dev in {DEV_DIRECTORY}, pid {local.pid}" if local else "settings"
     shown = settings.printable()
     cluster = shown["JOBRELAY_KUBECONFIG"] or "KUBECONFIG or in-cluster"
-    text = f"broker {shown['JOBRELAY_SOURCES']}, instance {settings.instance}, cluster {cluster} (from {origin})"
-    click.echo(text, err=True)
+    history = f", history {shown['JOBRELAY_HISTORY']}" if settings.history is not None else ""
+    text = f"broker {shown['JOBRELAY_SOURCES']}, instance {settings.instance}, cluster {cluster}{history}"
+    click.echo(f"{text} (from {origin})", err=True)

@@ -34,7 +34,7 @@ class Misuse(Failed):
 def run(work: Coroutine[Any, Any, int]) -> int:
     """Run a command's coroutine and return its exit code; SIGTERM and SIGHUP cancel it.
 
-    Errors of the broker and of the cluster become `Failed`, a mistake in the cluster's configuration `Misuse`.
+    Errors of the broker, of the cluster and of the history become `Failed`, a mistake in their configuration `Misuse`.
     """
 
     async def cancellable() -> int:
@@ -58,18 +58,21 @@ def run(work: Coroutine[Any, Any, int]) -> int:
 def _known(error: Exception) -> click.ClickException | None:
     """The error to show to the user; None for a bug, which needs its traceback."""
     from adapters.base import BrokerError, BrokerUnavailable
+    from handler.history.base import BadCursor, HistoryError, StoreRefused
     from k8s.base import ConfigError, KubernetesError
 
-    kinds = (BrokerError, KubernetesError, click.ClickException)
+    kinds = (BrokerError, HistoryError, KubernetesError, click.ClickException)
     leaf = _first(error, kinds) if isinstance(error, ExceptionGroup) else error
     match leaf:
         case click.ClickException():
             return leaf
-        case ConfigError():
+        case ConfigError() | StoreRefused():
             return Misuse(str(leaf))
+        case BadCursor():
+            return Misuse(f"BAD_CURSOR: {leaf}")
         case BrokerUnavailable():
             return Failed(f"{leaf}; `jobrelay check --connect` tells what is missing")
-        case BrokerError() | KubernetesError():
+        case BrokerError() | HistoryError() | KubernetesError():
             return Failed(str(leaf))
         case _:
             return None
