@@ -14,6 +14,7 @@ import click
 from adapters.urls import hidden
 from handler.cli.contract import asyncapi, reference, schema
 from handler.cli.dead import dead
+from handler.cli.history import history
 from handler.cli.imports import import_command
 from handler.cli.options import connects, from_source, prints, settings_from, starts
 from handler.cli.submit import submit
@@ -160,6 +161,7 @@ _add_control("resume", "Resume a suspended request.")
 cli.add_command(submit)
 cli.add_command(import_command)
 cli.add_command(dead)
+cli.add_command(history)
 cli.add_command(schema)
 cli.add_command(asyncapi)
 cli.add_command(reference)

@@ -65,8 +65,8 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
 
 
 def test_the_commands_are_these() -> None:
-    names = "asyncapi cancel check dead demo dev get import logs reference resume run schema submit suspend uninstall"
-    assert sorted(cli.commands) == [*names.split(), "watch"]
+    names = "asyncapi cancel check dead demo dev get history import logs reference resume run schema submit suspend"
+    assert sorted(cli.commands) == [*names.split(), "uninstall", "watch"]
 
 
 @pytest.mark.parametrize("command", sorted(cli.commands))
@@ -102,6 +102,10 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         (["dead", "drop", "x"], "not a valid integer"),
         (["dead", "list", "--older", "soon"], "'soon' is no duration"),
         (["dead", "list", "--newer", "1h-5m"], "no duration"),
+        (["history", "prune", "--logs-older", "soon"], "no duration"),
+        (["history", "export", "--after", "-1"], "--after"),
+        (["history", "show"], "Missing argument"),
+        (["history", "stats"], "JOBRELAY_HISTORY"),
         (["demo", "--broker", "kafka"], "not one of 'nats', 'rabbitmq'"),
         (["logs"], "Missing argument"),
         (["get", "--instance", "Not Valid"], "JOBRELAY_INSTANCE"),
