@@ -1,4 +1,4 @@
-"""`jobrelay get`: what the cluster knows of requests. It needs no broker."""
+"""`jobrelay get`: what the cluster knows of requests, else the history. It needs no broker."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,8 @@ from events.lifecycle.results import exit_code
 from events.lifecycle.transitions import Transition, transitions
 from events.names import MANAGED_BY, Label, Reason
 from events.phases import Phase
-from handler.commands.errors import OK, Failed
+from handler.commands.errors import OK
+from handler.commands.history.fallback import get_kept
 from handler.commands.schedules import Names, find_schedules, names_of, schedule_facts, show_schedules
 from handler.commands.showing.facts import facts_of
 from handler.commands.showing.output import amount, duration, say_left_out, table, write
@@ -90,8 +91,10 @@ def _why_it_waits(job: Job) -> dict[str, Any]:
 
 
 async def get(settings: Settings, *, request_id: str | None, source: str | None, form: str) -> int:
-    """Print all Jobs and schedules of the installation, of a request, or of a source. Raises `Failed` for an unknown
-    request."""
+    """Print all Jobs and schedules of the installation, of a request, or of a source.
+
+    Of a request that has none, print what the history has. Raises `Failed` if that is nothing.
+    """
     async with cluster_of(settings) as cluster:
         namespaces = namespaces_of(settings, cluster)
         jobs = await find(cluster, settings, request_id=request_id, source=source)
@@ -102,7 +105,8 @@ async def get(settings: Settings, *, request_id: str | None, source: str | None,
         found = await with_usage(cluster, settings, jobs)
         now = cluster.server_time()
     if request_id is not None and not found and not schedules:
-        raise Failed(no_job_of(request_id, source))
+        gone = no_job_of(request_id, source)
+        return await get_kept(settings, request_id=request_id, source=source, form=form, gone=gone)
     if form != "table":
         for document in (*(schedule_facts(schedule, now=now) for schedule in schedules), *map(facts, found)):
             write(form, document)

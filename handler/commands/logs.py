@@ -1,4 +1,4 @@
-"""`jobrelay logs`: the logs of a request's pods, from the cluster. It needs no broker."""
+"""`jobrelay logs`: the logs of a request's pods, from the cluster, else from the history. It needs no broker."""
 
 import asyncio
 import sys
@@ -9,6 +9,8 @@ import click
 
 from events.jobs.pods import Container, Pod, Role
 from handler.commands.errors import OK, Failed
+from handler.commands.history.fallback import print_kept
+from handler.commands.history.logs import Wish
 from handler.commands.jobs import Found, find, no_job_of
 from handler.commands.showing.output import clean, say
 from handler.settings.connections import cluster_of
@@ -39,24 +41,40 @@ async def logs(
     """Print the logs of a request's pods, oldest first, of each its init containers first.
 
     `source`: None means the requests of all sources that use the id. `container`: only the logs of the containers of
-    this name. With `follow`, until its Jobs are over. Raises `Failed`.
+    this name. With `follow`, until its Jobs are over. Of a request without a Job, or whose pods have gone, print what
+    the history has. Raises `Failed`.
     """
-    async with cluster_of(settings) as cluster:
-        if follow:
-            await _follow(cluster, settings, request_id, source, tail, container)
-            return OK
-        found = await _find_any(cluster, settings, request_id, source)
-        pods = [pod for item in found for pod in item.pods]
-        if not pods:
-            raise Failed(f"request {request_id} has no pod: {found[-1].phase}")
-        _check_name(found, container, request_id)
-        for log in _logs(found, container, named=len(pods) > 1):
-            # Without a choice the cluster says what is wrong with the only container.
-            if log.missing is not None and log.container is not None:
-                _note(log)
+    try:
+        async with cluster_of(settings) as cluster:
+            if follow:
+                await _follow(cluster, settings, request_id, source, tail, container)
             else:
-                await _print_log(cluster, log, follow=False, tail=tail)
+                await _print_logs(cluster, settings, request_id, source, tail, container)
         return OK
+    except _Gone as gone:
+        wish = Wish(container=container, tail=tail)
+        return await print_kept(settings, request_id=request_id, source=source, wish=wish, gone=str(gone))
+
+
+class _Gone(Failed):
+    """The cluster has no Job of the request any more, or no pod that could have a log."""
+
+
+async def _print_logs(
+    cluster: Cluster, settings: Settings, request_id: str, source: str | None, tail: int | None, container: str | None
+) -> None:
+    found = await _find_any(cluster, settings, request_id, source)
+    pods = [pod for item in found for pod in item.pods]
+    if not pods:
+        kind = Failed if settings.history is None else _Gone
+        raise kind(f"request {request_id} has no pod: {found[-1].phase}")
+    _check_name(found, container, request_id)
+    for log in _logs(found, container, named=len(pods) > 1):
+        # Without a choice the cluster says what is wrong with the only container.
+        if log.missing is not None and log.container is not None:
+            _note(log)
+        else:
+            await _print_log(cluster, log, follow=False, tail=tail)
 
 
 async def _follow(
@@ -139,7 +157,7 @@ async def _find_any(cluster: Cluster, settings: Settings, request_id: str, sourc
     """The Jobs of a request, at least one. Raises `Failed`. Says if they are those of several requests."""
     found = await find(cluster, settings, request_id=request_id, source=source)
     if not found:
-        raise Failed(no_job_of(request_id, source))
+        raise _Gone(no_job_of(request_id, source))
     if len(sources := sorted({item.job.source for item in found})) > 1:
         click.echo(clean(f"several sources use this id, --source names one: {', '.join(sources)}"), err=True)
     return found
