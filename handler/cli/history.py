@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 import click
 
 from events.phases import Phase
-from handler.cli.options import duration, from_source, moment, prints, settings_from
+from handler.cli.options import connects, duration, from_source, moment, prints, settings_from
 from handler.commands.errors import Misuse, run as run_work
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_FIRST = "first"
 
 
 def _phase(text: str) -> Phase:
@@ -171,6 +172,33 @@ def history_export(service: str | None, after: int, **keywords: Any) -> int:
     from handler.commands.history.exporting import history_export as work
 
     return run_work(work(settings, service=service, after=after, **times))
+
+
+def _beginning(text: str) -> datetime | str:
+    return text if text == _FIRST else moment(text)
+
+
+@history.command("replay")
+@click.option(
+    "--from",
+    "since",
+    type=_beginning,
+    required=True,
+    metavar="first|TIME",
+    help="From the first event that the broker has, or from those of 15m, 7d ago, a day, an RFC 3339 time.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--history", metavar="URL", help="Database of the history.  [JOBRELAY_HISTORY]")
+@connects
+def history_replay(since: datetime | str, yes: bool, **keywords: Any) -> int:
+    """Have the broker's events recorded again.
+
+    Events that are recorded already change nothing.
+    """
+    settings = settings_from(keywords)
+    from handler.commands.history.replaying import history_replay as work
+
+    return run_work(work(settings, since=None if isinstance(since, str) else since, confirmed=yes))
 
 
 @history.command("prune")

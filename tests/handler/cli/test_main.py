@@ -102,6 +102,8 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         (["dead", "drop", "x"], "not a valid integer"),
         (["dead", "list", "--older", "soon"], "'soon' is no duration"),
         (["dead", "list", "--newer", "1h-5m"], "no duration"),
+        (["history", "replay"], "--from"),
+        (["history", "replay", "--from", "last"], "'last' is no time"),
         (["history", "prune", "--logs-older", "soon"], "no duration"),
         (["history", "export", "--after", "-1"], "--after"),
         (["history", "show"], "Missing argument"),
