@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from events.cloudevent.timestamp import format_epoch
 from events.jobs.observed import Job, Schedule
 from events.jobs.pods import Pod
 from events.jobs.usage import PodUsage
@@ -190,17 +191,35 @@ class Cluster:
         await self._delete(_secrets(namespace, name), uid=uid, propagation="Background")
 
     async def pod_log(
-        self, namespace: str, pod: str, *, container: str | None = None, follow: bool = False, tail: int | None = None
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str | None = None,
+        follow: bool = False,
+        tail: int | None = None,
+        since: float | None = None,
+        limit_bytes: int | None = None,
+        timestamps: bool = False,
+        previous: bool = False,
     ) -> AsyncIterator[bytes]:
         """The log of a Pod's `container` in pieces. None will do where the Pod has only one container.
 
-        `tail`: only that many last lines. `follow`: go on until the container ends.
+        `tail`: only that many last lines. `since`: only lines that were written from then on, in seconds since 1970;
+        Kubernetes drops the fraction. `limit_bytes`: only the first of what that leaves, at least 1. `timestamps`: each
+        line begins with when it was written, in RFC 3339 with nine decimals, and a space. `follow`: go on until the
+        container ends. `previous`: of the run before; once that is gone, a kubelet answers with a text that says so.
         """
-        params = {"follow": "true"} if follow else {}
-        if container is not None:
-            params["container"] = container
-        if tail is not None:
-            params["tailLines"] = str(tail)
+        wanted = {
+            "follow": "true" if follow else None,
+            "container": container,
+            "tailLines": tail,
+            "sinceTime": None if since is None else format_epoch(since),
+            "limitBytes": limit_bytes,
+            "timestamps": "true" if timestamps else None,
+            "previous": "true" if previous else None,
+        }
+        params = {name: str(value) for name, value in wanted.items() if value is not None}
         path = f"{_pods(namespace, pod)}/log"
         async with self.client.stream(path, params=params, accept="*/*", silence=None if follow else 60.0) as pieces:
             async for piece in pieces:
