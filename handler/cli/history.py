@@ -59,7 +59,7 @@ def _added(command: Command, options: tuple[Callable[[Command], Command], ...]) 
     return command
 
 
-def _range(keywords: dict[str, Any]) -> dict[str, float | None]:
+def _range(keywords: dict[str, Any]) -> dict[str, Any]:
     """The times in epoch seconds. Removes what `between` added from `keywords`. Raises `Misuse`."""
     times: dict[str, datetime | None] = {name: keywords.pop(name) for name in ("newer", "older")}
     newer, older = times["newer"], times["older"]
@@ -92,11 +92,13 @@ def history_list(limit: int | None, after: str | None, everything: bool, form: s
     """
     if everything and limit is not None:
         raise Misuse("--all and --limit contradict each other")
-    chosen = _range(keywords) | {name: keywords.pop(name) for name in ("text", "phases", "service", "tag", "source")}
-    settings = settings_from(keywords)
     from handler.commands.history.listing import history_list as work
+    from handler.history.base import Wanted
 
-    return run_work(work(settings, limit=limit, after=after, everything=everything, form=form, **chosen))
+    chosen = {name: keywords.pop(name) for name in ("text", "phases", "service", "tag", "source")}
+    wanted = Wanted(**chosen, **_range(keywords))
+    settings = settings_from(keywords)
+    return run_work(work(settings, wanted, limit=limit, after=after, everything=everything, form=form))
 
 
 @history.command("show")

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
-from events.phases import Phase
 from handler.commands.errors import OK
 from handler.commands.history.documents import moment, ran, request_document
 from handler.commands.history.opening import opened
@@ -20,22 +19,9 @@ _LIMIT, _PAGE = 50, 200
 
 
 async def history_list(
-    settings: Settings,
-    *,
-    text: str | None,
-    phases: tuple[Phase, ...],
-    service: str | None,
-    tag: str | None,
-    source: str | None,
-    newer: float | None,
-    older: float | None,
-    limit: int | None,
-    after: str | None,
-    everything: bool,
-    form: str,
+    settings: Settings, wanted: Wanted, *, limit: int | None, after: str | None, everything: bool, form: str
 ) -> int:
     """Print a page, or with `everything` all of them, one after the other. Says how to go on."""
-    wanted = Wanted(phases=phases, service=service, tag=tag, source=source, text=text or None, newer=newer, older=older)
     shown = Shown(form)
     async with opened(settings) as store:
         while True:

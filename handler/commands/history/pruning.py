@@ -42,7 +42,6 @@ async def _prune(store: Store, bodies: Bodies | None, requests_before: float, lo
     more = True
     try:
         while more:
-            begun = time.monotonic()
             pruned = await store.prune(
                 requests_before=requests_before, logs_before=logs_before, limit=_BATCH, bodies=bodies
             )
@@ -50,7 +49,7 @@ async def _prune(store: Store, bodies: Bodies | None, requests_before: float, lo
             failed = max(failed, pruned.failed)
             more = pruned.more
             # Whoever records gets its turn.
-            await asyncio.sleep(time.monotonic() - begun if more else 0)
+            await asyncio.sleep(pruned.seconds if more else 0)
     finally:
         click.echo(f"deleted: {requests} requests, {logs} logs")
     if failed:
