@@ -17,7 +17,7 @@ READY := $(VENV)/.ready
 COMPILED := $(VENV)/.compiled
 IN := $(if $(filter containers,$(SERVICES)),$(BIN)/python -m tests.containers)
 
-.PHONY: demo test check broker coverage docs e2e bench soak chaos rabbitmq requirements clean
+.PHONY: demo test check broker coverage docs e2e bench soak chaos rabbitmq postgresql requirements clean
 
 demo: $(READY) $(filter rabbitmq,$(BROKER))
 	$(BIN)/jobrelay demo --broker $(BROKER)
@@ -56,9 +56,10 @@ bench: $(READY)
 soak: $(READY)
 	$(BIN)/python -m tests.bench.soak
 
-# Without RabbitMQ its suites are skipped, but not in CI.
+# Without RabbitMQ or PostgreSQL their suites are skipped, but not in CI. One after the other: apt takes one at a time.
 broker:
 	@[ -n "$$RABBITMQ_URL$(SERVICES)" ] || $(MAKE) --no-print-directory rabbitmq || [ -z "$$CI" ]
+	@[ -n "$$POSTGRES_URL" ] || $(MAKE) --no-print-directory postgresql || [ -z "$$CI" ]
 
 # RabbitMQ is no Python package. We start nodes of our own: the system-wide service is neither needed nor started.
 rabbitmq:
@@ -68,6 +69,16 @@ rabbitmq:
 	  else \
 	    echo "rabbitmq-server is missing: install the package rabbitmq-server (make does it as root on Debian)," \
 	      "put it on PATH, or name a server for the tests in RABBITMQ_URL" >&2; exit 1; \
+	  fi
+
+# The tests start servers of their own here, too.
+postgresql:
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postgresql; \
+	  else \
+	    echo "postgres is missing: install the package postgresql (make does it as root on Debian)," \
+	      "put it on PATH, or name a server for the tests in POSTGRES_URL" >&2; exit 1; \
 	  fi
 
 # Debian keeps venv in a package of its own. --no-deps: the file names all there is to install. The pip that comes with

@@ -33,6 +33,9 @@ _PRAGMAS = {
 }
 _READER_CACHE, _WRITER_CACHE = -8_000, -64_000
 """KiB, negative as SQLite has it."""
+# Pages are read along an index and then by number, whatever the statistics of the tables say, which may be old. A plan
+# that was made for any limit would not do that.
+_PLANNING = {"plan_cache_mode": "force_custom_plan", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 _memories = count(1)
 
 Begin = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
@@ -119,7 +122,9 @@ async def server(url: BrokerURL) -> AsyncIterator[Database]:
     """A PostgreSQL server. Raises `StoreRefused` for certificates that cannot be read."""
     arguments = _arguments(url)
     database = Database(
-        reader=_postgresql(url, arguments, size=READERS),
+        reader=_postgresql(
+            url, {**arguments, "server_settings": arguments["server_settings"] | _PLANNING}, size=READERS
+        ),
         writer=_postgresql(url, arguments, size=2),
     )
     try:

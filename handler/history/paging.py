@@ -205,7 +205,7 @@ def _begins() -> Sequence[ColumnElement[bool]]:
 
 
 def _checks(shape: Shape) -> Sequence[ColumnElement[bool]]:
-    """Of each row, what its index does not know."""
+    """Of each row, what its index does not know. `IS true`: no other index is to be taken for it."""
     found: list[ColumnElement[bool]] = []
     for name in shape.checked:
         if name == "text":
@@ -217,4 +217,4 @@ def _checks(shape: Shape) -> Sequence[ColumnElement[bool]]:
             found.append(select(tag.c.request).where(*asked, tag.c.request == request.c.pk).exists())
         else:
             found.append(request.c[name] == bindparam(name))
-    return found
+    return [check.is_(True) for check in found]

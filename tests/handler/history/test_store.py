@@ -1,33 +1,34 @@
 """The record, the same on every database."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from contextlib import suppress
 
 import pytest
 
 from adapters.base import Cursor
 from events.phases import Phase
-from handler.history.base import Batch, Entry, Key, Moved, PodRun, Store, Wanted
-from tests.handler.history.stores import KINDS, opened
-
-BROKER = "nats"
+from handler.history.base import (
+    Action,
+    BadCursor,
+    KeptLog,
+    Key,
+    LogState,
+    Moved,
+    PodRun,
+    Stat,
+    Store,
+    Unreadable,
+    Wanted,
+)
+from handler.history.tables import UNREADABLE_BYTES, UNREADABLE_MOST
+from tests.handler.history.entries import BROKER, batch, entry
+from tests.handler.history.stores import KINDS, MEMORY, opened
 
 
 @pytest.fixture(params=KINDS)
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     async with opened(str(request.param)) as made:
         yield made
-
-
-def entry(number: int, phase: Phase, *, time: float, **more: Any) -> Entry:
-    changes = {"service": "billing", "job_uid": f"uid-{number}", **more.pop("changes", {})}
-    key = Key(id=f"task-{number}", cause=f"cause-{number}", source="/shop")
-    body = f'{{"id":"uid-{number}/{phase}"}}'.encode()
-    return Entry(id=f"uid-{number}/{phase}", key=key, phase=phase, time=time, changes=changes, body=body, **more)
-
-
-def batch(sequence: int, *entries: Entry, **more: Any) -> Batch:
-    return Batch(cursor=Cursor("made", sequence, "digest"), entries=entries, **more)
 
 
 async def test_keeps_what_happened_and_the_position_together(store: Store) -> None:
@@ -75,60 +76,202 @@ async def test_refuses_a_batch_that_continues_another_position(store: Store) -> 
     assert await store.find("task-2") == []
 
 
-QUESTIONS = {
-    "all": Wanted(),
-    "phase": Wanted(phases=(Phase.FAILED,)),
-    "phases": Wanted(phases=(Phase.FAILED, Phase.SUCCEEDED)),
-    "service": Wanted(service="billing"),
-    "tag": Wanted(tag="odd"),
-    "service and phase": Wanted(service="billing", phases=(Phase.FAILED,)),
-    "tag, service and phase": Wanted(tag="odd", service="billing", phases=(Phase.SUCCEEDED,)),
-    "time": Wanted(newer=20.0, older=60.0),
-    "beginning": Wanted(text="task-1"),
-    "source": Wanted(source="/shop"),
-}
+async def test_a_later_event_says_no_tags_or_others(store: Store) -> None:
+    async with store.writing() as writer:
+        first = batch(1, entry(1, Phase.CREATED, time=1.0, tags=("a", "b", "a")))
+        await writer.add(first, broker=BROKER, after=None)
+        second = batch(2, entry(1, Phase.STARTED, time=2.0))
+        await writer.add(second, broker=BROKER, after=first.cursor)
+        (found,) = (await store.page(Wanted(tag="b"), limit=5)).requests
+        assert await store.tags(found.pk) == ("a", "b")
+        await writer.add(batch(3, entry(1, Phase.FAILED, time=3.0, tags=("c",))), broker=BROKER, after=second.cursor)
+    assert await store.tags(found.pk) == ("c",)
+    assert (await store.page(Wanted(tag="b"), limit=5)).requests == []
+    assert [each.pk for each in (await store.page(Wanted(tag="c", phases=(Phase.FAILED,)), limit=5)).requests] == [
+        found.pk
+    ]
 
 
-@pytest.mark.parametrize("wanted", QUESTIONS.values(), ids=QUESTIONS.keys())
-async def test_pages_have_each_request_once(store: Store, wanted: Wanted) -> None:
-    phases = (Phase.CREATED, Phase.FAILED, Phase.SUCCEEDED)
-    entries = [
-        # Several of the same time.
-        entry(
-            number,
-            phases[number % 3],
-            time=float(number // 4 * 4),
-            tags=("odd",) if number % 2 else (),
-            changes={"service": "billing" if number % 5 else "other"},
+async def test_counts_each_event_once(store: Store) -> None:
+    async with store.writing() as writer:
+        many = [entry(number, Phase.CREATED, time=3600.0 + number) for number in range(3)]
+        await writer.add(batch(3, *many), broker=BROKER, after=None)
+        ends = [entry(number, Phase.FAILED, time=3700.0 + number) for number in range(2)]
+        await writer.add(batch(5, *many, *ends), broker=BROKER, after=batch(3).cursor)
+    found = await store.stats()
+    assert [(stat.hour, stat.service, stat.phase, stat.n) for stat in found] == [
+        (3600, "billing", Phase.CREATED, 3),
+        (3600, "billing", Phase.FAILED, 2),
+    ]
+    assert await store.stats(newer=3601.0) == []
+    assert await store.stats(older=3600.0) == []
+    assert await store.stats(newer=3600.0, older=3601.0) == found
+    assert isinstance(found[0], Stat)
+
+
+async def test_keeps_answers_to_control_events_once(store: Store) -> None:
+    actions = [
+        Action(
+            id=f"uid-{number}", time=float(number), actor="ada", verb="cancel", request_id="task", outcome="accepted"
         )
-        for number in range(100)
+        for number in range(4)
     ]
     async with store.writing() as writer:
-        await writer.add(batch(100, *entries), broker=BROKER, after=None)
-    expected = sorted(
-        (each for each in entries if _is_wanted(each, wanted)), key=lambda each: (each.time, each.id), reverse=True
-    )
-    found, token = [], None
-    while True:
-        page = await store.page(wanted, limit=7, after=token)
-        found += [request.key.id for request in page.requests]
-        times = [request.updated for request in page.requests]
-        assert times == sorted(times, reverse=True)
-        if (token := page.next) is None:
-            break
-        assert len(page.requests) == 7
-    assert len(found) == len(expected)
-    assert set(found) == {each.key.id for each in expected}
+        await writer.add(batch(4, actions=[*actions, *actions]), broker=BROKER, after=None)
+        await writer.add(batch(5, actions=actions[:1]), broker=BROKER, after=batch(4).cursor)
+    assert await store.actions() == actions[::-1]
+    assert await store.actions(limit=1, before=3.0) == [actions[2]]
 
 
-def _is_wanted(one: Entry, wanted: Wanted) -> bool:
-    return all(
-        (
-            not wanted.phases or one.phase in wanted.phases,
-            wanted.service in (None, one.changes["service"]),
-            wanted.tag is None or wanted.tag in (one.tags or ()),
-            one.key.id.startswith(wanted.text or ""),
-            wanted.newer is None or one.time >= wanted.newer,
-            wanted.older is None or one.time < wanted.older,
+async def test_keeps_the_pods_of_a_request_and_what_is_known_of_them(store: Store) -> None:
+    key = entry(1, Phase.CREATED, time=1.0).key
+    seen = PodRun(uid="pod-1", name="task-1-x", namespace="jobs", node="node-1", started=5.0, index=0)
+    async with store.writing() as writer:
+        await writer.keep_pod(key, seen, created=4.0)
+        ended = PodRun(uid="pod-1", name="task-1-x", namespace="jobs", finished=9.0, exit_code=3, reason="Error")
+        await writer.keep_pod(key, ended, created=4.0)
+        (found,) = await store.find(key.id)
+        assert (found.created, found.phase) == (4.0, Phase.CREATED)
+        assert await writer.add(batch(1, entry(1, Phase.CREATED, time=4.0)), broker=BROKER, after=None) == 1
+    (again,) = await store.find(key.id)
+    assert (again.pk, again.service) == (found.pk, "billing")
+    (pod,) = await store.pods(found.pk)
+    assert (pod.node, pod.started, pod.index, pod.finished, pod.exit_code) == ("node-1", 5.0, 0, 9.0, 3)
+
+
+async def test_keeps_logs_in_chunks(store: Store) -> None:
+    kept = KeptLog(pod="pod-1", container="main", state=LogState.GROWING, bytes=6, chunks=(0, 1), read=7.0)
+    async with store.writing() as writer:
+        await writer.keep_log(kept, put={0: b"abc", 1: b"def"})
+        assert await store.logs("pod-1") == []  # Its pod is not kept.
+        await writer.keep_pod(
+            Key("task", "cause", "/shop"), PodRun(uid="pod-1", name="x", namespace="jobs"), created=1.0
         )
-    )
+        await writer.keep_log(kept, put={0: b"abc", 1: b"def"})
+        assert await store.logs("pod-1") == [kept]
+        cut = KeptLog(
+            pod="pod-1", container="main", state=LogState.CUT, bytes=6, dropped=3, head=1, chunks=(0, 7), read=9.0
+        )
+        await writer.keep_log(cut, put={7: b"\x00\xff\n"}, drop=(1,))
+    assert await store.logs("pod-1") == [cut]
+    assert [await store.chunk("pod-1", "main", number) for number in (0, 1, 7)] == [b"abc", None, b"\x00\xff\n"]
+
+
+async def test_keeps_the_newest_of_what_cannot_be_read(store: Store) -> None:
+    async with store.writing() as writer:
+        for start in range(0, UNREADABLE_MOST + 200, 400):
+            many = [
+                Unreadable(sequence=number, time=float(number), reason="no JSON", body=b"x" * (UNREADABLE_BYTES + 1))
+                for number in range(start, start + 400)
+            ]
+            after = await store.position(BROKER)
+            await writer.add(batch(start + 400, unreadable=[*many, many[0]]), broker=BROKER, after=after)
+    rows = await _unreadable(store)
+    assert len(rows) == UNREADABLE_MOST
+    assert min(sequence for sequence, _, _ in rows) == 200
+    assert {len(body) for _, _, body in rows} == {UNREADABLE_BYTES}
+
+
+async def _unreadable(store: Store) -> list[tuple[int, str, bytes]]:
+    from sqlalchemy import select
+
+    from handler.history.store import SqlStore
+    from handler.history.tables import unreadable
+
+    assert isinstance(store, SqlStore)
+    async with store._database.reading() as connection:
+        asked = select(unreadable.c.sequence, unreadable.c.reason, unreadable.c.body)
+        return [tuple(row) for row in await connection.execute(asked)]
+
+
+async def test_what_the_database_refuses_stops_nothing(store: Store) -> None:
+    good = [entry(number, Phase.CREATED, time=1.0) for number in range(20)]
+    poison = [entry(number, Phase.CREATED, time=1.0, changes={"memory": 2**70}) for number in (30, 31)]
+    mixed = [*good[:7], poison[0], *good[7:], poison[1]]
+    action = Action(id="a", time=1.0, actor=None, verb=None, request_id=None, outcome="accepted")
+    async with store.writing() as writer:
+        assert await writer.add(batch(22, *mixed, actions=[action]), broker=BROKER, after=None) == 20
+        assert await store.position(BROKER) == batch(22).cursor
+        assert await writer.add(batch(44, *mixed), broker=BROKER, after=batch(22).cursor) == 0
+    assert len((await store.page(Wanted(), limit=50)).requests) == 20
+    assert await store.actions() == [action]
+    rows = await _unreadable(store)
+    assert {body for _, _, body in rows} == {each.body for each in poison}
+    assert all(sequence < 0 and "memory" not in reason for sequence, reason, _ in rows)
+
+
+HOSTILE = ("a\0b", "a\ud800b", "é" * 5000, "\U0001d518" * 5000, "'; DROP TABLE request; --", "%_[", "")
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+async def test_takes_any_text(store: Store, text: str) -> None:
+    key = Key(id=text, cause=text, source=text)
+    changes = {
+        "service": text,
+        "message": text,
+        "image": text,
+        "job_uid": text,
+        "result": text.encode(errors="replace"),
+    }
+    pod = PodRun(uid=text, name=text, namespace=text, node=text, reason=text)
+    one = entry(1, Phase.CREATED, time=1.0, changes=changes, tags=(text, "other"), pod=pod)
+    one = type(one)(**{**{name: getattr(one, name) for name in one.__struct_fields__}, "key": key, "id": text})
+    action = Action(id=text, time=1.0, actor=text, verb=text, request_id=text, outcome=text, code=text)
+    bad = Unreadable(sequence=1, time=1.0, reason=text, body=b"")
+    async with store.writing() as writer:
+        assert await writer.add(batch(1, one, actions=[action], unreadable=[bad]), broker=BROKER, after=None) == 1
+        assert await writer.add(batch(2, one), broker=BROKER, after=batch(1).cursor) == 0
+        await writer.keep_log(KeptLog(pod=text, container=text, state=LogState.WHOLE, chunks=(0,)), put={0: b"x"})
+    (found,) = await store.find(text)
+    for wanted in (Wanted(service=text), Wanted(tag=text), Wanted(text=text), Wanted(id=text, source=text)):
+        assert (await store.page(wanted, limit=5)).requests == [found]
+    assert len(await store.tags(found.pk)) == 2
+    assert len(await store.pods(found.pk)) == 1
+    assert await store.chunk(text, text, 0) == b"x"
+
+
+async def test_says_how_large_it_is(store: Store, request: pytest.FixtureRequest) -> None:
+    size = await store.size()
+    assert (size is None) == (MEMORY in request.node.name)
+    if size is not None:
+        assert size > 4096
+
+
+async def test_refuses_a_page_token_that_is_not_its_own(store: Store) -> None:
+    async with store.writing() as writer:
+        await writer.add(batch(9, *(entry(n, Phase.CREATED, time=1.0) for n in range(9))), broker=BROKER, after=None)
+    page = await store.page(Wanted(), limit=2)
+    assert page.next is not None
+    for token in (page.next[:-1], page.next + "A", "A" + page.next[1:], "", "é", "=", page.next[::-1]):
+        with pytest.raises(BadCursor):
+            await store.page(Wanted(), limit=2, after=token)
+    with pytest.raises(BadCursor):
+        await store.page(Wanted(service="billing"), limit=2, after=page.next)
+
+
+async def test_nothing_of_a_batch_that_fails_is_kept(store: Store) -> None:
+    class Broken(Exception):
+        pass
+
+    async with store.writing() as writer:
+        with suppress(Broken):
+            from handler.history.store import SqlStore
+
+            assert isinstance(store, SqlStore)
+            async with store._database.changing() as connection:
+                await connection.exec_driver_sql("INSERT INTO counter (name, value) VALUES ('x', 1)")
+                raise Broken
+        assert await writer.add(batch(1, entry(1, Phase.CREATED, time=1.0)), broker=BROKER, after=None) == 1
+
+
+async def test_memory_keeps_the_newest() -> None:
+    async with opened(MEMORY, keep=10) as store:
+        async with store.writing() as writer:
+            for number in range(0, 60, 5):
+                many = [entry(n, Phase.CREATED, time=float(n), tags=("a",)) for n in range(number, number + 5)]
+                after = await store.position(BROKER)
+                await writer.add(batch(number + 5, *many), broker=BROKER, after=after)
+        page = await store.page(Wanted(), limit=50)
+        assert [request.key.id for request in page.requests] == [f"task-{n}" for n in range(59, 49, -1)]
+        assert len((await store.page(Wanted(tag="a"), limit=50)).requests) == 10
+        assert [event.position for event in await store.since(0)] == list(range(51, 61))

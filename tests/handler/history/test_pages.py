@@ -1,0 +1,192 @@
+"""Pages: each request once, from an index, and never more than a bound is looked at."""
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import text
+
+from events.phases import Phase
+from handler.history import paging
+from handler.history.base import Entry, Store, Wanted
+from handler.history.paging import FIRST, Way
+from handler.history.store import SqlStore
+from tests.handler.history.entries import BROKER, batch, entry
+from tests.handler.history.stores import KINDS, POSTGRESQL, SQLITE, opened
+
+
+@pytest.fixture(params=KINDS)
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    async with opened(str(request.param)) as made:
+        yield made
+
+
+QUESTIONS = {
+    "all": Wanted(),
+    "phase": Wanted(phases=(Phase.FAILED,)),
+    "phases": Wanted(phases=(Phase.FAILED, Phase.SUCCEEDED)),
+    "service": Wanted(service="billing"),
+    "tag": Wanted(tag="odd"),
+    "service and phase": Wanted(service="billing", phases=(Phase.FAILED,)),
+    "tag, service and phase": Wanted(tag="odd", service="billing", phases=(Phase.SUCCEEDED,)),
+    "time": Wanted(newer=20.0, older=60.0),
+    "beginning": Wanted(text="task-1"),
+    "source": Wanted(source="/shop"),
+}
+
+
+@pytest.mark.parametrize("wanted", QUESTIONS.values(), ids=QUESTIONS.keys())
+async def test_pages_have_each_request_once(store: Store, wanted: Wanted) -> None:
+    phases = (Phase.CREATED, Phase.FAILED, Phase.SUCCEEDED)
+    entries = [
+        # Several of the same time.
+        entry(
+            number,
+            phases[number % 3],
+            time=float(number // 4 * 4),
+            tags=("odd",) if number % 2 else (),
+            changes={"service": "billing" if number % 5 else "other"},
+        )
+        for number in range(100)
+    ]
+    async with store.writing() as writer:
+        await writer.add(batch(100, *entries), broker=BROKER, after=None)
+    expected = sorted(
+        (each for each in entries if _is_wanted(each, wanted)), key=lambda each: (each.time, each.id), reverse=True
+    )
+    found, token = [], None
+    while True:
+        page = await store.page(wanted, limit=7, after=token)
+        found += [request.key.id for request in page.requests]
+        times = [request.updated for request in page.requests]
+        assert times == sorted(times, reverse=True)
+        if (token := page.next) is None:
+            break
+        assert len(page.requests) == 7
+    assert len(found) == len(expected)
+    assert set(found) == {each.key.id for each in expected}
+
+
+def _is_wanted(one: Entry, wanted: Wanted) -> bool:
+    return all(
+        (
+            not wanted.phases or one.phase in wanted.phases,
+            wanted.service in (None, one.changes["service"]),
+            wanted.tag is None or wanted.tag in (one.tags or ()),
+            one.key.id.startswith(wanted.text or ""),
+            wanted.newer is None or one.time >= wanted.newer,
+            wanted.older is None or one.time < wanted.older,
+        )
+    )
+
+
+async def test_what_did_not_change_is_on_one_page_whatever_changes_meanwhile(store: Store) -> None:
+    many = [entry(number, Phase.CREATED, time=float(number)) for number in range(40)]
+    async with store.writing() as writer:
+        await writer.add(batch(40, *many), broker=BROKER, after=None)
+        found, token, position = [], None, 40
+        while True:
+            page = await store.page(Wanted(), limit=8, after=token)
+            found += [request.key.id for request in page.requests]
+            if (token := page.next) is None:
+                break
+            # One that was shown, and one that was not yet.
+            changed = [entry(number, Phase.STARTED, time=100.0 + position) for number in (39, position - 40)]
+            before = batch(position).cursor
+            position += 1
+            await writer.add(batch(position, *changed), broker=BROKER, after=before)
+    moved = {f"task-{number}" for number in range(position - 40)}
+    assert len(found) == len(set(found))
+    assert set(found) >= {f"task-{number}" for number in range(40)} - moved
+
+
+async def test_looks_at_no_more_rows_than_its_bound(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paging, "WINDOW", 10)
+    monkeypatch.setattr(paging, "WINDOWS", 2)
+    many = [
+        entry(number, Phase.CREATED, time=float(number), tags=("rare",) if number < 3 else ()) for number in range(95)
+    ]
+    async with store.writing() as writer:
+        await writer.add(batch(95, *many), broker=BROKER, after=None)
+    wanted = Wanted(source="/elsewhere")
+    token, pages = None, 0
+    while True:
+        page = await store.page(wanted, limit=5, after=token)
+        assert page.requests == []
+        pages += 1
+        if (token := page.next) is None:
+            break
+    assert pages == 5  # 20 of 95 each.
+    rare = await store.page(Wanted(tag="rare", source="/shop"), limit=5)
+    assert [request.key.id for request in rare.requests] == ["task-2", "task-1", "task-0"]
+    # As many as asked for, across windows.
+    assert len((await store.page(Wanted(source="/shop"), limit=15)).requests) == 15
+
+
+async def test_the_beginning_of_many_ids(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paging, "FEW", 5)
+    paging.beginnings.cache_clear()
+    paging.rows.cache_clear()
+    async with store.writing() as writer:
+        many = [entry(number, Phase.CREATED, time=float(number % 7)) for number in range(120)]
+        await writer.add(batch(120, *many), broker=BROKER, after=None)
+    for beginning, number in (("task-11", 11), ("task-", 120), ("task-119", 1), ("no", 0)):
+        found, token = [], None
+        while True:
+            page = await store.page(Wanted(text=beginning), limit=4, after=token)
+            found += [request.key.id for request in page.requests]
+            if (token := page.next) is None:
+                break
+        assert len(set(found)) == len(found) == number
+    paging.beginnings.cache_clear()
+    paging.rows.cache_clear()
+
+
+PLANS = {
+    **{name: wanted for name, wanted in QUESTIONS.items() if name not in ("beginning", "source")},
+    "tag and phases": Wanted(tag="odd", phases=(Phase.FAILED, Phase.CANCELLED)),
+    "id": Wanted(id="task-1"),
+}
+
+
+@pytest.mark.parametrize("kind", [SQLITE, POSTGRESQL])
+async def test_pages_come_from_indexes(kind: str) -> None:
+    async with opened(kind) as store:
+        assert isinstance(store, SqlStore)
+        if kind == POSTGRESQL:
+            # For an empty table it would not take an index.
+            async with store._database.changing() as connection:
+                await connection.execute(
+                    text(
+                        "INSERT INTO request SELECT n, n::text::bytea, n::text, '', '', "
+                        "CASE n % 50 WHEN 0 THEN 'failed' ELSE 'succeeded' END, 0, n, NULL, 's' || n % 10, "
+                        "NULL, NULL, NULL, NULL, true, 1 "
+                        "FROM generate_series(1, 20000) n"
+                    )
+                )
+                await connection.execute(
+                    text("INSERT INTO tag SELECT 'odd', phase, updated, pk FROM request WHERE pk % 2 = 1")
+                )
+            async with store._database.changing() as connection:
+                await connection.execute(text("ANALYZE"))
+        for name, wanted in PLANS.items():
+            plan = await _plan(store, wanted)
+            assert not re.search(r"SCAN (request|tag)\b|Seq Scan|Bitmap", plan), f"{name}: {plan}"
+            # What is in order is merged; SQLite sorts the keys of a page.
+            assert not re.search(r"-> +Sort", plan), f"{name}: {plan}"
+
+
+async def _plan(store: SqlStore, wanted: Wanted) -> str:
+    shape = paging.shape_of(wanted)
+    values = {**paging.values_of(wanted, shape, FIRST), "limit": 51, "window": 51}
+    async with store._database.reading() as connection:
+        compiled = paging.rows(shape).compile(dialect=connection.dialect)
+        given = compiled.construct_params(values)
+        explain = "EXPLAIN " if store._database.on_server else "EXPLAIN QUERY PLAN "
+        names = compiled.positiontup or ()
+        rows = await connection.exec_driver_sql(explain + str(compiled), tuple(given[name] for name in names))
+        return "\n".join(str(row[-1]) for row in rows)
+
+
+def test_each_way_is_reached() -> None:
+    assert {paging.shape_of(wanted).way for wanted in PLANS.values()} | {Way.FEW} == set(Way)
