@@ -1,7 +1,7 @@
-"""From stored chunks to a log for people. A chunk is compressed with zlib, in the database as elsewhere."""
+"""From stored chunks to a log for people. Elsewhere than in the database, a chunk is compressed with zlib."""
 
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 
 from handler.history.base import Bodies, HistoryError, KeptLog, LogState, Reader
 from handler.history.keeping import CHUNK
@@ -14,9 +14,9 @@ class NoLog(HistoryError):
     """Nothing is kept of this log; the message says why, in a sentence for people."""
 
 
-def compressed(chunks: Mapping[int, bytes]) -> dict[int, bytes]:
-    """Chunks as they are stored."""
-    return {number: zlib.compress(body, LEVEL) for number, body in chunks.items()}
+def compressed(chunk: bytes) -> bytes:
+    """A chunk as it is stored elsewhere than in the database."""
+    return zlib.compress(chunk, LEVEL)
 
 
 def gap_line(dropped: int) -> bytes:
@@ -110,7 +110,9 @@ async def _body(reader: Reader, bodies: Bodies | None, log: KeptLog, place: int)
 
 async def chunk_of(reader: Reader, bodies: Bodies | None, pod: str, container: str, number: int) -> bytes | None:
     """A chunk before compression; None if there is none, or if it is damaged."""
-    stored = await (reader.chunk if bodies is None else bodies.get)(pod, container, number)
+    if bodies is None:
+        return await reader.chunk(pod, container, number)
+    stored = await bodies.get(pod, container, number)
     if stored is None:
         return None
     try:

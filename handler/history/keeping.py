@@ -51,6 +51,11 @@ class Shelf(msgspec.Struct, frozen=True, gc=False):
         last = (self.tail if self.sealed else self.head)[-1:]
         return last[0] if last and last[0].size < chunk_size(limit) else None
 
+    def without(self, gone: Chunk) -> "Shelf":
+        """A chunk has gone: it counts as left out."""
+        head, tail = (tuple(chunk for chunk in part if chunk != gone) for part in (self.head, self.tail))
+        return Shelf(head, tail, self.dropped + gone.size)
+
 
 NOTHING = Shelf()
 

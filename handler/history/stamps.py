@@ -117,7 +117,7 @@ class Reading:
         return Mark(last, first, latest, lines, self._long, self._partial, self._stamp)
 
     def _begin(self, buffer: bytes, at: int) -> int | None:
-        """Begin a line, unless it has to be looked at anew; returns where to go on. None: its stamp is not all there."""
+        """Begin a line, unless it has to be looked at anew. Returns where to go on; None if its stamp is incomplete."""
         found = _STAMP.match(buffer, at)
         if found is None and len(buffer) - at < _LONGEST and b"\n" not in buffer[at:]:
             return None
@@ -223,7 +223,7 @@ def time_of(stamp: bytes) -> float:
     if found is None:
         return 0.0
     fraction = found[2] or b"0"
-    return _second(found[1], found[3]) + int(fraction) / 10 ** len(fraction)
+    return _second(found[1], found[3]) + float(b"0." + fraction)
 
 
 @lru_cache(maxsize=16)

@@ -1,7 +1,6 @@
 """A log is read on where the last read ended: each byte once, whatever the times, lines and pieces are."""
 
 from datetime import UTC, datetime
-
 from unittest.mock import patch
 
 import pytest
