@@ -19,6 +19,10 @@ class StoreUnavailable(HistoryError):
     """Not now: no connection, locked, disk full. Nothing of the transaction was kept; try again later."""
 
 
+class LockLost(StoreUnavailable):
+    """This writer is one no more, for good: somebody else may write meanwhile. Open a new one."""
+
+
 class StoreRefused(HistoryError):
     """This database cannot be used as it is: a newer schema than ours, a network file system, no such database."""
 
@@ -326,7 +330,7 @@ class Reader(Protocol):
 class Writer(Protocol):
     """Records. There is at most one at a time. Each method is one transaction and raises `StoreUnavailable`.
 
-    Once the connection that holds the lock is lost, every method raises, for good: open a new writer.
+    Once the connection that holds the lock is lost, every method raises `LockLost`: open a new writer.
     """
 
     async def add(self, batch: Batch, *, broker: str, after: Cursor | None) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from adapters.base import Cursor
 from adapters.urls import parse
 from handler.history import database as databases, pruning, statements
-from handler.history.base import Bodies, Pruned, Room, Store, StoreRefused, StoreUnavailable, Writer
+from handler.history.base import Bodies, LockLost, Pruned, Room, Store, StoreRefused, Writer
 from handler.history.database import Database
 from handler.history.failures import opening, translated
 from handler.history.locks import file_lock, require_local, session_lock
@@ -87,7 +87,7 @@ class _Session:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         if self._lost:
-            raise StoreUnavailable("the connection that held the lock of the database is lost")
+            raise LockLost("the connection that held the lock of the database is lost")
         connection = self._connection
         try:
             async with connection.begin():
@@ -95,7 +95,7 @@ class _Session:
                 session = (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
                 if session != self._number:
                     self._lost = True
-                    raise StoreUnavailable("the session that held the lock of the database is lost")
+                    raise LockLost("the session that held the lock of the database is lost")
                 yield connection
         finally:
             self._lost = self._lost or connection.invalidated or connection.closed

@@ -14,7 +14,7 @@ from events.identity import topic_part
 from events.names import JOB_TYPE
 from events.phases import Phase
 
-STORED = 1_800_000_000.0
+STORED = 1_768_464_000.0
 """When a record was stored, unless a test says otherwise."""
 
 
