@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from handler.commands.errors import FAILED, OK, Failed, Misuse
 from handler.commands.history.documents import request_document
 from handler.commands.history.listing import Shown
-from handler.commands.history.logs import Wish, print_logs
+from handler.commands.history.logs import Wish, print_logs, run_of
 from handler.commands.history.opening import opened
 from handler.commands.showing.output import say, write
 from handler.history.base import HistoryError, Request, Store
@@ -36,7 +36,9 @@ async def print_kept(settings: Settings, *, request_id: str, source: str | None,
     """
     async with _history(settings, gone) as store, open_bodies(settings.log_store) as bodies:
         found = await _found(store, request_id, source, gone)
-        return OK if await print_logs(store, bodies, found[0], wish) else FAILED
+        if len(found) > 1:
+            say(f"this is the last of {len(found)} with this id: `jobrelay history show {request_id}` names the others")
+        return OK if await print_logs(store, bodies, await run_of(store, found[0]), wish) else FAILED
 
 
 @asynccontextmanager

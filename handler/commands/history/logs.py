@@ -34,12 +34,12 @@ async def history_logs(
     """Print the logs of a request's pods. Returns 1 if nothing of them is kept. Raises `Failed`."""
     wish = Wish(container=container, tail=tail)
     async with opened(settings) as store, open_bodies(settings.log_store) as bodies:
-        request = await _run_of(store, await chosen(store, request_id, source=source, number=number))
+        request = await run_of(store, await chosen(store, request_id, source=source, number=number))
         return OK if await print_logs(store, bodies, request, wish) else FAILED
 
 
-async def _run_of(store: Reader, request: Request) -> Request:
-    """Of a schedule, its last run."""
+async def run_of(store: Reader, request: Request) -> Request:
+    """Of a schedule its last run, else the request itself. Raises `Failed` where it has not run."""
     if request.phase not in (Phase.SCHEDULED, Phase.UNSCHEDULED):
         return request
     runs = Wanted(text=f"{request.key.id}@", source=request.key.source)

@@ -30,11 +30,17 @@ def settings_of(devcluster: DevCluster, directory: Path, **more: str) -> Setting
 
 @pytest.fixture
 async def settings(devcluster: DevCluster, tmp_path: Path) -> Settings:
-    """Of an installation without Jobs, whose history knows a request with a log, and one without."""
+    """Of an installation without Jobs, whose history knows requests with and without logs, and a schedule."""
     key = key_of("invoice-1")
     created = told(key, Phase.CREATED, service="billing", tags=("red",))
-    entries = [created, *life(key)[1:], *life("silent", Phase.FAILED)]
-    await fill(url_of(tmp_path), entries, pods=[(key, pod("one"))], logs=[log_of("uid-one", b"printed \xff\n")])
+    run = key_of("nightly@2026-03-01T10:00:00Z")
+    entries = [
+        *(created, *life(key)[1:], *life("silent", Phase.FAILED)),
+        *(told("nightly", Phase.SCHEDULED), *life(run), *life(key_of("again", cause="e1"))),
+        *life(key_of("again", cause="e2"), at=60),
+    ]
+    logs_of = [log_of("uid-one", b"printed \xff\n"), log_of("uid-run", b"at night\n")]
+    await fill(url_of(tmp_path), entries, pods=[(key, pod("one")), (run, pod("run"))], logs=logs_of)
     return settings_of(devcluster, tmp_path, JOBRELAY_HISTORY=url_of(tmp_path))
 
 
@@ -64,6 +70,19 @@ async def test_logs_prints_what_the_history_has_and_says_so(
     captured = capfdbinary.readouterr()
     assert captured.out == b""
     assert captured.err.endswith(b"no log of request silent was kept\n")
+
+
+async def test_of_a_schedule_the_last_run_is_meant_and_of_several_requests_the_last(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await print_logs(settings, "nightly") == 0
+    captured = capsys.readouterr()
+    assert captured.out == "at night\n"
+    assert captured.err.endswith("of its last run, nightly@2026-03-01T10:00:00Z\n")
+    assert await print_logs(settings, "again") == 1
+    assert "this is the last of 2 with this id" in capsys.readouterr().err
+    assert await get(settings, "again", form="json") == 0
+    assert [json.loads(line)["cause"] for line in capsys.readouterr().out.splitlines()] == ["e2", "e1"]
 
 
 async def test_what_neither_knows_is_an_error_of_both(settings: Settings) -> None:
