@@ -12,10 +12,11 @@ from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
 from handler.history.base import HistoryError, StoreRefused, StoreUnavailable
 
 _SHOWN = 200
-# Connection, transaction state, password, no such database, rolled back, resources, limits, locks, operator, system.
-_PASSING_STATES = ("08", "25", "28", "3D", "40", "53", "55", "57", "58", "F0", "XX")
+# Connection, transaction state, password, no such database or schema, rolled back, resources, locks, operator, system.
+_PASSING_STATES = ("08", "25", "28", "3D", "3F", "40", "53", "55", "57", "58", "F0", "XX", "42501", "42P01")
+"""The last two: rights, and tables, that somebody has taken away."""
 _DATA_STATES = ("21", "22", "23", "54")
-_REFUSED_STATES = ("42",)
+_LASTING_STATES = ("28", "3D", "3F", "42501")
 _PASSING_CODES = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -93,7 +94,7 @@ def _without_code(error: DBAPIError) -> HistoryError | None:
 
 def _is_lasting(error: DBAPIError) -> bool:
     lasting = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
-    return _state(error).startswith(("28", "3D")) or _code(error) in lasting
+    return _state(error).startswith(_LASTING_STATES) or _code(error) in lasting
 
 
 def _state(error: DBAPIError) -> str:

@@ -146,6 +146,8 @@ def _database(url: str | None, migrate: bool) -> AbstractAsyncContextManager[Dat
         return databases.server(parse(url, POSTGRESQL))
     found = Path(path).resolve()
     require_usable(found, must_exist=not migrate)
+    # What containers print is not for everybody on this machine. SQLite gives its other files the same mode.
+    os.close(os.open(found, os.O_RDWR | os.O_CREAT, 0o640))
     return databases.file(found)
 
 

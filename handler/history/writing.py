@@ -1,10 +1,10 @@
 """Records. Every method is one transaction; a batch and the position after it are kept together or not at all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Executable
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -38,6 +38,7 @@ _ROWS = 100
 """Rows that are handed to the driver at once: what SQLAlchemy does with them holds the loop."""
 _REQUESTS, _EVENTS = "request", "event"
 Item = Entry | Action
+T = TypeVar("T")
 
 
 class SqlWriter:
@@ -51,18 +52,24 @@ class SqlWriter:
 
     async def add(self, batch: Batch, *, broker: str, after: Cursor | None) -> int:
         try:
-            return await self._add(batch, broker, after, self._record)
+            return await _finished(self._add(batch, broker, after, self._record))
         except DataRefused:
-            return await self._add(batch, broker, after, self._record_carefully)
+            return await _finished(self._add(batch, broker, after, self._record_carefully))
 
     async def keep_pod(self, key: Key, pod: PodRun, *, created: float) -> None:
+        await _finished(self._keep_pod(key, pod, created))
+
+    async def keep_log(self, log: KeptLog, *, put: Mapping[int, bytes] = {}, drop: Sequence[int] = ()) -> None:
+        await _finished(self._keep_log(log, put, drop))
+
+    async def _keep_pod(self, key: Key, pod: PodRun, created: float) -> None:
         async with self._changing() as connection:
             folding = await self._folding(connection, [key])
             request = folding.ensure(Request(key=key, phase=Phase.CREATED, created=created, updated=created))
             folding.add_pod(request, pod)
             await self._store(connection, folding)
 
-    async def keep_log(self, log: KeptLog, *, put: Mapping[int, bytes] = {}, drop: Sequence[int] = ()) -> None:
+    async def _keep_log(self, log: KeptLog, put: Mapping[int, bytes], drop: Sequence[int]) -> None:
         row = log_row(log)
         bodies = await asyncio.to_thread(lambda: {number: pack(body) for number, body in put.items()})
         async with self._changing() as connection:
@@ -167,6 +174,20 @@ class SqlWriter:
             with translated():
                 async with self._begin() as connection:
                     yield connection
+
+
+async def _finished(work: Coroutine[Any, Any, T]) -> T:
+    """Its result, also where the caller is cancelled: half a query would cost the connection, and with it the lock."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()
+        raise
 
 
 def _refused(item: Item, reason: str) -> Unreadable:
