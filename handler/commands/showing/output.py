@@ -88,27 +88,34 @@ class Pages:
 
     def add(self, rows: Iterable[Sequence[str | Text]]) -> None:
         """Print further rows, under the headings if they are the first."""
-        shown = Table(box=None, pad_edge=False, show_edge=False, show_header=not self._begun)
-        shown.header_style = "bold"
-        for column, width in zip(self._columns, self._widths, strict=True):
-            shown.add_column(column, no_wrap=column != self._wide, overflow="fold", min_width=width or None)
-        for row in rows:
-            shown.add_row(*self._cells(row))
-        self._begun = True
+        page = [[cell if isinstance(cell, Text) else Text(clean(cell)) for cell in row] for row in rows]
+        headings = [] if self._begun else [[Text(column) for column in self._columns]]
+        for cells in (*headings, *page):
+            self._widths = [max(width, cell.cell_len) for width, cell in zip(self._widths, cells, strict=True)]
         out = console()
         if out.is_terminal:
-            out.print(shown)
-            return
-        with out.capture() as capture:
-            out.print(shown)
-        sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+            # Where the lines do not fit anyway, the terminal's width is shared anew on each page.
+            fits = sum(self._widths) + 2 * len(self._widths) <= out.width
+            out.print(self._table(page, headed=not self._begun, widths=self._widths if self._begun and fits else None))
+        else:
+            # Ten times as fast: these may be many.
+            sys.stdout.write("".join(map(self._line, (*headings, *page))))
+        self._begun = True
 
-    def _cells(self, row: Sequence[str | Text]) -> list[Text]:
-        cells = [cell if isinstance(cell, Text) else Text(clean(cell)) for cell in row]
-        for place, (column, cell) in enumerate(zip(self._columns, cells, strict=True)):
-            if column != self._wide:
-                self._widths[place] = max(self._widths[place], len(column), cell.cell_len)
-        return cells
+    def _table(self, page: Sequence[Sequence[Text]], *, headed: bool, widths: Sequence[int] | None) -> Table:
+        shown = Table(box=None, pad_edge=False, show_edge=False, show_header=headed)
+        shown.header_style = "bold"
+        for place, column in enumerate(self._columns):
+            narrow = column != self._wide
+            width = widths[place] if widths is not None and narrow else None
+            shown.add_column(column, no_wrap=narrow, overflow="fold", min_width=width)
+        for cells in page:
+            shown.add_row(*cells)
+        return shown
+
+    def _line(self, cells: Sequence[Text]) -> str:
+        padded = (cell.plain + " " * (width - cell.cell_len) for width, cell in zip(self._widths, cells, strict=True))
+        return "  ".join(padded).rstrip() + "\n"
 
 
 def amount(cpu: float, memory: int) -> str:

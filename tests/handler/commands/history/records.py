@@ -1,6 +1,5 @@
 """Fills the database of a history as whoever records does, for commands that look things up in it."""
 
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,7 +77,7 @@ def _asked(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def log_of(pod: str, *parts: bytes, container: str = "main", **fields: Any) -> tuple[KeptLog, dict[int, bytes]]:
-    """A log with a chunk for each part, and its chunks as they are stored."""
+    """A log with a chunk for each part, and the chunks."""
     log = KeptLog(
         pod=pod,
         container=container,
@@ -88,7 +87,7 @@ def log_of(pod: str, *parts: bytes, container: str = "main", **fields: Any) -> t
         read=MORNING,
         **fields,
     )
-    return log, {number: zlib.compress(part) for number, part in enumerate(parts)}
+    return log, dict(enumerate(parts))
 
 
 async def fill(

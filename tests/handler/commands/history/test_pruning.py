@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from handler.commands.history import pruning
+from handler.history.bodies import compressed
 from handler.history.objects import open_bodies
 from tests.handler.commandline import Done, call, make_environ
 from tests.handler.commands.history.records import fill, key_of, life, log_of, url_of
@@ -23,7 +24,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
         await fill(url_of(tmp_path), entries, pods=[(key_of("r-0"), pod("one"))], logs=[(log, {})])
         async with open_bodies(shelf) as bodies:
             assert bodies is not None
-            await bodies.put("uid-one", "main", 0, chunks[0])
+            await bodies.put("uid-one", "main", 0, compressed(chunks[0]))
 
     asyncio.run(filled())
     return make_environ(

@@ -11,6 +11,7 @@ import yaml
 
 from events.phases import Phase
 from handler.history.base import LogState, PodRun
+from handler.history.bodies import compressed
 from handler.history.objects import open_bodies
 from tests.handler.commandline import Done, call, make_environ
 from tests.handler.commands.history.records import MORNING, fill, key_of, life, log_of, told, url_of
@@ -194,7 +195,7 @@ def test_logs_that_are_kept_in_a_directory_are_read_from_there(directory: Path, 
         await fill(url, life("there"), pods=[(key_of("there"), pod("one"))], logs=[(log, {})])
         async with open_bodies(shelf) as bodies:
             assert bodies is not None
-            await bodies.put("uid-one", "main", 0, chunks[0])
+            await bodies.put("uid-one", "main", 0, compressed(chunks[0]))
 
     asyncio.run(filled())
     environ = make_environ(tmp_path, JOBRELAY_HISTORY=url, JOBRELAY_LOG_STORE=shelf)
