@@ -22,6 +22,7 @@ _POOL_SECONDS = 10.0
 _BUSY_MILLISECONDS = 5000
 _CONNECT_SECONDS = 10.0
 _STATEMENT_SECONDS = 30
+_LOCK_SECONDS = 10
 _PRAGMAS = {
     "busy_timeout": _BUSY_MILLISECONDS,
     "foreign_keys": "ON",
@@ -188,7 +189,7 @@ def _arguments(url: BrokerURL) -> dict[str, Any]:
         "server_settings": {
             "application_name": "jobrelay",
             "statement_timeout": f"{_STATEMENT_SECONDS}s",
-            "lock_timeout": "10s",
+            "lock_timeout": f"{_LOCK_SECONDS}s",
             "idle_in_transaction_session_timeout": "60s",
             "tcp_keepalives_idle": "10",
             "tcp_keepalives_interval": "5",
