@@ -4,8 +4,7 @@ import asyncio
 import logging
 import secrets
 import socket
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from adapters.base import BrokerUnavailable, Kind
 from handler.controller.control import Control
@@ -17,6 +16,7 @@ from handler.link import Link
 from handler.settings.connections import selector_of
 from handler.settings.settings import Settings
 from handler.telemetry.state import State
+from k8s.background import as_task
 from k8s.base import KubernetesError, LeadershipLost
 from k8s.election.lease import Leadership, lead
 from k8s.election.record import LeaseTiming
@@ -51,7 +51,7 @@ class Candidate:
             self._state.cache = cache
             while True:
                 try:
-                    await _apart(self._lead(cache))
+                    await as_task(self._lead(cache))
                 except* LeadershipLost:
                     logger.warning("no longer leading")
                 except* KubernetesError as errors:
@@ -101,21 +101,6 @@ class Candidate:
             except BrokerUnavailable as error:
                 logger.warning("no control events from %s, trying again: %s", link.name, error)
                 await asyncio.sleep(RETRY_SECONDS)
-
-
-async def _apart(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` as a task of its own, which is cancelled with the caller.
-
-    A task group whose task fails in the same moment raises that error and forgets that it was cancelled.
-    """
-    task = asyncio.create_task(work)
-    try:
-        await asyncio.wait({task})
-    finally:
-        task.cancel()
-        # Unlike `wait`, this retrieves its exception: whoever was cancelled does not await it below.
-        await asyncio.gather(task, return_exceptions=True)
-    await task
 
 
 def _timing(settings: Settings) -> LeaseTiming:

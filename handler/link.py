@@ -28,7 +28,8 @@ MakeIntake = Callable[[Broker], Intake]
 
 
 class Link:
-    """`declared` is set once the broker has our topology, or something else under its names; `drained` after intake.
+    """`connected` is set once the broker has answered, and `State` has it. `declared` is set once it has our topology,
+    or something else under its names; `drained` after intake.
 
     `intake` is None in a role that takes no requests in. `owns`: this role declares the topology; without it, the link
     only checks it. `pressure` says when to take no more requests in for a while; with None nothing does.
@@ -46,6 +47,7 @@ class Link:
         state: State,
     ) -> None:
         self.name = name
+        self.connected = asyncio.Event()
         self.declared = asyncio.Event()
         self.drained = asyncio.Event()
         self._connect = connect
@@ -66,6 +68,7 @@ class Link:
             broker = await self._connected(stack, stop)
             if broker is not None:
                 self._state.brokers[self.name] = broker
+                self.connected.set()
                 async with beside(self._keep_topology(broker)):
                     # Subscribing to a queue that does not exist yet would fail, and begin only after a backoff.
                     await _wait_for_any(self.declared, stop)

@@ -1,4 +1,4 @@
-"""Work that runs beside a block, for as long as the block lasts. Restarts nothing."""
+"""Work that runs beside a block, or in a task of its own, for as long as its caller. Restarts nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -27,3 +27,18 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         raise failures.exceptions[0] from raised
     if raised is not None:
         raise raised
+
+
+async def as_task(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` as a task of its own, which is cancelled with the caller.
+
+    A task group whose task fails in the same moment raises that error and forgets that it was cancelled.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task})
+    finally:
+        task.cancel()
+        # Unlike `wait`, this retrieves its exception: whoever was cancelled does not await it below.
+        await asyncio.gather(task, return_exceptions=True)
+    await task

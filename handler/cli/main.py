@@ -37,8 +37,9 @@ def cli() -> None:
 @cli.command()
 @click.option(
     "--role",
-    type=click.Choice(["both", "handler", "controller"]),
-    help="What this process does: requests to Jobs, Jobs to lifecycle events, or both.  [JOBRELAY_ROLE, both]",
+    type=click.Choice(["both", "handler", "controller", "console"]),
+    help="What this process does: requests to Jobs, Jobs to lifecycle events, or both; or keep the history."
+    "  [JOBRELAY_ROLE, both]",
 )
 def run(role: str | None) -> int:
     """Consume requests, create Jobs, report their lives."""

@@ -15,6 +15,7 @@ from adapters.registry import BY_NAME
 from handler.commands.environment import DEV_DIRECTORY, Local
 from handler.commands.errors import FAILED, Failed, Misuse
 from handler.commands.showing.output import console, say
+from handler.history import extra
 from handler.local.processes import StartFailed
 from handler.local.stack import Stack, missing, start, usual_ports
 from handler.visible import lines
@@ -37,7 +38,15 @@ async def dev(*, broker: str, clean: bool, functions: Path | None = None, direct
                 f"Starting a {BY_NAME[broker].title} server, a development cluster and jobrelay", style="bold"
             )
             settings = {"JOBRELAY_FUNCTIONS": str(functions)} if functions else None
-            async with start(directory, broker=broker, ports=usual_ports(broker), settings=settings) as stack:
+            if (lacking := extra.missing()) is not None:
+                say(f"no history is kept: {lacking}")
+            async with start(
+                directory,
+                broker=broker,
+                ports=usual_ports(broker),
+                settings=settings,
+                console=lacking is None,
+            ) as stack:
                 local = Local(
                     source=stack.source,
                     kubeconfig=str(stack.kubeconfig),
@@ -45,6 +54,7 @@ async def dev(*, broker: str, clean: bool, functions: Path | None = None, direct
                     http=stack.http,
                     pid=os.getpid(),
                     functions=str(functions) if functions else None,
+                    history=stack.history,
                 )
                 local.save(directory)
                 try:
@@ -86,6 +96,7 @@ def _print_guide(stack: Stack, broker: str) -> None:
         (broker, stack.source),
         ("Kubernetes", f"KUBECONFIG={stack.kubeconfig}"),
         ("metrics", f"{stack.http}/metrics"),
+        ("history", stack.history or "none"),
         ("logs", str(stack.directory / "logs")),
     ):
         out.print(f"  [bold]{name:<11}[/]{value}", soft_wrap=True)
@@ -94,6 +105,8 @@ def _print_guide(stack: Stack, broker: str) -> None:
     out.print()
     out.print("  jobrelay submit --image busybox --watch -- sh -c 'echo hi; exit 3'", style="cyan")
     out.print("  jobrelay watch", style="cyan")
+    if stack.history is not None:
+        out.print("  jobrelay history list", style="cyan")
     out.print()
     out.print("Anywhere else, and for kubectl:", style="dim")
     out.print()

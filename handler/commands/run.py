@@ -3,13 +3,23 @@
 import asyncio
 import gc
 import signal
+from collections.abc import Awaitable
+from typing import Protocol
 
 from events.functions.file import InvalidFunctions
 from handler import app
 from handler.commands.errors import OK, Failed, Misuse
+from handler.history import extra
+from handler.history.base import StoreRefused
 from handler.settings.connections import broker_of
 from handler.settings.settings import Settings
 from handler.telemetry import logs, otlp
+
+
+class Run(Protocol):
+    """Runs a process until `stop` is set, then drains it."""
+
+    def __call__(self, settings: Settings, *, stop: asyncio.Event) -> Awaitable[None]: ...
 
 
 async def serve(settings: Settings) -> int:
@@ -18,6 +28,7 @@ async def serve(settings: Settings) -> int:
         for url in settings.sources:
             broker_of(settings, url)
         otlp.require(settings)
+        run = _role(settings)
     except RuntimeError as error:  # a library is not installed
         raise Misuse(str(error)) from error
     logs.configure(form=settings.log_format, level=settings.log_level)
@@ -36,12 +47,23 @@ async def serve(settings: Settings) -> int:
     for number in numbers:
         loop.add_signal_handler(number, stop_once)
     try:
-        await app.run(settings, stop=stop)
-    except InvalidFunctions as error:
+        await run(settings, stop=stop)
+    except (InvalidFunctions, StoreRefused) as error:
         raise Misuse(str(error)) from error
     except OSError as error:
         raise Failed(f"cannot serve {settings.http_address}: {error.strerror or error}") from error
     return OK
+
+
+def _role(settings: Settings) -> Run:
+    """What runs the process. Raises `RuntimeError` when a library that it needs is not installed."""
+    if not settings.records:
+        return app.run
+    extra.require()
+    # Only here: the other roles do without these libraries.
+    from handler.console import console
+
+    return console.run
 
 
 def _collect_garbage_rarely() -> None:

@@ -43,7 +43,10 @@ def usual_ports(broker: str) -> Ports:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """A running installation. `environ`: the settings by which `jobrelay` commands reach it."""
+    """A running installation. `environ`: the settings by which `jobrelay` commands reach it.
+
+    `history`: the URL of its database; None where none is kept.
+    """
 
     directory: Path
     source: str
@@ -51,17 +54,19 @@ class Stack:
     http: str
     instance: str
     processes: tuple[Process, ...]
+    history: str | None = None
 
     @property
     def environ(self) -> dict[str, str]:
-        return {
+        found = {
             "JOBRELAY_SOURCES": self.source,
             "JOBRELAY_KUBECONFIG": str(self.kubeconfig),
             "JOBRELAY_INSTANCE": self.instance,
         }
+        return found if self.history is None else {**found, "JOBRELAY_HISTORY": self.history}
 
     def process(self, name: str) -> Process:
-        """A process by its name: `nats-server` or `rabbitmq-server`, `devcluster`, `jobrelay`."""
+        """A process by its name: `nats-server` or `rabbitmq-server`, `devcluster`, `jobrelay`, `console`."""
         return next(process for process in self.processes if process.name == name)
 
     async def first_end(self) -> Process:
@@ -90,10 +95,12 @@ async def start(
     ports: Ports = Ports(),
     settings: Mapping[str, str] | None = None,
     instance: str = DEFAULT_INSTANCE,
+    console: bool = False,
 ) -> AsyncIterator[Stack]:
     """A running installation with its state below `directory`; its parts are stopped in reverse order at the end.
 
-    `broker`: a key of `SERVERS`. `settings`: further settings of jobrelay. Raises `StartFailed`.
+    `broker`: a key of `SERVERS`. `settings`: further settings of jobrelay. `console`: keep the history, too; it needs
+    the extra [console]. Raises `StartFailed`.
     """
     directory = _created(directory)
     async with AsyncExitStack() as stack:
@@ -107,11 +114,12 @@ async def start(
             http=f"http://{http}",
             instance=instance,
             processes=(server, cluster),
+            history=f"sqlite://{directory / 'history.db'}" if console else None,
         )
-        environ = {**clean_environ(), **so_far.environ, "JOBRELAY_HTTP_ADDRESS": http, **(settings or {})}
+        environ = {**clean_environ(), **so_far.environ, **(settings or {})}
         await _prepare(so_far)
-        relay = await _relay(stack, directory, http, environ)
-        yield replace(so_far, processes=(server, cluster, relay))
+        ours = await _jobrelay(stack, so_far, environ, http)
+        yield replace(so_far, processes=(server, cluster, *ours))
 
 
 def _created(directory: Path) -> Path:
@@ -196,11 +204,22 @@ async def _prepare(stack: Stack) -> None:
         await prepare_lease(cluster, namespace=namespaces_of(settings, cluster)[0], name=settings.instance)
 
 
-async def _relay(stack: AsyncExitStack, directory: Path, http: str, environ: Mapping[str, str]) -> Process:
-    log = directory / "logs" / "jobrelay.log"
-    process = await stack.enter_async_context(running("jobrelay", jobrelay("run"), log=log, environ=environ))
-    await process.ready(lambda: _leads(http), within=START_SECONDS)
-    return process
+async def _jobrelay(stack: AsyncExitStack, so_far: Stack, environ: Mapping[str, str], http: str) -> tuple[Process, ...]:
+    """Requests to events and, where it is kept, the history: beside each other, as both take long to import all."""
+
+    async def run(name: str, address: str, *arguments: str) -> Process:
+        log = so_far.directory / "logs" / f"{name}.log"
+        given = {**environ, "JOBRELAY_HTTP_ADDRESS": address}
+        return await stack.enter_async_context(running(name, jobrelay("run", *arguments), log=log, environ=given))
+
+    beside = f"{LOOPBACK}:{free_port(0)}"
+    console = await run("console", beside, "--role", "console") if so_far.history is not None else None
+    relay = await run("jobrelay", http)
+    await relay.ready(lambda: _leads(http), within=START_SECONDS)
+    if console is None:
+        return (relay,)
+    await console.ready(lambda: _records(beside), within=START_SECONDS)
+    return relay, console
 
 
 async def is_ready(http: str) -> bool:
@@ -212,6 +231,12 @@ async def _leads(http: str) -> bool:
     """Whether it is ready and leads: before that, requests would wait."""
     report = await _report(http)
     return report.get("ready") is True and report.get("leading") is True
+
+
+async def _records(http: str) -> bool:
+    """Whether it is ready and records: before that, it would miss logs of pods that are gone at once."""
+    report = await _report(http)
+    return report.get("ready") is True and report.get("recording") is True
 
 
 async def _report(http: str) -> dict[str, object]:

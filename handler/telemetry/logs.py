@@ -21,6 +21,8 @@ _EXACT = 2**53
 _WORD = re.compile(r'[^\s"=]+')
 _OURS = ("events", "adapters", "k8s", "handler")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_TALKATIVE = ("alembic",)
+"""Libraries whose INFO tells nothing about jobrelay."""
 _FOR_COLLECTORS = frozenset({"event_id", "trace_id", "message_id", "namespace"})
 """Fields that people do not need in a line that names the request."""
 
@@ -72,6 +74,8 @@ def configure(*, form: str, level: str) -> None:
     logging.basicConfig(level=max(logging.INFO, logging.getLevelNamesMapping()[level]), handlers=[handler], force=True)
     for name in _OURS:
         logging.getLogger(name).setLevel(level)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
 
 
 def _extra(record: logging.LogRecord) -> dict[str, str | int | float | bool]:

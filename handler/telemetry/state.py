@@ -29,6 +29,15 @@ class Held(Protocol):
     def problem(self) -> str | None: ...
 
 
+class Recording(Protocol):
+    """Whether this process records the history; `problems` say why something is not recorded that should be."""
+
+    @property
+    def recording(self) -> bool: ...
+    @property
+    def problems(self) -> list[str]: ...
+
+
 class State:
     """Filled in by the application as its parts come up. `follows`: whether its role follows Jobs."""
 
@@ -42,6 +51,7 @@ class State:
         self.namespaces: Sick | None = None
         self.gate: Held | None = None
         self.leading = False
+        self.history: Recording | None = None
         self.draining = False
         self._relists = 0
         self._errors = 0
@@ -58,6 +68,8 @@ class State:
             found.append("Jobs are not listed yet")
         if self.namespaces is not None and self.namespaces.all_sick:
             found += self._sick_namespaces()
+        if self.history is not None:
+            found += [f"history: {problem}" for problem in self.history.problems]
         if self.draining:
             found.append("shutting down")
         return found
@@ -65,6 +77,8 @@ class State:
     def notes(self) -> list[str]:
         """What holds part of the work back, though the process as a whole is ready."""
         found = self._sick_namespaces()
+        if self.history is not None and not self.history.recording and not self.history.problems:
+            found.append("another process records the history; this one waits for its turn")
         if self.gate is not None and self.gate.problem is not None:
             found.append(f"requests wait for the API server: {self.gate.problem}")
         if self.cache is not None and self.cache.problem is None:
@@ -81,6 +95,8 @@ class State:
         problems = self.problems()
         report: dict[str, object] = {"ready": not problems, "problems": problems, "leading": self.leading}
         report["notes"] = self.notes()
+        if self.history is not None:
+            report["recording"] = self.history.recording
         if self.cache is not None:
             report |= {"watchAgeSeconds": round(self.cache.age(), 1), "jobs": len(self.cache.jobs())}
         return report
@@ -89,6 +105,7 @@ class State:
         """Update the gauges that are computed from this state. Lets others run while it looks through all Jobs."""
         metrics = self.metrics
         metrics.leader.set(self.leading)
+        metrics.history_recording.set(self.history is not None and self.history.recording)
         metrics.ready.set(not self.problems())
         metrics.asyncio_tasks.set(len(asyncio.all_tasks()))
         for name in {*self.broker_problems, *self.brokers}:

@@ -21,6 +21,8 @@ from handler.commands.showing.output import console, say, table
 from handler.commands.showing.progress import Board
 from handler.commands.showing.reading import EVERYTHING, Heard, lifecycle
 from handler.commands.showing.show import View, shown
+from handler.history import extra
+from handler.history.base import Reader, Request, Wanted
 from handler.local.processes import StartFailed, running
 from handler.local.stack import Stack, clean_environ, jobrelay, missing, start
 from handler.settings.connections import cluster_of
@@ -30,6 +32,8 @@ SOURCE = "/jobrelay/cli/demo"
 """The source of the demo's requests."""
 SECONDS = 50.0
 """After this time the demo compares what it has seen so far. The longest case waits 10 s for Kubernetes' back-off."""
+HISTORY_SECONDS = 5.0
+"""How long the history is waited for, once all is over."""
 _LOOK_SECONDS = 0.05
 
 
@@ -46,7 +50,7 @@ async def demo(*, broker: str) -> int:
     )
     with tempfile.TemporaryDirectory(prefix="jobrelay-demo-") as directory:
         try:
-            async with start(Path(directory), broker=broker) as stack:
+            async with start(Path(directory), broker=broker, console=extra.missing() is None) as stack:
                 _print_start(stack, BY_NAME[broker].title, time.monotonic() - began)
                 try:
                     good = await _Demo(stack).run()
@@ -84,7 +88,10 @@ class _Demo:
                     await _until_drained(broker)
             except TimeoutError:
                 click.echo(f"not all requests ended within {SECONDS:g} s", err=True)
-        return await self._compare()
+        good = await self._compare()
+        if self._settings.history is not None:
+            await _print_history(self._settings.history)
+        return good
 
     @asynccontextmanager
     async def _following(self, broker: Broker) -> AsyncIterator[None]:
@@ -148,6 +155,29 @@ class _Demo:
         table(("", "REQUEST", "EXPECTED", "OBSERVED"), rows, wide="OBSERVED")
         console().print()
         return good and set(self._board.requests) == {(SOURCE, case.id) for case in CASES}
+
+
+async def _print_history(url: str) -> None:
+    """What is kept of all this once its Jobs have gone."""
+    # Only here: the libraries that it needs are an extra.
+    from handler.history.store import open_store
+
+    wanted = {case.id for case in CASES}
+    async with open_store(url) as store:
+        try:
+            async with asyncio.timeout(HISTORY_SECONDS):
+                while wanted - {request.key.id for request in await _recorded(store) if request.terminal}:
+                    await asyncio.sleep(_LOOK_SECONDS)
+        except TimeoutError:
+            say(f"the history has not all of it within {HISTORY_SECONDS:g} s")
+        requests, events = await _recorded(store), await store.since(0)
+    hint = "beside `jobrelay dev`, `jobrelay history list` shows such a record"
+    console().print(Text(f"The history holds {len(requests)} requests and {len(events)} events; {hint}."))
+    console().print()
+
+
+async def _recorded(reader: Reader) -> Sequence[Request]:
+    return (await reader.page(Wanted(), limit=200)).requests
 
 
 async def _until_drained(broker: Broker) -> None:

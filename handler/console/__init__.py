@@ -1,0 +1,1 @@
+"""The role `console`: keeps the history of what happened; start at `console`."""
