@@ -49,8 +49,10 @@ e2e: $(READY)
 chaos: $(READY)
 	JOBRELAY_CHAOS=long $(BIN)/pytest -s
 
+# JOBRELAY_BENCH_REQUESTS (1000000) in the history.
 bench: $(READY)
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.history
 
 # JOBRELAY_SOAK_REQUESTS (20000) at 60 a second: do handler and controller stay as they are?
 soak: $(READY)

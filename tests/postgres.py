@@ -165,6 +165,10 @@ async def run(url: str, *statements: str) -> Sequence[asyncpg.Record]:
         await connection.close()
 
 
+def is_installed() -> bool:
+    return bool(_program("postgres", required=False))
+
+
 def need_postgres() -> None:
     """Skip the test without PostgreSQL."""
     if not _program("postgres", required=bool(os.environ.get("CI"))):

@@ -58,15 +58,21 @@ async def machine(site: Site, brokers: Sequence[str]) -> list[str]:
     """A paragraph about the machine and what ran on it, and a text about what was measured."""
     kubernetes = orjson.loads(await site.cluster.client.request("GET", "/version"))["gitVersion"]
     server = "its own API server without controllers" if site.own_cluster else "a Kubernetes API server"
-    cores = len(os.sched_getaffinity(0))
     return [
-        f"{_cpu_model()}, {cores} cores for everything together, {_memory_gib():.0f} GiB, "
-        f"{platform.system()} {platform.release().partition('-')[0]}; "
-        f"Python {platform.python_version()}, {', '.join(brokers)}, {server} ({kubernetes}); "
-        f"{datetime.now(UTC).date().isoformat()}.",
+        hardware(*brokers, f"{server} ({kubernetes})"),
         "",
         METHOD.format(**(_OWN if site.own_cluster else _REAL)),
     ]
+
+
+def hardware(*servers: str) -> str:
+    """A line about this machine, what ran on it, and the date."""
+    cores = len(os.sched_getaffinity(0))
+    return (
+        f"{_cpu_model()}, {cores} cores for everything together, {_memory_gib():.0f} GiB, "
+        f"{platform.system()} {platform.release().partition('-')[0]}; "
+        f"Python {platform.python_version()}, {', '.join(servers)}; {datetime.now(UTC).date().isoformat()}."
+    )
 
 
 def markdown(rows: Sequence[Row], machine: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ PAGES = pages()
 README = Page(ROOT / "README.md")
 BYTES, WORDS = 10_000, 430
 """As much as a newcomer reads in one sitting: read aloud, this many words take less than three minutes."""
-OF_TESTS = frozenset({"JOBRELAY_CHAOS", "JOBRELAY_SOAK_REQUESTS"})
+OF_TESTS = frozenset({"JOBRELAY_BENCH_REQUESTS", "JOBRELAY_CHAOS", "JOBRELAY_SOAK_REQUESTS"})
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
