@@ -24,6 +24,8 @@ FOLLOW_SECONDS = 4.0
 """Between reads of a log that grows. What goes with its pod is to be at most 5 s of it."""
 ASK_AGAIN_SECONDS = 300.0
 """Until we ask again where logs were refused to us."""
+ANSWER_SECONDS = 5.0
+"""For which others wait for the answer to that."""
 GONE = "the pod went before it could be read"
 ENDLESS = "the pod went before its end could be read"
 FORBIDDEN = "the pod went while reading logs was forbidden to us"
@@ -139,7 +141,7 @@ class Attending:
             after = await self._taking.give_up(seen, part.name, log, NEVER_RAN)
         elif seen.gone:
             after = await self._taking.give_up(seen, part.name, log, self._reason(seen, log))
-        elif self._refused.get(seen.run.namespace, 0.0) > asyncio.get_running_loop().time():
+        elif self._is_refused(seen.run.namespace):
             return
         else:
             after = await self._read(seen, part, work, log, turn)
@@ -176,6 +178,14 @@ class Attending:
             return log
         self._allow(seen.run.namespace)
         return after
+
+    def _is_refused(self, namespace: str) -> bool:
+        """Whether it is not to be asked. From time to time one asks whether it still refuses, and the others wait."""
+        until, now = self._refused.get(namespace), asyncio.get_running_loop().time()
+        if until is None or until > now:
+            return until is not None
+        self._refused[namespace] = now + min(ANSWER_SECONDS, ASK_AGAIN_SECONDS)
+        return False
 
     def _refuse(self, namespace: str, error: KubernetesError) -> None:
         if namespace not in self._refused:

@@ -22,9 +22,8 @@ logger = logging.getLogger(__name__)
 
 LOST_SECONDS = 30.0
 """For which nothing can be written until the writer counts as lost."""
-SLOWEST = 300.0
-"""Seconds between tries to read the logs of a pod, at most; of one that is being deleted `HURRIED`."""
-HURRIED = 5.0
+FIRST_WAIT, LONGEST_WAIT, HURRIED = 1.0, 300.0, 5.0
+"""Seconds between tries to read the logs of a pod, each time twice as long; at most, of one that is being deleted."""
 
 
 class PodLogs:
@@ -174,8 +173,8 @@ class _Rounds:
         work.failures += 1
         if work.failures == 1:
             logger.info("the log of a pod is asked for again later: %s", error)
-        most = HURRIED if seen is not None and seen.deleted else SLOWEST
-        return min(most, 2.0 ** min(work.failures, 20))
+        most = HURRIED if seen is not None and seen.deleted else LONGEST_WAIT
+        return min(most, FIRST_WAIT * 2.0 ** min(work.failures - 1, 20))
 
     def _stop(self, error: HistoryError) -> float:
         """Nothing can be stored: leave everything for a while."""
@@ -183,11 +182,13 @@ class _Rounds:
         since, now = self._writer.failing_since, _now()
         if since is not None and now - since >= LOST_SECONDS:
             raise error
+        if now < self._pause:
+            return self._pause - now  # Several that fail together say no more than one.
         if not self._failures:
             logger.warning("logs cannot be stored, trying again: %s", error)
         self._failures += 1
         wait = backoff(self._failures)
-        self._pause = max(self._pause, now + wait)
+        self._pause = now + wait
         return wait
 
     def _goes_well(self) -> None:

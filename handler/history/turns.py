@@ -73,11 +73,14 @@ class Turns:
 
     def answered(self, name: str) -> None:
         """Its node has answered."""
-        self._nodes[self._busy[name]].failures = 0
+        node = self._nodes[self._busy[name]]
+        node.failures, node.again = 0, 0.0
 
     def failed(self, name: str, now: float) -> None:
         """Its node has not answered, or not well."""
         node = self._nodes[self._busy[name]]
+        if now < node.again:
+            return  # It was asked before the pause: that says nothing new.
         node.failures += 1
         node.again = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(node.failures - 1, 20))
 
