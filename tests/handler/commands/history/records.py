@@ -13,12 +13,12 @@ from events.phases import Phase
 from handler.history.base import Batch, Entry, KeptLog, Key, LogState, PodRun
 from handler.history.store import open_store
 
-BROKER = "jetstream"
+BROKER = "nats"
 MORNING = parse_epoch("2026-03-01T10:00:00Z")
 
 
-def url_of(directory: Path) -> str:
-    return f"sqlite://{directory}/history.db"
+def url_of(directory: Path, name: str = "history") -> str:
+    return f"sqlite://{directory}/{name}.db"
 
 
 def key_of(request_id: str, *, source: str = "/shop", cause: str = "e1") -> Key:
