@@ -3,7 +3,7 @@
 PostgreSQL changes no row twice in one statement, and a database that is asked row by row takes many times as long.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -70,25 +70,20 @@ class Folding:
         said = {name: value for name, value in row.items() if value is not None}
         self._pods[row["uid"]] = {**row, **self._pods.get(row["uid"], {}), **said}
 
-    @property
-    def made(self) -> list[dict[str, Any]]:
+    def made(self) -> Iterator[dict[str, Any]]:
         """Rows of new requests."""
-        return [request_row(now.request, now.tags) for key, now in self._now.items() if key not in self._known]
+        return (request_row(now.request, now.tags) for key, now in self._now.items() if key not in self._known)
 
-    @property
-    def changed(self) -> list[dict[str, Any]]:
+    def changed(self) -> Iterator[dict[str, Any]]:
         """Rows of requests that were there, for `UPDATE_REQUEST`."""
-        return [_changes(now) for key, now in self._now.items() if key in self._known]
+        return (_changes(now) for key, now in self._now.items() if key in self._known)
 
-    @property
-    def pods(self) -> list[dict[str, Any]]:
-        return list(self._pods.values())
+    def pods(self) -> Iterable[dict[str, Any]]:
+        return self._pods.values()
 
-    @property
-    def stats(self) -> list[dict[str, Any]]:
-        return list(self._stats.values())
+    def stats(self) -> Iterable[dict[str, Any]]:
+        return self._stats.values()
 
-    @property
     def tags(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Rows of the index of tags that go, and those that come."""
         gone, come = [], []

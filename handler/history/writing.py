@@ -1,9 +1,10 @@
 """Records. Every method is one transaction; a batch and the position after it are kept together or not at all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from hashlib import blake2b
+from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import Executable
@@ -135,14 +136,14 @@ class SqlWriter:
         return Folding(known, request=counters.get(_REQUESTS, 0), event=counters.get(_EVENTS, 0))
 
     async def _store(self, connection: AsyncConnection, folding: Folding) -> None:
-        await _many(connection, statements.INSERT_REQUEST, folding.made)
-        await _many(connection, statements.UPDATE_REQUEST, folding.changed)
-        gone, come = folding.tags
+        await _many(connection, statements.INSERT_REQUEST, folding.made())
+        await _many(connection, statements.UPDATE_REQUEST, folding.changed())
+        gone, come = folding.tags()
         await _many(connection, statements.DELETE_TAG, [_old(row) for row in gone])
         await _many(connection, statements.INSERT_TAG, come)
-        await _many(connection, statements.put_pod(self._dialect), folding.pods)
+        await _many(connection, statements.put_pod(self._dialect), folding.pods())
         await _many(connection, statements.INSERT_EVENT, folding.events)
-        await _many(connection, statements.add_to_stat(self._dialect), folding.stats)
+        await _many(connection, statements.add_to_stat(self._dialect), folding.stats())
         last = {_REQUESTS: folding.last_request, _EVENTS: folding.last_event}
         await self._put(connection, counter, [{"name": name, "value": value} for name, value in last.items()])
 
@@ -201,6 +202,7 @@ def _old(row: Mapping[str, Any]) -> dict[str, Any]:
     return {f"old_{name}": value for name, value in row.items()}
 
 
-async def _many(connection: AsyncConnection, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
-    for start in range(0, len(rows), _ROWS):
-        await connection.execute(statement, rows[start : start + _ROWS])
+async def _many(connection: AsyncConnection, statement: Executable, rows: Iterable[Mapping[str, Any]]) -> None:
+    left = iter(rows)
+    while part := list(islice(left, _ROWS)):
+        await connection.execute(statement, part)
