@@ -73,6 +73,8 @@ class Adapter:
     """Lines that tell an operator how to delete what an installation leaves behind."""
     permissions: Permissions
     """What jobrelay's user must be allowed, in the broker's verbs and patterns; reply topics come on top."""
+    reading: Permissions
+    """What a user must be allowed who only reads lifecycle events and checks the topology, as a console does."""
     unseen: Callable[[str, str], tuple[str, ...]]
     """Of a URL and an instance: what no adapter can see on the broker, and how an operator does."""
     channel: Callable[[str, Topic], Channel]

@@ -38,6 +38,18 @@ def _permissions(instance: str, options: JetStreamOptions | None = None) -> Mapp
     return {"publish": (f"{instance}.>", f"{options.api}.>", "$JS.ACK.>", *own), "subscribe": ("_INBOX.>",)}
 
 
+def _reading(instance: str, options: JetStreamOptions | None = None) -> Mapping[str, tuple[str, ...]]:
+    options = options or JetStreamOptions()
+    own = (f"{OWN_API}.STREAM.INFO.*",) if options.domain else ()
+    log = StreamNames(instance).stream(Kind.LIFECYCLE)
+    calls = ("INFO", "STREAM.INFO.*", "CONSUMER.INFO.*.*")
+    ours = (f"CONSUMER.{call}.{log}.>" for call in ("CREATE", "MSG.NEXT", "DELETE"))
+    return {
+        "publish": (*(f"{options.api}.{call}" for call in (*calls, *ours)), *own),
+        "subscribe": ("_INBOX.>",),
+    }
+
+
 def _channel(instance: str, topic: Topic) -> Channel:
     names = StreamNames(instance)
     return Channel(address=names.subject(topic), fields={"x-jetstream": {"stream": names.stream(topic.kind)}})
@@ -57,6 +69,7 @@ ADAPTER = Adapter(
     stores=_stores,
     removal=_removal,
     permissions=_permissions,
+    reading=_reading,
     unseen=lambda _url, _instance: (),
     channel=_channel,
 )

@@ -1,5 +1,6 @@
 """RabbitMQ as the rest of jobrelay knows it."""
 
+import re
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
@@ -29,6 +30,11 @@ def _removal(instance: str, options: RabbitMQOptions | None = None) -> tuple[str
 
 def _permissions(instance: str, options: RabbitMQOptions | None = None) -> Mapping[str, tuple[str, ...]]:
     return dict.fromkeys(("configure", "write", "read"), (rf"^{instance}\.",))
+
+
+def _reading(instance: str, options: RabbitMQOptions | None = None) -> Mapping[str, tuple[str, ...]]:
+    log = QueueNames(instance).queue(Topic(Kind.LIFECYCLE))
+    return {"configure": ("^$",), "write": ("^$",), "read": (f"^{re.escape(log)}$",)}
 
 
 def _channel(instance: str, topic: Topic) -> Channel:
@@ -73,6 +79,7 @@ ADAPTER = Adapter(
     stores=_stores,
     removal=_removal,
     permissions=_permissions,
+    reading=_reading,
     unseen=unseen,
     channel=_channel,
 )

@@ -7,9 +7,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+import pytest
 from cloudevents.core.v1.event import CloudEvent
 
-from adapters.base import Broker, Delivery, Kind, Record, Subscription, Topic
+from adapters.base import Broker, BrokerUnavailable, Delivery, Kind, Record, Subscription, Topic, TopicRefused
 from events.cloudevent.event import build
 from events.names import REQUESTED_TYPE
 from tests.patience import PATIENCE
@@ -136,6 +137,22 @@ async def use_everything(broker: Broker) -> None:
     await publish(broker, 1, Topic(Kind.LIFECYCLE, "s.1.created"))
     assert len(await records(broker, Kind.LIFECYCLE)) == 1
     await emptied(broker)
+
+
+async def can_only_read(user: Broker, owner: Broker) -> None:
+    """Raises AssertionError unless it can check, and follow the log of lifecycle events, and do nothing else."""
+    told = Topic(Kind.LIFECYCLE, "s.1.created")
+    await user.check()
+    await user.fill()
+    await publish(owner, 1, told)
+    async with user.history(Kind.LIFECYCLE, follow=True) as found:
+        await anext(found)
+        await publish(owner, 1, told, prefix="later")
+        await anext(found)
+    for topic in (REQUESTS, CONTROL, told):
+        with pytest.raises((TopicRefused, BrokerUnavailable)):
+            await user.publish(topic, make_event())
+    assert len(await records(owner, Kind.LIFECYCLE)) == 2
 
 
 @asynccontextmanager

@@ -79,7 +79,7 @@ def _contracts() -> list[dict[str, Any]]:
 def test_every_adapter_can_be_deployed(adapter: Adapter) -> None:
     assert adapter.name in OVERLAYS
     assert rendered(f"overlays/{adapter.name}", f"components/keda/{adapter.name}")
-    (policy,) = yaml.safe_load_all((DEPLOY / "components" / "network-policy" / "policy.yaml").read_text())
+    policy, _ = yaml.safe_load_all((DEPLOY / "components" / "network-policy" / "policy.yaml").read_text())
     assert adapter.port in {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
 
 
@@ -88,7 +88,7 @@ def test_documents_say_what_an_adapter_stores_on_the_broker_and_which_permission
     for store in adapter.stores(DEFAULT_INSTANCE):
         # Queues of a row that differ in a number are drawn once.
         assert re.sub(r"\.\d+$", ".<n>", store) in DOCUMENTS
-    for patterns in adapter.permissions(DEFAULT_INSTANCE).values():
+    for patterns in (*adapter.permissions(DEFAULT_INSTANCE).values(), *adapter.reading(DEFAULT_INSTANCE).values()):
         assert patterns
         assert all(f"`{pattern}`" in DOCUMENTS for pattern in patterns)
 

@@ -20,7 +20,7 @@ from adapters.jetstream.descriptor import ADAPTER
 from adapters.jetstream.options import JetStreamOptions
 from adapters.servers import nats as natsserver
 from adapters.servers.nats import NatsServer
-from tests.adapters.harness import REQUESTS, make_event, publish, use_everything
+from tests.adapters.harness import REQUESTS, can_only_read, make_event, publish, use_everything
 from tests.patience import PATIENCE, within
 
 pytestmark = pytest.mark.broker
@@ -61,6 +61,20 @@ async def test_documented_permissions_are_enough_for_everything(tmp_path: Path) 
         await use_everything(broker)
         with pytest.raises(TopicRefused, match=r"(?i)permissions"):
             await broker.publish(Topic(Kind.REPLY, "another.topic"), make_event())
+
+
+async def test_documented_permissions_of_a_reader_are_enough_for_the_log_and_for_nothing_else(tmp_path: Path) -> None:
+    allowed = json.dumps({verb: list(patterns) for verb, patterns in ADAPTER.reading("team-a").items()})
+    reader = f'{{ user: "reader", password: "pw", permissions: {allowed} }}'
+    users = f'authorization {{ users: [ {{ user: "owner", password: "pw" }}, {reader} ] }}'
+    async with natsserver.run(tmp_path, extra=users) as server:
+        urls = [server.url.replace("//", f"//{user}:pw@") for user in ("owner", "reader")]
+        async with (
+            jetstream.connect(urls[0], instance="team-a", options=PATIENT) as owner,
+            jetstream.connect(urls[1], instance="team-a", options=QUICK) as user,
+        ):
+            await owner.declare()
+            await can_only_read(user, owner)
 
 
 async def test_user_who_may_neither_create_nor_list_can_check(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from adapters.servers import rabbitmq as rabbitmqserver
 from adapters.servers.free_port import free_port
 from tests.adapters.brokers import RABBIT, Site
 from tests.adapters.conftest import need_rabbit
-from tests.adapters.harness import REQUESTS, make_event, next_delivery, publish, use_everything
+from tests.adapters.harness import REQUESTS, can_only_read, make_event, next_delivery, publish, use_everything
 
 pytestmark = [pytest.mark.broker, pytest.mark.asyncio(loop_scope="session")]
 
@@ -88,6 +88,21 @@ async def test_documented_permissions_are_enough_for_everything(rabbit: Site) ->
     await rabbit.server.ctl("set_permissions", name, *patterns)
     async with connect(url, instance=name, options=RABBIT) as broker:
         await use_everything(broker)
+
+
+async def test_documented_permissions_of_a_reader_are_enough_for_the_log_and_for_nothing_else(rabbit: Site) -> None:
+    name = rabbit.instance
+    url = f"amqp://{name}:pw@127.0.0.1:{rabbit.server.port}"
+    allowed = ADAPTER.reading(name)
+    await rabbit.server.ctl("add_user", name, "pw")
+    patterns = (*allowed["configure"], *allowed["write"], *allowed["read"])
+    await rabbit.server.ctl("set_permissions", name, *patterns)
+    async with (
+        connect(rabbit.server.url, instance=name, options=RABBIT) as owner,
+        connect(url, instance=name, options=RABBIT) as user,
+    ):
+        await owner.declare()
+        await can_only_read(user, owner)
 
 
 @pytest.fixture
