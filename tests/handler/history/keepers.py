@@ -1,16 +1,19 @@
 """Keeps the logs of a development cluster's pods, for tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from events.identity import request_label
+from events.names import MANAGED_BY, Annotation, Label
 from handler.history.base import Bodies, KeptLog, LogState, PodRun, Reader, Request, Writer
 from handler.history.podlogs import PodLogs
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from k8s.api.cluster import Cluster
 from k8s.background import beside
-from tests.handler.samples import until
+from k8s.base import Manifest
+from tests.handler.samples import SOURCE, until
 
 
 @asynccontextmanager
@@ -53,3 +56,27 @@ async def log_of(reader: Reader, pod: str, container: str = "main", *, growing: 
         return found[0] if found and (growing or found[0].state is not LogState.GROWING) else None
 
     return await until(look)
+
+
+def job_of(name: str, *containers: Manifest, init: Sequence[Manifest] = (), **spec: Any) -> Manifest:
+    """A Job of a request of this id with these containers, as far as we need to know it."""
+    labels = {Label.MANAGED_BY: MANAGED_BY, Label.INSTANCE: "jobrelay", Label.REQUEST: request_label(name)}
+    named = {Annotation.ID: name, Annotation.SOURCE: SOURCE}
+    marks = {Annotation.JOB: f"default/{name}", **named}
+    pod = {"restartPolicy": "Never", "containers": [*containers], "initContainers": [*init]}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "labels": labels,
+            "annotations": {**named, Annotation.CONTEXT: f'{{"id":"event-{name}"}}'},
+        },
+        "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": labels, "annotations": marks}, "spec": pod}}
+        | spec,
+    }
+
+
+def container(script: str, name: str = "main", **fields: Any) -> Manifest:
+    return {"name": name, "image": "busybox:1", "command": ["sh", "-c", script], **fields}

@@ -1,18 +1,22 @@
 """Logs of real processes are kept before their Jobs go: whole, or without their middle, each read once."""
 
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from adapters.memory import MemoryBroker
 from handler.history.base import LogState, Store, Writer
+from handler.history.objects import open_bodies
 from k8s.api.cluster import Cluster
-from tests.handler.history.keepers import keeping, log_of, pods_of, recorded
+from tests.handler.history.keepers import container, job_of, keeping, log_of, pods_of, recorded
+from tests.handler.history.s3 import BUCKET, need_obstore, serving, variables
 from tests.handler.history.shelves import read_back
 from tests.handler.history.stores import MEMORY, opened
 from tests.handler.jobs import gone, name_of, without_finalizer
 from tests.handler.relay import running
-from tests.handler.samples import SOURCE, make_request
+from tests.handler.samples import SOURCE, make_request, until
 
 
 @pytest.fixture
@@ -53,3 +57,93 @@ async def test_a_log_stays_when_its_job_goes(
     assert whole.endswith(tail)
     assert (head[-1:], len(head) + len(tail)) == (b"\n", log.bytes)
     assert (await read_back(store, log, tail=2)) == b"49999\n50000\n"
+
+
+async def test_each_container_has_its_log(cluster: Cluster, store: Store, writer: Writer) -> None:
+    sidecar = container("echo beside; exec sleep 100", "proxy", restartPolicy="Always")
+    init = [container("echo first", "prepare"), sidecar]
+    async with keeping(cluster, store, writer):
+        await cluster.create_job(
+            job_of("many", container("echo here; exit 4"), container("echo there", "other"), init=init)
+        )
+        (pod,) = await pods_of(store, "many")
+        said = {name: await log_of(store, pod.uid, name) for name in ("main", "other", "prepare", "proxy")}
+        assert {name: await read_back(store, log) for name, log in said.items()} == {
+            "main": b"here\n",
+            "other": b"there\n",
+            "prepare": b"first\n",
+            "proxy": b"beside\n",
+        }
+    assert (pod.exit_code, pod.index) == (4, None)
+
+
+NOISE = r"printf '\377\376\200 no text\n\0\0'; head -c 3000000 /dev/zero | tr '\0' '\351'"
+
+
+async def test_bytes_are_kept_as_they_are(cluster: Cluster, store: Store, writer: Writer) -> None:
+    """No UTF-8, no newline, more than is kept."""
+    async with keeping(cluster, store, writer, log_bytes=2_000_000):
+        await cluster.create_job(job_of("noise", container(NOISE)))
+        (pod,) = await pods_of(store, "noise")
+        log = await log_of(store, pod.uid)
+    whole = b"\xff\xfe\x80 no text\n\0\0" + b"\xe9" * 3_000_000
+    assert log.bytes + log.dropped == len(whole)
+    gap = b"\n[jobrelay: 1.0 MB left out here]\n"
+    head, tail = (await read_back(store, log)).split(gap)
+    assert whole.startswith(head)
+    assert whole.endswith(tail)
+    assert 1_999_990 < len(head) + len(tail) <= 2_000_000
+
+
+async def test_pods_that_ended_while_nobody_looked_are_read_at_the_start(
+    cluster: Cluster, store: Store, writer: Writer
+) -> None:
+    job = job_of(
+        "three", container("echo $JOB_COMPLETION_INDEX"), completions=3, parallelism=3, completionMode="Indexed"
+    )
+    await cluster.create_job(job)
+
+    async def is_over() -> bool:
+        return bool((await cluster.read_job("default", "three"))["status"].get("succeeded") == 3)
+
+    await until(is_over)
+    async with keeping(cluster, store, writer) as metrics:
+        pods = await pods_of(store, "three", count=3)
+        logs = [await log_of(store, pod.uid) for pod in pods]
+    assert {pod.index: await read_back(store, log) for pod, log in zip(pods, logs, strict=True)} == {
+        0: b"0\n",
+        1: b"1\n",
+        2: b"2\n",
+    }
+    async with keeping(cluster, store, writer) as metrics:
+        await cluster.create_job(job_of("after", container("true")))
+        (after,) = await pods_of(store, "after")
+        await log_of(store, after.uid)
+        assert metrics.registry.get_sample_value("jobrelay_history_logs_total", {"state": "whole"}) == 1
+
+
+@pytest.mark.parametrize("kind", ["file", pytest.param("s3", marks=pytest.mark.long)])
+async def test_logs_are_kept_elsewhere(
+    kind: str, cluster: Cluster, store: Store, writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as stack:
+        url = f"file://{tmp_path}/kept"
+        if kind == "s3":
+            for name, value in variables(stack.enter_context(serving(tmp_path / "log"))).items():
+                monkeypatch.setenv(name, value)
+            url = f"s3://{BUCKET}/kept"
+        need_obstore()
+        async with open_bodies(url) as bodies, keeping(cluster, store, writer, bodies, log_bytes=1_000_000):
+            await cluster.create_job(job_of("far", container("seq 1 500000")))
+            (pod,) = await pods_of(store, "far")
+            log = await log_of(store, pod.uid)
+            whole = await read_back(store, log, bodies)
+            assert log.state is LogState.CUT
+            assert 16 <= len(log.chunks) <= 20
+            assert whole.startswith(b"1\n2\n")
+            assert whole.endswith(b"499999\n500000\n")
+            assert len(whole) == log.bytes + len("[jobrelay: 2.4 MB left out here]\n")
+            assert await store.chunk(pod.uid, "main", log.chunks[0]) is None
+            assert bodies is not None
+            await bodies.delete(pod.uid, "main", log.chunks)
+            assert b"a part of the log is gone" in await read_back(store, log, bodies)
