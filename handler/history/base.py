@@ -192,7 +192,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests, those that changed last first. `next`: a token for what follows; None at the end."""
+    """Requests, those that changed last first. `next`: a token for what follows; None at the end.
+
+    Where no index knows the answer, a page ends with its bound: there may be fewer requests than the limit, even none,
+    and yet a `next`.
+    """
 
     requests: Sequence[Request]
     next: str | None = None
