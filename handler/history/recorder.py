@@ -33,16 +33,22 @@ class Recorder:
         self._cursor: Cursor | None = None
         self._inbox: Inbox | None = None
         self._oldest: float | None = None
+        self._ill_since: float | None = None
         self._turn = 0
         self._failures = 0
         metrics.history_lag.labels(self._name).set_function(lambda: self.lag)
 
     @property
     def lag(self) -> float:
-        """Seconds since the oldest record was stored that is read, but not recorded; 0 if there is none."""
+        """Seconds since the oldest record was stored that is read, but not recorded, and since it cannot record.
+
+        0 if there is no such record, and no problem.
+        """
         waiting = None if self._inbox is None else self._inbox.oldest
-        oldest = waiting if self._oldest is None else self._oldest
-        return 0.0 if oldest is None else max(0.0, time.time() - oldest)
+        now = time.time()
+        return max(
+            now - min(since for since in (self._oldest, waiting, self._ill_since, now) if since is not None), 0.0
+        )
 
     async def run(self, writer: Writer) -> None:
         """Record until cancelled, from the stored position on. While broker or database are away it waits for them.
@@ -55,7 +61,8 @@ class Recorder:
             except Moved:
                 logger.info("the position in the log of %s was set anew: recording from there", self._name)
                 self._oldest = None
-            except LockLost:
+            except LockLost as error:
+                self._complain(error)
                 raise
             except (StoreUnavailable, BrokerUnavailable) as error:
                 await self._wait(error)
@@ -133,12 +140,13 @@ class Recorder:
     def _complain(self, error: Exception) -> None:
         if self.problem is None:
             logger.warning("the log of %s cannot be recorded now: %s", self._name, error)
+            self._ill_since = time.time()
         self.problem = str(error)
 
     def _recovered(self) -> None:
         if self.problem is not None:
             logger.info("the log of %s is recorded again", self._name)
-        self.problem = None
+        self.problem = self._ill_since = None
         self._failures = 0
 
 

@@ -18,6 +18,7 @@ from handler.history.inbox import MOST_BYTES, MOST_RECORDS
 from handler.history.recorder import Recorder
 from handler.telemetry.metrics import Metrics
 from k8s.background import beside
+from tests.handler.history.contents import contents
 from tests.handler.history.records import a_life, key_of, record_of, stored
 from tests.handler.history.stores import KINDS, MEMORY, opened
 from tests.handler.samples import until
@@ -65,15 +66,6 @@ async def recorded(store: Store, sequence: int) -> Cursor:
     return await until(look)
 
 
-async def contents(store: Store) -> tuple[Any, ...]:
-    """All that is recorded but positions and numbers, which depend on the order of recording."""
-    requests = (await store.page(Wanted(), limit=200)).requests
-    assert len(requests) < 200
-    events = [[told.id for told in await store.events(row.pk)] for row in requests]
-    rows = sorted(zip(map(repr, requests), events, strict=True))
-    return rows, sorted(map(repr, await store.stats())), await store.actions()
-
-
 async def test_what_is_told_is_recorded_and_what_follows_too(
     broker: MemoryBroker, store: Store, metrics: Metrics
 ) -> None:
@@ -114,7 +106,6 @@ async def test_somebody_sets_the_position_while_it_records(
     await tell(broker, a_life("r-1"))
     async with recording(broker, store, metrics):
         end = await recorded(store, 3)
-        before = await contents(store)
         # Noticed on a quiet log, and by the next batch.
         await store.settle_position(NAME, None)
         assert await recorded(store, 3) == end
@@ -122,8 +113,7 @@ async def test_somebody_sets_the_position_while_it_records(
         await tell(broker, a_life("r-2")[:1])
         await recorded(store, 4)
         assert sorted(row.key.id for row in (await store.page(Wanted(), limit=9)).requests) == ["r-1", "r-2"]
-    await store.settle_position(NAME, end)
-    assert before[1][1:] == (await contents(store))[1][1:]
+    assert [stat.n for stat in await store.stats()] == [2, 1]
 
 
 class Tape:

@@ -24,8 +24,9 @@ from k8s.background import beside
 from tests.adapters.brokers import some_nats
 from tests.handler.commandline import call, make_environ
 from tests.handler.commands.history.records import fill, life, url_of
+from tests.handler.history.contents import contents
 from tests.handler.history.records import a_life
-from tests.handler.history.test_recorder import contents, tell
+from tests.handler.history.test_recorder import tell
 from tests.handler.samples import until
 
 NAME = "nats"
