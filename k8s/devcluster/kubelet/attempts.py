@@ -142,6 +142,7 @@ class Attempts:
                 await run.terminate()
         ended = await run.wait()
         self.running.discard(run)
+        run.times.note()
         status.end(ended, started=run.started, message=messages.termination_message(self.spec, run, ended))
         return ended
 

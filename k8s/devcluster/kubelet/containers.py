@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from k8s.devcluster.kubelet.logtimes import Times
+
 # The supervisor starts the container and writes down how it ended, with builtins of the shell only. It claims the run
 # by creating the first file exclusively: whatever crashes at any time, a run starts only once. The supervisor's line
 # in /proc (process id, start time) identifies it later. Once the container's first process has ended, the container
@@ -67,6 +69,7 @@ class Run:
         self._exit = directory / f"{number}.exit"
         self._begun = directory / f"{number}.begun"
         self.log = directory / f"{number}.log"
+        self.times = Times(self.log)
         self.message = directory / f"{number}.message"
         self._child: subprocess.Popen[bytes] | None = None
 

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 LAST_GRACE = 2.0  # Seconds for all containers when the node stops.
 PATIENCE = 5.0  # Seconds that a pod waits for room before it is called unschedulable.
 RETRY = 1.0
+LOOK = 0.25  # Seconds between two looks at the logs that grow, and a millisecond more for each of them.
 
 
 class Kubelet:
@@ -48,7 +49,7 @@ class Kubelet:
         try:
             async with self._group:
                 started.set()
-                await asyncio.get_running_loop().create_future()  # Until cancelled.
+                await self._note_logs()  # Until cancelled.
         finally:
             self._waiting.clear()
             self._unfit.clear()
@@ -198,6 +199,13 @@ class Kubelet:
             worker.kill()
 
     # Processes and files
+
+    async def _note_logs(self) -> None:
+        while True:
+            running = [run for worker in self._workers.values() for run in worker.running]
+            for run in running:
+                run.times.note()
+            await asyncio.sleep(LOOK + 0.001 * len(running))
 
     async def _remove_directory(self, uid: str) -> None:
         await asyncio.to_thread(shutil.rmtree, pod_directory(self._directory, uid), ignore_errors=True)

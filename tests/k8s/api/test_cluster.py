@@ -68,6 +68,8 @@ async def test_life_of_a_job_its_pods_and_its_log(real: Cluster, namespace: str)
     assert '"specversion":"1.0"' in (pod.main.message or "")
     log = b"".join([piece async for piece in real.pod_log(namespace, pod.name)])
     assert log == b"hello\n"
+    cut = real.pod_log(namespace, pod.name, since=pod.started, limit_bytes=33, timestamps=True)
+    assert b"".join([piece async for piece in cut])[30:] == b" he"
     released = await real.patch_job(namespace, job.name, {**DROP_FINALIZER, "spec": {"ttlSecondsAfterFinished": 0}})
     assert not released.has_finalizer
     async with asyncio.timeout(PATIENCE):

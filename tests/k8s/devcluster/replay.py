@@ -119,12 +119,14 @@ class Replay:
         return differences(recorded, body, path=path), body
 
     def _renamed(self, recorded: Any) -> Any:
-        """A recorded list of Events, about our pods."""
-        if not isinstance(recorded, dict) or recorded.get("kind") != "EventList":
+        """A recorded list of Events, or an error, about our pods."""
+        if not isinstance(recorded, dict) or recorded.get("kind") not in ("EventList", "Status"):
             return recorded
-        text = json.dumps(recorded | {"items": [e for e in recorded["items"] if e["reason"] not in EVENTS_NOT_WRITTEN]})
+        if recorded["kind"] == "EventList":
+            recorded = recorded | {"items": [e for e in recorded["items"] if e["reason"] not in EVENTS_NOT_WRITTEN]}
+        text = json.dumps(recorded)
         for theirs in self._recorded.names.values():
-            text = text.replace(json.dumps(theirs), json.dumps(self._ours.get(theirs, theirs)))
+            text = text.replace(theirs, self._ours.get(theirs, theirs))
         return json.loads(text)
 
     def _body(self, recorded: Any) -> bytes | None:

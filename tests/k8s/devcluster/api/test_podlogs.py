@@ -29,7 +29,7 @@ async def ended(client: Client, pod: dict[str, Any]) -> None:
         ("?sinceTime=2999-01-01T00:00:00Z", ""),
         ("?container=main&follow=true", "from main\n"),
         ("?follow=true&tailLines=1", "from main\n"),
-        ("?previous=true", ""),
+        ("?follow=true&limitBytes=4", "from"),
     ],
 )
 async def test_the_log_is_cut_as_asked(client: Client, query: str, expected: str) -> None:
@@ -40,6 +40,21 @@ async def test_the_log_is_cut_as_asked(client: Client, query: str, expected: str
         "text/plain",
         expected,
     )
+
+
+async def test_lines_are_told_and_selected_by_when_they_were_written(client: Client) -> None:
+    pod = make_pod("main")
+    pod["spec"]["containers"][0]["command"][-1] = "echo one; sleep 1.5; echo two"
+    await ended(client, pod)
+    stamped = (await client("GET", f"{PODS}/p/log?timestamps=true")).body
+    (first, one), (second, two) = (line.split(" ") for line in stamped.splitlines())
+    assert (one, two, len(first), len(second)) == ("one", "two", 30, 30)
+    assert first < second
+    # The API server passes on whole seconds.
+    assert (await client("GET", f"{PODS}/p/log?sinceTime={second}")).body == "two\n"
+    assert (await client("GET", f"{PODS}/p/log?sinceTime={first}&follow=true")).body == "one\ntwo\n"
+    followed = await client("GET", f"{PODS}/p/log?follow=true&timestamps=true&limitBytes=35")
+    assert followed.body == stamped[:35]
 
 
 async def test_of_several_containers_one_must_be_named(client: Client) -> None:
