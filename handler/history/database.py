@@ -104,7 +104,8 @@ async def memory() -> AsyncIterator[Database]:
 async def file(path: Path) -> AsyncIterator[Database]:
     """A file of SQLite, made if it does not exist."""
     name = f"file:{path.as_posix().replace('%', '%25').replace('?', '%3f').replace('#', '%23')}"
-    pragmas = {"auto_vacuum": "INCREMENTAL", "journal_mode": "WAL", **_PRAGMAS}
+    # The first pragma of `_PRAGMAS` first: each of the others may have to wait for somebody.
+    pragmas = {**_PRAGMAS, "auto_vacuum": "INCREMENTAL", "journal_mode": "WAL"}
     writer = _sqlite(name, size=1, begin="BEGIN IMMEDIATE", pragmas={**pragmas, "cache_size": _WRITER_CACHE})
     readers = {**_PRAGMAS, "cache_size": _READER_CACHE, "query_only": "ON"}
     database = Database(

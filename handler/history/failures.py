@@ -13,8 +13,9 @@ from handler.history.base import HistoryError, StoreRefused, StoreUnavailable
 
 _SHOWN = 200
 # Connection, transaction state, password, no such database or schema, rolled back, resources, locks, operator, system.
-_PASSING_STATES = ("08", "25", "28", "3D", "3F", "40", "53", "55", "57", "58", "F0", "XX", "42501", "42P01")
-"""The last two: rights, and tables, that somebody has taken away."""
+_TAKEN = ("42501", "42P01", "0A000", "26000")
+"""Rights and tables that somebody has taken away; statements prepared before a migration, or by way of a pooler."""
+_PASSING_STATES = ("08", "25", "28", "3D", "3F", "40", "53", "55", "57", "58", "F0", "XX", *_TAKEN)
 _DATA_STATES = ("21", "22", "23", "54")
 _LASTING_STATES = ("28", "3D", "3F", "42501")
 _PASSING_CODES = frozenset(

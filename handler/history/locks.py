@@ -48,8 +48,11 @@ def _try(path: Path) -> int | None:
         # Somebody may have removed it meanwhile; then the next process would lock another file.
         if os.path.samestat(os.fstat(opened), os.stat(path)):
             return opened
-    except OSError:
+    except (BlockingIOError, FileNotFoundError):
         pass
+    except OSError as error:
+        os.close(opened)
+        raise StoreUnavailable(f"the lock file beside the database cannot be locked: {error.strerror}") from error
     os.close(opened)
     return None
 

@@ -1,5 +1,6 @@
 """Whether the database has the tables of this program, and brings them up to date."""
 
+import logging
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
@@ -8,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handler.history.base import StoreRefused
 from handler.history.locks import migration_lock
-from handler.history.tables import REVISIONS, VERSION_TABLE
+from handler.history.tables import REVISIONS, VERSION_TABLE, metadata
 
+logger = logging.getLogger(__name__)
 _DIRECTORY = Path(__file__).with_name("migrations")
 
 
@@ -42,6 +44,11 @@ def require_known(revision: str | None) -> None:
         )
 
 
+async def create(connection: AsyncConnection) -> None:
+    """All tables, in a database that lasts no longer than the program."""
+    await connection.run_sync(metadata.create_all)
+
+
 async def bring_up_to_date(connection: AsyncConnection) -> None:
     """In a transaction of the caller's. Processes that do so at the same time wait for each other.
 
@@ -58,6 +65,7 @@ async def bring_up_to_date(connection: AsyncConnection) -> None:
         return
     try:
         await connection.run_sync(move, REVISIONS[-1])
+        logger.info("tables of the history brought from revision %s to %s", revision or "none", REVISIONS[-1])
     except DBAPIError as error:
         if "already exists" not in str(error.orig):
             raise
@@ -70,6 +78,8 @@ def move(connection: Connection, revision: str) -> None:
     from alembic import command
     from alembic.config import Config
 
+    # It tells each step, and what it thinks of the database.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(_DIRECTORY).replace("%", "%%"))
     config.attributes["connection"] = connection

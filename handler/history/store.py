@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import delete
@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from adapters.base import Cursor
 from adapters.urls import parse
 from handler.history import database as databases, pruning, statements
-from handler.history.base import Bodies, LockLost, Pruned, Room, Store, StoreRefused, Writer
+from handler.history.base import Bodies, LockLost, Pruned, Room, Store, StoreRefused, StoreUnavailable, Writer
 from handler.history.database import Database
 from handler.history.failures import opening, translated
 from handler.history.locks import file_lock, require_local, session_lock
 from handler.history.reading import SqlReader
-from handler.history.schema import bring_up_to_date, require_current
+from handler.history.schema import bring_up_to_date, create, require_current
 from handler.history.tables import cursor
 from handler.history.writing import SqlWriter
 from handler.settings.history import POSTGRESQL, sqlite_path
@@ -105,16 +105,13 @@ class _Session:
 async def _session(database: Database) -> AsyncIterator[_Session]:
     with translated():
         connection = await database.writer.connect()
-        try:
-            session = _Session(connection, await session_lock(connection))
-        except BaseException:
-            await connection.close()
-            raise
     try:
+        with translated():
+            session = _Session(connection, await session_lock(connection))
         yield session
     finally:
         # Not back to the pool: the lock goes with the session.
-        with translated():
+        with suppress(StoreUnavailable), translated():
             await connection.invalidate()
             await connection.close()
 
@@ -131,10 +128,13 @@ def open_store(url: str | None, *, keep: int = KEEP, migrate: bool = False) -> A
 
 @asynccontextmanager
 async def _opened(url: str | None, keep: int, migrate: bool) -> AsyncIterator[Store]:
-    async with _database(url, migrate) as database:
+    prepare = create if url is None else bring_up_to_date if migrate else require_current
+    with opening():
+        source = _database(url, migrate)
+    async with source as database:
         with opening():
-            async with database.writer.begin() if migrate or url is None else database.reader.begin() as connection:
-                await (bring_up_to_date if migrate or url is None else require_current)(connection)
+            async with database.reading() if prepare is require_current else database.changing() as connection:
+                await prepare(connection)
         yield SqlStore(database, keep=keep if url is None else None)
 
 

@@ -82,6 +82,7 @@ class SqlWriter:
             gone = [{**place, "chunk": number} for number in drop]
             await _many(connection, statements.DELETE_CHUNK, [_old(chunk) for chunk in gone])
             await self._put(connection, log_table, [{**place, "chunk": n, "body": body} for n, body in bodies.items()])
+            await self._trim(connection)
 
     async def _add(self, batch: Batch, broker: str, after: Cursor | None, record: Any) -> int:
         async with self._changing() as connection:
@@ -92,8 +93,7 @@ class SqlWriter:
             now = batch.cursor
             place = {"stream": now.stream, "sequence": now.sequence, "digest": now.digest}
             await self._put(connection, cursor, [{"broker": broker, **place}])
-            if self._keep is not None:
-                await trim(connection, self._keep)
+            await self._trim(connection)
         return new
 
     async def _record(self, connection: AsyncConnection, _broker: str, _batch: Batch, items: Sequence[Item]) -> int:
@@ -164,6 +164,10 @@ class SqlWriter:
         await _many(connection, statements.put_new(unreadable, self._dialect), rows)
         if rows:
             await connection.execute(statements.oldest_unreadable(UNREADABLE_MOST))
+
+    async def _trim(self, connection: AsyncConnection) -> None:
+        if self._keep is not None:
+            await trim(connection, self._keep)
 
     async def _put(self, connection: AsyncConnection, table: Any, rows: Sequence[Mapping[str, Any]]) -> None:
         await _many(connection, statements.put(table, self._dialect), rows)
