@@ -14,13 +14,15 @@ from handler.history.keeping import CHUNK, NOTHING, Chunk, Keeper, Kept, Shelf
 from handler.history.stamps import Mark, Reading
 from handler.history.watching import Seen
 from k8s.api.cluster import Cluster
-from k8s.base import Unavailable
+from k8s.base import Refused, Unavailable
 
 SECONDS = 30.0
 """Until a log has to have begun to come, and for which it may come slowly."""
 BYTES_PER_SECOND = 262_144
 """Of a log that takes longer than that."""
 RENEWED = "the node began a new file of it between two reads: what the last one had at its end is missing"
+_NOT_THERE, _SHORT = b"unable to retrieve container logs for ", 256
+"""What a kubelet answers, with status 200, in place of a log that it has deleted; it is shorter than that."""
 
 
 class BodiesUnavailable(HistoryError):
@@ -65,6 +67,8 @@ class Taking:
         stamped = mark is not None or not final
 
         def take(piece: bytes) -> None:
+            if not stamped and not keeper.fed and len(piece) < _SHORT and piece.startswith(_NOT_THERE):
+                raise Refused(piece.decode(errors="replace"), status=404)
             keeper.feed(reading.feed(piece) if stamped else piece)
 
         await self._pour(seen, container, take, mark, stamped=stamped, answered=answered)

@@ -143,16 +143,12 @@ async def test_a_log_that_is_gone_is_missing(ward: Ward, error: Exception, reaso
 async def test_a_pod_that_goes_before_its_log_was_read_is_noted(ward: Ward) -> None:
     ward.says = lambda *_: raising(Unavailable("500 no route to host"))
     async with ward.keeping(make_seen("a", over=False)):
-        await until(lambda: _is_noted(ward, "a"))
+        await until(lambda: ward.noted("a"))
         ward.pods.drop("a")
         (log,) = await ward.kept("a")
     _, run, _ = ward.shelves.pods["a"]
     assert (log.state, log.reason, run.reason) == (LogState.MISSING, attending.GONE, attending.DELETED)
     assert run.finished
-
-
-async def _is_noted(ward: Ward, pod: str) -> bool:
-    return pod in ward.shelves.pods
 
 
 async def test_a_container_that_never_ran_has_no_log(ward: Ward) -> None:
@@ -261,7 +257,7 @@ async def test_a_run_of_a_schedule_waits_for_the_controller(ward: Ward) -> None:
 async def test_logs_that_are_off_are_not_read_and_pods_are_noted_all_the_same(ward: Ward) -> None:
     for settings in ({"logs": "off"}, {"log_bytes": 0}):
         async with ward.keeping(make_seen("a"), **settings):
-            await until(lambda: _is_noted(ward, "a"))
+            await until(lambda: ward.noted("a"))
         _, run, _ = ward.shelves.pods.pop("a")
         assert (run.exit_code, run.finished) == (0, 2.0)
     assert (ward.asked, ward.shelves.headers) == ([], {})

@@ -1,6 +1,5 @@
 """A log is read on where the last read ended: each byte once, whatever the times, lines and pieces are."""
 
-from datetime import UTC, datetime
 from unittest.mock import patch
 
 import pytest
@@ -8,38 +7,8 @@ from hypothesis import given, settings, strategies as st
 
 from handler.history import stamps
 from handler.history.stamps import Mark, Reading, time_of
+from tests.handler.history.kubeletlogs import BEGAN, Log, stamp
 from tests.long import examples
-
-BEGAN = 1_700_000_000 * 10**9
-
-
-def stamp(nanoseconds: int) -> bytes:
-    whole, rest = divmod(nanoseconds, 10**9)
-    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z ".encode()
-
-
-class Log:
-    """A container's log as a kubelet keeps it: entries of a time and bytes. One without newline is continued."""
-
-    def __init__(self) -> None:
-        self.entries: list[tuple[int, bytes]] = []
-        self.whole = b""
-
-    def write(self, at: int, text: bytes) -> None:
-        self.entries.append((BEGAN + at, text))
-        self.whole += text
-
-    def rotate(self) -> None:
-        self.entries.clear()
-
-    def read(self, since: float | None) -> bytes:
-        """What the API server serves with `timestamps`."""
-        answer, new_line = b"", True
-        for time, text in self.entries:
-            if since is None or time >= since * 10**9:
-                answer += (stamp(time) if new_line else b"") + text
-                new_line = text.endswith(b"\n")
-        return answer
 
 
 def read_on(log: Log, mark: Mark | None, size: int) -> tuple[bytes, Reading]:

@@ -101,6 +101,9 @@ class Ward:
 
         return await until(look)
 
+    async def noted(self, pod: str) -> bool:
+        return pod in self.shelves.pods
+
     def value(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"jobrelay_{name}", labels) or 0.0
 
