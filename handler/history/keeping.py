@@ -90,9 +90,8 @@ class Keeper:
         self._tail = deque(chunk for chunk in shelf.tail if chunk is not again)
         self._drop = [again.number] if again else []
         self._dropped = shelf.dropped
-        self._new_head = bytearray()
-        self._ring: deque[bytearray] = deque()
-        self._held = 0
+        self._new_head = _Pieces()
+        self._ring = _Pieces()
         self._in_line = False
         self.fed = 0
         if again:
@@ -108,13 +107,13 @@ class Keeper:
         self._drop_stored()
         self._cut_front()
         put: dict[int, bytes] = {}
-        head = [*self._head, *self._shelved([self._new_head], put)]
+        head = [*self._head, *self._shelved(self._new_head, put)]
         tail = [*self._tail, *self._shelved(self._ring, put)]
         return Kept(Shelf(tuple(head), tuple(tail), self._dropped), put, self._drop)
 
     @property
     def _head_size(self) -> int:
-        return sum(chunk.size for chunk in self._head) + len(self._new_head)
+        return sum(chunk.size for chunk in self._head) + self._new_head.size
 
     @property
     def _room(self) -> int:
@@ -124,36 +123,23 @@ class Keeper:
     def _take(self, piece: bytes) -> None:
         if not self._sealed:
             room = self._limit // 4 - self._head_size
-            self._new_head += piece[:room]
+            self._new_head.append(piece[:room])
             if len(piece) <= room:
                 return
             self._sealed = True
-            at = line_end(self._new_head, len(self._new_head), self._near)
-            piece = bytes(self._new_head[at:]) + piece[room:]
-            del self._new_head[at:]
-        self._put(piece)
+            piece = self._new_head.cut(self._near) + piece[room:]
+        self._ring.append(piece)
+        while self._ring.size and self._ring.size - len(self._ring.first) >= self._room:
+            self._lose(len(self._ring.first))
 
-    def _put(self, piece: bytes) -> None:
-        """Append to the ring, and drop from its front what is certainly too much."""
-        view = memoryview(piece)
-        while view:
-            if not self._ring or len(self._ring[-1]) >= CHUNK:
-                self._ring.append(bytearray())
-            part = view[: CHUNK - len(self._ring[-1])]
-            self._ring[-1] += part
-            self._held += len(part)
-            view = view[len(part) :]
-            while self._ring and self._held - len(self._ring[0]) >= self._room:
-                self._lose(self._ring.popleft())
-
-    def _lose(self, front: bytes | bytearray) -> None:
-        self._held -= len(front)
-        self._dropped += len(front)
-        self._in_line = not front.endswith(b"\n")
+    def _lose(self, size: int) -> None:
+        """Drop what the ring begins with, of its first piece."""
+        self._dropped += size
+        self._in_line = not self._ring.drop(size).endswith(b"\n")
 
     def _drop_stored(self) -> None:
         stored = sum(chunk.size for chunk in self._tail)
-        while self._tail and stored + self._held > self._room:
+        while self._tail and stored + self._ring.size > self._room:
             chunk = self._tail.popleft()
             stored -= chunk.size
             self._dropped += chunk.size
@@ -161,28 +147,68 @@ class Keeper:
 
     def _cut_front(self) -> None:
         """Have what is left of the ring fit, and begin with a line."""
-        if self._held > self._room:
-            self._shorten(self._held - self._room)
-        if self._in_line and self._ring and not self._tail:
-            self._shorten(line_start(self._ring[0], self._near))
+        if self._ring.size > self._room:
+            self._lose(self._ring.size - self._room)
+        if self._in_line and self._ring.size and not self._tail:
+            self._lose(line_start(self._ring.first, self._near))
 
-    def _shorten(self, size: int) -> None:
-        if size:
-            front = self._ring[0]
-            self._lose(front[:size])
-            del front[:size]
-
-    def _shelved(self, pieces: "deque[bytearray] | list[bytearray]", put: dict[int, bytes]) -> Iterator[Chunk]:
+    def _shelved(self, pieces: "_Pieces", put: dict[int, bytes]) -> Iterator[Chunk]:
         """The chunks that these pieces make; they are added to `put`, and the pieces are used up."""
         most, buffer = chunk_size(self._limit), bytearray()
-        while pieces:
-            buffer += pieces.pop() if isinstance(pieces, list) else pieces.popleft()
-            while len(buffer) > most or (buffer and not pieces):
+        while pieces.size:
+            buffer += pieces.drop(len(pieces.first))
+            while len(buffer) > most or (buffer and not pieces.size):
                 at = line_end(buffer, most, self._near) if len(buffer) > most else len(buffer)
                 put[self._next] = bytes(buffer[:at])
                 del buffer[:at]
                 yield Chunk(self._next, at)
                 self._next += 1
+
+
+class _Pieces:
+    """Bytes in pieces of `CHUNK`, so that none of them is ever copied together with all others."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._pieces: deque[bytes | bytearray] = deque()
+
+    @property
+    def first(self) -> bytes | bytearray:
+        return self._pieces[0]
+
+    def append(self, piece: bytes) -> None:
+        view = memoryview(piece)
+        while view:
+            if not self._pieces or len(self._pieces[-1]) >= CHUNK:
+                self._pieces.append(bytearray())
+            part = view[: CHUNK - len(self._pieces[-1])]
+            self._pieces[-1] += part
+            self.size += len(part)
+            view = view[len(part) :]
+            if len(self._pieces[-1]) >= CHUNK:
+                # An array that has grown takes more memory than it has bytes.
+                self._pieces[-1] = bytes(self._pieces[-1])
+
+    def drop(self, size: int) -> bytes | bytearray:
+        """Take off so many bytes of the first piece, at its beginning, and return them."""
+        first = self._pieces.popleft()
+        self.size -= size
+        if size < len(first):
+            self._pieces.appendleft(first[size:])
+        return first[:size]
+
+    def cut(self, near: int) -> bytes:
+        """Take off what follows the last good place to cut, and return it."""
+        if not self._pieces:
+            return b""
+        last = self._pieces.pop()
+        if len(last) < near and self._pieces:
+            last = self._pieces.pop() + last
+        at = line_end(last, len(last), near)
+        self.size -= len(last) - at
+        if at:
+            self._pieces.append(last[:at])
+        return bytes(last[at:])
 
 
 def line_end(data: bytes | bytearray, at: int, near: int) -> int:

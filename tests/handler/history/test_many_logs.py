@@ -76,7 +76,7 @@ async def test_a_hundred_real_pods_at_once(cluster: Cluster, monkeypatch: pytest
         reading -= 1
 
     monkeypatch.setattr(Cluster, "pod_log", counted)
-    many = {"completions": 100, "parallelism": 100, "completionMode": "Indexed"}
+    many: dict[str, Any] = {"completions": 100, "parallelism": 100, "completionMode": "Indexed"}
     async with opened(SQLITE) as store, store.writing() as writer, keeping(cluster, store, writer):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         await cluster.create_job(job_of("many", container("seq 1 300000"), **many))
