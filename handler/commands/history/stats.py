@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,11 +13,13 @@ from handler.commands.errors import OK
 from handler.commands.history.documents import moment
 from handler.commands.history.opening import opened
 from handler.commands.showing.output import Pages, duration, say, write
-from handler.history.base import Stat
+from handler.history.base import Reader, Stat
 from handler.settings.settings import Settings
 
 HOUR, DAY = 3600, 86400
 _DAYS = 7
+_LONGEST = 3660
+"""Days. Nothing is kept for longer."""
 _ENDS = (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED)
 _COLUMNS = (
     *("SINCE", "SERVICE", "CREATED", "REJECTED", "SUCCEEDED", "FAILED", "CANCELLED"),
@@ -72,24 +74,33 @@ async def history_stats(
 
     A day is read at a time. `newer` None: 7 days ago.
     """
-    until = time.time() if older is None else older
-    since = until - _DAYS * DAY if newer is None else newer
+    now = time.time()
+    until = now if older is None else min(older, now + DAY)
+    since = until - _DAYS * DAY if newer is None else max(newer, now - _LONGEST * DAY)
     shown = _Shown(form, HOUR if hourly else DAY)
     async with opened(settings) as store:
-        for begin, end in days(since, until):
-            stats = await store.stats(newer=begin, older=end)
-            shown.add(stat for stat in stats if service in (None, stat.service) and begin <= stat.hour < end)
+        async for stats in by_day(store, since, until):
+            shown.add(stat for stat in stats if service in (None, stat.service))
     shown.end()
     return OK
 
 
-def days(since: float, until: float) -> Iterator[tuple[float, float]]:
-    """The days in UTC of this time, each from its beginning, at the earliest from the hour of `since`."""
-    begin = since // HOUR * HOUR
+async def by_day(store: Reader, since: float, until: float) -> AsyncIterator[Sequence[Stat]]:
+    """The sums of each day in UTC that has any, from the hour of `since` on; the last one to the end of its hour.
+
+    Days without any are crossed in leaps that double.
+    """
+    begin, leap = since // HOUR * HOUR, 1
     while begin <= until:
-        end = begin // DAY * DAY + DAY
-        yield begin, min(end, until // HOUR * HOUR + HOUR)
-        begin = end
+        end = min((begin // DAY + leap) * DAY, until // HOUR * HOUR + HOUR)
+        found = await store.stats(newer=begin, older=end)
+        if not found:
+            begin, leap = end, 2 * leap
+        elif leap > 1:
+            leap = 1
+        else:
+            yield found
+            begin = end
 
 
 def summed(stats: Iterable[Stat], length: int) -> Mapping[tuple[int, str], Sums]:

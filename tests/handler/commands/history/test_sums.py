@@ -4,12 +4,13 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from events.phases import Phase
-from handler.commands.history.stats import DAY, HOUR, days, summed
-from handler.history.base import Stat
+from handler.commands.history.stats import DAY, HOUR, by_day, summed
+from handler.history.base import Reader, Stat
 from tests.handler.commandline import Done, call, make_environ
 from tests.handler.commands.history.records import fill, life, told, url_of
 
@@ -72,9 +73,25 @@ def test_where_there_is_nothing_it_says_so(asked: Asked) -> None:
     assert asked("--newer", "2026-03-02", "--older", "2026-03-01").returncode == 2
 
 
-def test_days_are_those_of_utc_and_hours_are_whole() -> None:
-    assert list(days(1.5 * DAY + 10, 3 * DAY)) == [(1.5 * DAY, 2 * DAY), (2 * DAY, 3 * DAY), (3 * DAY, 3 * DAY + HOUR)]
-    assert list(days(100.0, 200.0)) == [(0.0, HOUR)]
+def test_a_stretch_without_end_is_as_long_as_anything_is_kept(asked: Asked) -> None:
+    found = asked("--newer", "0001-01-01", "--older", "9999-12-31", "-o", "json").stdout.splitlines()
+    assert sum(json.loads(line)["created"] for line in found) == 5
+
+
+async def test_days_are_those_of_utc_and_empty_ones_are_crossed_in_leaps() -> None:
+    asked: list[tuple[float, float]] = []
+
+    class Sums:
+        async def stats(self, *, newer: float, older: float) -> list[Stat]:
+            asked.append((newer / DAY, older / DAY))
+            hours = (12 * HOUR, 13 * HOUR, 40 * DAY, 41 * DAY + HOUR)
+            return [Stat(hour=hour, service="a", phase=Phase.CREATED, n=1) for hour in hours if newer <= hour < older]
+
+    days = [[stat.hour for stat in found] async for found in by_day(cast("Reader", Sums()), 13 * HOUR + 9, 42.0 * DAY)]
+    assert days == [[13 * HOUR], [40 * DAY], [41 * DAY + HOUR]]
+    assert asked[:4] == [(13 / 24, 1), (1, 2), (2, 4), (4, 8)]
+    assert asked[-1] == (42, 42 + 1 / 24)
+    assert len(asked) < 20
 
 
 def test_what_did_not_end_has_no_means() -> None:
