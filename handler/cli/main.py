@@ -109,7 +109,10 @@ def watch(request_id: str | None, new_only: bool, follow: bool, **keywords: Any)
 @prints
 @connects
 def get(request_id: str | None, source: str | None, form: str, **connection: Any) -> int:
-    """List the Jobs of this installation, or show one request's."""
+    """List the Jobs of this installation, or show one request's.
+
+    Once they have gone, what the history has of the request.
+    """
     settings = settings_from(connection)
     from handler.commands.jobs import get as work
 
@@ -127,7 +130,8 @@ def logs(request_id: str, follow: bool, tail: int | None, **keywords: Any) -> in
     """Print the logs of a request's pods.
 
     Where a pod has several containers, init containers come first, and each line begins with
-    [pod/<pod>/<container>]. What containers wrote is printed as it is, as kubectl does.
+    [pod/<pod>/<container>]. What containers wrote is printed as it is, as kubectl does. Once the pods have gone, what
+    the history has of their logs.
     """
     chosen = {name: keywords.pop(name) for name in ("source", "container")}
     settings = settings_from(keywords)

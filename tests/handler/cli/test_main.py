@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from handler.cli.history import history
 from handler.cli.main import cli, main
 from handler.commands import connection
 from handler.commands.environment import Local, Options, settings_of
@@ -60,7 +61,7 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert time.monotonic() - began < within(2)
-    heavy = {"aiohttp", "kubernetes_asyncio", "nats", "pydantic", "rich", "cloudevents"}
+    heavy = {"aiohttp", "kubernetes_asyncio", "nats", "pydantic", "rich", "cloudevents", "sqlalchemy", "msgspec"}
     assert not heavy & set(eval(done.stdout.splitlines()[-1]))
 
 
@@ -73,6 +74,14 @@ def test_the_commands_are_these() -> None:
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     assert f"jobrelay {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", sorted(history.commands))
+def test_every_command_of_the_history_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["history", command, "--help"]) == 0
+    assert f"jobrelay history {command}" in capsys.readouterr().out
+    assert main(["history", "--help"]) == 0
+    assert "..." not in capsys.readouterr().out.partition("Commands:")[2], "each is told in a line"
 
 
 @pytest.mark.parametrize(
