@@ -3,9 +3,11 @@
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from rich.text import Text
 
+from events.cloudevent.timestamp import format_time
 from handler.commands.errors import OK
 from handler.commands.history.documents import moment, ran, request_document
 from handler.commands.history.opening import opened
@@ -31,10 +33,18 @@ async def history_list(
             if after is None or not everything:
                 break
     if after is not None:
-        say(f"there are more: --after {after}, or --all")
+        say(f"there are more: {_times(wanted)}--after {after}, or --all")
     elif not shown.count:
         say(f"no {'requests' if wanted == Wanted() else 'such requests'} in the history")
     return OK
+
+
+def _times(wanted: Wanted) -> str:
+    """The options as points in time: `7d` is another one when the next page is asked for."""
+    times = (("--newer", wanted.newer), ("--older", wanted.older))
+    return "".join(
+        f"{name} {format_time(datetime.fromtimestamp(seconds, UTC))} " for name, seconds in times if seconds is not None
+    )
 
 
 class Shown:

@@ -100,6 +100,19 @@ def test_a_page_says_how_to_go_on_and_all_goes_to_the_end(listed: Listed, monkey
     assert len({line.index("2026-03-01T") for line in lines[2:]}) == 1, "columns do not get narrower"
 
 
+@pytest.mark.parametrize("older", [[], ["--older", "1s"]])
+def test_the_next_page_of_a_time_that_is_counted_from_now_is_asked_for_by_points_in_time(
+    listed: Listed, older: list[str]
+) -> None:
+    everything = ids(listed("-o", "json", "--newer", "2026-03-01"))
+    first = listed("-o", "json", "--newer", "99999d", *older, "--limit", "4")
+    said = first.stderr.removeprefix("there are more: ").partition(",")[0].split()
+    assert said[::2] == ["--newer", *older[:1], "--after"]
+    second = listed("-o", "json", *said)
+    assert (ids(first) + ids(second), second.stderr) == (everything, "")
+    assert "BAD_CURSOR" in listed("--newer", "99999d", *said[-2:]).stderr
+
+
 def test_a_document_says_all_that_the_row_does(listed: Listed) -> None:
     found = json.loads(listed("-o", "json", "--phase", "failed").stdout)
     assert yaml.safe_load(listed("-o", "yaml", "--phase", "failed").stdout) == found
