@@ -249,7 +249,7 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
 class Room(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of a database that is a file. `used`: of its pages with something in them. `spare`: of its empty pages.
 
-    The file grows only when no page is empty, and never shrinks. `free`: what is left on its volume.
+    The file grows only when no page is empty. `free`: what is left on its volume.
     """
 
     used: int

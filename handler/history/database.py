@@ -79,6 +79,13 @@ class Database:
         async with self.writer.begin() as connection:
             yield connection
 
+    async def shrink(self, pages: int) -> None:
+        """Give so many empty pages at the end of the file back; those in use there move to empty ones before."""
+        async with self.writer.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            # Run as a query, it would end after a page.
+            await driver.executescript(f"PRAGMA incremental_vacuum({pages})")
+
     async def close(self) -> None:
         await self.reader.dispose()
         await self.writer.dispose()

@@ -23,6 +23,9 @@ from handler.history.writing import SqlWriter
 from handler.settings.history import POSTGRESQL, sqlite_path
 
 KEEP = 10_000
+SPARE_BYTES = 64 << 20
+SHRINK_PAGES, SHRINKS_MOST = 256, 16
+"""In a transaction, and after each pruning."""
 
 
 class SqlStore(SqlReader):
@@ -67,13 +70,24 @@ class SqlStore(SqlReader):
         limit: int = 500,
         bodies: Bodies | None = None,
     ) -> Pruned:
-        return await pruning.prune(
+        pruned = await pruning.prune(
             self._database,
             requests_before=requests_before,
             logs_before=logs_before,
             limit=limit,
             bodies=bodies,
         )
+        await self._give_back()
+        return pruned
+
+    async def _give_back(self) -> None:
+        """Make the file smaller where much of it is empty. Less is soon filled again."""
+        for _ in range(SHRINKS_MOST):
+            room = await self.room()
+            if room is None or room.spare <= max(SPARE_BYTES, room.used // 4):
+                return
+            with translated():
+                await self._database.shrink(SHRINK_PAGES)
 
 
 class _Session:

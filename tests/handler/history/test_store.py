@@ -1,5 +1,6 @@
 """The record, the same on every database."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -7,6 +8,7 @@ import pytest
 
 from adapters.base import Cursor
 from events.phases import Phase
+from handler.history import store as stores, trimming
 from handler.history.base import (
     Action,
     BadCursor,
@@ -22,7 +24,7 @@ from handler.history.base import (
 )
 from handler.history.tables import UNREADABLE_BYTES, UNREADABLE_MOST
 from tests.handler.history.entries import BROKER, batch, entry
-from tests.handler.history.stores import KINDS, MEMORY, opened
+from tests.handler.history.stores import KINDS, MEMORY, SQLITE, opened
 
 
 @pytest.fixture(params=KINDS)
@@ -262,6 +264,39 @@ async def test_nothing_of_a_batch_that_fails_is_kept(store: Store) -> None:
                 await connection.exec_driver_sql("INSERT INTO counter (name, value) VALUES ('x', 1)")
                 raise Broken
         assert await writer.add(batch(1, entry(1, Phase.CREATED, time=1.0)), broker=BROKER, after=None) == 1
+
+
+async def test_a_file_gives_back_what_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "SPARE_BYTES", 1 << 20)
+    async with opened(SQLITE) as store, store.writing() as writer:
+        many = [
+            Unreadable(sequence=number, time=float(number), reason="no JSON", body=b"x" * UNREADABLE_BYTES)
+            for number in range(100)
+        ]
+        await writer.add(batch(100, entry(1, Phase.FAILED, time=101.0), unreadable=many), broker=BROKER, after=None)
+        full = await store.size()
+        for _ in range(3):
+            await store.prune(requests_before=1000.0, logs_before=None)
+        left = await store.size()
+        assert full is not None
+        assert left is not None
+        assert left < 2 << 20 < full
+        assert await writer.add(batch(101, unreadable=many), broker=BROKER, after=batch(100).cursor) == 0
+
+
+async def test_memory_has_a_bound_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trimming, "MOST_BYTES", 1 << 20)
+    async with opened(MEMORY) as store, store.writing() as writer:
+        for number in range(100):
+            one = entry(
+                number, Phase.CREATED, time=float(number), pod=PodRun(uid=f"pod-{number}", name="x", namespace="y")
+            )
+            await writer.add(batch(number, one), broker=BROKER, after=await store.position(BROKER))
+            log = KeptLog(pod=f"pod-{number}", container="main", state=LogState.WHOLE, bytes=1, chunks=(0,), read=1.0)
+            await writer.keep_log(log, put={0: os.urandom(60_000)})
+        page = await store.page(Wanted(), limit=200)
+        assert 5 < len(page.requests) < 20
+        assert page.requests[0].key.id == "task-99"
 
 
 async def test_memory_keeps_the_newest() -> None:
