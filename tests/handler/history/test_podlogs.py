@@ -1,5 +1,7 @@
 """Logs of real processes are kept before their Jobs go: whole, or without their middle, each read once."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from adapters.memory import MemoryBroker
-from handler.history.base import LogState, Store, Writer
+from handler.history import attending
+from handler.history.attending import ENDLESS
+from handler.history.base import KeptLog, LogState, Store, Writer
 from handler.history.objects import open_bodies
+from k8s.api.client import STRATEGIC_MERGE
 from k8s.api.cluster import Cluster
 from tests.handler.history.keepers import container, job_of, keeping, log_of, pods_of, recorded
 from tests.handler.history.s3 import BUCKET, need_obstore, serving, variables
@@ -17,6 +22,7 @@ from tests.handler.history.stores import MEMORY, opened
 from tests.handler.jobs import gone, name_of, without_finalizer
 from tests.handler.relay import running
 from tests.handler.samples import SOURCE, make_request, until
+from tests.patience import within
 
 
 @pytest.fixture
@@ -147,3 +153,67 @@ async def test_logs_are_kept_elsewhere(
             assert bodies is not None
             await bodies.delete(pod.uid, "main", log.chunks)
             assert b"a part of the log is gone" in await read_back(store, log, bodies)
+
+
+SAYS_THE_TIME = "while true; do date +%s.%N; sleep 0.05; done"
+
+
+async def test_a_pod_that_goes_at_once_loses_five_seconds_of_its_log_at_most(
+    cluster: Cluster, store: Store, writer: Writer
+) -> None:
+    async with keeping(cluster, store, writer, logs="follow"):
+        await cluster.create_job(job_of("evicted", container(SAYS_THE_TIME)))
+        request = await recorded(store, "evicted")
+        (pod,) = await store.pods(request.pk)
+        before = await log_of(store, pod.uid, growing=True)
+        # In the middle between two reads.
+        await until(lambda: _is_older(before, 2.0))
+        path = f"/api/v1/namespaces/default/pods/{pod.name}"
+        # Otherwise it stays until the Job controller has counted it, and its log is read to the end.
+        bare = {"metadata": {"finalizers": None}}
+        await cluster.client.request("PATCH", path, body=bare, content_type=STRATEGIC_MERGE)
+        await cluster.client.request("DELETE", path, body={"gracePeriodSeconds": 0})
+        killed = time.time()
+        log = await log_of(store, pod.uid)
+        lines = (await read_back(store, log)).split(b"\n")
+    assert (log.state, log.dropped) == (LogState.CUT, 0)
+    assert lines[-2] == f"[jobrelay: {ENDLESS}]".encode()
+    times = [float(line) for line in lines[:-2]]
+    assert times == sorted(set(times))
+    assert killed - times[-1] < within(5.0)
+
+
+async def test_a_pod_that_is_deleted_has_its_log_to_its_end(
+    cluster: Cluster, store: Store, writer: Writer, tmp_path: Path
+) -> None:
+    async with keeping(cluster, store, writer, logs="end"):
+        there = tmp_path / "there"
+        says_goodbye = f"trap 'echo goodbye; exit 5' TERM; echo hello; touch {there}; while true; do sleep 0.05; done"
+        await cluster.create_job(job_of("evicted", container(says_goodbye)))
+        request = await recorded(store, "evicted")
+        (pod,) = await store.pods(request.pk)
+        await until(lambda: asyncio.to_thread(there.exists))
+        await cluster.client.request("DELETE", f"/api/v1/namespaces/default/pods/{pod.name}")
+        log = await log_of(store, pod.uid)
+        said = (await read_back(store, log)).splitlines()
+    assert (log.state, said[0], said[-1]) == (LogState.WHOLE, b"hello", b"goodbye")
+
+
+async def test_a_log_that_is_followed_has_each_line_once(cluster: Cluster, store: Store, writer: Writer) -> None:
+    """Reads come at any time: within lines, within seconds, while much is written."""
+    script = "for i in $(seq 1 300); do seq $i 300 | tr '\\n' ' '; echo $i; echo $i >&2; done"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attending, "FOLLOW_SECONDS", 0.01)
+        async with keeping(cluster, store, writer, logs="follow") as metrics:
+            await cluster.create_job(job_of("busy", container(script)))
+            (pod,) = await pods_of(store, "busy")
+            log = await log_of(store, pod.uid)
+            grown = metrics.registry.get_sample_value("jobrelay_history_logs_total", {"state": "growing"})
+    lines = (f"{''.join(f'{number} ' for number in range(first, 301))}{first}\n{first}\n" for first in range(1, 301))
+    assert log.state is LogState.WHOLE
+    assert (await read_back(store, log)).decode() == "".join(lines)
+    assert grown == 1
+
+
+async def _is_older(log: KeptLog, seconds: float) -> bool:
+    return time.time() - log.read > seconds
