@@ -1,7 +1,6 @@
 """Deletes what is to go, the oldest first, and no more in a transaction than the recorder can wait for."""
 
 import asyncio
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from sqlalchemy import Executable, Select, bindparam, delete, select, tuple_, un
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.phases import LAST
+from handler.history.ballast import left_on
 from handler.history.base import Bodies, KeptLog, LogState, Pruned, Room, StoreUnavailable
 from handler.history.columns import log_of, log_row, tags_of
 from handler.history.database import Database
@@ -86,8 +86,7 @@ async def room(database: Database) -> Room | None:
                 int((await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one())
                 for name in ("page_count", "freelist_count", "page_size")
             ]
-        volume = os.statvfs(database.path)
-    return Room(used=(pages - empty) * size, spare=empty * size, free=volume.f_bavail * volume.f_frsize)
+        return Room(used=(pages - empty) * size, spare=empty * size, free=left_on(database.path))
 
 
 async def _due(

@@ -4,15 +4,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+from handler.history.ballast import Ballast
 from handler.history.base import Bodies, Pruned, Reader, Room, StoreUnavailable
+from handler.settings.history import sqlite_path
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from k8s.api.clock import backoff
 
 logger = logging.getLogger(__name__)
 
-FIRST_SECONDS = 5.0
 EVERY_SECONDS = 600.0
 """Between two searches for what is too old."""
 LOOK_SECONDS = 2.0
@@ -51,30 +53,43 @@ class Retention:
         self._metrics = metrics
         self._bodies = bodies
         self._clock = clock
+        path = sqlite_path(settings.history or "")
+        self._ballast = Ballast(Path(path)) if path else None
         self._limit = LEAST
         self._due = 0.0
         self._told: dict[str, float] = {}
 
     async def run(self) -> None:
         """Delete until cancelled. What fails is tried again."""
-        failures, pause = 0, FIRST_SECONDS
+        failures = 0
         while True:
-            await asyncio.sleep(pause)
             try:
                 pause = await self.step()
                 failures = 0
             except StoreUnavailable as error:
                 failures += 1
                 pause = max(LOOK_SECONDS, backoff(failures))
-                logger.warning("cannot delete what is old from the history, trying again: %s", error)
+                if failures == 1:
+                    logger.warning("cannot delete what is old from the history, trying again: %s", error)
+            await asyncio.sleep(pause)
 
     async def step(self) -> float:
         """Delete a batch of what is to go, if there is any. Returns the seconds until the next step."""
         room = await self._store.room()
-        if room is not None and self._is_short(room):
-            return await self._make_room()
+        if room is not None:
+            await self._look_after(room)
+            if self._is_short(room):
+                return await self._make_room()
         left = self._due - time.monotonic()
         return min(LOOK_SECONDS, left) if left > 0 else await self._expire()
+
+    async def _look_after(self, room: Room) -> None:
+        if self._ballast is None:
+            return
+        if self._ballast.give_way(room.free):
+            logger.warning("the volume of the history is full: what was held ready for that is given up")
+        # Where the file system cannot do it at once, this writes.
+        await asyncio.to_thread(self._ballast.take, room.free)
 
     def _is_short(self, room: Room) -> bool:
         bound = self._settings.history_max_bytes

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from adapters.base import Cursor
 from adapters.urls import parse
 from handler.history import database as databases, pruning, statements
+from handler.history.ballast import Ballast, left_on
 from handler.history.base import Bodies, LockLost, Pruned, Room, Store, StoreRefused, StoreUnavailable, Writer
 from handler.history.database import Database
 from handler.history.failures import opening, translated
@@ -162,6 +163,8 @@ def _database(url: str | None, migrate: bool) -> AbstractAsyncContextManager[Dat
     require_usable(found, must_exist=not migrate)
     # What containers print is not for everybody on this machine. SQLite gives its other files the same mode.
     os.close(os.open(found, os.O_RDWR | os.O_CREAT, 0o640))
+    if migrate:
+        Ballast(found).give_way(left_on(found))
     return databases.file(found)
 
 

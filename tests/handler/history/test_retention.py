@@ -1,7 +1,10 @@
 """What is too old goes, and the oldest where room is short; what has not ended stays, and recording goes on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from adapters.base import Cursor
 from events.phases import LAST, Phase
 from handler.history import retention as module
+from handler.history.ballast import ENOUGH, LOW, SIZE, Ballast
 from handler.history.base import (
     Action,
     Batch,
@@ -26,6 +30,7 @@ from handler.history.base import (
     Writer,
 )
 from handler.history.retention import DAY, EVERY_SECONDS, LOOK_SECONDS, Retention
+from handler.history.store import open_store
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from k8s.background import beside
@@ -268,7 +273,6 @@ async def test_searches_what_is_too_old_at_the_start_and_every_ten_minutes(
 
 
 async def test_tries_again_when_the_database_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
     async with opened(SQLITE) as store, store.writing() as writer:
         await record(writer, lived("old", days=11), store)
@@ -286,3 +290,143 @@ async def test_tries_again_when_the_database_was_away(monkeypatch: pytest.Monkey
             while await names(store):
                 await asyncio.sleep(0.01)
         assert asked >= 3
+
+
+def bounded(mebibytes: int, **more: object) -> Settings:
+    """With a bound that is smaller than may be set."""
+    return SETTINGS.model_copy(update={"history_max_bytes": mebibytes << 20, **more})
+
+
+def heavy(name: str, *, size: int) -> list[Entry]:
+    """An ended request whose event does not compress."""
+    return [Entry(**{**_fields(told(name, Phase.SUCCEEDED, days=1)), "body": os.urandom(size)})]
+
+
+async def test_the_file_stays_below_its_bound_while_recording_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    bound, written, sizes = 8 << 20, 0, []
+    async with opened(SQLITE) as store, store.writing() as writer, beside(keeping(store, settings=bounded(8)).run()):
+        for number in range(120):
+            await record(
+                writer, [one for part in range(20) for one in heavy(f"{number:04}-{part:02}", size=10_000)], store
+            )
+            written += 20 * 10_000
+            sizes.append(await store.size() or 0)
+        newest = (await names(store))[:8]
+    assert written > 2 * bound
+    assert bound * 3 // 4 < max(sizes) <= bound
+    assert sorted(newest) == [f"79-{part}" for part in range(8)]
+
+
+async def test_where_room_is_short_the_oldest_logs_go_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST", 10)
+    every = [f"{number:02}" for number in range(30)]
+
+    async def with_log() -> list[str]:
+        return [name for name in every for log in await store.logs(f"pod of {name}") if log.bytes]
+
+    async def room() -> Room:
+        """Short until so many of them are gone."""
+        gone = 2 * len(every) - len(await with_log()) - len(await names(store))
+        return Room(used=(8 << 20) if gone < wanted else 0, spare=0, free=1 << 40)
+
+    monkeypatch.setattr(store, "room", room)
+    async with store.writing() as writer:
+        for name in every:
+            await record(writer, lived(name, days=1 - int(name) / 100), store)
+            await keep_log(writer, name, days=1 - int(name) / 100)
+        wanted = 15
+        await through(keeping(store, settings=bounded(8)))
+        assert (await with_log(), len(await names(store))) == (every[20:], 30)
+        wanted = 35
+        await through(keeping(store, settings=bounded(8)))
+        assert await with_log() == []
+    assert sorted(await names(store)) == every[10:]
+
+
+async def test_where_logs_are_kept_elsewhere_deleting_them_makes_no_room(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def room() -> Room:
+        return Room(used=(8 << 20) if len(await names(store)) > 1 else 0, spare=0, free=1 << 40)
+
+    monkeypatch.setattr(store, "room", room)
+    monkeypatch.setattr(module, "LEAST", 1)
+    async with store.writing() as writer:
+        for name in ("one", "two"):
+            await record(writer, lived(name, days=1), store)
+            await keep_log(writer, name, days=1, elsewhere=True)
+        await through(keeping(store, settings=bounded(8), bodies=Elsewhere()))
+        assert await names(store) == ["two"]
+        assert [log.bytes for log in await store.logs("pod of two")] == [6]
+
+
+async def test_says_once_that_nothing_may_be_deleted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(SQLITE) as store, store.writing() as writer:
+        await record(writer, lived("runs", days=4000, phase=Phase.STARTED), store)
+
+        async def room() -> Room:
+            return Room(used=8 << 20, spare=0, free=1 << 40)
+
+        monkeypatch.setattr(store, "room", room)
+        retention = keeping(store, settings=bounded(8))
+        assert [await retention.step() for _ in range(3)] == [LOOK_SECONDS] * 3
+        assert await names(store) == ["runs"]
+    assert [record.message for record in caplog.records] == [
+        "no room in the history, and nothing in it that may be deleted"
+    ]
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Iterator[Path]:
+    """A volume of its own of 64 MiB."""
+    path = tmp_path / "volume"
+    path.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(path)]
+    if os.getuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no volume can be mounted here")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+async def test_a_full_volume_is_no_end(volume: Path) -> None:
+    """SQLite could not even delete on it: the ballast goes first."""
+    url, number = f"sqlite://{volume}/history.db", 0
+
+    async def record_some(writer: Writer, store: Store) -> None:
+        nonlocal number
+        await record(writer, [one for part in range(20) for one in heavy(f"{number:04}-{part:02}", size=50_000)], store)
+        number += 1
+
+    settings = bounded(64, history=url)
+    async with open_store(url, migrate=True) as store, store.writing() as writer:
+        await keeping(store, settings=settings).step()
+        (volume / "other").write_bytes(b"\0" * (32 << 20))
+        with pytest.raises(StoreUnavailable, match="full"):
+            for _ in range(64):
+                await record_some(writer, store)
+    # Nor could SQLite open the database.
+    async with open_store(url, migrate=True) as store, store.writing() as writer:
+        retention = keeping(store, settings=settings)
+        for _ in range(24):
+            await retention.step()
+            await record_some(writer, store)
+        assert (await names(store))[0].startswith(f"{number - 1:04}-")
+
+
+def test_ballast_is_made_where_there_is_room_and_given_up_where_there_is_none(tmp_path: Path) -> None:
+    ballast, path = Ballast(tmp_path / "history.db"), tmp_path / "history.db.ballast"
+    ballast.take(ENOUGH - 1)
+    assert not path.exists()
+    ballast.take(ENOUGH)
+    assert path.stat().st_blocks * 512 >= SIZE
+    assert not ballast.give_way(LOW)
+    assert path.exists()
+    assert ballast.give_way(LOW - 1)
+    assert not path.exists()
+    assert not ballast.give_way(0)
+    Ballast(tmp_path / "missing" / "history.db").take(ENOUGH)
