@@ -98,7 +98,8 @@ class Console:
         failures = 0
         while True:
             try:
-                return await stack.enter_async_context(open_store(self._settings.history, migrate=True))
+                opening = open_store(self._settings.history, migrate=True, max_bytes=self._settings.history_max_bytes)
+                return await stack.enter_async_context(opening)
             except StoreUnavailable as error:
                 failures += 1
                 self._complain(error)

@@ -32,6 +32,8 @@ _PRAGMAS = {
     # Some builds write zeros over all that is deleted: every page of a log would be written once more.
     "secure_delete": "FAST",
 }
+_PAGE = 4096
+"""Bytes of a page, as SQLite has it where nobody says otherwise."""
 _READER_CACHE, _WRITER_CACHE = -8_000, -64_000
 """KiB, negative as SQLite has it."""
 # Pages are read along an index and then by number, whatever the statistics of the tables say, which may be old. A plan
@@ -108,11 +110,13 @@ async def memory() -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def file(path: Path) -> AsyncIterator[Database]:
-    """A file of SQLite, made if it does not exist."""
+async def file(path: Path, *, max_bytes: int | None) -> AsyncIterator[Database]:
+    """A file of SQLite, made if it does not exist. What would have it grow above `max_bytes` fails."""
     name = f"file:{path.as_posix().replace('%', '%25').replace('?', '%3f').replace('#', '%23')}"
     # The first pragma of `_PRAGMAS` first: each of the others may have to wait for somebody.
     pragmas = {**_PRAGMAS, "auto_vacuum": "INCREMENTAL", "journal_mode": "WAL"}
+    if max_bytes is not None:
+        pragmas["max_page_count"] = max_bytes // _PAGE
     writer = _sqlite(name, size=1, begin="BEGIN IMMEDIATE", pragmas={**pragmas, "cache_size": _WRITER_CACHE})
     readers = {**_PRAGMAS, "cache_size": _READER_CACHE, "query_only": "ON"}
     database = Database(

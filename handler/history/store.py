@@ -131,21 +131,23 @@ async def _session(database: Database) -> AsyncIterator[_Session]:
             await connection.close()
 
 
-def open_store(url: str | None, *, keep: int = KEEP, migrate: bool = False) -> AbstractAsyncContextManager[Store]:
+def open_store(
+    url: str | None, *, keep: int = KEEP, migrate: bool = False, max_bytes: int | None = None
+) -> AbstractAsyncContextManager[Store]:
     """The database at `url`; None: one in memory, of the newest `keep` requests.
 
     `url`: `sqlite:///absolute/path` or `postgresql://user:password@host/database`, as in the settings.
-    `migrate`: bring its tables up to date; otherwise others than ours are refused. Raises on entry `StoreRefused` and
-    `StoreUnavailable`.
+    `migrate`: bring its tables up to date; otherwise others than ours are refused. `max_bytes`: of a SQLite file; what
+    would have it grow above that raises `StoreUnavailable`. Raises on entry `StoreRefused` and `StoreUnavailable`.
     """
-    return _opened(url, keep, migrate)
+    return _opened(url, keep, migrate, max_bytes)
 
 
 @asynccontextmanager
-async def _opened(url: str | None, keep: int, migrate: bool) -> AsyncIterator[Store]:
+async def _opened(url: str | None, keep: int, migrate: bool, max_bytes: int | None) -> AsyncIterator[Store]:
     prepare = create if url is None else bring_up_to_date if migrate else require_current
     with opening():
-        source = _database(url, migrate)
+        source = _database(url, migrate, max_bytes)
     async with source as database:
         with opening():
             async with database.reading() if prepare is require_current else database.changing() as connection:
@@ -153,7 +155,7 @@ async def _opened(url: str | None, keep: int, migrate: bool) -> AsyncIterator[St
         yield SqlStore(database, keep=keep if url is None else None)
 
 
-def _database(url: str | None, migrate: bool) -> AbstractAsyncContextManager[Database]:
+def _database(url: str | None, migrate: bool, max_bytes: int | None) -> AbstractAsyncContextManager[Database]:
     if url is None:
         return databases.memory()
     path = sqlite_path(url)
@@ -165,7 +167,7 @@ def _database(url: str | None, migrate: bool) -> AbstractAsyncContextManager[Dat
     os.close(os.open(found, os.O_RDWR | os.O_CREAT, 0o640))
     if migrate:
         Ballast(found).give_way(left_on(found))
-    return databases.file(found)
+    return databases.file(found, max_bytes=max_bytes)
 
 
 def require_usable(path: Path, *, must_exist: bool) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -302,20 +303,43 @@ def heavy(name: str, *, size: int) -> list[Entry]:
     return [Entry(**{**_fields(told(name, Phase.SUCCEEDED, days=1)), "body": os.urandom(size)})]
 
 
-async def test_the_file_stays_below_its_bound_while_recording_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_file_stays_below_its_bound_while_recording_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
     bound, written, sizes = 8 << 20, 0, []
-    async with opened(SQLITE) as store, store.writing() as writer, beside(keeping(store, settings=bounded(8)).run()):
-        for number in range(120):
-            await record(
-                writer, [one for part in range(20) for one in heavy(f"{number:04}-{part:02}", size=10_000)], store
-            )
-            written += 20 * 10_000
-            sizes.append(await store.size() or 0)
+    async with (
+        open_store(f"sqlite://{tmp_path}/history.db", migrate=True, max_bytes=bound) as store,
+        store.writing() as writer,
+        beside(keeping(store, settings=bounded(8)).run()),
+        asyncio.timeout(PATIENCE),
+    ):
+        while written < 2 * bound:
+            some = [one for part in range(8) for one in heavy(f"{written:09}-{part}", size=30_000)]
+            # Where recording is faster than deleting, it has to wait.
+            with suppress(StoreUnavailable):
+                await record(writer, some, store)
+                written += 8 * 30_000
+            sizes.append((tmp_path / "history.db").stat().st_size)
         newest = (await names(store))[:8]
-    assert written > 2 * bound
     assert bound * 3 // 4 < max(sizes) <= bound
-    assert sorted(newest) == [f"79-{part}" for part in range(8)]
+    assert sorted(newest) == [f"{written - 8 * 30_000:09}-{part}" for part in range(8)]
+
+
+async def test_what_does_not_fit_is_recorded_once_there_is_room(tmp_path: Path) -> None:
+    bound, number = 1 << 20, 0
+    url = f"sqlite://{tmp_path}/history.db"
+    async with open_store(url, migrate=True, max_bytes=bound) as store, store.writing() as writer:
+        with pytest.raises(StoreUnavailable, match="full"):
+            while True:
+                await record(writer, heavy(f"{number:03}", size=30_000), store)
+                number += 1
+        assert len(await names(store)) == number
+        await through(keeping(store, settings=SETTINGS.model_copy(update={"history_max_bytes": bound})))
+        await record(writer, heavy("more", size=30_000), store)
+        assert "more" in await names(store)
+        assert "000" not in await names(store)
+    assert (tmp_path / "history.db").stat().st_size <= bound
 
 
 async def test_where_room_is_short_the_oldest_logs_go_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
