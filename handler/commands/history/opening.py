@@ -35,12 +35,14 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
 
 async def chosen(reader: Reader, request_id: str, *, source: str | None, number: int | None) -> Request:
     """The request with this number, or the last one of this id; says which others there are. Raises `Failed`."""
-    found = await reader.find(request_id, source)
     if number is not None:
-        found = [request for request in found if request.pk == number]
+        one = await reader.request(number)
+        if one is None or one.key.id != request_id or source not in (None, one.key.source):
+            raise Failed(f"the history has no request {request_id}{_of(source)} with number {number}")
+        return one
+    found = await reader.find(request_id, source)
     if not found:
-        which = f" with number {number}" if number is not None else ""
-        raise Failed(f"the history has no request {request_id}{_of(source)}{which}")
+        raise Failed(f"the history has no request {request_id}{_of(source)}")
     if len(found) > 1:
         say(_others(found[1:]))
     return found[0]
