@@ -5,7 +5,7 @@ from datetime import datetime
 
 import click
 
-from adapters.base import Broker, Cursor, Kind
+from adapters.base import Broker, Cursor, Kind, Record
 from adapters.registry import adapter_of
 from handler.commands.connection import broker_of
 from handler.commands.errors import OK, Failed
@@ -63,13 +63,13 @@ async def _planned(store: Store, settings: Settings, url: str, since: datetime |
 
 async def last_before(broker: Broker, since: datetime) -> Cursor | None:
     """The place of the last record that was stored before this time; None if there is none."""
-    found: Cursor | None = None
+    last: Record | None = None
     async with broker.history(Kind.LIFECYCLE) as records:
         async for record in records:
             if record.time >= since:
                 break
-            found = record.cursor
-    return found
+            last = record
+    return None if last is None else last.cursor
 
 
 def _described(move: _Move) -> str:
