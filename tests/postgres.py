@@ -78,7 +78,9 @@ class PostgresServer:
             )
 
     def start(self) -> None:
-        """Return once it answers."""
+        """Return once it answers; at once if it runs."""
+        if self._process is not None:
+            return
         self.prepare()
         self.go()
         deadline = time.monotonic() + PATIENCE

@@ -19,16 +19,21 @@ from tests.patience import PATIENCE
 from tests.postgres import PostgresServer, need_postgres, run
 
 
-@pytest.fixture
-def server() -> Iterator[PostgresServer]:
-    """One that the test may stop."""
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[PostgresServer]:
     need_postgres()
     made = PostgresServer()
     try:
-        made.start()
         yield made
     finally:
         made.remove()
+
+
+@pytest.fixture
+def server(own_server: PostgresServer) -> PostgresServer:
+    """One that the test may stop."""
+    own_server.start()
+    return own_server
 
 
 async def test_goes_on_after_the_server_was_away(server: PostgresServer) -> None:
