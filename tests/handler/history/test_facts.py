@@ -7,7 +7,8 @@ import orjson
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from events.cloudevent.event import build
+from events.cloudevent.event import build, encode_structured
+from events.lifecycle.events import lifecycle_event
 from events.names import CONTROL_TYPE, JOB_TYPE
 from events.phases import Phase
 from handler.history.base import Action, Entry, Key, PodRun, Unreadable
@@ -24,6 +25,8 @@ from handler.history.bounds import (
 )
 from handler.history.facts import read
 from handler.history.rows import advance, stat_of
+from k8s.reading.job import job_of
+from tests.events.lifecycle.played import PLAYED
 from tests.handler.history.records import STORED, lifecycle, record_of, stored
 from tests.long import examples
 
@@ -268,3 +271,25 @@ def _fits(fields: dict[str, Any]) -> None:
 @settings(max_examples=examples(100))
 def test_whatever_the_bytes_are(body: object) -> None:
     assert not isinstance(read(stored(body)), Entry)
+
+
+@pytest.mark.parametrize("name", PLAYED)
+def test_the_events_of_jobrelay_itself_are_all_read(name: str) -> None:
+    story = PLAYED[name]
+    job = next(job_of(change.manifest) for change in reversed(story.changes) if change.kind == "jobs")
+    job = msgspec.structs.replace(job, source="/shop", request_id="r-1")
+    told = story.told()
+    row = None
+    for transition in told:
+        found = read(stored(encode_structured(lifecycle_event(job, transition)), time=transition.time))
+        assert isinstance(found, Entry)
+        assert (found.id, found.phase, found.time) == (transition.id(job), transition.phase, int(transition.time))
+        row = advance(row, found)
+    assert row is not None
+    assert (row.job, row.job_uid, row.namespace, row.key.id) == (job.name, job.uid, job.namespace, job.request_id)
+    if told[-1].terminal:
+        detail = told[-1].detail
+        code = detail["error"]["errorCode"] if "error" in detail else None
+        assert (row.phase, row.exit_code, row.error_code) == (told[-1].phase, detail.get("exitCode"), code)
+        assert (row.result is None) == ("result" not in detail and "results" not in detail)
+        assert row.finished is not None

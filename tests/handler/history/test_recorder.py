@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+import random
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -12,15 +13,15 @@ from prometheus_client import generate_latest
 from adapters.base import BrokerUnavailable, Cursor, Kind, Record, Topic
 from adapters.memory import MemoryBroker
 from events.phases import Phase
-from handler.history import recorder as recorders
+from handler.history import inbox as inboxes, recorder as recorders
 from handler.history.base import Batch, LockLost, Store, StoreUnavailable, Wanted, Writer
 from handler.history.inbox import MOST_BYTES, MOST_RECORDS
 from handler.history.recorder import Recorder
 from handler.telemetry.metrics import Metrics
 from k8s.background import beside
-from tests.handler.history.contents import contents
-from tests.handler.history.records import a_life, key_of, record_of, stored
-from tests.handler.history.stores import KINDS, MEMORY, opened
+from tests.handler.history.contents import contents, event_ids
+from tests.handler.history.records import a_life, key_of, lifecycle, record_of, stored
+from tests.handler.history.stores import KINDS, MEMORY, SQLITE, opened
 from tests.handler.samples import until
 from tests.patience import PATIENCE
 
@@ -119,9 +120,8 @@ async def test_somebody_sets_the_position_while_it_records(
 class Tape:
     """A log as the recorder sees it, that its test writes. `away`: it cannot be opened."""
 
-    name = NAME
-
     def __init__(self, *records: Record) -> None:
+        self.name = NAME
         self.records = list(records)
         self.away = 0
         self.read = 0
@@ -321,3 +321,90 @@ async def test_batches_are_bounded_in_records_and_bytes(in_memory: Store, metric
     assert max(sizes) <= MOST_RECORDS
     assert max(len(batch.unreadable) for batch in fragile.batches) <= 3
     assert metrics.history_events.labels(NAME)._value.get() == 1200
+
+
+async def test_a_full_disk_is_waited_for(metrics: Metrics, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    monkeypatch.setattr(recorders, "backoff", lambda attempt: 0.01)
+    rng = random.Random(15)
+    texts = [[rng.randbytes(2000).hex()] * 3 for _ in range(100)]
+    records = [record_of(event, number) for number, event in enumerate(_large(texts), 1)]
+    tape = Tape(*records[:30])
+    async with opened(SQLITE) as store, played(tape, store, metrics) as (recorder, fragile):
+        await recorded(store, 30)
+        await _limit(store, pages=1)
+        tape.put(*records[30:])
+
+        async def told() -> bool:
+            return recorder.problem is not None
+
+        await until(told)
+        assert "full" in str(recorder.problem)
+        at, tried = await store.position(NAME), len(fragile.batches)
+
+        async def tried_again() -> bool:
+            return len(fragile.batches) > tried + 3
+
+        await until(tried_again)
+        assert await store.position(NAME) == at
+        assert at is not None
+        assert len(await event_ids(store)) == at.sequence
+        await _limit(store, pages=1 << 30)
+        await recorded(store, len(records))
+        assert await event_ids(store) == [record.event().get_id() for record in records]
+    assert len([one for one in caplog.records if one.levelno == logging.WARNING]) == 1
+
+
+def _large(texts: Sequence[Sequence[str]]) -> Iterator[Any]:
+    for number, parts in enumerate(texts):
+        for part, text in enumerate(parts):
+            yield lifecycle("progress", uid=f"uid-{number}", suffix=f"/{part}", metadata={"x": text})
+
+
+async def _limit(store: Store, *, pages: int) -> None:
+    """SQLite says that the disk is full beyond this size."""
+    async with cast(Any, store)._database.changing() as connection:
+        await connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+
+async def test_several_logs_share_a_writer(store: Store) -> None:
+    metrics = Metrics()
+    tapes = {name: Tape(*lives(30, name=name)) for name in ("nats", "rabbitmq")}
+    async with store.writing() as writer, asyncio.TaskGroup() as group:
+        tasks = []
+        for name, tape in tapes.items():
+            tape.name = name
+            tasks.append(group.create_task(Recorder(cast(Any, tape), reader=store, metrics=metrics).run(writer)))
+
+        async def all_recorded() -> bool:
+            return [metrics.history_events.labels(name)._value.get() for name in tapes] == [90, 90]
+
+        await until(all_recorded)
+        for task in tasks:
+            task.cancel()
+    assert len(set(await event_ids(store))) == 180
+    assert [await store.position(name) for name in tapes] == [tape.records[-1].cursor for tape in tapes.values()]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_lives_that_are_told_in_turns_come_to_the_same_in_any_batches(
+    seed: int, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(seed)
+    turns = [iter(a_life(f"r-{number}", end=rng.choice(["succeeded", "failed"]))) for number in range(60)]
+    events = []
+    while turns:
+        event = next(life := rng.choice(turns), None)
+        if event is None:
+            turns.remove(life)
+        else:
+            events.append(event)
+            events += rng.sample(events, 1) if rng.random() < 0.3 else []
+    tape = Tape(*(record_of(event, number) for number, event in enumerate(events, 1)))
+    found = []
+    for size in (1, 7, 500):
+        monkeypatch.setattr(inboxes, "MOST_RECORDS", size)
+        async with opened(MEMORY) as store, played(tape, store, metrics):
+            await recorded(store, len(events))
+            found.append(await contents(store))
+    assert found[0] == found[1] == found[2]
+    assert sum(len(one[3]) for key, one in found[0].items() if key.startswith("Key")) == 180
