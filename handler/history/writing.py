@@ -97,10 +97,13 @@ class SqlWriter:
         return new
 
     async def _record(self, connection: AsyncConnection, _broker: str, _batch: Batch, items: Sequence[Item]) -> int:
-        entries = {indexed(item.id): item for item in reversed(items) if isinstance(item, Entry)}
+        entries: dict[str, Entry] = {}
+        for item in items:
+            if isinstance(item, Entry):
+                entries.setdefault(indexed(item.id), item)
         found = await connection.execute(statements.known_events(self._dialect), {"ids": list(entries)})
         recorded = {row.id for row in found}
-        new = [(name, entry) for name, entry in reversed(entries.items()) if name not in recorded]
+        new = [(name, entry) for name, entry in entries.items() if name not in recorded]
         if new:
             folding = await self._folding(connection, [entry.key for _, entry in new])
             async for name, entry in in_slices(new, held=_HELD):
