@@ -3,9 +3,10 @@
 from collections import OrderedDict
 from typing import NamedTuple
 
-from events.jobs.context import read_context
+from events.jobs.context import followed, read_context
 from events.jobs.observed import Job
 from handler.history.base import Key, Reader
+from handler.history.bounds import MAX_ID, identity
 from handler.history.watching import Seen
 from k8s.api.cluster import Cluster
 from k8s.base import Malformed, NotFound, Unavailable
@@ -60,9 +61,12 @@ class Owners:
         return job
 
     def _owner(self, job: Job) -> Owner | None:
+        """By what its lifecycle events say."""
         if job.stray is not None or job.instance != self._instance or not job.request_id:
             return None
-        key = Key(id=job.request_id, cause=read_context(job.context).get("id", ""), source=job.source)
+        said = followed(read_context(job.context), request_id=job.request_id, source=job.source)
+        cause, source = (identity(said.get(name)) or "" for name in ("causationid", "requestsource"))
+        key = Key(id=identity(job.request_id, MAX_ID) or "", cause=cause, source=source)
         return Owner(key, job.created if job.accepted is None else job.accepted)
 
     async def _recorded(self, seen: Seen) -> Owner | None:

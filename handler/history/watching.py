@@ -86,7 +86,7 @@ def parse(raw: bytes | Raw) -> Seen:
     named = (notes.id or "", notes.source or "")
     request_id, source = ("", "") if max(map(len, named)) > MAX_NOTE else named
     return Seen(
-        run=_run(pod, integer(notes.attempt)),
+        run=_run(pod, integer(notes.attempt) or 1),
         job_uid=pod.job_uid,
         job=next((labels[name] for name in _JOB_NAMES if name in labels), ""),
         id=request_id,
@@ -97,7 +97,7 @@ def parse(raw: bytes | Raw) -> Seen:
     )
 
 
-def _run(pod: Pod, attempt: int | None) -> PodRun:
+def _run(pod: Pod, attempt: int) -> PodRun:
     main, over = pod.main, pod.phase in ENDED
     why = pod.reason or (main and main.reason) or (pod.disruption and pod.disruption.reason)
     return PodRun(

@@ -53,7 +53,8 @@ async def log_of(reader: Reader, pod: str, container: str = "main", *, growing: 
 
     async def look() -> KeptLog | None:
         found = [log for log in await reader.logs(pod) if log.container == container]
-        return found[0] if found and (growing or found[0].state is not LogState.GROWING) else None
+        there = [log for log in found if (log.bytes if growing else log.state is not LogState.GROWING)]
+        return there[0] if there else None
 
     return await until(look)
 
