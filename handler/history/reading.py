@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from math import ceil
 from typing import Any, TypeVar
 
 from sqlalchemy import Row, Select, select, text
@@ -12,7 +13,7 @@ from handler.history import paging
 from handler.history.base import Action, KeptLog, Page, PodRun, Request, Stat, Told, Wanted
 from handler.history.columns import action_of, log_of, pod_of, request_of, stat_of_row, tags_of, told_of
 from handler.history.database import Database
-from handler.history.failures import translated
+from handler.history.failures import DataRefused, translated
 from handler.history.packing import unpack
 from handler.history.paging import Place, Shape
 from handler.history.tables import action, cursor, event, log, metadata, pod, podlog, request, stat
@@ -87,9 +88,9 @@ class SqlReader:
     async def stats(self, *, newer: float | None = None, older: float | None = None) -> Sequence[Stat]:
         asked = select(stat)
         if newer is not None:
-            asked = asked.where(stat.c.hour >= newer)
+            asked = asked.where(stat.c.hour >= ceil(newer))
         if older is not None:
-            asked = asked.where(stat.c.hour < older)
+            asked = asked.where(stat.c.hour < ceil(older))
         ordered = asked.order_by(stat.c.hour, stat.c.service, stat.c.phase)
         return await self._all(ordered.limit(STATS_MOST), stat_of_row)
 
@@ -117,8 +118,12 @@ class SqlReader:
                 yield connection
 
     async def _all(self, asked: Select[Any], made: Callable[[Row[Any]], T]) -> list[T]:
-        async with self._reading() as connection:
-            return await _rows(connection, asked, {}, made)
+        try:
+            async with self._reading() as connection:
+                return await _rows(connection, asked, {}, made)
+        except DataRefused:
+            # A number that no column can hold is in no row.
+            return []
 
 
 async def stored_position(connection: AsyncConnection, broker: str, *, locked: bool = False) -> Cursor | None:

@@ -1,8 +1,9 @@
 """Records. Every method is one transaction; a batch and the position after it are kept together or not at all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+import logging
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from hashlib import blake2b
 from itertools import islice
 from typing import Any, TypeVar
@@ -34,6 +35,7 @@ from handler.history.trimming import trim
 from handler.history.values import clean, digest, indexed
 from k8s.informer.slices import in_slices
 
+logger = logging.getLogger(__name__)
 _HELD = 0.001
 _ROWS = 100
 """Rows that are handed to the driver at once: what SQLAlchemy does with them holds the loop."""
@@ -58,10 +60,12 @@ class SqlWriter:
             return await _finished(self._add(batch, broker, after, self._record_carefully))
 
     async def keep_pod(self, key: Key, pod: PodRun, *, created: float) -> None:
-        await _finished(self._keep_pod(key, pod, created))
+        with _heard():
+            await _finished(self._keep_pod(key, pod, created))
 
     async def keep_log(self, log: KeptLog, *, put: Mapping[int, bytes] = {}, drop: Sequence[int] = ()) -> None:
-        await _finished(self._keep_log(log, put, drop))
+        with _heard():
+            await _finished(self._keep_log(log, put, drop))
 
     async def _keep_pod(self, key: Key, pod: PodRun, created: float) -> None:
         async with self._changing() as connection:
@@ -182,6 +186,15 @@ class SqlWriter:
             with translated():
                 async with self._begin() as connection:
                     yield connection
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """What the database will never take stops nobody."""
+    try:
+        yield
+    except DataRefused as error:
+        logger.warning("a pod or its log is not kept: %s", error)
 
 
 async def _finished(work: Coroutine[Any, Any, T]) -> T:

@@ -1,5 +1,6 @@
 """The record, the same on every database."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -267,6 +268,41 @@ async def test_nothing_of_a_batch_that_fails_is_kept(store: Store) -> None:
                 await connection.exec_driver_sql("INSERT INTO counter (name, value) VALUES ('x', 1)")
                 raise Broken
         assert await writer.add(batch(1, entry(1, Phase.CREATED, time=1.0)), broker=BROKER, after=None) == 1
+
+
+async def test_the_order_of_events_is_that_of_the_log(store: Store) -> None:
+    first, second = entry(1, Phase.CREATED, time=1.0), entry(1, Phase.STARTED, time=1.0)
+    async with store.writing() as writer:
+        await writer.add(batch(3, first, second, first), broker=BROKER, after=None)
+    (found,) = await store.find("task-1")
+    assert found.phase is Phase.STARTED
+    assert [event.phase for event in await store.events(found.pk)] == [Phase.CREATED, Phase.STARTED]
+
+
+async def test_numbers_that_no_row_can_have(store: Store) -> None:
+    for number in (2**63, -(2**63) - 1, 10**30):
+        assert await store.request(number) is None
+        assert await store.events(number) == []
+        assert await store.events(1, after=number) == []
+        assert await store.pods(number) == []
+    async with store.writing() as writer:
+        pod = PodRun(uid="pod", name="x", namespace="y", exit_code=2**70)
+        await writer.keep_pod(Key("task", "cause", "/shop"), pod, created=1.0)
+        assert await store.find("task") == []
+        assert await writer.add(batch(1, entry(1, Phase.CREATED, time=1.0)), broker=BROKER, after=None) == 1
+
+
+async def test_questions_that_are_cancelled_leave_nothing_behind(store: Store) -> None:
+    async with store.writing() as writer:
+        many = [entry(number, Phase.CREATED, time=1.0) for number in range(200)]
+        await writer.add(batch(200, *many), broker=BROKER, after=None)
+    for steps in range(40):
+        asking = asyncio.create_task(store.page(Wanted(), limit=200))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait({asking})
+    assert len((await store.page(Wanted(), limit=200)).requests) == 200
 
 
 async def test_a_file_gives_back_what_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
