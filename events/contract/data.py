@@ -108,6 +108,27 @@ class Attempted(Detail):
     scheduled_for: Moment | None = Field(default=None, description="Scheduled time of a schedule's run.")
 
 
+class Asked(Part):
+    """What the request asked for, as its Job shows it. Sums are of one pod; what nobody asked for is absent."""
+
+    type: str | None = Field(default=None, description="Type of the event that made the request, up to 512 characters.")
+    event_time: Moment | None = Field(default=None, description="Its `time`, where it has one.")
+    replay_of: str | None = Field(
+        default=None, description="Its extension `replayof`: which request it repeats, in words of whoever sent it."
+    )
+    function: str | None = Field(default=None, description="The function that made it of an event.")
+    image: str | None = Field(default=None, description="Image of the main container, up to 512 characters.")
+    cpu: float | None = Field(
+        default=None,
+        description="Cores that a pod requests, as Kubernetes counts: all its containers together, a limit where there "
+        "is no request, and of init containers what they need more.",
+    )
+    memory: int | None = Field(default=None, description="Bytes that a pod requests, counted like `cpu`.")
+    gpus: int | None = Field(default=None, description="GPUs of a pod.")
+    parallelism: int = Field(description="How many pods run at once.")
+    priority: int = Field(description="The request's `priority`.")
+
+
 class Created(Attempted):
     """The Job exists: always the first event."""
 
@@ -118,6 +139,7 @@ class Created(Attempted):
     ttl_seconds_after_finished: int | None = Field(
         default=None, description="Seconds it stays when finished: what is in force."
     )
+    request: Asked | None = Field(default=None, description="What was asked for; absent in events of earlier versions.")
 
 
 class Queued(Attempted):

@@ -20,7 +20,7 @@ MAX_CONTEXT = 4096
 """Characters of the annotation up to which all of it is remembered: the tens of thousands of Jobs of a cluster do."""
 MAX_REMEMBERED = 512
 """Characters of an attribute that is remembered of a longer one."""
-_KEPT = ("id", "type", "subject", "time", "correlationid", "traceparent", "tracestate")
+_KEPT = ("id", "type", "subject", "time", "correlationid", "replayof", "traceparent", "tracestate")
 TRACE = ("traceparent", "tracestate")
 """The extension attributes that name the trace (CloudEvents Distributed Tracing extension: W3C Trace Context)."""
 

@@ -122,8 +122,8 @@ class Job(Ours, frozen=True, kw_only=True, gc=False):
     """A Job of ours.
 
     `started`, `verdict`, `queueing`, `dependencies` and `retry` are raw JSON, as in their annotations. `attempt` counts
-    from 1; on further attempts `accepted` is when the first was created. `failover`: the request names a Job to run
-    when it has failed. `kueue`: Kueue decides when the Job runs.
+    from 1; on further attempts `accepted` is when the first was created. `asked`: see `asked.PodRequests`.
+    `failover`: the request names a Job to run when it has failed. `kueue`: Kueue decides when the Job runs.
     `failed_indexes` are those of an Indexed Job, as Kubernetes writes them: `1,3-5`.
     Of a schedule's run: `run` is its scheduled time (RFC 3339), or `NEW_RUN`; `scheduled_at` what Kubernetes says of
     it, in epoch seconds; `schedule` and `schedule_uid` name the CronJob that owns it, None once none does.
@@ -143,6 +143,7 @@ class Job(Ours, frozen=True, kw_only=True, gc=False):
     retry: str | None = None
     attempt: int = 1
     accepted: float | None = None
+    asked: str = ""
     failover: bool = False
     kueue: bool = False
     run: str | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from events.cloudevent.timestamp import format_epoch
+from events.jobs.asked import asked_for
 from events.jobs.attempts import next_attempt_at, written_time
 from events.jobs.observed import Condition, Job, Ours
 from events.jobs.pods import Container, Pod
@@ -102,6 +103,7 @@ def _created(job: Job) -> Iterator[Transition]:
     if job.ttl is not None:
         # The TTL in force: the request's own may have been too short to recognize repeats.
         detail["ttlSecondsAfterFinished"] = job.ttl
+    detail["request"] = asked_for(job)
     yield Transition(phase=Phase.CREATED, time=job.created, detail=detail)
 
 

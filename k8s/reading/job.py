@@ -13,6 +13,7 @@ from events.names import FINALIZER, FORMAT_VERSION, Annotation, Label
 from events.problems import brief
 from k8s.base import Malformed
 from k8s.kueue import in_kueue
+from k8s.reading.asked import asked_of
 from k8s.reading.claims import Claim, claim_of, lost_labels
 from k8s.reading.metadata import (
     MAX_CONDITIONS,
@@ -138,6 +139,7 @@ def _job(wire: WireJob) -> observed.Job:
         retry=shared(notes.get(Annotation.RETRY)),
         attempt=claim.attempt,
         accepted=_moment(notes.get(Annotation.ACCEPTED)),
+        asked=asked_of(template),
         failover=Annotation.FAILOVER in (meta.annotations or {}),
         kueue=in_kueue(labels),
         run=claim.run,

@@ -7,6 +7,7 @@ from msgspec import Raw
 
 from events.names import Annotation, Label
 from k8s.reading.metadata import Wire
+from k8s.reading.pod import DEFAULT_CONTAINER
 
 
 class TemplateAnnotations(Wire, rename=lambda name: getattr(Annotation, name.upper())):
@@ -18,6 +19,7 @@ class TemplateAnnotations(Wire, rename=lambda name: getattr(Annotation, name.upp
     source: str | None = None
     run: str | None = None
     event: Raw = Raw()
+    default_container: str | None = msgspec.field(default=None, name=DEFAULT_CONTAINER)
 
 
 class TemplateLabels(Wire, rename=lambda name: getattr(Label, name.upper())):

@@ -29,7 +29,9 @@ def verdict(phase: Phase = Phase.CANCELLED, code: str = "CANCELLED", *, at: floa
 def test_new_job_was_created_and_nothing_more() -> None:
     (created,) = transitions(make_job(), [make_pod()])
     assert (created.key, created.id(make_job()), created.time) == ("created", "uid-1/created", NOON)
-    assert created.detail == {"attempt": 1, "jobId": "uid-1", "jobName": "mail-abc", "namespace": "default"}
+    asked = {"type": "dev.jobrelay.job.requested", "parallelism": 1, "priority": 0}
+    named = {"jobId": "uid-1", "jobName": "mail-abc", "namespace": "default"}
+    assert created.detail == {"attempt": 1, **named, "request": asked}
     assert not created.terminal
 
 

@@ -14,8 +14,11 @@ async def test_a_success_is_reported_from_creation_to_result(broker: MemoryBroke
     async with running(broker, cluster) as client:
         script = 'echo "{\\"answer\\": 42}" > "$JOBRELAY_RESULT_PATH"'
         # A TTL too short to recognize a repeat is raised, and the requester learns of it.
-        job = {"ttlSecondsAfterFinished": 1}
-        await client.publish(make_request("ok", script=script, tags=["t"], metadata={"k": 1}, job=job))
+        job = {"ttlSecondsAfterFinished": 1, "resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "64Mi"}}}
+        replay = {"replayof": "before"}
+        await client.publish(
+            make_request("ok", script=script, attributes=replay, tags=["t"], metadata={"k": 1}, job=job)
+        )
         end = await client.ended("ok")
         assert await client.phases("ok") == ["created", "started", "succeeded"]
         assert detail(end)["result"] == {"answer": 42}
@@ -23,7 +26,17 @@ async def test_a_success_is_reported_from_creation_to_result(broker: MemoryBroke
         assert (detail(end)["tags"], detail(end)["metadata"]) == (["t"], {"k": 1})
         job_at_end = await without_finalizer(cluster, "ok")
         assert job_at_end["spec"]["ttlSecondsAfterFinished"] == 300
-        assert detail(await client.reached("ok", "created"))["ttlSecondsAfterFinished"] == 300
+        created = detail(await client.reached("ok", "created"))
+        assert created["ttlSecondsAfterFinished"] == 300
+        assert created["request"] == {
+            "type": "dev.jobrelay.job.requested",
+            "replayOf": "before",
+            "image": "busybox:1",
+            "cpu": 0.1,
+            "memory": 64 << 20,
+            "parallelism": 1,
+            "priority": 0,
+        }
         assert end.get_id() == f"{job_at_end['metadata']['uid']}/succeeded"
         assert end.get_extension("causationid") == "event-ok"
 

@@ -51,6 +51,8 @@ async def test_each_run_is_a_request_of_its_own_and_knows_its_time(broker: Memor
             assert [event.get_extension("requestsource") for event in events] == [SOURCE] * 3
             assert detail(events[-1])["result"] == f"s@{time} for {time}"
             assert detail(events[-1])["tags"] == ["nightly"]
+            asked = detail(events[0])["request"]
+            assert (asked["type"], asked["image"]) == ("dev.jobrelay.job.requested", "busybox:1")
         first = await client.events(f"s@{times[0]}")
         (job, *_) = await jobs(cluster)
         assert job["metadata"]["labels"][Label.REQUEST] == request_label(f"s@{times[0]}")

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from tests.handler.relay import Client, code_of, detail, phase_of, running
 from tests.handler.samples import SOURCE, make_command, make_request, until
 from tests.paths import ROOT
 
+UPLOADED_AT = datetime(2026, 11, 21, 22, 16, 57, 500_000, UTC)
 READS = 'cat "$JOBRELAY_EVENT_PATH" > seen; wc -c < seen > "$JOBRELAY_RESULT_PATH"'
 
 
@@ -45,12 +47,19 @@ async def test_an_event_of_any_type_runs_the_function_that_takes_it(
     script = 'printf \'{"who": "%s", "id": "%s"}\' "$WHO" "$CE_ID" > "$JOBRELAY_RESULT_PATH"'
     path = write(tmp_path / "f.yaml", make_function(script=script, env={"WHO": "{data.tenant}"}))
     async with running(broker, cluster, functions=path) as client:
-        await client.publish(make_event("abc", {"tenant": "b", "id": "not ours"}))
+        await client.publish(make_event("abc", {"tenant": "b", "id": "not ours"}, time=UPLOADED_AT))
         ended = await client.ended("thumbnail/abc")
         assert detail(ended)["result"] == {"who": "b", "id": "abc"}
         assert detail(ended)["service"] == "thumbnail"
         assert (ended.get_extension("causationid"), ended.get_extension("requestsource")) == ("abc", SOURCE)
         assert await client.phases("thumbnail/abc") == ["created", "started", "succeeded"]
+        asked = detail(await client.reached("thumbnail/abc", "created"))["request"]
+        assert {name: asked[name] for name in ("type", "eventTime", "function", "image")} == {
+            "type": UPLOADED,
+            "eventTime": "2026-11-21T22:16:57.500000Z",
+            "function": "thumbnail",
+            "image": "busybox:1",
+        }
         (job,) = await our_jobs(cluster)
         assert job["metadata"]["name"].startswith("thumbnail-")
 
