@@ -227,7 +227,7 @@ TYPES = [*(f"{JOB_TYPE}.{phase}" for phase in Phase), f"{CONTROL_TYPE}.accepted"
     detail=st.dictionaries(NAMES, VALUES, max_size=12),
     request=VALUES,
 )
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(120))
 def test_whatever_the_data_are_what_is_read_fits_each_database(
     kind: str, identity: str, attributes: dict[str, Any], detail: Any, request: Any
 ) -> None:
@@ -268,7 +268,7 @@ def _fits(fields: dict[str, Any]) -> None:
 
 
 @given(st.binary(max_size=200) | VALUES)
-@settings(max_examples=examples(100))
+@settings(max_examples=examples(60))
 def test_whatever_the_bytes_are(body: object) -> None:
     assert not isinstance(read(stored(body)), Entry)
 

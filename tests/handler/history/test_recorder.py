@@ -88,17 +88,17 @@ async def test_what_is_told_is_recorded_and_what_follows_too(
 
 
 async def test_recording_the_log_again_changes_nothing(broker: MemoryBroker, store: Store, metrics: Metrics) -> None:
-    await tell(broker, [event for number in range(40) for event in a_life(f"r-{number}")])
+    await tell(broker, [event for number in range(12) for event in a_life(f"r-{number}")])
     async with recording(broker, store, metrics):
-        await recorded(store, 120)
+        await recorded(store, 36)
     before, at = await contents(store), await store.position(NAME)
-    for position in (None, Cursor("", 57, "0" * 32)):
+    for position in (None, Cursor("", 17, "0" * 32)):
         await store.settle_position(NAME, position)
         async with recording(broker, store, metrics):
-            await recorded(store, 120)
+            await recorded(store, 36)
         assert await contents(store) == before
         assert await store.position(NAME) == at
-    assert metrics.history_events.labels(NAME)._value.get() == 120
+    assert metrics.history_events.labels(NAME)._value.get() == 36
 
 
 async def test_somebody_sets_the_position_while_it_records(
@@ -227,14 +227,16 @@ async def test_a_log_made_anew_is_told_and_recorded_from_its_beginning(
 @pytest.mark.parametrize(
     "place", [Cursor("s", 10**15, "?"), Cursor("", 3, ""), Cursor("\\' --", -5, "x" * 1000), Cursor("s", 2, "0" * 32)]
 )
-async def test_a_tampered_position_doubles_nothing(place: Cursor, store: Store, metrics: Metrics, caplog: Any) -> None:
-    async with played(Tape(*lives(2)), store, metrics):
-        await recorded(store, 6)
-    before = await contents(store)
-    await store.settle_position(NAME, place)
-    async with played(Tape(*lives(2)), store, metrics):
-        await until(lambda: _is_at(store, 6))
-    assert await contents(store) == before
+async def test_a_tampered_position_doubles_nothing(
+    place: Cursor, in_memory: Store, metrics: Metrics, caplog: Any
+) -> None:
+    async with played(Tape(*lives(2)), in_memory, metrics):
+        await recorded(in_memory, 6)
+    before = await contents(in_memory)
+    await in_memory.settle_position(NAME, place)
+    async with played(Tape(*lives(2)), in_memory, metrics):
+        await until(lambda: _is_at(in_memory, 6))
+    assert await contents(in_memory) == before
     assert "the log of memory was made anew: recording it from its first record" in caplog.messages
 
 
@@ -286,7 +288,10 @@ async def test_a_lost_lock_ends_it(in_memory: Store, metrics: Metrics) -> None:
             await asyncio.sleep(PATIENCE)
 
 
-async def test_it_waits_for_the_broker_too(in_memory: Store, metrics: Metrics, caplog: Any) -> None:
+async def test_it_waits_for_the_broker_too(
+    in_memory: Store, metrics: Metrics, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorders, "backoff", lambda attempt: 0.05)
     tape = Tape(*lives(1))
     tape.away = 3
     async with played(tape, in_memory, metrics) as (recorder, _):
