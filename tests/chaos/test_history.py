@@ -13,13 +13,14 @@ import pytest
 
 from adapters.base import Broker, Kind, Topic
 from adapters.connect import connect
+from adapters.jetstream.connection import connection
 from handler.history.base import Store, StoreUnavailable
 from handler.history.recorder import Recorder
 from handler.history.store import open_store
 from handler.telemetry.metrics import Metrics
 from k8s.api.clock import backoff
 from k8s.background import beside
-from tests.adapters.brokers import some_nats
+from tests.adapters.brokers import OPTIONS, some_nats
 from tests.chaos.dying import MOMENTS, Mother, mother
 from tests.chaos.table import Rows
 from tests.handler.history.contents import contents, event_ids
@@ -29,7 +30,7 @@ from tests.handler.samples import until
 from tests.long import LONG
 from tests.postgres import PostgresServer, need_postgres
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(3600 if LONG else 300)]
 
 DEATHS = 1000 if LONG else 12
 STOPS = (signal.SIGINT, signal.SIGQUIT) if LONG else (signal.SIGQUIT,)
@@ -90,14 +91,14 @@ async def loaded(directory: Path) -> AsyncIterator[tuple[str, Load]]:
         yield url, Load(broker, random.Random(15))
 
 
-async def caught_up(broker: Broker, store: Store, last: int) -> None:
+async def caught_up(broker: Broker, store: Store, last: int, metrics: Metrics | None = None) -> None:
     """Record, in this process, until everything is recorded."""
 
     async def look() -> bool:
         found = await store.position(NAME)
         return found is not None and found.sequence >= last
 
-    recorder = Recorder(broker, reader=store, metrics=Metrics())
+    recorder = Recorder(broker, reader=store, metrics=metrics or Metrics())
     async with store.writing() as writer, beside(recorder.run(writer)):
         await until(look)
 
@@ -134,6 +135,24 @@ async def test_killed_around_commits_under_load_it_records_each_event_once(
 async def died(bearing: Mother, database: str, broker: str, moment: str, rng: random.Random) -> int:
     batch, statement = rng.randint(1, 3), rng.randint(1, 9)
     return await bearing.bear(database=database, broker=broker, moment=moment, batch=batch, statement=statement)
+
+
+async def test_what_the_broker_has_dropped_meanwhile_is_counted(
+    tmp_path: Path, rows: Rows, caplog: pytest.LogCaptureFixture
+) -> None:
+    metrics = Metrics()
+    async with loaded(tmp_path) as (url, load), connect(url) as broker, opened(MEMORY) as store:
+        await load.publish(60)
+        await caught_up(broker, store, load.last, metrics)
+        at = load.last
+        await load.publish(60)
+        async with connection(url, OPTIONS) as link:
+            # As when seven days have passed.
+            await link.api("STREAM.PURGE.JOBRELAY_LIFECYCLE", {"seq": at + 31})
+        await caught_up(broker, store, load.last, metrics)
+    assert metrics.history_gap.labels(NAME)._value.get() == 30
+    assert "30 records of the log of nats were gone before they were recorded" in caplog.messages
+    rows.add("the broker drops what is not recorded", NAME, done="30 records", outcome="counted and told")
 
 
 async def test_without_its_server_for_a_while_it_goes_on(tmp_path: Path, rows: Rows) -> None:
