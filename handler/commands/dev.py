@@ -47,6 +47,7 @@ async def dev(*, broker: str, clean: bool, functions: Path | None = None, direct
                 settings=settings,
                 console=lacking is None,
             ) as stack:
+                await stack.records()
                 local = Local(
                     source=stack.source,
                     kubeconfig=str(stack.kubeconfig),

@@ -7,7 +7,6 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 from events.functions.file import InvalidFunctions
-from handler import app
 from handler.commands.errors import OK, Failed, Misuse
 from handler.history import extra
 from handler.history.base import StoreRefused
@@ -56,14 +55,15 @@ async def serve(settings: Settings) -> int:
 
 
 def _role(settings: Settings) -> Run:
-    """What runs the process. Raises `RuntimeError` when a library that it needs is not installed."""
-    if not settings.records:
-        return app.run
-    extra.require()
-    # Only here: the other roles do without these libraries.
-    from handler.console import console
+    """What runs the process; only that is imported. Raises `RuntimeError` when a library that it needs is missing."""
+    if settings.records:
+        extra.require()
+        from handler.console import console
 
-    return console.run
+        return console.run
+    from handler import app
+
+    return app.run
 
 
 def _collect_garbage_rarely() -> None:

@@ -45,7 +45,8 @@ def usual_ports(broker: str) -> Ports:
 class Stack:
     """A running installation. `environ`: the settings by which `jobrelay` commands reach it.
 
-    `history`: the URL of its database; None where none is kept.
+    `console`: the address of the process that keeps the history, `history` the URL of its database; None where there is
+    none.
     """
 
     directory: Path
@@ -55,6 +56,7 @@ class Stack:
     instance: str
     processes: tuple[Process, ...]
     history: str | None = None
+    console: str | None = None
 
     @property
     def environ(self) -> dict[str, str]:
@@ -68,6 +70,12 @@ class Stack:
     def process(self, name: str) -> Process:
         """A process by its name: `nats-server` or `rabbitmq-server`, `devcluster`, `jobrelay`, `console`."""
         return next(process for process in self.processes if process.name == name)
+
+    async def records(self) -> None:
+        """Wait until the console, if there is one, records. Raises `StartFailed`."""
+        if self.console is not None:
+            address = self.console
+            await self.process("console").ready(lambda: _records(address), within=START_SECONDS)
 
     async def first_end(self) -> Process:
         """Wait until any of the processes ends. Returns that process."""
@@ -99,8 +107,8 @@ async def start(
 ) -> AsyncIterator[Stack]:
     """A running installation with its state below `directory`; its parts are stopped in reverse order at the end.
 
-    `broker`: a key of `SERVERS`. `settings`: further settings of jobrelay. `console`: keep the history, too; it needs
-    the extra [console]. Raises `StartFailed`.
+    `broker`: a key of `SERVERS`. `settings`: further settings of jobrelay. `console`: keep the history, too, which
+    needs the extra [console]; nothing waits until that is ready. Raises `StartFailed`.
     """
     directory = _created(directory)
     async with AsyncExitStack() as stack:
@@ -115,6 +123,7 @@ async def start(
             instance=instance,
             processes=(server, cluster),
             history=f"sqlite://{directory / 'history.db'}" if console else None,
+            console=f"{LOOPBACK}:{free_port(0)}" if console else None,
         )
         environ = {**clean_environ(), **so_far.environ, **(settings or {})}
         await _prepare(so_far)
@@ -205,21 +214,18 @@ async def _prepare(stack: Stack) -> None:
 
 
 async def _jobrelay(stack: AsyncExitStack, so_far: Stack, environ: Mapping[str, str], http: str) -> tuple[Process, ...]:
-    """Requests to events and, where it is kept, the history: beside each other, as both take long to import all."""
+    """What turns requests into events, ready, and what keeps the history, where it is kept."""
 
     async def run(name: str, address: str, *arguments: str) -> Process:
         log = so_far.directory / "logs" / f"{name}.log"
         given = {**environ, "JOBRELAY_HTTP_ADDRESS": address}
         return await stack.enter_async_context(running(name, jobrelay("run", *arguments), log=log, environ=given))
 
-    beside = f"{LOOPBACK}:{free_port(0)}"
-    console = await run("console", beside, "--role", "console") if so_far.history is not None else None
+    # Begun first, so that it ends last and records what the others do at their end.
+    consoles = () if so_far.console is None else (await run("console", so_far.console, "--role", "console"),)
     relay = await run("jobrelay", http)
     await relay.ready(lambda: _leads(http), within=START_SECONDS)
-    if console is None:
-        return (relay,)
-    await console.ready(lambda: _records(beside), within=START_SECONDS)
-    return relay, console
+    return relay, *consoles
 
 
 async def is_ready(http: str) -> bool:

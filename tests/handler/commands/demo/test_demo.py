@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,8 +13,10 @@ import pytest
 from handler.commands.demo.cases import CASES
 from handler.commands.environment import DEV_DIRECTORY, Local
 from handler.commands.showing.progress import Progress
+from handler.local.stack import clean_environ
 from tests.adapters.conftest import need_rabbit
 from tests.handler.commandline import call, call_beside, end, started, wait_for
+from tests.handler.console.test_process import WITHOUT
 from tests.patience import PATIENCE, within
 from tests.processes import survivors
 
@@ -39,6 +43,7 @@ def test_demo_shows_every_case_as_expected_and_leaves_nothing(tmp_path: Path, br
     table = text.partition("EXPECTED")[2].splitlines()
     assert sum(line.startswith("ok ") for line in table) == len(CASES) == 9
     assert "failed" not in {line.partition(" ")[0] for line in table}
+    assert re.search(r"The history holds 9 requests and \d\d events; ", text)
     assert list(tmp_path.iterdir()) == [output]
     assert not survivors(tmp_path)
 
@@ -93,6 +98,8 @@ async def test_dev_is_found_by_other_commands_until_it_is_stopped(tmp_path: Path
         submit = ("submit", "--image", "busybox", "--id", "kept", "--watch", "--", "sh", "-c", "echo hi; exit 3")
         done = await call_beside(*submit, environ={}, cwd=tmp_path)
         assert done.returncode == 3, done.stderr
+        shown = await call_beside("history", "logs", "kept", environ={}, cwd=tmp_path)
+        assert (shown.returncode, shown.stdout) == (0, "hi\n"), shown.stderr
         second = await call_beside("dev", environ={}, cwd=tmp_path)
         assert (second.returncode, len(second.stderr.splitlines())) == (1, 1)
         wait_for(lambda: "failed job_id=kept" in output.read_text(), what=output.read_text)
@@ -116,6 +123,22 @@ def test_dev_keeps_its_state_and_clean_forgets_it(tmp_path: Path) -> None:
             assert call(*submit, environ=local.environ()).returncode == 0
             assert end(process, signal.SIGTERM) == 143
     assert found == [False, True, False]
+
+
+@pytest.mark.long
+def test_dev_runs_without_the_extra_of_the_history_and_says_so(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with output.open("wb") as file:
+        command = [sys.executable, "-c", WITHOUT, "dev"]
+        process = subprocess.Popen(command, env=clean_environ(), cwd=tmp_path, stdout=file, stderr=file)
+        try:
+            local = wait_for(lambda: Local.find(tmp_path / DEV_DIRECTORY), what=output.read_text)
+            assert end(process, signal.SIGTERM) == 143
+        finally:
+            process.kill()
+            process.wait()
+    assert local.history is None
+    assert "no history is kept: the history needs the extra [console]" in output.read_text()
 
 
 def test_dev_ends_when_a_part_dies(tmp_path: Path) -> None:

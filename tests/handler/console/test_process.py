@@ -1,0 +1,43 @@
+"""`jobrelay run --role console` as a process: how it ends, and what it says where it cannot run."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+from handler.history.tables import VERSION_TABLE
+from handler.local.stack import clean_environ
+from tests.handler.commandline import call, end, make_environ, started, wait_for
+
+WITHOUT = "import sys; sys.modules['sqlalchemy'] = None; from handler.cli.main import main; sys.exit(main())"
+"""The program, where the extra is not installed."""
+CONSOLE = "run", "--role", "console"
+
+
+def test_sigterm_ends_it_cleanly_even_if_nothing_can_be_reached(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    environ = make_environ(tmp_path, JOBRELAY_HISTORY=f"sqlite://{tmp_path}/history.db")
+    with started(*CONSOLE, environ=environ, output=output) as process:
+        wait_for(lambda: "recording the history" in output.read_text(), what=output.read_text)
+        assert end(process, signal.SIGTERM) == 0
+    assert "Traceback" not in output.read_text()
+
+
+def test_a_database_of_a_newer_program_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "history.db") as database:
+        database.execute(f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL)")
+        database.execute(f"INSERT INTO {VERSION_TABLE} VALUES ('9999')")
+    database.close()
+    done = call(*CONSOLE, environ=make_environ(tmp_path, JOBRELAY_HISTORY=f"sqlite://{tmp_path}/history.db"))
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("jobrelay: JOBRELAY_HISTORY: the database has tables of revision 9999, which are newer than")
+
+
+def test_a_library_that_is_missing_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    environ = {**clean_environ(), **make_environ(tmp_path)}
+    command = [sys.executable, "-c", WITHOUT, *CONSOLE]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "jobrelay: the history needs the extra [console]: pip install 'jobrelay[console]'\n"
