@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Executable, Select, bindparam, delete, select, tuple_, union_all, update
+from sqlalchemy import Executable, Select, bindparam, delete, literal, select, tuple_, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.phases import LAST
@@ -157,15 +157,10 @@ async def _delete_requests(connection: AsyncConnection, requests: Sequence[int],
     """Delete those of which no log is kept. Returns how many went, and whether some of their events are left."""
     kept = select(podlog.c.pod).join(pod, pod.c.uid == podlog.c.pod)
     kept = kept.where(pod.c.request == request.c.pk, podlog.c.bytes > 0)
-    asked = select(request.c.pk, request.c.phase, request.c.updated, request.c.tags).where(
-        request.c.pk.in_(requests),
-        # One of them may have been asked for again meanwhile.
-        request.c.phase.in_([phase.value for phase in LAST]),
-        request.c.updated < before,
-        ~kept.exists(),
-    )
-    rows = (await connection.execute(asked.with_for_update())).all()
-    going = [row.pk for row in rows]
+    asked = select(request.c.pk, request.c.phase, request.c.updated, request.c.tags)
+    rows = await connection.execute(asked.where(request.c.pk.in_(requests), ~kept.exists()).with_for_update())
+    # Some may have been asked for again meanwhile. Asked here: an index of phases would lead to far more requests.
+    going = {row.pk: row for row in rows if row.phase in LAST and row.updated < before}
     if not going:
         return 0, False
     some = select(event.c.position).where(event.c.request.in_(going)).limit(EVENTS_MOST)
@@ -173,7 +168,7 @@ async def _delete_requests(connection: AsyncConnection, requests: Sequence[int],
         return 0, True
     tags = [
         {"old_tag": name, "old_phase": row.phase, "old_updated": row.updated, "old_request": row.pk}
-        for row in rows
+        for row in going.values()
         for name in tags_of(row.tags)
     ]
     await _many(connection, DELETE_TAG, tags)
@@ -184,17 +179,21 @@ async def _delete_requests(connection: AsyncConnection, requests: Sequence[int],
 async def _delete_others(connection: AsyncConnection, before: float, limit: int) -> bool:
     """Statistics, actions and unreadable records. Returns whether there are more."""
     actions = select(action.c.id).where(action.c.time < before).order_by(action.c.time).limit(limit)
-    key = stat.primary_key.columns
-    hours = select(*key).where(stat.c.hour <= before - _HOUR).order_by(stat.c.hour).limit(limit)
-    counts = [
-        (await connection.execute(statement)).rowcount
-        for statement in (
-            delete(action).where(action.c.id.in_(actions)),
-            delete(stat).where(tuple_(*key).in_(hours)),
-        )
-    ]
+    deleted = await connection.execute(delete(action).where(action.c.id.in_(actions)))
     await connection.execute(delete(unreadable).where(unreadable.c.time < before))
-    return max(counts) == limit
+    return await _delete_hours(connection, before, limit) or deleted.rowcount == limit
+
+
+async def _delete_hours(connection: AsyncConnection, before: float, limit: int) -> bool:
+    """Statistics of hours that have ended before. An hour may have any number of services."""
+    key = (stat.c.hour, stat.c.service, stat.c.phase)
+    gone = stat.c.hour <= before - _HOUR
+    last = (await connection.execute(select(*key).where(gone).order_by(*key).limit(1).offset(limit - 1))).one_or_none()
+    if last is not None:
+        values = [literal(value, column.type) for column, value in zip(key, last, strict=True)]
+        gone = tuple_(*key) <= tuple_(*values)
+    await connection.execute(delete(stat).where(gone))
+    return last is not None
 
 
 async def _many(connection: AsyncConnection, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:

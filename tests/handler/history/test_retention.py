@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from adapters.base import Cursor
 from events.phases import LAST, Phase
@@ -31,7 +33,7 @@ from handler.history.base import (
     Writer,
 )
 from handler.history.retention import DAY, EVERY_SECONDS, LOOK_SECONDS, Retention
-from handler.history.store import open_store
+from handler.history.store import SqlStore, open_store
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from k8s.background import beside
@@ -184,6 +186,56 @@ async def test_statistics_actions_and_unreadable_records_go_by_age(store: Store)
     assert [stat.hour for stat in await store.stats()] == [(NOW - 9 * DAY) // 3600 * 3600]
     # They have not ended, and what is told of them stays.
     assert sorted(await names(store)) == ["old", "young"]
+
+
+async def test_statistics_of_very_many_services_go_in_parts(store: Store) -> None:
+    hour = (NOW - 20 * DAY) // 3600 * 3600
+    entries = [
+        Entry(
+            id=f"{number}",
+            key=Key(id="one", cause="one", source="/shop"),
+            phase=Phase.CREATED,
+            time=hour + number % 2 * 3600,
+            changes={"service": f"Sérvice-{number % 25}", "job_uid": f"{number}"},
+            body=b"{}",
+        )
+        for number in range(50)
+    ]
+    async with store.writing() as writer:
+        await record(writer, [*entries, told("young", Phase.CREATED, days=1)], store)
+        before = len(await store.stats())
+        left = []
+        more = True
+        while more:
+            more = (await store.prune(requests_before=NOW - 10 * DAY, logs_before=None, limit=20)).more
+            left.append(len(await store.stats()))
+    assert before > 45
+    assert left == [*range(before - 20, 1, -20), 1]
+
+
+async def test_finds_what_goes_by_indexes() -> None:
+    """Among a million requests that have not ended it would else look at all of them, for each batch."""
+    asked: list[tuple[str, Any]] = []
+
+    def executes(_c: object, _cursor: object, statement: str, values: Any, _context: object, many: bool) -> None:
+        asked.append((statement, values[0] if many else values))
+
+    async with opened(SQLITE) as store, store.writing() as writer:
+        assert isinstance(store, SqlStore)
+        await record(writer, [*lived("old", days=11), *lived("young", days=1)], store)
+        await keep_log(writer, "young", days=3)
+        for engine in (store._database.reader, store._database.writer):
+            event.listen(engine.sync_engine, "before_cursor_execute", executes)
+        await store.prune(requests_before=NOW - 10 * DAY, logs_before=NOW)
+        plans = []
+        for statement, values in [one for one in asked if one[0].startswith(("SELECT", "DELETE", "UPDATE"))]:
+            async with store._database.reading() as connection:
+                found = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+                plans += [f"{step.detail}: {statement}" for step in found]
+    assert len(plans) > 30
+    # At most a thousand of those are kept.
+    seen = [plan for plan in plans if "SCAN unreadable" not in plan]
+    assert not [plan for plan in seen if re.match(r"SCAN (?!anon)|SEARCH request USING INDEX", plan)]
 
 
 async def test_deletes_in_small_batches_and_rests_between_them(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
