@@ -110,6 +110,8 @@ class Console:
         # Whoever waits has no other sign that the database is there.
         await store.position(self._links[0].name)
         self._problem = None
+        for recorder in self._recorders.values():
+            recorder.forget()
         async with store.writing() as writer:
             logger.info("recording the history")
             self.recording = True

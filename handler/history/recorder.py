@@ -67,6 +67,10 @@ class Recorder:
             except (StoreUnavailable, BrokerUnavailable) as error:
                 await self._wait(error)
 
+    def forget(self) -> None:
+        """The database is there, but this process has no writer: whoever has one knows the lag and the problems."""
+        self.problem = self._ill_since = self._oldest = None
+
     async def _follow(self, writer: Writer) -> None:
         self._cursor = await self._reader.position(self._name)
         async with self._broker.history(Kind.LIFECYCLE, follow=True, after=self._cursor) as records:

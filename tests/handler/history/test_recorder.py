@@ -283,9 +283,13 @@ async def test_a_commit_whose_answer_was_lost_is_not_repeated(in_memory: Store, 
 
 async def test_a_lost_lock_ends_it(in_memory: Store, metrics: Metrics) -> None:
     with pytest.raises(LockLost):
-        async with played(Tape(*lives(1)), in_memory, metrics) as (_, fragile):
+        async with played(Tape(*lives(1)), in_memory, metrics) as (recorder, fragile):
             fragile.before.append(LockLost("the session is lost"))
             await asyncio.sleep(PATIENCE)
+    assert (recorder.problem, recorder.lag > 0) == ("the session is lost", True)
+    # Somebody else has the lock.
+    recorder.forget()
+    assert (recorder.problem, recorder.lag) == (None, 0)
 
 
 async def test_it_waits_for_the_broker_too(
