@@ -22,6 +22,8 @@ _POOL_SECONDS = 10.0
 _BUSY_MILLISECONDS = 5000
 _CONNECT_SECONDS = 10.0
 _STATEMENT_SECONDS = 30
+_GRACE_SECONDS = 5.0
+"""For the server's own answer that a statement took too long."""
 _LOCK_SECONDS = 10
 _PRAGMAS = {
     "busy_timeout": _BUSY_MILLISECONDS,
@@ -131,9 +133,15 @@ async def file(path: Path, *, max_bytes: int | None) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def server(url: BrokerURL) -> AsyncIterator[Database]:
-    """A PostgreSQL server. Raises `StoreRefused` for certificates that cannot be read."""
+async def server(url: BrokerURL, *, patient: bool = False) -> AsyncIterator[Database]:
+    """A PostgreSQL server. Raises `StoreRefused` for certificates that cannot be read.
+
+    `patient`: no statement takes too long.
+    """
     arguments = _arguments(url)
+    if patient:
+        arguments["command_timeout"] = None
+        arguments["server_settings"] |= {"statement_timeout": "0", "lock_timeout": "0"}
     database = Database(
         reader=_postgresql(
             url, {**arguments, "server_settings": arguments["server_settings"] | _PLANNING}, size=READERS
@@ -196,7 +204,7 @@ def _arguments(url: BrokerURL) -> dict[str, Any]:
     """Of asyncpg. A server that hears nothing any more ends our session, and with it the lock, after half a minute."""
     return {
         "timeout": _CONNECT_SECONDS,
-        "command_timeout": _STATEMENT_SECONDS + 5,
+        "command_timeout": _STATEMENT_SECONDS + _GRACE_SECONDS,
         "ssl": _tls(url.query),
         "server_settings": {
             "application_name": "jobrelay",

@@ -55,9 +55,6 @@ async def bring_up_to_date(connection: AsyncConnection) -> None:
     Raises `StoreRefused`.
     """
     if connection.dialect.name == "postgresql":
-        # Rewriting a large table takes longer than any other statement.
-        await connection.execute(text("SET LOCAL statement_timeout = 0"))
-        await connection.execute(text("SET LOCAL lock_timeout = 0"))
         await migration_lock(connection)
     revision = await revision_of(connection)
     require_known(revision)

@@ -145,27 +145,33 @@ def open_store(
 
 @asynccontextmanager
 async def _opened(url: str | None, keep: int, migrate: bool, max_bytes: int | None) -> AsyncIterator[Store]:
-    prepare = create if url is None else bring_up_to_date if migrate else require_current
     with opening():
-        source = _database(url, migrate, max_bytes)
+        if url is not None and migrate:
+            # Rewriting a large table takes longer than any other statement may.
+            patient = _database(url, make=True, patient=True, max_bytes=max_bytes)
+            async with patient as database, database.changing() as connection:
+                await bring_up_to_date(connection)
+        source = _database(url, max_bytes=max_bytes)
     async with source as database:
         with opening():
-            async with database.reading() if prepare is require_current else database.changing() as connection:
-                await prepare(connection)
+            async with database.changing() if url is None else database.reading() as connection:
+                await (create if url is None else require_current)(connection)
         yield SqlStore(database, keep=keep if url is None else None)
 
 
-def _database(url: str | None, migrate: bool, max_bytes: int | None) -> AbstractAsyncContextManager[Database]:
+def _database(
+    url: str | None, *, make: bool = False, patient: bool = False, max_bytes: int | None
+) -> AbstractAsyncContextManager[Database]:
     if url is None:
         return databases.memory()
     path = sqlite_path(url)
     if path is None:
-        return databases.server(parse(url, POSTGRESQL))
+        return databases.server(parse(url, POSTGRESQL), patient=patient)
     found = Path(path).resolve()
-    require_usable(found, must_exist=not migrate)
+    require_usable(found, must_exist=not make)
     # What containers print is not for everybody on this machine. SQLite gives its other files the same mode.
     os.close(os.open(found, os.O_RDWR | os.O_CREAT, 0o640))
-    if migrate:
+    if make:
         Ballast(found).give_way(left_on(found))
     return databases.file(found, max_bytes=max_bytes)
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.phases import Phase
-from handler.history import schema
+from handler.history import database, schema
 from handler.history.base import StoreRefused
 from handler.history.schema import bring_up_to_date, move
 from handler.history.store import SqlStore, open_store
@@ -129,7 +129,10 @@ async def test_processes_that_migrate_at_the_same_time(url: str) -> None:
     await asyncio.gather(*(migrate() for _ in range(4)))
 
 
-async def test_waits_for_another_process_that_migrates() -> None:
+async def test_waits_for_another_process_that_migrates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_STATEMENT_SECONDS", 1)
+    monkeypatch.setattr(database, "_LOCK_SECONDS", 1)
+    monkeypatch.setattr(database, "_GRACE_SECONDS", 0.1)
     async with url_of(POSTGRESQL) as url:
         assert url is not None
         async with changing(url, migrate=True) as first:
@@ -141,7 +144,7 @@ async def test_waits_for_another_process_that_migrates() -> None:
                     pass
 
             second = asyncio.create_task(migrate())
-            await asyncio.wait({second}, timeout=0.3)
+            await asyncio.wait({second}, timeout=1.5)
             assert not second.done()
         await second
 
