@@ -42,6 +42,7 @@ def _created(detail: Fields, time: float) -> dict[str, Any]:
         "gpus": whole(asked.get("gpus"), COUNT),
         "priority": whole(asked.get("priority"), INT32),
         "event_time": moment(asked.get("eventTime"), latest=MAX_TIME),
+        "replay_of": text(asked.get("replayOf")),
     }
     return {name: value for name, value in found.items() if value is not None}
 

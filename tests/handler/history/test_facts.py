@@ -51,6 +51,7 @@ def test_created_says_what_was_asked_for() -> None:
     asked = {
         "type": "dev.jobrelay.job.requested", "eventTime": "2026-01-15T07:59:00.5Z", "function": "thumbnail",
         "image": "alpine:3", "cpu": 0.5, "memory": 134217728, "gpus": 1, "parallelism": 1, "priority": 7,
+        "replayOf": "r-0",
     }  # fmt: skip
     found = entry_of(lifecycle("created", tags=["night", "big", "night"], request=asked, jobId="uid-1"))
     assert found.key == Key("r-1", "cause-r-1", "/shop")
@@ -60,7 +61,7 @@ def test_created_says_what_was_asked_for() -> None:
     assert found.changes == {
         "attempt": 1, "service": "billing", "namespace": "jobs", "job": "job-uid-1", "job_uid": "uid-1",
         "function": "thumbnail", "image": "alpine:3", "cpu": 0.5, "memory": 134217728, "gpus": 1, "priority": 7,
-        "event_time": STORED - 60 + 0.5,
+        "event_time": STORED - 60 + 0.5, "replay_of": "r-0",
     }  # fmt: skip
     assert orjson.loads(found.body)["data"]["detail"]["request"] == asked
 
