@@ -135,3 +135,17 @@ async def test_place_makes_no_sense_with_new_records_only_or_among_dead_letters(
     with pytest.raises(ValueError, match="dead"):
         async with broker.history(Kind.DEAD, after=last.cursor):
             pass
+
+
+async def test_reader_that_goes_on_again_and_again_while_events_come_reads_each_once(broker: Broker) -> None:
+    wanted = [f"n{number}" for number in range(120)]
+    seen: list[str] = []
+    place: Cursor | None = None
+    publishing = asyncio.create_task(tell(broker, wanted))
+    for count in (1, 7, 2, 30, 1, 29, 50):
+        async with broker.history(Kind.LIFECYCLE, follow=True, after=place) as history:
+            found = await read(history, count)
+        seen += names(found)
+        place = found[-1].cursor
+    await publishing
+    assert seen == wanted

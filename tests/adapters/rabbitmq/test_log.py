@@ -1,6 +1,7 @@
 """Claims about the log of lifecycle events: what is confirmed is in it, whoever else subscribes."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -77,3 +78,37 @@ async def test_events_confirmed_while_a_node_starts_are_in_the_log(rabbit: Site)
         await until(connected)
         stored = {str(record.event().get_id()) for record in await records(broker, Kind.LIFECYCLE)}
     assert set(taken) - stored == set()
+
+
+async def test_records_that_expired_meanwhile_are_missing_and_nothing_is_repeated(rabbit: Site) -> None:
+    log = rabbit.name("lifecycle.log")
+    small: dict[str, Any] = {
+        "x-queue-type": "stream",
+        "x-max-length-bytes": 40_000,
+        "x-stream-max-segment-size-bytes": 10_000,
+    }
+    async with (
+        rabbitmq.connect(rabbit.server.url, instance=rabbit.instance, options=OPTIONS) as broker,
+        amqp.client(rabbit.server.url) as client,
+    ):
+        await broker.declare()
+        await client.channel.queue_delete(log)
+        await client.channel.queue_declare(log, durable=True, arguments=small)
+        await client.channel.queue_bind(log, rabbit.name("lifecycle"), "#")
+        await broker.publish(TOPIC, make_event(id="first"))
+        (first,) = await records(broker, Kind.LIFECYCLE)
+        for number in range(200):
+            await broker.publish(TOPIC, make_event(id=f"n{number}", data="x" * 2000))
+
+        async def expired() -> bool:
+            return (await records(broker, Kind.LIFECYCLE))[0].sequence > first.sequence
+
+        await until(expired)
+        left = await records(broker, Kind.LIFECYCLE)
+        assert 0 < len(left) < 200
+        for follow in (False, True):
+            async with (
+                asyncio.timeout(PATIENCE),
+                broker.history(Kind.LIFECYCLE, follow=follow, after=first.cursor) as history,
+            ):
+                assert [await anext(history) for _ in left] == left
