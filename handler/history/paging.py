@@ -74,7 +74,7 @@ WINDOW = 2000
 WINDOWS = 10
 """How often, before a page is handed out with less than was asked for."""
 FEW = 1000
-"""Ids with the same beginning that are looked at one by one."""
+"""Requests of a service, or with ids of the same beginning, that are looked at whatever else is asked of them."""
 _LAST = "\U0010ffff"
 
 
@@ -98,8 +98,16 @@ class Shape(NamedTuple):
     checked: tuple[str, ...]
 
 
-def shape_of(wanted: Wanted, *, few: bool = False) -> Shape:
-    """`few`: as `Way.FEW` says."""
+def narrow(wanted: Wanted) -> Sequence[Way]:
+    """Ways that are better than the usual one where they have no more than `FEW` requests."""
+    if wanted.id is not None:
+        return ()
+    service = wanted.service is not None and wanted.tag is not None
+    return [*([Way.SERVICE] if service else []), *([Way.FEW] if wanted.text is not None else [])]
+
+
+def shape_of(wanted: Wanted, *, way: Way | None = None) -> Shape:
+    """By the usual way, or by one that is known to have few requests."""
     given = {
         "service": wanted.service is not None,
         "tag": wanted.tag is not None,
@@ -108,7 +116,8 @@ def shape_of(wanted: Wanted, *, few: bool = False) -> Shape:
         "text": wanted.text is not None,
         "phase": bool(wanted.phases),
     }
-    way = Way.FEW if few else next((way for way in (Way.ID, Way.TAG, Way.SERVICE, Way.PHASE) if given[way]), Way.ALL)
+    usual = next((way for way in (Way.ID, Way.TAG, Way.SERVICE, Way.PHASE) if given[way]), Way.ALL)
+    way = way or usual
     known = {
         Way.FEW: {"text"},
         Way.ID: {"id"},
@@ -157,9 +166,10 @@ def window_end(shape: Shape) -> Select[Any]:
 
 
 @cache
-def beginnings() -> Select[Any]:
-    """How many ids begin with `text`, counted to one more than `FEW`."""
-    found = select(request.c.pk).where(*_begins()).limit(FEW + 1).subquery()
+def few(way: Way) -> Select[Any]:
+    """How many requests a way of `narrow` has, counted to one more than `FEW`."""
+    asked = _begins() if way is Way.FEW else [request.c.service == bindparam("service", type_=Text)]
+    found = select(request.c.pk).where(*asked).limit(FEW + 1).subquery()
     return select(func.count()).select_from(found)
 
 
@@ -167,8 +177,8 @@ def _keys(shape: Shape) -> Select[Any]:
     """`updated` and `pk`, the newest `window` of them before the place, from the index alone."""
     way, given, _ = shape
     if way is Way.FEW:
-        few = select(request.c.pk).where(*_begins()).limit(FEW)
-        return _newest(request.c.updated, request.c.pk, [request.c.pk.in_(few)])
+        found = select(request.c.pk).where(*_begins()).limit(FEW)
+        return _newest(request.c.updated, request.c.pk, [request.c.pk.in_(found)])
     if way is Way.ID:
         return _newest(request.c.updated, request.c.pk, [request.c.id == bindparam("id")])
     if way is Way.ALL:

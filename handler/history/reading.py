@@ -15,7 +15,7 @@ from handler.history.columns import action_of, log_of, pod_of, request_of, stat_
 from handler.history.database import Database
 from handler.history.failures import DataRefused, translated
 from handler.history.packing import unpack
-from handler.history.paging import Place, Shape
+from handler.history.paging import Place, Shape, Way
 from handler.history.tables import action, cursor, event, log, metadata, pod, podlog, request, stat
 from handler.history.values import indexed
 from k8s.informer.slices import in_slices
@@ -38,8 +38,7 @@ class SqlReader:
         found: list[Request] = []
         end: Place | None = None
         async with self._reading() as connection:
-            few = await _has_few(connection, wanted)
-            shape = paging.shape_of(wanted, few=few)
+            shape = paging.shape_of(wanted, way=await _narrow(connection, wanted))
             for _ in range(paging.WINDOWS):
                 values = paging.values_of(wanted, shape, place)
                 left = limit - len(found) + 1
@@ -153,13 +152,13 @@ async def _window_end(connection: AsyncConnection, shape: Shape, values: dict[st
     return None if row is None else Place(row.updated, row.pk)
 
 
-async def _has_few(connection: AsyncConnection, wanted: Wanted) -> bool:
-    """Whether few ids begin as wanted."""
-    if wanted.text is None or wanted.id is not None:
-        return False
+async def _narrow(connection: AsyncConnection, wanted: Wanted) -> Way | None:
+    """A way by which few requests have to be looked at, if there is one."""
     values = paging.values_of(wanted, paging.shape_of(wanted), paging.FIRST)
-    number = await connection.scalar(paging.beginnings(), {name: values[name] for name in ("text", "text_end")})
-    return bool(number <= paging.FEW)
+    for way in paging.narrow(wanted):
+        if int(await connection.scalar(paging.few(way), values) or 0) <= paging.FEW:
+            return way
+    return None
 
 
 async def _pragma(connection: AsyncConnection, name: str) -> int:

@@ -121,9 +121,25 @@ async def test_looks_at_no_more_rows_than_its_bound(store: Store, monkeypatch: p
     assert len((await store.page(Wanted(source="/shop"), limit=15)).requests) == 15
 
 
+async def test_a_service_with_few_requests_answers_with_any_tag(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paging, "WINDOW", 10)
+    monkeypatch.setattr(paging, "WINDOWS", 1)
+    async with store.writing() as writer:
+        many = [
+            entry(
+                number, Phase.CREATED, time=float(number), tags=("odd",), changes={"service": "s" if number else "rare"}
+            )
+            for number in range(100)
+        ]
+        await writer.add(batch(100, *many), broker=BROKER, after=None)
+    page = await store.page(Wanted(tag="odd", service="rare"), limit=5)
+    assert [request.key.id for request in page.requests] == ["task-0"]
+    assert page.next is None
+
+
 async def test_the_beginning_of_many_ids(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paging, "FEW", 5)
-    paging.beginnings.cache_clear()
+    paging.few.cache_clear()
     paging.rows.cache_clear()
     async with store.writing() as writer:
         many = [entry(number, Phase.CREATED, time=float(number % 7)) for number in range(120)]
@@ -136,7 +152,7 @@ async def test_the_beginning_of_many_ids(store: Store, monkeypatch: pytest.Monke
             if (token := page.next) is None:
                 break
         assert len(set(found)) == len(found) == number
-    paging.beginnings.cache_clear()
+    paging.few.cache_clear()
     paging.rows.cache_clear()
 
 
