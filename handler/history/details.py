@@ -13,6 +13,7 @@ from handler.history.bounds import (
     COUNT,
     INT32,
     MAX_CORES,
+    MAX_ID,
     MAX_MESSAGE,
     MAX_TIME,
     as_json,
@@ -41,6 +42,7 @@ def _created(detail: Fields, time: float) -> dict[str, Any]:
         "memory": whole(asked.get("memory"), BYTES),
         "gpus": whole(asked.get("gpus"), COUNT),
         "priority": whole(asked.get("priority"), INT32),
+        "replay_of": text(asked.get("replayOf"), MAX_ID),
         "event_time": moment(asked.get("eventTime"), latest=MAX_TIME),
         "replay_of": text(asked.get("replayOf")),
     }
