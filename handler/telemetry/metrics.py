@@ -198,8 +198,8 @@ class Metrics:
         self.history_recording = self._gauge("history_recording", "1 while this process records.")
         self.history_lag = self._gauge(
             "history_lag_seconds",
-            "Time since the oldest record of the broker's log that is not in the database was stored; 0 if there is "
-            "none.",
+            "Time since the oldest record of the broker's log that is not in the database was stored, or since nothing "
+            "can be recorded; 0 if all is.",
             broker=BROKER_NAMES,
         )
         self.history_events = self._counter(
