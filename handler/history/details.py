@@ -44,7 +44,6 @@ def _created(detail: Fields, time: float) -> dict[str, Any]:
         "priority": whole(asked.get("priority"), INT32),
         "replay_of": text(asked.get("replayOf"), MAX_ID),
         "event_time": moment(asked.get("eventTime"), latest=MAX_TIME),
-        "replay_of": text(asked.get("replayOf")),
     }
     return {name: value for name, value in found.items() if value is not None}
 
