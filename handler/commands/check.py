@@ -17,6 +17,8 @@ from events.request.queue import Queueable
 from handler.commands.connection import broker_of
 from handler.commands.errors import FAILED, OK, Failed, Misuse
 from handler.commands.showing.output import clean, console, table, write
+from handler.history import extra
+from handler.history.base import HistoryError
 from handler.intake.functions import read, unused
 from handler.settings.connections import cluster_of, namespaces_of, options_of, program_of, selector_of
 from handler.settings.settings import Settings
@@ -33,6 +35,8 @@ async def check(settings: Settings, *, connect: bool, form: str) -> int:
     """
     try:
         require(settings)
+        if settings.records:
+            extra.require()
         functions = read(settings.functions, settings.namespaces) if settings.functions else None
     except (RuntimeError, InvalidFunctions) as error:
         raise Misuse(str(error)) from error
@@ -55,6 +59,8 @@ async def _connect(settings: Settings, functions: Sequence[Function]) -> int:
     """Try brokers and cluster; print what is wrong, then what is well. Returns how much is wrong."""
     results = [result for url in settings.sources for result in await _check_broker(settings, url)]
     results += await _check_cluster(settings, functions)
+    if settings.records:
+        results.append(await _check_history(settings))
     for line, _ in sorted(results, key=lambda result: result[1]):
         click.echo(clean(line), err=True)
     return sum(not good for _, good in results)
@@ -119,8 +125,26 @@ async def _check_cluster(settings: Settings, functions: Sequence[Function]) -> l
             tried = [await _try_function(cluster, settings, function) for function in tested]
     except KubernetesError as error:
         return [(f"cluster: {error}", False)]
-    seen = "listed" if settings.follows else "read"
-    return [(f"cluster: reachable, {version}, Jobs can be {seen} in {', '.join(namespaces)}", True), *tried]
+    seen = (
+        "Jobs can be listed" if settings.follows else "Pods can be listed" if settings.records else "Jobs can be read"
+    )
+    return [(f"cluster: reachable, {version}, {seen} in {', '.join(namespaces)}", True), *tried]
+
+
+async def _check_history(settings: Settings) -> tuple[str, bool]:
+    """A line about the database, with whether it can be used. It is read, and its tables stay as they are."""
+    if settings.history is None:
+        return "history: kept in memory, and read from the broker's log at each start", True
+    # Only here: the libraries that it needs are an extra.
+    from handler.history.store import open_store
+
+    try:
+        async with open_store(settings.history) as store:
+            places = [await store.position(adapter_of(url).name) for url in settings.sources]
+    except HistoryError as error:
+        return f"history: {error}", False
+    recorded = sum(place is not None for place in places)
+    return f"history: reachable, holds the events of {recorded} of {len(places)} brokers", True
 
 
 async def _try_function(cluster: Cluster, settings: Settings, function: Function) -> tuple[str, bool]:
@@ -137,8 +161,10 @@ async def _try_function(cluster: Cluster, settings: Settings, function: Function
 
 
 async def _read_jobs(cluster: Cluster, settings: Settings, namespace: str) -> None:
-    """Read Jobs in the way that this role does, which needs no rights that the role lacks."""
-    if settings.follows:
+    """Read Jobs, or their pods, in the way that this role does, which needs no rights that the role lacks."""
+    if settings.records:
+        await cluster.pods_of(namespace, "check")
+    elif settings.follows:
         await cluster.list_jobs(namespace, selector_of(settings))
     else:
         with suppress(NotFound):

@@ -1,11 +1,13 @@
 """`jobrelay run --role console` as a process: how it ends, and what it says where it cannot run."""
 
+import asyncio
 import signal
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
+from handler.history.store import open_store
 from handler.history.tables import VERSION_TABLE
 from handler.local.stack import clean_environ
 from tests.handler.commandline import call, end, make_environ, started, wait_for
@@ -22,6 +24,24 @@ def test_sigterm_ends_it_cleanly_even_if_nothing_can_be_reached(tmp_path: Path) 
         wait_for(lambda: "recording the history" in output.read_text(), what=output.read_text)
         assert end(process, signal.SIGTERM) == 0
     assert "Traceback" not in output.read_text()
+
+
+def test_check_says_what_is_wrong_with_its_database_and_what_is_well(tmp_path: Path) -> None:
+    environ = make_environ(tmp_path, JOBRELAY_HISTORY=f"sqlite://{tmp_path}/history.db", JOBRELAY_ROLE="console")
+    missing = call("check", "--connect", environ=environ).stderr
+    assert (
+        f"history: JOBRELAY_HISTORY: there is no {tmp_path}/history.db: `jobrelay run --role console` makes it"
+        in missing
+    )
+
+    async def make() -> None:
+        async with open_store(environ["JOBRELAY_HISTORY"], migrate=True):
+            pass
+
+    asyncio.run(make())
+    assert (
+        "history: reachable, holds the events of 0 of 1 brokers" in call("check", "--connect", environ=environ).stderr
+    )
 
 
 def test_a_database_of_a_newer_program_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

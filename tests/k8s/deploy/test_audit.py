@@ -103,11 +103,12 @@ async def test_check_needs_no_more_than_its_role_is_granted(tmp_path: Path) -> N
     log = tmp_path / "audit.log"
     async with served(tmp_path / "cluster", options=ServerOptions(audit=log)) as client:
         common = {"JOBRELAY_KUBECONFIG": str(client.cluster.kubeconfig), "JOBRELAY_SOURCES": "nats://127.0.0.1:1"}
-        environs = [{"JOBRELAY_ROLE": role, **common} for role in ROLES]
+        environs = [{"JOBRELAY_ROLE": role, **common} for role in (*ROLES, CONSOLE)]
         done = await asyncio.gather(*(call_beside("check", "--connect", environ=environ) for environ in environs))
-    assert ["cluster: reachable" in result.stderr for result in done] == [True, True]
+    assert ["cluster: reachable" in result.stderr for result in done] == [True, True, True]
+    assert "history: kept in memory" in done[-1].stderr
     asked = used(log.read_bytes().splitlines(keepends=True))
-    assert asked == {"handler": {"get batch/jobs"}, "controller": {"list batch/jobs"}}
+    assert asked == {"handler": {"get batch/jobs"}, "controller": {"list batch/jobs"}, CONSOLE: {"list pods"}}
     assert asked["handler"] <= HANDLER
     assert asked["controller"] <= CONTROLLER
 
