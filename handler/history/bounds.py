@@ -12,10 +12,10 @@ import orjson
 from events.cloudevent.timestamp import parse_epoch
 from events.identity import base32_sha256
 
-MAX_READ = 1 << 20
-"""Bytes of a record beyond which it is not read. What jobrelay publishes is smaller."""
-MAX_BODY = 256 * 1024
-"""Bytes of an event that is kept whole; of a larger one a short form is kept."""
+MAX_READ = 256 * 1024
+"""Bytes of a record beyond which it is not read. No event of jobrelay's is that large, and others hold the loop."""
+MAX_BODY = 2 * MAX_READ
+"""Bytes of an event as JSON, which may be larger than its record was: attributes stand in headers there."""
 MAX_BYTES = 64 * 1024
 """Bytes that are kept of a record that cannot be read."""
 MAX_ID = 1024

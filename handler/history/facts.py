@@ -11,7 +11,6 @@ from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Record
 from events.cloudevent.event import InvalidEvent, encode_structured
-from events.lifecycle.events import least, shortened
 from events.names import CONTROL_TYPE, JOB_TYPE
 from events.phases import TERMINAL, Phase
 from events.request.control import ACCEPTED, REJECTED
@@ -126,12 +125,9 @@ def _entry(event: CloudEvent, phase: Phase, key: Key, time: float, detail: Field
 
 
 def _body(event: CloudEvent) -> bytes:
-    """The event in the JSON format; of one that is too large, its short forms for brokers."""
     body = encode_structured(event)
-    for shorter in (shortened, least):
-        if len(body) <= MAX_BODY:
-            break
-        body = encode_structured(shorter(event))
+    if len(body) > MAX_BODY:
+        raise _Unlike(f"{len(body)} bytes as JSON: more than {MAX_BODY} are not kept")
     return body
 
 
