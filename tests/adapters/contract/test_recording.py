@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from adapters.base import Broker, Kind, Topic
+from adapters.base import Broker, Cursor, Kind, Topic
 from handler.history.base import Store
 from handler.history.recorder import Recorder
 from handler.telemetry.metrics import Metrics
 from k8s.background import beside
 from tests.adapters.harness import Harness
-from tests.handler.history.contents import event_ids
+from tests.handler.history.contents import contents, event_ids
 from tests.handler.history.records import a_life, key_of
 from tests.handler.history.stores import MEMORY, opened
 from tests.patience import PATIENCE
@@ -87,3 +87,28 @@ async def test_a_log_made_anew_is_told_and_recorded(
             await recorded(store, ids)
     assert sum(message.endswith(ANEW) for message in caplog.messages) == 1
     assert metrics.history_gap.labels(harness.broker.name)._value.get() == 0
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        Cursor("", 10**15, "?"),
+        pytest.param(Cursor("x" * 100, -5, ""), marks=pytest.mark.long),
+        pytest.param(Cursor("", 2, "0" * 32), marks=pytest.mark.long),
+    ],
+)
+async def test_a_tampered_position_doubles_nothing_and_loses_nothing(
+    place: Cursor, harness: Harness, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    metrics = Metrics()
+    ids = await tell(harness, "r-1", "r-2")
+    async with recording(harness.broker, store, metrics):
+        await recorded(store, ids)
+    before = await contents(store)
+    await store.settle_position(harness.broker.name, place)
+    async with recording(harness.broker, store, metrics):
+        async with asyncio.timeout(PATIENCE):
+            while not any(message.endswith(ANEW) for message in caplog.messages):
+                await asyncio.sleep(0.01)
+        assert await contents(store) == before
+        await recorded(store, ids + await tell(harness, "r-3"))
