@@ -119,6 +119,19 @@ async def test_a_writer_that_lost_its_session_never_writes_again() -> None:
         assert await store.position(BROKER) == first.cursor
 
 
+async def test_two_schemas_of_a_database_have_a_writer_each() -> None:
+    async with url_of(POSTGRESQL) as url:
+        assert url is not None
+        async with open_store(url, migrate=True) as store, store.writing() as writer:
+            first = batch(1, entry(1, Phase.CREATED, time=1.0))
+            await writer.add(first, broker=BROKER, after=None)
+            name = url.rpartition("/")[2]
+            await run(url, "CREATE SCHEMA other", f"ALTER DATABASE {name} SET search_path = other")
+            async with open_store(url, migrate=True) as other:
+                assert await other.position(BROKER) is None
+                assert await asyncio.wait_for(_write(other), PATIENCE) == 1
+
+
 async def test_a_lock_file_that_somebody_removed_locks_nobody_out_and_nobody_in(tmp_path: Path) -> None:
     url = f"sqlite://{tmp_path}/history.db"
     async with open_store(url, migrate=True) as store:
