@@ -14,6 +14,7 @@ from handler.history.base import Action, KeptLog, Page, PodRun, Request, Stat, T
 from handler.history.columns import action_of, log_of, pod_of, request_of, stat_of_row, tags_of, told_of
 from handler.history.database import Database
 from handler.history.failures import DataRefused, translated
+from handler.history.finishing import finished
 from handler.history.packing import unpack
 from handler.history.paging import Place, Shape, Way
 from handler.history.tables import action, cursor, event, log, metadata, pod, podlog, request, stat
@@ -34,7 +35,9 @@ class SqlReader:
         self._database = database
 
     async def page(self, wanted: Wanted, *, limit: int, after: str | None = None) -> Page:
-        place = paging.place_of(wanted, after)
+        return await finished(self._page(wanted, limit, paging.place_of(wanted, after)))
+
+    async def _page(self, wanted: Wanted, limit: int, place: Place) -> Page:
         found: list[Request] = []
         end: Place | None = None
         async with self._reading() as connection:
@@ -98,12 +101,16 @@ class SqlReader:
         return await self._all(asked.order_by(action.c.time.desc(), action.c.id.desc()).limit(limit), action_of)
 
     async def position(self, broker: str) -> Cursor | None:
+        return await finished(self._position(broker))
+
+    async def _position(self, broker: str) -> Cursor | None:
         async with self._reading() as connection:
             return await stored_position(connection, broker)
 
     async def size(self) -> int | None:
-        if self._database.in_memory:
-            return None
+        return None if self._database.in_memory else await finished(self._size())
+
+    async def _size(self) -> int:
         async with self._reading() as connection:
             if self._database.on_server:
                 sizes = (f"pg_total_relation_size('\"{name}\"')" for name in metadata.tables)
@@ -117,6 +124,9 @@ class SqlReader:
                 yield connection
 
     async def _all(self, asked: Select[Any], made: Callable[[Row[Any]], T]) -> list[T]:
+        return await finished(self._each(asked, made))
+
+    async def _each(self, asked: Select[Any], made: Callable[[Row[Any]], T]) -> list[T]:
         try:
             async with self._reading() as connection:
                 return await _rows(connection, asked, {}, made)

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from hashlib import blake2b
 from itertools import islice
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from handler.history.base import Action, Batch, Entry, KeptLog, Key, Moved, PodR
 from handler.history.columns import action_row, log_row, request_of, tags_of
 from handler.history.database import Begin
 from handler.history.failures import DataRefused, translated
+from handler.history.finishing import finished
 from handler.history.folding import Folding, Known
 from handler.history.packing import pack
 from handler.history.reading import stored_position
@@ -55,17 +56,17 @@ class SqlWriter:
 
     async def add(self, batch: Batch, *, broker: str, after: Cursor | None) -> int:
         try:
-            return await _finished(self._add(batch, broker, after, self._record))
+            return await finished(self._add(batch, broker, after, self._record))
         except DataRefused:
-            return await _finished(self._add(batch, broker, after, self._record_carefully))
+            return await finished(self._add(batch, broker, after, self._record_carefully))
 
     async def keep_pod(self, key: Key, pod: PodRun, *, created: float) -> None:
         with _heard():
-            await _finished(self._keep_pod(key, pod, created))
+            await finished(self._keep_pod(key, pod, created))
 
     async def keep_log(self, log: KeptLog, *, put: Mapping[int, bytes] = {}, drop: Sequence[int] = ()) -> None:
         with _heard():
-            await _finished(self._keep_log(log, put, drop))
+            await finished(self._keep_log(log, put, drop))
 
     async def _keep_pod(self, key: Key, pod: PodRun, created: float) -> None:
         async with self._changing() as connection:
@@ -195,20 +196,6 @@ def _heard() -> Iterator[None]:
         yield
     except DataRefused as error:
         logger.warning("a pod or its log is not kept: %s", error)
-
-
-async def _finished(work: Coroutine[Any, Any, T]) -> T:
-    """Its result, also where the caller is cancelled: half a query would cost the connection, and with it the lock."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait({task})
-        if not task.cancelled():
-            task.exception()
-        raise
 
 
 def _refused(item: Item, reason: str) -> Unreadable:

@@ -292,7 +292,9 @@ async def test_numbers_that_no_row_can_have(store: Store) -> None:
         assert await writer.add(batch(1, entry(1, Phase.CREATED, time=1.0)), broker=BROKER, after=None) == 1
 
 
-async def test_questions_that_are_cancelled_leave_nothing_behind(store: Store) -> None:
+async def test_questions_that_are_cancelled_leave_nothing_behind(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     async with store.writing() as writer:
         many = [entry(number, Phase.CREATED, time=1.0) for number in range(200)]
         await writer.add(batch(200, *many), broker=BROKER, after=None)
@@ -303,6 +305,7 @@ async def test_questions_that_are_cancelled_leave_nothing_behind(store: Store) -
         asking.cancel()
         await asyncio.wait({asking})
     assert len((await store.page(Wanted(), limit=200)).requests) == 200
+    assert not caplog.records
 
 
 async def test_a_file_gives_back_what_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
