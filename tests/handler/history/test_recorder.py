@@ -13,7 +13,7 @@ from prometheus_client import generate_latest
 from adapters.base import BrokerUnavailable, Cursor, Kind, Record, Topic
 from adapters.memory import MemoryBroker
 from events.phases import Phase
-from handler.history import inbox as inboxes, recorder as recorders
+from handler.history import facts, inbox as inboxes, recorder as recorders
 from handler.history.base import Batch, LockLost, Store, StoreUnavailable, Wanted, Writer
 from handler.history.inbox import MOST_BYTES, MOST_RECORDS
 from handler.history.recorder import Recorder
@@ -418,3 +418,41 @@ async def test_lives_that_are_told_in_turns_come_to_the_same_in_any_batches(
             found.append(await contents(store))
     assert found[0] == found[1] == found[2]
     assert sum(len(one[3]) for key, one in found[0].items() if key.startswith("Key")) == 90
+
+
+async def test_a_database_that_goes_while_nothing_comes_is_noticed(
+    in_memory: Store, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorders, "LOOK_SECONDS", 0.01)
+    async with played(Tape(*lives(1)), in_memory, metrics) as (recorder, _):
+        await recorded(in_memory, 3)
+        there = in_memory.position
+
+        async def away(broker: str) -> None:
+            raise StoreUnavailable("no route to host")
+
+        async def has(problem: str | None) -> bool:
+            return recorder.problem == problem
+
+        monkeypatch.setattr(in_memory, "position", away)
+        await until(lambda: has("no route to host"))
+        assert recorder.lag > 0
+        monkeypatch.setattr(in_memory, "position", there)
+        await until(lambda: has(None))
+        assert recorder.lag == 0
+
+
+async def test_a_mistake_of_ours_in_reading_a_record_stops_nothing(
+    in_memory: Store, metrics: Metrics, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    def read(record: Record) -> Any:
+        if record.sequence == 2:
+            raise KeyError("a value of an event")
+        return facts.read(record)
+
+    monkeypatch.setattr(inboxes, "read", read)
+    async with played(Tape(*lives(1)), in_memory, metrics) as (_, fragile):
+        await recorded(in_memory, 3)
+    (found,) = [one for batch in fragile.batches for one in batch.unreadable]
+    assert (found.sequence, found.reason) == (2, "a KeyError while it was read")
+    assert caplog.messages == ["a record of the log cannot be read: KeyError"]
