@@ -88,8 +88,8 @@ class Attending:
             found = await self._reader.logs(seen.run.uid) if self._reads else ()
             work.logs = {log.container: Log(log) for log in found}
         ended = seen.over or seen.gone
-        # A pod is noted before its logs are.
-        if ended and seen.parts and self._are_done(seen, work):
+        # Somebody has kept them before, and noted the end of the pod before the last of them.
+        if ended and work.noted is None and seen.parts and self._are_done(seen, work):
             work.done = True
             return None
         if work.owner is None:
@@ -119,6 +119,12 @@ class Attending:
         running = self._polls(seen) and any(part.running for part in seen.parts)
         return max(0.0, begun + FOLLOW_SECONDS - now) if running else None
 
+    def _has_ended(self, seen: Seen, part: Part) -> bool:
+        """Whether it is time for the whole log. Of the last container, that is once the pod is known to have ended."""
+        if seen.over or seen.gone:
+            return True
+        return part.ended and (seen.deleted or not all(other.ended for other in seen.parts))
+
     def _polls(self, seen: Seen) -> bool:
         """Whether the logs of running containers are read: a pod that is being deleted may go with its end."""
         return self._follows or seen.deleted
@@ -135,7 +141,7 @@ class Attending:
     async def _attend(self, seen: Seen, part: Part, work: Work, turn: Turn) -> None:
         logs = work.logs if work.logs is not None else {}
         log = logs.get(part.name, Log())
-        if log.done or not (part.ended or seen.gone or (part.running and self._polls(seen))):
+        if log.done or not (self._has_ended(seen, part) or (part.running and self._polls(seen))):
             return
         if not part.ran:
             after = await self._taking.give_up(seen, part.name, log, NEVER_RAN)

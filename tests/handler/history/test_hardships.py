@@ -261,3 +261,27 @@ async def test_logs_that_are_off_are_not_read_and_pods_are_noted_all_the_same(wa
         _, run, _ = ward.shelves.pods.pop("a")
         assert (run.exit_code, run.finished) == (0, 2.0)
     assert (ward.asked, ward.shelves.headers) == ([], {})
+
+
+async def test_the_end_of_a_pod_is_noted_whenever_its_containers_end(ward: Ward) -> None:
+    """A kubelet tells of the end of a container before it tells of that of its pod."""
+    before, other = (
+        make_seen("a", over=False, parts=(ENDED,)),
+        type(ENDED)("other", ran=True, running=True, ended=False),
+    )
+    async with ward.keeping(make_seen("b", over=False, parts=(ENDED, other)), before):
+        (log,) = await ward.kept("b")
+        assert (log.state, ward.asked) == (LogState.WHOLE, ["b"])
+        await until(lambda: ward.noted("a"))
+        ward.pods.put(make_seen("a"))
+        await ward.kept("a")
+        assert ward.shelves.pods["a"][1].finished == 2.0
+        ward.pods.put(make_seen("c", over=False, deleted=True, parts=(ENDED,)))
+        await ward.kept("c")
+        ward.pods.put(make_seen("c", deleted=True))
+        await until(lambda: _has_ended(ward, "c"))
+    assert ward.asked == ["b", "a", "c"]
+
+
+async def _has_ended(ward: Ward, pod: str) -> bool:
+    return ward.shelves.pods[pod][1].finished == 2.0
