@@ -144,11 +144,11 @@ def shared_url() -> str:
 
 
 @asynccontextmanager
-async def database() -> AsyncIterator[str]:
-    """The URL of an empty database on the shared server, dropped afterwards."""
+async def database(options: str = "") -> AsyncIterator[str]:
+    """The URL of an empty database on the shared server, made with these options and dropped afterwards."""
     url = await asyncio.to_thread(shared_url)
     name = f"test_{uuid.uuid4().hex[:12]}"
-    await run(url, f"CREATE DATABASE {name}")
+    await run(url, f"CREATE DATABASE {name} {options}")
     try:
         yield urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
     finally:

@@ -8,11 +8,12 @@ from sqlalchemy import text
 
 from events.phases import Phase
 from handler.history import paging
-from handler.history.base import Entry, Request, Store, Wanted
+from handler.history.base import Entry, Key, Request, Store, Wanted
 from handler.history.paging import FIRST, Way
-from handler.history.store import SqlStore
+from handler.history.store import SqlStore, open_store
 from tests.handler.history.entries import BROKER, batch, entry
 from tests.handler.history.stores import KINDS, POSTGRESQL, SQLITE, opened
+from tests.postgres import database
 
 
 @pytest.fixture(params=KINDS)
@@ -154,6 +155,23 @@ async def test_the_beginning_of_many_ids(store: Store, monkeypatch: pytest.Monke
         assert len(set(found)) == len(found) == number
     paging.few.cache_clear()
     paging.rows.cache_clear()
+
+
+async def test_the_beginning_of_ids_where_a_server_sorts_words() -> None:
+    async with (
+        database("TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'") as url,
+        open_store(url, migrate=True) as store,
+        store.writing() as writer,
+    ):
+        names = ("task-1", "Task-2", "TASK-3", "task 4", "task_5", "tasks", "täsk")
+        many = [
+            Entry(id=name, key=Key(name, "", ""), phase=Phase.CREATED, time=1.0, changes={}, body=b"") for name in names
+        ]
+        await writer.add(batch(1, *many), broker=BROKER, after=None)
+        for beginning in ("task", "T", "task-", "t", "ä"):
+            page = await store.page(Wanted(text=beginning), limit=50)
+            found = {request.key.id for request in page.requests}
+            assert found == {name for name in names if name.startswith(beginning)}
 
 
 PLANS = {
