@@ -21,8 +21,10 @@ SECONDS = 30.0
 BYTES_PER_SECOND = 262_144
 """Of a log that takes longer than that."""
 RENEWED = "the node began a new file of it between two reads: what the last one had at its end is missing"
-_NOT_THERE, _SHORT = b"unable to retrieve container logs for ", 256
-"""What a kubelet answers, with status 200, in place of a log that it has deleted; it is shorter than that."""
+_NOT_THERE = (b"unable to retrieve container logs for ", b"failed to try resolving symlinks in path ")
+"""What a kubelet answers, with status 200 and without an end of line, in place of a log that it does not have."""
+_SHORT = 2048
+"""Bytes; such an answer has less."""
 
 
 class BodiesUnavailable(HistoryError):
@@ -67,8 +69,6 @@ class Taking:
         stamped = mark is not None or not final
 
         def take(piece: bytes) -> None:
-            if not stamped and not keeper.fed and len(piece) < _SHORT and piece.startswith(_NOT_THERE):
-                raise Refused(piece.decode(errors="replace"), status=404)
             keeper.feed(reading.feed(piece) if stamped else piece)
 
         await self._pour(seen, container, take, mark, stamped=stamped, answered=answered)
@@ -110,6 +110,7 @@ class Taking:
                 ):
                     if not came:
                         answered()
+                        _check(piece)
                     came += len(piece)
                     for at in range(0, len(piece), CHUNK):
                         take(piece[at : at + CHUNK])
@@ -159,6 +160,12 @@ class Taking:
             return await chunk_of(self._reader, None, pod, container, number)
         with _elsewhere():
             return await chunk_of(self._reader, self._bodies, pod, container, number)
+
+
+def _check(first: bytes) -> None:
+    """Raises `Refused` if this is no log."""
+    if len(first) < _SHORT and first.startswith(_NOT_THERE) and b"\n" not in first:
+        raise Refused(first.decode(errors="replace"), status=404)
 
 
 def _header(seen: Seen, container: str, shelf: Shelf, *, final: bool, reason: str | None, read: float) -> KeptLog:

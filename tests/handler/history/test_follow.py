@@ -132,12 +132,21 @@ async def test_a_log_is_read_when_its_pod_is_deleted(ward: Ward, log: Log) -> No
     assert (header.state, header.bytes) == (LogState.WHOLE, 8)
 
 
-async def test_a_log_that_its_node_has_deleted_is_missing(ward: Ward) -> None:
+NOT_THERE = [
+    "unable to retrieve container logs for containerd://0123456789",
+    'failed to try resolving symlinks in path "/pods/a/main/0.log": lstat /pods/a: no such file or directory',
+]
+
+
+@pytest.mark.parametrize("text", NOT_THERE)
+async def test_a_log_that_its_node_has_deleted_is_missing(ward: Ward, text: str) -> None:
     async def says(*_: object) -> AsyncIterator[bytes]:
-        yield b"unable to retrieve container logs for containerd://0123456789"
+        yield text.encode()
 
     ward.says = says
-    async with ward.keeping(make_seen("a")):
+    async with ward.keeping(make_seen("a", over=False), logs="follow"):
+        await until(lambda: ward.noted("a"))
+        ward.pods.put(make_seen("a"))
         (header,) = await ward.kept("a")
-    assert header.state is LogState.MISSING
-    assert header.reason == "the node does not have it: unable to retrieve container logs for containerd://0123456789"
+    assert (header.state, header.chunks) == (LogState.MISSING, ())
+    assert header.reason == f"the node does not have it: {text}"
