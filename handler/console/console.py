@@ -68,7 +68,7 @@ class Console:
                 keeping = group.create_task(self._keep())
                 await stop.wait()
                 self._state.draining = True
-                # A transaction in hand is rolled back: its records are read again by whoever records next.
+                # A transaction in hand is finished first; what follows is read again by whoever records next.
                 keeping.cancel()
                 await asyncio.wait({keeping}, timeout=self._settings.drain_seconds)
                 over.set()
