@@ -331,15 +331,16 @@ async def written_pid(running: Cluster, pod: Obj) -> int:
 
 
 async def test_pods_of_a_stopped_cluster_have_failed_when_it_starts_again(tmp_path: Path) -> None:
+    ran = tmp_path / "pods/ran"
     async with cluster(tmp_path) as running:
         running.store.create("jobs", make_job("j", "echo x >>../ran; sleep 60"))
         await running.running_pod("j")
-        await running.until((tmp_path / "pods/ran").exists)
+        await running.until(lambda: ran.exists() and ran.read_text() == "x\n")
     async with cluster(tmp_path) as running:
         status = await running.finished("j")
         assert status["failed"] == 1
         assert ended(running.pods("j")[0]["status"])["exitCode"] == 128 + signal.SIGTERM
-    assert (tmp_path / "pods/ran").read_text() == "x\n"
+    assert ran.read_text() == "x\n"
 
 
 async def test_many_pods_start_and_end_without_leaking_descriptors(tmp_path: Path) -> None:
