@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from adapters.base import Cursor
 from handler.history.attending import Attending, Turn, Work
 from handler.history.base import Batch, Bodies, HistoryError, KeptLog, Key, PodRun, Reader, StoreUnavailable, Writer
+from handler.history.taking import BodiesUnavailable
 from handler.history.turns import Turns
 from handler.history.watching import Pods, Seen
 from handler.settings.connections import namespaces_of, selector_of
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 LOST_SECONDS = 30.0
 """For which nothing can be written until the writer counts as lost."""
-FIRST_WAIT, LONGEST_WAIT, HURRIED = 1.0, 300.0, 5.0
+FIRST_WAIT, LONGEST_WAIT, HURRIED = 1.0, 60.0, 5.0
 """Seconds between tries to read the logs of a pod, each time twice as long; at most, of one that is being deleted."""
 
 
@@ -155,8 +156,13 @@ class _Rounds:
                 after = await self._attending.look(seen, work, turn)
                 work.failures = 0
                 self._goes_well()
-        except HistoryError as error:
+        except (StoreUnavailable, BodiesUnavailable) as error:
             after = self._stop(error)
+        except HistoryError as error:
+            # The database will never take it: the others must not wait.
+            self._metrics.history_log_failures.inc()
+            logger.warning("a pod is left out of the history: %s", error)
+            work.done = True
         except KubernetesError as error:
             after = self._later(seen, work, error)
         finally:

@@ -5,7 +5,7 @@ from collections import defaultdict, deque
 
 import msgspec
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds for which a node is left alone after a failure; each time twice as long as before, up to the longest."""
 
 

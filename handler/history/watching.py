@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from events.jobs.pods import ENDED, Container, Pod, Role
 from events.problems import brief
 from handler.history.base import PodRun
+from handler.history.bounds import COUNT, INT32, whole
 from k8s.api.client import Client, segment
 from k8s.api.wire import ObjectMeta
 from k8s.base import Malformed
@@ -86,7 +87,7 @@ def parse(raw: bytes | Raw) -> Seen:
     named = (notes.id or "", notes.source or "")
     request_id, source = ("", "") if max(map(len, named)) > MAX_NOTE else named
     return Seen(
-        run=_run(pod, integer(notes.attempt) or 1),
+        run=_run(pod, whole(integer(notes.attempt), COUNT) or 1),
         job_uid=pod.job_uid,
         job=next((labels[name] for name in _JOB_NAMES if name in labels), ""),
         id=request_id,
@@ -105,11 +106,11 @@ def _run(pod: Pod, attempt: int) -> PodRun:
         name=pod.name,
         namespace=pod.namespace,
         node=pod.node,
-        index=pod.index,
+        index=whole(pod.index, COUNT),
         attempt=attempt,
         started=pod.started,
         finished=pod.ended_at if over else None,
-        exit_code=main.exit_code if main and over else None,
+        exit_code=whole(main.exit_code, INT32) if main and over else None,
         reason=(why or None) if over else None,
     )
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from events.names import NEW_RUN, Annotation
 from events.phases import Phase
 from handler.history import attending, podlogs, taking, turns
-from handler.history.base import Key, LogState, Request, StoreUnavailable
+from handler.history.base import HistoryError, Key, LogState, PodRun, Request, StoreUnavailable
 from k8s.base import Cause, NotFound, Refused, Unavailable
 from tests.handler.history.shelves import read_back
 from tests.handler.history.wards import ENDED, Ward, job_manifest, make_seen
@@ -285,3 +285,24 @@ async def test_the_end_of_a_pod_is_noted_whenever_its_containers_end(ward: Ward)
 
 async def _has_ended(ward: Ward, pod: str) -> bool:
     return ward.shelves.pods[pod][1].finished == 2.0
+
+
+async def test_a_pod_that_the_database_refuses_keeps_no_other_waiting(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = ward.shelves.keep_pod
+
+    async def refusing(key: Key, pod: PodRun, *, created: float) -> None:
+        if pod.name == "bad":
+            raise HistoryError("a number does not fit")
+        await keep(key, pod, created=created)
+
+    monkeypatch.setattr(ward.shelves, "keep_pod", refusing)
+    async with ward.keeping(make_seen("bad"), make_seen("good")):
+        await ward.kept("good")
+        await until(lambda: _has_failed(ward))
+    assert ward.asked == ["good"]
+
+
+async def _has_failed(ward: Ward) -> bool:
+    return ward.value("history_log_failures_total") == 1

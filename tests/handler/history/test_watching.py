@@ -100,6 +100,12 @@ def test_a_container_that_could_not_be_run_has_never_run() -> None:
     assert parts(pod("Failed", never)) == {"main": (False, False, True)}
 
 
+def test_numbers_that_fit_no_column_are_left_out() -> None:
+    notes = {Annotation.ATTEMPT: "9" * 12, "batch.kubernetes.io/job-completion-index": "9" * 12}
+    seen = parse(pod("Failed", ended("main", 2**40), metadata={"annotations": notes}))
+    assert (seen.run.attempt, seen.run.index, seen.run.exit_code) == (1, None, None)
+
+
 def test_what_no_request_is_called_is_no_request() -> None:
     notes = {Annotation.ID: "r" * 20_000, Annotation.SOURCE: "/s", Annotation.ATTEMPT: "3"}
     seen = parse(pod("Pending", metadata={"annotations": notes}))
