@@ -53,10 +53,18 @@ class Console:
 
     @property
     def problems(self) -> list[str]:
-        """Why something is not recorded now that should be. Waiting for another process that records is none."""
-        found = {recorder.problem for recorder in self._recorders.values()} if self.recording else set()
-        logs = self._logs.problem if self._logs is not None and self.recording else None
-        return [*filter(None, (self._problem, *sorted(filter(None, found)))), *([f"pods: {logs}"] if logs else [])]
+        """Why nothing is recorded, or not from a broker. Waiting for another process that records is no problem."""
+        ours = {recorder.problem for recorder in self._recorders.values()} if self.recording else set()
+        return [problem for problem in (self._problem, *sorted(filter(None, ours))) if problem is not None]
+
+    @property
+    def notes(self) -> list[str]:
+        """What else is not done now."""
+        if not self.recording:
+            waits = "another process records the history; this one waits for its turn"
+            return [] if self.problems else [waits]
+        logs = None if self._logs is None else self._logs.problem
+        return [] if logs is None else [f"logs of pods wait for the API server: {logs}"]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set. Raises `StoreRefused` for a database, or a store of logs, that cannot be used."""

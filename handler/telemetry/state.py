@@ -30,12 +30,14 @@ class Held(Protocol):
 
 
 class Recording(Protocol):
-    """Whether this process records the history; `problems` say why something is not recorded that should be."""
+    """Whether this process records the history; `problems` say why not all is recorded, `notes` what else waits."""
 
     @property
     def recording(self) -> bool: ...
     @property
     def problems(self) -> list[str]: ...
+    @property
+    def notes(self) -> list[str]: ...
 
 
 class State:
@@ -77,8 +79,8 @@ class State:
     def notes(self) -> list[str]:
         """What holds part of the work back, though the process as a whole is ready."""
         found = self._sick_namespaces()
-        if self.history is not None and not self.history.recording and not self.history.problems:
-            found.append("another process records the history; this one waits for its turn")
+        if self.history is not None:
+            found += self.history.notes
         if self.gate is not None and self.gate.problem is not None:
             found.append(f"requests wait for the API server: {self.gate.problem}")
         if self.cache is not None and self.cache.problem is None:

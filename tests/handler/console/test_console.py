@@ -1,15 +1,23 @@
 """The role `console` records what happened and keeps logs, one of several at a time, whatever is away meanwhile."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from adapters.memory import MemoryBroker
+from handler.console.console import Console
 from handler.history.base import StoreRefused
 from handler.history.store import open_store
+from handler.settings.connections import broker_of
+from handler.settings.settings import Settings
+from handler.telemetry.metrics import Metrics
+from handler.telemetry.state import State
 from k8s.api.cluster import Cluster, connect as connect_cluster
+from k8s.background import beside
 from k8s.devcluster.server import ServerOptions
+from tests.handler.commandline import make_environ
 from tests.handler.console.consoles import console, kept, recorded, told
 from tests.handler.history.stores import POSTGRESQL, SQLITE, url_of
 from tests.handler.relay import WHOLE, running
@@ -114,6 +122,40 @@ async def test_a_database_that_is_away_is_named_and_comes_back(broker: MemoryBro
         assert len(ids) == len(set(ids)) == 2 * len(WHOLE)
     finally:
         await asyncio.to_thread(server.remove)
+
+
+async def test_without_an_api_server_events_are_recorded_and_logs_wait(
+    broker: MemoryBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    async with (
+        connect_cluster(kubeconfig=Path(make_environ(tmp_path)["JOBRELAY_KUBECONFIG"])) as away,
+        running(broker, cluster) as client,
+    ):
+        url = f"sqlite://{tmp_path}/history.db"
+        async with console(broker, away, url) as one:
+            await one.records()
+            await client.publish(make_request("r"))
+            await recorded(url, "r")
+
+            async def noted() -> bool:
+                return any(note.startswith("logs of pods wait for the API server: ") for note in one.state.notes())
+
+            await one.until(noted)
+            assert one.state.problems() == []
+
+
+async def test_a_broker_that_is_away_is_named(cluster: Cluster, tmp_path: Path) -> None:
+    chosen = Settings(role="console", broker_timeout=0.5)
+    state, stop = State(Metrics(role="console"), follows=False), asyncio.Event()
+    sources = {"nats": partial(broker_of, chosen, "nats://127.0.0.1:1")}
+    made = Console(chosen, cluster=cluster, sources=sources, state=state)
+    async with beside(made.run(stop)):
+
+        async def look() -> bool:
+            return made.recording
+
+        await until(look)
+        assert state.problems() == ["broker nats: not connected yet"]
 
 
 async def test_a_database_that_cannot_be_used_ends_the_process(
