@@ -145,7 +145,7 @@ async def test_without_an_api_server_events_are_recorded_and_logs_wait(
 
 
 async def test_a_broker_that_is_away_is_named(cluster: Cluster, tmp_path: Path) -> None:
-    chosen = Settings(role="console", broker_timeout=0.5)
+    chosen = Settings.from_env({"JOBRELAY_ROLE": "console"})
     state, stop = State(Metrics(role="console"), follows=False), asyncio.Event()
     sources = {"nats": partial(broker_of, chosen, "nats://127.0.0.1:1")}
     made = Console(chosen, cluster=cluster, sources=sources, state=state)
