@@ -13,7 +13,8 @@ def entry(number: int, phase: Phase, *, time: float, **more: Any) -> Entry:
     changes = {"service": "billing", "job_uid": f"uid-{number}", **more.pop("changes", {})}
     key = Key(id=f"task-{number}", cause=f"cause-{number}", source="/shop")
     body = f'{{"id":"uid-{number}/{phase}"}}'.encode()
-    return Entry(id=f"uid-{number}/{phase}", key=key, phase=phase, time=time, changes=changes, body=body, **more)
+    name = more.pop("name", f"uid-{number}/{phase}")
+    return Entry(id=name, key=key, phase=phase, time=time, changes=changes, body=body, **more)
 
 
 def batch(sequence: int, *entries: Entry, **more: Any) -> Batch:
