@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from events.problems import brief
 from handler.history.base import Bodies, StoreRefused, StoreUnavailable
+from handler.history.extra import missing
 from handler.history.keeping import CHUNK
 
 if TYPE_CHECKING:
@@ -93,11 +94,11 @@ async def open_bodies(url: str | None, *, workers: int = 8) -> AsyncIterator[Bod
 
 
 def _opened(url: str) -> "LocalStore | S3Store":
-    try:
-        from obstore.exceptions import BaseError
-        from obstore.store import LocalStore, S3Store
-    except ImportError as error:
-        raise StoreRefused("JOBRELAY_LOG_STORE needs the extra `console`: pip install 'jobrelay[console]'") from error
+    if (lacking := missing()) is not None:
+        raise StoreRefused(lacking)
+    from obstore.exceptions import BaseError
+    from obstore.store import LocalStore, S3Store
+
     parts = urlsplit(url)
     try:
         if parts.scheme == "file":
