@@ -76,25 +76,29 @@ class Retention:
     async def step(self) -> float:
         """Delete a batch of what is to go, if there is any. Returns the seconds until the next step."""
         room = await self._store.room()
-        if room is not None:
-            await self._look_after(room)
-            if self._is_short(room):
-                return await self._make_room()
+        if room is not None and await self._look_after(room):
+            room = await self._store.room()
+        if room is not None and self._is_short(room):
+            return await self._make_room()
         left = self._due - time.monotonic()
         return min(LOOK_SECONDS, left) if left > 0 else await self._expire()
 
-    async def _look_after(self, room: Room) -> None:
+    async def _look_after(self, room: Room) -> bool:
+        """Make the ballast or give it up, as there is room for it. Returns whether that made room."""
         if self._ballast is None:
-            return
+            return False
         if self._ballast.give_way(room.free):
             logger.warning("the volume of the history is full: what was held ready for that is given up")
+            return True
         # Where the file system cannot do it at once, this writes.
         await asyncio.to_thread(self._ballast.take, room.free)
+        return False
 
     def _is_short(self, room: Room) -> bool:
         bound = self._settings.history_max_bytes
         reserve = min(RESERVE, bound // 8)
-        return room.used > bound - reserve or room.spare + room.free < reserve
+        # Where others have filled the volume, the history gives up a part of itself, and not all.
+        return room.used > bound - reserve or room.spare + room.free < min(reserve, room.used // 4)
 
     async def _make_room(self) -> float:
         """Delete the oldest logs or, where the database keeps none, the oldest requests."""
