@@ -14,7 +14,7 @@ WORD = re.compile(r"[A-Z]{2,}(_[A-Z]+)*")
 # Words in capitals that are not error codes: of HTTP and of logging, and the names of settings without their prefix.
 NO_CODES = ("codes", "cron", "fields", "schema")
 HANDLER = ROOT / "handler"
-SILENT = {"candidate", "cli", "commands", "local", "logs", "otlp", "policy", "settings"}
+SILENT = {"candidate", "cli", "commands", "console", "history", "local", "logs", "otlp", "policy", "settings"}
 OTHERS = {"GET", "POST", "PATCH", "DELETE", "HEAD"}
 SETTINGS = "JOBRELAY_"
 
