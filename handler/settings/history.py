@@ -61,8 +61,9 @@ class HistorySettings(BaseModel):
     history_max_bytes: int = Field(
         10 << 30,
         ge=64 << 20,
-        description="Size of a SQLite database, in bytes, above which the oldest logs go, then the oldest requests "
-        "that have ended.",
+        description="Bytes above which a SQLite database never grows: before, the oldest logs go, then the oldest "
+        "requests that have ended. Beside it are its log, of some 16 MiB, and 16 MiB that are held ready for a full "
+        "volume. PostgreSQL is not bounded: there only `JOBRELAY_HISTORY_DAYS` and `JOBRELAY_LOG_DAYS` apply.",
     )
     logs: Literal["off", "end", "follow"] = Field(
         "end",
