@@ -105,7 +105,7 @@ async def caught_up(broker: Broker, store: Store, last: int, metrics: Metrics | 
 
 async def as_if_never_killed(url: str, store: Store, load: Load) -> None:
     """What is recorded is what somebody records who reads the log from its beginning, and each event is there once."""
-    async with connect(url) as broker, opened(MEMORY, keep=10**9) as fresh:
+    async with connect(url) as broker, opened(SQLITE) as fresh:
         await caught_up(broker, store, load.last)
         await caught_up(broker, fresh, load.last)
         assert sorted(await event_ids(store)) == sorted(load.ids)
