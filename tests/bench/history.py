@@ -43,8 +43,8 @@ METHOD = """\
 Requests of 30 days with about four events each, of about 850 bytes, in 50 services of different size, with up to three
 of 200 tags. They are recorded as they would be from the broker, which is played from memory: their bytes are read,
 recorded in batches and committed. Meanwhile, the event loop of the process is looked at every 5 ms. Then each question
-is asked {samples} times, one after the other; pages have 50 requests. *Deleting*: the oldest requests, with all that is
-theirs."""
+is asked {samples} times, or for 10 s, one after the other; pages have 50 requests. *Deleting*: the oldest requests and
+all that is theirs."""
 
 
 def arguments(given: list[str], environ: Mapping[str, str]) -> argparse.Namespace:
