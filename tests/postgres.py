@@ -14,7 +14,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -103,6 +103,21 @@ class PostgresServer:
             self._process.send_signal(by)
             self._process.wait(PATIENCE)
             self._process = None
+
+    @asynccontextmanager
+    async def hanging(self) -> AsyncIterator[None]:
+        """Within the block it keeps its connections, and answers nothing."""
+        assert self._process is not None
+        rows = await run(self.url, "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        pids = [self._process.pid, *(int(row["pid"]) for row in rows)]
+        try:
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def remove(self) -> None:
         """Stop it, and delete its data."""

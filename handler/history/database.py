@@ -3,8 +3,9 @@
 import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ _STATEMENT_SECONDS = 30
 _GRACE_SECONDS = 5.0
 """For the server's own answer that a statement took too long."""
 _LOCK_SECONDS = 10
+_GOODBYE_SECONDS = 1.0
+"""How long a server is waited for that should hear that a connection ends: it may hang."""
 _PRAGMAS = {
     "busy_timeout": _BUSY_MILLISECONDS,
     "foreign_keys": "ON",
@@ -191,13 +194,27 @@ def _postgresql(url: BrokerURL, arguments: Mapping[str, Any], *, size: int) -> A
             port=host.port,
             database=url.path,
         ),
-        connect_args=dict(arguments),
+        connect_args={**arguments, "connection_class": _connection_class()},
         pool_size=size,
         max_overflow=0,
         pool_timeout=_POOL_SECONDS,
         pool_pre_ping=True,
         hide_parameters=True,
     )
+
+
+@cache
+def _connection_class() -> type[Any]:
+    from asyncpg import Connection
+
+    class Brief(Connection):
+        """Cut off without the server's answer, if that takes long."""
+
+        async def close(self, *, timeout: float | None = None) -> None:
+            with suppress(TimeoutError):
+                await super().close(timeout=timeout or _GOODBYE_SECONDS)  # type: ignore[no-untyped-call]
+
+    return Brief
 
 
 def _arguments(url: BrokerURL) -> dict[str, Any]:

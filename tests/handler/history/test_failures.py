@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
@@ -10,12 +11,12 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.phases import Phase
-from handler.history import database as databases
+from handler.history import database as databases, finishing
 from handler.history.base import Store, StoreRefused, StoreUnavailable, Wanted
 from handler.history.store import SqlStore, open_store
 from tests.handler.history.entries import BROKER, batch, entry
 from tests.handler.history.stores import POSTGRESQL, SQLITE, opened, url_of
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, within
 from tests.postgres import PostgresServer, need_postgres, run
 
 
@@ -56,6 +57,35 @@ async def test_goes_on_after_the_server_was_away(server: PostgresServer) -> None
                 await writer.add(second, broker=BROKER, after=first.cursor)
         async with store.writing() as writer:
             assert await writer.add(second, broker=BROKER, after=first.cursor) == 1
+
+
+@pytest.mark.stricter
+async def test_a_server_that_hangs_keeps_nobody_from_ending(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finishing, "SECONDS", 0.5)
+    async with open_store(server.url, migrate=True) as store, AsyncExitStack() as stack:
+
+        async def use() -> None:
+            async with store.writing() as writer, asyncio.TaskGroup() as group:
+                await writer.add(batch(1, entry(1, Phase.CREATED, time=1.0)), broker=BROKER, after=None)
+                for _ in range(databases.READERS):
+                    group.create_task(store.page(Wanted(), limit=5))
+                await asyncio.sleep(0)
+                await stack.enter_async_context(server.hanging())
+                begun.set()
+                await store.position(BROKER)
+
+        begun = asyncio.Event()
+        using = asyncio.create_task(use())
+        await begun.wait()
+        since = time.monotonic()
+        using.cancel()
+        await asyncio.wait({using})
+        assert using.cancelled()
+        # Its connections are closed while it hangs, too.
+        await store._database.close()  # type: ignore[attr-defined]
+        assert time.monotonic() - since < within(10)
 
 
 async def test_a_server_that_is_away_when_it_is_opened(server: PostgresServer) -> None:
