@@ -136,7 +136,7 @@ async def _check_history(settings: Settings) -> tuple[str, bool]:
     if settings.history is None:
         return "history: kept in memory, and read from the broker's log at each start", True
     # Only here: the libraries that it needs are an extra.
-    from handler.history.store import open_store
+    from handler.history.sql.store import open_store
 
     try:
         async with open_store(settings.history) as store:

@@ -12,11 +12,11 @@ from functools import partial
 
 from adapters.registry import adapter_of
 from handler.history.base import Bodies, HistoryError, Store, StoreUnavailable, Writer
-from handler.history.objects import open_bodies
-from handler.history.podlogs import PodLogs
-from handler.history.recorder import Recorder
+from handler.history.logs.objects import open_bodies
+from handler.history.logs.podlogs import PodLogs
+from handler.history.recording.recorder import Recorder
 from handler.history.retention import Retention
-from handler.history.store import open_store
+from handler.history.sql.store import open_store
 from handler.link import Connect, Link
 from handler.settings.connections import broker_of, cluster_of, program_of
 from handler.settings.settings import Settings

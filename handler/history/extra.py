@@ -13,6 +13,6 @@ def missing() -> str | None:
 
 
 def require() -> None:
-    """Raises `RuntimeError` when something is missing. To be called before `handler.history.store` is imported."""
+    """Raises `RuntimeError` when something is missing. To be called before `handler.history.sql.store` is imported."""
     if (lacking := missing()) is not None:
         raise RuntimeError(lacking)

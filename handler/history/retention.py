@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from handler.history.ballast import Ballast
 from handler.history.base import Bodies, Pruned, Reader, Room, StoreUnavailable
+from handler.history.sql.ballast import Ballast
 from handler.settings.history import sqlite_path
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics

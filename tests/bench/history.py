@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from handler.history.base import Reader
-from handler.history.store import open_store
+from handler.history.sql.store import open_store
 from handler.telemetry.metrics import Metrics
 from tests.bench.lives import records
 from tests.bench.questions import SAMPLES, Took, asking

@@ -17,8 +17,8 @@ from typing import cast
 
 from adapters.base import Broker, Cursor, Kind, Record
 from handler.history.base import Batch, Store, Wanted, Writer
-from handler.history.recorder import Recorder
-from handler.history.store import open_store
+from handler.history.recording.recorder import Recorder
+from handler.history.sql.store import open_store
 from handler.telemetry.metrics import Metrics
 from k8s.background import beside
 from tests.bench.lives import records

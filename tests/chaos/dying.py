@@ -19,10 +19,11 @@ from sqlalchemy.dialects.sqlite import aiosqlite as _aiosqlite  # noqa: F401
 
 from adapters.base import Cursor
 from adapters.jetstream.broker import connect
-from handler.history import inbox, locks
 from handler.history.base import Batch, Writer
-from handler.history.recorder import Recorder
-from handler.history.store import SqlStore, open_store
+from handler.history.recording import inbox
+from handler.history.recording.recorder import Recorder
+from handler.history.sql import locks
+from handler.history.sql.store import SqlStore, open_store
 from handler.telemetry.metrics import Metrics
 from tests.patience import PATIENCE
 

@@ -15,16 +15,16 @@ from adapters.base import Broker, Kind, Topic
 from adapters.connect import connect
 from adapters.jetstream.connection import connection
 from handler.history.base import Store, StoreUnavailable
-from handler.history.recorder import Recorder
-from handler.history.store import open_store
+from handler.history.recording.recorder import Recorder
+from handler.history.sql.store import open_store
 from handler.telemetry.metrics import Metrics
 from k8s.api.clock import backoff
 from k8s.background import beside
 from tests.adapters.brokers import OPTIONS, some_nats
 from tests.chaos.dying import MOMENTS, Mother, mother
 from tests.chaos.table import Rows
-from tests.handler.history.contents import contents, event_ids
-from tests.handler.history.records import STORED, a_life, key_of
+from tests.handler.history.recording.contents import contents, event_ids
+from tests.handler.history.recording.records import STORED, a_life, key_of
 from tests.handler.history.stores import MEMORY, POSTGRESQL, SQLITE, opened, url_of
 from tests.handler.samples import until
 from tests.long import LONG

@@ -7,15 +7,15 @@ import pytest
 
 from adapters.connect import connect
 from handler.history import retention
-from handler.history.recorder import Recorder
+from handler.history.recording.recorder import Recorder
 from handler.history.retention import Retention
-from handler.history.store import open_store
+from handler.history.sql.store import open_store
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from k8s.background import beside
 from tests.chaos.table import Rows
 from tests.chaos.test_history import NAME, loaded
-from tests.handler.history.contents import event_ids
+from tests.handler.history.recording.contents import event_ids
 from tests.handler.history.stores import SQLITE
 from tests.handler.history.volumes import fill, mounted
 from tests.handler.samples import until

@@ -160,7 +160,7 @@ class _Demo:
 async def _print_history(url: str) -> None:
     """What is kept of all this once its Jobs have gone."""
     # Only here: the libraries that it needs are an extra.
-    from handler.history.store import open_store
+    from handler.history.sql.store import open_store
 
     wanted = {case.id for case in CASES}
     async with open_store(url) as store:

@@ -10,7 +10,7 @@ from handler.commands.history.logs import Wish, print_logs, run_of
 from handler.commands.history.opening import opened
 from handler.commands.showing.output import say, write
 from handler.history.base import HistoryError, Request, Store
-from handler.history.objects import open_bodies
+from handler.history.logs.objects import open_bodies
 from handler.settings.settings import Settings
 
 

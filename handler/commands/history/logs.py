@@ -9,8 +9,8 @@ from handler.commands.errors import FAILED, OK, Failed
 from handler.commands.history.opening import chosen, opened
 from handler.commands.showing.output import clean, say
 from handler.history.base import Bodies, KeptLog, PodRun, Reader, Request, Wanted
-from handler.history.bodies import NoLog, kept
-from handler.history.objects import open_bodies
+from handler.history.logs.bodies import NoLog, kept
+from handler.history.logs.objects import open_bodies
 from handler.settings.settings import Settings
 
 

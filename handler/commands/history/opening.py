@@ -27,7 +27,7 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
     if (lacking := missing()) is not None:
         raise Misuse(lacking)
     # Only here: it needs the extra, which most commands do without.
-    from handler.history.store import open_store
+    from handler.history.sql.store import open_store
 
     async with open_store(settings.history) as store:
         yield store

@@ -10,7 +10,7 @@ from handler.commands.errors import FAILED, OK, Failed
 from handler.commands.history.opening import opened
 from handler.commands.showing.output import duration, say
 from handler.history.base import Bodies, Store
-from handler.history.objects import open_bodies
+from handler.history.logs.objects import open_bodies
 from handler.settings.settings import Settings
 
 _BATCH = 100

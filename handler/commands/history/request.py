@@ -14,7 +14,7 @@ from handler.commands.history.opening import chosen, opened
 from handler.commands.showing.output import Pages, clean, duration, size, table, write
 from handler.commands.showing.phases import phase_text, sentence
 from handler.history.base import KeptLog, LogState, PodRun, Reader, Request, Told
-from handler.history.bodies import said_of
+from handler.history.logs.bodies import said_of
 from handler.settings.settings import Settings
 
 _PAGE = 500

@@ -9,12 +9,12 @@ import pytest
 
 from adapters.base import Broker, Cursor, Kind, Topic
 from handler.history.base import Store
-from handler.history.recorder import Recorder
+from handler.history.recording.recorder import Recorder
 from handler.telemetry.metrics import Metrics
 from k8s.background import beside
 from tests.adapters.harness import Harness
-from tests.handler.history.contents import contents, event_ids
-from tests.handler.history.records import a_life, key_of
+from tests.handler.history.recording.contents import contents, event_ids
+from tests.handler.history.recording.records import a_life, key_of
 from tests.handler.history.stores import MEMORY, opened
 from tests.patience import PATIENCE
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from adapters.memory import MemoryBroker
 from handler.console.console import Console
 from handler.history.base import Request, Store
-from handler.history.store import open_store
+from handler.history.sql.store import open_store
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from handler.telemetry.state import State

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from adapters.base import Broker, Kind, Topic
-from handler.history.store import open_store
+from handler.history.sql.store import open_store
 from handler.local.processes import Process
 from tests.adapters.conftest import need_rabbit
-from tests.handler.history.records import a_life
+from tests.handler.history.recording.records import a_life
 from tests.handler.samples import until
 from tests.patience import PATIENCE, within
 from tests.processes import NATS, RABBITMQ, installation

@@ -9,7 +9,7 @@ import pytest
 from adapters.memory import MemoryBroker
 from handler.console.console import Console
 from handler.history.base import StoreRefused
-from handler.history.store import open_store
+from handler.history.sql.store import open_store
 from handler.settings.connections import broker_of
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from handler.history.store import open_store
-from handler.history.tables import VERSION_TABLE
+from handler.history.sql.store import open_store
+from handler.history.sql.tables import VERSION_TABLE
 from handler.local.stack import clean_environ
 from tests.handler.commandline import call, end, make_environ, started, wait_for
 

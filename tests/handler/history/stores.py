@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from tempfile import TemporaryDirectory
 
 from handler.history.base import Store
-from handler.history.store import KEEP, open_store
+from handler.history.sql.store import KEEP, open_store
 from tests.postgres import database
 
 MEMORY, SQLITE, POSTGRESQL = KINDS = ("memory", "sqlite", "postgresql")

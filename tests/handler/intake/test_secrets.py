@@ -266,7 +266,7 @@ async def test_no_secret_is_told_of_what_runs(
                     3,
                     retries=1,
                     retryDelay=1,
-                    failover={"job": {"image": f"busybox:{ANY}", "command": ["true"]}},
+                    failover={"job": {"image": "busybox", "command": ["true"], "args": [ANY]}},
                 ),
                 secretive("late", 0, runAt=LATER, timeout=2),
                 secretive("held", 0, runAt=LATER),

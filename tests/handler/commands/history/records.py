@@ -11,7 +11,7 @@ from events.cloudevent.timestamp import parse_epoch
 from events.names import JOB_TYPE
 from events.phases import Phase
 from handler.history.base import Batch, Entry, KeptLog, Key, LogState, PodRun
-from handler.history.store import open_store
+from handler.history.sql.store import open_store
 
 BROKER = "nats"
 MORNING = parse_epoch("2026-03-01T10:00:00Z")

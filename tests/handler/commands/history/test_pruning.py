@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from handler.commands.history import pruning
-from handler.history.bodies import compressed
-from handler.history.objects import open_bodies
+from handler.history.logs.bodies import compressed
+from handler.history.logs.objects import open_bodies
 from tests.handler.commandline import Done, call, make_environ
 from tests.handler.commands.history.records import fill, key_of, life, log_of, url_of
 from tests.handler.commands.history.test_request import pod

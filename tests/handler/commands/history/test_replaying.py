@@ -15,10 +15,10 @@ from adapters.connect import connect
 from adapters.servers import rabbitmq as rabbitmqserver
 from handler.commands import connection
 from handler.commands.history.replaying import history_replay, last_before
-from handler.history import recorder as recorders
 from handler.history.base import Store
-from handler.history.recorder import Recorder
-from handler.history.store import open_store
+from handler.history.recording import recorder as recorders
+from handler.history.recording.recorder import Recorder
+from handler.history.sql.store import open_store
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from k8s.background import beside
@@ -26,9 +26,9 @@ from tests.adapters.brokers import some_nats
 from tests.adapters.conftest import need_rabbit
 from tests.handler.commandline import call, make_environ
 from tests.handler.commands.history.records import fill, life, url_of
-from tests.handler.history.contents import contents
-from tests.handler.history.records import a_life
-from tests.handler.history.test_recorder import tell
+from tests.handler.history.recording.contents import contents
+from tests.handler.history.recording.records import a_life
+from tests.handler.history.recording.test_recorder import tell
 from tests.handler.samples import until
 
 NATS, RABBITMQ = "nats", "rabbitmq"

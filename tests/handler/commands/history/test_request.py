@@ -11,8 +11,8 @@ import yaml
 
 from events.phases import Phase
 from handler.history.base import LogState, PodRun
-from handler.history.bodies import compressed
-from handler.history.objects import open_bodies
+from handler.history.logs.bodies import compressed
+from handler.history.logs.objects import open_bodies
 from tests.handler.commandline import Done, call, make_environ
 from tests.handler.commands.history.records import MORNING, fill, key_of, life, log_of, told, url_of
 

@@ -1,0 +1,1 @@
+"""From records of a broker's log to the record."""

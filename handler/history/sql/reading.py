@@ -1,0 +1,175 @@
+"""Answers questions from the database. Every answer has a bound."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from math import ceil
+from typing import Any, TypeVar
+
+from sqlalchemy import Row, Select, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapters.base import Cursor
+from handler.history.base import Action, KeptLog, Page, PodRun, Request, Stat, Told, Wanted
+from handler.history.sql import paging
+from handler.history.sql.columns import action_of, log_of, pod_of, request_of, stat_of_row, tags_of, told_of
+from handler.history.sql.database import Database
+from handler.history.sql.failures import DataRefused, translated
+from handler.history.sql.finishing import finished
+from handler.history.sql.packing import unpack
+from handler.history.sql.paging import Place, Shape, Way
+from handler.history.sql.tables import action, cursor, event, log, metadata, pod, podlog, request, stat
+from handler.history.sql.values import indexed
+from k8s.informer.slices import in_slices
+
+T = TypeVar("T")
+FOUND_MOST = 100
+PODS_MOST = 10_000
+STATS_MOST = 500_000
+_HELD = 0.002
+
+
+class SqlReader:
+    """See `handler.history.base.Reader`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(self, wanted: Wanted, *, limit: int, after: str | None = None) -> Page:
+        return await finished(self._page(wanted, limit, paging.place_of(wanted, after)))
+
+    async def _page(self, wanted: Wanted, limit: int, place: Place) -> Page:
+        found: list[Request] = []
+        end: Place | None = None
+        async with self._reading() as connection:
+            shape = paging.shape_of(wanted, way=await _narrow(connection, wanted))
+            for _ in range(paging.WINDOWS):
+                values = paging.values_of(wanted, shape, place)
+                left = limit - len(found) + 1
+                found += await _rows(connection, paging.rows(shape), _limits(values, shape, left), request_of)
+                end = await _window_end(connection, shape, values) if len(found) <= limit else None
+                if end is None:
+                    break
+                place = end
+        if len(found) > limit:
+            last = found[limit - 1]
+            return Page(requests=found[:limit], next=paging.token(wanted, Place(last.updated, last.pk)))
+        return Page(requests=found, next=None if end is None else paging.token(wanted, end))
+
+    async def request(self, pk: int) -> Request | None:
+        found = await self._all(select(request).where(request.c.pk == pk), request_of)
+        return found[0] if found else None
+
+    async def find(self, request_id: str, source: str | None = None) -> Sequence[Request]:
+        page = await self.page(Wanted(id=request_id, source=source), limit=FOUND_MOST)
+        return page.requests
+
+    async def tags(self, pk: int) -> Sequence[str]:
+        found = await self._all(select(request.c.tags).where(request.c.pk == pk), lambda row: tags_of(row.tags))
+        return found[0] if found else ()
+
+    async def events(self, pk: int, *, after: int = 0, limit: int = 1000) -> Sequence[Told]:
+        asked = select(event).where(event.c.request == pk, event.c.position > after)
+        return await self._all(asked.order_by(event.c.position).limit(limit), told_of)
+
+    async def since(self, position: int, *, limit: int = 1000) -> Sequence[Told]:
+        asked = select(event).where(event.c.position > position)
+        return await self._all(asked.order_by(event.c.position).limit(limit), told_of)
+
+    async def pods(self, pk: int) -> Sequence[PodRun]:
+        return await self._all(select(pod).where(pod.c.request == pk).limit(PODS_MOST), pod_of)
+
+    async def logs(self, pod: str) -> Sequence[KeptLog]:
+        asked = select(podlog).where(podlog.c.pod == indexed(pod))
+        return await self._all(asked.order_by(podlog.c.container).limit(FOUND_MOST), log_of)
+
+    async def chunk(self, pod: str, container: str, number: int) -> bytes | None:
+        asked = log.c.pod == indexed(pod), log.c.container == indexed(container), log.c.chunk == number
+        found = await self._all(select(log.c.body).where(*asked), lambda row: unpack(row.body))
+        return found[0] if found else None
+
+    async def stats(self, *, newer: float | None = None, older: float | None = None) -> Sequence[Stat]:
+        asked = select(stat)
+        if newer is not None:
+            asked = asked.where(stat.c.hour >= ceil(newer))
+        if older is not None:
+            asked = asked.where(stat.c.hour < ceil(older))
+        ordered = asked.order_by(stat.c.hour, stat.c.service, stat.c.phase)
+        return await self._all(ordered.limit(STATS_MOST), stat_of_row)
+
+    async def actions(self, *, limit: int = 100, before: float | None = None) -> Sequence[Action]:
+        asked = select(action) if before is None else select(action).where(action.c.time < before)
+        return await self._all(asked.order_by(action.c.time.desc(), action.c.id.desc()).limit(limit), action_of)
+
+    async def position(self, broker: str) -> Cursor | None:
+        return await finished(self._position(broker))
+
+    async def _position(self, broker: str) -> Cursor | None:
+        async with self._reading() as connection:
+            return await stored_position(connection, broker)
+
+    async def size(self) -> int | None:
+        return None if self._database.in_memory else await finished(self._size())
+
+    async def _size(self) -> int:
+        async with self._reading() as connection:
+            if self._database.on_server:
+                sizes = (f"pg_total_relation_size('\"{name}\"')" for name in metadata.tables)
+                return int(await connection.scalar(text(f"SELECT {' + '.join(sizes)}")) or 0)
+            return await _pragma(connection, "page_count") * await _pragma(connection, "page_size")
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        with translated():
+            async with self._database.reading() as connection:
+                yield connection
+
+    async def _all(self, asked: Select[Any], made: Callable[[Row[Any]], T]) -> list[T]:
+        return await finished(self._each(asked, made))
+
+    async def _each(self, asked: Select[Any], made: Callable[[Row[Any]], T]) -> list[T]:
+        try:
+            async with self._reading() as connection:
+                return await _rows(connection, asked, {}, made)
+        except DataRefused:
+            # A number that no column can hold is in no row.
+            return []
+
+
+async def stored_position(connection: AsyncConnection, broker: str, *, locked: bool = False) -> Cursor | None:
+    """`locked`: nobody else sets it until the transaction ends."""
+    asked = select(cursor).where(cursor.c.broker == broker)
+    row = (await connection.execute(asked.with_for_update() if locked else asked)).one_or_none()
+    return None if row is None else Cursor(row.stream, row.sequence, row.digest)
+
+
+async def _rows(
+    connection: AsyncConnection, asked: Select[Any], values: dict[str, Any], made: Callable[[Row[Any]], T]
+) -> list[T]:
+    result = await connection.execute(asked, values)
+    return [made(row) async for row in in_slices(result, held=_HELD)]
+
+
+def _limits(values: dict[str, Any], shape: Shape, limit: int) -> dict[str, Any]:
+    return {**values, "limit": limit, "window": paging.WINDOW if shape.checked else limit}
+
+
+async def _window_end(connection: AsyncConnection, shape: Shape, values: dict[str, Any]) -> Place | None:
+    """Where to look on for what no index knows; None if there is nothing more."""
+    if not shape.checked:
+        return None
+    last = {"window": paging.WINDOW, "last": paging.WINDOW - 1}
+    row = (await connection.execute(paging.window_end(shape), values | last)).one_or_none()
+    return None if row is None else Place(row.updated, row.pk)
+
+
+async def _narrow(connection: AsyncConnection, wanted: Wanted) -> Way | None:
+    """A way by which few requests have to be looked at, if there is one."""
+    values = paging.values_of(wanted, paging.shape_of(wanted), paging.FIRST)
+    for way in paging.narrow(wanted):
+        if int(await connection.scalar(paging.few(way), values) or 0) <= paging.FEW:
+            return way
+    return None
+
+
+async def _pragma(connection: AsyncConnection, name: str) -> int:
+    return int((await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one())
