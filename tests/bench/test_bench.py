@@ -15,6 +15,7 @@ from tests.bench.load import many
 TINY = Size(events=12, rounds=1, samples=3, tracked=20, queued=20, held=20, lease=1.0)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 async def test_every_row_is_produced_with_the_facts_of_the_machine(tmp_path: Path) -> None:
     need_rabbit()

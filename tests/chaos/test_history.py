@@ -32,7 +32,7 @@ from tests.postgres import PostgresServer, need_postgres
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(3600 if LONG else 300)]
 
-DEATHS = 1000 if LONG else 12
+DEATHS = 1000 if LONG else 6
 STOPS = (signal.SIGINT, signal.SIGQUIT) if LONG else (signal.SIGQUIT,)
 AWAY_SECONDS = 30.0 if LONG else 2.0
 REQUESTS_PER_DEATH = 12

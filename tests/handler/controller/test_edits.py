@@ -148,6 +148,7 @@ async def assert_edits_end(client: Client, cluster: Cluster, *, held: set[str], 
         assert [record async for record in records if b'"id":""' in record.body] == []
 
 
+@pytest.mark.long
 async def test_a_running_job_survives_every_edit(broker: MemoryBroker, cluster: Cluster, tmp_path: Path) -> None:
     go = tmp_path / "go"
     async with running(broker, cluster, start_timeout=3) as client:
