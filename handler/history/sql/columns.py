@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row
 
+from adapters.base import Cursor
 from events.phases import Phase
 from handler.history.base import Action, KeptLog, Key, LogState, PodRun, Request, Stat, Told
 from handler.history.sql.packing import unpack
@@ -130,6 +131,10 @@ def action_row(action: Action) -> dict[str, Any]:
 def action_of(row: Row[Any]) -> Action:
     fields = row._asdict()
     return Action(request_id=fields.pop("request"), **fields)
+
+
+def cursor_row(broker: str, cursor: Cursor) -> dict[str, Any]:
+    return {"broker": broker, "stream": cursor.stream, "sequence": cursor.sequence, "digest": cursor.digest}
 
 
 def stat_row(stat: Stat) -> dict[str, Any]:

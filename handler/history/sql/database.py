@@ -98,6 +98,15 @@ class Database:
         await self.writer.dispose()
 
 
+async def bytes_of_pages(connection: AsyncConnection) -> tuple[int, int]:
+    """Of SQLite: bytes of the pages that have something in them, and of the empty ones."""
+    pages, empty, size = [
+        int((await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one())
+        for name in ("page_count", "freelist_count", "page_size")
+    ]
+    return (pages - empty) * size, empty * size
+
+
 @asynccontextmanager
 async def memory() -> AsyncIterator[Database]:
     """Gone after the block. A second connection keeps it while the first one is replaced after a cancelled query."""

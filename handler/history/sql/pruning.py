@@ -2,20 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Executable, Select, bindparam, delete, literal, select, tuple_, union_all, update
+from sqlalchemy import Select, bindparam, delete, literal, select, tuple_, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.phases import LAST
 from handler.history.base import Bodies, KeptLog, LogState, Pruned, Room, StoreUnavailable
 from handler.history.sql.ballast import left_on
-from handler.history.sql.columns import log_of, log_row, tags_of
-from handler.history.sql.database import Database
+from handler.history.sql.columns import log_of, log_row
+from handler.history.sql.database import Database, bytes_of_pages
+from handler.history.sql.deleting import COLUMNS, delete_requests
 from handler.history.sql.failures import translated
-from handler.history.sql.statements import DELETE_TAG
+from handler.history.sql.statements import many
 from handler.history.sql.tables import action, event, log, pod, podlog, request, stat, unreadable
 
 EVENTS_MOST = 5000
@@ -82,11 +83,8 @@ async def room(database: Database) -> Room | None:
         return None
     with translated():
         async with database.reading() as connection:
-            pages, empty, size = [
-                int((await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one())
-                for name in ("page_count", "freelist_count", "page_size")
-            ]
-        return Room(used=(pages - empty) * size, spare=empty * size, free=left_on(database.path))
+            used, spare = await bytes_of_pages(connection)
+        return Room(used=used, spare=spare, free=left_on(database.path))
 
 
 async def _due(
@@ -150,15 +148,15 @@ async def _deleted_elsewhere(bodies: Bodies, logs: Sequence[KeptLog]) -> list[Ke
 async def _expire(connection: AsyncConnection, logs: Sequence[KeptLog]) -> None:
     rows = [log_row(kept) for kept in logs]
     for statement, names in ((_EXPIRE, ("pod", "container", "chunks")), (_DELETE_CHUNKS, ("pod", "container"))):
-        await _many(connection, statement, [{f"old_{name}": row[name] for name in names} for row in rows])
+        await many(connection, statement, [{f"old_{name}": row[name] for name in names} for row in rows])
 
 
 async def _delete_requests(connection: AsyncConnection, requests: Sequence[int], before: float) -> tuple[int, bool]:
     """Delete those of which no log is kept. Returns how many went, and whether some of their events are left."""
     kept = select(podlog.c.pod).join(pod, pod.c.uid == podlog.c.pod)
     kept = kept.where(pod.c.request == request.c.pk, podlog.c.bytes > 0)
-    asked = select(request.c.pk, request.c.phase, request.c.updated, request.c.tags)
-    rows = await connection.execute(asked.where(request.c.pk.in_(requests), ~kept.exists()).with_for_update())
+    asked = select(*COLUMNS).where(request.c.pk.in_(requests), ~kept.exists())
+    rows = await connection.execute(asked.with_for_update())
     # Some may have been asked for again meanwhile. Asked here: an index of phases would lead to far more requests.
     going = {row.pk: row for row in rows if row.phase in LAST and row.updated < before}
     if not going:
@@ -166,13 +164,7 @@ async def _delete_requests(connection: AsyncConnection, requests: Sequence[int],
     some = select(event.c.position).where(event.c.request.in_(going)).limit(EVENTS_MOST)
     if (await connection.execute(delete(event).where(event.c.position.in_(some)))).rowcount == EVENTS_MOST:
         return 0, True
-    tags = [
-        {"old_tag": name, "old_phase": row.phase, "old_updated": row.updated, "old_request": row.pk}
-        for row in going.values()
-        for name in tags_of(row.tags)
-    ]
-    await _many(connection, DELETE_TAG, tags)
-    await connection.execute(delete(request).where(request.c.pk.in_(going)))
+    await delete_requests(connection, [*going.values()])
     return len(going), False
 
 
@@ -194,8 +186,3 @@ async def _delete_hours(connection: AsyncConnection, before: float, limit: int) 
         gone = tuple_(*key) <= tuple_(*values)
     await connection.execute(delete(stat).where(gone))
     return last is not None
-
-
-async def _many(connection: AsyncConnection, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:
-        await connection.execute(statement, rows)

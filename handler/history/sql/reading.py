@@ -12,7 +12,7 @@ from adapters.base import Cursor
 from handler.history.base import Action, KeptLog, Page, PodRun, Request, Stat, Told, Wanted
 from handler.history.sql import paging
 from handler.history.sql.columns import action_of, log_of, pod_of, request_of, stat_of_row, tags_of, told_of
-from handler.history.sql.database import Database
+from handler.history.sql.database import Database, bytes_of_pages
 from handler.history.sql.failures import DataRefused, translated
 from handler.history.sql.finishing import finished
 from handler.history.sql.packing import unpack
@@ -115,7 +115,7 @@ class SqlReader:
             if self._database.on_server:
                 sizes = (f"pg_total_relation_size('\"{name}\"')" for name in metadata.tables)
                 return int(await connection.scalar(text(f"SELECT {' + '.join(sizes)}")) or 0)
-            return await _pragma(connection, "page_count") * await _pragma(connection, "page_size")
+            return sum(await bytes_of_pages(connection))
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:
@@ -169,7 +169,3 @@ async def _narrow(connection: AsyncConnection, wanted: Wanted) -> Way | None:
         if int(await connection.scalar(paging.few(way), values) or 0) <= paging.FEW:
             return way
     return None
-
-
-async def _pragma(connection: AsyncConnection, name: str) -> int:
-    return int((await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one())

@@ -1,7 +1,8 @@
 """Statements that write, in both dialects. Each takes rows of `columns` or `folding`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
@@ -9,6 +10,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Delete,
+    Executable,
     Insert,
     Select,
     Table,
@@ -21,9 +23,12 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handler.history.sql.tables import counter, event, log, pod, request, stat, tag, unreadable
 
+_ROWS = 100
+"""Rows that are handed to the driver at once: what SQLAlchemy does with them holds the loop."""
 INSERT_REQUEST, INSERT_EVENT, INSERT_TAG = insert(request), insert(event), insert(tag)
 UPDATE_REQUEST = update(request).where(request.c.pk == bindparam("number"))
 DELETE_TAG = delete(tag).where(*(column == bindparam(f"old_{column.name}") for column in tag.primary_key))
@@ -31,6 +36,13 @@ DELETE_CHUNK = delete(log).where(*(column == bindparam(f"old_{column.name}") for
 COUNTERS: Select[Any] = select(counter.c.name, counter.c.value)
 POD: Select[Any] = select(pod.c.uid).where(pod.c.uid == bindparam("pod")).with_for_update(read=True, key_share=True)
 """Nobody else deletes it until the transaction ends."""
+
+
+async def many(connection: AsyncConnection, statement: Executable, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Execute it with each of these rows; without any, not at all."""
+    left = iter(rows)
+    while part := list(islice(left, _ROWS)):
+        await connection.execute(statement, part)
 
 
 @cache

@@ -14,6 +14,7 @@ from adapters.urls import parse
 from handler.history.base import Bodies, LockLost, Pruned, Room, Store, StoreRefused, StoreUnavailable, Writer
 from handler.history.sql import database as databases, pruning, statements
 from handler.history.sql.ballast import Ballast, left_on
+from handler.history.sql.columns import cursor_row
 from handler.history.sql.database import Database
 from handler.history.sql.failures import opening, translated
 from handler.history.sql.locks import file_lock, require_local, session_lock
@@ -56,9 +57,8 @@ class SqlStore(SqlReader):
                 if position is None:
                     await connection.execute(delete(cursor).where(cursor.c.broker == broker))
                     return
-                place = {"stream": position.stream, "sequence": position.sequence, "digest": position.digest}
                 put = statements.put(cursor, self._database.dialect)
-                await connection.execute(put, {"broker": broker, **place})
+                await connection.execute(put, cursor_row(broker, position))
 
     async def room(self) -> Room | None:
         return await pruning.room(self._database)

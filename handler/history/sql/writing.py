@@ -2,26 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from hashlib import blake2b
-from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Executable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.base import Cursor
 from events.phases import Phase
 from handler.history.base import Action, Batch, Entry, KeptLog, Key, Moved, PodRun, Request, Unreadable
 from handler.history.sql import statements
-from handler.history.sql.columns import action_row, log_row, request_of, tags_of
+from handler.history.sql.columns import action_row, cursor_row, log_row, request_of, tags_of
 from handler.history.sql.database import Begin
 from handler.history.sql.failures import DataRefused, translated
 from handler.history.sql.finishing import finished
 from handler.history.sql.folding import Folding, Known
 from handler.history.sql.packing import pack
 from handler.history.sql.reading import stored_position
+from handler.history.sql.statements import many
 from handler.history.sql.tables import (
     UNREADABLE_BYTES,
     UNREADABLE_MOST,
@@ -38,8 +37,6 @@ from k8s.informer.slices import in_slices
 
 logger = logging.getLogger(__name__)
 _HELD = 0.001
-_ROWS = 100
-"""Rows that are handed to the driver at once: what SQLAlchemy does with them holds the loop."""
 _REQUESTS, _EVENTS = "request", "event"
 Item = Entry | Action
 T = TypeVar("T")
@@ -85,7 +82,7 @@ class SqlWriter:
             await self._put(connection, podlog, [row])
             place = {"pod": row["pod"], "container": row["container"]}
             gone = [{**place, "chunk": number} for number in drop]
-            await _many(connection, statements.DELETE_CHUNK, [_old(chunk) for chunk in gone])
+            await many(connection, statements.DELETE_CHUNK, [_old(chunk) for chunk in gone])
             await self._put(connection, log_table, [{**place, "chunk": n, "body": body} for n, body in bodies.items()])
             await self._trim(connection)
 
@@ -95,9 +92,7 @@ class SqlWriter:
                 raise Moved(f"the position in the log of {broker} was set anew")
             new: int = await record(connection, broker, batch, [*batch.entries, *batch.actions])
             await self._keep_unreadable(connection, broker, batch.cursor, batch.unreadable)
-            now = batch.cursor
-            place = {"stream": now.stream, "sequence": now.sequence, "digest": now.digest}
-            await self._put(connection, cursor, [{"broker": broker, **place}])
+            await self._put(connection, cursor, [cursor_row(broker, batch.cursor)])
             await self._trim(connection)
         return new
 
@@ -115,7 +110,7 @@ class SqlWriter:
                 folding.add(entry, name)
             await self._store(connection, folding)
         actions = [action_row(item) for item in items if isinstance(item, Action)]
-        await _many(connection, statements.put_new(action, self._dialect), actions)
+        await many(connection, statements.put_new(action, self._dialect), actions)
         return len(new)
 
     async def _record_carefully(
@@ -144,14 +139,14 @@ class SqlWriter:
         return Folding(known, request=counters.get(_REQUESTS, 0), event=counters.get(_EVENTS, 0))
 
     async def _store(self, connection: AsyncConnection, folding: Folding) -> None:
-        await _many(connection, statements.INSERT_REQUEST, folding.made())
-        await _many(connection, statements.UPDATE_REQUEST, folding.changed())
+        await many(connection, statements.INSERT_REQUEST, folding.made())
+        await many(connection, statements.UPDATE_REQUEST, folding.changed())
         gone, come = folding.tags()
-        await _many(connection, statements.DELETE_TAG, [_old(row) for row in gone])
-        await _many(connection, statements.INSERT_TAG, come)
-        await _many(connection, statements.put_pod(self._dialect), folding.pods())
-        await _many(connection, statements.INSERT_EVENT, folding.events)
-        await _many(connection, statements.add_to_stat(self._dialect), folding.stats())
+        await many(connection, statements.DELETE_TAG, [_old(row) for row in gone])
+        await many(connection, statements.INSERT_TAG, come)
+        await many(connection, statements.put_pod(self._dialect), folding.pods())
+        await many(connection, statements.INSERT_EVENT, folding.events)
+        await many(connection, statements.add_to_stat(self._dialect), folding.stats())
         last = {_REQUESTS: folding.last_request, _EVENTS: folding.last_event}
         await self._put(connection, counter, [{"name": name, "value": value} for name, value in last.items()])
 
@@ -169,7 +164,7 @@ class SqlWriter:
             }
             for item in unreadables
         ]
-        await _many(connection, statements.put_new(unreadable, self._dialect), rows)
+        await many(connection, statements.put_new(unreadable, self._dialect), rows)
         if rows:
             await connection.execute(statements.oldest_unreadable(UNREADABLE_MOST))
 
@@ -178,7 +173,7 @@ class SqlWriter:
             await trim(connection, self._keep)
 
     async def _put(self, connection: AsyncConnection, table: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-        await _many(connection, statements.put(table, self._dialect), rows)
+        await many(connection, statements.put(table, self._dialect), rows)
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[AsyncConnection]:
@@ -207,9 +202,3 @@ def _refused(item: Item, reason: str) -> Unreadable:
 
 def _old(row: Mapping[str, Any]) -> dict[str, Any]:
     return {f"old_{name}": value for name, value in row.items()}
-
-
-async def _many(connection: AsyncConnection, statement: Executable, rows: Iterable[Mapping[str, Any]]) -> None:
-    left = iter(rows)
-    while part := list(islice(left, _ROWS)):
-        await connection.execute(statement, part)

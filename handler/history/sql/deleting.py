@@ -1,0 +1,25 @@
+"""Deletes requests with all that is theirs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from handler.history.sql.columns import tags_of
+from handler.history.sql.statements import DELETE_TAG, many
+from handler.history.sql.tables import request
+
+COLUMNS = (request.c.pk, request.c.phase, request.c.updated, request.c.tags)
+"""What has to be known of a request to delete it: its rows in the index of tags are found by these."""
+
+
+async def delete_requests(connection: AsyncConnection, rows: Sequence[Any]) -> None:
+    """`rows`: `COLUMNS` of each."""
+    tags = (
+        {"old_tag": name, "old_phase": row.phase, "old_updated": row.updated, "old_request": row.pk}
+        for row in rows
+        for name in tags_of(row.tags)
+    )
+    await many(connection, DELETE_TAG, tags)
+    await connection.execute(delete(request).where(request.c.pk.in_([row.pk for row in rows])))
