@@ -331,7 +331,19 @@ class Reader(Protocol):
         ...
 
 
-class Writer(Protocol):
+class LogWriter(Protocol):
+    """Notes pods and keeps their logs: the part of a `Writer` that this takes."""
+
+    async def keep_pod(self, key: Key, pod: PodRun, *, created: float) -> None:
+        """Note a pod of a request. A request that is not recorded yet gets a row, as of `created`."""
+        ...
+
+    async def keep_log(self, log: KeptLog, *, put: Mapping[int, bytes] = {}, drop: Sequence[int] = ()) -> None:
+        """Note the log of a container whose pod is kept, with chunks to add to and to delete from the database."""
+        ...
+
+
+class Writer(LogWriter, Protocol):
     """Records. There is at most one at a time. Each method is one transaction and raises `StoreUnavailable`.
 
     Once the connection that holds the lock is lost, every method raises `LockLost`: open a new writer.
@@ -343,14 +355,6 @@ class Writer(Protocol):
         An event whose id is known changes nothing. `after`: the position that the batch continues. Raises `Moved` when
         that is not the stored one.
         """
-        ...
-
-    async def keep_pod(self, key: Key, pod: PodRun, *, created: float) -> None:
-        """Note a pod of a request. A request that is not recorded yet gets a row, as of `created`."""
-        ...
-
-    async def keep_log(self, log: KeptLog, *, put: Mapping[int, bytes] = {}, drop: Sequence[int] = ()) -> None:
-        """Note the log of a container whose pod is kept, with chunks to add to and to delete from the database."""
         ...
 
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import structs
 
 from events.problems import brief
-from handler.history.base import Bodies, LogState, PodRun, Reader, Writer
+from handler.history.base import Bodies, LogState, LogWriter, PodRun, Reader
 from handler.history.logs.owners import Owner, Owners
 from handler.history.logs.taking import Log, Taking
 from handler.history.logs.watching import Part, Seen
@@ -65,7 +65,7 @@ class Attending:
         settings: Settings,
         metrics: Metrics,
         reader: Reader,
-        writer: Writer,
+        writer: LogWriter,
         bodies: Bodies | None,
     ) -> None:
         self._metrics = metrics

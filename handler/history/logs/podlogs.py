@@ -5,11 +5,10 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from adapters.base import Cursor
-from handler.history.base import Batch, Bodies, HistoryError, KeptLog, Key, PodRun, Reader, StoreUnavailable, Writer
+from handler.history.base import Bodies, HistoryError, KeptLog, Key, LogWriter, PodRun, Reader, StoreUnavailable
 from handler.history.logs.attending import Attending, Turn, Work
 from handler.history.logs.taking import BodiesUnavailable
-from handler.history.logs.turns import Turns
+from handler.history.logs.turns import Turns, doubled
 from handler.history.logs.watching import Pods, Seen
 from handler.settings.connections import namespaces_of, selector_of
 from handler.settings.settings import Settings
@@ -45,7 +44,7 @@ class PodLogs:
         """Why a watch of Pods is behind; None if none is."""
         return self._pods.problem
 
-    async def run(self, writer: Writer) -> None:
+    async def run(self, writer: LogWriter) -> None:
         """Keep logs until cancelled. Raises `StoreUnavailable` once the writer seems to be lost; survives all else."""
         # Whoever recorded meanwhile has kept logs, too.
         self._pods = Pods()
@@ -64,12 +63,9 @@ class PodLogs:
 class _Watched:
     """A writer, and since when it has failed, by the loop's clock; None if it does not."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: LogWriter) -> None:
         self._writer = writer
         self.failing_since: float | None = None
-
-    async def add(self, batch: Batch, *, broker: str, after: Cursor | None) -> int:
-        return await self._writer.add(batch, broker=broker, after=after)
 
     async def keep_pod(self, key: Key, pod: PodRun, *, created: float) -> None:
         with self._watching():
@@ -180,7 +176,7 @@ class _Rounds:
         if work.failures == 1:
             logger.info("the log of a pod is asked for again later: %s", error)
         most = HURRIED if seen is not None and seen.deleted else LONGEST_WAIT
-        return min(most, FIRST_WAIT * 2.0 ** min(work.failures - 1, 20))
+        return doubled(FIRST_WAIT, work.failures, longest=most)
 
     def _stop(self, error: HistoryError) -> float:
         """Nothing can be stored: leave everything for a while."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 import msgspec
 from msgspec import structs
 
-from handler.history.base import Bodies, HistoryError, KeptLog, LogState, Reader, StoreUnavailable, Writer
+from handler.history.base import Bodies, HistoryError, KeptLog, LogState, LogWriter, Reader, StoreUnavailable
 from handler.history.logs.bodies import chunk_of, compressed
 from handler.history.logs.keeping import CHUNK, NOTHING, Chunk, Keeper, Kept, Shelf
 from handler.history.logs.stamps import Mark, Reading
@@ -49,7 +49,9 @@ class Log(msgspec.Struct, frozen=True, gc=False):
 class Taking:
     """Logs go to `bodies`, or where that is None to the database. `limit`: bytes to keep of each."""
 
-    def __init__(self, cluster: Cluster, reader: Reader, writer: Writer, bodies: Bodies | None, *, limit: int) -> None:
+    def __init__(
+        self, cluster: Cluster, reader: Reader, writer: LogWriter, bodies: Bodies | None, *, limit: int
+    ) -> None:
         self._cluster = cluster
         self._reader = reader
         self._writer = writer

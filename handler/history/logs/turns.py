@@ -82,7 +82,7 @@ class Turns:
         if now < node.again:
             return  # It was asked before the pause: that says nothing new.
         node.failures += 1
-        node.again = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(node.failures - 1, 20))
+        node.again = now + doubled(FIRST_PAUSE, node.failures, longest=LONGEST_PAUSE)
 
     def end(self, name: str) -> None:
         """Its turn is over."""
@@ -121,6 +121,11 @@ class Turns:
                 del self._ready[name]
                 return name
         return None
+
+
+def doubled(first: float, failures: int, *, longest: float) -> float:
+    """Seconds to wait after so many failures, at least one: each time twice as long."""
+    return min(longest, first * 2.0 ** min(failures - 1, 20))
 
 
 def _is_forgotten(node: _Node, now: float) -> bool:
