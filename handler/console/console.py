@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from adapters.registry import adapter_of
+from handler.effects.repeating import until_answered
 from handler.history.base import Bodies, HistoryError, Store, StoreUnavailable, Writer
 from handler.history.logs.objects import open_bodies
 from handler.history.logs.podlogs import PodLogs
@@ -103,15 +104,12 @@ class Console:
 
     async def _opened(self, stack: AsyncExitStack) -> Store:
         """The store, its tables up to date, as soon as the database answers."""
-        failures = 0
-        while True:
-            try:
-                opening = open_store(self._settings.history, migrate=True, max_bytes=self._settings.history_max_bytes)
-                return await stack.enter_async_context(opening)
-            except StoreUnavailable as error:
-                failures += 1
-                self._complain(error)
-            await asyncio.sleep(backoff(failures))
+        url, most = self._settings.history, self._settings.history_max_bytes
+
+        async def opened() -> Store:
+            return await stack.enter_async_context(open_store(url, migrate=True, max_bytes=most))
+
+        return await until_answered(opened, complain=self._complain, passing=(StoreUnavailable,))
 
     async def _record(self, store: Store, bodies: Bodies | None) -> None:
         """Wait until nobody else records; then do it. Raises `StoreUnavailable`, in a group, once the turn is lost."""

@@ -19,8 +19,9 @@ async def until_answered(
     *,
     complain: Callable[[Exception], None] = lambda _: None,
     conflict_seconds: float | None = None,
+    passing: tuple[type[Exception], ...] = (BrokerUnavailable, Unavailable),
 ) -> T:
-    """Repeat `call` with growing pauses while it raises `Unavailable` or `BrokerUnavailable`; `complain` gets each.
+    """Repeat `call` with growing pauses while it raises what is `passing`; `complain` gets each.
 
     With `conflict_seconds`, repeat it that many seconds after a `Conflict` too: for a call that first reads anew what
     it changes.
@@ -29,7 +30,7 @@ async def until_answered(
     while True:
         try:
             return await call()
-        except (BrokerUnavailable, Unavailable) as error:
+        except passing as error:
             attempt += 1
             complain(error)
             retry_after = error.retry_after if isinstance(error, Unavailable) else None
