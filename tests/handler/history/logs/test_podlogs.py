@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,23 +18,10 @@ from k8s.api.cluster import Cluster
 from tests.handler.history.logs.keepers import container, job_of, keeping, log_of, pods_of, recorded
 from tests.handler.history.logs.s3 import BUCKET, need_obstore, serving, variables
 from tests.handler.history.logs.shelves import read_back
-from tests.handler.history.stores import MEMORY, opened
 from tests.handler.jobs import gone, name_of, without_finalizer
 from tests.handler.relay import running
 from tests.handler.samples import SOURCE, make_request, until
 from tests.patience import within
-
-
-@pytest.fixture
-async def store() -> AsyncIterator[Store]:
-    async with opened(MEMORY) as store:
-        yield store
-
-
-@pytest.fixture
-async def writer(store: Store) -> AsyncIterator[Writer]:
-    async with store.writing() as writer:
-        yield writer
 
 
 async def test_a_log_stays_when_its_job_goes(

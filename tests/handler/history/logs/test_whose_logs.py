@@ -1,7 +1,5 @@
 """Pods, their logs and the events of a request come together in one row, however they come about."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from adapters.memory import MemoryBroker
@@ -15,7 +13,6 @@ from k8s.devcluster.loops import Options
 from tests.handler.controller.scheduling import FAST, ended, make_schedule
 from tests.handler.history.logs.keepers import keeping, log_of, pods_of
 from tests.handler.history.logs.shelves import read_back
-from tests.handler.history.stores import MEMORY, opened
 from tests.handler.relay import running
 from tests.handler.samples import make_request, until
 
@@ -23,18 +20,6 @@ from tests.handler.samples import make_request, until
 @pytest.fixture
 def running_options() -> Options:
     return FAST
-
-
-@pytest.fixture
-async def store() -> AsyncIterator[Store]:
-    async with opened(MEMORY) as store:
-        yield store
-
-
-@pytest.fixture
-async def writer(store: Store) -> AsyncIterator[Writer]:
-    async with store.writing() as writer:
-        yield writer
 
 
 async def only(store: Store, request_id: str, phase: Phase) -> Request:
