@@ -74,10 +74,22 @@ class Load:
             if self._rng.random() < 0.1:
                 await self._put(event, f"again-{self.last}")
 
-    async def publish_on(self) -> None:
-        while True:
-            await self.publish(2)
-            await asyncio.sleep(0.02)
+    @asynccontextmanager
+    async def going_on(self) -> AsyncIterator[None]:
+        """Publish until the block ends. The last one is not cut off: nobody knows whether that would be stored."""
+        ended = asyncio.Event()
+
+        async def publish() -> None:
+            while not ended.is_set():
+                await self.publish(2)
+                await asyncio.sleep(0.02)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(publish())
+            try:
+                yield
+            finally:
+                ended.set()
 
     async def _put(self, event: Any, message_id: str | None) -> None:
         await self._broker.publish(Topic(Kind.LIFECYCLE, key_of(event)), event, message_id=message_id)
@@ -123,7 +135,7 @@ async def test_killed_around_commits_under_load_it_records_each_event_once(
         async with open_store(database, migrate=True):
             pass
         for number in range(DEATHS):
-            async with beside(load.publish_on()):
+            async with load.going_on():
                 await load.publish(REQUESTS_PER_DEATH)
                 assert await died(bearing, database, broker, MOMENTS[number % 3], rng) == signal.SIGKILL
         async with open_store(database) as store:
@@ -166,7 +178,7 @@ async def test_without_its_server_for_a_while_it_goes_on(tmp_path: Path, rows: R
             open_store(server.url, migrate=True) as store,
         ):
             recorder = Recorder(broker, reader=store, metrics=Metrics())
-            async with beside(_recording(recorder, store)), beside(load.publish_on()):
+            async with beside(_recording(recorder, store)), load.going_on():
                 for stop in STOPS:
                     await load.publish(50)
                     await asyncio.to_thread(server.stop, by=stop)
