@@ -112,17 +112,18 @@ async def test_deliveries_acknowledged_while_the_server_was_away_are_settled_whe
 
 
 async def test_hanging_server_is_unavailable_and_works_when_it_continues(server: NatsServer) -> None:
-    async with connected(server, JetStreamOptions(publish_timeout=0.5)) as broker:
+    impatient = JetStreamOptions(publish_timeout=0.5)
+    async with connected(server) as broker, jetstream.connect(server.url, options=impatient) as publisher:
         assert server.pid is not None
         os.kill(server.pid, signal.SIGSTOP)
         try:
             # The server's threads stop one by one: the first publishes may succeed.
             with pytest.raises(BrokerUnavailable):
                 for _ in range(1000):
-                    await broker.publish(REQUESTS, make_event(id="lost?"))
+                    await publisher.publish(REQUESTS, make_event(id="lost?"))
         finally:
             os.kill(server.pid, signal.SIGCONT)
-        await publish_surely(broker, REQUESTS, "lost?")
+        await publish_surely(publisher, REQUESTS, "lost?")
         async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
             await (await next_delivery(subscription)).ack()
             await emptied(broker)

@@ -40,8 +40,8 @@ LOG = "lifecycle.log"
 
 
 @asynccontextmanager
-async def connected(site: Site, options: RabbitMQOptions = OPTIONS) -> AsyncIterator[RabbitMQBroker]:
-    async with rabbitmq.connect(site.server.url, instance=site.instance, options=options) as broker:
+async def connected(site: Site) -> AsyncIterator[RabbitMQBroker]:
+    async with rabbitmq.connect(site.server.url, instance=site.instance, options=OPTIONS) as broker:
         await broker.declare()
         yield broker
 
@@ -118,17 +118,21 @@ async def test_waiting_subscription_gets_its_next_message_soon_after_a_restart(r
 
 
 async def test_hanging_node_is_unavailable_and_works_when_it_continues(rabbit: Site) -> None:
-    async with connected(rabbit, RabbitMQOptions(publish_timeout=0.5)) as broker:
+    impatient = RabbitMQOptions(publish_timeout=0.5)
+    async with (
+        connected(rabbit) as broker,
+        rabbitmq.connect(rabbit.server.url, instance=rabbit.instance, options=impatient) as publisher,
+    ):
         assert rabbit.server.pid is not None
         os.killpg(rabbit.server.pid, signal.SIGSTOP)
         try:
             for topic in (REQUESTS, REQUESTS):
                 with pytest.raises(BrokerUnavailable):
-                    await broker.publish(topic, make_event(id="lost?"))
+                    await publisher.publish(topic, make_event(id="lost?"))
         finally:
             os.killpg(rabbit.server.pid, signal.SIGCONT)
         async with asyncio.timeout(PATIENCE):
-            await publish_surely(broker, REQUESTS, "lost?")
+            await publish_surely(publisher, REQUESTS, "lost?")
         async with broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
             assert set(ids([await next_delivery(subscription)])) == {"lost?"}
 
