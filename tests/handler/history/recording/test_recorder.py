@@ -68,6 +68,15 @@ async def recorded(store: Store, sequence: int) -> Cursor:
     return await until(look)
 
 
+async def caught_up(recorder: Recorder) -> None:
+    """What is committed can be read a moment before the recorder knows."""
+
+    async def look() -> bool:
+        return recorder.problem is None and recorder.lag == 0
+
+    await until(look)
+
+
 async def test_what_is_told_is_recorded_and_what_follows_too(
     broker: MemoryBroker, store: Store, metrics: Metrics
 ) -> None:
@@ -76,8 +85,7 @@ async def test_what_is_told_is_recorded_and_what_follows_too(
         await recorded(store, 6)
         await tell(broker, a_life("r-3")[:2])
         await recorded(store, 8)
-        assert recorder.problem is None
-        assert recorder.lag == 0
+        await caught_up(recorder)
     phases = {row.key.id: row.phase for row in (await store.page(Wanted(), limit=10)).requests}
     assert phases == {"r-1": Phase.SUCCEEDED, "r-2": Phase.FAILED, "r-3": Phase.STARTED}
     assert metrics.history_events.labels(NAME)._value.get() == 8
@@ -263,7 +271,7 @@ async def test_while_the_database_is_away_the_position_stays_and_memory_is_bound
         assert len({id(batch) for batch in fragile.batches}) == 1
         fragile.ill = False
         await recorded(in_memory, 3000)
-        assert recorder.lag == 0
+        await caught_up(recorder)
     told = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert told == ["the log of memory cannot be recorded now: the disk is full"]
     assert metrics.history_events.labels(NAME)._value.get() == 3000
@@ -273,11 +281,7 @@ async def test_a_commit_whose_answer_was_lost_is_not_repeated(in_memory: Store, 
     async with played(Tape(*lives(2)), in_memory, metrics) as (recorder, fragile):
         fragile.after.append(StoreUnavailable("connection reset"))
         await recorded(in_memory, 6)
-
-        async def healthy() -> bool:
-            return recorder.problem is None
-
-        await until(healthy)
+        await caught_up(recorder)
     assert sum(stat.n for stat in await in_memory.stats()) == 4
 
 
