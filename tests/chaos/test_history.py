@@ -108,7 +108,8 @@ async def caught_up(broker: Broker, store: Store, last: int, metrics: Metrics | 
 
     async def look() -> bool:
         found = await store.position(NAME)
-        return found is not None and found.sequence >= last
+        # It knows a moment after what it commits can be read.
+        return found is not None and found.sequence >= last and recorder.lag == 0
 
     recorder = Recorder(broker, reader=store, metrics=metrics or Metrics())
     async with store.writing() as writer, beside(recorder.run(writer)):

@@ -51,11 +51,22 @@ async def tell(broker: Any, events: Sequence[Any]) -> None:
         await broker.publish(Topic(Kind.LIFECYCLE, key_of(event)), event)
 
 
+async def caught_up(recorder: Recorder) -> None:
+    """Until it knows, too: what is committed can be read a moment before."""
+
+    async def look() -> bool:
+        return recorder.problem is None and recorder.lag == 0
+
+    await until(look)
+
+
 @asynccontextmanager
 async def recording(broker: Any, store: Store, metrics: Metrics) -> AsyncIterator[Recorder]:
+    """A recorder, which has no lag and no problem at the end."""
     made = Recorder(broker, reader=store, metrics=metrics)
     async with store.writing() as writer, beside(made.run(writer)):
         yield made
+        await caught_up(made)
 
 
 async def recorded(store: Store, sequence: int) -> Cursor:
@@ -68,24 +79,14 @@ async def recorded(store: Store, sequence: int) -> Cursor:
     return await until(look)
 
 
-async def caught_up(recorder: Recorder) -> None:
-    """What is committed can be read a moment before the recorder knows."""
-
-    async def look() -> bool:
-        return recorder.problem is None and recorder.lag == 0
-
-    await until(look)
-
-
 async def test_what_is_told_is_recorded_and_what_follows_too(
     broker: MemoryBroker, store: Store, metrics: Metrics
 ) -> None:
     await tell(broker, a_life("r-1") + a_life("r-2", end="failed"))
-    async with recording(broker, store, metrics) as recorder:
+    async with recording(broker, store, metrics):
         await recorded(store, 6)
         await tell(broker, a_life("r-3")[:2])
         await recorded(store, 8)
-        await caught_up(recorder)
     phases = {row.key.id: row.phase for row in (await store.page(Wanted(), limit=10)).requests}
     assert phases == {"r-1": Phase.SUCCEEDED, "r-2": Phase.FAILED, "r-3": Phase.STARTED}
     assert metrics.history_events.labels(NAME)._value.get() == 8
@@ -191,6 +192,7 @@ async def played(tape: Tape, store: Store, metrics: Metrics) -> AsyncIterator[tu
         fragile = Fragile(writer)
         async with beside(made.run(cast(Writer, fragile))):
             yield made, fragile
+            await caught_up(made)
 
 
 def lives(count: int, *, first: int = 1, stream: str = "s", name: str = "r") -> list[Record]:
@@ -278,10 +280,9 @@ async def test_while_the_database_is_away_the_position_stays_and_memory_is_bound
 
 
 async def test_a_commit_whose_answer_was_lost_is_not_repeated(in_memory: Store, metrics: Metrics) -> None:
-    async with played(Tape(*lives(2)), in_memory, metrics) as (recorder, fragile):
+    async with played(Tape(*lives(2)), in_memory, metrics) as (_, fragile):
         fragile.after.append(StoreUnavailable("connection reset"))
         await recorded(in_memory, 6)
-        await caught_up(recorder)
     assert sum(stat.n for stat in await in_memory.stats()) == 4
 
 
