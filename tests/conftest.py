@@ -12,8 +12,17 @@ from xdist.scheduler import LoadFileScheduling
 from tests.long import EVERYTHING, LONG
 
 pytest_plugins = ["tests.tabling"]
-TOGETHER = ("tests/e2e/", "tests/hostile/", "tests/adapters/contract/", "tests/adapters/rabbitmq/")
-"""Folders whose files share what takes long to start. The first shares a site, whose scenes run without a pause."""
+TOGETHER = (
+    "tests/e2e/",
+    "tests/hostile/",
+    "tests/adapters/contract/",
+    "tests/adapters/rabbitmq/test_broken.py",
+    "tests/adapters/rabbitmq/",
+)
+"""Folders whose files share what takes long to start; of the longest, the file that takes half of its time goes apart.
+
+The first shares a site, whose scenes run without a pause.
+"""
 UNMEASURED = (
     "tests/adapters/forwarding/",
     "tests/bench/",
