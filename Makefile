@@ -33,7 +33,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-# All tests once more, half as slow again: which lines and branches they take, at least 90 %, each in .jobrelay/coverage.
+# The same, half as slow again: which lines and branches the tests take, at least 90 %; each in .jobrelay/coverage.
 coverage:
 	@$(MAKE) --no-print-directory test COVERED="--cov --cov-report=html:.jobrelay/coverage --cov-report=term --cov-fail-under=90"
 
