@@ -1,6 +1,6 @@
 """Rows of the tables from what is kept, and back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -61,6 +61,11 @@ def request_of(row: Row[Any]) -> Request:
 
 def tags_of(stored: str | None) -> tuple[str, ...]:
     return msgspec.json.decode(stored, type=tuple[str, ...]) if stored else ()
+
+
+def tag_rows(pk: int, phase: str, updated: float, tags: Iterable[str]) -> list[dict[str, Any]]:
+    """Of the index of tags, for a request."""
+    return [{"tag": tag, "phase": phase, "updated": updated, "request": pk} for tag in tags]
 
 
 def told_of(row: Row[Any]) -> Told:

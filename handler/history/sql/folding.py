@@ -10,7 +10,7 @@ import msgspec
 
 from handler.history.base import Entry, PodRun, Request, Stat
 from handler.history.rows import advance, stat_of
-from handler.history.sql.columns import CHANGING, pod_row, request_row, stat_row
+from handler.history.sql.columns import CHANGING, pod_row, request_row, stat_row, tag_rows
 from handler.history.sql.packing import pack_event
 from handler.history.sql.values import digest, indexed
 
@@ -89,8 +89,8 @@ class Folding:
         gone, come = [], []
         for key, now in self._now.items():
             before = self._known.get(key)
-            old = tag_rows(before) if before else []
-            new = tag_rows(now)
+            old = _tag_rows(before) if before else []
+            new = _tag_rows(now)
             if old != new:
                 gone += old
                 come += new
@@ -118,8 +118,6 @@ def _changes(known: Known) -> dict[str, Any]:
     return {"number": known.request.pk} | {name: row[name] for name in CHANGING}
 
 
-def tag_rows(known: Known) -> list[dict[str, Any]]:
-    """Of the index of tags, for a request."""
+def _tag_rows(known: Known) -> list[dict[str, Any]]:
     request = known.request
-    phase = request.phase.value
-    return [{"tag": tag, "phase": phase, "updated": request.updated, "request": request.pk} for tag in known.tags]
+    return tag_rows(request.pk, request.phase.value, request.updated, known.tags)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, literal, select, tuple_, union_all, update
+from sqlalchemy import Select, delete, literal, select, tuple_, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.phases import LAST
@@ -16,7 +16,7 @@ from handler.history.sql.columns import log_of, log_row
 from handler.history.sql.database import Database, bytes_of_pages
 from handler.history.sql.deleting import COLUMNS, delete_requests
 from handler.history.sql.failures import translated
-from handler.history.sql.statements import many
+from handler.history.sql.statements import is_old, many, old
 from handler.history.sql.tables import action, event, log, pod, podlog, request, stat, unreadable
 
 EVENTS_MOST = 5000
@@ -26,12 +26,12 @@ ELSEWHERE_AT_ONCE = 8
 _HOUR = 3600
 _EXPIRE = (
     update(podlog)
-    .where(*(podlog.c[name] == bindparam(f"old_{name}") for name in ("pod", "container", "chunks")))
+    .where(is_old(podlog.c.pod, podlog.c.container, podlog.c.chunks))
     .values(state=LogState.EXPIRED.value, bytes=0, head=0, chunks="[]")
 )
 """Unless more of it was kept meanwhile."""
 _DELETE_CHUNKS = delete(log).where(
-    *(log.c[name] == bindparam(f"old_{name}") for name in ("pod", "container")),
+    is_old(log.c.pod, log.c.container),
     select(podlog.c.pod)
     .where(podlog.c.pod == log.c.pod, podlog.c.container == log.c.container, podlog.c.bytes == 0)
     .exists(),
@@ -148,7 +148,7 @@ async def _deleted_elsewhere(bodies: Bodies, logs: Sequence[KeptLog]) -> list[Ke
 async def _expire(connection: AsyncConnection, logs: Sequence[KeptLog]) -> None:
     rows = [log_row(kept) for kept in logs]
     for statement, names in ((_EXPIRE, ("pod", "container", "chunks")), (_DELETE_CHUNKS, ("pod", "container"))):
-        await many(connection, statement, [{f"old_{name}": row[name] for name in names} for row in rows])
+        await many(connection, statement, (old({name: row[name] for name in names}) for row in rows))
 
 
 async def _delete_requests(connection: AsyncConnection, requests: Sequence[int], before: float) -> tuple[int, bool]:

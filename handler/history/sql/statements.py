@@ -14,6 +14,7 @@ from sqlalchemy import (
     Insert,
     Select,
     Table,
+    and_,
     any_,
     bindparam,
     delete,
@@ -29,10 +30,21 @@ from handler.history.sql.tables import counter, event, log, pod, request, stat, 
 
 _ROWS = 100
 """Rows that are handed to the driver at once: what SQLAlchemy does with them holds the loop."""
+
+
+def is_old(*columns: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a row has in these columns what `old` gives."""
+    return and_(*(column == bindparam(f"old_{column.key}") for column in columns))
+
+
+def old(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"old_{name}": value for name, value in row.items()}
+
+
 INSERT_REQUEST, INSERT_EVENT, INSERT_TAG = insert(request), insert(event), insert(tag)
 UPDATE_REQUEST = update(request).where(request.c.pk == bindparam("number"))
-DELETE_TAG = delete(tag).where(*(column == bindparam(f"old_{column.name}") for column in tag.primary_key))
-DELETE_CHUNK = delete(log).where(*(column == bindparam(f"old_{column.name}") for column in log.primary_key))
+DELETE_TAG = delete(tag).where(is_old(*tag.primary_key))
+DELETE_CHUNK = delete(log).where(is_old(*log.primary_key))
 COUNTERS: Select[Any] = select(counter.c.name, counter.c.value)
 POD: Select[Any] = select(pod.c.uid).where(pod.c.uid == bindparam("pod")).with_for_update(read=True, key_share=True)
 """Nobody else deletes it until the transaction ends."""

@@ -20,7 +20,7 @@ from handler.history.sql.finishing import finished
 from handler.history.sql.folding import Folding, Known
 from handler.history.sql.packing import pack
 from handler.history.sql.reading import stored_position
-from handler.history.sql.statements import many
+from handler.history.sql.statements import many, old
 from handler.history.sql.tables import (
     UNREADABLE_BYTES,
     UNREADABLE_MOST,
@@ -82,7 +82,7 @@ class SqlWriter:
             await self._put(connection, podlog, [row])
             place = {"pod": row["pod"], "container": row["container"]}
             gone = [{**place, "chunk": number} for number in drop]
-            await many(connection, statements.DELETE_CHUNK, [_old(chunk) for chunk in gone])
+            await many(connection, statements.DELETE_CHUNK, map(old, gone))
             await self._put(connection, log_table, [{**place, "chunk": n, "body": body} for n, body in bodies.items()])
             await self._trim(connection)
 
@@ -142,7 +142,7 @@ class SqlWriter:
         await many(connection, statements.INSERT_REQUEST, folding.made())
         await many(connection, statements.UPDATE_REQUEST, folding.changed())
         gone, come = folding.tags()
-        await many(connection, statements.DELETE_TAG, [_old(row) for row in gone])
+        await many(connection, statements.DELETE_TAG, map(old, gone))
         await many(connection, statements.INSERT_TAG, come)
         await many(connection, statements.put_pod(self._dialect), folding.pods())
         await many(connection, statements.INSERT_EVENT, folding.events)
@@ -198,7 +198,3 @@ def _refused(item: Item, reason: str) -> Unreadable:
     number = int.from_bytes(blake2b(item.id.encode(errors="replace"), digest_size=8).digest(), "big") >> 1
     body = item.body if isinstance(item, Entry) else b""
     return Unreadable(sequence=-number, time=item.time, reason=reason, body=body)
-
-
-def _old(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"old_{name}": value for name, value in row.items()}
