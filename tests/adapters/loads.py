@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from adapters.base import Broker, BrokerUnavailable, Kind, Topic
-from tests.adapters.harness import REQUESTS, make_event, until
+from tests.adapters.harness import REQUESTS, make_event, publish, records, until
 from tests.patience import PATIENCE
 
 
@@ -36,6 +36,39 @@ async def broken_under_load(broker: Broker, breaking: Callable[[], Awaitable[Non
             await until(reached)
             await breaking()
     assert seen == wanted
+
+
+async def followed_while_broken(
+    broker: Broker, before_it_is_read: Callable[[], Awaitable[None]], later: Callable[[], Awaitable[None]]
+) -> None:
+    """Break the broker twice while its log grows and is followed: there is no gap in it and nothing comes again."""
+    breaking = {0: before_it_is_read, 40: later}
+    async with asyncio.timeout(PATIENCE):
+        await publish(broker, 1, Topic(Kind.LIFECYCLE, "s.before.created"))
+        (before,) = await records(broker, Kind.LIFECYCLE)
+        async with broker.history(Kind.LIFECYCLE, follow=True, after=before.cursor) as history:
+            seen = []
+            for number in range(60):
+                await publish_surely(broker, Topic(Kind.LIFECYCLE, f"s.{number}.created"), f"l{number}")
+                if number in breaking:
+                    await breaking[number]()
+                if number % 3 == 0:
+                    seen.append((await anext(history)).topic.key)
+            while len(seen) < 60:
+                seen.append((await anext(history)).topic.key)
+    assert seen == [f"s.{number}.created" for number in range(60)]
+
+
+async def followed_while_made_anew(broker: Broker, delete: Callable[[], Awaitable[None]]) -> None:
+    """Delete the log while it is followed, and declare it again: it is followed from its beginning."""
+    await publish(broker, 3, Topic(Kind.LIFECYCLE, "s.1.created"), prefix="old")
+    async with broker.history(Kind.LIFECYCLE, follow=True) as history, asyncio.timeout(PATIENCE):
+        for _ in range(3):
+            await anext(history)
+        await delete()
+        await broker.declare()
+        await publish(broker, 1, Topic(Kind.LIFECYCLE, "s.2.created"), prefix="new")
+        assert (await anext(history)).topic.key == "s.2.created"
 
 
 async def _consume(broker: Broker, wanted: set[str], seen: set[str]) -> None:

@@ -103,17 +103,18 @@ async def loaded(directory: Path) -> AsyncIterator[tuple[str, Load]]:
         yield url, Load(broker, random.Random(15))
 
 
+async def has_recorded(recorder: Recorder, store: Store, last: int) -> bool:
+    """Everything, and it knows that: what it commits can be read a moment before."""
+    found = await store.position(NAME)
+    return found is not None and found.sequence >= last and recorder.lag == 0
+
+
 async def caught_up(broker: Broker, store: Store, last: int, metrics: Metrics | None = None) -> None:
     """Record, in this process, until everything is recorded."""
 
-    async def look() -> bool:
-        found = await store.position(NAME)
-        # It knows a moment after what it commits can be read.
-        return found is not None and found.sequence >= last and recorder.lag == 0
-
     recorder = Recorder(broker, reader=store, metrics=metrics or Metrics())
     async with store.writing() as writer, beside(recorder.run(writer)):
-        await until(look)
+        await until(lambda: has_recorded(recorder, store, last))
 
 
 async def as_if_never_killed(url: str, store: Store, load: Load) -> None:

@@ -14,7 +14,7 @@ from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from k8s.background import beside
 from tests.chaos.table import Rows
-from tests.chaos.test_history import NAME, loaded
+from tests.chaos.test_history import has_recorded, loaded
 from tests.handler.history.recording.contents import event_ids
 from tests.handler.history.stores import SQLITE
 from tests.handler.history.volumes import fill, mounted
@@ -38,8 +38,7 @@ async def test_what_is_held_ready_helps_once_and_then_it_waits_for_room(
             recorder = Recorder(broker, reader=store, metrics=metrics)
 
             async def caught_up() -> bool:
-                found = await store.position(NAME)
-                return found is not None and found.sequence >= load.last
+                return await has_recorded(recorder, store, load.last)
 
             async def waits() -> bool:
                 await load.publish(20)

@@ -30,7 +30,7 @@ from tests.adapters.harness import (
     take,
     until,
 )
-from tests.adapters.loads import broken_under_load, publish_surely
+from tests.adapters.loads import broken_under_load, followed_while_broken, followed_while_made_anew, publish_surely
 from tests.patience import PATIENCE, within
 
 pytestmark = pytest.mark.broker
@@ -164,34 +164,21 @@ async def test_missing_streams_are_unavailable_not_refused(server: NatsServer) -
 
 
 async def test_followed_history_has_no_gap_and_no_repeat_over_a_restart(server: NatsServer) -> None:
-    async with connected(server) as broker, asyncio.timeout(PATIENCE):
-        await publish(broker, 1, Topic(Kind.LIFECYCLE, "s.before.created"))
-        (before,) = await records(broker, Kind.LIFECYCLE)
-        # The first time before anything is read.
-        async with broker.history(Kind.LIFECYCLE, follow=True, after=before.cursor) as history:
-            seen = []
-            for number in range(60):
-                await publish_surely(broker, Topic(Kind.LIFECYCLE, f"s.{number}.created"), f"l{number}")
-                if number in (0, 40):
-                    await server.kill()
-                    await server.start()
-                if number % 3 == 0:
-                    seen.append((await anext(history)).topic.key)
-            while len(seen) < 60:
-                seen.append((await anext(history)).topic.key)
-    assert seen == [f"s.{number}.created" for number in range(60)]
+    async def restart() -> None:
+        await server.kill()
+        await server.start()
+
+    async with connected(server) as broker:
+        await followed_while_broken(broker, restart, restart)
 
 
 async def test_followed_history_of_a_stream_created_again_starts_at_its_beginning(server: NatsServer) -> None:
     async with connected(server) as broker, connection(server.url, OPTIONS) as link:
-        await publish(broker, 3, Topic(Kind.LIFECYCLE, "s.1.created"), prefix="old")
-        async with broker.history(Kind.LIFECYCLE, follow=True) as history, asyncio.timeout(PATIENCE):
-            for _ in range(3):
-                await anext(history)
+
+        async def delete() -> None:
             await link.api("STREAM.DELETE.JOBRELAY_LIFECYCLE")
-            await broker.declare()
-            await publish(broker, 1, Topic(Kind.LIFECYCLE, "s.2.created"), prefix="new")
-            assert (await anext(history)).topic.key == "s.2.created"
+
+        await followed_while_made_anew(broker, delete)
 
 
 @pytest.mark.parametrize(

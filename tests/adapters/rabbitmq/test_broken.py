@@ -31,7 +31,7 @@ from tests.adapters.harness import (
     take,
     until,
 )
-from tests.adapters.loads import broken_under_load, publish_surely
+from tests.adapters.loads import broken_under_load, followed_while_broken, followed_while_made_anew, publish_surely
 from tests.patience import PATIENCE, within
 
 pytestmark = [pytest.mark.broker, pytest.mark.asyncio(loop_scope="session")]
@@ -309,34 +309,19 @@ async def test_missing_topology_is_unavailable_until_it_is_declared(rabbit: Site
 
 
 async def test_followed_history_has_no_gap_and_no_repeat_over_restarts(rabbit: Site) -> None:
-    async with connected(rabbit) as broker, asyncio.timeout(PATIENCE):
-        await publish(broker, 1, Topic(Kind.LIFECYCLE, "s.before.created"))
-        (before,) = await records(broker, Kind.LIFECYCLE)
-        # The first time before anything is read.
-        async with broker.history(Kind.LIFECYCLE, follow=True, after=before.cursor) as history:
-            seen = []
-            for number in range(60):
-                await publish_surely(broker, Topic(Kind.LIFECYCLE, f"s.{number}.created"), f"l{number}")
-                if number in (0, 40):
-                    await (restart if number == 0 else restart_application)(rabbit.server)
-                if number % 3 == 0:
-                    seen.append((await anext(history)).topic.key)
-            while len(seen) < 60:
-                seen.append((await anext(history)).topic.key)
-    assert seen == [f"s.{number}.created" for number in range(60)]
+    async with connected(rabbit) as broker:
+        breakings = [partial(breaking, rabbit.server) for breaking in (restart, restart_application)]
+        await followed_while_broken(broker, *breakings)
 
 
 async def test_followed_history_of_a_log_declared_again_starts_at_its_beginning(rabbit: Site) -> None:
     async with connected(rabbit) as broker, connection(rabbit.server.url, OPTIONS, purpose="test") as link:
-        await publish(broker, 3, Topic(Kind.LIFECYCLE, "s.1.created"), prefix="old")
-        async with broker.history(Kind.LIFECYCLE, follow=True) as history, asyncio.timeout(PATIENCE):
-            for _ in range(3):
-                await anext(history)
+
+        async def delete() -> None:
             async with link.channel() as channel:
                 await channel.queue_delete(rabbit.name(LOG))
-            await broker.declare()
-            await publish(broker, 1, Topic(Kind.LIFECYCLE, "s.2.created"), prefix="new")
-            assert (await anext(history)).topic.key == "s.2.created"
+
+        await followed_while_made_anew(broker, delete)
 
 
 SHORT = 15.0

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from events.phases import Phase
-from handler.history.base import StoreRefused, StoreUnavailable
+from handler.history.base import Store, StoreRefused, StoreUnavailable
 from handler.history.sql import locks
 from handler.history.sql.store import SqlStore, open_store
 from tests.handler.history.sql.entries import BROKER, batch, entry
@@ -54,14 +54,20 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "POLL_SECONDS", 0.05)
 
 
+async def waiting_to_write(store: Store) -> asyncio.Task[int]:
+    """Somebody who wants to write while somebody else may."""
+    waiting = asyncio.create_task(_write(store))
+    await asyncio.wait({waiting}, timeout=0.5)
+    assert not waiting.done()
+    return waiting
+
+
 @pytest.mark.parametrize("kind", SHARED)
 async def test_another_process_waits_until_the_writer_was_killed(kind: str) -> None:
     async with url_of(kind) as url:
         assert url is not None
         async with holder(url) as process, open_store(url) as store:
-            waiting = asyncio.create_task(_write(store))
-            await asyncio.wait({waiting}, timeout=0.5)
-            assert not waiting.done()
+            waiting = await waiting_to_write(store)
             assert (await store.find("task-1")) == []  # It can be read meanwhile.
             process.send_signal(signal.SIGKILL)
             assert await asyncio.wait_for(waiting, PATIENCE) == 1
@@ -71,9 +77,7 @@ async def test_another_process_waits_until_the_writer_was_killed(kind: str) -> N
 async def test_in_a_process_one_writes_after_the_other(kind: str) -> None:
     async with opened(kind) as store:
         async with store.writing():
-            waiting = asyncio.create_task(_write(store))
-            await asyncio.wait({waiting}, timeout=0.2)
-            assert not waiting.done()
+            waiting = await waiting_to_write(store)
         assert await asyncio.wait_for(waiting, PATIENCE) == 1
 
 
@@ -81,8 +85,7 @@ async def test_in_a_process_one_writes_after_the_other(kind: str) -> None:
 async def test_who_gives_up_waiting_holds_nothing(kind: str) -> None:
     async with opened(kind) as store:
         async with store.writing():
-            waiting = asyncio.create_task(_write(store))
-            await asyncio.wait({waiting}, timeout=0.2)
+            waiting = await waiting_to_write(store)
             waiting.cancel()
             await asyncio.wait({waiting})
         assert await asyncio.wait_for(_write(store), PATIENCE) == 1
