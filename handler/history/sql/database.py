@@ -1,7 +1,10 @@
 """Engines for each kind of database: how it is connected to, and how transactions begin."""
 
+import asyncio
 import os
+import sqlite3
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -10,8 +13,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 from sqlalchemy import URL, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine import AdaptedConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
@@ -21,6 +25,7 @@ from handler.history.base import StoreRefused
 READERS = 4
 _POOL_SECONDS = 10.0
 _BUSY_MILLISECONDS = 5000
+_BUSY_POLL_SECONDS = 0.01
 _CONNECT_SECONDS = 10.0
 _STATEMENT_SECONDS = 30
 _GRACE_SECONDS = 5.0
@@ -173,16 +178,17 @@ def _sqlite(name: str, *, size: int, begin: str, pragmas: Mapping[str, object]) 
         pool_size=size,
         max_overflow=0,
         pool_timeout=_POOL_SECONDS,
+        # The driver's own transactions would begin at the first change only.
+        connect_args={"isolation_level": None},
         hide_parameters=True,
     )
 
-    def connected(connection: DBAPIConnection, _record: object) -> None:
-        # The driver's own transactions would begin at the first change only.
-        connection.isolation_level = None
-        cursor = connection.cursor()
+    async def prepare(driver: aiosqlite.Connection) -> None:
         for pragma, value in pragmas.items():
-            cursor.execute(f"PRAGMA {pragma} = {value}")
-        cursor.close()
+            await _set(driver, pragma, value)
+
+    def connected(connection: AdaptedConnection, _record: object) -> None:
+        connection.run_async(prepare)
 
     def begun(connection: Any) -> None:
         connection.exec_driver_sql(begin)
@@ -190,6 +196,19 @@ def _sqlite(name: str, *, size: int, begin: str, pragmas: Mapping[str, object]) 
     event.listen(engine.sync_engine, "connect", connected)
     event.listen(engine.sync_engine, "begin", begun)
     return engine
+
+
+async def _set(driver: aiosqlite.Connection, pragma: str, value: object) -> None:
+    """SQLite itself waits for other processes, but not to change the kind of journal."""
+    until = time.monotonic() + _BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            async with driver.execute(f"PRAGMA {pragma} = {value}"):
+                return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+        await asyncio.sleep(_BUSY_POLL_SECONDS)
 
 
 def _postgresql(url: BrokerURL, arguments: Mapping[str, Any], *, size: int) -> AsyncEngine:

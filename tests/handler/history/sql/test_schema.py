@@ -1,11 +1,12 @@
 """Migrations: up and down on a filled database, by two processes at once, and never past what the program knows."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import zipfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,22 @@ async def test_processes_that_migrate_at_the_same_time(url: str) -> None:
             assert await store.since(0) == []
 
     await asyncio.gather(*(migrate() for _ in range(4)))
+
+
+async def test_waits_for_another_process_that_makes_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as another:
+        another.executescript("CREATE TABLE half_made (id INTEGER); BEGIN IMMEDIATE")
+
+        async def migrate() -> None:
+            async with open_store(f"sqlite://{path}", migrate=True) as store:
+                assert await store.since(0) == []
+
+        ours = asyncio.create_task(migrate())
+        await asyncio.wait({ours}, timeout=0.5)
+        assert not ours.done()
+        another.execute("ROLLBACK")
+        await ours
 
 
 async def test_waits_for_another_process_that_migrates(monkeypatch: pytest.MonkeyPatch) -> None:
