@@ -81,9 +81,12 @@ async def test_each_minute_gets_a_job_named_after_it(tmp_path: Path) -> None:
     async with cluster(tmp_path, FAST) as running:
         made = make_cron_job("tick", EACH_MINUTE, template=template, timeZone="Asia/Kolkata")
         uid = running.store.create("cronjobs", made)["metadata"]["uid"]
-        await running.until(lambda: len(jobs(running, "tick")) > 2)
-        for before, after in pairwise(jobs(running, "tick")):
-            assert minute(after) == minute(before) + 1
+
+        # Of several that were missed, because this machine was busy, only the last one is made.
+        def one_after_the_other() -> bool:
+            return any(minute(after) == minute(before) + 1 for before, after in pairwise(jobs(running, "tick")))
+
+        await running.until(one_after_the_other)
         job = jobs(running, "tick")[0]
         moment = datetime.fromtimestamp(60 * minute(job), UTC) + timedelta(hours=5, minutes=30)
         written = moment.strftime("%Y-%m-%dT%H:%M:%S+05:30")
