@@ -42,7 +42,7 @@ async def test_each_run_is_a_request_of_its_own_and_knows_its_time(broker: Memor
     async with running(broker, cluster) as client:
         await client.publish(make_schedule(script=script, tags=["nightly"], timeZone="Europe/Berlin"))
         times = await ended(client, 2)
-        assert [await client.phases(f"s@{time}") for time in times] == [WHOLE, WHOLE]
+        assert [await client.phases(f"s@{time}") for time in times] == [WHOLE] * len(times)
         assert times == sorted(times)
         for time in times:
             events = await client.events(f"s@{time}")
