@@ -168,6 +168,14 @@ async def stored(broker: Broker, *, key: str | None = None) -> list[PhaseEvent]:
         return [PhaseEvent.of(decode_structured(record.body)) async for record in records]
 
 
+async def phases(broker: Broker, *, key: str) -> list[str]:
+    """Of the events in the lifecycle stream with this key, without repeats.
+
+    An event is published again where its confirmation was lost, and where another controller leads from now on.
+    """
+    return [event.phase for event in distinct(await stored(broker, key=key))]
+
+
 async def quiet(on: Stage, load: Load, *, seconds: float) -> None:
     """Wait until nothing is left to do: all expected Jobs are there, without finalizers, and the queues are empty."""
     state = ""
@@ -261,10 +269,10 @@ class Journal:
         print(f"\n{self._title}", *self._lines, sep="\n")
 
 
-async def feed(broker: Broker, load: Load, *, over: float) -> None:
-    """Publish the whole load, spread over `over` seconds."""
-    pause = over / max(1, len(load.requests))
-    for request in load.requests:
+async def feed(broker: Broker, requests: Sequence[CloudEvent], *, over: float) -> None:
+    """Publish all of them, spread over `over` seconds."""
+    pause = over / max(1, len(requests))
+    for request in requests:
         await publish(broker, request)
         await asyncio.sleep(random.uniform(0, 2 * pause))
 

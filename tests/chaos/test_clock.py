@@ -49,7 +49,7 @@ async def test_setting_the_clock_costs_nothing(tmp_path: Path, broker: str, rows
     load = Load(tmp_path, count=REQUESTS)
     async with stage(tmp_path, broker=broker) as on, asyncio.TaskGroup() as group:
         relay = await on.here.start_relay({**INLINE, **LEASE, **skew.environ})
-        group.create_task(feed(on.broker, load, over=len(STEPS) * EACH))
+        group.create_task(feed(on.broker, load.requests, over=len(STEPS) * EACH))
         await under_way(on.observer, at_least=3)
         for ahead in STEPS:
             skew.step(ahead)

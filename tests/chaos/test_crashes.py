@@ -37,7 +37,7 @@ async def test_jobrelay_killed_again_and_again_loses_nothing(tmp_path: Path, bro
     async with stage(tmp_path, broker=broker) as on, asyncio.TaskGroup() as group:
         relay = await on.here.start_relay(INLINE)
         lives = [random.uniform(0.2, 6.0 if LONG else 4.0) for _ in range(KILLS)]
-        group.create_task(feed(on.broker, load, over=sum(lives) * 0.8))
+        group.create_task(feed(on.broker, load.requests, over=sum(lives) * 0.8))
         for life in lives:
             await asyncio.sleep(life)
             relay.kill()
@@ -62,7 +62,7 @@ async def test_a_broker_that_dies_under_load_comes_back_with_everything(
     load = Load(tmp_path, count=REQUESTS)
     async with stage(tmp_path, broker=broker) as on, asyncio.TaskGroup() as group:
         relay = await on.here.start_relay(INLINE)
-        group.create_task(feed(on.broker, load, over=OUTAGE / 8))
+        group.create_task(feed(on.broker, load.requests, over=OUTAGE / 8))
         await under_way(on.observer, at_least=REQUESTS)
         await (on.here.server.kill() if how == "killed" else on.here.rabbit.ctl("stop_app"))
         journal.note(f"{how}; {len(on.observer.events)} events, {load.runs().total()} runs")
@@ -89,7 +89,7 @@ async def test_an_api_server_that_dies_under_load_comes_back_and_nothing_ran_twi
     load = Load(tmp_path, count=REQUESTS)
     async with stage(tmp_path, broker=broker) as on, asyncio.TaskGroup() as group:
         relay = await on.here.start_relay(INLINE)
-        group.create_task(feed(on.broker, load, over=OUTAGE / 8))
+        group.create_task(feed(on.broker, load.requests, over=OUTAGE / 8))
         await under_way(on.observer, at_least=REQUESTS)
         await on.here.kill_cluster()
         journal.note(f"killed; {len(on.observer.events)} events, {load.runs().total()} runs")
@@ -111,7 +111,7 @@ async def test_nothing_is_lost_whatever_dies_and_whenever(tmp_path: Path, broker
     load = Load(tmp_path, count=REQUESTS)
     async with stage(tmp_path, broker=broker) as on, asyncio.TaskGroup() as group:
         relay = await on.here.start_relay(INLINE)
-        group.create_task(feed(on.broker, load, over=ANY_KILLS * 2.0))
+        group.create_task(feed(on.broker, load.requests, over=ANY_KILLS * 2.0))
         for number in range(ANY_KILLS):
             await asyncio.sleep(random.uniform(0.2, 4.0 if LONG else 2.0))
             victims = (

@@ -48,7 +48,7 @@ async def test_each_of_five_processes_is_killed_in_turn_and_nothing_is_lost(
     async with stage(tmp_path, broker=broker) as on, asyncio.TaskGroup() as group:
         fleet = Fleet(on.here, INLINE)
         await fleet.start(*CONTROLLERS, *HANDLERS)
-        feeding = group.create_task(feed(on.broker, load, over=PAUSE * len(turns)))
+        feeding = group.create_task(feed(on.broker, load.requests, over=PAUSE * len(turns)))
         for name in turns:
             await asyncio.sleep(random.uniform(0.5 * PAUSE, 1.5 * PAUSE))
             await fleet.kill(name)
@@ -74,7 +74,7 @@ async def test_an_upgrade_under_load_with_controllers_first_is_not_noticed(
     async with stage(tmp_path, broker=broker) as on, asyncio.TaskGroup() as group:
         fleet = Fleet(on.here, INLINE)
         await fleet.start(*CONTROLLERS, *HANDLERS)
-        feeding = group.create_task(feed(on.broker, load, over=PAUSE * len(turns)))
+        feeding = group.create_task(feed(on.broker, load.requests, over=PAUSE * len(turns)))
         for name in turns:
             assert await fleet.roll(name) == 0
             journal.note(f"replaced {name}; {len(on.observer.events)} events, {load.runs().total()} runs")
@@ -102,7 +102,7 @@ async def test_unsettled_requests_of_a_stopped_handler_go_to_another_at_once(
         await fleet.start("controller-1")
         await mute.start("handler-1")
         await between.swallow()
-        await feed(on.broker, load, over=0.1)
+        await feed(on.broker, load.requests, over=0.1)
         await until(lambda: says(mute.members["handler-1"], "intake pauses"))
         await until(lambda: _all_taken(on))
         await fleet.start("handler-2")

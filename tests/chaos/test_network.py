@@ -144,7 +144,7 @@ async def _disturbed(at: Between, load: Load, disturb: Callable[[], Awaitable[st
     """Returns what was done, and the outcome once every claim holds."""
     on, journal = at.on, Journal("a disturbed network")
     async with asyncio.TaskGroup() as group:
-        group.create_task(feed(on.broker, load, over=DISTURBED / 2))
+        group.create_task(feed(on.broker, load.requests, over=DISTURBED / 2))
         await under_way(on.observer, at_least=REQUESTS // 2)
         done = await disturb()
         journal.note(done)

@@ -16,7 +16,7 @@ from adapters.jetstream.connection import Connection, connection
 from adapters.jetstream.options import JetStreamOptions
 from handler.local.processes import Process
 from tests.chaos.gateway import gateway
-from tests.chaos.load import INLINE, Journal, Load, account, feed, publish, quiet, stage, stored, under_way
+from tests.chaos.load import INLINE, Journal, Load, account, feed, phases, publish, quiet, stage, stored, under_way
 from tests.chaos.table import Rows
 from tests.chaos.waiting import ended, reached, says
 from tests.handler.jobs import is_finished, job_of, without_finalizer_or_gone
@@ -40,7 +40,7 @@ async def test_sigterm_under_load_drains_and_a_successor_finishes_the_rest(
     journal = Journal(f"{broker}: SIGTERM twice under load, {REQUESTS} requests")
     load = Load(tmp_path, count=REQUESTS)
     async with stage(tmp_path, broker=broker) as on, asyncio.TaskGroup() as group:
-        group.create_task(feed(on.broker, load, over=3.0))
+        group.create_task(feed(on.broker, load.requests, over=3.0))
         for part in (1, 2):
             relay = await on.here.start_relay(INLINE)
             await under_way(on.observer, at_least=part * REQUESTS)
@@ -119,7 +119,7 @@ async def test_a_full_store_keeps_finalizers_until_there_is_room(tmp_path: Path,
         (tmp_path / "go").touch()
         await until(lambda: is_finished(on.cluster, "full"))
         await asyncio.sleep(1.0)
-        assert [event.phase for event in await stored(on.broker, key="tests.full.*")] == ["created", "started"]
+        assert await phases(on.broker, key="tests.full.*") == ["created", "started"]
         assert "jobrelay.dev/lifecycle" in (await job_of(on.cluster, "full"))["metadata"]["finalizers"]
         await link.api("STREAM.PURGE.JOBRELAY_LIFECYCLE", {"filter": FILLER})
         (end,) = await ended(on, "full")
