@@ -27,7 +27,7 @@ from adapters.servers.rabbitmq import RabbitServer
 from tests.adapters.harness import Harness, same
 from tests.patience import PATIENCE
 
-ACK_WAIT = 1.0
+ACK_WAIT = 3.0
 MAX_MESSAGE = 1 << 20
 RABBIT = RabbitMQOptions(connect_timeout=PATIENCE, publish_timeout=PATIENCE, max_message_bytes=MAX_MESSAGE)
 OPTIONS = JetStreamOptions(

@@ -234,5 +234,5 @@ async def test_consumer_slower_than_the_ack_wait_keeps_its_deliveries(harness: H
         held = await take(slow, 1 if harness.buffers else 3)
         await until(all_taken)
         async with harness.member() as other, other.subscribe(Kind.REQUESTS, prefetch=3) as waiting:
-            assert await nothing_comes(waiting, within=2.5 * harness.ack_wait)
+            assert await nothing_comes(waiting, within=2 * harness.ack_wait)
         assert [delivery.attempt for delivery in held + await take(slow, 3 - len(held))] == [1, 1, 1]

@@ -19,7 +19,7 @@ from tests.k8s.conftest import eventually
 from tests.k8s.requests import created, make_request, options
 from tests.patience import PATIENCE, within
 
-FAST = LeaseTiming(lease=1.0, renew_deadline=0.7, retry=0.1, call=0.2)
+FAST = LeaseTiming(lease=2.0, renew_deadline=1.3, retry=0.1, call=0.5)
 DROP_FINALIZER: Manifest = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
 
 
