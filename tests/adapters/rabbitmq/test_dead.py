@@ -15,7 +15,7 @@ from tests.adapters.brokers import RABBIT, Installation, installation, send
 from tests.adapters.harness import records
 
 pytestmark = pytest.mark.broker
-IMPATIENT = replace(RABBIT, publish_timeout=0.4)
+IMPATIENT = replace(RABBIT, publish_timeout=1.5)
 BODIES = [b"%d" % number for number in range(5)]
 
 
@@ -52,7 +52,7 @@ async def test_another_reader_that_does_not_continue_is_reported(
 async def test_another_reader_that_is_only_slow_is_waited_for(installed: Installation, other: RabbitMQBroker) -> None:
     async def slowly(letters: AsyncIterator[DeadLetter]) -> None:
         async for _ in letters:
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(IMPATIENT.publish_timeout / 3)
 
     async with asyncio.TaskGroup() as group, installed.broker.dead_letters() as letters:
         await anext(letters)

@@ -147,12 +147,14 @@ async def test_the_minutes_of_cron_jobs_can_be_shortened(tmp_path: Path) -> None
         async with client.watching(f"{path}jobs") as events:
             await client.made(f"{path}cronjobs", make_cron_job("tick", "* * * * *"))
             names = []
-            async for kind, job in events:
-                names += [job["metadata"]["name"]] if kind == "ADDED" else []
-                if len(names) == 3:
-                    break
+            # Real minutes would bring two of them at most. A busy machine may miss one in between.
+            async with asyncio.timeout(PATIENCE):
+                async for kind, job in events:
+                    names += [job["metadata"]["name"]] if kind == "ADDED" else []
+                    if len(names) == 3:
+                        break
     minutes = [int(name.removeprefix("tick-")) for name in names]
-    assert minutes == [*range(minutes[0], minutes[0] + 3)]
+    assert minutes == sorted(set(minutes))
 
 
 async def test_a_minute_without_length_is_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.k8s.conftest import eventually
 from tests.k8s.server import LEASES, Server, status
 from tests.patience import PATIENCE, within
 
-FAST = LeaseTiming(lease=2.0, renew_deadline=1.3, retry=0.1, call=0.2)
+FAST = LeaseTiming(lease=3.0, renew_deadline=2.3, retry=0.1, call=0.2)
 
 
 class Clock:

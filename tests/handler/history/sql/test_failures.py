@@ -127,7 +127,7 @@ async def test_nothing_waits_for_ever_for_a_lock(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_statement_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(databases, "_STATEMENT_SECONDS", 1)
+    monkeypatch.setattr(databases, "_STATEMENT_SECONDS", 3)
     async with opened(POSTGRESQL) as store:
 
         async def sleep() -> None:

@@ -147,21 +147,21 @@ async def test_waits_for_another_process_that_makes_the_file(tmp_path: Path) -> 
 
 
 async def test_waits_for_another_process_that_migrates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "_STATEMENT_SECONDS", 1)
-    monkeypatch.setattr(database, "_LOCK_SECONDS", 1)
-    monkeypatch.setattr(database, "_GRACE_SECONDS", 0.1)
     async with url_of(POSTGRESQL) as url:
         assert url is not None
         async with changing(url, migrate=True) as first:
             await first.run_sync(move, "base")
             await bring_up_to_date(first)
+            monkeypatch.setattr(database, "_STATEMENT_SECONDS", 2)
+            monkeypatch.setattr(database, "_LOCK_SECONDS", 2)
+            monkeypatch.setattr(database, "_GRACE_SECONDS", 0.1)
 
             async def migrate() -> None:
                 async with open_store(url, migrate=True):
                     pass
 
             second = asyncio.create_task(migrate())
-            await asyncio.wait({second}, timeout=1.5)
+            await asyncio.wait({second}, timeout=2.5)
             assert not second.done()
         await second
 
