@@ -6,6 +6,7 @@ import random
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,12 @@ async def loaded(directory: Path) -> AsyncIterator[tuple[str, Load]]:
 
 async def has_recorded(recorder: Recorder, store: Store, last: int) -> bool:
     """Everything, and it knows that: what it commits can be read a moment before."""
+    return await has_come_to(store, last) and recorder.lag == 0
+
+
+async def has_come_to(store: Store, sequence: int) -> bool:
     found = await store.position(NAME)
-    return found is not None and found.sequence >= last and recorder.lag == 0
+    return found is not None and found.sequence >= sequence
 
 
 async def caught_up(broker: Broker, store: Store, last: int, metrics: Metrics | None = None) -> None:
@@ -183,6 +188,8 @@ async def test_without_its_server_for_a_while_it_goes_on(tmp_path: Path, rows: R
             async with beside(_recording(recorder, store)), load.going_on():
                 for stop in STOPS:
                     await load.publish(50)
+                    # Until it has had the lock once, it is not this recorder that lags.
+                    await until(partial(has_come_to, store, load.last))
                     await asyncio.to_thread(server.stop, by=stop)
                     await load.publish(50)
                     await asyncio.sleep(AWAY_SECONDS)
