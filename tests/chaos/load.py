@@ -28,7 +28,8 @@ from tests.processes import NATS, RABBITMQ, Installation, installation
 INLINE = {"JOBRELAY_INLINE_BYTES": "1024"}
 """So low that a tenth of the requests need a Secret: three calls, between which jobrelay may crash."""
 
-
+DEFAULT_LEASE = {f"JOBRELAY_LEASE_{name}SECONDS": "" for name in ("", "RENEW_", "RETRY_", "CALL_")}
+"""The usual times, 10, 7, 2 and 3 s, instead of the short ones of these tests: a slow machine keeps the Lease."""
 TRIED_TWICE = 90_000
 """A kind of request that no load by `count` has: it fails, is retried after a delay, and fails over."""
 
@@ -166,14 +167,6 @@ async def stored(broker: Broker, *, key: str | None = None) -> list[PhaseEvent]:
     """The events in the lifecycle stream, with this key or all."""
     async with broker.history(Kind.LIFECYCLE, key=key) as records:
         return [PhaseEvent.of(decode_structured(record.body)) async for record in records]
-
-
-async def phases(broker: Broker, *, key: str) -> list[str]:
-    """Of the events in the lifecycle stream with this key, without repeats.
-
-    An event is published again where its confirmation was lost, and where another controller leads from now on.
-    """
-    return [event.phase for event in distinct(await stored(broker, key=key))]
 
 
 async def quiet(on: Stage, load: Load, *, seconds: float) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from handler.local.processes import Process
 from tests.chaos.gateway import Gateway, Write, gateway, strays
-from tests.chaos.load import INLINE, Journal, Load, Stage, account, feed, quiet, stage, stored
+from tests.chaos.load import DEFAULT_LEASE, INLINE, Journal, Load, Stage, account, feed, quiet, stage, stored
 from tests.chaos.table import Rows
 from tests.handler.samples import until
 from tests.long import LONG
@@ -25,8 +25,6 @@ pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(600 if L
 REQUESTS = 200 if LONG else 40
 DISTURBED = 30.0 if LONG else 3.5
 PATIENCE = 180.0 if LONG else 150.0
-DEFAULT_LEASE = {f"JOBRELAY_LEASE_{name}SECONDS": "" for name in ("", "RENEW_", "RETRY_", "CALL_")}
-"""The usual times, 10, 7, 2 and 3 s, instead of the short ones of these tests."""
 # `make test` tests both in tests/e2e (takeover).
 ENDS = {"terminated": 2.0, "killed": 15.0} if LONG else {"terminated": 2.0}
 TIMES = 5 if LONG else 1

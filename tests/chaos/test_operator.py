@@ -16,7 +16,19 @@ from adapters.jetstream.connection import Connection, connection
 from adapters.jetstream.options import JetStreamOptions
 from handler.local.processes import Process
 from tests.chaos.gateway import gateway
-from tests.chaos.load import INLINE, Journal, Load, account, feed, phases, publish, quiet, stage, stored, under_way
+from tests.chaos.load import (
+    DEFAULT_LEASE,
+    INLINE,
+    Journal,
+    Load,
+    account,
+    feed,
+    publish,
+    quiet,
+    stage,
+    stored,
+    under_way,
+)
 from tests.chaos.table import Rows
 from tests.chaos.waiting import ended, reached, says
 from tests.handler.jobs import is_finished, job_of, without_finalizer_or_gone
@@ -106,7 +118,7 @@ async def _unsettled(broker: Broker, count: int) -> bool:
 async def test_a_full_store_keeps_finalizers_until_there_is_room(tmp_path: Path, rows: Rows) -> None:
     # The last such block in a configuration replaces all others.
     small = f'jetstream {{ store_dir: "{tmp_path}/nats/jetstream", max_file_store: 4MB }}'
-    settings = {"JOBRELAY_NATS_MAX_BYTES": str(1 << 20)}
+    settings = {"JOBRELAY_NATS_MAX_BYTES": str(1 << 20), **DEFAULT_LEASE}
     async with stage(tmp_path, nats=small) as on, connection(on.here.nats.url, JetStreamOptions()) as link:
         # As earlier versions declared it: without a bound of its own.
         unbounded: dict[str, Any] = {"name": "JOBRELAY_LIFECYCLE", "subjects": ["jobrelay.lifecycle.>"]}
@@ -119,7 +131,7 @@ async def test_a_full_store_keeps_finalizers_until_there_is_room(tmp_path: Path,
         (tmp_path / "go").touch()
         await until(lambda: is_finished(on.cluster, "full"))
         await asyncio.sleep(1.0)
-        assert await phases(on.broker, key="tests.full.*") == ["created", "started"]
+        assert [event.phase for event in await stored(on.broker, key="tests.full.*")] == ["created", "started"]
         assert "jobrelay.dev/lifecycle" in (await job_of(on.cluster, "full"))["metadata"]["finalizers"]
         await link.api("STREAM.PURGE.JOBRELAY_LIFECYCLE", {"filter": FILLER})
         (end,) = await ended(on, "full")

@@ -52,7 +52,7 @@ async def test_what_was_taken_back_while_it_waited_is_no_attempt_and_is_taken_ba
     broker, _ = members
     await publish(broker, 2, topic)
     async with broker.subscribe(topic.kind, prefetch=30) as subscription:
-        for _ in range(4):
+        for _ in range(5):
             # All that comes is left waiting, as while the API server is away.
             assert {delivery.attempt for delivery in await take(subscription, 2)} == {1}
         assert broker.mishaps.taken_away == 2

@@ -145,6 +145,11 @@ def make_job(name: str, script: str = "true", *, template: Obj | None = None, **
     }
 
 
+def in_a_row(minutes: list[int]) -> bool:
+    """Whether three follow one another. Of several that a busy machine missed, only the last gets a Job."""
+    return any(minutes[start : start + 3] == [*range(first, first + 3)] for start, first in enumerate(minutes))
+
+
 def make_cron_job(name: str, schedule: str, script: str = "true", *, template: Obj | None = None, **spec: Any) -> Obj:
     """A CronJob whose Jobs are those of `make_job`; `template`: the metadata of its jobTemplate."""
     jobs = {"metadata": template or {}, "spec": make_job(name, script)["spec"]}

@@ -1,7 +1,6 @@
 """The CronJob controller, with a real Job controller and kubelet; in some tests a minute takes a second."""
 
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from k8s.devcluster.controllers.cronpass import SCHEDULED
 from k8s.devcluster.loops import Options
 from k8s.devcluster.resources import Obj
-from tests.k8s.devcluster.in_process import NAMESPACE, QUICK, Cluster, cluster, make_cron_job, make_job
+from tests.k8s.devcluster.in_process import NAMESPACE, QUICK, Cluster, cluster, in_a_row, make_cron_job, make_job
 
 FAST = Options(backoff=0.05, ready_lag=0.05, cron_minute=1.0)
 EACH_MINUTE = "* * * * *"
@@ -81,12 +80,7 @@ async def test_each_minute_gets_a_job_named_after_it(tmp_path: Path) -> None:
     async with cluster(tmp_path, FAST) as running:
         made = make_cron_job("tick", EACH_MINUTE, template=template, timeZone="Asia/Kolkata")
         uid = running.store.create("cronjobs", made)["metadata"]["uid"]
-
-        # Of several that were missed, because this machine was busy, only the last one is made.
-        def one_after_the_other() -> bool:
-            return any(minute(after) == minute(before) + 1 for before, after in pairwise(jobs(running, "tick")))
-
-        await running.until(one_after_the_other)
+        await running.until(lambda: in_a_row([minute(job) for job in jobs(running, "tick")]))
         job = jobs(running, "tick")[0]
         moment = datetime.fromtimestamp(60 * minute(job), UTC) + timedelta(hours=5, minutes=30)
         written = moment.strftime("%Y-%m-%dT%H:%M:%S+05:30")
