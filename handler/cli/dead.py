@@ -28,7 +28,7 @@ def filters(command: Command) -> Command:
 
 def _choice(keywords: dict[str, Any]) -> Any:
     """The dead letters that are chosen. Removes what `filters` added from `keywords`."""
-    from handler.commands.letters import Choice
+    from handler.operations.letters import Choice
 
     chosen = {name: keywords.pop(name) for name in _NAMES}
     return Choice(**chosen | {"numbers": frozenset(chosen["numbers"])})

@@ -51,7 +51,7 @@ class SubmitOptions:
 
     def changes(self) -> Any:
         """What they change in every request."""
-        from handler.commands.documents import Changes
+        from handler.operations.documents import Changes
 
         given = {
             "service": self.service,
@@ -76,8 +76,8 @@ class SubmitOptions:
 
     def documents(self) -> Sequence[Any]:
         """The requests before these changes: those of the files, or the request made from options. Raises `Misuse`."""
-        from handler.commands.documents import from_options
         from handler.commands.submit import load
+        from handler.operations.documents import from_options
 
         if self.image is None:
             return load(self.words)

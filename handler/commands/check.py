@@ -16,10 +16,11 @@ from events.identity import Identity
 from events.request.queue import Queueable
 from handler.commands.connection import broker_of
 from handler.commands.errors import FAILED, OK, Failed, Misuse
-from handler.commands.showing.output import clean, console, table, write
+from handler.commands.showing.output import console, table, write
 from handler.history import extra
 from handler.history.base import HistoryError
 from handler.intake.functions import read, unused
+from handler.operations.wording import clean
 from handler.settings.connections import cluster_of, namespaces_of, options_of, program_of, selector_of
 from handler.settings.settings import Settings
 from handler.telemetry.otlp import require

@@ -1,25 +1,23 @@
 """`jobrelay cancel`, `suspend`, `resume`: publish a control event and wait for its answer."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
 import click
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Kind, Topic
-from events.cloudevent.event import build
 from events.cloudevent.values import document_as_written
 from events.names import CONTROL_TYPE
 from events.request.control import ACCEPTED, control_key
 from handler.commands.connection import broker_of
-from handler.commands.documents import default_source
 from handler.commands.errors import OK, Failed
-from handler.commands.showing.output import clean, write
-from handler.commands.showing.phases import error_text
+from handler.commands.showing.output import write
 from handler.commands.showing.progress import detail_of
 from handler.commands.showing.reading import Heard, lifecycle
+from handler.operations.controls import control_event
+from handler.operations.sentences import error_text
+from handler.operations.wording import clean
 from handler.settings.settings import Settings
 
 
@@ -50,26 +48,6 @@ async def control(
     if answer is None:
         raise Failed(f"no answer within {wait:g} s: is jobrelay running? The {verb} stays in the queue")
     return _print_answer(answer, verb=verb, request_id=request_id, form=form)
-
-
-def control_event(verb: str, request_id: str, request_source: str | None, job: str | None = None) -> CloudEvent:
-    """A control event about a request. `job`: `[namespace/]name`, of several that its source and id has.
-
-    Raises `InvalidEvent` for an id, source or name that CloudEvents do not allow.
-    """
-    namespace, slash, name = (job or "").rpartition("/")
-    attributes = {
-        "specversion": "1.0",
-        "id": str(uuid.uuid4()),
-        "source": default_source(),
-        "type": f"{CONTROL_TYPE}.{verb}",
-        "subject": request_id,
-        "time": datetime.now(UTC),
-        "requestsource": request_source,
-        "jobname": name or None,
-        "jobnamespace": namespace if slash else None,
-    }
-    return build(attributes)
 
 
 async def _first_within(events: AsyncIterator[Heard], seconds: float) -> CloudEvent | None:

@@ -8,8 +8,9 @@ import click
 from adapters.base import DeadLetter, Kind, Record, TopicRefused
 from handler.commands.connection import broker_of
 from handler.commands.errors import FAILED, OK, Failed
-from handler.commands.letters import STAMP, Choice, body_of, summary
-from handler.commands.showing.output import clean, duration, table, write
+from handler.commands.showing.output import table, write
+from handler.operations.letters import STAMP, Choice, body_of, summary
+from handler.operations.wording import clean, duration
 from handler.settings.settings import Settings
 
 _DONE = {"replay": "replayed", "drop": "dropped"}

@@ -11,8 +11,10 @@ from events.jobs.pods import Container, Pod, Role
 from handler.commands.errors import OK, Failed
 from handler.commands.history.fallback import print_kept
 from handler.commands.history.logs import Wish
-from handler.commands.jobs import Found, find, no_job_of
-from handler.commands.showing.output import clean, say
+from handler.commands.jobs import no_job_of
+from handler.commands.showing.output import say, say_left_out
+from handler.operations.jobs import Found, find
+from handler.operations.wording import clean
 from handler.settings.connections import cluster_of
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
@@ -98,7 +100,7 @@ async def _follow(
             if all(item.job.finished or item.job.deleted is not None for item in found):
                 break
             await asyncio.sleep(_LOOK_SECONDS)
-            found = await find(cluster, settings, request_id=request_id, source=source)
+            found = await find(cluster, settings, request_id=request_id, source=source, skipped=say_left_out)
     _tell_missing(list(seen.values()), request_id, container)
 
 
@@ -155,7 +157,7 @@ def _may_have_several_pods(found: Found) -> bool:
 
 async def _find_any(cluster: Cluster, settings: Settings, request_id: str, source: str | None) -> list[Found]:
     """The Jobs of a request, at least one. Raises `Failed`. Says if they are those of several requests."""
-    found = await find(cluster, settings, request_id=request_id, source=source)
+    found = await find(cluster, settings, request_id=request_id, source=source, skipped=say_left_out)
     if not found:
         raise _Gone(no_job_of(request_id, source))
     if len(sources := sorted({item.job.source for item in found})) > 1:

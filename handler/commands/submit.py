@@ -16,13 +16,14 @@ from events.cloudevent.values import document_as_written
 from events.names import REQUESTED_TYPE
 from events.phases import Phase
 from handler.commands.connection import broker_of
-from handler.commands.documents import Changes, Document, make_event, problems, read_documents
 from handler.commands.errors import FAILED, OK, Failed, Misuse
 from handler.commands.expected import Made
-from handler.commands.showing.output import clean, write
+from handler.commands.showing.output import write
 from handler.commands.showing.progress import Board, Progress, is_aside, phase_of, request_of, source_of
 from handler.commands.showing.reading import EVERYTHING, Heard, key_of, lifecycle
 from handler.commands.showing.show import View, shown, tell_failure
+from handler.operations.documents import Changes, Document, make_event, problems, read_documents
+from handler.operations.wording import clean
 from handler.settings.settings import Settings
 
 RECALL_SECONDS = 5.0

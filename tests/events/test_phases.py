@@ -12,7 +12,8 @@ from events.contract.schema import schema_of
 from events.lifecycle.schedules import Runs
 from events.names import BY_KUEUE, JOB_TYPE, Reason
 from events.phases import LAST, TERMINAL, Phase
-from handler.commands.showing.phases import REASONS, SHOWN, phase_text, sentence
+from handler.commands.showing.phases import STYLES, phase_text
+from handler.operations.sentences import ENDING, PARTS, REASONS, sentence
 from handler.telemetry.metrics import Metrics
 
 OF_A_JOB = [phase for phase, model in DETAILS.items() if issubclass(model, Attempted)]
@@ -21,7 +22,7 @@ EACH = pytest.mark.parametrize("phase", Phase)
 
 def test_every_phase_has_a_model_and_is_shown() -> None:
     assert list(DETAILS) == list(Phase)
-    assert set(SHOWN) == set(Phase)
+    assert set(STYLES) == set(PARTS) == {*Phase, ENDING}
 
 
 def test_created_ranks_first_last_phases_last_and_those_between_all_differ() -> None:

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from handler.commands.errors import FAILED, OK, Failed, Misuse
-from handler.commands.history.documents import request_document
 from handler.commands.history.listing import Shown
 from handler.commands.history.logs import Wish, print_logs, run_of
 from handler.commands.history.opening import opened
 from handler.commands.showing.output import say, write
 from handler.history.base import HistoryError, Request, Store
 from handler.history.logs.objects import open_bodies
+from handler.operations.records import request_document
 from handler.settings.settings import Settings
 
 

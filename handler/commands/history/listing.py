@@ -9,11 +9,13 @@ from rich.text import Text
 
 from events.cloudevent.timestamp import format_time
 from handler.commands.errors import OK
-from handler.commands.history.documents import moment, ran, request_document
 from handler.commands.history.opening import opened
-from handler.commands.showing.output import Pages, clean, duration, say, write
-from handler.commands.showing.phases import REASONS, phase_text
+from handler.commands.showing.output import Pages, say, write
+from handler.commands.showing.phases import phase_text
 from handler.history.base import Key, Request, Wanted
+from handler.operations.records import moment, ran, request_document
+from handler.operations.sentences import REASONS
+from handler.operations.wording import clean, duration
 from handler.settings.settings import Settings
 
 COLUMNS = ("ID", "SERVICE", "PHASE", "UPDATED", "DURATION", "EXIT", "DETAIL")

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from events.phases import Phase
 from handler.commands.errors import FAILED, OK, Failed
 from handler.commands.history.opening import chosen, opened
-from handler.commands.showing.output import clean, say
+from handler.commands.showing.output import say
 from handler.history.base import Bodies, KeptLog, PodRun, Reader, Request, Wanted
 from handler.history.logs.bodies import NoLog, kept
 from handler.history.logs.objects import open_bodies
+from handler.operations.wording import clean
 from handler.settings.settings import Settings
 
 

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from handler.commands.errors import Failed, Misuse
-from handler.commands.history.documents import moment
-from handler.commands.showing.output import clean, say
+from handler.commands.showing.output import say
 from handler.history.base import Reader, Request, Store
 from handler.history.extra import missing
+from handler.operations.records import moment
+from handler.operations.wording import clean
 from handler.settings.settings import Settings
 
 SETTING = (

@@ -8,9 +8,10 @@ import click
 
 from handler.commands.errors import FAILED, OK, Failed
 from handler.commands.history.opening import opened
-from handler.commands.showing.output import duration, say
+from handler.commands.showing.output import say
 from handler.history.base import Bodies, Store
 from handler.history.logs.objects import open_bodies
+from handler.operations.wording import duration
 from handler.settings.settings import Settings
 
 _BATCH = 100

@@ -8,13 +8,15 @@ from rich.text import Text
 
 from events.phases import Phase
 from handler.commands.errors import OK
-from handler.commands.history.documents import event_document, moment, pod_document, ran, request_document
 from handler.commands.history.listing import why
 from handler.commands.history.opening import chosen, opened
-from handler.commands.showing.output import Pages, clean, duration, size, table, write
-from handler.commands.showing.phases import phase_text, sentence
+from handler.commands.showing.output import Pages, table, write
+from handler.commands.showing.phases import phase_text
 from handler.history.base import KeptLog, LogState, PodRun, Reader, Request, Told
 from handler.history.logs.bodies import said_of
+from handler.operations.records import event_document, moment, pod_document, ran, request_document
+from handler.operations.sentences import sentence
+from handler.operations.wording import clean, duration, size
 from handler.settings.settings import Settings
 
 _PAGE = 500

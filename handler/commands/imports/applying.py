@@ -11,11 +11,11 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters.base import Broker, Kind, Topic, TopicRefused
 from events.phases import Phase
 from events.request.control import ControlVerb
-from handler.commands.control import control_event
 from handler.commands.imports.definitions import Definition
 from handler.commands.imports.planning import Existing, Step
 from handler.commands.showing.progress import Progress, detail_of
 from handler.commands.showing.reading import Heard, lifecycle
+from handler.operations.controls import control_event
 from k8s.background import beside
 from k8s.base import Unavailable
 

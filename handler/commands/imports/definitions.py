@@ -19,8 +19,8 @@ from events.names import REQUESTED_TYPE
 from events.problems import FieldError, InvalidRequest, explain, path_of
 from events.request.fields import Model
 from events.request.request import parse_request
-from handler.commands.documents import Document
 from handler.core_yaml import Loader
+from handler.operations.documents import Document
 
 _JSON = f"keys of text, numbers of 64 bits, at most {MAX_DEPTH} levels"
 _MERGE = "tag:yaml.org,2002:merge"

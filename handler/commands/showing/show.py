@@ -12,10 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from events.cloudevent.values import document_as_written
-from handler.commands.showing.output import clean, console, duration, lines_of, write
-from handler.commands.showing.phases import phase_text, sentence
+from handler.commands.showing.output import console, lines_of, write
+from handler.commands.showing.phases import phase_text
 from handler.commands.showing.progress import Board, Progress, detail_of, is_aside, phase_of
 from handler.commands.showing.reading import Heard
+from handler.operations.sentences import sentence
+from handler.operations.wording import clean, duration
 
 _LOG_LINES = 20
 

@@ -6,8 +6,9 @@ import pytest
 
 from events.jobs.observed import Condition, Verdict
 from events.phases import Phase
-from handler.commands.jobs import Found
-from handler.commands.showing.phases import phase_text, sentence
+from handler.commands.showing.phases import phase_text
+from handler.operations.jobs import Found
+from handler.operations.sentences import sentence
 from tests.events.samples import NOON, make_job, running
 
 CANCELLED = Verdict(phase=Phase.CANCELLED, error_code="CANCELLED", message="asked for", at=NOON).to_annotation()

@@ -9,8 +9,8 @@ import pytest
 
 from adapters.memory import MemoryBroker
 from events.names import Annotation
-from handler.commands.jobs import find
-from handler.commands.showing.phases import sentence
+from handler.operations.jobs import find
+from handler.operations.sentences import sentence
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
 from tests.handler.jobs import is_suspended, without_finalizer
@@ -44,7 +44,7 @@ async def test_get_says_what_a_request_waits_for(broker: MemoryBroker, cluster: 
         await client.publish(make_request("timed", runAt=later), make_request("after", dependencies=["timed"]))
         for name in ("timed", "after"):
             await client.reached(name, "queued")
-        rows = {row.job.request_id: row.last for row in await find(cluster, Settings.from_env({}))}
+        rows = {row.job.request_id: row.last for row in await find(cluster, Settings.from_env({}), skipped=print)}
         assert sentence(rows["timed"].phase, rows["timed"].detail) == f"its time has not come, until {later}"
         assert "waits for timed" in sentence(rows["after"].phase, rows["after"].detail)
 

@@ -9,7 +9,7 @@ import pytest
 from adapters.memory import MemoryBroker
 from events.names import FINALIZER, Annotation
 from events.phases import TERMINAL
-from handler.commands import jobs as commands
+from handler.operations import jobs
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
 from k8s.base import Manifest
@@ -127,7 +127,7 @@ async def test_neither_a_command_nor_get_mistakes_a_copy_for_the_job(
         settings = Settings.from_env(
             {"JOBRELAY_KUBECONFIG": str(devcluster.kubeconfig), "JOBRELAY_NAMESPACES": "default"}
         )
-        found = await commands.find(cluster, settings, request_id="real")
+        found = await jobs.find(cluster, settings, request_id="real", skipped=print)
         assert [item.job.name for item in found] == [name_of("real")]
         await client.command(make_command("cancel", "real"))
         assert detail(await client.reached("command-1", "accepted"))["jobs"] == [name_of("real")]

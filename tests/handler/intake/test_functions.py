@@ -15,10 +15,10 @@ import yaml
 from adapters.memory import MemoryBroker
 from events.functions.file import InvalidFunctions
 from handler.commands.check import _check_cluster
-from handler.commands.documents import Changes, make_event as make_documented_event, problems
 from handler.commands.environment import DEV_DIRECTORY, Local
 from handler.commands.submit import request_id
 from handler.intake.functions import MAX_BYTES, Functions, load, read
+from handler.operations.documents import Changes, make_event as make_documented_event, problems
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from k8s.api.cluster import Cluster

@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 
 from events.phases import Phase
-from handler.commands.history.stats import DAY, HOUR, by_day, summed
 from handler.history.base import Reader, Stat
+from handler.operations.stats import DAY, HOUR, by_day, summed
 from tests.handler.commandline import Done, call, make_environ
 from tests.handler.commands.history.records import fill, life, told, url_of
 

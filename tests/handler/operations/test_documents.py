@@ -8,7 +8,9 @@ import pytest
 from events.cloudevent.event import encode_structured
 from events.names import REQUESTED_TYPE
 from events.request.request import parse_request
-from handler.commands.documents import (
+from handler.commands.errors import Misuse
+from handler.commands.submit import load, prepare
+from handler.operations.documents import (
     Changes,
     Document,
     apply,
@@ -18,8 +20,6 @@ from handler.commands.documents import (
     problems,
     read_documents,
 )
-from handler.commands.errors import Misuse
-from handler.commands.submit import load, prepare
 from tests.paths import DEMO
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -10,7 +10,7 @@ from adapters.base import Kind, Record, Topic
 from adapters.headers import dead
 from events.cloudevent.binding import from_nats
 from handler.cli.options import duration
-from handler.commands.letters import Choice, body_of, summary
+from handler.operations.letters import Choice, body_of, summary
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
