@@ -1,0 +1,1 @@
+"""What operators ask for: checked, and published as CloudEvents that name them."""

@@ -1,0 +1,42 @@
+"""What the page reads from and publishes to, in one process of the role `console`."""
+
+from collections.abc import Mapping
+
+from adapters.base import Broker, BrokerUnavailable
+from handler.history.base import Bodies, Reader, StoreUnavailable
+from handler.settings.settings import Settings
+from handler.telemetry.metrics import Metrics
+from k8s.api.cluster import Cluster
+
+
+class Backend:
+    """`brokers`: those that are connected now, by the name of their adapter; the process keeps it up to date."""
+
+    def __init__(
+        self, settings: Settings, *, cluster: Cluster, brokers: Mapping[str, Broker], metrics: Metrics
+    ) -> None:
+        self.settings = settings
+        self.cluster = cluster
+        self.brokers = brokers
+        self.metrics = metrics
+        self.bodies: Bodies | None = None
+        """Where chunks of logs are; None is the database."""
+        self._reader: Reader | None = None
+
+    @property
+    def reader(self) -> Reader:
+        """The history. Raises `StoreUnavailable` until it is open."""
+        if self._reader is None:
+            raise StoreUnavailable("the history is not open yet")
+        return self._reader
+
+    def opened(self, reader: Reader, bodies: Bodies | None) -> None:
+        """From now on the history can be read."""
+        self._reader, self.bodies = reader, bodies
+
+    def broker(self, name: str | None = None) -> Broker:
+        """The connected broker of this name, by default the first. Raises `BrokerUnavailable`."""
+        found = next(iter(self.brokers.values()), None) if name is None else self.brokers.get(name)
+        if found is None:
+            raise BrokerUnavailable("no broker is connected" if name is None else f"broker {name} is not connected")
+        return found

@@ -1,0 +1,14 @@
+"""Where handlers find what they need: in the application, and in the request."""
+
+from aiohttp import web
+
+from handler.console.backend import Backend
+from handler.console.http.person import Person
+
+BACKEND = web.AppKey("backend", Backend)
+PERSON = web.RequestKey("person", Person)
+"""Set before any handler runs."""
+FORM_TOKEN = web.RequestKey("form_token", str)
+"""The token that forms on the page carry, bound to the person's session (hidden field `token`)."""
+BASE = web.AppKey("base", str)
+"""The path that everything is served below, without a slash at its end: empty, or such as `/jobs`."""

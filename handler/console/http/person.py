@@ -1,0 +1,17 @@
+"""Who asks."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """`name`: what audits and events call them (extension `actor`). `operator`: may act; else only look.
+
+    `session`: what tokens against forged requests are bound to. `bearer`: whether a token in the header says who it is:
+    browsers never add that by themselves, so it needs no further proof.
+    """
+
+    name: str
+    operator: bool
+    session: str = ""
+    bearer: bool = False

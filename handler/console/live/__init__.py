@@ -1,0 +1,1 @@
+"""What changes, sent as it happens (server-sent events)."""

@@ -1,0 +1,1 @@
+"""The pages in HTML: whole, and of use without JavaScript."""

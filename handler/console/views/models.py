@@ -1,0 +1,298 @@
+"""What the page shows, and what the JSON API answers: names in camelCase, times in RFC 3339, durations in seconds."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class Model(BaseModel):
+    """A part of an answer."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")
+
+
+class Error(Model):
+    """Why a request failed."""
+
+    error_code: str | None = None
+    message: str | None = None
+
+
+class Amounts(Model):
+    """Cores and bytes."""
+
+    cpu: float | None = None
+    memory: int | None = None
+
+
+class RequestRow(Model):
+    """A request in a list. A schedule is one, too: its phase is `scheduled`, then `unscheduled`."""
+
+    number: int = Field(description="Tells it from others with its id; names it in paths.")
+    id: str
+    source: str
+    cause: str = Field(description="The id of the event that asked for it.")
+    function: str | None = None
+    service: str | None = None
+    phase: str
+    reason: str | None = Field(None, description="What it waits for, or the error code of its stall.")
+    says: str = Field("", description="Why it is as it is, as a line for people.")
+    terminal: bool = False
+    attempt: int = 1
+    namespace: str | None = None
+    job: str | None = None
+    image: str | None = None
+    cpu: float | None = None
+    memory: int | None = None
+    gpus: int | None = None
+    priority: int | None = None
+    event_time: str | None = None
+    created: str | None = None
+    started: str | None = None
+    finished: str | None = None
+    updated: str | None = None
+    duration: float | None = Field(None, description="From its start to its end, or until now.")
+    exit_code: int | None = None
+    error: Error | None = None
+    peaks: Amounts = Amounts()
+    replay_of: str | None = None
+
+
+class RequestPage(Model):
+    """Requests, those that changed last first. `next`: the parameter `after` of the page that follows."""
+
+    requests: list[RequestRow]
+    next: str | None = None
+    position: int = Field(description="Of the record: a stream that begins after it misses nothing.")
+
+
+class Log(Model):
+    """What there is of a container's log."""
+
+    container: str
+    state: str
+    bytes: int = 0
+    left_out: int = 0
+    where: str | None = None
+    reason: str | None = None
+    read: str | None = None
+
+
+class Pod(Model):
+    """A pod of a request, and the logs that were kept of it."""
+
+    uid: str
+    name: str
+    namespace: str
+    node: str | None = None
+    index: int | None = None
+    attempt: int | None = None
+    started: str | None = None
+    finished: str | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    live: bool = Field(False, description="Whether the cluster has it now.")
+    containers: list[str] = Field(default_factory=list, description="Those whose log can be asked for.")
+    logs: list[Log] = Field(default_factory=list)
+
+
+class Told(Model):
+    """A recorded lifecycle event."""
+
+    position: int
+    id: str
+    phase: str
+    time: str | None
+    says: str = Field(description="What it says, as a line for people.")
+    event: Any = Field(description="The structured CloudEvent.")
+
+
+class EventPage(Model):
+    """Events of a request in the order of recording. `next`: the parameter `after` of the page that follows."""
+
+    events: list[Told]
+    next: int | None = None
+
+
+class PodList(Model):
+    """Pods of a request, oldest first."""
+
+    pods: list[Pod]
+
+
+class RequestDetail(RequestRow):
+    """A request whole."""
+
+    tags: list[str]
+    result: Any = None
+    trace_id: str | None = None
+    place: int | None = Field(None, description="In the queue, as its last event told it.")
+    runs: list[RequestRow] = Field(default_factory=list, description="Of a schedule: its last runs.")
+    may: list[str] = Field(
+        default_factory=list, description="What can be asked of it now: cancel, suspend, resume, again."
+    )
+
+
+class LogText(Model):
+    """A log as text. `origin`: `live` from the cluster, `history`, or `none`. `note`: where it is from, or why not."""
+
+    pod: str
+    container: str
+    origin: str
+    text: str
+    note: str = ""
+
+
+class Lane(Model):
+    """How many messages of a topic wait, and how many are delivered but not settled."""
+
+    broker: str
+    topic: str
+    ready: int
+    unsettled: int
+
+
+class Waiting(Model):
+    """A request that waits. `place`: as its last event told it."""
+
+    request: RequestRow
+    place: int | None = None
+
+
+class WaitingFor(Model):
+    """Requests that wait for the same. `more`: there are others."""
+
+    reason: str
+    says: str
+    requests: list[Waiting]
+    more: bool = False
+
+
+class Queue(Model):
+    """What waits, at the brokers and on the cluster. `problems`: what could not be asked."""
+
+    lanes: list[Lane]
+    waiting: list[WaitingFor]
+    stalled: list[RequestRow]
+    problems: list[str] = Field(default_factory=list)
+
+
+class Schedule(Model):
+    """A schedule as the cluster has it."""
+
+    id: str
+    source: str
+    service: str | None = None
+    namespace: str
+    cron_job: str
+    cron: str
+    time_zone: str | None = None
+    suspended: bool = False
+    over: bool = False
+    last_run: str | None = None
+    last_outcome: str | None = None
+    next_run: str | None = None
+    runs: int = 0
+    max_runs: int | None = None
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+class ScheduleList(Model):
+    """Schedules, oldest first. `problems`: namespaces that could not be read."""
+
+    schedules: list[Schedule]
+    problems: list[str] = Field(default_factory=list)
+
+
+class Letter(Model):
+    """A dead letter. `digest`: of its body, which tells it from another letter with its number."""
+
+    broker: str
+    number: int
+    digest: str
+    time: str
+    topic: str
+    code: str
+    reason: str
+    id: str | None = None
+    source: str | None = None
+    type: str | None = None
+    attempts: str = ""
+    replays: int = 0
+
+
+class LetterDetail(Letter):
+    """A dead letter whole: `body` where it is text, else `bodyBase64`."""
+
+    headers: dict[str, str]
+    size: int
+    body: str | None = None
+    body_base64: str | None = None
+
+
+class LetterPage(Model):
+    """Dead letters, oldest first. `problems`: brokers that could not be asked."""
+
+    letters: list[Letter]
+    more: bool = False
+    problems: list[str] = Field(default_factory=list)
+
+
+class Sum(Model):
+    """What the requests of a service came to in a day or an hour."""
+
+    since: str
+    service: str
+    created: int
+    rejected: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    failed_share: float | None = None
+    mean_wait: float | None = None
+    mean_run: float | None = None
+    cpu_hours: float = 0.0
+
+
+class Stats(Model):
+    """Sums, newest first, and over all of them by phase."""
+
+    sums: list[Sum]
+    totals: dict[str, int]
+
+
+class Audited(Model):
+    """Who asked for what, and what came of it."""
+
+    id: str
+    time: str
+    actor: str | None = None
+    verb: str | None = None
+    request: str | None = None
+    outcome: str
+    code: str | None = None
+
+
+class Audit(Model):
+    """Newest first. `next`: the parameter `before` of the page that follows."""
+
+    actions: list[Audited]
+    next: float | None = None
+
+
+class Me(Model):
+    """Who asks, and what they may do."""
+
+    name: str
+    operator: bool
+    read_only: bool
+
+
+class Accepted(Model):
+    """An action was published. Its answer comes on the stream, and stands in the audit under this id."""
+
+    event_id: str
+    href: str | None = Field(None, description="Where to look for what becomes of it.")
