@@ -1,0 +1,39 @@
+"""What the JSON API can be asked, as data: both its routes and the document that describes it are made from this."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel
+
+PREFIX = "/api/v1"
+JSON, EVENTS, TEXT = "application/json", "text/event-stream", "text/plain"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Asked = type[BaseModel] | Mapping[str, Any]
+"""A model, or a schema (JSON Schema 2020-12) for what no model describes."""
+COMMON = (400, 401, 403, 503)
+"""Statuses of problems that any operation may answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path. `path`: below `PREFIX`, as `/requests/{number}`. `name`: unique, as `listRequests`.
+
+    `query`: its fields, by alias, are the parameters. `body`: what is sent as JSON. `answer`: what `status` carries,
+    as `media`; None where that is no JSON. `problems`: statuses that it answers beside those of `COMMON`. `group`: what
+    the document files it under.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    handler: Handler
+    query: type[BaseModel] | None = None
+    body: Asked | None = None
+    answer: Asked | None = None
+    status: int = 200
+    media: str = JSON
+    problems: tuple[int, ...] = ()
+    group: str = "requests"
