@@ -1,6 +1,6 @@
 """What is in the record, as documents: names in camelCase, times in RFC 3339, events as they were. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +9,8 @@ import orjson
 from events.cloudevent.numbers import AS_WRITTEN
 from events.cloudevent.timestamp import format_time
 from handler.history.base import KeptLog, LogState, PodRun, Request, Told
+from handler.operations.sentences import REASONS
+from handler.operations.wording import clean
 
 
 def moment(seconds: float | None) -> str | None:
@@ -82,6 +84,20 @@ def pod_document(pod: PodRun, logs: Sequence[KeptLog], *, where: str) -> dict[st
 def event_document(told: Told) -> Any:
     """The structured CloudEvent, its numbers as they were written."""
     return _parsed(told.body)
+
+
+def detail_of(document: Any) -> Mapping[str, Any]:
+    """`data.detail` of a lifecycle event; empty where what is recorded is no such event."""
+    data = document.get("data") if isinstance(document, dict) else None
+    detail = data.get("detail") if isinstance(data, dict) else None
+    return detail if isinstance(detail, dict) else {}
+
+
+def why(request: Request) -> str:
+    """Why it is as it is, in a line: its error, or else what it waits for."""
+    if request.error_code or request.message:
+        return ": ".join(clean(text) for text in (request.error_code, request.message) if text)
+    return REASONS.get(request.reason or "", request.reason or "")
 
 
 def _log(log: KeptLog, *, where: str) -> dict[str, Any]:

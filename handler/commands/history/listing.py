@@ -13,9 +13,8 @@ from handler.commands.history.opening import opened
 from handler.commands.showing.output import Pages, say, write
 from handler.commands.showing.phases import phase_text
 from handler.history.base import Key, Request, Wanted
-from handler.operations.records import moment, ran, request_document
-from handler.operations.sentences import REASONS
-from handler.operations.wording import clean, duration
+from handler.operations.records import moment, ran, request_document, why
+from handler.operations.wording import duration
 from handler.settings.settings import Settings
 
 COLUMNS = ("ID", "SERVICE", "PHASE", "UPDATED", "DURATION", "EXIT", "DETAIL")
@@ -91,10 +90,3 @@ def _row(request: Request, names: Mapping[Key, str], now: float) -> list[str | T
 
 def _second(seconds: float) -> str:
     return moment(float(int(seconds))) or ""
-
-
-def why(request: Request) -> str:
-    """Why it is as it is: its error, or else what it waits for."""
-    if request.error_code or request.message:
-        return ": ".join(clean(text) for text in (request.error_code, request.message) if text)
-    return REASONS.get(request.reason or "", request.reason or "")

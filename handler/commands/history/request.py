@@ -1,6 +1,6 @@
 """`jobrelay history show`: a request whole."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import click
@@ -8,13 +8,12 @@ from rich.text import Text
 
 from events.phases import Phase
 from handler.commands.errors import OK
-from handler.commands.history.listing import why
 from handler.commands.history.opening import chosen, opened
 from handler.commands.showing.output import Pages, table, write
 from handler.commands.showing.phases import phase_text
 from handler.history.base import KeptLog, LogState, PodRun, Reader, Request, Told
 from handler.history.logs.bodies import said_of
-from handler.operations.records import event_document, moment, pod_document, ran, request_document
+from handler.operations.records import detail_of, event_document, moment, pod_document, ran, request_document, why
 from handler.operations.sentences import sentence
 from handler.operations.wording import clean, duration, size
 from handler.settings.settings import Settings
@@ -117,16 +116,10 @@ async def _print_events(store: Reader, request: Request) -> None:
         elif len(lines) >= _PAGE:
             shown.add(lines)
             lines = []
-        lines.append([moment(told.time) or "", phase_text(told.phase), sentence(told.phase, _detail(told))])
+        said = sentence(told.phase, detail_of(event_document(told)))
+        lines.append([moment(told.time) or "", phase_text(told.phase), said])
         before = told.phase
     shown.add(lines)
-
-
-def _detail(told: Told) -> Mapping[str, Any]:
-    document = event_document(told)
-    data = document.get("data") if isinstance(document, dict) else None
-    detail = data.get("detail") if isinstance(data, dict) else None
-    return detail if isinstance(detail, dict) else {}
 
 
 def _print_pods(pods: Sequence[tuple[PodRun, Sequence[KeptLog]]], where: str) -> None:
