@@ -260,8 +260,11 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
 class Reader(Protocol):
     """Answers questions. Any number of processes read at the same time. Each method raises `StoreUnavailable`."""
 
-    async def page(self, wanted: Wanted, *, limit: int, after: str | None = None) -> Page:
-        """A page by key: never an OFFSET, never a count. Raises `BadCursor`."""
+    async def page(self, wanted: Wanted, *, limit: int, after: str | None = None, results: bool = True) -> Page:
+        """A page by key: never an OFFSET, never a count. Raises `BadCursor`.
+
+        `results`: False reads none, each of which may have 1 MB: `result` is None.
+        """
         ...
 
     async def request(self, pk: int) -> Request | None: ...
@@ -276,6 +279,10 @@ class Reader(Protocol):
 
     async def since(self, position: int, *, limit: int = 1000) -> Sequence[Told]:
         """Of all requests, in the order of recording, after this position."""
+        ...
+
+    async def last(self) -> int:
+        """The highest position of a recorded event; 0 if there is none."""
         ...
 
     async def pods(self, pk: int) -> Sequence[PodRun]: ...

@@ -76,6 +76,10 @@ WINDOWS = 10
 FEW = 1000
 """Requests of a service, or with ids of the same beginning, that are looked at whatever else is asked of them."""
 _LAST = "\U0010ffff"
+SHOWN = tuple(column for column in request.c if column.name not in ("key", "tags"))
+"""The columns that make a `Request`."""
+BRIEF = tuple(column for column in SHOWN if column.name != "result")
+"""Without what may be 1 MB in each row: SQLite reads 50 of those in 100 ms."""
 
 
 class Way(StrEnum):
@@ -150,10 +154,10 @@ def values_of(wanted: Wanted, shape: Shape, place: Place) -> dict[str, Any]:
 
 
 @cache
-def rows(shape: Shape) -> Select[Any]:
+def rows(shape: Shape, *, results: bool) -> Select[Any]:
     """The rows of a page; `limit` of them, of the first `window` that the index has."""
     keys = _keys(shape).subquery("keys")
-    found = select(request).join(keys, keys.c.pk == request.c.pk).where(*_checks(shape))
+    found = select(*(SHOWN if results else BRIEF)).join(keys, keys.c.pk == request.c.pk).where(*_checks(shape))
     return found.order_by(keys.c.updated.desc(), keys.c.pk.desc()).limit(bindparam("limit", type_=Integer))
 
 

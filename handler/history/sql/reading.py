@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from math import ceil
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, select, text
+from sqlalchemy import Row, Select, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.base import Cursor
@@ -34,10 +34,10 @@ class SqlReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(self, wanted: Wanted, *, limit: int, after: str | None = None) -> Page:
-        return await finished(self._page(wanted, limit, paging.place_of(wanted, after)))
+    async def page(self, wanted: Wanted, *, limit: int, after: str | None = None, results: bool = True) -> Page:
+        return await finished(self._page(wanted, limit, paging.place_of(wanted, after), results))
 
-    async def _page(self, wanted: Wanted, limit: int, place: Place) -> Page:
+    async def _page(self, wanted: Wanted, limit: int, place: Place, results: bool) -> Page:
         found: list[Request] = []
         end: Place | None = None
         async with self._reading() as connection:
@@ -45,7 +45,8 @@ class SqlReader:
             for _ in range(paging.WINDOWS):
                 values = paging.values_of(wanted, shape, place)
                 left = limit - len(found) + 1
-                found += await _rows(connection, paging.rows(shape), _limits(values, shape, left), request_of)
+                rows = paging.rows(shape, results=results)
+                found += await _rows(connection, rows, _limits(values, shape, left), request_of)
                 end = await _window_end(connection, shape, values) if len(found) <= limit else None
                 if end is None:
                     break
@@ -56,7 +57,7 @@ class SqlReader:
         return Page(requests=found, next=None if end is None else paging.token(wanted, end))
 
     async def request(self, pk: int) -> Request | None:
-        found = await self._all(select(request).where(request.c.pk == pk), request_of)
+        found = await self._all(select(*paging.SHOWN).where(request.c.pk == pk), request_of)
         return found[0] if found else None
 
     async def find(self, request_id: str, source: str | None = None) -> Sequence[Request]:
@@ -74,6 +75,10 @@ class SqlReader:
     async def since(self, position: int, *, limit: int = 1000) -> Sequence[Told]:
         asked = select(event).where(event.c.position > position)
         return await self._all(asked.order_by(event.c.position).limit(limit), told_of)
+
+    async def last(self) -> int:
+        found = await self._all(select(func.max(event.c.position).label("last")), lambda row: int(row.last or 0))
+        return found[0]
 
     async def pods(self, pk: int) -> Sequence[PodRun]:
         return await self._all(select(pod).where(pod.c.request == pk).limit(PODS_MOST), pod_of)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
@@ -138,6 +139,17 @@ async def test_a_service_with_few_requests_answers_with_any_tag(store: Store, mo
     assert page.next is None
 
 
+async def test_a_list_need_not_have_results(store: Store) -> None:
+    large = b'"' + b"x" * 100_000 + b'"'
+    entries = [entry(n, Phase.SUCCEEDED, time=1.0, changes={"result": large, "replay_of": "r"}) for n in range(3)]
+    async with store.writing() as writer:
+        await writer.add(batch(1, *entries), broker=BROKER, after=None)
+    whole = (await store.page(Wanted(), limit=5)).requests
+    brief = (await store.page(Wanted(), limit=5, results=False)).requests
+    assert [request.result for request in whole] == [large] * 3
+    assert list(brief) == [msgspec.structs.replace(request, result=None) for request in whole]
+
+
 async def test_the_beginning_of_many_ids(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paging, "FEW", 5)
     paging.few.cache_clear()
@@ -212,7 +224,7 @@ async def _plan(store: SqlStore, wanted: Wanted) -> str:
     shape = paging.shape_of(wanted)
     values = {**paging.values_of(wanted, shape, FIRST), "limit": 51, "window": 51}
     async with store._database.reading() as connection:
-        compiled = paging.rows(shape).compile(dialect=connection.dialect)
+        compiled = paging.rows(shape, results=True).compile(dialect=connection.dialect)
         given = compiled.construct_params(values)
         explain = "EXPLAIN " if store._database.on_server else "EXPLAIN QUERY PLAN "
         names = compiled.positiontup or ()

@@ -279,6 +279,14 @@ async def test_the_order_of_events_is_that_of_the_log(store: Store) -> None:
     assert [event.phase for event in await store.events(found.pk)] == [Phase.CREATED, Phase.STARTED]
 
 
+async def test_says_the_position_of_the_last_event(store: Store) -> None:
+    assert await store.last() == 0
+    async with store.writing() as writer:
+        await writer.add(batch(1, *(entry(n, Phase.CREATED, time=1.0) for n in range(3))), broker=BROKER, after=None)
+    assert await store.last() == (await store.since(0))[-1].position
+    assert await store.since(await store.last()) == []
+
+
 async def test_numbers_that_no_row_can_have(store: Store) -> None:
     for number in (2**63, -(2**63) - 1, 10**30):
         assert await store.request(number) is None
