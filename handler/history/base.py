@@ -213,6 +213,21 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     body: bytes
 
 
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """That an event changed a request. `position`: of the event in the record. `event`: its id."""
+
+    position: int
+    request: int
+    event: str
+
+
+class Tagged(msgspec.Struct, frozen=True, gc=False):
+    """A request and its tags. `packed`: they are a JSON array, or None; few ask for them."""
+
+    request: Request
+    packed: str | None = None
+
+
 class Stat(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the requests of a service came to in an hour (`hour`: its beginning). Sums of seconds.
 
@@ -283,6 +298,14 @@ class Reader(Protocol):
 
     async def last(self) -> int:
         """The highest position of a recorded event; 0 if there is none."""
+        ...
+
+    async def changes(self, position: int, *, limit: int = 1000) -> Sequence[Change]:
+        """Of which requests `since` would tell, and where. Cheaper: no event is read."""
+        ...
+
+    async def requests(self, pks: Sequence[int]) -> Sequence[Tagged]:
+        """Those of these that are there, without results, in no order; ask for at most 1000."""
         ...
 
     async def pods(self, pk: int) -> Sequence[PodRun]: ...

@@ -1,15 +1,15 @@
 """Answers questions from the database. Every answer has a bound."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from math import ceil
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, func, select, text
+from sqlalchemy import BigInteger, Integer, Row, Select, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.base import Cursor
-from handler.history.base import Action, KeptLog, Page, PodRun, Request, Stat, Told, Wanted
+from handler.history.base import Action, Change, KeptLog, Page, PodRun, Request, Stat, Tagged, Told, Wanted
 from handler.history.sql import paging
 from handler.history.sql.columns import action_of, log_of, pod_of, request_of, stat_of_row, tags_of, told_of
 from handler.history.sql.database import Database, bytes_of_pages
@@ -26,6 +26,15 @@ FOUND_MOST = 100
 PODS_MOST = 10_000
 STATS_MOST = 500_000
 _HELD = 0.002
+_CHANGES = (
+    select(event.c.position, event.c.request, event.c.id)
+    .where(event.c.position > bindparam("position", type_=BigInteger))
+    .order_by(event.c.position)
+    .limit(bindparam("limit", type_=Integer))
+)
+_REQUESTS = select(*paging.BRIEF, request.c.tags).where(
+    request.c.pk.in_(bindparam("pks", expanding=True, type_=BigInteger))
+)
 
 
 class SqlReader:
@@ -80,6 +89,14 @@ class SqlReader:
         found = await self._all(select(func.max(event.c.position).label("last")), lambda row: int(row.last or 0))
         return found[0]
 
+    async def changes(self, position: int, *, limit: int = 1000) -> Sequence[Change]:
+        return await self._all(
+            _CHANGES, lambda row: Change(row.position, row.request, row.id), {"position": position, "limit": limit}
+        )
+
+    async def requests(self, pks: Sequence[int]) -> Sequence[Tagged]:
+        return await self._all(_REQUESTS, lambda row: Tagged(request_of(row), row.tags), {"pks": list(pks)})
+
     async def pods(self, pk: int) -> Sequence[PodRun]:
         return await self._all(select(pod).where(pod.c.request == pk).limit(PODS_MOST), pod_of)
 
@@ -128,13 +145,13 @@ class SqlReader:
             async with self._database.reading() as connection:
                 yield connection
 
-    async def _all(self, asked: Select[Any], made: Callable[[Row[Any]], T]) -> list[T]:
-        return await finished(self._each(asked, made))
+    async def _all(self, asked: Select[Any], made: Callable[[Row[Any]], T], values: Mapping[str, Any] = {}) -> list[T]:
+        return await finished(self._each(asked, made, values))
 
-    async def _each(self, asked: Select[Any], made: Callable[[Row[Any]], T]) -> list[T]:
+    async def _each(self, asked: Select[Any], made: Callable[[Row[Any]], T], values: Mapping[str, Any]) -> list[T]:
         try:
             async with self._reading() as connection:
-                return await _rows(connection, asked, {}, made)
+                return await _rows(connection, asked, values, made)
         except DataRefused:
             # A number that no column can hold is in no row.
             return []
@@ -148,7 +165,7 @@ async def stored_position(connection: AsyncConnection, broker: str, *, locked: b
 
 
 async def _rows(
-    connection: AsyncConnection, asked: Select[Any], values: dict[str, Any], made: Callable[[Row[Any]], T]
+    connection: AsyncConnection, asked: Select[Any], values: Mapping[str, Any], made: Callable[[Row[Any]], T]
 ) -> list[T]:
     result = await connection.execute(asked, values)
     return [made(row) async for row in in_slices(result, held=_HELD)]
