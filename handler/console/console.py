@@ -1,4 +1,4 @@
-"""The process of the role `console`: records the history whenever nobody else does, and stops in order.
+"""The process of the role `console`: records the history whenever nobody else does, serves the page, stops in order.
 
 It follows the brokers' logs of lifecycle events, keeps the logs of pods, and deletes what is old. It declares nothing
 at the broker and changes nothing in the cluster.
@@ -11,6 +11,8 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from adapters.registry import adapter_of
+from handler.console.backend import Backend
+from handler.console.serving.server import serve_page
 from handler.effects.repeating import until_answered
 from handler.history.base import Bodies, HistoryError, Store, StoreUnavailable, Writer
 from handler.history.logs.objects import open_bodies
@@ -36,10 +38,14 @@ STEADY_SECONDS = 60.0
 
 
 class Console:
-    """One process. `sources`: how to connect to each broker whose log is recorded. `recording`: whether it does now."""
+    """One process. `sources`: how to connect to each broker whose log is recorded. `recording`: whether it does now.
+
+    `backend`: what its page reads from. The page is served from the start, by whoever waits for its turn as well.
+    """
 
     def __init__(self, settings: Settings, *, cluster: Cluster, sources: Mapping[str, Connect], state: State) -> None:
         self.recording = False
+        self.backend = Backend(settings, cluster=cluster, brokers=state.brokers, metrics=state.metrics)
         self._settings = settings
         self._cluster = cluster
         self._state = state
@@ -68,7 +74,15 @@ class Console:
         return [] if logs is None else [f"logs of pods wait for the API server: {logs}"]
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set. Raises `StoreRefused` for a database, or a store of logs, that cannot be used."""
+        """Run until `stop` is set.
+
+        Raises `StoreRefused` for a database, or a store of logs, that cannot be used, and `OSError` for the page's
+        address.
+        """
+        async with serve_page(self.backend) as self._state.page:
+            await self._run(stop)
+
+    async def _run(self, stop: asyncio.Event) -> None:
         over = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as group:
@@ -91,6 +105,7 @@ class Console:
             settings = self._settings
             opening = open_bodies(settings.log_store, workers=settings.log_concurrency)
             bodies = await stack.enter_async_context(opening)
+            self.backend.opened(store, bodies)
             self._logs = PodLogs(self._cluster, settings, self._metrics, store, bodies)
             failures, loop = 0, asyncio.get_running_loop()
             while True:

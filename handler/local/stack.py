@@ -218,7 +218,7 @@ async def _jobrelay(stack: AsyncExitStack, so_far: Stack, environ: Mapping[str, 
 
     async def run(name: str, address: str, *arguments: str) -> Process:
         log = so_far.directory / "logs" / f"{name}.log"
-        given = {**environ, "JOBRELAY_HTTP_ADDRESS": address}
+        given = {"JOBRELAY_UI_ADDRESS": f"{LOOPBACK}:0", **environ, "JOBRELAY_HTTP_ADDRESS": address}
         return await stack.enter_async_context(running(name, jobrelay("run", *arguments), log=log, environ=given))
 
     # Begun first, so that it ends last and records what the others do at their end.

@@ -12,6 +12,7 @@ from adapters.urls import hidden, parse
 from events.request.container import OUR_ENV
 from handler.settings.admission import AdmissionSettings
 from handler.settings.history import HistorySettings, shown as shown_database
+from handler.settings.page import PageSettings
 from handler.settings.policy import PolicySettings
 from handler.settings.process import (
     BrokerSettings,
@@ -32,6 +33,8 @@ _SOURCES = frozenset(
     | {"SOURCE_URL", "BROKER", "BROKERS", "NATS", "RABBITMQ", "AMQP"}
 )
 """What the URLs of brokers are called elsewhere."""
+_MAY_BE_EMPTY = frozenset({"ui_address"})
+"""Of these, empty is a value of its own, not the default."""
 _DATABASES = frozenset({"DATABASE", "DATABASE_URL", "DB", "DB_URL", "HISTORY_URL", "POSTGRESQL_URL", "POSTGRES_URL"})
 
 # Kubernetes sets such variables in every container of a namespace that has a Service named jobrelay*.
@@ -92,17 +95,24 @@ class _ProcessSettings(
         return self
 
 
-class Settings(HistorySettings, PolicySettings, AdmissionSettings, _ProcessSettings):
+class Settings(PageSettings, HistorySettings, PolicySettings, AdmissionSettings, _ProcessSettings):
     """A field for each variable, such as `instance` for `JOBRELAY_INSTANCE`. Durations are in seconds."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
-        """Read `JOBRELAY_*` (empty: default). Raises `InvalidSettings` with all mistakes, unknown names included."""
+        """Read `JOBRELAY_*`. Empty means the default, but of the page's address that there is none.
+
+        Raises `InvalidSettings` with all mistakes, unknown names included.
+        """
         fields = {f"{PREFIX}{name.upper()}": name for name in cls.model_fields}
         # jobrelay may run in a container of one of its Jobs, whose variables are not settings.
         given = {name: value for name, value in environ.items() if name.startswith(PREFIX) and name not in OUR_ENV}
         errors = [_unknown(name, fields) for name in given if name not in fields and not _SERVICE_LINK.search(name)]
-        values: dict[str, Any] = {fields[name]: value for name, value in given.items() if name in fields and value}
+        values: dict[str, Any] = {
+            fields[name]: value
+            for name, value in given.items()
+            if name in fields and (value or fields[name] in _MAY_BE_EMPTY)
+        }
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:

@@ -54,6 +54,7 @@ class State:
         self.gate: Held | None = None
         self.leading = False
         self.history: Recording | None = None
+        self.page: str | None = None
         self.draining = False
         self._relists = 0
         self._errors = 0
@@ -93,12 +94,14 @@ class State:
         return [f"namespace {name} takes no Jobs: {why}" for name, why in sorted(self.namespaces.told().items())]
 
     def report(self) -> dict[str, object]:
-        """Readiness, problems, notes, whether it leads, and what its cache holds, for a JSON body."""
+        """Readiness, problems, notes, whether it leads, the page's URL, what its cache holds, for a JSON body."""
         problems = self.problems()
         report: dict[str, object] = {"ready": not problems, "problems": problems, "leading": self.leading}
         report["notes"] = self.notes()
         if self.history is not None:
             report["recording"] = self.history.recording
+        if self.page is not None:
+            report["page"] = self.page
         if self.cache is not None:
             report |= {"watchAgeSeconds": round(self.cache.age(), 1), "jobs": len(self.cache.jobs())}
         return report

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from handler.settings.admission import AdmissionSettings
 from handler.settings.history import HistorySettings
+from handler.settings.page import PageSettings
 from handler.settings.policy import Amount, PolicySettings
 from handler.settings.process import (
     BrokerSettings,
@@ -49,6 +50,7 @@ GROUPS = (
         AdmissionSettings,
     ),
     Group("History", "What the role `console` keeps: see [History](README.md#history).", HistorySettings),
+    Group("Page", "What the role `console` serves to people: see [The page](README.md#the-page).", PageSettings),
     Group("Leader election and watches", "The Lease of the controllers, and their watches.", LeadershipSettings),
     Group("Serving", "How the process ends, and where it answers probes.", ServingSettings),
     Group("Logs and traces", "See [Logs](README.md#logs) and [Traces](README.md#traces).", LogSettings),
@@ -59,9 +61,10 @@ HEAD = f"""\
 <!-- Generated from handler/settings by `make docs`. -->
 
 Environment variables. All of them are checked before anything is connected to, and all mistakes are reported at once,
-names that do not exist among them. An empty variable means the default. Lists are separated by commas; shell patterns
-are those of `fnmatch`, and letter case counts. `jobrelay check` prints the settings in force. On a cluster they stand
-in the ConfigMap `{PREFIX.lower()[:-1]}-settings`: see [Deploying](../k8s/README.md#deploying).
+names that do not exist among them. An empty variable means the default, but
+`JOBRELAY_UI_ADDRESS=` that there is no page. Lists are separated by commas; shell patterns are those of `fnmatch`, and
+letter case counts. `jobrelay check` prints the settings in force. On a cluster they stand in the ConfigMap
+`{PREFIX.lower()[:-1]}-settings`: see [Deploying](../k8s/README.md#deploying).
 """
 
 

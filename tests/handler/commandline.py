@@ -39,6 +39,7 @@ def make_environ(directory: Path, *, api_server: int = 1, **settings: str) -> di
         "JOBRELAY_SOURCES": f"nats://{LOOPBACK}:1",
         "JOBRELAY_KUBECONFIG": str(kubeconfig),
         "JOBRELAY_HTTP_ADDRESS": f"{LOOPBACK}:0",
+        "JOBRELAY_UI_ADDRESS": f"{LOOPBACK}:0",
     } | settings
 
 

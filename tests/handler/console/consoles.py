@@ -24,6 +24,7 @@ T = TypeVar("T")
 class Running:
     """`task` ends with the console, once `stop` is set."""
 
+    console: Console
     state: State
     stop: asyncio.Event
     task: "asyncio.Task[None]"
@@ -64,13 +65,13 @@ class Running:
 @asynccontextmanager
 async def console(broker: MemoryBroker, cluster: Cluster, url: str | None, **settings: Any) -> AsyncIterator[Running]:
     """A console, until the block ends; not recording yet."""
-    chosen = Settings(role="console", history=url, **settings)
+    chosen = Settings(role="console", history=url, **{"ui_address": "127.0.0.1:0", **settings})
     state = State(Metrics(role="console"), follows=chosen.follows)
     made, stop = Console(chosen, cluster=cluster, sources=connected(broker), state=state), asyncio.Event()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(made.run(stop))
         try:
-            yield Running(state, stop, task)
+            yield Running(made, state, stop, task)
         finally:
             stop.set()
 

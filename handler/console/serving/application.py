@@ -1,0 +1,35 @@
+"""The page as an application: its routes, and what holds for every one of them."""
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from handler.console.actions import routes as actions
+from handler.console.api import routes as api
+from handler.console.backend import Backend
+from handler.console.http.keys import BACKEND, BASE
+from handler.console.live import routes as live
+from handler.console.pages import routes as pages
+from handler.console.serving.errors import translate_errors
+from handler.console.serving.headers import add_headers
+from handler.console.serving.people import tell_person
+
+MAX_BODY = 1 << 20
+"""Bytes of what is posted."""
+
+
+def application(backend: Backend, *, more: Sequence[web.RouteDef] = ()) -> web.Application:
+    """Everything that is served. `more`: further routes, without the path that all are below."""
+    base = backend.settings.ui_base_path
+    app = web.Application(middlewares=[translate_errors, tell_person], client_max_size=MAX_BODY)
+    app[BACKEND], app[BASE] = backend, base
+    app.on_response_prepare.append(add_headers)
+    for route in (*pages.routes(), *live.routes(), *api.routes(), *actions.routes(), *more):
+        app.router.add_route(route.method, base + route.path, route.handler, **route.kwargs)
+    if base:
+        app.router.add_get(base, _to_front)
+    return app
+
+
+async def _to_front(request: web.Request) -> web.StreamResponse:
+    raise web.HTTPPermanentRedirect(f"{request.app[BASE]}/")
