@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -10,13 +9,10 @@ from typing import Any, TypeVar
 import click
 
 from adapters.servers.local import SERVERS
-from events.cloudevent.timestamp import EXAMPLE, parse_time
+from handler.operations.times import read_duration, read_moment
 
 FORMATS = click.Choice(["table", "json", "yaml"])
 Command = TypeVar("Command", bound=Callable[..., Any])
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"\d{1,6}|(\d{1,6}[smhd])+", re.ASCII)
-_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 _CONNECTION = (
     click.option("--broker", metavar="URL", help="Broker.  [JOBRELAY_SOURCES]"),
@@ -64,19 +60,15 @@ def starts(command: Command) -> Command:
 
 def duration(text: str) -> timedelta:
     """Read `90` (seconds), `90s`, `15m`, `1h30m` or `7d`. Raises `click.BadParameter` for anything else."""
-    if not _DURATION.fullmatch(text):
-        raise click.BadParameter(f"{text!r} is no duration: seconds, or 90s, 15m, 1h30m, 7d")
-    parts = re.findall(r"(\d+)([smhd]?)", text)
-    return timedelta(seconds=sum(int(number) * _SECONDS[unit or "s"] for number, unit in parts))
+    try:
+        return read_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is {error}") from None
 
 
 def moment(text: str) -> datetime:
     """Read a time: RFC 3339, a day in UTC, or how long ago it was, as `duration` does. Raises `click.BadParameter`."""
     try:
-        if _DURATION.fullmatch(text):
-            return datetime.now(UTC) - duration(text)
-        return parse_time(f"{text}T00:00:00Z" if _DAY.fullmatch(text) else text)
-    except (ValueError, OverflowError):
-        raise click.BadParameter(
-            f"{text!r} is no time: 90s, 15m, 1h30m or 7d ago, a day such as 2026-01-31, or {EXAMPLE}"
-        ) from None
+        return read_moment(text, now=datetime.now(UTC))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is {error}") from None

@@ -278,7 +278,7 @@ class Reader(Protocol):
     async def page(self, wanted: Wanted, *, limit: int, after: str | None = None, results: bool = True) -> Page:
         """A page by key: never an OFFSET, never a count. Raises `BadCursor`.
 
-        `results`: False reads none, each of which may have 1 MB: `result` is None.
+        `results`: False reads none, each of which may have 64 KiB: `result` is None.
         """
         ...
 
@@ -308,6 +308,10 @@ class Reader(Protocol):
         """Those of these that are there, without results, in no order; ask for at most 1000."""
         ...
 
+    async def latest(self, pk: int, phase: Phase) -> Told | None:
+        """The last event of this phase of a request. Soon found where few others follow it."""
+        ...
+
     async def pods(self, pk: int) -> Sequence[PodRun]: ...
     async def logs(self, pod: str) -> Sequence[KeptLog]:
         """Of the pod with this uid: one for each container."""
@@ -318,6 +322,14 @@ class Reader(Protocol):
         ...
 
     async def stats(self, *, newer: float | None = None, older: float | None = None) -> Sequence[Stat]: ...
+    async def totals(self, *, newer: float) -> Mapping[Phase, int]:
+        """How many events `stats` has counted since, by phase."""
+        ...
+
+    async def held(self, phases: Sequence[Phase], *, most: int) -> Mapping[Phase, int]:
+        """How many requests are in each of these phases now, counted to `most`."""
+        ...
+
     async def actions(self, *, limit: int = 100, before: float | None = None) -> Sequence[Action]:
         """Newest first."""
         ...

@@ -79,7 +79,7 @@ _LAST = "\U0010ffff"
 SHOWN = tuple(column for column in request.c if column.name not in ("key", "tags"))
 """The columns that make a `Request`."""
 BRIEF = tuple(column for column in SHOWN if column.name != "result")
-"""Without what may be 1 MB in each row: SQLite reads 50 of those in 100 ms."""
+"""Without what may be large in each row: a page of large results takes SQLite many times as long."""
 
 
 class Way(StrEnum):

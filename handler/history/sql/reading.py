@@ -5,10 +5,23 @@ from contextlib import asynccontextmanager
 from math import ceil
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, Integer, Row, Select, bindparam, func, select, text
+from sqlalchemy import (
+    BigInteger,
+    CompoundSelect,
+    Integer,
+    Row,
+    Select,
+    bindparam,
+    func,
+    literal,
+    select,
+    text,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.base import Cursor
+from events.phases import Phase
 from handler.history.base import Action, Change, KeptLog, Page, PodRun, Request, Stat, Tagged, Told, Wanted
 from handler.history.sql import paging
 from handler.history.sql.columns import action_of, log_of, pod_of, request_of, stat_of_row, tags_of, told_of
@@ -22,6 +35,7 @@ from handler.history.sql.values import indexed
 from k8s.informer.slices import in_slices
 
 T = TypeVar("T")
+Asked = Select[Any] | CompoundSelect[Any]
 FOUND_MOST = 100
 PODS_MOST = 10_000
 STATS_MOST = 500_000
@@ -97,6 +111,11 @@ class SqlReader:
     async def requests(self, pks: Sequence[int]) -> Sequence[Tagged]:
         return await self._all(_REQUESTS, lambda row: Tagged(request_of(row), row.tags), {"pks": list(pks)})
 
+    async def latest(self, pk: int, phase: Phase) -> Told | None:
+        asked = select(event).where(event.c.request == pk, event.c.phase == phase.value)
+        found = await self._all(asked.order_by(event.c.position.desc()).limit(1), told_of)
+        return found[0] if found else None
+
     async def pods(self, pk: int) -> Sequence[PodRun]:
         return await self._all(select(pod).where(pod.c.request == pk).limit(PODS_MOST), pod_of)
 
@@ -117,6 +136,13 @@ class SqlReader:
             asked = asked.where(stat.c.hour < ceil(older))
         ordered = asked.order_by(stat.c.hour, stat.c.service, stat.c.phase)
         return await self._all(ordered.limit(STATS_MOST), stat_of_row)
+
+    async def totals(self, *, newer: float) -> Mapping[Phase, int]:
+        asked = select(stat.c.phase, func.sum(stat.c.n).label("n")).where(stat.c.hour >= ceil(newer))
+        return dict(await self._all(asked.group_by(stat.c.phase), _counted))
+
+    async def held(self, phases: Sequence[Phase], *, most: int) -> Mapping[Phase, int]:
+        return dict(await self._all(union_all(*(_held(phase, most) for phase in phases)), _counted))
 
     async def actions(self, *, limit: int = 100, before: float | None = None) -> Sequence[Action]:
         asked = select(action) if before is None else select(action).where(action.c.time < before)
@@ -145,16 +171,26 @@ class SqlReader:
             async with self._database.reading() as connection:
                 yield connection
 
-    async def _all(self, asked: Select[Any], made: Callable[[Row[Any]], T], values: Mapping[str, Any] = {}) -> list[T]:
+    async def _all(self, asked: Asked, made: Callable[[Row[Any]], T], values: Mapping[str, Any] = {}) -> list[T]:
         return await finished(self._each(asked, made, values))
 
-    async def _each(self, asked: Select[Any], made: Callable[[Row[Any]], T], values: Mapping[str, Any]) -> list[T]:
+    async def _each(self, asked: Asked, made: Callable[[Row[Any]], T], values: Mapping[str, Any]) -> list[T]:
         try:
             async with self._reading() as connection:
                 return await _rows(connection, asked, values, made)
         except DataRefused:
             # A number that no column can hold is in no row.
             return []
+
+
+def _held(phase: Phase, most: int) -> Select[str, int]:
+    """How many requests are in this phase, from its index."""
+    some = select(request.c.updated).where(request.c.phase == phase.value).limit(most).subquery()
+    return select(literal(phase.value).label("phase"), func.count().label("n")).select_from(some)
+
+
+def _counted(row: Row[Any]) -> tuple[Phase, int]:
+    return Phase(row.phase), int(row.n)
 
 
 async def stored_position(connection: AsyncConnection, broker: str, *, locked: bool = False) -> Cursor | None:
@@ -165,7 +201,7 @@ async def stored_position(connection: AsyncConnection, broker: str, *, locked: b
 
 
 async def _rows(
-    connection: AsyncConnection, asked: Select[Any], values: Mapping[str, Any], made: Callable[[Row[Any]], T]
+    connection: AsyncConnection, asked: Asked, values: Mapping[str, Any], made: Callable[[Row[Any]], T]
 ) -> list[T]:
     result = await connection.execute(asked, values)
     return [made(row) async for row in in_slices(result, held=_HELD)]

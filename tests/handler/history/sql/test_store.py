@@ -287,6 +287,32 @@ async def test_says_the_position_of_the_last_event(store: Store) -> None:
     assert await store.since(await store.last()) == []
 
 
+async def test_finds_the_last_event_of_a_phase(store: Store) -> None:
+    phases = (Phase.CREATED, Phase.QUEUED, Phase.QUEUED, Phase.STARTED)
+    entries = [entry(1, phase, time=float(n), name=f"event-{n}") for n, phase in enumerate(phases)]
+    async with store.writing() as writer:
+        await writer.add(batch(1, *entries, entry(2, Phase.QUEUED, time=9.0)), broker=BROKER, after=None)
+    (found,) = await store.find("task-1")
+    last = await store.latest(found.pk, Phase.QUEUED)
+    assert last is not None
+    assert last.id == "event-2"
+    assert await store.latest(found.pk, Phase.FAILED) is None
+    assert await store.latest(2**70, Phase.QUEUED) is None
+
+
+async def test_counts_what_happened_since_and_what_is_now(store: Store) -> None:
+    entries = [entry(n, Phase.CREATED, time=3600.0 * n) for n in range(5)]
+    entries += [entry(n, Phase.STARTED, time=3600.0 * n, name=f"start-{n}") for n in range(3)]
+    entries += [entry(4, Phase.FAILED, time=3600.0 * 4)]
+    async with store.writing() as writer:
+        await writer.add(batch(1, *entries), broker=BROKER, after=None)
+    assert await store.totals(newer=3600.0 * 3) == {Phase.CREATED: 2, Phase.FAILED: 1}
+    assert await store.totals(newer=1e9) == {}
+    asked = (Phase.STARTED, Phase.CREATED, Phase.QUEUED)
+    assert await store.held(asked, most=10) == {Phase.STARTED: 3, Phase.CREATED: 1, Phase.QUEUED: 0}
+    assert (await store.held(asked, most=2))[Phase.STARTED] == 2
+
+
 async def test_numbers_that_no_row_can_have(store: Store) -> None:
     for number in (2**63, -(2**63) - 1, 10**30):
         assert await store.request(number) is None
