@@ -125,6 +125,27 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     code: str | None = None
 
 
+class WantedActions(msgspec.Struct, frozen=True, kw_only=True):
+    """Which actions. None means all. `newer`, `older`: of their times, from and up to. `request`: its id."""
+
+    actor: str | None = None
+    verb: str | None = None
+    request: str | None = None
+    outcome: str | None = None
+    newer: float | None = None
+    older: float | None = None
+
+
+ANY_ACTION = WantedActions()
+
+
+class ActionPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Actions, newest first. `next`: a token for what follows, as of `Page`."""
+
+    actions: Sequence[Action]
+    next: str | None = None
+
+
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A record of the log that cannot be read, kept as bytes."""
 
@@ -330,8 +351,10 @@ class Reader(Protocol):
         """How many requests are in each of these phases now, counted to `most`."""
         ...
 
-    async def actions(self, *, limit: int = 100, before: float | None = None) -> Sequence[Action]:
-        """Newest first."""
+    async def actions(
+        self, wanted: WantedActions = ANY_ACTION, *, limit: int = 100, after: str | None = None
+    ) -> ActionPage:
+        """A page by key. What no index knows is looked for among a bounded number. Raises `BadCursor`."""
         ...
 
     async def position(self, broker: str) -> Cursor | None:

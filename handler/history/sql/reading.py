@@ -22,15 +22,28 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.base import Cursor
 from events.phases import Phase
-from handler.history.base import Action, Change, KeptLog, Page, PodRun, Request, Stat, Tagged, Told, Wanted
-from handler.history.sql import paging
-from handler.history.sql.columns import action_of, log_of, pod_of, request_of, stat_of_row, tags_of, told_of
+from handler.history.base import (
+    ANY_ACTION,
+    ActionPage,
+    Change,
+    KeptLog,
+    Page,
+    PodRun,
+    Request,
+    Stat,
+    Tagged,
+    Told,
+    Wanted,
+    WantedActions,
+)
+from handler.history.sql import audits, paging
+from handler.history.sql.columns import log_of, pod_of, request_of, stat_of_row, tags_of, told_of
 from handler.history.sql.database import Database, bytes_of_pages
 from handler.history.sql.failures import DataRefused, translated
 from handler.history.sql.finishing import finished
 from handler.history.sql.packing import unpack
 from handler.history.sql.paging import Place, Shape, Way
-from handler.history.sql.tables import action, cursor, event, log, metadata, pod, podlog, request, stat
+from handler.history.sql.tables import cursor, event, log, metadata, pod, podlog, request, stat
 from handler.history.sql.values import indexed
 from k8s.informer.slices import in_slices
 
@@ -144,9 +157,14 @@ class SqlReader:
     async def held(self, phases: Sequence[Phase], *, most: int) -> Mapping[Phase, int]:
         return dict(await self._all(union_all(*(_held(phase, most) for phase in phases)), _counted))
 
-    async def actions(self, *, limit: int = 100, before: float | None = None) -> Sequence[Action]:
-        asked = select(action) if before is None else select(action).where(action.c.time < before)
-        return await self._all(asked.order_by(action.c.time.desc(), action.c.id.desc()).limit(limit), action_of)
+    async def actions(
+        self, wanted: WantedActions = ANY_ACTION, *, limit: int = 100, after: str | None = None
+    ) -> ActionPage:
+        return await finished(self._actions(wanted, limit, after))
+
+    async def _actions(self, wanted: WantedActions, limit: int, after: str | None) -> ActionPage:
+        async with self._reading() as connection:
+            return await audits.page(connection, wanted, limit=limit, after=after)
 
     async def position(self, broker: str) -> Cursor | None:
         return await finished(self._position(broker))

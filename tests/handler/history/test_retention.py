@@ -182,7 +182,7 @@ async def test_statistics_actions_and_unreadable_records_go_by_age(store: Store)
         entries = [told("old", Phase.CREATED, days=11), told("young", Phase.CREATED, days=9)]
         await record(writer, entries, store, actions=actions, unreadable=unreadable)
         await through(keeping(store))
-    assert [action.id for action in await store.actions()] == ["young"]
+    assert [action.id for action in (await store.actions()).actions] == ["young"]
     assert [stat.hour for stat in await store.stats()] == [(NOW - 9 * DAY) // 3600 * 3600]
     # They have not ended, and what is told of them stays.
     assert sorted(await names(store)) == ["old", "young"]

@@ -13,7 +13,7 @@ async def contents(reader: Reader) -> dict[str, Any]:
     """All but numbers, which depend on the order of recording."""
     found: dict[str, Any] = {
         "stats": sorted(map(repr, await reader.stats())),
-        "actions": list(await reader.actions(limit=PAGE)),
+        "actions": list((await reader.actions(limit=PAGE)).actions),
     }
     events: dict[int, list[Any]] = {}
     for one in await told(reader):

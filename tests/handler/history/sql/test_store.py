@@ -125,8 +125,7 @@ async def test_keeps_answers_to_control_events_once(store: Store) -> None:
     async with store.writing() as writer:
         await writer.add(batch(4, actions=[*actions, *actions]), broker=BROKER, after=None)
         await writer.add(batch(5, actions=actions[:1]), broker=BROKER, after=batch(4).cursor)
-    assert await store.actions() == actions[::-1]
-    assert await store.actions(limit=1, before=3.0) == [actions[2]]
+    assert (await store.actions()).actions == actions[::-1]
 
 
 async def test_keeps_the_pods_of_a_request_and_what_is_known_of_them(store: Store) -> None:
@@ -195,7 +194,7 @@ async def test_what_the_database_refuses_stops_nothing(store: Store) -> None:
         assert await store.position(BROKER) == batch(22).cursor
         assert await writer.add(batch(44, *mixed), broker=BROKER, after=batch(22).cursor) == 0
     assert len((await store.page(Wanted(), limit=50)).requests) == 20
-    assert await store.actions() == [action]
+    assert (await store.actions()).actions == [action]
     rows = await _unreadable(store)
     assert {body for _, _, body in rows} == {each.body for each in poison}
     assert all(sequence < 0 and "memory" not in reason for sequence, reason, _ in rows)
