@@ -7,15 +7,13 @@ from aiohttp import web
 from handler.console.actions import routes as actions
 from handler.console.api import routes as api
 from handler.console.backend import Backend
+from handler.console.http.bodies import MAX_BODY
 from handler.console.http.keys import BACKEND, BASE
 from handler.console.live import routes as live
 from handler.console.pages import routes as pages
 from handler.console.serving.errors import translate_errors
 from handler.console.serving.headers import add_headers
 from handler.console.serving.people import tell_person
-
-MAX_BODY = 1 << 20
-"""Bytes of what is posted."""
 
 
 def application(backend: Backend, *, more: Sequence[web.RouteDef] = ()) -> web.Application:
@@ -25,7 +23,7 @@ def application(backend: Backend, *, more: Sequence[web.RouteDef] = ()) -> web.A
     app[BACKEND], app[BASE] = backend, base
     app.on_response_prepare.append(add_headers)
     for route in (*pages.routes(), *live.routes(), *api.routes(), *actions.routes(), *more):
-        app.router.add_route(route.method, base + route.path, route.handler, **route.kwargs)
+        web.RouteDef(route.method, base + route.path, route.handler, route.kwargs).register(app.router)
     if base:
         app.router.add_get(base, _to_front)
     return app

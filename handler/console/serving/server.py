@@ -1,7 +1,7 @@
 """Serves the page at its address until the process ends."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -13,13 +13,16 @@ logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def serve_page(backend: Backend) -> AsyncIterator[str | None]:
-    """Serve until the block ends; yields the URL, None where there is to be no page. Raises `OSError`."""
+async def serve_page(backend: Backend, *, more: Sequence[web.RouteDef] = ()) -> AsyncIterator[str | None]:
+    """Serve until the block ends; yields the URL, None where there is to be no page. Raises `OSError`.
+
+    `more`: further routes.
+    """
     address = backend.settings.ui_address
     if address is None:
         yield None
         return
-    runner = web.AppRunner(application(backend), access_log=None)
+    runner = web.AppRunner(application(backend, more=more), access_log=None, auto_decompress=False)
     await runner.setup()
     try:
         host, _, port = address.rpartition(":")
