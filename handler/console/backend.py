@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from adapters.base import Broker, BrokerUnavailable
+from handler.console.sent import Sent
 from handler.history.base import Bodies, Reader, StoreUnavailable
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
@@ -21,6 +22,7 @@ class Backend:
         self.metrics = metrics
         self.bodies: Bodies | None = None
         """Where chunks of logs are; None is the database."""
+        self.sent = Sent()
         self._reader: Reader | None = None
 
     @property

@@ -296,3 +296,70 @@ class Accepted(Model):
 
     event_id: str
     href: str | None = Field(None, description="Where to look for what becomes of it.")
+
+
+class Mistake(Model):
+    """What is wrong with a field or an attribute of a request. Quotes no values."""
+
+    path: str = Field(description="Where it is, such as `job.env[0].name`; empty for the whole.")
+    message: str
+    allowed: str | None = Field(default=None, description="What it may be.")
+
+
+class Judgement(Model):
+    """What the handler would refuse of a request, as far as that is known without its policy. Nothing was published."""
+
+    errors: list[Mistake]
+
+
+class Planned(Model):
+    """One of several that an action is asked of. `applies`: it will be asked of this one; else `why` not."""
+
+    number: int
+    broker: str | None = Field(default=None, description="Of a dead letter.")
+    id: str = ""
+    service: str | None = None
+    phase: str | None = None
+    applies: bool
+    why: str | None = None
+
+
+class Plan(Model):
+    """What an action on several would do. Nothing is done until the token is sent, by the same person."""
+
+    verb: str
+    items: list[Planned]
+    count: int = Field(description="Of how many it will be asked.")
+    token: str | None = Field(default=None, description="Null if it applies to none.")
+    expires: str | None = None
+
+
+class AcceptedItem(Accepted):
+    """One of several. `number`: of the request or the dead letter."""
+
+    number: int
+
+
+class AcceptedList(Model):
+    """Actions were published, an event for each."""
+
+    accepted: list[AcceptedItem]
+
+
+class Made(Model):
+    """A request that an event has made."""
+
+    number: int
+    id: str
+    phase: str
+
+
+class Answer(Model):
+    """What became of an action. `state`: `pending` until its answer is recorded, then `accepted` or `rejected`."""
+
+    event_id: str
+    state: str
+    code: str | None = None
+    verb: str | None = None
+    request: str | None = Field(default=None, description="The id of the request, or the number of the dead letter.")
+    requests: list[Made] = Field(default_factory=list, description="Those that a submitted event has made.")

@@ -1,0 +1,63 @@
+"""A jobrelay with a console in this process, and what people do there. Support for tests."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.memory import MemoryBroker
+from events.names import JOB_TYPE
+from handler.console.backend import Backend
+from handler.console.http.person import Person
+from handler.history.base import Action, Request
+from k8s.api.cluster import Cluster
+from tests.handler.console.served import Served, served
+from tests.handler.relay import Client, running
+from tests.handler.samples import until
+
+ADA = Person(name="ada", operator=True, session="s-1")
+BOB = Person(name="bob", operator=True, session="s-2")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """`client`: what is published and what comes back. `page`: as served."""
+
+    client: Client
+    page: Served
+
+    @property
+    def backend(self) -> Backend:
+        return self.page.backend
+
+    async def recorded(self, request_id: str, *phases: str) -> Request:
+        """The newest request of this id in the record, once it is there, in one of these phases."""
+
+        async def look() -> Request | None:
+            found = await self.backend.reader.find(request_id)
+            return next((one for one in found if not phases or one.phase in phases), None)
+
+        return await until(look)
+
+    async def answered(self, count: int = 1) -> list[Action]:
+        """The audit, newest first, once it has so many."""
+
+        async def look() -> list[Action] | None:
+            found = [*await self.backend.reader.actions()]
+            return found if len(found) >= count else None
+
+        return await until(look)
+
+    async def event(self, request_id: str, phase: str) -> Any:
+        """The recorded event of this phase, as JSON."""
+        request = await self.recorded(request_id)
+        events = [json.loads(one.body) for one in await self.backend.reader.events(request.pk)]
+        return next(one for one in events if one["type"] == f"{JOB_TYPE}.{phase}")
+
+
+@asynccontextmanager
+async def site(broker: MemoryBroker, cluster: Cluster, **settings: Any) -> AsyncIterator[Site]:
+    """A jobrelay whose console records, until the block ends. `settings`: of the console."""
+    async with running(broker, cluster) as client, served(broker, cluster, **settings) as page:
+        yield Site(client, page)
