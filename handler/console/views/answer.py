@@ -29,14 +29,13 @@ async def answer_view(backend: Backend, event_id: str, *, source: str, asked: Se
 
 
 async def _action(backend: Backend, name: str) -> Action | None:
-    before: float | None = None
+    after: str | None = None
     for _ in range(PAGES):
-        page = await backend.reader.actions(limit=PAGE, before=before)
-        if found := next((one for one in page if one.id.startswith(name)), None):
+        page = await backend.reader.actions(limit=PAGE, after=after)
+        if found := next((one for one in page.actions if one.id.startswith(name)), None):
             return found
-        if len(page) < PAGE:
-            return None
-        before = page[-1].time
+        if (after := page.next) is None:
+            break
     return None
 
 

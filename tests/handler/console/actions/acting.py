@@ -44,7 +44,7 @@ class Site:
         """The audit, newest first, once it has so many."""
 
         async def look() -> list[Action] | None:
-            found = [*await self.backend.reader.actions()]
+            found = [*(await self.backend.reader.actions()).actions]
             return found if len(found) >= count else None
 
         return await until(look)
