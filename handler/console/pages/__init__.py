@@ -1,1 +1,1 @@
-"""The pages in HTML: whole, and of use without JavaScript."""
+"""The pages in HTML: complete without JavaScript, autoescaped, every text from outside made visible."""

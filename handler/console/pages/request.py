@@ -1,0 +1,94 @@
+"""The page of one request: why it is as it is first, then what happened, its pods, its log, its result."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from handler.console.pages.spans import Span, spans_of
+from handler.console.pages.wording import MAX_SHOWN, as_json
+from handler.console.views.models import EventPage, LogText, PodList, RequestDetail, Told
+
+FIRST, FINAL = 30, 120
+"""Events that are shown from the beginning and from the end; those between are left out."""
+MAX_LOG = 64 * 1024
+"""Characters of a log on the page: its end."""
+_TONES: Mapping[str, str] = {
+    **dict.fromkeys(("failed", "rejected"), "bad"),
+    **dict.fromkeys(("retrying", "stalled", "suspended"), "warn"),
+    **dict.fromkeys(("started", "progress", "resumed"), "run"),
+    "succeeded": "good",
+}
+_OUTLOOKS: Mapping[str, str] = {
+    "created": "Accepted: its Job is made, and no pod has started yet.",
+    "queued": "Waits for its turn.",
+    "started": "Runs.",
+    "progress": "Runs.",
+    "resumed": "Goes on: its pods start again.",
+    "suspended": "Is held until it is resumed.",
+    "succeeded": "Did what was asked for.",
+    "scheduled": "Runs whenever its time comes.",
+    "unscheduled": "Has come to its end: it runs no more.",
+    "cancelled": "Was cancelled.",
+}
+"""What a phase means, where its event says nothing more."""
+
+
+def values_of(it: RequestDetail, events: EventPage, pods: PodList, log: LogText | None) -> dict[str, Any]:
+    """What the template names."""
+    told = events.events
+    bar = spans_of(told, ended=it.terminal or bool(told and told[-1].phase in ("rejected", "unscheduled")))
+    return {
+        "it": it,
+        "events": events,
+        "pods": pods,
+        "log": log,
+        "bar": bar,
+        "sums": _sums(bar),
+        "first": told if len(told) <= FIRST + FINAL else told[:FIRST],
+        "left_out": max(0, len(told) - FIRST - FINAL),
+        "final": told[-FINAL:],
+        "position": told[-1].position if told else 0,
+        "tone": _TONES.get(it.phase, "wait"),
+        "outlook": _OUTLOOKS.get(it.phase, ""),
+        "message": _message(it),
+        "last_words": _last_words(told),
+        "result": None if it.result is None else result_text(it.result),
+        "most": MAX_SHOWN,
+        "log_most": MAX_LOG,
+    }
+
+
+def result_text(result: Any) -> str:
+    """A result as people read it: text as it is, all else as indented JSON."""
+    return result if isinstance(result, str) else as_json(result)
+
+
+def _message(it: RequestDetail) -> str | None:
+    """The error's, unless the line above it says it."""
+    message = None if it.error is None else it.error.message
+    return None if message is None or message.strip() in it.says else message
+
+
+def _sums(bar: Sequence[Span]) -> list[tuple[str, str, float]]:
+    """Colour, word and seconds of each state, the longest first."""
+    sums: Counter[tuple[str, str]] = Counter()
+    for span in bar:
+        sums[span.kind, span.word] += span.seconds  # type: ignore[assignment]
+    return [(kind, word, float(seconds)) for (kind, word), seconds in sums.most_common()]
+
+
+def _last_words(told: Sequence[Told]) -> str | None:
+    """The end of the log, as the event of its failure has it."""
+    for event in reversed(told):
+        if event.phase in ("failed", "retrying"):
+            return _tail_of(event.event)
+        if event.phase in ("succeeded", "started"):
+            return None
+    return None
+
+
+def _tail_of(event: Any) -> str | None:
+    data = event.get("data") if isinstance(event, dict) else None
+    detail = data.get("detail") if isinstance(data, dict) else None
+    text = detail.get("logTail") if isinstance(detail, dict) else None
+    return text if isinstance(text, str) and text.strip() else None
