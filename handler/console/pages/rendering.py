@@ -50,7 +50,7 @@ _FILTERS = {
 
 def render(request: web.Request, template: str, status: int = 200, **values: Any) -> web.Response:
     """The page of this template. `values`: what it names beside what every template may use (`_common`)."""
-    text = _environment().get_template(template).render(_common(request) | values)
+    text = _environment().get_template(template).render({**_common(request), **values})
     return web.Response(text=text, status=status, content_type="text/html")
 
 

@@ -2,7 +2,9 @@
 
 from aiohttp import web
 
+from handler.console.pages import assets, theme
+
 
 def routes() -> list[web.RouteDef]:
     """Without the path that all are below."""
-    return []
+    return [*assets.routes(), *theme.routes()]

@@ -116,8 +116,7 @@ def phase(word: str) -> Markup:
     glyph = GLYPHS.get(word, "·")
     # A later version may have phases that we have no colour for, and a word is part of a class here.
     style = f" phase-{word}" if word in GLYPHS else ""
-    text = '<span class="phase{}"><span aria-hidden=true>{}</span> {}</span>'
-    return Markup(text).format(style, glyph, shown(word))
+    return Markup('<span class="phase{}"><span aria-hidden=true>{}</span> {}</span>').format(style, glyph, shown(word))
 
 
 def short(text: str | None, most: int = MAX_SOURCE) -> str:
@@ -151,5 +150,5 @@ def _round(seconds: float) -> str:
 def _time(when: datetime, words: str, *, title: str | None = None) -> Markup:
     stamp = f"{when:%Y-%m-%dT%H:%M:%SZ}"
     if title is None:
-        return Markup('<time datetime={}>{}</time>').format(stamp, words)
+        return Markup("<time datetime={}>{}</time>").format(stamp, words)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(stamp, title, words)

@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler
 
 from adapters.base import BrokerUnavailable, TopicRefused
 from handler.console.http.problems import Fault, Problem
+from handler.console.pages.errors import error_page
 from handler.console.serving.headers import is_api
 from handler.history.base import BadCursor, StoreUnavailable
 from k8s.base import KubernetesError
@@ -69,7 +70,7 @@ def answer(request: web.Request, problem: Problem) -> web.Response:
     if is_api(request):
         body = orjson.dumps(document_of(problem))
         return web.Response(status=problem.status, body=body, content_type=CONTENT_TYPE, headers=headers)
-    response = _page(problem)
+    response = error_page(request, problem)
     response.headers.update(headers)
     return response
 
@@ -91,11 +92,6 @@ def document_of(problem: Problem) -> dict[str, Any]:
 def _fault(fault: Fault) -> dict[str, str]:
     allowed = {} if fault.allowed is None else {"allowed": fault.allowed}
     return {"path": fault.path, "message": fault.message, **allowed}
-
-
-def _page(problem: Problem) -> web.Response:
-    lines = [problem.detail, *(f"{fault.path}: {fault.message}" for fault in problem.errors)]
-    return web.Response(status=problem.status, text="".join(f"{line}\n" for line in lines))
 
 
 def _of_aiohttp(error: web.HTTPException) -> Problem:

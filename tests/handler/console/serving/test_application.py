@@ -13,4 +13,4 @@ async def test_what_is_not_there_is_a_problem_for_programs_and_a_page_for_people
         assert (answer.status, answer.content_type) == (404, "application/problem+json")
         assert (await answer.json(content_type=None))["code"] == "NOT_FOUND"
         answer = await page.get("/nothing")
-        assert (answer.status, answer.content_type) == (404, "text/plain")
+        assert (answer.status, answer.content_type) == (404, "text/html")
