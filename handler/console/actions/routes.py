@@ -2,7 +2,10 @@
 
 from aiohttp import web
 
+from handler.console.actions.operations import OPERATIONS
+from handler.console.http.operation import routes_of
+
 
 def routes() -> list[web.RouteDef]:
     """Without the path that all are below."""
-    return []
+    return routes_of(OPERATIONS)

@@ -1,6 +1,10 @@
-"""What the JSON API can be asked, as data: both its routes and the document that describes it are made from this."""
+"""What the JSON API can be asked, as data: both its routes and the document that describes it are made from this.
 
-from collections.abc import Awaitable, Callable, Mapping
+Every folder that answers such requests has a module `operations` with `OPERATIONS`.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,3 +41,16 @@ class Operation:
     media: str = JSON
     problems: tuple[int, ...] = ()
     group: str = "requests"
+
+
+_NUMBER = re.compile(r"\{(number|n)\}")
+
+
+def routes_of(operations: Iterable[Operation]) -> list[web.RouteDef]:
+    """Where they are answered, without the path that all are below. A number in a path is of digits alone."""
+    found: list[web.RouteDef] = []
+    for one in operations:
+        path = PREFIX + _NUMBER.sub(r"{\1:[0-9]{1,18}}", one.path)
+        methods = ("GET", "HEAD") if one.method == "GET" and one.media != EVENTS else (one.method,)
+        found += [web.route(method, path, one.handler) for method in methods]
+    return found

@@ -2,7 +2,10 @@
 
 from aiohttp import web
 
+from handler.console.http.operation import routes_of
+from handler.console.live.operations import OPERATIONS
+
 
 def routes() -> list[web.RouteDef]:
     """Without the path that all are below."""
-    return []
+    return routes_of(OPERATIONS)

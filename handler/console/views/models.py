@@ -67,6 +67,17 @@ class RequestPage(Model):
     position: int = Field(description="Of the record: a stream that begins after it misses nothing.")
 
 
+class Summary(Model):
+    """What there is in all. `totals`: of the last 24 hours, by phase: created, rejected, and ends.
+
+    `now`: how many are running, waiting, stalled and suspended; one that is `most` may be more.
+    """
+
+    totals: dict[str, int]
+    now: dict[str, int]
+    most: int
+
+
 class Log(Model):
     """What there is of a container's log."""
 
@@ -116,9 +127,10 @@ class EventPage(Model):
 
 
 class PodList(Model):
-    """Pods of a request, oldest first."""
+    """Pods of a request, oldest first. `problems`: why something may be missing."""
 
     pods: list[Pod]
+    problems: list[str] = Field(default_factory=list)
 
 
 class RequestDetail(RequestRow):

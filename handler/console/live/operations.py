@@ -1,0 +1,5 @@
+"""What the JSON API streams."""
+
+from handler.console.http.operation import Operation
+
+OPERATIONS: tuple[Operation, ...] = ()
