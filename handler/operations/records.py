@@ -51,7 +51,7 @@ def request_document(request: Request, tags: Sequence[str] | None = None) -> dic
         "duration": ran(request),
         "exitCode": request.exit_code,
         "error": _error(request),
-        "result": _result(request.result),
+        "result": result_of(request),
         "peaks": {"cpu": request.peak_cpu, "memory": request.peak_memory},
         "replayOf": request.replay_of,
     }
@@ -123,8 +123,9 @@ def _error(request: Request) -> dict[str, str | None] | None:
     return {"errorCode": request.error_code, "message": request.message}
 
 
-def _result(result: bytes | None) -> Any:
-    return None if result is None else _parsed(result)
+def result_of(request: Request) -> Any:
+    """What its container left, as it was written; None for nothing."""
+    return None if request.result is None else _parsed(request.result)
 
 
 def _parsed(body: bytes) -> Any:

@@ -144,6 +144,7 @@ class RequestDetail(RequestRow):
     may: list[str] = Field(
         default_factory=list, description="What can be asked of it now: cancel, suspend, resume, again."
     )
+    position: int = Field(description="Of the record: a stream that begins after it misses nothing.")
 
 
 class LogText(Model):

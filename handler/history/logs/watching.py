@@ -87,7 +87,7 @@ def parse(raw: bytes | Raw) -> Seen:
     named = (notes.id or "", notes.source or "")
     request_id, source = ("", "") if max(map(len, named)) > MAX_NOTE else named
     return Seen(
-        run=_run(pod, whole(integer(notes.attempt), COUNT) or 1),
+        run=run_of(pod, whole(integer(notes.attempt), COUNT) or 1),
         job_uid=pod.job_uid,
         job=next((labels[name] for name in _JOB_NAMES if name in labels), ""),
         id=request_id,
@@ -98,7 +98,8 @@ def parse(raw: bytes | Raw) -> Seen:
     )
 
 
-def _run(pod: Pod, attempt: int) -> PodRun:
+def run_of(pod: Pod, attempt: int) -> PodRun:
+    """What is kept of a Pod. `attempt`: of its request."""
     main, over = pod.main, pod.phase in ENDED
     why = pod.reason or (main and main.reason) or (pod.disruption and pod.disruption.reason)
     return PodRun(
