@@ -4,12 +4,25 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aiohttp import web
+
+from handler.console.backend import Backend
+from handler.console.http.keys import BACKEND
+from handler.console.http.parameters import query_of
+from handler.console.pages.rendering import render
 from handler.console.pages.spans import Span, spans_of
 from handler.console.pages.wording import MAX_SHOWN, as_json
+from handler.console.views.asked import Asked
+from handler.console.views.logs import LogQuery, log_view
 from handler.console.views.models import EventPage, LogText, PodList, RequestDetail, Told
+from handler.console.views.pods import pods_view
+from handler.console.views.request import EventsQuery, events_view, request_view
+from k8s.base import KubernetesError
 
 FIRST, FINAL = 30, 120
 """Events that are shown from the beginning and from the end; those between are left out."""
+READ = 2000
+"""Events that are read for this."""
 MAX_LOG = 64 * 1024
 """Characters of a log on the page: its end."""
 _TONES: Mapping[str, str] = {
@@ -33,6 +46,48 @@ _OUTLOOKS: Mapping[str, str] = {
 """What a phase means, where its event says nothing more."""
 
 
+class PageQuery(Asked):
+    """Whose log is shown. `done`: the id of the event that an action on this page has published."""
+
+    pod: str | None = None
+    container: str | None = None
+    done: str | None = None
+
+
+def routes() -> list[web.RouteDef]:
+    """`/requests/{number}`. The raw log beside it is the API's."""
+    return [web.get(r"/requests/{number:\d{1,18}}", _request)]
+
+
+async def _request(request: web.Request) -> web.StreamResponse:
+    backend, query = request.app[BACKEND], query_of(request, PageQuery)
+    number = int(request.match_info["number"])
+    it = await request_view(backend, number)
+    events, pods = await _events(backend, number), await pods_view(backend, number)
+    log = await _log(backend, number, query) if any(pod.containers for pod in pods.pods) else None
+    return render(request, "request.html", done=query.done, **values_of(it, events, pods, log))
+
+
+async def _events(backend: Backend, number: int) -> EventPage:
+    """All events, up to a bound; `next` says that there are more."""
+    found: list[Told] = []
+    page = await events_view(backend, number, EventsQuery(after=0, limit=200))
+    while page.next is not None and len(found) < READ:
+        found += page.events
+        page = await events_view(backend, number, EventsQuery(limit=200, after=page.next))
+    return EventPage(events=[*found, *page.events], next=page.next)
+
+
+async def _log(backend: Backend, number: int, query: PageQuery) -> LogText:
+    """The log that is asked for, by default of the last pod's first container. What fails is said in its place."""
+    asked = LogQuery(pod=query.pod, container=query.container, tail=None)
+    try:
+        return await log_view(backend, number, asked)
+    except KubernetesError as error:
+        note = f"The cluster broke off: {error}"
+        return LogText(pod=query.pod or "", container=query.container or "", origin="none", text="", note=note)
+
+
 def values_of(it: RequestDetail, events: EventPage, pods: PodList, log: LogText | None) -> dict[str, Any]:
     """What the template names."""
     told = events.events
@@ -47,7 +102,6 @@ def values_of(it: RequestDetail, events: EventPage, pods: PodList, log: LogText 
         "first": told if len(told) <= FIRST + FINAL else told[:FIRST],
         "left_out": max(0, len(told) - FIRST - FINAL),
         "final": told[-FINAL:],
-        "position": told[-1].position if told else 0,
         "tone": _TONES.get(it.phase, "wait"),
         "outlook": _OUTLOOKS.get(it.phase, ""),
         "message": _message(it),

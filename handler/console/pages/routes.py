@@ -2,9 +2,9 @@
 
 from aiohttp import web
 
-from handler.console.pages import assets, theme
+from handler.console.pages import assets, request, requests, theme
 
 
 def routes() -> list[web.RouteDef]:
     """Without the path that all are below."""
-    return [*assets.routes(), *theme.routes()]
+    return [*assets.routes(), *theme.routes(), *requests.routes(), *request.routes()]
