@@ -265,6 +265,27 @@ class Stat(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cpu: float = 0.0
 
 
+class Day(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the requests of a service came to in a day in UTC (`day`: its beginning). Sums of seconds.
+
+    Counts are those of `Stat`, as are `wait`, `run` and `cpu`. `waits`, `runs`: how the same seconds are spread, as of
+    `handler.history.spreads`, of those requests that have waited and run.
+    """
+
+    day: int
+    service: str
+    created: int = 0
+    rejected: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    wait: float = 0.0
+    run: float = 0.0
+    cpu: float = 0.0
+    waits: Mapping[int, int] = {}
+    runs: Mapping[int, int] = {}
+
+
 class BadCursor(HistoryError):
     """A page token that is not ours, or was made for another question."""
 
@@ -343,6 +364,10 @@ class Reader(Protocol):
         ...
 
     async def stats(self, *, newer: float | None = None, older: float | None = None) -> Sequence[Stat]: ...
+    async def days(self, *, newer: float, older: float, service: str | None = None) -> Sequence[Day]:
+        """Of the days that begin in this time, the newest first; of a day, by service."""
+        ...
+
     async def totals(self, *, newer: float) -> Mapping[Phase, int]:
         """How many events `stats` has counted since, by phase."""
         ...

@@ -61,15 +61,26 @@ def stat_of(after: Request, entry: Entry) -> Stat | None:
     if entry.phase not in _COUNTED:
         return None
     hour, service = int(entry.time // HOUR) * HOUR, after.service or ""
-    own = entry.changes.get("job_uid") == after.job_uid and after.phase is entry.phase
-    if entry.phase not in TERMINAL or not own:
-        return Stat(hour=hour, service=service, phase=entry.phase, n=1)
-    wait = 0.0 if after.started is None else after.started - after.created
-    run = _seconds(entry.run or 0.0)
+    wait, run = spans_of(after, entry)
     cores = min(max(after.peak_cpu or 0.0, 0.0), MOST_CORES)
     return Stat(
-        hour=hour, service=service, phase=entry.phase, n=1, wait=_seconds(wait), run=run, cpu=_exact(cores * run)
+        hour=hour,
+        service=service,
+        phase=entry.phase,
+        n=1,
+        wait=wait or 0.0,
+        run=run or 0.0,
+        cpu=_exact(cores * (run or 0.0)),
     )
+
+
+def spans_of(after: Request, entry: Entry) -> tuple[float | None, float | None]:
+    """Seconds that the request waited and ran, where this event is the end of the row's own Job and tells it."""
+    own = entry.changes.get("job_uid") == after.job_uid and after.phase is entry.phase
+    if entry.phase not in TERMINAL or not own:
+        return None, None
+    wait = None if after.started is None else _seconds(after.started - after.created)
+    return wait, None if entry.run is None else _seconds(entry.run)
 
 
 def _is_anew(before: Request, entry: Entry) -> bool:

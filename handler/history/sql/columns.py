@@ -8,7 +8,7 @@ from sqlalchemy import Row
 
 from adapters.base import Cursor
 from events.phases import Phase
-from handler.history.base import Action, KeptLog, Key, LogState, PodRun, Request, Stat, Told
+from handler.history.base import Action, Day, KeptLog, Key, LogState, PodRun, Request, Stat, Told
 from handler.history.sql.packing import unpack
 from handler.history.sql.values import clean, digest, indexed, maybe_clean
 
@@ -146,6 +146,20 @@ def cursor_row(broker: str, cursor: Cursor) -> dict[str, Any]:
 
 def stat_row(stat: Stat) -> dict[str, Any]:
     return {**msgspec.structs.asdict(stat), "service": indexed(stat.service), "phase": stat.phase.value}
+
+
+def day_row(day: Day) -> dict[str, Any]:
+    row = msgspec.structs.asdict(day)
+    spreads = {name: msgspec.msgpack.encode(dict(sorted(row[name].items()))) for name in ("waits", "runs")}
+    return {**row, **spreads, "service": indexed(day.service)}
+
+
+def day_of(row: Row[Any]) -> Day:
+    fields = row._asdict()
+    for name in ("waits", "runs"):
+        stored = fields[name]
+        fields[name] = {} if stored is None else msgspec.msgpack.decode(stored, type=dict[int, int])
+    return Day(**fields)
 
 
 def stat_of_row(row: Row[Any]) -> Stat:

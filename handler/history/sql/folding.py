@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from handler.history.base import Entry, PodRun, Request, Stat
-from handler.history.rows import advance, stat_of
+from handler.history.rows import advance, spans_of, stat_of
 from handler.history.sql.columns import CHANGING, pod_row, request_row, stat_row, tag_rows
+from handler.history.sql.days import Days
 from handler.history.sql.packing import pack_event
 from handler.history.sql.values import digest, indexed
 
@@ -33,6 +34,7 @@ class Folding:
         self._now: dict[bytes, Known] = {}
         self._pods: dict[str, dict[str, Any]] = {}
         self._stats: dict[tuple[int, str, str], dict[str, Any]] = {}
+        self.days = Days()
         self.events: list[dict[str, Any]] = []
         self.last_request = request
         self.last_event = event
@@ -44,6 +46,7 @@ class Folding:
         after = advance(before.request if before else None, entry)
         if stat := stat_of(after, entry):
             self._count(stat)
+            self.days.add(stat, *spans_of(after, entry))
         pk = self._keep(key, after, before, entry.tags)
         self.last_event += 1
         self.events.append(

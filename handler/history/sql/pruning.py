@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, delete, literal, select, tuple_, union_all, update
+from sqlalchemy import Select, Table, delete, literal, select, tuple_, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.phases import LAST
@@ -17,13 +17,14 @@ from handler.history.sql.database import Database, bytes_of_pages
 from handler.history.sql.deleting import COLUMNS, delete_requests
 from handler.history.sql.failures import translated
 from handler.history.sql.statements import is_old, many, old
-from handler.history.sql.tables import action, event, log, pod, podlog, request, stat, unreadable
+from handler.history.sql.tables import action, daily, event, log, pod, podlog, request, stat, unreadable
 
 EVENTS_MOST = 5000
 """Events that are deleted in a transaction: a request may have any number."""
 ELSEWHERE_AT_ONCE = 8
 """Logs whose chunks are deleted from outside of the database at the same time."""
-_HOUR = 3600
+_LENGTHS = {stat.name: 3600, daily.name: 86400}
+"""Seconds."""
 _EXPIRE = (
     update(podlog)
     .where(is_old(podlog.c.pod, podlog.c.container, podlog.c.chunks))
@@ -173,16 +174,17 @@ async def _delete_others(connection: AsyncConnection, before: float, limit: int)
     actions = select(action.c.id).where(action.c.time < before).order_by(action.c.time).limit(limit)
     deleted = await connection.execute(delete(action).where(action.c.id.in_(actions)))
     await connection.execute(delete(unreadable).where(unreadable.c.time < before))
-    return await _delete_hours(connection, before, limit) or deleted.rowcount == limit
+    more = [await _delete_sums(connection, table, before, limit) for table in (stat, daily)]
+    return any(more) or deleted.rowcount == limit
 
 
-async def _delete_hours(connection: AsyncConnection, before: float, limit: int) -> bool:
-    """Statistics of hours that have ended before. An hour may have any number of services."""
-    key = (stat.c.hour, stat.c.service, stat.c.phase)
-    gone = stat.c.hour <= before - _HOUR
+async def _delete_sums(connection: AsyncConnection, table: Table, before: float, limit: int) -> bool:
+    """Statistics of hours, or of days, that have ended before. There may be any number of services."""
+    key = [*table.primary_key.columns]
+    gone = key[0] <= before - _LENGTHS[table.name]
     last = (await connection.execute(select(*key).where(gone).order_by(*key).limit(1).offset(limit - 1))).one_or_none()
     if last is not None:
         values = [literal(value, column.type) for column, value in zip(key, last, strict=True)]
         gone = tuple_(*key) <= tuple_(*values)
-    await connection.execute(delete(stat).where(gone))
+    await connection.execute(delete(table).where(gone))
     return last is not None

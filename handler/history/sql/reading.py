@@ -26,6 +26,7 @@ from handler.history.base import (
     ANY_ACTION,
     ActionPage,
     Change,
+    Day,
     KeptLog,
     Page,
     PodRun,
@@ -37,13 +38,13 @@ from handler.history.base import (
     WantedActions,
 )
 from handler.history.sql import audits, paging
-from handler.history.sql.columns import log_of, pod_of, request_of, stat_of_row, tags_of, told_of
+from handler.history.sql.columns import day_of, log_of, pod_of, request_of, stat_of_row, tags_of, told_of
 from handler.history.sql.database import Database, bytes_of_pages
 from handler.history.sql.failures import DataRefused, translated
 from handler.history.sql.finishing import finished
 from handler.history.sql.packing import unpack
 from handler.history.sql.paging import Place, Shape, Way
-from handler.history.sql.tables import cursor, event, log, metadata, pod, podlog, request, stat
+from handler.history.sql.tables import cursor, daily, event, log, metadata, pod, podlog, request, stat
 from handler.history.sql.values import indexed
 from k8s.informer.slices import in_slices
 
@@ -52,6 +53,7 @@ Asked = Select[Any] | CompoundSelect[Any]
 FOUND_MOST = 100
 PODS_MOST = 10_000
 STATS_MOST = 500_000
+DAYS_MOST = 50_000
 _HELD = 0.002
 _CHANGES = (
     select(event.c.position, event.c.request, event.c.id)
@@ -149,6 +151,12 @@ class SqlReader:
             asked = asked.where(stat.c.hour < ceil(older))
         ordered = asked.order_by(stat.c.hour, stat.c.service, stat.c.phase)
         return await self._all(ordered.limit(STATS_MOST), stat_of_row)
+
+    async def days(self, *, newer: float, older: float, service: str | None = None) -> Sequence[Day]:
+        asked = select(daily).where(daily.c.day >= ceil(newer), daily.c.day < ceil(older))
+        if service is not None:
+            asked = asked.where(daily.c.service == indexed(service))
+        return await self._all(asked.order_by(daily.c.day.desc(), daily.c.service).limit(DAYS_MOST), day_of)
 
     async def totals(self, *, newer: float) -> Mapping[Phase, int]:
         asked = select(stat.c.phase, func.sum(stat.c.n).label("n")).where(stat.c.hour >= ceil(newer))

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from handler.history.sql.tables import counter, event, log, pod, request, stat, tag, unreadable
+from handler.history.sql.tables import counter, daily, event, log, pod, request, stat, tag, unreadable
 
 _ROWS = 100
 """Rows that are handed to the driver at once: what SQLAlchemy does with them holds the loop."""
@@ -67,6 +67,12 @@ def known_events(dialect: str) -> Select[Any]:
 def known_requests(dialect: str) -> Select[Any]:
     """Rows by their `keys`. Nobody else deletes them until the transaction ends."""
     return select(request).where(_among(request.c.key, "keys", dialect)).with_for_update()
+
+
+@cache
+def known_days(dialect: str) -> Select[Any]:
+    """The sums of `services` in `days`: more than those of both, where days have others."""
+    return select(daily).where(_among(daily.c.day, "days", dialect), _among(daily.c.service, "services", dialect))
 
 
 @cache

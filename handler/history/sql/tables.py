@@ -20,7 +20,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISIONS = ("1",)
+REVISIONS = ("1", "2")
 """Of the schema, the oldest first: those that migrations/ knows."""
 VERSION_TABLE = "jobrelay_version"
 UNREADABLE_MOST = 1000
@@ -182,6 +182,25 @@ stat = Table(
     Column("cpu", Double, nullable=False),
     sqlite_with_rowid=False,
 )
+
+daily = Table(
+    "daily",
+    metadata,
+    Column("day", BigInteger, primary_key=True),
+    Column("service", Text, primary_key=True),
+    Column("created", BigInteger, nullable=False),
+    Column("rejected", BigInteger, nullable=False),
+    Column("succeeded", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    Column("cancelled", BigInteger, nullable=False),
+    Column("wait", Double, nullable=False),
+    Column("run", Double, nullable=False),
+    Column("cpu", Double, nullable=False),
+    Column("waits", LargeBinary),
+    Column("runs", LargeBinary),
+    sqlite_with_rowid=False,
+)
+"""The sums of `stat` by the day: those of a month are too many rows to look at. Its spreads are MessagePack."""
 
 unreadable = Table(
     "unreadable",

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from hashlib import blake2b
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from handler.history.sql.tables import (
     action,
     counter,
     cursor,
+    daily,
     log as log_table,
     podlog,
     unreadable,
@@ -147,6 +148,9 @@ class SqlWriter:
         await many(connection, statements.put_pod(self._dialect), folding.pods())
         await many(connection, statements.INSERT_EVENT, folding.events)
         await many(connection, statements.add_to_stat(self._dialect), folding.stats())
+        if folding.days:
+            stored = await connection.execute(statements.known_days(self._dialect), folding.days.asked())
+            await self._put(connection, daily, folding.days.rows(stored))
         last = {_REQUESTS: folding.last_request, _EVENTS: folding.last_event}
         await self._put(connection, counter, [{"name": name, "value": value} for name, value in last.items()])
 
@@ -172,7 +176,7 @@ class SqlWriter:
         if self._keep is not None:
             await trim(connection, self._keep)
 
-    async def _put(self, connection: AsyncConnection, table: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    async def _put(self, connection: AsyncConnection, table: Any, rows: Iterable[Mapping[str, Any]]) -> None:
         await many(connection, statements.put(table, self._dialect), rows)
 
     @asynccontextmanager

@@ -13,6 +13,7 @@ async def contents(reader: Reader) -> dict[str, Any]:
     """All but numbers, which depend on the order of recording."""
     found: dict[str, Any] = {
         "stats": sorted(map(repr, await reader.stats())),
+        "days": sorted(map(repr, await reader.days(newer=0.0, older=float(2**40)))),
         "actions": list((await reader.actions(limit=PAGE)).actions),
     }
     events: dict[int, list[Any]] = {}
