@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from adapters.base import Broker, BrokerUnavailable
+from handler.console.answers import Answers
 from handler.console.sent import Sent
 from handler.history.base import Bodies, Reader, StoreUnavailable
 from handler.settings.settings import Settings
@@ -20,6 +21,8 @@ class Backend:
         self.cluster = cluster
         self.brokers = brokers
         self.metrics = metrics
+        self.answers = Answers()
+        """What is asked of brokers and cluster for everybody who looks."""
         self.bodies: Bodies | None = None
         """Where chunks of logs are; None is the database."""
         self.sent = Sent()

@@ -32,18 +32,24 @@ class Choice:
 
     def fits(self, record: Record, now: datetime) -> bool:
         """Whether this dead letter is chosen."""
-        if self.numbers and record.sequence not in self.numbers:
+        if not self._is_in_time(record.sequence, now - record.time):
             return False
-        age = now - record.time
-        if (self.older is not None and age <= self.older) or (self.newer is not None and age >= self.newer):
-            return False
-        return self._matches(record)
-
-    def _matches(self, record: Record) -> bool:
         if not (self.codes or self.types):
             return True
         found = summary(record)
-        return _matches_any(self.codes, found["code"]) and _matches_any(self.types, found["type"])
+        return self._matches(found["code"], found["type"])
+
+    def fits_known(self, number: int, age: timedelta, *, code: str, kind: str | None) -> bool:
+        """Whether a dead letter is chosen of which just this is known. `kind`: its event's type."""
+        return self._is_in_time(number, age) and self._matches(code, kind)
+
+    def _is_in_time(self, number: int, age: timedelta) -> bool:
+        if self.numbers and number not in self.numbers:
+            return False
+        return (self.older is None or age > self.older) and (self.newer is None or age < self.newer)
+
+    def _matches(self, code: str, kind: str | None) -> bool:
+        return _matches_any(self.codes, code) and _matches_any(self.types, kind)
 
 
 def _matches_any(patterns: Sequence[str], value: str | None) -> bool:

@@ -240,6 +240,7 @@ class Letter(Model):
 class LetterDetail(Letter):
     """A dead letter whole: `body` where it is text, else `bodyBase64`."""
 
+    origin: str = Field("", description="The broker's name of the message that it was.")
     headers: dict[str, str]
     size: int
     body: str | None = None
@@ -247,15 +248,29 @@ class LetterDetail(Letter):
 
 
 class LetterPage(Model):
-    """Dead letters, oldest first. `problems`: brokers that could not be asked."""
+    """Dead letters, oldest first. `problems`: brokers that could not be asked.
+
+    `more`: there are others, behind those that were looked at.
+    """
 
     letters: list[Letter]
     more: bool = False
     problems: list[str] = Field(default_factory=list)
 
 
+class Spread(Model):
+    """Seconds: on the average, and those that half and 95 % of the requests did not exceed."""
+
+    mean: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+
+
 class Sum(Model):
-    """What the requests of a service came to in a day or an hour."""
+    """What the requests of a service came to in a day or an hour.
+
+    `wait`: from created to started. `run`: of those that ended.
+    """
 
     since: str
     service: str
@@ -264,17 +279,25 @@ class Sum(Model):
     succeeded: int
     failed: int
     cancelled: int
-    failed_share: float | None = None
-    mean_wait: float | None = None
-    mean_run: float | None = None
+    failed_share: float | None = Field(None, description="Of those that ended, from 0 to 1.")
+    wait: Spread = Spread()
+    run: Spread = Spread()
     cpu_hours: float = 0.0
 
 
 class Stats(Model):
-    """Sums, newest first, and over all of them by phase."""
+    """Sums, newest first. `services`: each over the whole time. `totals`: by phase, over all services.
 
+    `more`: others were left out of `sums`, the oldest; `services` and `totals` have them.
+    """
+
+    since: str
+    until: str
+    step: str
     sums: list[Sum]
+    services: list[Sum]
     totals: dict[str, int]
+    more: bool = False
 
 
 class Audited(Model):
@@ -290,10 +313,13 @@ class Audited(Model):
 
 
 class Audit(Model):
-    """Newest first. `next`: the parameter `before` of the page that follows."""
+    """Newest first. `next`: the parameter `after` of the page that follows.
+
+    Where only some are asked for, a page may have fewer than its limit, even none, and yet a `next`.
+    """
 
     actions: list[Audited]
-    next: float | None = None
+    next: str | None = None
 
 
 class Me(Model):

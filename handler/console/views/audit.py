@@ -1,0 +1,49 @@
+"""Who asked for what, and what came of it."""
+
+from datetime import UTC, datetime
+
+from pydantic import Field
+
+from handler.console.backend import Backend
+from handler.console.views.models import Audit, Audited
+from handler.console.views.spans import Span
+from handler.history.base import Action, WantedActions
+from handler.operations.records import moment
+
+
+class AuditQuery(Span):
+    """Which actions. What is not given is not asked."""
+
+    actor: str | None = Field(None, max_length=256, description="Who asked.")
+    verb: str | None = Field(None, max_length=64, description="For what, such as `cancel`.")
+    request: str | None = Field(None, max_length=1024, description="Id of the request or schedule.")
+    outcome: str | None = Field(None, max_length=64, description="`accepted` or `rejected`.")
+    limit: int = Field(50, ge=1, le=200)
+    after: str | None = Field(None, max_length=2048, description="`next` of the page before.")
+
+
+async def audit_view(backend: Backend, query: AuditQuery) -> Audit:
+    """A page of answers to control events, newest first. Raises `StoreUnavailable`, `BadCursor`, and `Problem`."""
+    newer, older = query.bounds(datetime.now(UTC))
+    wanted = WantedActions(
+        actor=query.actor or None,
+        verb=query.verb or None,
+        request=query.request or None,
+        outcome=query.outcome or None,
+        newer=newer,
+        older=older,
+    )
+    page = await backend.reader.actions(wanted, limit=query.limit, after=query.after)
+    return Audit(actions=[_audited(action) for action in page.actions], next=page.next)
+
+
+def _audited(action: Action) -> Audited:
+    return Audited(
+        id=action.id,
+        time=moment(action.time) or "",
+        actor=action.actor,
+        verb=action.verb,
+        request=action.request_id,
+        outcome=action.outcome,
+        code=action.code,
+    )
