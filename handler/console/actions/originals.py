@@ -26,7 +26,7 @@ MAX_LETTERS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Original:
-    """`document`: the structured event, whose data may be incomplete. `notes`: what of it is not known, and why."""
+    """`document`: the structured event. `notes`: what of it is not known, and why; empty: it is whole."""
 
     document: Document
     notes: tuple[str, ...] = ()

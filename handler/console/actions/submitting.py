@@ -1,6 +1,6 @@
 """Publishes new requests, and events for functions, that people write on the page."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ from handler.console.actions.sending import event_id_of, page_source, send
 from handler.console.backend import Backend
 from handler.console.http.person import Person
 from handler.console.http.problems import Fault, Problem
-from handler.console.views.models import Accepted
+from handler.console.views.models import Accepted, Judgement, Mistake
 from handler.operations.documents import Changes, Document, make_event
 from handler.settings.settings import Settings
 
@@ -67,6 +67,11 @@ async def submit(backend: Backend, person: Person, submission: Submission) -> Ac
         raise Problem(422, "INVALID_REQUEST", detail, errors=prepared.faults)
     await send(backend, prepared.topic, prepared.event)
     return Accepted(event_id=str(prepared.event.get_id()), href=None)
+
+
+def judged(faults: Iterable[Fault]) -> Judgement:
+    """The answer to whoever asks what is wrong, and wants nothing to be published."""
+    return Judgement(errors=[Mistake(path=one.path, message=one.message, allowed=one.allowed) for one in faults])
 
 
 def request_id_of(event: CloudEvent) -> str | None:

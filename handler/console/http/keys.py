@@ -4,8 +4,11 @@ from aiohttp import web
 
 from handler.console.backend import Backend
 from handler.console.http.person import Person
+from handler.console.http.seal import Seal
 
 BACKEND = web.AppKey("backend", Backend)
+SEAL = web.AppKey("seal", Seal)
+"""What this page gives out and gets back is marked with: sessions, forms, previews."""
 PERSON = web.RequestKey("person", Person)
 """Set before any handler runs."""
 FORM_TOKEN = web.RequestKey("form_token", str)

@@ -5,7 +5,7 @@ Every folder that answers such requests has a module `operations` with `OPERATIO
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -25,8 +25,8 @@ class Operation:
     """One method of one path. `path`: below `PREFIX`, as `/requests/{number}`. `name`: unique, as `listRequests`.
 
     `query`: its fields, by alias, are the parameters. `body`: what is sent as JSON. `answer`: what `status` carries,
-    as `media`; None where that is no JSON. `problems`: statuses that it answers beside those of `COMMON`. `group`: what
-    the document files it under.
+    as `media`; None where that is no JSON. `also`: what other statuses carry, JSON. `problems`: statuses that it
+    answers beside those of `COMMON`. `group`: what the document files it under.
     """
 
     method: str
@@ -39,6 +39,7 @@ class Operation:
     answer: Asked | None = None
     status: int = 200
     media: str = JSON
+    also: Mapping[int, Asked] = field(default_factory=dict)
     problems: tuple[int, ...] = ()
     group: str = "requests"
 

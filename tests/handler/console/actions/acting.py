@@ -1,16 +1,14 @@
 """A jobrelay with a console in this process, and what people do there. Support for tests."""
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from adapters.memory import MemoryBroker
-from events.names import JOB_TYPE
 from handler.console.backend import Backend
 from handler.console.http.person import Person
-from handler.history.base import Action, Request
+from handler.history.base import Action, Request, Wanted
 from k8s.api.cluster import Cluster
 from tests.handler.console.served import Served, served
 from tests.handler.relay import Client, running
@@ -40,6 +38,15 @@ class Site:
 
         return await until(look)
 
+    async def made_by(self, event_id: str) -> Request:
+        """The request that this event has made, once it is recorded."""
+
+        async def look() -> Request | None:
+            page = await self.backend.reader.page(Wanted(), limit=50)
+            return next((one for one in page.requests if one.key.cause == event_id), None)
+
+        return await until(look)
+
     async def answered(self, count: int = 1) -> list[Action]:
         """The audit, newest first, once it has so many."""
 
@@ -48,12 +55,6 @@ class Site:
             return found if len(found) >= count else None
 
         return await until(look)
-
-    async def event(self, request_id: str, phase: str) -> Any:
-        """The recorded event of this phase, as JSON."""
-        request = await self.recorded(request_id)
-        events = [json.loads(one.body) for one in await self.backend.reader.events(request.pk)]
-        return next(one for one in events if one["type"] == f"{JOB_TYPE}.{phase}")
 
 
 @asynccontextmanager

@@ -1,0 +1,111 @@
+"""The JSON API's actions, whole: requests are submitted, run again, acted on one by one and several at once."""
+
+import json
+from typing import Any
+
+from adapters.base import Kind, Topic
+from adapters.memory import MemoryBroker
+from handler.history.base import Wanted
+from k8s.api.cluster import Cluster
+from tests.handler.console.actions.acting import Site, site
+from tests.handler.samples import make_request
+
+FAILS: dict[str, Any] = {"image": "busybox:1", "command": ["sh", "-c", 'test "$WORD" = right'], "env": []}
+
+
+async def _post(here: Site, path: str, body: Any = None, status: int = 202) -> Any:
+    options: dict[str, Any] = {} if body is None else {"json": body}
+    answer = await here.page.post(f"/api/v1{path}", **options)
+    found = json.loads(await answer.text())
+    assert answer.status == status, found
+    return found
+
+
+async def test_a_request_is_submitted_fails_and_is_run_again_with_a_change(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    async with site(broker, cluster) as here:
+        body = {"id": "bill 1/2", "service": "billing", "job": FAILS | {"env": [{"name": "WORD", "value": "wrong"}]}}
+        for _ in range(2):
+            accepted = await _post(here, "/requests", body | {"eventId": "e-1", "lane": "high"})
+            assert accepted["eventId"] == "e-1"
+        failed = await here.recorded("bill 1/2", "failed")
+        assert failed.key.source == "/jobrelay/jobrelay/page"
+        assert [*await here.client.phases("bill 1/2")].count("created") == 1
+        await _post(here, f"/requests/{failed.pk}/cancel", status=409)
+        again = {"eventId": "e-2", "sets": ["env.WORD=right", "image=busybox:2"]}
+        for _ in range(2):
+            await _post(here, f"/requests/{failed.pk}/again", again)
+        made = await here.made_by("e-2")
+        assert made.key.id.startswith("bill 1/2-again-")
+        ended = await here.recorded(made.key.id, "succeeded")
+        assert (ended.image, ended.service, ended.replay_of) == ("busybox:2", "billing", "bill 1/2")
+        assert (await broker.depth())[Topic(Kind.REQUESTS, "high")].ready == 0
+
+
+async def test_what_is_wrong_with_a_request_is_told_whole_and_nothing_is_published(
+    broker: MemoryBroker, cluster: Cluster
+) -> None:
+    async with site(broker, cluster) as here:
+        wrong = {
+            "id": "x/failover",
+            "lane": "fast",
+            "job": {"image": "<b>" * 400, "colour": 1, "env": [{"value": "s3cret"}]},
+        }
+        refused = await _post(here, "/requests", wrong, status=422)
+        assert refused["code"] == "INVALID_REQUEST"
+        paths = ["job.colour", "job.env[0].name", "job.image", "lane", "id"]
+        assert sorted(one["path"] for one in refused["errors"]) == sorted(paths)
+        assert "s3cret" not in json.dumps(refused)
+        assert "<script>" not in json.dumps(refused)
+        told = await _post(here, "/requests?dryRun=true", wrong, status=200)
+        assert told["errors"] == [{"allowed": None, **one} for one in refused["errors"]]
+        assert (await _post(here, "/requests?dryRun=true", {"job": {"image": "a"}}, status=200)) == {"errors": []}
+        event = {"specversion": "1.0", "type": "com.example.made", "source": "not a source"}
+        told = await _post(here, "/requests?dryRun=true", event, status=200)
+        assert [one["path"] for one in told["errors"]] == ["source"]
+        large = {"job": {"image": "a"}, "metadata": {"x": "y" * 1_000_000}}
+        assert (await _post(here, "/requests", large, status=422))["errors"]
+        for body, status in (([], 400), ({"lane": 1, "job": {}}, 400), ({"eventId": "a b", "job": {}}, 400)):
+            await _post(here, "/requests", body, status=status)
+        assert await _is_empty(here)
+
+
+async def _is_empty(here: Site) -> bool:
+    page = await here.backend.reader.page(Wanted(), limit=10)
+    return not page.requests and not await here.client.dead()
+
+
+async def test_several_are_acted_on_after_a_plan_that_names_them(broker: MemoryBroker, cluster: Cluster) -> None:
+    async with site(broker, cluster) as here:
+        await here.client.publish(*(make_request(f"n-{number}", script="sleep 60") for number in range(2)))
+        await here.client.publish(make_request("over"))
+        ended = (await here.recorded("over", "succeeded")).pk
+        numbers = [(await here.recorded(f"n-{number}", "started")).pk for number in range(2)]
+        chosen = {"verb": "cancel", "numbers": [*numbers, ended, 10**9, numbers[0]]}
+        plan = await _post(here, "/actions", chosen, status=200)
+        assert [(one["number"], one["id"], one["applies"]) for one in plan["items"]] == [
+            (numbers[0], "n-0", True),
+            (numbers[1], "n-1", True),
+            (ended, "over", False),
+            (10**9, "", False),
+        ]
+        assert (plan["count"], plan["items"][2]["why"]) == (2, "it has ended (succeeded)")
+        payload, mark = plan["token"].split(".")
+        for bad in ("", "x.y", f"{payload}A.{mark}", f"{payload}.{mark[:-2]}AA"):
+            assert (await _post(here, "/actions", {"token": bad}, status=400))["code"] == "BAD_TOKEN"
+        first = await _post(here, "/actions", {"token": plan["token"]})
+        assert first == await _post(here, "/actions", {"token": plan["token"]})
+        assert [one["number"] for one in first["accepted"]] == numbers
+        for number in range(2):
+            await here.recorded(f"n-{number}", "cancelled")
+        assert len(await here.answered(2)) == 2
+        none = await _post(here, "/actions", {"verb": "cancel", "numbers": [ended]}, status=200)
+        assert (none["count"], none["token"]) == (0, None)
+        for body in (
+            {},
+            {"verb": "again", "numbers": [1]},
+            {"verb": "cancel"},
+            {"verb": "cancel", "numbers": [*range(101)]},
+        ):
+            await _post(here, "/actions", body, status=400)
