@@ -17,14 +17,14 @@ READY := $(VENV)/.ready
 COMPILED := $(VENV)/.compiled
 IN := $(if $(filter containers,$(SERVICES)),$(BIN)/python -m tests.containers)
 
-.PHONY: demo test check broker coverage docs e2e bench soak chaos rabbitmq postgresql requirements clean
+.PHONY: demo test check servers coverage docs e2e bench soak chaos rabbitmq postgresql chromium requirements clean
 
 demo: $(READY) $(filter rabbitmq,$(BROKER))
 	$(BIN)/jobrelay demo --broker $(BROKER)
 
 # Never against a developer's own cluster: that is what e2e is for.
 test: $(READY)
-	@$(MAKE) --no-print-directory -j3 check $(COMPILED) broker
+	@$(MAKE) --no-print-directory -j3 check $(COMPILED) servers
 	env -u KUBECONFIG $(IN) $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(COVERED)
 
 check: $(READY)
@@ -58,10 +58,12 @@ bench: $(READY)
 soak: $(READY)
 	$(BIN)/python -m tests.bench.soak
 
-# Without RabbitMQ or PostgreSQL their suites are skipped, but not in CI. One after the other: apt takes one at a time.
-broker:
+# Without RabbitMQ, PostgreSQL or Chromium their suites are skipped, but not in CI. One after the other: apt takes one at
+# a time.
+servers:
 	@[ -n "$$RABBITMQ_URL$(SERVICES)" ] || $(MAKE) --no-print-directory rabbitmq || [ -z "$$CI" ]
 	@[ -n "$$POSTGRES_URL" ] || $(MAKE) --no-print-directory postgresql || [ -z "$$CI" ]
+	@$(MAKE) --no-print-directory chromium || [ -z "$$CI" ]
 
 # RabbitMQ is no Python package. We start nodes of our own: the system-wide service is neither needed nor started.
 rabbitmq:
@@ -81,6 +83,18 @@ postgresql:
 	  else \
 	    echo "postgres is missing: install the package postgresql (make does it as root on Debian)," \
 	      "put it on PATH, or name a server for the tests in POSTGRES_URL" >&2; exit 1; \
+	  fi
+
+# The page is looked at in it. Of Debian's packages the one that needs no display is half as large; not every release has it.
+chromium:
+	@command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && for package in chromium-headless-shell chromium; do \
+	      DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$package && exit; \
+	    done; exit 1; \
+	  else \
+	    echo "chromium is missing: install the package chromium (make does it as root on Debian), or put it on PATH" >&2; \
+	    exit 1; \
 	  fi
 
 # Debian keeps venv in a package of its own. --no-deps: the file names all there is to install. The pip that comes with

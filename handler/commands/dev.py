@@ -39,7 +39,7 @@ async def dev(*, broker: str, clean: bool, functions: Path | None = None, direct
             )
             settings = {"JOBRELAY_FUNCTIONS": str(functions)} if functions else None
             if (lacking := extra.missing()) is not None:
-                say(f"no history is kept: {lacking}")
+                say(f"no history is kept, and there is no page: {lacking}")
             async with start(
                 directory,
                 broker=broker,
@@ -56,6 +56,8 @@ async def dev(*, broker: str, clean: bool, functions: Path | None = None, direct
                     pid=os.getpid(),
                     functions=str(functions) if functions else None,
                     history=stack.history,
+                    page=stack.page.url if stack.page else None,
+                    token=stack.page.token if stack.page else None,
                 )
                 local.save(directory)
                 try:
@@ -94,6 +96,8 @@ def _print_guide(stack: Stack, broker: str) -> None:
     out.print("Containers are local processes: images are not pulled, a command is needed.", style="dim")
     out.print()
     for name, value in (
+        ("page", stack.page.url if stack.page else "none"),
+        ("token", stack.page.token if stack.page else "none"),
         (broker, stack.source),
         ("Kubernetes", f"KUBECONFIG={stack.kubeconfig}"),
         ("metrics", f"{stack.http}/metrics"),

@@ -19,7 +19,9 @@ _CONNECTION = ("JOBRELAY_SOURCES", "JOBRELAY_INSTANCE", "JOBRELAY_KUBECONFIG")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Local:
-    """A running `jobrelay dev`: how to reach it, its functions and its history, and the process that owns it."""
+    """A running `jobrelay dev`: how to reach it, its functions, its history, its page with the token of that, and the
+    process that owns it.
+    """
 
     source: str
     kubeconfig: str
@@ -28,6 +30,8 @@ class Local:
     pid: int
     functions: str | None = None
     history: str | None = None
+    page: str | None = None
+    token: str | None = None
 
     def environ(self) -> dict[str, str]:
         """The settings by which commands reach it."""

@@ -16,6 +16,7 @@ from adapters.servers.local import SERVERS
 from adapters.servers.login import login_in
 from adapters.servers.process import ServerFailed
 from events.names import DEFAULT_INSTANCE
+from handler.local.page import LocalPage, page_in
 from handler.local.processes import Process, StartFailed, running, spawn
 from handler.settings.connections import cluster_of, namespaces_of
 from handler.settings.settings import Settings
@@ -34,19 +35,20 @@ class Ports:
     broker: int = 0
     http: int = 0
     cluster: int = 0
+    page: int = 0
 
 
 def usual_ports(broker: str) -> Ports:
     """The ports that people expect."""
-    return Ports(broker=BY_NAME[broker].port, http=8080)
+    return Ports(broker=BY_NAME[broker].port, http=8080, page=8081)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """A running installation. `environ`: the settings by which `jobrelay` commands reach it.
 
-    `console`: the address of the process that keeps the history, `history` the URL of its database; None where there is
-    none.
+    `console`: the address of the process that keeps the history, `history` the URL of its database, `page` what it
+    serves; None where there is none.
     """
 
     directory: Path
@@ -57,6 +59,7 @@ class Stack:
     processes: tuple[Process, ...]
     history: str | None = None
     console: str | None = None
+    page: LocalPage | None = None
 
     @property
     def environ(self) -> dict[str, str]:
@@ -107,8 +110,8 @@ async def start(
 ) -> AsyncIterator[Stack]:
     """A running installation with its state below `directory`; its parts are stopped in reverse order at the end.
 
-    `broker`: a key of `SERVERS`. `settings`: further settings of jobrelay. `console`: keep the history, too, which
-    needs the extra [console]; nothing waits until that is ready. Raises `StartFailed`.
+    `broker`: a key of `SERVERS`. `settings`: further settings of jobrelay. `console`: keep the history, too, and serve
+    the page, which needs the extra [console]; nothing waits until that is ready. Raises `StartFailed`.
     """
     directory = _created(directory)
     async with AsyncExitStack() as stack:
@@ -124,6 +127,7 @@ async def start(
             processes=(server, cluster),
             history=f"sqlite://{directory / 'history.db'}" if console else None,
             console=f"{LOOPBACK}:{free_port(0)}" if console else None,
+            page=page_in(directory / "page", address=f"{LOOPBACK}:{free_port(ports.page)}") if console else None,
         )
         environ = {**clean_environ(), **so_far.environ, **(settings or {})}
         await _prepare(so_far)
@@ -214,11 +218,13 @@ async def _prepare(stack: Stack) -> None:
 
 
 async def _jobrelay(stack: AsyncExitStack, so_far: Stack, environ: Mapping[str, str], http: str) -> tuple[Process, ...]:
-    """What turns requests into events, ready, and what keeps the history, where it is kept."""
+    """What turns requests into events, ready, and what keeps the history and shows it, where that is so."""
+
+    page = {} if so_far.page is None else so_far.page.environ
 
     async def run(name: str, address: str, *arguments: str) -> Process:
         log = so_far.directory / "logs" / f"{name}.log"
-        given = {"JOBRELAY_UI_ADDRESS": f"{LOOPBACK}:0", **environ, "JOBRELAY_HTTP_ADDRESS": address}
+        given = {**environ, "JOBRELAY_HTTP_ADDRESS": address, **page}
         return await stack.enter_async_context(running(name, jobrelay("run", *arguments), log=log, environ=given))
 
     # Begun first, so that it ends last and records what the others do at their end.

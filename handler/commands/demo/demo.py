@@ -173,7 +173,24 @@ async def _print_history(url: str) -> None:
         requests, events = await _recorded(store), await store.since(0)
     hint = "beside `jobrelay dev`, `jobrelay history list` shows such a record"
     console().print(Text(f"The history holds {len(requests)} requests and {len(events)} events; {hint}."))
+    _print_page(requests)
     console().print()
+
+
+def _print_page(requests: Sequence[Request]) -> None:
+    """What people would look at."""
+    phases = Counter(str(request.phase) for request in requests)
+    counts = ", ".join(f"{count} {phase}" for phase, count in sorted(phases.items()))
+    console().print(Text("The page would show with `jobrelay dev`, at the address that it prints first:"))
+    shown = [("/", f"{len(requests)} requests: {counts}")]
+    shown += [
+        (f"/requests/{request.pk}", f"{request.key.id}: why it failed, its events, its pod and what that printed")
+        for request in requests
+        if request.exit_code
+    ][:1]
+    shown.append(("/dead", "the message that was no valid request, and why"))
+    for path, text in shown:
+        console().print(Text(f"  {path:<14}{text}"), soft_wrap=True)
 
 
 async def _recorded(reader: Reader) -> Sequence[Request]:

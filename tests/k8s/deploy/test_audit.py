@@ -68,7 +68,8 @@ def test_the_handler_cannot_watch_jobs_and_no_role_can_list_secrets() -> None:
 def test_the_console_can_change_nothing_and_reads_no_secret(database: str) -> None:
     verbs = granted(rendered("overlays/nats", f"components/console/{database}"), CONSOLE)
     assert {verb.split()[0] for verb in verbs} == {"get", "list", "watch"}
-    assert {verb.split()[1] for verb in verbs} == {"batch/jobs", "pods", "pods/log"}
+    assert {verb.split()[1] for verb in verbs} == {"batch/cronjobs", "batch/jobs", "pods", "pods/log"}
+    assert {verb for verb in verbs if verb.endswith("cronjobs")} == {"list batch/cronjobs"}
     assert {verb for verb in verbs if verb.endswith("/log")} == {"get pods/log"}
 
 

@@ -16,6 +16,7 @@ from handler.telemetry.state import State
 from handler.telemetry.web import serve
 from k8s.devcluster.resources import Resource
 from k8s.devcluster.rules.fields import decode
+from tests.k8s.deploy.environs import settings_of
 from tests.k8s.deploy.manifests import NAMESPACE, OVERLAYS, Object, Objects, containers, rendered
 from tests.paths import DEPLOY
 
@@ -23,8 +24,15 @@ COMPONENTS = sorted(
     str(path.parent.relative_to(DEPLOY)) for path in (DEPLOY / "components").rglob("kustomization.yaml")
 )
 PLAIN = [(f"overlays/{overlay}",) for overlay in OVERLAYS]
-EVERYTHING = [*PLAIN, *(("overlays/nats", component) for component in COMPONENTS), ("namespace",)]
-GIVEN_BY_THE_OPERATOR = {f"Secret/jobrelay-{name}" for name in ("broker", "nats-creds", "broker-tls", "history")}
+CONSOLE = "components/console/memory"
+OF_THE_PAGE = ("components/console/ingress", "components/console/oauth2-proxy")
+"""They change a console, which stands before them."""
+ADDED = [(*((CONSOLE,) if component in OF_THE_PAGE else ()), component) for component in COMPONENTS]
+EVERYTHING = [*PLAIN, *(("overlays/nats", *components) for components in ADDED), ("namespace",)]
+GIVEN_BY_THE_OPERATOR = {
+    f"Secret/jobrelay-{name}"
+    for name in ("broker", "nats-creds", "broker-tls", "history", "page", "page-tls", "oauth2-proxy")
+}
 FOREIGN = ("keda.sh/", "kueue.x-k8s.io/", "monitoring.coreos.com/")
 """API groups that are no part of Kubernetes."""
 MODELS = {
@@ -39,6 +47,7 @@ MODELS = {
     "ConfigMap": "V1ConfigMap",
     "NetworkPolicy": "V1NetworkPolicy",
     "PersistentVolumeClaim": "V1PersistentVolumeClaim",
+    "Ingress": "V1Ingress",
 }
 
 # Made without its constructor, which opens connections.
@@ -142,7 +151,7 @@ def test_whatever_is_referred_to_exists(given: tuple[str, ...]) -> None:
         bound = {(subject["kind"], subject["namespace"]) for subject in binding["subjects"]}
         assert bound == {("ServiceAccount", NAMESPACE)}
         names = {f"ServiceAccount/{subject['name']}" for subject in binding["subjects"]}
-        assert names <= rendered("overlays/nats", "components/console/memory").keys()
+        assert names <= rendered("overlays/nats", CONSOLE).keys()
 
 
 def references(pod: Object) -> Iterator[str]:
@@ -203,6 +212,42 @@ def test_only_the_console_reaches_a_database() -> None:
     assert selected(objects, everyone) == {f"jobrelay-{role}" for role in ("handler", "controller", "console")}
 
 
+@pytest.mark.parametrize("proxy", [(), ("components/console/oauth2-proxy",)], ids=["token", "oauth2-proxy"])
+def test_the_page_is_reached_by_its_ingress_alone_and_never_without_authentication(proxy: tuple[str, ...]) -> None:
+    objects = rendered("overlays/nats", CONSOLE, *proxy, "components/console/ingress", "components/network-policy")
+    deployment = objects["Deployment/jobrelay-console"]
+    ports = [
+        (container["name"], port)
+        for container in containers(deployment)
+        for port in container["ports"]
+        if port["name"] == "page"
+    ]
+    ((owner, port),) = ports
+    settings = settings_of(objects, "console")
+    own = f"0.0.0.0:{port['containerPort']}"
+    assert (owner, settings.ui_auth, settings.ui_address) == (
+        ("oauth2-proxy", "proxy", "127.0.0.1:8081") if proxy else ("jobrelay", "token", own)
+    )
+    assert not proxy or f"--upstream=http://{settings.ui_address}" in containers(deployment)[1]["args"]
+    service = objects["Service/jobrelay-console"]["spec"]
+    assert service["ports"] == [{"name": "page", "port": 80, "targetPort": "page"}]
+    assert selected(objects, service["selector"]) == {"jobrelay-console"}
+    ingress = objects["Ingress/jobrelay-console"]["spec"]
+    (path,) = ingress["rules"][0]["http"]["paths"]
+    assert path["backend"]["service"] == {"name": "jobrelay-console", "port": {"name": "page"}}
+    assert ingress["tls"][0]["hosts"] == [ingress["rules"][0]["host"]]
+    (rule,) = objects["NetworkPolicy/jobrelay-console"]["spec"]["ingress"]
+    assert rule["ports"] == [{"port": "page", "protocol": "TCP"}]
+    assert rule["from"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "ingress-nginx"}
+
+
+def test_each_replica_of_the_page_takes_the_sessions_of_the_others() -> None:
+    (container,) = containers(rendered("overlays/nats", "components/console/postgresql")["Deployment/jobrelay-console"])
+    given = {variable["name"]: variable["value"] for variable in container["env"]}
+    (mount,) = container["volumeMounts"]
+    assert given["JOBRELAY_UI_SECRET_FILE"] == f"{mount['mountPath']}/key"
+
+
 def test_of_the_consoles_on_postgresql_one_stays_while_a_node_is_drained() -> None:
     objects = rendered("overlays/nats", "components/console/postgresql")
     deployment = objects["Deployment/jobrelay-console"]["spec"]
@@ -210,7 +255,9 @@ def test_of_the_consoles_on_postgresql_one_stays_while_a_node_is_drained() -> No
     assert budget["minAvailable"] == 1 < deployment["replicas"]
     assert budget["selector"]["matchLabels"] == deployment["selector"]["matchLabels"]
     assert deployment["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
-    assert not deployment["template"]["spec"].get("volumes"), "no volume that only one could have"
+    assert all("secret" in volume for volume in deployment["template"]["spec"]["volumes"]), (
+        "none that only one could have"
+    )
 
 
 def test_the_network_policy_allows_the_egress_we_need_and_selects_only_our_pods() -> None:

@@ -1,5 +1,6 @@
 """`jobrelay demo` and `jobrelay dev` as a user runs them: what they show, and that they leave nothing behind."""
 
+import asyncio
 import os
 import re
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -44,6 +46,9 @@ def test_demo_shows_every_case_as_expected_and_leaves_nothing(tmp_path: Path, br
     assert sum(line.startswith("ok ") for line in table) == len(CASES) == 9
     assert "failed" not in {line.partition(" ")[0] for line in table}
     assert re.search(r"The history holds 9 requests and \d\d events; ", text)
+    shown = re.findall(r"^  (/\S*) +(.+)$", text.partition("The page would show ")[2], re.MULTILINE)
+    assert [re.sub(r"\d+", "N", path) for path, _ in shown] == ["/", "/requests/N", "/dead"]
+    assert shown[0][1] == "9 requests: 1 cancelled, 3 failed, 1 rejected, 4 succeeded"
     assert list(tmp_path.iterdir()) == [output]
     assert not survivors(tmp_path)
 
@@ -100,15 +105,25 @@ async def test_dev_is_found_by_other_commands_until_it_is_stopped(tmp_path: Path
         assert done.returncode == 3, done.stderr
         shown = await call_beside("history", "logs", "kept", environ={}, cwd=tmp_path)
         assert (shown.returncode, shown.stdout) == (0, "hi\n"), shown.stderr
+        page = await asyncio.to_thread(urlopen, found_page(directory), timeout=PATIENCE)
+        assert b"kept" in page.read()
         second = await call_beside("dev", environ={}, cwd=tmp_path)
         assert (second.returncode, len(second.stderr.splitlines())) == (1, 1)
         wait_for(lambda: "failed job_id=kept" in output.read_text(), what=output.read_text)
         assert end(process, signal.SIGINT) == 130
     text = output.read_text()
+    assert re.findall(r"^  (\w+) +\S+://", text, re.MULTILINE)[0] == "page"
     local = next(line for line in text.splitlines() if "export JOBRELAY_SOURCES=" in line)
     assert re.search(r"nats://jobrelay:[\w-]{20,}@127\.0\.0\.1:", local)
     assert Local.find(directory) is None
     assert not survivors(directory)
+
+
+def found_page(directory: Path) -> str:
+    local = Local.find(directory)
+    assert local is not None
+    assert local.page is not None
+    return local.page
 
 
 def test_dev_keeps_its_state_and_clean_forgets_it(tmp_path: Path) -> None:
@@ -137,8 +152,8 @@ def test_dev_runs_without_the_extra_of_the_history_and_says_so(tmp_path: Path) -
         finally:
             process.kill()
             process.wait()
-    assert local.history is None
-    assert "no history is kept: the history needs the extra [console]" in output.read_text()
+    assert (local.history, local.page) == (None, None)
+    assert "no history is kept, and there is no page: the history needs the extra [console]" in output.read_text()
 
 
 def test_dev_ends_when_a_part_dies(tmp_path: Path) -> None:
