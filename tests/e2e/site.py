@@ -108,6 +108,7 @@ class Site:
             "namespaces": self.namespace,
             "instance": instance,
             "http_address": http,
+            "ui_address": "127.0.0.1:0",
             "nats_max_bytes": NATS_MAX_BYTES,
             "nats_lifecycle_bytes": NATS_MAX_BYTES,
             "nats_dead_bytes": NATS_MAX_BYTES // 4,

@@ -4,8 +4,8 @@ import pytest
 
 from handler.settings.connections import kueue_of
 from handler.settings.settings import Settings
+from tests.k8s.deploy.environs import environ
 from tests.k8s.deploy.manifests import OVERLAYS, rendered
-from tests.k8s.deploy.test_settings import environ
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

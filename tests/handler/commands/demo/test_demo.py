@@ -1,6 +1,7 @@
 """`jobrelay demo` and `jobrelay dev` as a user runs them: what they show, and that they leave nothing behind."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -8,7 +9,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from urllib.request import urlopen
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -105,8 +108,7 @@ async def test_dev_is_found_by_other_commands_until_it_is_stopped(tmp_path: Path
         assert done.returncode == 3, done.stderr
         shown = await call_beside("history", "logs", "kept", environ={}, cwd=tmp_path)
         assert (shown.returncode, shown.stdout) == (0, "hi\n"), shown.stderr
-        page = await asyncio.to_thread(urlopen, found_page(directory), timeout=PATIENCE)
-        assert b"kept" in page.read()
+        assert [row["id"] for row in await asyncio.to_thread(rows_of_the_page, directory)] == ["kept"]
         second = await call_beside("dev", environ={}, cwd=tmp_path)
         assert (second.returncode, len(second.stderr.splitlines())) == (1, 1)
         wait_for(lambda: "failed job_id=kept" in output.read_text(), what=output.read_text)
@@ -119,11 +121,17 @@ async def test_dev_is_found_by_other_commands_until_it_is_stopped(tmp_path: Path
     assert not survivors(directory)
 
 
-def found_page(directory: Path) -> str:
+def rows_of_the_page(directory: Path) -> list[dict[str, Any]]:
+    """The requests that the page of this `dev` shows to whoever knows its token, and to nobody else."""
     local = Local.find(directory)
     assert local is not None
-    assert local.page is not None
-    return local.page
+    url = f"{local.page}api/v1/requests"
+    with pytest.raises(HTTPError, match="401"):
+        urlopen(url, timeout=PATIENCE)
+    asked = Request(url, headers={"Authorization": f"Bearer {local.token}"})
+    with urlopen(asked, timeout=PATIENCE) as answer:
+        found: list[dict[str, Any]] = json.loads(answer.read())["requests"]
+    return found
 
 
 def test_dev_keeps_its_state_and_clean_forgets_it(tmp_path: Path) -> None:
