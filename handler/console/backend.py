@@ -1,5 +1,6 @@
 """What the page reads from and publishes to, in one process of the role `console`."""
 
+import asyncio
 from collections.abc import Mapping
 
 from adapters.base import Broker, BrokerUnavailable
@@ -26,6 +27,8 @@ class Backend:
         self.bodies: Bodies | None = None
         """Where chunks of logs are; None is the database."""
         self.sent = Sent()
+        self.stopping = asyncio.Event()
+        """Set when the process begins to stop: streams end then, and their clients go elsewhere."""
         self._reader: Reader | None = None
 
     @property

@@ -91,6 +91,7 @@ class Console:
                 keeping = group.create_task(self._keep())
                 await stop.wait()
                 self._state.draining = True
+                self.backend.stopping.set()
                 # A transaction in hand is finished first; what follows is read again by whoever records next.
                 keeping.cancel()
                 await asyncio.wait({keeping}, timeout=self._settings.drain_seconds)
