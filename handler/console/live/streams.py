@@ -1,6 +1,7 @@
 """Sends what feeds yield, to so many clients, each no longer than it listens and may listen."""
 
 import asyncio
+import logging
 import random
 import time
 from contextlib import suppress
@@ -11,6 +12,10 @@ from aiohttp import web
 from handler.console.http.keys import PERSON
 from handler.console.http.problems import Problem
 from handler.console.live.messages import HEADERS, comment
+from handler.history.base import HistoryError
+from k8s.base import KubernetesError
+
+logger = logging.getLogger(__name__)
 
 MOST = 200
 """Streams at the same time."""
@@ -67,8 +72,8 @@ class Streams:
         self._open[sending] = request
         try:
             await asyncio.wait({sending})
-            if not sending.cancelled() and (error := sending.exception()) is not None:
-                raise error
+            if not sending.cancelled():
+                _tell(sending.exception(), response)
             if self._closing and response.prepared:
                 await _say_goodbye(response)
         finally:
@@ -91,6 +96,18 @@ class Streams:
             sending.cancel()
         while self._open:
             await asyncio.sleep(0.01)
+
+
+def _tell(error: BaseException | None, response: web.StreamResponse) -> None:
+    """Whatever has happened, a stream that has begun just ends: its client comes again, and is told then."""
+    if error is None:
+        return
+    if not response.prepared:
+        raise error
+    if isinstance(error, HistoryError | KubernetesError):
+        logger.info("a stream ends: %s", error)
+    else:
+        logger.error("a stream failed", exc_info=error)
 
 
 async def _send(request: web.Request, response: web.StreamResponse, feed: Feed) -> None:

@@ -10,6 +10,8 @@ from handler.console.backend import Backend
 from handler.console.http.bodies import MAX_BODY
 from handler.console.http.keys import BACKEND, BASE
 from handler.console.live import routes as live
+from handler.console.live.hub import HUB, Hub, running
+from handler.console.live.lists import written
 from handler.console.pages import routes as pages
 from handler.console.serving.errors import translate_errors
 from handler.console.serving.headers import add_headers
@@ -21,6 +23,8 @@ def application(backend: Backend, *, more: Sequence[web.RouteDef] = ()) -> web.A
     base = backend.settings.ui_base_path
     app = web.Application(middlewares=[translate_errors, tell_person], client_max_size=MAX_BODY)
     app[BACKEND], app[BASE] = backend, base
+    app[HUB] = Hub(backend, write=written)
+    app.cleanup_ctx.append(running)
     app.on_response_prepare.append(add_headers)
     for route in (*pages.routes(), *live.routes(), *api.routes(), *actions.routes(), *more):
         web.RouteDef(route.method, base + route.path, route.handler, route.kwargs).register(app.router)

@@ -27,7 +27,7 @@ _MARK = "~"
 """Stands in a page token between that of the history and the times that the first page was asked with."""
 
 
-class RequestsQuery(Asked):
+class Filters(Asked):
     """Which requests; what is not given or empty is not asked for."""
 
     q: str | None = Field(None, description="The beginning of the id.")
@@ -38,8 +38,6 @@ class RequestsQuery(Asked):
     source: str | None = None
     since: Time | None = Field(None, description="Only those that changed at this time or later.")
     until: Time | None = Field(None, description="Only those that changed before this time.")
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
-    after: str | None = Field(None, description="`next` of the page before.")
 
     @field_validator("phase", mode="before")
     @classmethod
@@ -61,6 +59,13 @@ class RequestsQuery(Asked):
             newer=newer,
             older=older,
         )
+
+
+class RequestsQuery(Filters):
+    """Which page of them."""
+
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    after: str | None = Field(None, description="`next` of the page before.")
 
 
 async def requests_view(backend: Backend, query: RequestsQuery, *, now: float | None = None) -> RequestPage:
