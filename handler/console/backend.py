@@ -1,7 +1,7 @@
 """What the page reads from and publishes to, in one process of the role `console`."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from adapters.base import Broker, BrokerUnavailable
 from handler.console.answers import Answers
@@ -24,6 +24,8 @@ class Backend:
         self.metrics = metrics
         self.answers = Answers()
         """What is asked of brokers and cluster for everybody who looks."""
+        self.lag: Callable[[], float | None] = lambda: None
+        """Seconds that the record is behind the brokers; None where another process records."""
         self.bodies: Bodies | None = None
         """Where chunks of logs are; None is the database."""
         self.sent = Sent()

@@ -46,6 +46,7 @@ class Console:
     def __init__(self, settings: Settings, *, cluster: Cluster, sources: Mapping[str, Connect], state: State) -> None:
         self.recording = False
         self.backend = Backend(settings, cluster=cluster, brokers=state.brokers, metrics=state.metrics)
+        self.backend.lag = lambda: self.lag
         self._settings = settings
         self._cluster = cluster
         self._state = state
@@ -57,6 +58,12 @@ class Console:
         for name in sources:
             state.metrics.expect_history(name)
         state.history = self
+
+    @property
+    def lag(self) -> float | None:
+        """Seconds that the record is behind the brokers; None while it does not record."""
+        recorders = self._recorders.values()
+        return max((recorder.lag for recorder in recorders), default=None) if self.recording else None
 
     @property
     def problems(self) -> list[str]:

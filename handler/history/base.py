@@ -354,6 +354,10 @@ class Reader(Protocol):
         """The last event of this phase of a request. Soon found where few others follow it."""
         ...
 
+    async def latest_of(self, pks: Sequence[int], phase: Phase) -> Sequence[Told]:
+        """The last event of this phase of each of these requests that has one; of at most 1000 of them."""
+        ...
+
     async def pods(self, pk: int) -> Sequence[PodRun]: ...
     async def logs(self, pod: str) -> Sequence[KeptLog]:
         """Of the pod with this uid: one for each container."""

@@ -9,17 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from adapters.base import Broker, BrokerError, BrokerUnavailable, Kind, Record, digest_of
 from handler.console.backend import Backend
 from handler.console.http.problems import Problem
+from handler.console.views.asked import Asked
 from handler.console.views.models import Letter, LetterDetail, LetterPage
-from handler.console.views.spans import Asked, DurationText, seconds_of
 from handler.operations.letters import Choice, body_of, summary
 from handler.operations.records import moment
+from handler.operations.times import read_duration
 from handler.operations.wording import clean
 
 FRESH_SECONDS = 5.0
@@ -35,22 +36,36 @@ TEXT_MOST = 2048
 """Characters of what a letter says about itself, in a list."""
 
 
+def _duration(text: str) -> str:
+    try:
+        read_duration(text)
+    except ValueError as error:
+        raise ValueError(f"is {error}") from None
+    except OverflowError:
+        raise ValueError("is longer than any time") from None
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_duration), Field(examples=["15m", "7d"])]
+"""How long, as it was written."""
+
+
 class LettersQuery(Asked):
     """Which dead letters. `code` and `type` are shell patterns."""
 
     broker: str | None = Field(None, max_length=64, description="Its name; by default all that are connected.")
     code: str | None = Field(None, max_length=256, description="Error code, such as `INVALID_*`.")
     type: str | None = Field(None, max_length=256, description="Type of the event, such as `com.example.*`.")
-    older: DurationText | None = Field(None, description="Dead for longer than 90s, 15m, 1h30m, 7d.")
-    newer: DurationText | None = Field(None, description="Dead for less than that.")
+    older: Duration | None = Field(None, description="Dead for longer than 90s, 15m, 1h30m, 7d.")
+    newer: Duration | None = Field(None, description="Dead for less than that.")
 
     def choice(self) -> Choice:
         """What dead letters are chosen by."""
         return Choice(
             codes=[self.code] if self.code else [],
             types=[self.type] if self.type else [],
-            older=None if self.older is None else seconds_of(self.older),
-            newer=None if self.newer is None else seconds_of(self.newer),
+            older=read_duration(self.older) if self.older else None,
+            newer=read_duration(self.newer) if self.newer else None,
         )
 
 

@@ -174,10 +174,14 @@ class Waiting(Model):
 
 
 class WaitingFor(Model):
-    """Requests that wait for the same. `more`: there are others."""
+    """Requests that wait for the same, in the order of their places. `more`: there are others than those shown.
+
+    `count`: how many, of those that were looked at.
+    """
 
     reason: str
     says: str
+    count: int
     requests: list[Waiting]
     more: bool = False
 
@@ -188,6 +192,10 @@ class Queue(Model):
     lanes: list[Lane]
     waiting: list[WaitingFor]
     stalled: list[RequestRow]
+    more_stalled: bool = False
+    lag: float | None = Field(
+        None, description="Seconds that the record is behind the brokers, where this process records."
+    )
     problems: list[str] = Field(default_factory=list)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Integer,
     Row,
     Select,
+    Text,
     bindparam,
     func,
     literal,
@@ -53,6 +54,7 @@ Asked = Select[Any] | CompoundSelect[Any]
 FOUND_MOST = 100
 PODS_MOST = 10_000
 STATS_MOST = 500_000
+LATEST_MOST = 1000
 DAYS_MOST = 50_000
 _HELD = 0.002
 _CHANGES = (
@@ -63,6 +65,17 @@ _CHANGES = (
 )
 _REQUESTS = select(*paging.BRIEF, request.c.tags).where(
     request.c.pk.in_(bindparam("pks", expanding=True, type_=BigInteger))
+)
+_last = (
+    select(func.max(event.c.position))
+    .where(event.c.request == request.c.pk, event.c.phase == bindparam("phase", type_=Text))
+    .correlate(request)
+    .scalar_subquery()
+)
+_LATEST = (
+    select(event)
+    .join(request, event.c.position == _last)
+    .where(request.c.pk.in_(bindparam("pks", expanding=True, type_=BigInteger)))
 )
 
 
@@ -130,6 +143,13 @@ class SqlReader:
         asked = select(event).where(event.c.request == pk, event.c.phase == phase.value)
         found = await self._all(asked.order_by(event.c.position.desc()).limit(1), told_of)
         return found[0] if found else None
+
+    async def latest_of(self, pks: Sequence[int], phase: Phase) -> Sequence[Told]:
+        return await finished(self._latest_of(pks[:LATEST_MOST], phase)) if pks else []
+
+    async def _latest_of(self, pks: Sequence[int], phase: Phase) -> Sequence[Told]:
+        async with self._reading() as connection:
+            return await _rows(connection, _LATEST, {"pks": list(pks), "phase": phase.value}, told_of)
 
     async def pods(self, pk: int) -> Sequence[PodRun]:
         return await self._all(select(pod).where(pod.c.request == pk).limit(PODS_MOST), pod_of)
