@@ -30,6 +30,9 @@ _EXTENSIONS: Mapping[str, str] = {
     "replyto": "Topic of the request's lifecycle events instead of the default one; must match JOBRELAY_REPLY_TOPICS.",
     "expirytime": "RFC 3339: after it the event is not wanted any more.",
     "correlationid": "Passed on to every lifecycle event. By default the request's id.",
+    "actor": "The person who asks, in words of whoever sends it: any publisher can name anybody. Passed on to "
+    "`created`, of a schedule `scheduled`, and to `rejected`.",
+    "replayof": "The id of a request that this one repeats, in words of whoever sends it. Passed on as `actor` is.",
     "traceparent": "W3C Trace Context: passed on to the container and to every lifecycle event.",
     "tracestate": "W3C Trace Context.",
 }
@@ -40,6 +43,8 @@ _COMMANDING: Mapping[str, str] = {
     "jobnamespace": "The namespace of that Job.",
     "expirytime": "RFC 3339: after it the command is not wanted any more.",
     "correlationid": "Passed on to the answer.",
+    "actor": "The person who asks, in words of whoever sends it: any publisher can name anybody. Passed on to "
+    "the answer.",
     "traceparent": "W3C Trace Context: passed on to the answer.",
     "tracestate": "W3C Trace Context.",
 }
@@ -56,6 +61,9 @@ _ANSWERING: Mapping[str, str] = {
     "request that another event has made goes on.",
     "correlationid": "That of the event that asked for it, else the request's id.",
     "partitionkey": "The request's id.",
+    "actor": "That of the event that asked for it, where it named one: only in `created` and `scheduled` (not of a "
+    "schedule's runs), `rejected` and answers.",
+    "replayof": "That of the event that asked for it, in the same events but answers.",
     "traceparent": "W3C Trace Context.",
     "tracestate": "W3C Trace Context.",
 }

@@ -20,7 +20,9 @@ MAX_CONTEXT = 4096
 """Characters of the annotation up to which all of it is remembered: the tens of thousands of Jobs of a cluster do."""
 MAX_REMEMBERED = 512
 """Characters of an attribute that is remembered of a longer one."""
-_KEPT = ("id", "type", "subject", "time", "correlationid", "replayof", "traceparent", "tracestate")
+_KEPT = ("id", "type", "subject", "time", "correlationid", "replayof", "traceparent", "tracestate", "actor")
+ASKING = ("actor", "replayof")
+"""Extension attributes that tell an audit who asked for a request, and whether it was asked for again."""
 TRACE = ("traceparent", "tracestate")
 """The extension attributes that name the trace (CloudEvents Distributed Tracing extension: W3C Trace Context)."""
 
@@ -63,6 +65,14 @@ def followed(context: Mapping[str, object], *, request_id: str | None, source: o
         **{name: context.get(name) for name in TRACE},
     }
     return {name: str(value) for name, value in wanted.items() if is_text(value)}
+
+
+def asking(context: Mapping[str, object]) -> dict[str, str]:
+    """Those of `ASKING` that the event of this context has: extension attributes of the first event about its request.
+
+    What is not valid text is left out.
+    """
+    return {name: str(context[name]) for name in ASKING if is_text(context.get(name))}
 
 
 def in_trace(event: CloudEvent, trace: Mapping[str, str]) -> CloudEvent:

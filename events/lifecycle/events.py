@@ -10,7 +10,7 @@ from events.cloudevent.attributes import SPECVERSION, is_text
 from events.cloudevent.event import from_parts
 from events.cloudevent.timestamp import from_epoch
 from events.identity import base32_sha256, netstrings
-from events.jobs.context import echoes, followed, read_context
+from events.jobs.context import asking, echoes, followed, read_context
 from events.jobs.observed import Job, Ours, Schedule
 from events.lifecycle.transitions import Transition
 from events.names import JOB_TYPE
@@ -30,12 +30,15 @@ def lifecycle_event(job: Job, transition: Transition) -> CloudEvent:
     Only `usage` may differ: nobody but the leader that took the samples knows it.
     """
     planned = {} if job.run is None else {"scheduledFor": job.run}
-    return _observed(job, transition, resource="jobs", detail={**transition.detail, **planned})
+    # Nobody has asked for a run by itself: whoever asked for its schedule is named there.
+    first = transition.phase is Phase.CREATED and job.run is None
+    return _observed(job, transition, resource="jobs", detail={**transition.detail, **planned}, first=first)
 
 
 def schedule_event(schedule: Schedule, transition: Transition) -> CloudEvent:
     """The event about this transition of a schedule; its source is the CronJob."""
-    return _observed(schedule, transition, resource="cronjobs", detail=transition.detail)
+    first = transition.phase is Phase.SCHEDULED
+    return _observed(schedule, transition, resource="cronjobs", detail=transition.detail, first=first)
 
 
 def rejected_event(
@@ -70,6 +73,7 @@ def rejected_event(
         "id": f"rejected/{base32_sha256(origin)}",
         "source": f"/jobrelay/{instance}",
         **followed(event_attributes, request_id=request_id, source=event_attributes.get("source")),
+        **asking(event_attributes),
     }
     return _event(Phase.REJECTED, attributes, request_id=request_id, detail=detail)
 
@@ -129,7 +133,11 @@ def _short_text(text: str) -> str:
     return text.encode(errors="replace")[:_SHORT_BYTES].decode(errors="ignore")
 
 
-def _observed(about: Ours, transition: Transition, *, resource: str, detail: Mapping[str, Any]) -> CloudEvent:
+def _observed(
+    about: Ours, transition: Transition, *, resource: str, detail: Mapping[str, Any], first: bool
+) -> CloudEvent:
+    """`first`: it is the one event of the request that says who asked for it."""
+    context = read_context(about.context)
     whole = {
         **({"service": about.service} if about.service else {}),
         "phase": transition.phase,
@@ -140,7 +148,8 @@ def _observed(about: Ours, transition: Transition, *, resource: str, detail: Map
         "id": transition.id(about),
         "source": f"/namespaces/{about.namespace}/{resource}/{about.name}",
         "time": from_epoch(transition.time),
-        **followed(read_context(about.context), request_id=about.request_id, source=about.source),
+        **followed(context, request_id=about.request_id, source=about.source),
+        **(asking(context) if first else {}),
     }
     return _event(transition.phase, attributes, request_id=about.request_id, detail=whole)
 

@@ -110,6 +110,7 @@ def control_key(event_id: str, outcome: str) -> str:
 
 def _answer(event: CloudEvent, outcome: str, *, instance: str, detail: dict[str, Any], source: object) -> CloudEvent:
     name = base32_sha256(netstrings(event.get_source(), event.get_id()))
+    actor = event.get_extension("actor")
     attributes: dict[str, Any] = {
         "specversion": SPECVERSION,
         "id": f"control/{name}/{outcome}",
@@ -122,5 +123,6 @@ def _answer(event: CloudEvent, outcome: str, *, instance: str, detail: dict[str,
         "correlationid": event.get_extension("correlationid"),
         "traceparent": event.get_extension("traceparent"),
         "tracestate": event.get_extension("tracestate"),
+        "actor": actor if is_text(actor) else None,
     }
     return build(attributes, {"id": event.get_id(), "status": ANSWER_STATUS[outcome], "detail": detail})

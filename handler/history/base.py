@@ -100,6 +100,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `id`: the event's; a repeat has the same. `changes`: fields of `Request` that it sets. `tags`: None where the event
     says nothing of them. `body`: the structured CloudEvent, JSON. `run`: seconds that it ran, where this is its end.
+    `asked`: who asked for the request, where the event says it.
     """
 
     id: str
@@ -111,10 +112,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     tags: tuple[str, ...] | None = None
     pod: PodRun | None = None
     run: float | None = None
+    asked: "Action | None" = None
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The answer to a control event: who asked for what, and what came of it."""
+    """Who asked for what, and what came of it: the answer to a control event, or the first event of a request.
+
+    `id`: that event's. `actor`: in words of whoever sent it. `verb` and `outcome`: of a control event those of its
+    answer; of a request `submit`, or `again` where it repeats another, and the phase of the event.
+    """
 
     id: str
     time: float

@@ -36,6 +36,7 @@ _PHASES = {f"{JOB_TYPE}.{phase}": phase for phase in Phase}
 _ANSWERS = {f"{CONTROL_TYPE}.{outcome}": outcome for outcome in (ACCEPTED, REJECTED)}
 _OURS = (f"{JOB_TYPE}.", f"{CONTROL_TYPE}.")
 _CAUSE = ("causationid", "requestsource")
+_FIRST = (Phase.CREATED, Phase.SCHEDULED, Phase.REJECTED)
 _SOURCE = re.compile(r"/namespaces/([^/]{1,253})/(?:jobs|cronjobs)/([^/]{1,253})")
 
 
@@ -121,6 +122,7 @@ def _entry(event: CloudEvent, phase: Phase, key: Key, time: float, detail: Field
         tags=tags(detail.get("tags")),
         pod=_pod(detail, changes, time) if phase is Phase.STARTED else None,
         run=_run(detail, changes) if phase in TERMINAL else None,
+        asked=_asked(attributes, phase, key, time, detail) if phase in _FIRST else None,
     )
 
 
@@ -142,6 +144,21 @@ def _pod(detail: Fields, changes: Fields, time: float) -> PodRun | None:
 def _run(detail: Fields, changes: Fields) -> float | None:
     started, told = changes.get("started"), number(detail.get("duration"), LONGEST)
     return changes["finished"] - started if told is None and started is not None else told
+
+
+def _asked(attributes: Fields, phase: Phase, key: Key, time: float, detail: Fields) -> Action | None:
+    actor = text(attributes.get("actor"))
+    if not actor:
+        return None
+    return Action(
+        id=identity(attributes["id"]) or "",
+        time=time,
+        actor=actor,
+        verb="submit" if attributes.get("replayof") is None else "again",
+        request_id=key.id,
+        outcome=str(phase),
+        code=error_of(detail)["error_code"],
+    )
 
 
 def _action(attributes: Fields, detail: Fields, outcome: str, time: float) -> Action:

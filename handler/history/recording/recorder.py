@@ -156,9 +156,11 @@ class Recorder:
 
 def _batch(taken: Sequence[Taken]) -> Batch:
     found = [one.found for one in taken]
+    entries = [one for one in found if isinstance(one, Entry)]
+    asked = [entry.asked for entry in entries if entry.asked is not None]
     return Batch(
         cursor=taken[-1].record.cursor,
-        entries=[one for one in found if isinstance(one, Entry)],
-        actions=[one for one in found if isinstance(one, Action)],
+        entries=entries,
+        actions=[*asked, *(one for one in found if isinstance(one, Action))],
         unreadable=[one for one in found if isinstance(one, Unreadable)],
     )

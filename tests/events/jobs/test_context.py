@@ -1,7 +1,7 @@
 """The stored context: what is written is what is read, and its form never changes."""
 
 from events.jobs.annotation import MAX_STORED
-from events.jobs.context import MAX_REMEMBERED, context_annotation, echoes, kept_context, read_context
+from events.jobs.context import MAX_REMEMBERED, asking, context_annotation, echoes, kept_context, read_context
 from tests.events.samples import make_event, make_job
 
 
@@ -27,6 +27,17 @@ def test_context_is_read_as_it_was_written() -> None:
         "type": "com.example.made",
         "subject": "ü",
     }
+
+
+def test_who_asked_is_remembered_after_what_earlier_versions_wrote() -> None:
+    written = context_annotation(make_event(tracestate="x=y", replayof="r0", actor="ada@example.com"))
+    assert written.endswith('"replayof":"r0","tracestate":"x=y","actor":"ada@example.com"}')
+    assert asking(read_context(written)) == {"actor": "ada@example.com", "replayof": "r0"}
+
+
+def test_nobody_asked_where_an_annotation_names_what_is_no_text() -> None:
+    assert asking(read_context('{"actor":5,"replayof":""}')) == {}
+    assert asking({"actor": True, "replayof": "a\nb"}) == {}
 
 
 def test_unknown_members_of_a_context_are_left_out() -> None:

@@ -10,11 +10,19 @@ from cloudevents.core.v1.event import CloudEvent
 from events.cloudevent.attributes import MAX_VALUE
 from events.cloudevent.event import decode_structured, encode_structured
 from events.jobs.context import context_annotation
-from events.lifecycle.events import LEAST_BYTES, least, lifecycle_event, rejected_event, shortened, undelivered
+from events.lifecycle.events import (
+    LEAST_BYTES,
+    least,
+    lifecycle_event,
+    rejected_event,
+    schedule_event,
+    shortened,
+    undelivered,
+)
 from events.lifecycle.transitions import Transition, transitions
 from events.phases import TERMINAL, Phase
 from events.problems import FieldError
-from tests.events.samples import NOON, condition, failed, make_event, make_job, make_pod, succeeded
+from tests.events.samples import NOON, condition, failed, make_event, make_job, make_pod, make_schedule, succeeded
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -132,6 +140,31 @@ def test_context_of_the_request_goes_with_every_event() -> None:
     }
     assert extensions == {"causationid": "e1", "correlationid": "c1", "traceparent": TRACE, "tracestate": "a=b"}
     assert event.get_subject() == "r1"
+
+
+def asked_by(event: CloudEvent) -> tuple[object, object]:
+    return event.get_extension("actor"), event.get_extension("replayof")
+
+
+def test_the_first_event_of_a_request_alone_says_who_asked_for_it() -> None:
+    context = context_annotation(make_event(actor="ada", replayof="r0"))
+    for phase in set(Phase) - {Phase.REJECTED, Phase.SCHEDULED, Phase.UNSCHEDULED}:
+        event = lifecycle_event(make_job(context=context), make_transition(phase))
+        assert asked_by(event) == (("ada", "r0") if phase is Phase.CREATED else (None, None))
+    for phase in (Phase.SCHEDULED, Phase.UNSCHEDULED):
+        event = schedule_event(make_schedule(context=context), make_transition(phase))
+        assert asked_by(event) == (("ada", "r0") if phase is Phase.SCHEDULED else (None, None))
+
+
+def test_nobody_is_said_to_have_asked_for_a_run_of_a_schedule() -> None:
+    job = make_job(context=context_annotation(make_event(actor="ada")), run="2026-11-21T12:00:00Z")
+    assert asked_by(lifecycle_event(job, make_transition(Phase.CREATED))) == (None, None)
+
+
+def test_a_refusal_says_who_asked() -> None:
+    asked = {"id": "e1", "source": "/shop", "actor": "ada", "replayof": "r0"}
+    assert asked_by(rejected(event_attributes=asked)) == ("ada", "r0")
+    assert asked_by(rejected(event_attributes={**asked, "actor": 5, "replayof": None})) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,17 @@ def test_refused_answers_with_the_error() -> None:
     }
 
 
+@pytest.mark.parametrize(("named", "echoed"), [("ada@example.com", "ada@example.com"), (5, None), (None, None)])
+def test_answers_say_who_asked(named: object, echoed: object) -> None:
+    command = parse_control(make_event(type="dev.jobrelay.control.cancel", subject="r1", actor=named))
+    for answer in (
+        accepted(command, instance="jobrelay", jobs=["job"], source="/shop"),
+        refused(command, instance="jobrelay", code="FINISHED", message=""),
+        refused(command.event, instance="jobrelay", code="INVALID_REQUEST", message=""),
+    ):
+        assert answer.get_extension("actor") == echoed
+
+
 def test_event_that_is_no_command_can_be_refused_too() -> None:
     answer = refused(make_event(id="c1"), instance="jobrelay", code="INVALID_REQUEST", message="type is no control")
     assert answer.get_subject() == "c1"

@@ -15,7 +15,7 @@ async def test_a_success_is_reported_from_creation_to_result(broker: MemoryBroke
         script = 'echo "{\\"answer\\": 42}" > "$JOBRELAY_RESULT_PATH"'
         # A TTL too short to recognize a repeat is raised, and the requester learns of it.
         job = {"ttlSecondsAfterFinished": 1, "resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "64Mi"}}}
-        replay = {"replayof": "before"}
+        replay = {"replayof": "before", "actor": "ada@example.com"}
         await client.publish(
             make_request("ok", script=script, attributes=replay, tags=["t"], metadata={"k": 1}, job=job)
         )
@@ -26,7 +26,9 @@ async def test_a_success_is_reported_from_creation_to_result(broker: MemoryBroke
         assert (detail(end)["tags"], detail(end)["metadata"]) == (["t"], {"k": 1})
         job_at_end = await without_finalizer(cluster, "ok")
         assert job_at_end["spec"]["ttlSecondsAfterFinished"] == 300
-        created = detail(await client.reached("ok", "created"))
+        first = await client.reached("ok", "created")
+        assert (first.get_extension("actor"), end.get_extension("actor")) == ("ada@example.com", None)
+        created = detail(first)
         assert created["ttlSecondsAfterFinished"] == 300
         assert created["request"] == {
             "type": "dev.jobrelay.job.requested",

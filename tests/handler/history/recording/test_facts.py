@@ -124,6 +124,22 @@ def test_answers_to_control_events_are_actions(verb: str, outcome: str, code: st
     )
 
 
+@pytest.mark.parametrize(("phase", "code"), [("created", None), ("scheduled", None), ("rejected", "FORBIDDEN")])
+@pytest.mark.parametrize(("replayof", "verb"), [(None, "submit"), ("r-0", "again")])
+def test_who_asked_for_a_request_is_an_action(phase: str, code: str | None, replayof: str | None, verb: str) -> None:
+    error: dict[str, Any] = {"error": {"errorCode": code, "message": "?"}} if code else {}
+    event = lifecycle(phase, attributes={"actor": "ann", "replayof": replayof}, **error)
+    assert entry_of(event).asked == Action(
+        id=f"uid-1/{phase}", time=STORED, actor="ann", verb=verb, request_id="r-1", outcome=phase, code=code
+    )
+
+
+def test_nobody_is_named_who_did_not_ask() -> None:
+    assert entry_of(lifecycle("created")).asked is None
+    assert entry_of(lifecycle("created", attributes={"actor": ""})).asked is None
+    assert entry_of(lifecycle("started", attributes={"actor": "ann"})).asked is None
+
+
 def test_a_request_whose_id_did_not_fit_is_named_by_its_topic_and_one_without_any_by_its_event() -> None:
     event = build({**lifecycle("failed").get_attributes(), "subject": None}, {"id": None, "status": 3, "detail": {}})
     assert entry_of(event, key="billing.~hash.failed").key.id == "~hash"

@@ -110,6 +110,21 @@ async def test_recording_the_log_again_changes_nothing(broker: MemoryBroker, sto
     assert metrics.history_events.labels(NAME)._value.get() == 36
 
 
+async def test_who_asked_for_a_request_is_recorded_once(broker: MemoryBroker, store: Store, metrics: Metrics) -> None:
+    first = lifecycle("created", attributes={"actor": "ann"})
+    refusal = lifecycle("rejected", "r-2", uid=None, attributes={"actor": "bob", "replayof": "r-1"})
+    await tell(broker, [first, refusal])
+    for _ in range(2):
+        async with recording(broker, store, metrics):
+            await recorded(store, 2)
+        page = (await store.actions()).actions
+        found = {(one.actor, one.verb, one.request_id, one.outcome) for one in page}
+        assert found == {("ann", "submit", "r-1", "created"), ("bob", "again", "r-2", "rejected")}
+        assert len(page) == 2
+        await store.settle_position(NAME, None)
+    assert metrics.history_events.labels(NAME)._value.get() == 2
+
+
 async def test_somebody_sets_the_position_while_it_records(
     broker: MemoryBroker, store: Store, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
