@@ -48,6 +48,11 @@ def job_name(prefix: str, identity: Identity) -> str:
     return f"{prefix[:PREFIX_LENGTH]}-{_name_hash(identity)}"
 
 
+def run_name(schedule: str, *, source: str, event_id: str) -> str:
+    """The name of the Job that a control event of this source and id makes of the CronJob `schedule`."""
+    return f"{schedule}-{_base32(hashlib.sha256(netstrings(source, event_id)).digest()[:10])[:_HASH_LENGTH]}"
+
+
 def number_in_name(name: str, identity: Identity) -> int | None:
     """1 if the name may be that of this identity's Job, n if `-<n>` is appended to it; None if it cannot be."""
     expected = f"-{_name_hash(identity)}"

@@ -42,8 +42,10 @@ class Annotation:
     """Annotations of Jobs and CronJobs.
 
     `EVENT` stands on the pod template and holds the structured event. `MAX_RUNS` and `RUNS` are a CronJob's, `RUN` is
-    on each Job that it makes. `JOB` stands on the pod template too, which nobody can change: `<namespace>/<name>` of
-    the Job or CronJob that the template was made for. With it the template repeats `ID`, `SOURCE`, `ATTEMPT` and `RUN`.
+    on each Job that it makes, `COMMAND` on one that a control event asked for: the hash of that event's source and id,
+    which the id of its answer holds, too. `JOB` stands on the pod template too, which nobody can change:
+    `<namespace>/<name>` of the Job or CronJob that the template was made for. With it the template repeats `ID`,
+    `SOURCE`, `ATTEMPT` and `RUN`.
     """
 
     VERSION = f"{DOMAIN}/version"
@@ -73,6 +75,7 @@ class Annotation:
     MAX_RUNS = f"{DOMAIN}/max-runs"
     RUNS = f"{DOMAIN}/runs"
     RUN = f"{DOMAIN}/run"
+    COMMAND = f"{DOMAIN}/command"
     EVENT = f"{DOMAIN}/event"
     JOB = f"{DOMAIN}/job"
 
@@ -119,4 +122,4 @@ JOB_TYPE = "dev.jobrelay.job"
 """Prefix of lifecycle event types, and of the request's: `dev.jobrelay.job.requested`."""
 REQUESTED_TYPE = f"{JOB_TYPE}.requested"
 CONTROL_TYPE = "dev.jobrelay.control"
-"""Prefix of control events' types (`cancel`, `suspend`, `resume`) and of their answers (`accepted`, `rejected`)."""
+"""Prefix of control events' types (`cancel`, `run` and others) and of their answers (`accepted`, `rejected`)."""

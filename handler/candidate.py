@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from adapters.base import BrokerUnavailable, Kind
 from handler.controller.control import Control
 from handler.controller.controller import Controller
+from handler.controller.letters import Letters
 from handler.controller.term import Term
 from handler.effects.services import Services
 from handler.effects.writes import Writes
@@ -81,7 +82,11 @@ class Candidate:
             async with asyncio.TaskGroup() as group:
                 group.create_task(controller.run())
                 for link in self._links:
-                    group.create_task(self._serve_commands(link, Control(self._services, term, broker=link.name)))
+                    group.create_task(self._serve_commands(link, self._control(link.name, term, controller)))
+
+    def _control(self, broker: str, term: Term, controller: Controller) -> Control:
+        letters = Letters(lambda: self._state.brokers[broker])
+        return Control(self._services, term, broker=broker, triggers=controller.triggers, letters=letters)
 
     def _measure(self, leadership: Leadership) -> None:
         self._metrics.leader_terms.inc()

@@ -58,9 +58,9 @@ CODES: Mapping[str, Code] = {
         "Give each request an id of its own.",
     ),
     "NAME_TAKEN": Code(
-        (Phase.REJECTED,),
+        (Phase.REJECTED, CONTROL),
         "A Job (CronJob) of this name exists that is not jobrelay's, or another installation's.",
-        "Let its owner remove it, or use another `prefixName`.",
+        "Let its owner remove it, or use another `prefixName`; send the control event anew, with another id.",
     ),
     "EXPIRED": Code(
         (Phase.REJECTED, CONTROL),
@@ -75,7 +75,7 @@ CODES: Mapping[str, Code] = {
     "UNAVAILABLE": Code(
         (Phase.REJECTED, CONTROL),
         "The API server did not take the Job, or what a control event writes on it, at JOBRELAY_MAX_ATTEMPTS attempts, "
-        "while it took others: a webhook fails for Jobs of this kind, say.",
+        "while it took others: a webhook fails for Jobs of this kind, say. Or the dead letters could not be read.",
         "The message says what it answered last. Replay the dead letter when the cause is gone.",
     ),
     "NAMESPACE_GONE": Code(
@@ -255,6 +255,31 @@ CODES: Mapping[str, Code] = {
         (CONTROL,),
         "The request, or the schedule, is over.",
         "Nothing to do: its terminal event says how.",
+    ),
+    "NO_SCHEDULE": Code(
+        (CONTROL,),
+        "What is to `run` now is no schedule.",
+        "Send the request again, with a new id.",
+    ),
+    "RUN_IN_PROGRESS": Code(
+        (CONTROL,),
+        "The schedule's `concurrencyPolicy` is `Forbid`, and a run of it is not over.",
+        "Wait for the run that the message names, or cancel it.",
+    ),
+    "LETTER_UNKNOWN": Code(
+        (CONTROL,),
+        "No dead letter of the broker that the control event came on has this number.",
+        "See `jobrelay dead list`: somebody has replayed or dropped it meanwhile, perhaps this very control event.",
+    ),
+    "LETTER_CHANGED": Code(
+        (CONTROL,),
+        "The dead letter of this number is another one than `letterdigest` says.",
+        "Look at it again: `jobrelay dead show`.",
+    ),
+    "LETTER_REFUSED": Code(
+        (CONTROL,),
+        "The broker does not take the dead letter back. It stays one.",
+        "The message says why: it is too large, say, or came from no topic of jobrelay's.",
     ),
     "NEWER_FORMAT": Code(
         (CONTROL,),

@@ -292,19 +292,25 @@ class Unscheduled(Detail):
     runs: int = Field(description="How often it ran. Runs that have not ended go on, unless its CronJob was deleted.")
 
 
+Verb = Literal["cancel", "suspend", "resume", "run", "replay", "drop"]
+
+
 class ControlAccepted(Part):
     """The control event was carried out."""
 
-    verb: Literal["cancel", "suspend", "resume"] = Field(description="What was asked for.")
-    subject: str = Field(description="The request's id.")
-    jobs: list[str] = Field(description="Names of its Jobs, or of a schedule's CronJob.")
+    verb: Verb = Field(description="What was asked for.")
+    subject: str = Field(description="The request's id, or the dead letter's number.")
+    jobs: list[str] = Field(
+        description="Names of its Jobs, or of a schedule's CronJob; of `run` that of the run's Job."
+    )
+    run: str | None = Field(default=None, description="Of `run`: the id of the run, which is a request of its own.")
 
 
 class ControlRejected(Part):
     """The control event was not carried out."""
 
-    verb: Literal["cancel", "suspend", "resume"] | None = Field(default=None, description="What was asked for.")
-    subject: str | None = Field(default=None, description="The request's id.")
+    verb: Verb | None = Field(default=None, description="What was asked for.")
+    subject: str | None = Field(default=None, description="The request's id, or the dead letter's number.")
     error: Error = Field(description="Why.")
 
 

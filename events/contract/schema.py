@@ -37,10 +37,13 @@ _EXTENSIONS: Mapping[str, str] = {
     "tracestate": "W3C Trace Context.",
 }
 _COMMANDING: Mapping[str, str] = {
-    "subject": "The id of the request that is meant.",
+    "subject": "The id of the request or schedule that is meant; of `replay` and `drop` the number of the dead letter, "
+    "on the broker that the control event is published on.",
     "requestsource": "The `source` of the request that is meant, where several sources use its id.",
     "jobname": "The name of the Job, or of the schedule's CronJob, that is meant, where one source and id has several.",
     "jobnamespace": "The namespace of that Job.",
+    "letterdigest": "Of `replay` and `drop`: the BLAKE2b-128 hash of the dead letter's body, 32 hexadecimal digits. A "
+    "letter of that number with another body is left alone.",
     "expirytime": "RFC 3339: after it the command is not wanted any more.",
     "correlationid": "Passed on to the answer.",
     "actor": "The person who asks, in words of whoever sends it: any publisher can name anybody. Passed on to "
@@ -84,7 +87,10 @@ _TITLES = {
         "An event that tells what became of a request, or of a control event. Later versions may add fields and types: "
         "ignore what you do not know.",
     ),
-    "control": ("Control event", "An event that asks for something to be done with a request's Job. It has no data."),
+    "control": (
+        "Control event",
+        "An event that asks for something to be done with a request, a schedule or a dead letter. It has no data.",
+    ),
     "functions": ("Functions", "The operator's file JOBRELAY_FUNCTIONS: which events run which Jobs."),
 }
 _JOB: Schema = {"image": "busybox:1.37", "command": ["sh", "-c", "echo 42 >$JOBRELAY_RESULT_PATH"]}

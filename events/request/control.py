@@ -1,5 +1,6 @@
 """Control events: what they ask of a request, and the answers. Not which Jobs that means, nor how it is done."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -33,12 +34,32 @@ class ControlVerb(StrEnum):
     CANCEL = "cancel"
     SUSPEND = "suspend"
     RESUME = "resume"
+    RUN = "run"
+    """Make one run of a schedule now."""
+    REPLAY = "replay"
+    """Put a dead letter back on the topic it came from."""
+    DROP = "drop"
+    """Remove a dead letter for good."""
+
+
+ABOUT_LETTERS = frozenset({ControlVerb.REPLAY, ControlVerb.DROP})
+_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
+_DIGEST = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """The dead letter that is meant: its number, and `digest_of` its body, where the command names it."""
+
+    number: int
+    digest: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """Do `verb` to the request with id `subject`; where several sources use that id, to that of `request_source`.
 
+    `letter`: of a command in `ABOUT_LETTERS`, which means no request; else None.
     `job_name`, `job_namespace`: those of its Job or CronJob, where one source and id has several.
     """
 
@@ -49,12 +70,16 @@ class Command:
     request_source: str | None
     job_name: str | None = None
     job_namespace: str | None = None
+    letter: Letter | None = None
     event: CloudEvent
 
 
 def parse_control(event: CloudEvent) -> Command:
-    """Raises `InvalidRequest` for another type, a missing subject, one of `CHOOSING` that is not text."""
-    errors = []
+    """Raises `InvalidRequest` for another type, a missing subject, one of `CHOOSING` that is not text.
+
+    And of a command about a dead letter for a subject that is no number, and a `letterdigest` that is none.
+    """
+    errors: list[FieldError] = []
     word = event.get_type().removeprefix(f"{CONTROL_TYPE}.")
     verb = next((verb for verb in ControlVerb if verb == word), None)
     if verb is None:
@@ -62,7 +87,8 @@ def parse_control(event: CloudEvent) -> Command:
         errors.append(FieldError("type", "is no control event's type", allowed=types))
     subject = event.get_subject()
     if subject is None:
-        errors.append(FieldError("subject", "is missing: the id of the request that is meant"))
+        errors.append(FieldError("subject", "is missing: the id of the request, or number of the dead letter, meant"))
+    letter = _letter(event, errors) if verb in ABOUT_LETTERS else None
     chosen: dict[str, Any] = {name: event.get_extension(name) for name in CHOOSING}
     for name, value in chosen.items():
         if value is not None and not isinstance(value, str):
@@ -77,13 +103,31 @@ def parse_control(event: CloudEvent) -> Command:
         request_source=chosen["requestsource"],
         job_name=chosen["jobname"],
         job_namespace=chosen["jobnamespace"],
+        letter=letter,
         event=event,
     )
 
 
-def accepted(command: Command, *, instance: str, jobs: Sequence[str], source: str) -> CloudEvent:
-    """The answer to a command that was carried out on `jobs` (names) of a request of this source."""
-    detail = {"verb": command.verb, "subject": command.subject, "jobs": list(jobs)}
+def _letter(event: CloudEvent, errors: list[FieldError]) -> Letter | None:
+    """What is wrong with it is appended to `errors`; then the letter is None."""
+    subject, digest = event.get_subject(), event.get_extension("letterdigest")
+    found = len(errors)
+    if subject is not None and not _NUMBER.fullmatch(subject):
+        errors.append(FieldError("subject", "is no number of a dead letter", allowed="digits, at most 19"))
+    if digest is not None and not (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
+        errors.append(FieldError("letterdigest", "is no digest of a dead letter", allowed="32 of 0-9 and a-f"))
+    return Letter(int(subject), digest) if subject is not None and len(errors) == found else None
+
+
+def accepted(
+    command: Command, *, instance: str, jobs: Sequence[str], source: str | None, run: str | None = None
+) -> CloudEvent:
+    """The answer to a command that was carried out on `jobs` (names) of a request of this source.
+
+    `run`: the id of the run that it made, a request of its own. Of a command about a dead letter there are none of
+    these.
+    """
+    detail = {"verb": command.verb, "subject": command.subject, "jobs": list(jobs), **({"run": run} if run else {})}
     return _answer(command.event, ACCEPTED, instance=instance, detail=detail, source=source)
 
 

@@ -1,4 +1,4 @@
-"""Control events: cancel, suspend, resume. Consumed by the leader only, each answered on the lifecycle topic."""
+"""Control events: cancel, suspend, resume, run, replay, drop. Consumed by the leader only, each answered."""
 
 import asyncio
 import logging
@@ -8,12 +8,24 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters.base import Delivery, Kind, Subscription, Topic
 from events.cloudevent.event import expired
 from events.jobs.observed import Job, Schedule, Verdict
+from events.lifecycle.schedules import run_id, run_time
 from events.phases import Phase
 from events.problems import InvalidRequest
-from events.request.control import ACCEPTED, REJECTED, Command, accepted, control_key, parse_control, refused
+from events.request.control import (
+    ACCEPTED,
+    REJECTED,
+    Command,
+    ControlVerb,
+    accepted,
+    control_key,
+    parse_control,
+    refused,
+)
+from handler.controller.letters import Letters
 from handler.controller.rulings import Step, cancellation, rule, rule_schedule
 from handler.controller.targets import Target, Targets
 from handler.controller.term import Term
+from handler.controller.triggers import Triggers
 from handler.controller.waitingroom import PutBack
 from handler.effects.deliveries import Rejection, processing, read, surviving
 from handler.effects.repeating import until_answered, until_taken
@@ -35,9 +47,9 @@ MAX_COMMAND = 65_536
 
 
 class Control:
-    """Carries out the control events of one broker for one term of leadership."""
+    """Carries out the control events of one broker for one term of leadership. `letters`: that broker's."""
 
-    def __init__(self, services: Services, term: Term, *, broker: str) -> None:
+    def __init__(self, services: Services, term: Term, *, broker: str, triggers: Triggers, letters: Letters) -> None:
         self._cluster = services.cluster
         self._settings = services.settings
         self._metrics = services.metrics
@@ -45,6 +57,8 @@ class Control:
         self._tracing = services.tracing
         self._writes = term.writes
         self._targets = Targets(services, term)
+        self._triggers = triggers
+        self._letters = letters
         self._broker = broker
 
     async def run(self, subscription: Subscription) -> None:
@@ -78,12 +92,13 @@ class Control:
         except InvalidRequest as error:
             await self._refuse(delivery, event, Rejection("INVALID_REQUEST", str(error)))
             return
-        also(job_id=command.subject)
+        if command.letter is None:
+            also(job_id=command.subject)
         try:
             answer, outcome = await self._answer(command, waited=delivery.waited)
         except PutBack as later:
             if later.counts and delivery.attempt >= self._settings.max_attempts:
-                message = f"not carried out at {delivery.attempt} attempts: the API server takes no write of it"
+                message = f"not carried out at {delivery.attempt} attempts: {later.why}"
                 await self._refuse(delivery, event, Rejection("UNAVAILABLE", message))
             else:
                 await self._put_back(delivery, later)
@@ -125,12 +140,15 @@ class Control:
         """
         instance = self._settings.instance
         targets: list[Target] = []
+        runs: list[Job] = []
         try:
             if expired(command.event, self._cluster.server_time()):
                 raise Rejection("EXPIRED", "its expirytime is past")
-            targets = await self._targets.of(command, waited=waited)
-            for target in targets:
-                await self._carry_out(command, target)
+            if command.letter is not None:
+                await self._letters.carry_out(command)
+            else:
+                targets = await self._targets.of(command, waited=waited)
+                runs = [run for target in targets if (run := await self._carry_out(command, target)) is not None]
         except Rejection as rejection:
             logger.info("%s refused: %s", command.verb, rejection)
             source = targets[0].source if targets else None
@@ -138,16 +156,19 @@ class Control:
             return refused(command, instance=instance, code=code, message=message, source=source), REJECTED
         logger.info("%s accepted", command.verb)
         # They have one source: of several, the command would have had to name one.
-        jobs, source = [target.name for target in targets], targets[0].source
-        return accepted(command, instance=instance, jobs=jobs, source=source), ACCEPTED
+        source = targets[0].source if targets else None
+        jobs = [one.name for one in runs or targets]
+        made = run_id(command.subject, run_time(runs[0])) if runs else None
+        return accepted(command, instance=instance, jobs=jobs, source=source, run=made), ACCEPTED
 
-    async def _carry_out(self, command: Command, target: Target) -> None:
+    async def _carry_out(self, command: Command, target: Target) -> Job | None:
+        """Returns the run that was made, if the command asks for one."""
         seen = target
 
-        async def write() -> None:
+        async def write() -> Job | None:
             nonlocal seen
             seen = self._targets.now(seen)
-            await self._write(command, seen)
+            return await self._write(command, seen)
 
         def complain(error: Exception) -> None:
             logger.warning("%s waits: %s", command.verb, error)
@@ -155,20 +176,25 @@ class Control:
         try:
             # What keeps this Job from being written may last, and concerns no other.
             async with asyncio.timeout(IN_HAND_SECONDS):
-                await until_answered(write, complain=complain, conflict_seconds=LOOK_SECONDS)
+                return await until_answered(write, complain=complain, conflict_seconds=LOOK_SECONDS)
         except TimeoutError as error:
-            raise PutBack(AGAIN_SECONDS, counts=True) from error
+            raise PutBack(AGAIN_SECONDS, counts=True, why="the API server takes no write of it") from error
         except NotFound as error:
             raise Rejection("FINISHED", "the request has ended") from error
         except Refused as error:
             raise Rejection("FORBIDDEN", str(error)) from error
 
-    async def _write(self, command: Command, seen: Target) -> None:
+    async def _write(self, command: Command, seen: Target) -> Job | None:
+        if command.verb is ControlVerb.RUN:
+            if not isinstance(seen, Schedule):
+                raise Rejection("NO_SCHEDULE", "it is no schedule: only a schedule can be run now")
+            return await self._triggers.make(command, seen)
         if isinstance(seen, Schedule):
             await self._write_schedule(rule_schedule(command, seen), seen)
         else:
             step = rule(command, seen, followed=self._targets.is_followed(seen), settings=self._settings)
             await self._write_job(step, command, seen)
+        return None
 
     async def _write_schedule(self, step: Step, schedule: Schedule) -> None:
         if step is Step.CANCEL:

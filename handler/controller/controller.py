@@ -25,6 +25,7 @@ from handler.controller.podless import Podless
 from handler.controller.published import Published
 from handler.controller.schedules import Schedules
 from handler.controller.term import Term
+from handler.controller.triggers import Triggers
 from handler.controller.usage import Sampler
 from handler.controller.workqueue import NewerFormat, Workers, WorkQueue
 from handler.effects.services import Services
@@ -42,7 +43,7 @@ PAUSE_PER_POD = 1e-4
 
 
 class Controller:
-    """Follows the Jobs of this installation for one term of leadership."""
+    """Follows the Jobs of this installation for one term of leadership. `triggers`: for commands of all brokers."""
 
     def __init__(self, services: Services, term: Term) -> None:
         self._cluster = services.cluster
@@ -54,6 +55,7 @@ class Controller:
         self._previous = term.previous
         self._admitting = Admitting(services, term)
         self._schedules = Schedules(services, term)
+        self.triggers = Triggers(services, term, self._schedules)
         self._sampler = Sampler(services, term)
         self._failover = Failover(services, term)
         self._podless = Podless(services.cluster)

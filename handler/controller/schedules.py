@@ -55,6 +55,11 @@ class Schedules:
         """Everything before this time (epoch seconds) is published; 0 until every schedule is queued for a look."""
         return self._queue.oldest() if self._running else 0.0
 
+    @property
+    def known(self) -> bool:
+        """Whether the runs of all schedules are known."""
+        return self._running
+
     def changed(self, jobs: Iterable[Key]) -> None:
         """These Jobs, of schedules or not, have changed or are gone."""
         for key in jobs:
@@ -69,6 +74,13 @@ class Schedules:
                 self._runs[owner].add(key)
                 self._look_at(owner)
 
+    def jobs_of(self, schedule: Schedule) -> Iterator[Job]:
+        """Its Jobs: runs, and new runs that have not got our finalizer yet."""
+        for key in self._runs.get(_key(schedule), ()):
+            run = self._cache.get(key) or self._cache.new_run(key)
+            if run is not None and run.schedule_uid == schedule.uid:
+                yield run
+
     async def settle(self, job: Job) -> None:
         """After a Job's terminal event, before its finalizer goes: if it is a run, note its outcome on its schedule."""
         end = outcome(job)
@@ -76,7 +88,7 @@ class Schedules:
         if end is None or job.run is None or schedule is None or schedule.uid != job.schedule_uid or schedule.newer:
             return
         runs = read_runs(schedule.runs)
-        present = {run.run for run in self._jobs_of(schedule) if run.run is not None}
+        present = {run.run for run in self.jobs_of(schedule) if run.run is not None}
         noted = runs.ending(job.run, end.phase, at=end.time, held=present)
         if noted == runs:
             return
@@ -156,7 +168,7 @@ class Schedules:
     def _new_runs(self, schedule: Schedule) -> list[Job]:
         """In the order of their scheduled times, but a run that is counted already comes first."""
         counted = read_runs(schedule.runs).job
-        new = [run for run in self._jobs_of(schedule) if run.new_run and not run.newer]
+        new = [run for run in self.jobs_of(schedule) if run.new_run and not run.newer]
         return sorted(new, key=lambda run: (run.uid != counted, run_time(run), run.name))
 
     async def _adopt(self, schedule: Schedule, run: Job) -> Schedule:
@@ -185,19 +197,12 @@ class Schedules:
         if runs.job is None or runs.last in runs.recent:
             return False
         # Its first attempt may be gone while a later attempt is here.
-        return all(run.uid != runs.job and run.run != runs.last for run in self._jobs_of(schedule))
+        return all(run.uid != runs.job and run.run != runs.last for run in self.jobs_of(schedule))
 
     def _is_over(self, schedule: Schedule) -> bool:
         """Whether the ends of all runs that it may have are published."""
         told = read_runs(schedule.runs).recent
-        return is_exhausted(schedule) and all(run.run in told for run in self._jobs_of(schedule))
-
-    def _jobs_of(self, schedule: Schedule) -> Iterator[Job]:
-        """Its Jobs: runs, and new runs that have not got our finalizer yet."""
-        for key in self._runs.get(_key(schedule), ()):
-            run = self._cache.get(key) or self._cache.new_run(key)
-            if run is not None and run.schedule_uid == schedule.uid:
-                yield run
+        return is_exhausted(schedule) and all(run.run in told for run in self.jobs_of(schedule))
 
     async def _end(self, schedule: Schedule) -> None:
         """After `unscheduled`: drop our finalizer, or delete the CronJob once no repeated request can make it anew."""

@@ -15,12 +15,16 @@ LOOKS_A_SECOND = 100.0
 
 
 class PutBack(Exception):
-    """The control event has to wait at the broker for `delay` seconds. `counts`: that is an attempt."""
+    """The control event has to wait at the broker for `delay` seconds. `counts`: that is an attempt.
 
-    def __init__(self, delay: float, *, counts: bool = False) -> None:
-        super().__init__(f"put back for {delay:.3g} s")
+    `why`: what keeps it from being carried out, in words that follow a colon.
+    """
+
+    def __init__(self, delay: float, *, counts: bool = False, why: str = "others need its place") -> None:
+        super().__init__(f"put back for {delay:.3g} s: {why}")
         self.delay = delay
         self.counts = counts
+        self.why = why
 
 
 @dataclass(slots=True, eq=False)

@@ -12,6 +12,7 @@ from k8s.base import Manifest
 from k8s.manifests.job import Rendered, render
 from k8s.manifests.mapping import cron_job_annotations, cron_job_fields
 from k8s.manifests.options import ManifestOptions, ungoverned
+from k8s.reading.job import SCHEDULED_TIMESTAMP
 
 HISTORY = 1000
 """How many finished Jobs Kubernetes keeps: so many that their TTL decides instead."""
@@ -45,6 +46,30 @@ def render_schedule(
         },
     }
     return replace(rendered, job=cron_job, scheduled=True)
+
+
+def run_now(cron_job: Manifest, *, name: str, time: str, command: str) -> Manifest:
+    """The Job of a run of this time (RFC 3339), beside those that Kubernetes makes. `command`: names who asked for it.
+
+    It waits to be adopted, as they do. Kubernetes counts it neither as active nor for `concurrencyPolicy`.
+    """
+    owner, template = cron_job["metadata"], cron_job["spec"]["jobTemplate"]
+    given = template.get("metadata") or {}
+    notes = {Annotation.COMMAND: command, SCHEDULED_TIMESTAMP: time, "cronjob.kubernetes.io/instantiate": "manual"}
+    reference = {"apiVersion": "batch/v1", "kind": "CronJob", "name": owner["name"], "uid": owner["uid"]}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            "namespace": owner["namespace"],
+            "labels": given.get("labels") or {},
+            "annotations": {**(given.get("annotations") or {}), **notes},
+            # The controller of schedules would report a Job that it controls and has not made.
+            "ownerReferences": [{**reference, "controller": False}],
+        },
+        "spec": template["spec"],
+    }
 
 
 def adoption(run: Job, *, request_id: str, time: str, released: str | None) -> Manifest:

@@ -32,7 +32,7 @@ from k8s.reading.template import NO_TEMPLATE, Template
 LONGEST_TTL = 2**31 - 1
 """Seconds; Kubernetes refuses more."""
 SCHEDULED_TIMESTAMP = "batch.kubernetes.io/cronjob-scheduled-timestamp"
-"""Annotation of Jobs that Kubernetes made for a CronJob. A Job that somebody made from a CronJob by hand has none."""
+"""Annotation of Jobs that Kubernetes made for a CronJob, or we. One that somebody made from it by hand has none."""
 
 
 class Owner(Wire):
