@@ -1,5 +1,6 @@
 """Answers in JSON."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -12,6 +13,11 @@ JSON_TYPE = "application/json"
 def answer(model: BaseModel, *, status: int = 200) -> web.Response:
     """A model as JSON, by its aliases."""
     return web.Response(status=status, body=dumped(model), content_type=JSON_TYPE)
+
+
+def written(document: Mapping[str, Any]) -> web.Response:
+    """A document as JSON."""
+    return web.Response(body=orjson.dumps(document), content_type=JSON_TYPE)
 
 
 def dumped(model: BaseModel) -> bytes:

@@ -1,9 +1,8 @@
 """What the JSON API can be asked, as data: both its routes and the document that describes it are made from this.
 
-Every folder that answers such requests has a module `operations` with `OPERATIONS`.
+Every folder that answers such requests has `OPERATIONS`.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +21,7 @@ COMMON = (400, 401, 403, 503)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One method of one path. `path`: below `PREFIX`, as `/requests/{number}`. `name`: unique, as `listRequests`.
+    """GET or POST of one path. `path`: below `PREFIX`, as `/requests/{number}`. `name`: unique, as `listRequests`.
 
     `query`: its fields, by alias, are the parameters. `body`: what is sent as JSON. `answer`: what `status` carries,
     as `media`; None where that is no JSON. `also`: what other statuses carry, JSON. `problems`: statuses that it
@@ -44,14 +43,13 @@ class Operation:
     group: str = "requests"
 
 
-_NUMBER = re.compile(r"\{(number|n)\}")
-
-
 def routes_of(operations: Iterable[Operation]) -> list[web.RouteDef]:
     """Where they are answered, without the path that all are below. A number in a path is of digits alone."""
-    found: list[web.RouteDef] = []
-    for one in operations:
-        path = PREFIX + _NUMBER.sub(r"{\1:[0-9]{1,18}}", one.path)
-        methods = ("GET", "HEAD") if one.method == "GET" and one.media != EVENTS else (one.method,)
-        found += [web.route(method, path, one.handler) for method in methods]
-    return found
+    return [_route(one, PREFIX + one.path.replace("{number}", "{number:[0-9]{1,18}}")) for one in operations]
+
+
+def _route(one: Operation, path: str) -> web.RouteDef:
+    if one.method != "GET":
+        return web.post(path, one.handler)
+    # A stream has no end, and so no head alone.
+    return web.get(path, one.handler, allow_head=one.media != EVENTS)

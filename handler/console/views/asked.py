@@ -11,17 +11,16 @@ from handler.operations.times import read_moment
 
 
 class Asked(BaseModel):
-    """Parameters of an address. What a form leaves empty is not asked for."""
+    """Parameters of an address."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")
 
 
 def _time(text: str) -> str:
-    if text:
-        try:
-            read_moment(text, now=datetime.now(UTC))
-        except ValueError as error:
-            raise ValueError(f"is {error}") from None
+    try:
+        read_moment(text, now=datetime.now(UTC))
+    except ValueError as error:
+        raise ValueError(f"is {error}") from None
     return text
 
 
@@ -36,7 +35,7 @@ Number = Annotated[int, Field(ge=0, lt=2**63)]
 
 def seconds_of(text: str | None, *, now: float) -> float | None:
     """Epoch seconds of a `Time`; None if nothing is asked for."""
-    return read_moment(text, now=datetime.fromtimestamp(now, UTC)).timestamp() if text else None
+    return read_moment(text, now=datetime.fromtimestamp(now, UTC)).timestamp() if text is not None else None
 
 
 def require_order(newer: float | None, older: float | None) -> None:

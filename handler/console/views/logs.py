@@ -22,9 +22,11 @@ LINES, LINES_MOST = 1000, 100_000
 class LogQuery(Asked):
     """Which log. Without a pod, of the last one; without a container, of its first."""
 
-    pod: str | None = Field(None, description="Its uid or its name.")
+    pod: str | None = Field(default=None, description="Its uid or its name.")
     container: str | None = None
-    tail: Annotated[int, Field(ge=1, le=LINES_MOST)] | None = Field(None, description="Only so many last lines.")
+    tail: Annotated[int, Field(ge=1, le=LINES_MOST)] | None = Field(
+        default=None, description="Only so many last lines."
+    )
 
 
 async def place_of(backend: Backend, number: int, query: LogQuery) -> Place | None:

@@ -31,7 +31,7 @@ _TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*", re
 class EventsQuery(Asked):
     """Which events of a request."""
 
-    after: Number = Field(0, description="`next` of the page before.")
+    after: Number = Field(default=0, description="`next` of the page before.")
     limit: Annotated[int, Field(ge=1, le=200)] = 100
 
 

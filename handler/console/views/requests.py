@@ -1,9 +1,9 @@
 """Requests as a list, and how many there are of each kind."""
 
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from events.phases import Phase
 from handler.console.backend import Backend
@@ -28,22 +28,16 @@ _MARK = "~"
 
 
 class Filters(Asked):
-    """Which requests; what is not given or empty is not asked for."""
+    """Which requests; what is not given is not asked for."""
 
-    q: str | None = Field(None, description="The beginning of the id.")
-    phase: tuple[Phase, ...] = Field((), description="Any of these.")
+    q: str | None = Field(default=None, description="The beginning of the id.")
+    phase: tuple[Phase, ...] = Field(default=(), description="Any of these.")
     service: str | None = None
     tag: str | None = None
     id: str | None = None
     source: str | None = None
-    since: Time | None = Field(None, description="Only those that changed at this time or later.")
-    until: Time | None = Field(None, description="Only those that changed before this time.")
-
-    @field_validator("phase", mode="before")
-    @classmethod
-    def _without_empty(cls, given: Any) -> Any:
-        """A form says of all phases that it is none."""
-        return [phase for phase in given if phase != ""] if isinstance(given, list | tuple) else given
+    since: Time | None = Field(default=None, description="Only those that changed at this time or later.")
+    until: Time | None = Field(default=None, description="Only those that changed before this time.")
 
     def wanted(self, *, now: float) -> Wanted:
         """The question to the history. Raises `Problem` for times between which nothing is."""
@@ -51,11 +45,11 @@ class Filters(Asked):
         require_order(newer, older)
         return Wanted(
             phases=self.phase,
-            service=self.service or None,
-            tag=self.tag or None,
-            id=self.id or None,
-            source=self.source or None,
-            text=self.q or None,
+            service=self.service,
+            tag=self.tag,
+            id=self.id,
+            source=self.source,
+            text=self.q,
             newer=newer,
             older=older,
         )
@@ -65,7 +59,7 @@ class RequestsQuery(Filters):
     """Which page of them."""
 
     limit: Annotated[int, Field(ge=1, le=200)] = 50
-    after: str | None = Field(None, description="`next` of the page before.")
+    after: str | None = Field(default=None, description="`next` of the page before.")
 
 
 async def requests_view(backend: Backend, query: RequestsQuery, *, now: float | None = None) -> RequestPage:
@@ -97,8 +91,8 @@ async def summary_view(backend: Backend, *, now: float | None = None) -> Summary
 
 def _begun(query: RequestsQuery, *, now: float) -> tuple[float, str | None]:
     """When the first page was asked for, and the history's token: `24h` means the same on each page."""
-    if not query.after or not _is_relative(query):
-        return round(now * 1000) / 1000, query.after or None
+    if query.after is None or not _is_relative(query):
+        return round(now * 1000) / 1000, query.after
     token, mark, begun = query.after.partition(_MARK)
     if not mark or not begun.isascii() or not begun.isdigit() or len(begun) > len(str(int(now * 1000))):
         raise BadCursor("not a page token of this question")

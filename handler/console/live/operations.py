@@ -1,5 +1,0 @@
-"""What the JSON API streams."""
-
-from handler.console.http.operation import Operation
-
-OPERATIONS: tuple[Operation, ...] = ()
