@@ -2,9 +2,17 @@
 
 from aiohttp import web
 
-from handler.console.pages import assets, request, requests, theme
+from handler.console.pages import acting, assets, done, request, requests, submit, theme
 
 
 def routes() -> list[web.RouteDef]:
     """Without the path that all are below."""
-    return [*assets.routes(), *theme.routes(), *requests.routes(), *request.routes()]
+    return [
+        *assets.routes(),
+        *theme.routes(),
+        *requests.routes(),
+        *request.routes(),
+        *submit.routes(),
+        *done.routes(),
+        *acting.routes(),
+    ]
