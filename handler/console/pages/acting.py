@@ -76,8 +76,8 @@ def _schedule(verb: str) -> Handler:
         form, query = await form_of(request), query_of(request, ScheduleQuery)
         source, job = query.source or form.one("source") or None, query.job or form.one("job") or None
         if verb == "cancel" and form.one("confirm") != "yes":
-            about = {"name": request.match_info["id"], "source": source, "job": job}
-            return render(request, "confirm.html", event=form.one("event"), **about)
+            name, event = request.match_info["id"], form.one("event")
+            return render(request, "confirm.html", name=name, event=event, source=source, job=job)
         done = await schedules.act(
             request.app[BACKEND],
             request[PERSON],
