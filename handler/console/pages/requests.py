@@ -16,7 +16,7 @@ from handler.console.views.models import RequestRow, Summary
 from handler.console.views.requests import RequestsQuery, requests_view, summary_view
 from handler.history.base import StoreUnavailable
 
-SPANS = {"1h": "hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days", "": "any time"}
+SPANS = {"": "any time", "1h": "an hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days"}
 """Choices of `since`."""
 _FILTERS = ("q", "phase", "service", "tag", "id", "source", "since", "until")
 _RUNNING = (Phase.STARTED, Phase.PROGRESS)
