@@ -14,7 +14,6 @@ from handler.console.http.keys import BACKEND, BASE, FORM_TOKEN, PERSON
 from handler.console.pages import wording
 from handler.console.pages.assets import path_of
 from handler.operations.wording import size
-from handler.visible import clipped
 
 THEME = "theme"
 """The cookie that says `light` or `dark`; without it the system's choice holds."""
@@ -32,7 +31,7 @@ SECTIONS = (
 _FILTERS = {
     "age": wording.age,
     "between": wording.between,
-    "clipped": clipped,
+    "clipped": wording.cut,
     "clock": wording.clock,
     "exact": wording.exact,
     "hour": wording.hour,

@@ -46,6 +46,11 @@ def preformatted(value: object, most: int = MAX_SHOWN) -> Markup:
     return escape(lines(clipped(str(value), most)))
 
 
+def cut(value: object, most: int = MAX_SHOWN) -> str:
+    """The beginning of a text; nothing for None."""
+    return "" if value is None else clipped(str(value), most)
+
+
 def tail(value: object, most: int = 40) -> Markup:
     """The last lines of a text, for `<pre>`."""
     return preformatted("\n".join(str(value)[-MAX_SHOWN:].splitlines()[-most:]))
