@@ -25,7 +25,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     response.headers.update(ALWAYS)
     response.headers.pop(hdrs.SERVER, None)
     # Files carry the hash of their content in their names, and say themselves how long they may be kept.
-    if not (response.status == 200 and is_static(request)):
+    if not (response.status in (200, 304) and is_static(request)):
         response.headers[hdrs.CACHE_CONTROL] = "no-store"
 
 
