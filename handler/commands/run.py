@@ -8,11 +8,13 @@ from typing import Protocol
 
 from events.functions.file import InvalidFunctions
 from handler.commands.errors import OK, Failed, Misuse
+from handler.console.security.files import FileRefused
 from handler.history import extra
 from handler.history.base import StoreRefused
 from handler.settings.connections import broker_of
 from handler.settings.settings import Settings
 from handler.telemetry import logs, otlp
+from handler.telemetry.connections import AddressRefused
 
 
 class Run(Protocol):
@@ -47,10 +49,10 @@ async def serve(settings: Settings) -> int:
         loop.add_signal_handler(number, stop_once)
     try:
         await run(settings, stop=stop)
-    except (InvalidFunctions, StoreRefused) as error:
+    except (InvalidFunctions, StoreRefused, FileRefused) as error:
         raise Misuse(str(error)) from error
-    except OSError as error:
-        raise Failed(f"cannot serve {settings.http_address}: {error.strerror or error}") from error
+    except AddressRefused as error:
+        raise Failed(str(error)) from error
     return OK
 
 

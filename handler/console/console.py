@@ -12,7 +12,7 @@ from functools import partial
 
 from adapters.registry import adapter_of
 from handler.console.backend import Backend
-from handler.console.serving.server import serve_page
+from handler.console.serving.server import Serving, serve_page
 from handler.effects.repeating import until_answered
 from handler.history.base import Bodies, HistoryError, Store, StoreUnavailable, Writer
 from handler.history.logs.objects import open_bodies
@@ -40,13 +40,14 @@ STEADY_SECONDS = 60.0
 class Console:
     """One process. `sources`: how to connect to each broker whose log is recorded. `recording`: whether it does now.
 
-    `backend`: what its page reads from. The page is served from the start, by whoever waits for its turn as well.
+    `backend`: what its page reads from. `page`: how that is served, from the start, and while it waits for its turn.
     """
 
     def __init__(self, settings: Settings, *, cluster: Cluster, sources: Mapping[str, Connect], state: State) -> None:
         self.recording = False
         self.backend = Backend(settings, cluster=cluster, brokers=state.brokers, metrics=state.metrics)
         self.backend.lag = lambda: self.lag
+        self.page: Serving | None = None
         self._settings = settings
         self._cluster = cluster
         self._state = state
@@ -83,28 +84,31 @@ class Console:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set.
 
-        Raises `StoreRefused` for a database, or a store of logs, that cannot be used, and `OSError` for the page's
-        address.
+        Raises `StoreRefused` for a database, or a store of logs, that cannot be used, `AddressRefused` and
+        `FileRefused` for what the page needs.
         """
-        async with serve_page(self.backend) as self._state.page:
-            await self._run(stop)
-
-    async def _run(self, stop: asyncio.Event) -> None:
         over = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as group:
                 for link in self._links:
                     group.create_task(link.run(stop=stop, over=over))
                 keeping = group.create_task(self._keep())
-                await stop.wait()
-                self._state.draining = True
-                self.backend.stopping.set()
+                # It ends first: what it shows and asks for needs the store and the brokers.
+                await self._serve(stop)
                 # A transaction in hand is finished first; what follows is read again by whoever records next.
                 keeping.cancel()
                 await asyncio.wait({keeping}, timeout=self._settings.drain_seconds)
                 over.set()
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        """Serve the page, where there is one, until `stop` is set."""
+        async with serve_page(self.backend) as self.page:
+            self._state.page = None if self.page is None else self.page.url
+            await stop.wait()
+            self._state.draining = True
+            self.backend.stopping.set()
 
     async def _keep(self) -> None:
         """Open what the history is kept in, and record whenever nobody else does, until cancelled."""
@@ -169,7 +173,7 @@ class Console:
 
 
 async def run(settings: Settings, *, stop: asyncio.Event) -> None:
-    """Run until `stop` is set. Raises `ConfigError`, `StoreRefused`, and `OSError` for an HTTP address in use."""
+    """Run until `stop` is set. Raises `ConfigError`, `StoreRefused`, `FileRefused` and `AddressRefused`."""
     state = State(Metrics(role=settings.role), follows=settings.follows)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(beside(measure_lag(state.metrics)))

@@ -78,9 +78,6 @@ class PageSettings(BaseModel):
         description="File with the key of sessions and forms: 32 bytes or more. Needed where more than one process "
         "serves the page. Empty: a random key for each process, so that people log in again after its end.",
     )
-    ui_streams: int = Field(
-        200, ge=1, le=2000, description="Pages and logs that can be followed live at the same time; more get 503."
-    )
 
     @property
     def ui_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:

@@ -27,6 +27,9 @@ PHASES = ("pending", "running", "queued", "suspended", "finishing")
 LOG_STATES = ("whole", "cut", "growing", "missing")
 """What a log that was read came to."""
 PRUNED = ("requests", "logs")
+PAGE_PARTS = ("page", "api", "stream", "action", "static")
+"""What of the page was asked for."""
+STATUSES = ("2xx", "3xx", "4xx", "5xx")
 _CALL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _WAIT = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0)
 _LAG = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -61,6 +64,7 @@ class Metrics:
         self._events()
         self._controller()
         self._history()
+        self._page()
         self._process(role)
 
     def expect(self, broker: str) -> None:
@@ -223,6 +227,12 @@ class Metrics:
             "history_log_failures", "Attempts to read or to keep a container's log that failed."
         )
         self.history_pruned = self._counter("history_pruned", "Deleted for their age or for room.", what=PRUNED)
+
+    def _page(self) -> None:
+        self._subject = "The page"
+        self.page_requests = self._counter("page_requests", "Requests answered.", part=PAGE_PARTS, status=STATUSES)
+        self.page_seconds = self._histogram("page_seconds", "Time to answer a request; streams are not counted.", _CALL)
+        self.page_streams = self._gauge("page_streams", "Open streams of what changes.")
 
     def _process(self, role: str) -> None:
         """Its memory, CPU time and descriptors are `process_*`, as everywhere."""

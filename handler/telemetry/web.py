@@ -47,7 +47,7 @@ class Shared(Generic[T]):
 
 @asynccontextmanager
 async def serve(state: State, *, address: str, fresh: float = 1.0) -> AsyncIterator[str]:
-    """Serve until the block ends; yields the URL. Raises `OSError` if the address cannot be used.
+    """Serve until the block ends; yields the URL. Raises `AddressRefused`.
 
     `fresh`: how old an answer about this process may be, in seconds.
     """
@@ -62,9 +62,9 @@ async def serve(state: State, *, address: str, fresh: float = 1.0) -> AsyncItera
     )
     await runner.setup()
     try:
-        host, _, port = address.rpartition(":")
-        async with listening(cast(web.Server, runner.server), host=host.strip("[]"), port=int(port)) as found:
-            url = f"http://{host}:{found}"
+        server = cast(web.Server, runner.server)
+        async with listening(server, address=address, setting="JOBRELAY_HTTP_ADDRESS") as port:
+            url = f"http://{address.rpartition(':')[0]}:{port}"
             logger.info("serving %s", url)
             yield url
     finally:

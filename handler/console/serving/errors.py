@@ -27,6 +27,8 @@ async def translate_errors(request: web.Request, handler: Handler) -> web.Stream
     """Answer every error as a `Problem`; one that nobody expected is logged with a reference that the answer has."""
     try:
         return await handler(request)
+    except ConnectionError:  # whoever asked has gone
+        raise
     except web.HTTPException as error:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
@@ -67,6 +69,8 @@ def problem_of(error: Exception) -> Problem:
 def answer(request: web.Request, problem: Problem) -> web.Response:
     """As JSON or as a page, whichever whoever asks can read."""
     headers = {} if problem.retry_after is None else {hdrs.RETRY_AFTER: str(problem.retry_after)}
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
     if is_api(request):
         body = orjson.dumps(document_of(problem))
         return web.Response(status=problem.status, body=body, content_type=CONTENT_TYPE, headers=headers)

@@ -13,7 +13,8 @@ ALWAYS = {
     "Content-Security-Policy": CONTENT_POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    # With `no-referrer`, browsers send `Origin: null` with our own forms: all that older ones say of whose they are.
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -29,11 +30,16 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         response.headers[hdrs.CACHE_CONTROL] = "no-store"
 
 
+def path_of(request: web.Request) -> str:
+    """Without the path that all are below."""
+    return request.path.removeprefix(request.app[BASE])
+
+
 def is_static(request: web.Request) -> bool:
     """Whether a file of the page is asked for, which anybody may have."""
-    return request.path.startswith(f"{request.app[BASE]}/static/")
+    return path_of(request).startswith("/static/")
 
 
 def is_api(request: web.Request) -> bool:
     """Whether the answer is for a program: JSON."""
-    return request.path.startswith(f"{request.app[BASE]}/api/")
+    return path_of(request).startswith("/api/")

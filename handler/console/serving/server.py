@@ -3,33 +3,68 @@
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import cast
 
 from aiohttp import web
 
 from handler.console.backend import Backend
+from handler.console.security.security import Security
 from handler.console.serving.application import application
+from handler.console.serving.limits import CONNECTIONS
+from handler.telemetry.connections import Connections, listening
 
 logger = logging.getLogger(__name__)
 
+MOST = 512
+"""Connections at the same time: streams, and browsers that keep theirs for what they ask next."""
+MAX_LINE = 8190
+"""Bytes of a request's line, and of each of its headers."""
+MAX_HEADERS = 64
+"""That a request may have."""
+KEPT_SECONDS = 20.0
+"""For which a connection is kept without a request."""
+END_SECONDS = 3.0
+"""That requests in hand get at the end; streams have ended before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """`url`: of the first page, with a slash at its end. `app`: what answers."""
+
+    url: str
+    app: web.Application
+
 
 @asynccontextmanager
-async def serve_page(backend: Backend, *, more: Sequence[web.RouteDef] = ()) -> AsyncIterator[str | None]:
-    """Serve until the block ends; yields the URL, None where there is to be no page. Raises `OSError`.
+async def serve_page(backend: Backend, *, more: Sequence[web.RouteDef] = ()) -> AsyncIterator[Serving | None]:
+    """Serve until the block ends; yields None where there is to be no page.
 
-    `more`: further routes.
+    Raises `AddressRefused` and `FileRefused`. `more`: further routes.
     """
     address = backend.settings.ui_address
     if address is None:
         yield None
         return
-    runner = web.AppRunner(application(backend, more=more), access_log=None, auto_decompress=False)
+    made, connections = application(backend, Security(backend.settings), more=more), Connections(MOST)
+    made[CONNECTIONS] = connections
+    runner = web.AppRunner(
+        made,
+        access_log=None,
+        auto_decompress=False,
+        keepalive_timeout=KEPT_SECONDS,
+        lingering_time=1.0,
+        max_line_size=MAX_LINE,
+        max_field_size=MAX_LINE,
+        max_headers=MAX_HEADERS,
+        shutdown_timeout=END_SECONDS,
+    )
     await runner.setup()
     try:
-        host, _, port = address.rpartition(":")
-        site = web.TCPSite(runner, host.strip("[]"), int(port))
-        await site.start()
-        url = f"http://{host}:{runner.addresses[0][1]}{backend.settings.ui_base_path}/"
-        logger.info("serving the page at %s", url)
-        yield url
+        server = cast(web.Server, runner.server)
+        async with listening(server, address=address, setting="JOBRELAY_UI_ADDRESS", connections=connections) as port:
+            url = f"http://{address.rpartition(':')[0]}:{port}{backend.settings.ui_base_path}/"
+            logger.info("serving the page at %s", url)
+            yield Serving(url, made)
     finally:
         await runner.cleanup()

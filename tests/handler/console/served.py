@@ -5,13 +5,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import ClientSession, CookieJar
-
 from adapters.memory import MemoryBroker
 from handler.console.backend import Backend
 from handler.telemetry.state import State
 from k8s.api.cluster import Cluster
-from tests.handler.console.asking import Page
+from tests.handler.console.asking import Page, browser
 from tests.handler.console.consoles import Running, console
 
 
@@ -37,7 +35,7 @@ async def served(
     """A console that records by now, and its page on a free port. `url`: of its database, by default in memory."""
     async with console(broker, cluster, url, **settings) as running:
         await running.records()
-        found = running.state.page
-        assert found is not None
-        async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as session:
-            yield Served(found.rstrip("/"), session, running)
+        serving = running.console.page
+        assert serving is not None
+        async with browser() as session:
+            yield Served(serving, session, running)

@@ -106,9 +106,9 @@ class Stream:
 @asynccontextmanager
 async def serving(backend: Backend) -> AsyncIterator[str]:
     """The page's URL, without a slash at its end."""
-    async with serve_page(backend) as url:
-        assert url is not None
-        yield url.rstrip("/")
+    async with serve_page(backend) as served:
+        assert served is not None
+        yield served.url.rstrip("/")
 
 
 @asynccontextmanager

@@ -22,11 +22,11 @@ async def looking(cluster: Cluster, *events: CloudEvent, **settings: Any) -> Asy
     """The page, once these events are recorded."""
     async with (
         seeing(cluster, *events, **{"ui_address": "127.0.0.1:0", **settings}) as (backend, _),
-        serve_page(backend) as url,
+        serve_page(backend) as serving,
         ClientSession(cookie_jar=CookieJar(unsafe=True)) as session,
     ):
-        assert url is not None
-        yield Page(url.rstrip("/"), session)
+        assert serving is not None
+        yield Page(serving, session)
 
 
 class Seen(HTMLParser):
