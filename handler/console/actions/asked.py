@@ -10,6 +10,7 @@ from handler.console.actions.bulk import MOST, Selection
 from handler.console.actions.letters import Chosen
 from handler.console.http.parameters import body_of
 from handler.console.http.problems import Fault, Problem
+from handler.console.views.asked import Asked
 
 MAX_SETS = 100
 """Changes of a request that is run again."""
@@ -76,25 +77,19 @@ class AskingSeveral(Posted):
         return Selection(verb=self.verb, numbers=self.numbers or (), letters=letters)
 
 
-class Query(BaseModel):
-    """Parameters."""
-
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", hide_input_in_errors=True)
-
-
-class SubmitQuery(Query):
+class SubmitQuery(Asked):
     """How a request is to be taken."""
 
     dry_run: bool = Field(default=False, description="Tell what is wrong with it, and publish nothing.")
 
 
-class LetterQuery(Query):
+class LetterQuery(Asked):
     """Which dead letter."""
 
     broker: str | None = Field(default=None, description="Where it is; needed where several brokers are connected.")
 
 
-class ScheduleQuery(Query):
+class ScheduleQuery(Asked):
     """Which schedule, where several have its id."""
 
     source: str | None = Field(default=None, description="The `source` of the event that asked for it.")

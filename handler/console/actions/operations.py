@@ -23,12 +23,13 @@ from handler.console.actions.asked import (
 from handler.console.actions.bulk import carry_out, plan
 from handler.console.actions.submitting import LANES, Submission, judged, prepare, submit
 from handler.console.actions.written import faults_of_form, values_in
+from handler.console.http.answers import answer
 from handler.console.http.forms import FORM_TYPE, form_of
 from handler.console.http.keys import BACKEND, PERSON, SEAL
 from handler.console.http.operation import Handler, Operation
 from handler.console.http.parameters import body_of, json_of, query_of
 from handler.console.http.problems import Fault, Problem
-from handler.console.views.models import Accepted, AcceptedList, Judgement, Model, Plan
+from handler.console.views.models import Accepted, AcceptedList, Judgement, Plan
 
 _SENT = {
     "lane": {"enum": list(LANES), "description": "By default `normal`."},
@@ -51,14 +52,14 @@ async def _submit(request: web.Request) -> web.Response:
     query, backend, person = query_of(request, SubmitQuery), request.app[BACKEND], request[PERSON]
     if query.dry_run and request.content_type == FORM_TYPE:
         # The page's own forms, checked as they are typed.
-        return _json(judged(faults_of_form(backend.settings, person, values_in(await form_of(request)))))
+        return answer(judged(faults_of_form(backend.settings, person, values_in(await form_of(request)))))
     found = await json_of(request)
     if not isinstance(found, dict):
         raise Problem(400, "INVALID_PARAMETERS", "The body must be a JSON object.")
     submission = _submission(AS_WRITTEN.read(await request.read()))
     if query.dry_run:
-        return _json(judged(prepare(backend.settings, person, submission).faults))
-    return _json(await submit(backend, person, submission), status=202)
+        return answer(judged(prepare(backend.settings, person, submission).faults))
+    return answer(await submit(backend, person, submission), status=202)
 
 
 def _submission(body: dict[str, Any]) -> Submission:
@@ -77,7 +78,9 @@ def _control(verb: str) -> Handler:
     async def handle(request: web.Request) -> web.Response:
         asking = await optional_body(request, Asking)
         number = number_in(request)
-        return _json(await controls.control(request.app[BACKEND], request[PERSON], verb, number, asking.event_id), 202)
+        return answer(
+            await controls.control(request.app[BACKEND], request[PERSON], verb, number, asking.event_id), status=202
+        )
 
     return handle
 
@@ -86,7 +89,7 @@ async def _again(request: web.Request) -> web.Response:
     asking = await optional_body(request, AskingAgain)
     number, backend = number_in(request), request.app[BACKEND]
     done = await run_again(backend, request[PERSON], number, sets=asking.sets, event_id=asking.event_id)
-    return _json(done, 202)
+    return answer(done, status=202)
 
 
 def _letter(verb: str) -> Handler:
@@ -102,7 +105,7 @@ def _letter(verb: str) -> Handler:
             digest=asking.digest,
             event_id=asking.event_id,
         )
-        return _json(done, 202)
+        return answer(done, status=202)
 
     return handle
 
@@ -120,7 +123,7 @@ def _schedule(verb: str) -> Handler:
             job=query.job,
             event_id=asking.event_id,
         )
-        return _json(done, 202)
+        return answer(done, status=202)
 
     return handle
 
@@ -129,12 +132,8 @@ async def _several(request: web.Request) -> web.Response:
     asking = await body_of(request, AskingSeveral)
     backend, seal, person = request.app[BACKEND], request.app[SEAL], request[PERSON]
     if asking.token is not None:
-        return _json(await carry_out(backend, seal, person, asking.token), 202)
-    return _json(await plan(backend, seal, person, asking.selection()))
-
-
-def _json(answer: Model, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=answer.model_dump_json(by_alias=True), content_type="application/json")
+        return answer(await carry_out(backend, seal, person, asking.token), status=202)
+    return answer(await plan(backend, seal, person, asking.selection()))
 
 
 _CONTROLS = {

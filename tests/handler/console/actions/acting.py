@@ -47,6 +47,15 @@ class Site:
 
         return await until(look)
 
+    async def made(self, beginning: str, phase: str) -> Request:
+        """A request whose id begins so, once it is in this phase."""
+
+        async def look() -> Request | None:
+            page = await self.backend.reader.page(Wanted(text=beginning), limit=50)
+            return next((one for one in page.requests if one.phase == phase), None)
+
+        return await until(look)
+
     async def answered(self, count: int = 1) -> list[Action]:
         """The audit, newest first, once it has so many."""
 

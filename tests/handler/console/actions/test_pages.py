@@ -174,13 +174,30 @@ async def test_schedules_and_dead_letters_are_acted_on(broker: MemoryBroker, clu
             return bool(found[0]["spec"].get("suspend"))
 
         await until(suspended)
+        await _sent(here, f"{path}/run", {"token": token, "event": "now"})
+        ran = await here.made("night/ly 1@", "succeeded")
+        assert ran.key.source == "/tests"
         text = await (await here.page.post(f"{path}/cancel", data={"token": token, "event": "gone"})).text()
         await _sent(here, f"{path}/cancel", _of(text, f"{path}/cancel"))
         await here.recorded("night/ly 1", "unscheduled")
         (letter,) = await here.client.dead_letters(1)
-        for digest, status in (("0" * 32, 303), ("", 303)):
-            answer = await here.page.post(f"/dead/{letter.sequence}/replay", data={"token": token, "digest": digest})
-            assert answer.status == status
+        replay = f"/dead/{letter.sequence}/replay"
+        await _sent(here, replay, {"token": token, "digest": "0" * 32, "event": "other"})
+        await _sent(here, replay, {"token": token, "event": "this"})
+
+        async def replayed() -> int | None:
+            # It is refused again, under another number.
+            numbers = [one.sequence for one in await here.client.dead()]
+            return numbers[0] if numbers and numbers[0] != letter.sequence else None
+
+        number = await until(replayed)
         assert (await here.page.post("/dead/99/drop", data={"token": token})).status == 404
-        chosen = {"token": token, "verb": "drop", "letter": f"memory/{letter.sequence}/{letter.cursor.digest}"}
-        assert "Drop 1 of 1?" in await (await here.page.post("/dead/actions", data=chosen)).text()
+        chosen = {"token": token, "verb": "drop", "letter": f"memory/{number}/{letter.cursor.digest}"}
+        text = await (await here.page.post("/dead/actions", data=chosen)).text()
+        assert "Drop 1 of 1?" in text
+        await _sent(here, "/dead/actions", _of(text, "/dead/actions"))
+
+        async def dropped() -> bool:
+            return not await here.client.dead()
+
+        await until(dropped)
