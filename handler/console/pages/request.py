@@ -103,13 +103,19 @@ def values_of(it: RequestDetail, events: EventPage, pods: PodList, log: LogText 
         "left_out": max(0, len(told) - FIRST - FINAL),
         "final": told[-FINAL:],
         "tone": _TONES.get(it.phase, "wait"),
-        "outlook": _OUTLOOKS.get(it.phase, ""),
+        "outlook": _outlook(it, told),
         "message": _message(it),
         "last_words": _last_words(told),
         "result": None if it.result is None else result_text(it.result),
         "most": MAX_SHOWN,
         "log_most": MAX_LOG,
     }
+
+
+def _outlook(it: RequestDetail, told: Sequence[Told]) -> str:
+    """What its phase means; of what runs, also what its last event says."""
+    words, said = _OUTLOOKS.get(it.phase, ""), told[-1].says if told else ""
+    return f"{words.removesuffix('.')}: {said}" if said and it.phase in ("started", "progress") else words
 
 
 def result_text(result: Any) -> str:
@@ -120,7 +126,7 @@ def result_text(result: Any) -> str:
 def _message(it: RequestDetail) -> str | None:
     """The error's, unless the line above it says it."""
     message = None if it.error is None else it.error.message
-    return None if message is None or message.strip() in it.says else message
+    return None if message is None or message.strip() in it.says or it.says in message else message
 
 
 def _sums(bar: Sequence[Span]) -> list[tuple[str, str, float]]:

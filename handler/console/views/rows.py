@@ -1,11 +1,16 @@
 """Requests as a list shows them."""
 
+import re
+
 from handler.console.views.models import Amounts, Error, RequestRow
 from handler.history.base import Request
 from handler.operations.records import moment, ran, why
+from handler.operations.wording import clean
 
 BRIEF = 300
 """Characters of an error's message that a list shows."""
+_ENDED = re.compile(r"container main ended with exit code \d+: (.*\S)", re.DOTALL)
+"""A message that goes on with the last line of the log."""
 
 
 def row_of(request: Request, *, now: float, brief: bool = True) -> RequestRow:
@@ -13,7 +18,7 @@ def row_of(request: Request, *, now: float, brief: bool = True) -> RequestRow:
     message = request.message
     if brief and message is not None:
         message = shortened(message)
-    says = why(request)
+    says = _says(request)
     return RequestRow(
         number=request.pk,
         id=request.key.id,
@@ -44,6 +49,12 @@ def row_of(request: Request, *, now: float, brief: bool = True) -> RequestRow:
         peaks=Amounts(cpu=request.peak_cpu, memory=request.peak_memory),
         replay_of=request.replay_of,
     )
+
+
+def _says(request: Request) -> str:
+    """Why it is as it is, without what stands beside it: the exit code of the only container of most."""
+    found = _ENDED.match(request.message or "") if request.error_code == "JOB_EXECUTION_FAILED" else None
+    return why(request) if found is None else clean(found[1])
 
 
 def shortened(text: str) -> str:

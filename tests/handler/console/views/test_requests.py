@@ -65,6 +65,13 @@ async def test_a_row_says_what_the_commands_say(cluster: Cluster) -> None:
         assert "duration" in failed.model_dump(by_alias=True)
 
 
+async def test_a_row_does_not_repeat_the_exit_code_before_the_last_words(cluster: Cluster) -> None:
+    error = {"errorCode": "JOB_EXECUTION_FAILED", "message": "container main ended with exit code 3: no\u202e customer"}
+    async with seeing(cluster, lifecycle("failed", "r-1", exitCode=3, error=error)) as (backend, _):
+        [row] = (await requests_view(backend, RequestsQuery())).requests
+        assert (row.says, row.exit_code) == ("no  customer", 3)
+
+
 async def test_a_stream_from_the_position_misses_nothing(cluster: Cluster) -> None:
     async with seeing(cluster, *lives(2)) as (backend, _):
         page = await requests_view(backend, RequestsQuery())
