@@ -18,8 +18,8 @@ _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _GPUS, _GPU_ENABLE = "job.gpuNumber", ("job", "gpuEnable")
 
 
-def document_of(values: Mapping[str, str]) -> Document:
-    """The data of a request. Inputs that are empty say nothing. Raises `Faulty` with every mistake."""
+def document_of(values: Mapping[str, str]) -> tuple[Document, list[Fault]]:
+    """The data of a request, and what of the inputs cannot be read and is not in it. Empty inputs say nothing."""
     document: Document = {}
     faults: list[Fault] = []
     for field in fields():
@@ -38,9 +38,7 @@ def document_of(values: Mapping[str, str]) -> Document:
             _merge(document, read_document(further, path=FURTHER), (), faults)
         except Faulty as error:
             faults += error.faults
-    if faults:
-        raise Faulty(*faults)
-    return document
+    return document, faults
 
 
 def values_of(document: Document) -> dict[str, str]:

@@ -29,13 +29,15 @@ class Submission:
     """What is to be published. `document`: a structured event, or only the data of a request.
 
     `lane`: one of `LANES`. `event_id`: of the event, by which a repeat is the same; None: a new one, or that of a
-    structured event. `replay_of`: the id of the request that it repeats.
+    structured event. `replay_of`: the id of the request that it repeats. `faults`: what was written and could not be
+    read, so that it is not in the document.
     """
 
     document: Document
     lane: str = "normal"
     event_id: str | None = None
     replay_of: str | None = None
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,9 @@ class Prepared:
 def prepare(settings: Settings, person: Person, submission: Submission) -> Prepared:
     """The event of a submission, judged. Raises `Problem` for an event id that cannot be."""
     lane = LANES.get(submission.lane)
-    wrong = [] if lane is not None else [Fault(path="lane", message="is no lane", allowed=", ".join(LANES))]
+    wrong = [*submission.faults]
+    if lane is None:
+        wrong.append(Fault(path="lane", message="is no lane", allowed=", ".join(LANES)))
     topic = Topic(Kind.REQUESTS, lane or NORMAL)
     try:
         event = _event(settings, person, submission)

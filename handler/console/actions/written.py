@@ -22,14 +22,16 @@ _ATTRIBUTES = ("source", "subject")
 def submission_of(values: Mapping[str, str]) -> Submission:
     """What is to be published. `values`: of the form's inputs; those that are empty say nothing.
 
-    Raises `Faulty` with every mistake that keeps it from being a document.
+    Raises `Faulty` for what is no document at all.
     """
     kind = values.get("as") or KINDS[0]
     reading = {"form": _by_fields, "document": _as_document, "event": _as_event}.get(kind)
     if reading is None:
         raise Faulty(Fault(path="as", message="is no way to write a request", allowed=", ".join(KINDS)))
+    document, faults = reading(values)
     return Submission(
-        document=reading(values),
+        document=document,
+        faults=tuple(faults),
         lane=values.get("lane") or "normal",
         event_id=values.get("event") or None,
         replay_of=values.get("replayOf") or None,
@@ -49,23 +51,23 @@ def faults_of_form(settings: Settings, person: Person, values: Mapping[str, str]
         return error.faults
 
 
-def _by_fields(values: Mapping[str, str]) -> Document:
-    data = document_of(values)
+def _by_fields(values: Mapping[str, str]) -> tuple[Document, list[Fault]]:
+    data, faults = document_of(values)
     given = _given(values, _ATTRIBUTES)
     if not given:
-        return data
+        return data, faults
     document = {"specversion": SPECVERSION, "type": REQUESTED_TYPE, "datacontenttype": "application/json"}
-    return {**document, **given, "data": data}
+    return {**document, **given, "data": data}, faults
 
 
-def _as_document(values: Mapping[str, str]) -> Document:
+def _as_document(values: Mapping[str, str]) -> tuple[Document, list[Fault]]:
     text = values.get("document", "")
     if not text.strip():
         raise Faulty(Fault(path="document", message="is missing", allowed="a request, or a structured event"))
-    return read_document(text)
+    return read_document(text), []
 
 
-def _as_event(values: Mapping[str, str]) -> Document:
+def _as_event(values: Mapping[str, str]) -> tuple[Document, list[Fault]]:
     faults: list[Fault] = []
     document: Document = {"specversion": SPECVERSION, **_extensions(values.get("attributes", ""), faults)}
     document |= _given(values, ("type", *_ATTRIBUTES))
@@ -76,9 +78,7 @@ def _as_event(values: Mapping[str, str]) -> Document:
             document["datacontenttype"] = "application/json"
         except Faulty as error:
             faults += error.faults
-    if faults:
-        raise Faulty(*faults)
-    return document
+    return document, faults
 
 
 def _given(values: Mapping[str, str], names: tuple[str, ...]) -> Document:

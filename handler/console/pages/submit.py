@@ -155,7 +155,7 @@ async def _page(
         lanes=list(LANES),
         notes=notes,
         number=number,
-        sent_open=any(values.get(name) or name in told for name in _SENT),
+        sent_open=any(values.get(name, "normal") not in ("", "normal") or name in told for name in _SENT),
         source=page_source(backend.settings),
         told=told,
         values=values,

@@ -210,7 +210,7 @@ function check(form) {
       const answer = await fetch(base + form.dataset.check, { method: "POST", body });
       const errors = answer.ok && (await answer.json()).errors;
       if (errors && mine === turn) for (const slot of every("[data-error-for]", form)) {
-        const path = slot.dataset.errorFor, found = typed.has(path) && errors.find((it) => it.path === path);
+        const path = slot.dataset.errorFor, found = typed.has(path) && errors.find((it) => `${it.path}.`.replace("[", ".").startsWith(`${path}.`));
         put(slot, found ? shown(found.message) + (found.allowed ? `; allowed: ${clipped(found.allowed, 200)}` : "") : "");
         slot.hidden = !found;
         form.elements[path]?.setAttribute?.("aria-invalid", !!found);
