@@ -2,17 +2,24 @@
 
 from aiohttp import web
 
-from handler.console.pages import acting, assets, done, request, requests, submit, theme
+from handler.console.pages import (
+    acting,
+    assets,
+    audit,
+    dead,
+    done,
+    queue,
+    request,
+    requests,
+    schedules,
+    stats,
+    submit,
+    theme,
+)
+
+_MODULES = (assets, theme, requests, request, queue, schedules, dead, submit, done, acting, audit, stats)
 
 
 def routes() -> list[web.RouteDef]:
     """Without the path that all are below."""
-    return [
-        *assets.routes(),
-        *theme.routes(),
-        *requests.routes(),
-        *request.routes(),
-        *submit.routes(),
-        *done.routes(),
-        *acting.routes(),
-    ]
+    return [route for module in _MODULES for route in module.routes()]

@@ -294,9 +294,10 @@ class Sum(Model):
 
 
 class Stats(Model):
-    """Sums, newest first. `services`: each over the whole time. `totals`: by phase, over all services.
+    """Sums of each service, newest first. `services`: each over the whole time. `steps`: of all services together.
 
-    `more`: others were left out of `sums`, the oldest; `services` and `totals` have them.
+    `totals`: by phase, over all. `more`: the oldest of `sums`, or the services that were asked least, were left out;
+    `steps` and `totals` have them.
     """
 
     since: str
@@ -304,6 +305,7 @@ class Stats(Model):
     step: str
     sums: list[Sum]
     services: list[Sum]
+    steps: list[Sum]
     totals: dict[str, int]
     more: bool = False
 

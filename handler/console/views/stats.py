@@ -1,7 +1,8 @@
 """What the requests of each service came to, by the day or by the hour."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Annotated, Literal
 
 from msgspec.structs import replace
@@ -13,15 +14,19 @@ from handler.console.http.problems import Fault, Problem
 from handler.console.views.asked import Asked, Time, require_order, seconds_of
 from handler.console.views.models import Spread, Stats, Sum
 from handler.history.base import Day
-from handler.history.spreads import added, quantile
+from handler.history.spreads import quantile
 from handler.operations.records import moment
 from handler.operations.stats import DAY, HOUR, summed
+from k8s.informer.slices import in_slices
 
 DAYS, HOURS = 30, 24
 """How far back it goes where nobody says otherwise, by step."""
 DAYS_MOST, HOURS_MOST = 3660, 72
 """Of a question, by step: an hour has a row for each service and phase."""
+_HELD = 0.005
 _PHASES = (Phase.CREATED, Phase.REJECTED, Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED)
+_SUMMED = (*map(str, _PHASES), "wait", "run", "cpu")
+_summed = attrgetter(*_SUMMED)
 
 
 class StatsQuery(Asked):
@@ -45,14 +50,20 @@ async def stats_view(backend: Backend, query: StatsQuery, *, now: float | None =
     _require_length(query.step, until - begin)
     read = _days if query.step == "day" else _hours
     sums = await read(backend, begin, until, query.service or None)
-    services = sorted(_by_service(sums).values(), key=lambda each: (-each.created, each.service))
+    by_service, by_step = _Joined(), _Joined()
+    async for each in in_slices(sums, held=_HELD):
+        by_service.add(each.service, each)
+        by_step.add(each.day, each)
+    services = sorted(by_service.sums(), key=lambda each: (-each.created, each.service))
+    steps = [replace(each, service="") for each in by_step.sums()]
     return Stats(
         since=moment(begin) or "",
         until=moment(until) or "",
         step=query.step,
         sums=[_sum(each) for each in sums[: query.limit]],
         services=[_sum(each) for each in services[: query.limit]],
-        totals={str(phase): sum(getattr(each, phase) for each in services) for phase in _PHASES},
+        steps=[_sum(each) for each in steps],
+        totals={str(phase): sum(getattr(each, phase) for each in steps) for phase in _PHASES},
         more=len(sums) > query.limit or len(services) > query.limit,
     )
 
@@ -74,25 +85,35 @@ async def _hours(backend: Backend, begin: float, until: float, service: str | No
     ]
 
 
-def _by_service(sums: Iterable[Day]) -> Mapping[str, Day]:
-    """Each service over the whole time; `day` is that of its last sum."""
-    found: dict[str, Day] = {}
-    for each in sums:
-        known = found.get(each.service)
-        found[each.service] = each if known is None else _plus(known, each)
-    return found
+class _Joined:
+    """Sums by a key, in the order in which the keys came."""
+
+    def __init__(self) -> None:
+        self._first: dict[object, Day] = {}
+        self._sums: dict[object, list[float]] = {}
+        self._spreads: dict[object, tuple[dict[int, int], dict[int, int]]] = {}
+
+    def add(self, key: object, day: Day) -> None:
+        if key not in self._first:
+            self._first[key], self._sums[key], self._spreads[key] = day, [0] * len(_SUMMED), ({}, {})
+        sums, (waits, runs) = self._sums[key], self._spreads[key]
+        for place, value in enumerate(_summed(day)):
+            sums[place] += value
+        _count(waits, day.waits)
+        _count(runs, day.runs)
+
+    def sums(self) -> list[Day]:
+        """Each with the day and the service of the first one of its key."""
+        return [
+            replace(day, **dict(zip(_SUMMED, self._sums[key], strict=True)), waits=waits, runs=runs)
+            for key, day in self._first.items()
+            for waits, runs in (self._spreads[key],)
+        ]
 
 
-def _plus(one: Day, other: Day) -> Day:
-    return replace(
-        one,
-        **{str(phase): getattr(one, phase) + getattr(other, phase) for phase in _PHASES},
-        wait=one.wait + other.wait,
-        run=one.run + other.run,
-        cpu=one.cpu + other.cpu,
-        waits=added(one.waits, other.waits),
-        runs=added(one.runs, other.runs),
-    )
+def _count(spread: dict[int, int], more: Mapping[int, int]) -> None:
+    for bucket, count in more.items():
+        spread[bucket] = spread.get(bucket, 0) + count
 
 
 def _sum(day: Day) -> Sum:
