@@ -27,6 +27,7 @@ class SecretFile:
         self._seen = self._stamp()
         self._content = self._read()
         self._looked = time.monotonic()
+        self._problem: str | None = None
 
     @property
     def content(self) -> bytes:
@@ -40,11 +41,17 @@ class SecretFile:
     def _look(self) -> None:
         try:
             stamp = self._stamp()
-            if stamp != self._seen:
-                self._seen, self._content = stamp, self._read()
-                logger.info("read %s again: %s has changed", self._setting, self._path)
+            if stamp == self._seen:
+                return
+            self._seen = stamp
+            self._content = self._read()
         except FileRefused as error:
-            logger.warning("what was read before stays in force: %s", error)
+            if str(error) != self._problem:
+                logger.warning("what was read before stays in force: %s", error)
+            self._problem = str(error)
+        else:
+            self._problem = None
+            logger.info("read %s again: %s has changed", self._setting, self._path)
 
     def _stamp(self) -> tuple[int, int, int]:
         try:
