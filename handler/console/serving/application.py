@@ -16,6 +16,7 @@ from handler.console.live.lists import written
 from handler.console.pages import routes as pages
 from handler.console.security.security import SECURITY, Security
 from handler.console.serving import login
+from handler.console.serving.compression import compress
 from handler.console.serving.errors import translate_errors
 from handler.console.serving.guard import guard
 from handler.console.serving.headers import add_headers
@@ -27,7 +28,7 @@ def application(backend: Backend, security: Security, *, more: Sequence[web.Rout
     """Everything that is served. `more`: further routes, without the path that all are below."""
     base = backend.settings.ui_base_path
     app = web.Application(
-        middlewares=[measure, translate_errors, limit_streams, tell_person, guard], client_max_size=MAX_BODY
+        middlewares=[measure, compress, translate_errors, limit_streams, tell_person, guard], client_max_size=MAX_BODY
     )
     app[BACKEND], app[BASE], app[SECURITY], app[SEAL] = backend, base, security, security.seal
     app[STREAMS] = Counter()
