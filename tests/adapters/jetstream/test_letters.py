@@ -10,8 +10,12 @@ from adapters.jetstream import broker as jetstream
 from adapters.jetstream.connection import ApiError, connection
 from adapters.jetstream.options import JetStreamOptions
 from adapters.servers.nats import NatsServer
+from events.request.control import parse_control
+from handler.controller.letters import Letters
+from handler.controller.waitingroom import PutBack
 from tests.adapters.harness import emptied, publish, records, take
 from tests.garbage.wire import block, wire
+from tests.handler.samples import make_command
 
 pytestmark = pytest.mark.broker
 SMALL = JetStreamOptions(requests_max_bytes=64 << 20, dead_max_bytes=1 << 20)
@@ -65,3 +69,11 @@ async def test_without_any_room_the_refusal_goes_on_and_is_told(
         assert broker.mishaps.letters_lost == 3
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert errors == ["JOBRELAY_DEAD is full: a message was refused, and there is no dead letter of it"] * 3
+
+
+async def test_a_command_waits_at_the_broker_while_the_letters_cannot_be_read(server: NatsServer) -> None:
+    async with jetstream.connect(server.url, options=SMALL) as broker:
+        letters = Letters(lambda: broker)
+    with pytest.raises(PutBack, match="cannot be read") as caught:
+        await letters.carry_out(parse_control(make_command("drop", "1")))
+    assert caught.value.counts

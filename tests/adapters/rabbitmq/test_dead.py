@@ -11,8 +11,12 @@ from adapters.rabbitmq import broker as rabbitmq
 from adapters.rabbitmq.broker import RabbitMQBroker
 from adapters.rabbitmq.client import Channel
 from adapters.rabbitmq.connection import Connection
+from events.request.control import parse_control
+from handler.controller.letters import Letters
+from handler.controller.waitingroom import PutBack
 from tests.adapters.brokers import RABBIT, Installation, installation, send
 from tests.adapters.harness import records
+from tests.handler.samples import make_command
 
 pytestmark = pytest.mark.broker
 IMPATIENT = replace(RABBIT, publish_timeout=1.5)
@@ -84,3 +88,17 @@ async def test_a_reader_whose_channel_was_closed_does_not_block_the_next(
         await reader._channel.close()
     assert await bodies(other) == BODIES[1:]
     assert await bodies(installed.broker) == BODIES[1:]
+
+
+async def test_a_command_waits_at_the_broker_while_somebody_else_reads(
+    installed: Installation, other: RabbitMQBroker
+) -> None:
+    letters = Letters(lambda: other)
+    number = (await records(other, Kind.DEAD))[0].sequence
+    command = parse_control(make_command("drop", str(number)))
+    async with installed.broker.dead_letters() as reading:
+        await anext(reading)
+        with pytest.raises(PutBack):
+            await letters.carry_out(command)
+    await letters.carry_out(command)
+    assert await bodies(other) == BODIES[1:]

@@ -4,15 +4,25 @@ import pytest
 
 from events.cloudevent.attributes import shown
 from events.problems import InvalidRequest
-from events.request.control import ControlVerb, accepted, control_key, parse_control, refused
+from events.request.control import (
+    ABOUT_LETTERS,
+    ControlVerb,
+    Letter,
+    accepted,
+    control_key,
+    parse_control,
+    refused,
+)
 from tests.events.samples import make_event
 
 
 @pytest.mark.parametrize("verb", list(ControlVerb))
 def test_command_is_the_last_word_of_the_type(verb: ControlVerb) -> None:
-    event = make_event(type=f"dev.jobrelay.control.{verb}", subject="r1", id="c1", source="/ops")
+    subject = "12" if verb in ABOUT_LETTERS else "r1"
+    event = make_event(type=f"dev.jobrelay.control.{verb}", subject=subject, id="c1", source="/ops")
     command = parse_control(event)
-    assert (command.verb, command.subject, command.event_id, command.source) == (verb, "r1", "c1", "/ops")
+    assert (command.verb, command.subject, command.event_id, command.source) == (verb, subject, "c1", "/ops")
+    assert command.letter == (Letter(12, None) if verb in ABOUT_LETTERS else None)
     assert command.request_source is None
     assert command.event is event
 
@@ -38,6 +48,27 @@ def test_a_command_may_name_one_of_several_jobs() -> None:
     event = make_event(type="dev.jobrelay.control.cancel", subject="r1", jobname="mail-abc", jobnamespace="jobs")
     command = parse_control(event)
     assert (command.job_name, command.job_namespace) == ("mail-abc", "jobs")
+
+
+def test_a_command_may_say_which_letter_is_meant() -> None:
+    event = make_event(type="dev.jobrelay.control.drop", subject="12", letterdigest="0" * 32)
+    assert parse_control(event).letter == Letter(12, "0" * 32)
+
+
+@pytest.mark.parametrize("subject", ["", "r1", "-1", "1.0", "\u0663", "1" * 20, None])
+@pytest.mark.parametrize("digest", [5, "", "A" * 32, "0" * 31, "0" * 33])
+def test_a_command_about_no_letter_is_refused(subject: str | None, digest: object) -> None:
+    event = make_event(type="dev.jobrelay.control.replay", subject=subject, letterdigest=digest)
+    with pytest.raises(InvalidRequest) as caught:
+        parse_control(event)
+    assert [error.path for error in caught.value.errors] == ["subject", "letterdigest"]
+
+
+def test_the_answer_to_a_run_names_the_run() -> None:
+    command = parse_control(make_event(type="dev.jobrelay.control.run", subject="s"))
+    answer = accepted(command, instance="jobrelay", jobs=["s-abc"], source="/shop", run="s@2026-11-21T12:00:05Z")
+    detail = {"verb": "run", "subject": "s", "jobs": ["s-abc"], "run": "s@2026-11-21T12:00:05Z"}
+    assert answer.get_data() == {"id": "e1", "status": None, "detail": detail}
 
 
 def test_accepted_answers_with_the_jobs() -> None:
