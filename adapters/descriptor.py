@@ -74,7 +74,11 @@ class Adapter:
     permissions: Permissions
     """What jobrelay's user must be allowed, in the broker's verbs and patterns; reply topics come on top."""
     reading: Permissions
-    """What a user must be allowed who only reads lifecycle events and checks the topology, as a console does."""
+    """What a user must be allowed who only reads lifecycle events and checks the topology, as a recorder does."""
+    operating: Permissions
+    """What a user must be allowed who also reads dead letters and publishes requests and control events, as the page
+    does for people.
+    """
     unseen: Callable[[str, str], tuple[str, ...]]
     """Of a URL and an instance: what no adapter can see on the broker, and how an operator does."""
     channel: Callable[[str, Topic], Channel]

@@ -1,12 +1,13 @@
 """NATS JetStream as the rest of jobrelay knows it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 
 from adapters.base import Broker, Kind, Topic
 from adapters.descriptor import Adapter, Channel
 from adapters.jetstream.options import OWN_API, RULES, JetStreamOptions, options_of
 from adapters.jetstream.topology import StreamNames
+from adapters.lanes import LANES
 
 _STREAMS = (Kind.REQUESTS, Kind.CONTROL, Kind.LIFECYCLE, Kind.DEAD)
 
@@ -41,13 +42,23 @@ def _permissions(instance: str, options: JetStreamOptions | None = None) -> Mapp
 def _reading(instance: str, options: JetStreamOptions | None = None) -> Mapping[str, tuple[str, ...]]:
     options = options or JetStreamOptions()
     own = (f"{OWN_API}.STREAM.INFO.*",) if options.domain else ()
-    log = StreamNames(instance).stream(Kind.LIFECYCLE)
     calls = ("INFO", "STREAM.INFO.*", "CONSUMER.INFO.*.*")
-    ours = (f"CONSUMER.{call}.{log}.>" for call in ("CREATE", "MSG.NEXT", "DELETE"))
-    return {
-        "publish": (*(f"{options.api}.{call}" for call in (*calls, *ours)), *own),
-        "subscribe": ("_INBOX.>",),
-    }
+    looking = (f"{options.api}.{call}" for call in calls)
+    return {"publish": (*looking, *_readers(instance, Kind.LIFECYCLE, options), *own), "subscribe": ("_INBOX.>",)}
+
+
+def _operating(instance: str, options: JetStreamOptions | None = None) -> Mapping[str, tuple[str, ...]]:
+    reading, names = _reading(instance, options), StreamNames(instance)
+    topics = (*(Topic(Kind.REQUESTS, lane) for lane in LANES), Topic(Kind.CONTROL))
+    asking = (names.subject(topic) for topic in topics)
+    letters = _readers(instance, Kind.DEAD, options or JetStreamOptions())
+    return {**reading, "publish": (*reading["publish"], *letters, *asking)}
+
+
+def _readers(instance: str, kind: Kind, options: JetStreamOptions) -> Iterator[str]:
+    """Calls that read a stream without consuming it."""
+    stream = StreamNames(instance).stream(kind)
+    return (f"{options.api}.CONSUMER.{call}.{stream}.>" for call in ("CREATE", "MSG.NEXT", "DELETE"))
 
 
 def _channel(instance: str, topic: Topic) -> Channel:
@@ -70,6 +81,7 @@ ADAPTER = Adapter(
     removal=_removal,
     permissions=_permissions,
     reading=_reading,
+    operating=_operating,
     unseen=lambda _url, _instance: (),
     channel=_channel,
 )

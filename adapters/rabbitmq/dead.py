@@ -16,7 +16,7 @@ from adapters.rabbitmq.client import Channel, Message, ServerRefused
 from adapters.rabbitmq.connection import Connection, close_channel
 from adapters.rabbitmq.declare import Declarer
 from adapters.rabbitmq.publisher import Publisher, forbidden, too_large
-from adapters.rabbitmq.topology import QueueNames
+from adapters.rabbitmq.topology import QueueNames, reader
 from adapters.topics import origin, selects
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class DeadLetters:
         self._left = 0
         self._fetched: set[int] = set()
         self._locked = False
-        self._reader = f"{self._queue}.reader"
+        self._reader = reader(self._queue)
 
     async def open(self) -> None:
         """Raises `BrokerUnavailable`, also when somebody else is reading and does not go on."""

@@ -8,7 +8,7 @@ from adapters.base import Broker, Kind, Topic
 from adapters.descriptor import Adapter, Channel
 from adapters.rabbitmq.options import RULES, RabbitMQOptions, options_of
 from adapters.rabbitmq.policies import unseen
-from adapters.rabbitmq.topology import QueueNames, exchanges, queues
+from adapters.rabbitmq.topology import QueueNames, exchanges, queues, reader
 
 _BINDING_VERSION = "0.3.0"
 
@@ -35,6 +35,21 @@ def _permissions(instance: str, options: RabbitMQOptions | None = None) -> Mappi
 def _reading(instance: str, options: RabbitMQOptions | None = None) -> Mapping[str, tuple[str, ...]]:
     log = QueueNames(instance).queue(Topic(Kind.LIFECYCLE))
     return {"configure": ("^$",), "write": ("^$",), "read": (f"^{re.escape(log)}$",)}
+
+
+def _operating(instance: str, options: RabbitMQOptions | None = None) -> Mapping[str, tuple[str, ...]]:
+    names = QueueNames(instance)
+    log, letters = names.queue(Topic(Kind.LIFECYCLE)), names.queue(Topic(Kind.DEAD))
+    # Whoever reads dead letters holds a queue, so that no two do at once.
+    return {
+        "configure": (_either(reader(letters)),),
+        "write": (_either(names.exchange(Kind.REQUESTS), names.exchange(Kind.CONTROL)),),
+        "read": (_either(log, letters),),
+    }
+
+
+def _either(*names: str) -> str:
+    return rf"^({'|'.join(map(re.escape, names))})$"
 
 
 def _channel(instance: str, topic: Topic) -> Channel:
@@ -80,6 +95,7 @@ ADAPTER = Adapter(
     removal=_removal,
     permissions=_permissions,
     reading=_reading,
+    operating=_operating,
     unseen=unseen,
     channel=_channel,
 )

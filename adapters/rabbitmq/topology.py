@@ -78,6 +78,11 @@ def delay_for(seconds: float) -> int:
     return next((delay for delay in DELAYS if delay >= seconds), DELAYS[-1])
 
 
+def reader(queue: str) -> str:
+    """The queue that whoever reads this queue of dead letters holds."""
+    return f"{queue}.reader"
+
+
 def exchanges(names: QueueNames) -> tuple[Exchange, ...]:
     """In the order in which they are declared."""
     return (

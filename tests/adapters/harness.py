@@ -155,6 +155,37 @@ async def can_only_read(user: Broker, owner: Broker) -> None:
     assert len(await records(owner, Kind.LIFECYCLE)) == 2
 
 
+async def can_operate(user: Broker, owner: Broker) -> None:
+    """Raises AssertionError unless it can ask for things, read what was told and refused, and do nothing else."""
+    told = Topic(Kind.LIFECYCLE, "s.1.created")
+    await user.check()
+    await user.depth()
+    await publish(owner, 1, told)
+    for topic in (REQUESTS, HIGH, LOW, CONTROL):
+        await user.publish(topic, make_event(id=str(topic)))
+        assert await _refused(owner, topic) == str(topic)
+    assert len(await records(user, Kind.LIFECYCLE)) == 1
+    assert len(await records(user, Kind.DEAD)) == 4
+    for topic in (told, Topic(Kind.DEAD, "requests"), Topic(Kind.REPLY, "another.topic")):
+        with pytest.raises((TopicRefused, BrokerUnavailable)):
+            await user.publish(topic, make_event())
+    await user.publish(REQUESTS, make_event(id="left"))
+    with pytest.raises((BrokerUnavailable, TimeoutError)):
+        async with user.subscribe(Kind.REQUESTS, prefetch=1) as subscription, asyncio.timeout(0.5):
+            await anext(aiter(subscription))
+    assert await _refused(owner, REQUESTS) == "left"
+    assert len(await records(owner, Kind.LIFECYCLE)) == 1
+
+
+async def _refused(broker: Broker, topic: Topic) -> str:
+    """Make a dead letter of the next message of this topic. Returns the id of its event."""
+    async with broker.subscribe(topic.kind, prefetch=1) as subscription:
+        delivery = await next_delivery(subscription)
+        await delivery.reject("X", "poison")
+        await emptied(broker, topic)
+    return str(delivery.event().get_id())
+
+
 @asynccontextmanager
 async def same(broker: Broker) -> AsyncIterator[Broker]:
     yield broker

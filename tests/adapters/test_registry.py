@@ -88,7 +88,8 @@ def test_documents_say_what_an_adapter_stores_on_the_broker_and_which_permission
     for store in adapter.stores(DEFAULT_INSTANCE):
         # Queues of a row that differ in a number are drawn once.
         assert re.sub(r"\.\d+$", ".<n>", store) in DOCUMENTS
-    for patterns in (*adapter.permissions(DEFAULT_INSTANCE).values(), *adapter.reading(DEFAULT_INSTANCE).values()):
+    users = (adapter.permissions, adapter.reading, adapter.operating)
+    for patterns in (patterns for needed in users for patterns in needed(DEFAULT_INSTANCE).values()):
         assert patterns
         assert all(f"`{pattern}`" in DOCUMENTS for pattern in patterns)
 

@@ -4,15 +4,16 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import nkeys  # type: ignore[import-untyped]
 import pytest
 import trustme
 
-from adapters.base import BrokerUnavailable, Kind, Topic, TopicRefused, TopologyDrift
+from adapters.base import Broker, BrokerUnavailable, Kind, Topic, TopicRefused, TopologyDrift
 from adapters.connect import connect
+from adapters.descriptor import Permissions
 from adapters.jetstream import broker as jetstream
 from adapters.jetstream.client import Message
 from adapters.jetstream.connection import Connection, connection
@@ -20,7 +21,7 @@ from adapters.jetstream.descriptor import ADAPTER
 from adapters.jetstream.options import JetStreamOptions
 from adapters.servers import nats as natsserver
 from adapters.servers.nats import NatsServer
-from tests.adapters.harness import REQUESTS, can_only_read, make_event, publish, use_everything
+from tests.adapters.harness import REQUESTS, can_only_read, can_operate, make_event, publish, use_everything
 from tests.patience import PATIENCE, within
 
 pytestmark = pytest.mark.broker
@@ -63,18 +64,21 @@ async def test_documented_permissions_are_enough_for_everything(tmp_path: Path) 
             await broker.publish(Topic(Kind.REPLY, "another.topic"), make_event())
 
 
-async def test_documented_permissions_of_a_reader_are_enough_for_the_log_and_for_nothing_else(tmp_path: Path) -> None:
-    allowed = json.dumps({verb: list(patterns) for verb, patterns in ADAPTER.reading("team-a").items()})
-    reader = f'{{ user: "reader", password: "pw", permissions: {allowed} }}'
-    users = f'authorization {{ users: [ {{ user: "owner", password: "pw" }}, {reader} ] }}'
+@pytest.mark.parametrize(("allowed", "only"), [(ADAPTER.reading, can_only_read), (ADAPTER.operating, can_operate)])
+async def test_documented_permissions_of_who_reads_or_operates_are_enough_for_that_and_for_nothing_else(
+    tmp_path: Path, allowed: Permissions, only: Callable[[Broker, Broker], Awaitable[None]]
+) -> None:
+    permissions = json.dumps({verb: list(patterns) for verb, patterns in allowed("team-a").items()})
+    other = f'{{ user: "other", password: "pw", permissions: {permissions} }}'
+    users = f'authorization {{ users: [ {{ user: "owner", password: "pw" }}, {other} ] }}'
     async with natsserver.run(tmp_path, extra=users) as server:
-        urls = [server.url.replace("//", f"//{user}:pw@") for user in ("owner", "reader")]
+        urls = [server.url.replace("//", f"//{user}:pw@") for user in ("owner", "other")]
         async with (
             jetstream.connect(urls[0], instance="team-a", options=PATIENT) as owner,
             jetstream.connect(urls[1], instance="team-a", options=QUICK) as user,
         ):
             await owner.declare()
-            await can_only_read(user, owner)
+            await only(user, owner)
 
 
 async def test_user_who_may_neither_create_nor_list_can_check(tmp_path: Path) -> None:

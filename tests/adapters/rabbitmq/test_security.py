@@ -1,21 +1,30 @@
 """Claims about who may do what on RabbitMQ, and about TLS."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 import trustme
 
-from adapters.base import BrokerUnavailable, Kind, Topic, TopicRefused
+from adapters.base import Broker, BrokerUnavailable, Kind, Topic, TopicRefused
 from adapters.connect import connect
+from adapters.descriptor import Permissions
 from adapters.rabbitmq.descriptor import ADAPTER
 from adapters.rabbitmq.options import RabbitMQOptions
 from adapters.servers import rabbitmq as rabbitmqserver
 from adapters.servers.free_port import free_port
 from tests.adapters.brokers import RABBIT, Site
 from tests.adapters.conftest import need_rabbit
-from tests.adapters.harness import REQUESTS, can_only_read, make_event, next_delivery, publish, use_everything
+from tests.adapters.harness import (
+    REQUESTS,
+    can_only_read,
+    can_operate,
+    make_event,
+    next_delivery,
+    publish,
+    use_everything,
+)
 
 pytestmark = [pytest.mark.broker, pytest.mark.asyncio(loop_scope="session")]
 
@@ -90,10 +99,13 @@ async def test_documented_permissions_are_enough_for_everything(rabbit: Site) ->
         await use_everything(broker)
 
 
-async def test_documented_permissions_of_a_reader_are_enough_for_the_log_and_for_nothing_else(rabbit: Site) -> None:
+@pytest.mark.parametrize(("needed", "only"), [(ADAPTER.reading, can_only_read), (ADAPTER.operating, can_operate)])
+async def test_documented_permissions_of_who_reads_or_operates_are_enough_for_that_and_for_nothing_else(
+    rabbit: Site, needed: Permissions, only: Callable[[Broker, Broker], Awaitable[None]]
+) -> None:
     name = rabbit.instance
     url = f"amqp://{name}:pw@127.0.0.1:{rabbit.server.port}"
-    allowed = ADAPTER.reading(name)
+    allowed = needed(name)
     await rabbit.server.ctl("add_user", name, "pw")
     patterns = (*allowed["configure"], *allowed["write"], *allowed["read"])
     await rabbit.server.ctl("set_permissions", name, *patterns)
@@ -102,7 +114,7 @@ async def test_documented_permissions_of_a_reader_are_enough_for_the_log_and_for
         connect(url, instance=name, options=RABBIT) as user,
     ):
         await owner.declare()
-        await can_only_read(user, owner)
+        await only(user, owner)
 
 
 @pytest.fixture
