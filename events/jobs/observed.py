@@ -126,7 +126,8 @@ class Job(Ours, frozen=True, kw_only=True, gc=False):
     `failover`: the request names a Job to run when it has failed. `kueue`: Kueue decides when the Job runs.
     `failed_indexes` are those of an Indexed Job, as Kubernetes writes them: `1,3-5`.
     Of a schedule's run: `run` is its scheduled time (RFC 3339), or `NEW_RUN`; `scheduled_at` what Kubernetes says of
-    it, in epoch seconds; `schedule` and `schedule_uid` name the CronJob that owns it, None once none does.
+    it, in epoch seconds; `schedule` and `schedule_uid` name the CronJob that owns it, None once none does; `commanded`:
+    a control event asked for it.
     """
 
     ttl: int | None = None
@@ -150,6 +151,7 @@ class Job(Ours, frozen=True, kw_only=True, gc=False):
     scheduled_at: float | None = None
     schedule: str | None = None
     schedule_uid: str | None = None
+    commanded: bool = False
     suspend: bool = False
     parallelism: int = 1
     completions: int | None = None

@@ -140,8 +140,10 @@ def logs(request_id: str, follow: bool, tail: int | None, **keywords: Any) -> in
     return run_work(work(settings, request_id=request_id, follow=follow, tail=tail, **chosen))
 
 
-def _add_control(verb: str, text: str) -> None:
-    @cli.command(verb, help=text)
+def _add_control(verb: str, text: str, *, name: str | None = None) -> None:
+    """`name`: of the command, by default the verb."""
+
+    @cli.command(name or verb, help=text)
     @click.argument("request_id", metavar="ID")
     @from_source
     @click.option("--job", metavar="[NAMESPACE/]NAME", help="The Job, where this source and id has several.")
@@ -161,6 +163,7 @@ def _add_control(verb: str, text: str) -> None:
 _add_control("cancel", "Cancel a request.\n\nIts pods end; the outcome is `cancelled`.")
 _add_control("suspend", "Suspend a request.\n\nIts pods end, and none start until it is resumed.")
 _add_control("resume", "Resume a suspended request.")
+_add_control("run", "Run a schedule now.\n\nOne run more, beside those of its times.", name="trigger")
 
 
 cli.add_command(submit)

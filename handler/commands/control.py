@@ -1,4 +1,4 @@
-"""`jobrelay cancel`, `suspend`, `resume`: publish a control event and wait for its answer."""
+"""`jobrelay cancel`, `suspend`, `resume`, `trigger`: publish a control event and wait for its answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -67,8 +67,9 @@ def _print_answer(answer: CloudEvent, *, verb: str, request_id: str, form: str) 
     if form != "table":
         write(form, document_as_written(answer))
     elif accepted:
-        jobs = detail.get("jobs")
+        jobs, made = detail.get("jobs"), detail.get("run")
         names = ", ".join(str(job) for job in jobs) if isinstance(jobs, list) else ""
+        names = f"{made} in {names}" if made else names
         click.echo(clean(f"{request_id}: {verb} accepted, {names}"))
     if not accepted:
         raise Failed(clean(f"{request_id}: {verb} refused, {error_text(detail.get('error'), None)}"))

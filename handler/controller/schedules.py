@@ -178,6 +178,9 @@ class Schedules:
         """
         runs = read_runs(schedule.runs)
         if runs.job != run.uid:
+            if not await self._may_run(schedule, run):
+                await self._delete(run)
+                return schedule
             counting = runs.counting(run, lost=self._is_lost(schedule, runs))
             if schedule.max_runs is not None and counting.count > schedule.max_runs:
                 logger.info("a run too many is deleted: %s", run.name)
@@ -191,6 +194,22 @@ class Schedules:
             await self._writes.adopt(run, request_id=run_id(schedule.request_id, time), time=time, governed=governed)
             logger.info("run of %s", time)
         return schedule
+
+    async def _may_run(self, schedule: Schedule, run: Job) -> bool:
+        """Keep `concurrencyPolicy` between what Kubernetes makes and runs that were asked for, unknown to it.
+
+        Whoever asked for a run has had this looked at before.
+        """
+        if run.commanded or run.scheduled_at is None:
+            return True
+        asked = [one for one in self.jobs_of(schedule) if one.commanded and not one.finished and one.deleted is None]
+        if asked and schedule.concurrency_policy == "Forbid":
+            logger.info("a run is left out: one that was asked for is not over: %s", run.name)
+            return False
+        if schedule.concurrency_policy == "Replace":
+            for one in asked:
+                await self._delete(one)
+        return True
 
     def _is_lost(self, schedule: Schedule, runs: Runs) -> bool:
         """Whether the run counted last was deleted before it became a request: the end of any other would be known."""

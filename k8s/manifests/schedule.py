@@ -51,7 +51,7 @@ def render_schedule(
 def run_now(cron_job: Manifest, *, name: str, time: str, command: str) -> Manifest:
     """The Job of a run of this time (RFC 3339), beside those that Kubernetes makes. `command`: names who asked for it.
 
-    It waits to be adopted, as they do. Kubernetes counts it neither as active nor for `concurrencyPolicy`.
+    It waits to be adopted, as they do. Kubernetes knows nothing of it when it looks at `concurrencyPolicy`.
     """
     owner, template = cron_job["metadata"], cron_job["spec"]["jobTemplate"]
     given = template.get("metadata") or {}

@@ -146,6 +146,7 @@ def _job(wire: WireJob) -> observed.Job:
         scheduled_at=_moment(notes.get(SCHEDULED_TIMESTAMP)),
         schedule=shared(owner.name) if owner else None,
         schedule_uid=shared(owner.uid) if owner else None,
+        commanded=Annotation.COMMAND in (meta.annotations or {}),
         suspend=spec.suspend,
         parallelism=spec.parallelism,
         completions=spec.completions,

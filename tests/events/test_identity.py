@@ -11,6 +11,7 @@ from events.identity import (
     netstrings,
     request_label,
     request_sha,
+    run_name,
     topic_part,
 )
 from events.phases import Phase
@@ -22,6 +23,12 @@ texts = st.text(st.characters(exclude_categories=["Cs"]))
 def test_job_name_is_what_it_was_in_the_first_version() -> None:
     assert job_name("mail", Identity("/shop", "order-1")) == "mail-lsihpqwkfn3r"
     assert job_name("mail", Identity("/shop", "order-1", "thumbnail")) == "mail-nsnqbf4l7dns"
+
+
+def test_name_of_a_run_that_is_asked_for_is_what_it_was_in_the_first_version() -> None:
+    assert run_name("mail-lsihpqwkfn3r", source="/ops", event_id="c1") == "mail-lsihpqwkfn3r-hu76nvzpaug6"
+    # With the longest name of a schedule it is short enough for the number of an attempt.
+    assert len(run_name("x" * 45, source="/ops", event_id="c1")) == 58
 
 
 def test_label_and_hash_are_what_they_were_in_the_first_version() -> None:

@@ -1,6 +1,7 @@
 """What the command line shows of schedules, with a development cluster and a running jobrelay."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -77,6 +78,19 @@ def test_a_schedule_is_shown_with_its_times_and_counts_and_with_its_runs(stack: 
     assert (job["kind"], job["id"], job["phase"]) == ("job", f"yearly@{time}", "failed")
     assert yaml.safe_load(run(stack, "get", f"yearly@{time}", "-o", "yaml").stdout) == job
     assert run(stack, "logs", f"yearly@{time}").stdout == "it is done\n"
+
+
+def test_a_schedule_is_run_now(stack: Stack) -> None:
+    submitted(stack, "urgent")
+    done = run(stack, "trigger", "urgent")
+    made, job = re.fullmatch(r"urgent: run accepted, (urgent@\S+Z) in (plans-\S+)\n", done.stdout).groups()  # type: ignore[union-attr]
+    assert run(stack, "watch", made).returncode == 3
+    told = json.loads(run(stack, "trigger", "urgent", "-o", "json").stdout)["data"]["detail"]
+    assert told["run"].startswith("urgent@")
+    assert told["jobs"] != [job]
+    assert run(stack, "watch", told["run"]).returncode == 3
+    refused = run(stack, "trigger", made)
+    assert (refused.returncode, "NO_SCHEDULE" in refused.stderr) == (1, True)
 
 
 def test_a_schedule_is_suspended_resumed_and_cancelled(stack: Stack) -> None:

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
+from events.cloudevent.timestamp import format_epoch
 from events.identity import request_label
 from events.names import FINALIZER, Annotation, Label
 from k8s.api.cluster import Cluster
 from k8s.base import Conflict, Manifest
 from k8s.manifests.job import render
-from k8s.manifests.schedule import adoption, render_schedule
+from k8s.manifests.schedule import adoption, render_schedule, run_now
 from k8s.reading.cronjob import schedule_of
-from k8s.reading.job import job_of
+from k8s.reading.job import SCHEDULED_TIMESTAMP, job_of
 from tests.k8s.requests import make_request, options
 
 THEIRS = {Label.SCHEDULE: request_label("r1")}
@@ -53,6 +54,24 @@ def test_the_spec_has_only_what_is_asked_for() -> None:
         "failedJobsHistoryLimit": 1000,
     }
     assert cron_job(timeZone="Etc/UTC")["spec"]["timeZone"] == "Etc/UTC"
+
+
+def test_a_run_that_is_asked_for_is_as_those_that_kubernetes_makes() -> None:
+    schedule = cron_job()
+    schedule["metadata"] |= {"uid": "u1"}
+    made = run_now(schedule, name="r1-abc", time="2026-11-21T12:00:05Z", command="hash")
+    template = schedule["spec"]["jobTemplate"]
+    assert made["spec"] == template["spec"]
+    assert made["metadata"]["labels"] == template["metadata"]["labels"]
+    notes = made["metadata"]["annotations"]
+    assert notes == template["metadata"]["annotations"] | {
+        Annotation.COMMAND: "hash",
+        SCHEDULED_TIMESTAMP: "2026-11-21T12:00:05Z",
+        "cronjob.kubernetes.io/instantiate": "manual",
+    }
+    run = job_of({**made, "metadata": {**made["metadata"], "uid": "j1"}})
+    assert (run.new_run, run.commanded, run.schedule_uid, run.stray) == (True, True, "u1", None)
+    assert format_epoch(run.scheduled_at or 0) == "2026-11-21T12:00:05Z"
 
 
 def test_its_jobs_are_created_suspended_and_belong_to_no_request_yet() -> None:
