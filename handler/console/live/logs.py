@@ -23,6 +23,7 @@ from handler.console.views.request import request_of
 from handler.history.base import Request
 from handler.history.logs.bodies import NoLog, kept
 from handler.history.logs.stamps import Mark
+from handler.history.logs.taking import RENEWED
 from k8s.background import beside
 
 LINES = 1000
@@ -37,7 +38,7 @@ class LogStreamQuery(LogQuery, Resuming):
 
 
 async def stream_log(request: web.Request) -> web.StreamResponse:
-    """Messages `log`, each some text; `gap` where some is missing; `end` after the last.
+    """Messages `log`, each some text, and `end` after the last; `resync` where it cannot be told what was missed.
 
     Raises `Problem` if there is no such request, pod or container, and `StoreUnavailable`.
     """
@@ -76,9 +77,8 @@ class _Log:
         parts = 0
         async for part in self._following.parts():
             parts += 1
-            if part.renewed:
-                await self._queue.put(message("gap", b"{}"))
-            await self._queue.put(message("log", orjson.dumps(part.text), _text_of(part.mark)))
+            text = f"\n[jobrelay: {RENEWED}]\n{part.text}" if part.renewed else part.text
+            await self._queue.put(message("log", orjson.dumps(text), _text_of(part.mark)))
         if not parts:
             # The cluster has nothing of it, so what was kept is all that there is to see.
             async for told in _lost() if resumed else self._kept():

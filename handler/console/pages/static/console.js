@@ -1,18 +1,13 @@
-// The one script of the pages: what follows, what is checked while it is typed, keys. Everything works without it.
+// Lists and logs that follow, forms checked as they are typed, keys. Everything works without it.
 const base = document.documentElement.dataset.base ?? "", MOST = 50;
 const one = (query, within = document) => within.querySelector(query);
 const every = (query, within = document) => [...within.querySelectorAll(query)];
 const on = (target, names, work) => names.split(" ").forEach((name) => target.addEventListener(name, work));
-const put = (node, text) => { if (node && node.textContent !== text) node.textContent = text; };
+const put = (node, text) => { if (node.textContent !== text) node.textContent = text; };
 const make = (name, given) => Object.assign(document.createElement(name), given);
-const say = (words, good) => {
-  const live = one("#live");
-  live.hidden = false;
-  live.className = good ? "on" : "off";
-  put(live, words);
-};
+const say = (words, className) => put(Object.assign(one("#live"), { hidden: false, className }), words);
 
-// Values as pages/wording.py has them. Texts are from outside: what nobody sees, or turns lines around, is spelt.
+// Values as wording.py has them. Texts are from outside: what nobody sees, or turns lines around, is spelt.
 const GLYPHS = Object.fromEntries(`✓succeeded ✗failed ✗rejected ▶started ▶progress ▶resumed ◷created ◷queued ◷scheduled
 ‖suspended ⊘cancelled !stalled ↻retrying ◌unscheduled`.split(/\s/).map((it) => [it.slice(1), it[0]]));
 const spell = (it) => `\\u${it.codePointAt().toString(16).padStart(4, 0)}`;
@@ -21,21 +16,18 @@ const shown = (text) => lines(`${text ?? ""}`).replace(/[\n\t]/g, (it) => (it ==
 const clipped = (text, most) => shown(text?.length > most ? `${text.slice(0, most - 1)}…` : text);
 const short = (text, most = 28, head = Math.floor((most - 1) / 3)) =>
   shown(text?.length > most ? `${text.slice(0, head)}…${text.slice(head + 1 - most)}` : text);
-const split = (seconds) => [86400, 3600, 60, 1].map((size) => Math.floor(seconds / size));
-const two = (number) => `${number % 60}`.padStart(2, 0);
-const lasted = (seconds) => {
-  if (seconds == null) return "";
-  if (seconds > 0 && seconds < 1) return `${Math.max(1, Math.round(seconds * 1000))}ms`;
-  const [d, h, m, s] = split(seconds);
-  return d ? `${d}d` : h ? `${h}h${two(m)}m` : m ? `${m}m${two(s)}s` : `${s}s`;
+const span = (seconds, exact) => {
+  const parts = [86400, 3600, 60, 1].map((size) => Math.floor(seconds / size)), at = (parts.findIndex(Boolean) + 4) % 4;
+  const rest = exact && (at === 1 || at === 2) ? `${parts[at + 1] % 60}`.padStart(2, 0) + "dhms"[at + 1] : "";
+  return parts[at] + "dhms"[at] + rest;
 };
+const lasted = (seconds) => (seconds == null ? "" : seconds > 0 && seconds < 1 ? `${Math.round(seconds * 1e3) || 1}ms` : span(seconds, true));
 const ago = (when) => {
-  const passed = (Date.now() - Date.parse(when)) / 1000, parts = split(Math.abs(passed));
-  const at = parts.findIndex((it) => it), words = at < 0 ? "0s" : parts[at] + "dhms"[at];
-  return passed < 0 ? `in ${words}` : `${words} ago`;
+  const passed = (Date.now() - Date.parse(when)) / 1e3;
+  return passed < 0 ? `in ${span(-passed)}` : `${span(passed)} ago`;
 };
 
-// A stream goes on where it was when the server comes back, or the page is seen again: until then it needs none.
+// Goes on where it was when the server is back, or the page is seen again: until then it needs no stream.
 function follow(path, last, takes, quiet) {
   let source, timer, over;
   const close = () => { clearTimeout(timer); source?.close(); source = null; };
@@ -44,12 +36,12 @@ function follow(path, last, takes, quiet) {
     const address = new URL(base + path, location);
     if (last) address.searchParams.set("lastEventId", last);
     source = new EventSource(address);
-    source.onopen = () => quiet || say("Live", true);
+    source.onopen = () => quiet || say("Live", "on");
     source.onerror = () => {
-      if (!quiet) say("Reconnecting…");
+      if (!quiet) say("Reconnecting…", "off");
       if (source?.readyState !== 2) return;
       close();
-      timer = setTimeout(open, 2000 + Math.random() * 3000);
+      timer = setTimeout(open, 2e3 + Math.random() * 3e3);
     };
     for (const name in takes) on(source, name, (event) => {
       last = event.lastEventId || last;
@@ -63,19 +55,18 @@ function follow(path, last, takes, quiet) {
 
 // This page as the server has it now.
 function fetched(take) {
-  const asked = new XMLHttpRequest();
-  asked.responseType = "document";
-  asked.onload = () => asked.status === 200 && take(asked.response);
+  const asked = Object.assign(new XMLHttpRequest(), { onload: () => asked.status === 200 && take(asked.response) });
   asked.open("GET", location);
+  asked.responseType = "document";
   asked.send();
 }
-// Make a part of the page what it is now, but for what somebody is at, and a log that is followed.
+// Makes a part of the page what it is now, but for what somebody is at, and a log that is followed.
 function morph(old, now) {
   if (!old || !now || old.isEqualNode(now)) return;
   if (old.nodeName !== now.nodeName) return old.replaceWith(now);
   if (old.nodeType !== 1) return (old.data = now.data);
   if (old.dataset.log || (old.matches("a, button, form, pre, details") && old.contains(document.activeElement))) return;
-  for (const { name } of [...old.attributes]) if (!now.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+  for (const name of old.getAttributeNames()) if (!now.hasAttribute(name) && name !== "open") old.removeAttribute(name);
   for (const { name, value } of now.attributes) old.setAttribute(name, value);
   const was = [...old.childNodes], made = [...now.childNodes];
   made.forEach((node, at) => (was[at] ? morph(was[at], node) : old.append(node)));
@@ -88,7 +79,7 @@ function fill(row, it) {
     row.dataset.number = it.number;
     Object.assign(link, { id, href: `${base}/requests/${it.number}`, textContent: short(it.id, 64) });
     box?.setAttribute("aria-labelledby", id);
-    if (box) box.value = it.number;
+    box?.setAttribute("value", it.number);
   }
   put(cell("service"), short(it.service));
   put(cell("duration"), lasted(it.duration));
@@ -103,14 +94,12 @@ function fill(row, it) {
   cell("updated").append(time);
 }
 
-// Rows change in place at once. They move, and new ones come, while nobody points at the list, is in it or has chosen.
+// Rows change in place. They move, and new ones come, while nobody points at the list, is in it or has chosen.
 function list(table) {
   const news = new Map(), gone = new Set(), rows = new Map(), path = table.dataset.live;
   const fresh = make("button", { type: "button", id: "fresh", hidden: true });
   let body = table.tBodies[0], pointed, asked, stale, frame;
-  const held = () => !asked && (pointed || body.contains(document.activeElement) || one(":checked", body));
   const soon = () => { frame ||= requestAnimationFrame(draw); };
-  const read = () => { for (const row of body.rows) rows.set(+row.dataset.number, row); };
   const drop = (row) => { rows.delete(+row?.dataset.number); row?.remove(); };
   const renew = (page) => {
     const now = one("[data-live] tbody", page);
@@ -118,10 +107,10 @@ function list(table) {
     body.replaceWith(now);
     body = now;
     rows.clear();
-    read();
+    for (const row of body.rows) rows.set(+row.dataset.number, row);
   };
   function draw() {
-    const waits = held();
+    const waits = !asked && (pointed || body.contains(document.activeElement) || one(":checked", body));
     frame = 0;
     for (const [number, it] of news) {
       const row = rows.get(number) ?? (waits ? null : one("#row").content.cloneNode(true).firstElementChild);
@@ -137,35 +126,34 @@ function list(table) {
       gone.clear();
       asked = stale = false;
     }
-    for (const number of news.keys()) if (news.size > 4 * MOST) news.delete(number);
-    const count = [...news.keys()].filter((number) => !rows.has(number)).length;
-    fresh.hidden = !count && !stale;
-    put(fresh, `Show ${count > MOST || stale ? "many" : count} new`);
+    for (const number of news.keys()) if (news.size > 200) news.delete(number);
+    const { length } = [...news.keys()].filter((number) => !rows.has(number));
+    fresh.hidden = !length && !stale;
+    put(fresh, `Show ${length > MOST || stale ? "many" : length} new`);
   }
   table.after(fresh);
-  on(fresh, "click", () => { asked = true; soon(); });
+  on(fresh, "click", () => soon(asked = true));
   on(table, "focusout change", soon);
   on(table, "pointerenter pointerleave", (event) => {
-    pointed = event.pointerType === "mouse" && event.type === "pointerenter";
-    soon();
+    soon(pointed = event.pointerType === "mouse" && event.type === "pointerenter");
   });
-  read();
+  renew(document);
   follow(`${path}${path.includes("?") ? "&" : "?"}limit=${MOST}`, table.dataset.position, {
-    requests(them) { for (const it of them) { gone.delete(it.number); news.delete(it.number); news.set(it.number, it); } soon(); },
-    gone(them) { for (const number of them) { news.delete(number); gone.add(number); } soon(); },
-    resync() { stale = true; soon(); },
+    requests: (them) => soon(them.forEach((it) => { gone.delete(it.number); news.delete(it.number); news.set(it.number, it); })),
+    gone: (them) => soon(them.forEach((it) => { news.delete(it); gone.add(it); })),
+    resync: () => soon(stale = true),
   });
-  setInterval(() => document.hidden || fetched((page) => morph(one(".cards"), one(".cards", page))), 30000);
+  setInterval(() => document.hidden || fetched((page) => morph(one(".cards"), one(".cards", page))), 3e4);
 }
 
 function story(main) {
   let timer;
-  const renew = () => { timer ??= setTimeout(() => {
-    timer = null;
+  const renew = () => { timer ||= setTimeout(() => {
+    timer = 0;
     fetched((page) => { morph(main, one("main", page)); every("[data-log]").forEach(log); });
   }, 500); };
   follow(`/api/v1/requests/${main.dataset.request}/stream`, main.dataset.position, {
-    request(it) { say(`Live: ${shown(it.phase)}`, true); renew(); }, told() {}, resync: renew,
+    told(it) { say(`Live: ${it.phase}`, "on"); renew(); }, resync: renew,
   });
   on(main, "over", renew);
 }
@@ -192,8 +180,6 @@ function log(pre) {
   end();
   follow(pre.dataset.log, "", {
     log: add,
-    gap() { add("\n[jobrelay: something is missing here]\n"); },
-    resync() { begun = false; },
     end() { delete pre.dataset.log; box.parentElement.hidden = true; pre.dispatchEvent(new Event("over", { bubbles: true })); },
   }, true);
 }
@@ -210,8 +196,9 @@ function check(form) {
       const answer = await fetch(base + form.dataset.check, { method: "POST", body });
       const errors = answer.ok && (await answer.json()).errors;
       if (errors && mine === turn) for (const slot of every("[data-error-for]", form)) {
-        const path = slot.dataset.errorFor, found = typed.has(path) && errors.find((it) => `${it.path}.`.replace("[", ".").startsWith(`${path}.`));
-        put(slot, found ? shown(found.message) + (found.allowed ? `; allowed: ${clipped(found.allowed, 200)}` : "") : "");
+        const path = slot.dataset.errorFor, ours = (it) => `${it.path}.`.replace("[", ".").startsWith(`${path}.`);
+        const found = typed.has(path) && errors.find(ours);
+        put(slot, found ? shown(found.message + (found.allowed ? `; allowed: ${found.allowed}` : "")) : "");
         slot.hidden = !found;
         form.elements[path]?.setAttribute?.("aria-invalid", !!found);
       }
@@ -232,18 +219,18 @@ function bulk(whole) {
 }
 
 function keys(help) {
-  const enabled = make("input", { type: "checkbox", checked: !localStorage.keysOff }), label = make("label", { className: "check" });
-  label.append(enabled, "Keys are on");
+  const enabled = make("input", { type: "checkbox", checked: !localStorage.keysOff }), label = make("label");
+  label.append(enabled, " Keys are on");
   one("form", help).before(label);
   on(enabled, "change", () => { localStorage.keysOff = enabled.checked ? "" : "1"; });
   on(document, "keydown", (event) => {
-    const { target } = event, links = every(".rows tbody a"), at = links.findIndex((it) => it.closest("tr").contains(target));
-    const act = { "/": () => one("[type=search]")?.focus(), "?": () => help.showModal(),
-      j: () => links[at + 1]?.focus(), k: () => links[at - 1]?.focus() }[event.key];
-    if (!act || !enabled.checked || event.ctrlKey || event.metaKey || event.altKey) return;
+    const { target, key } = event, links = every(".rows tbody a");
+    const at = links.findIndex((it) => it.closest("tr").contains(target));
+    const to = { "/": one("[type=search]"), "?": help, j: links[at + 1], k: links[at - 1] }[key];
+    if (!to || !enabled.checked || event.ctrlKey || event.metaKey || event.altKey) return;
     if (target.closest("input:not([type=checkbox]), textarea, select, dialog")) return;
     event.preventDefault();
-    act();
+    to === help ? help.showModal() : to.focus();
   });
 }
 
