@@ -11,13 +11,14 @@ from handler.console.http.keys import BACKEND
 from handler.console.http.problems import Problem
 from handler.console.security.addresses import bucket_of, client_of
 from handler.console.serving.headers import is_api, is_static, path_of
+from handler.settings.page import is_loopback
 from handler.telemetry.connections import Connections
 
 CONNECTIONS = web.AppKey("connections", Connections)
 STREAMS = web.AppKey("streams", Counter[str])
 """Open streams by the address of whoever listens."""
 STREAMS_EACH = 50
-"""Streams of one address: a quarter of all. Behind a proxy that is not named as trusted, all have its address."""
+"""Streams of one address: a quarter of all. This machine's own are not counted, nor those of a proxy beside us."""
 RETRY_SECONDS = 10
 
 
@@ -47,8 +48,9 @@ async def limit_streams(request: web.Request, handler: Handler) -> web.StreamRes
     if not is_stream(request):
         return await handler(request)
     open_, metrics = request.app[STREAMS], request.app[BACKEND].metrics
-    address = bucket_of(client_of(request, request.app[BACKEND].settings.ui_networks))
-    if open_[address] >= STREAMS_EACH:
+    client = client_of(request, request.app[BACKEND].settings.ui_networks)
+    address = bucket_of(client)
+    if open_[address] >= STREAMS_EACH and not is_loopback(client):
         detail = f"There are {STREAMS_EACH} streams to this address already."
         raise Problem(503, "TOO_MANY_STREAMS", detail, retry_after=RETRY_SECONDS)
     open_[address] += 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from handler.console.backend import Backend
 from handler.console.security.security import Security
@@ -51,6 +52,7 @@ async def serve_page(backend: Backend, *, more: Sequence[web.RouteDef] = ()) -> 
     runner = web.AppRunner(
         made,
         access_log=None,
+        logger=_protocol_log(),
         auto_decompress=False,
         keepalive_timeout=KEPT_SECONDS,
         lingering_time=1.0,
@@ -68,3 +70,15 @@ async def serve_page(backend: Backend, *, more: Sequence[web.RouteDef] = ()) -> 
             yield Serving(url, made)
     finally:
         await runner.cleanup()
+
+
+def _protocol_log() -> logging.Logger:
+    """Where errors outside of all handlers go. That somebody sends what is no HTTP is none: anybody can, endlessly."""
+    found = logging.getLogger(f"{__name__}.protocol")
+    if not found.filters:
+        found.addFilter(lambda record: not _is_no_http(record))
+    return found
+
+
+def _is_no_http(record: logging.LogRecord) -> bool:
+    return record.exc_info is not None and isinstance(record.exc_info[1], HttpProcessingError)
