@@ -36,10 +36,18 @@ class Part:
     """Of a bar. `style`: its colour."""
 
     style: str
-    x: float
     y: float
-    width: float
     height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What ended in a day or an hour. `title`: says it in words."""
+
+    x: float
+    width: float
+    title: str
+    parts: Sequence[Part]
 
 
 def routes() -> list[web.RouteDef]:
@@ -83,17 +91,21 @@ def _cards(stats: Stats) -> list[dict[str, Any]]:
     ]
 
 
-def _bars(steps: Sequence[Sum]) -> Iterator[Part]:
-    """Bars from the oldest to the newest: what succeeded, on it what was cancelled, on top what failed."""
+def _bars(steps: Sequence[Sum]) -> Iterator[Bar]:
+    """From the oldest to the newest: what succeeded, on it what was cancelled, on top what failed."""
     most = max((each.succeeded + each.cancelled + each.failed for each in steps), default=0)
-    if not most:
-        return
-    width = WIDTH / len(steps)
-    for place, each in enumerate(reversed(steps)):
-        y = HEIGHT
-        for style, count in (("good", each.succeeded), ("off", each.cancelled), ("bad", each.failed)):
+    width = WIDTH / max(len(steps), 1)
+    for place, each in enumerate(reversed(steps) if most else ()):
+        when = each.since[:16].replace("T", " ").removesuffix(" 00:00")
+        title = f"{when}: {each.succeeded:,} succeeded, {each.failed:,} failed, {each.cancelled:,} cancelled"
+        yield Bar(round(place * width, 1), round(width * 0.8, 1), title, list(_parts(each, most)))
+
+
+def _parts(each: Sum, most: int) -> Iterator[Part]:
+    y = HEIGHT
+    for style, count in (("good", each.succeeded), ("off", each.cancelled), ("bad", each.failed)):
+        if count:
             # What is there at all is seen.
-            height = max(1.5, HEIGHT * count / most) if count else 0.0
-            if height:
-                y -= height
-                yield Part(style, round(place * width, 1), round(y, 1), round(width * 0.8, 1), round(height, 1))
+            height = max(1.5, HEIGHT * count / most)
+            y -= height
+            yield Part(style, round(y, 1), round(height, 1))
