@@ -17,6 +17,8 @@ from events.request.queue import Queueable
 from handler.commands.connection import broker_of
 from handler.commands.errors import FAILED, OK, Failed, Misuse
 from handler.commands.showing.output import console, table, write
+from handler.console.security.files import FileRefused
+from handler.console.security.security import Security
 from handler.history import extra
 from handler.history.base import HistoryError
 from handler.intake.functions import read, unused
@@ -32,14 +34,15 @@ from k8s.manifests.function import render_call
 async def check(settings: Settings, *, connect: bool, form: str) -> int:
     """Print the settings and the functions; with `connect`, first try brokers and cluster, and return 1 if any fails.
 
-    Raises `Misuse` if a library is missing or the file of functions is invalid.
+    Raises `Misuse` if a library is missing, or the file of functions, a token or a key is invalid.
     """
     try:
         require(settings)
         if settings.records:
             extra.require()
+            Security(settings)
         functions = read(settings.functions, settings.namespaces) if settings.functions else None
-    except (RuntimeError, InvalidFunctions) as error:
+    except (RuntimeError, InvalidFunctions, FileRefused) as error:
         raise Misuse(str(error)) from error
     failed = await _connect(settings, functions or ()) if connect else 0
     if form == "table":

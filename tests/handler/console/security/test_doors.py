@@ -63,7 +63,7 @@ async def test_a_token_in_the_header_says_who_asks(tmp_path: Path) -> None:
     async with bare(tmp_path, *WHO, **tokens(tmp_path)) as (page, _):
         assert await who(page, Authorization=f"Bearer {TOKEN}") == ("operator", True)
         assert await who(page, Authorization=f"bearer {VIEW}") == ("viewer", False)
-        assert await who(page, Authorization="Basic dXNlcjpwYXNz") == 401
+        assert await who(page, Authorization="Basic dXNlcjpwYXNz") == 303
         answer = await page.get("/api/v1/who")
         assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
         answer = await page.get("/who?a=b")
