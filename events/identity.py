@@ -48,9 +48,19 @@ def job_name(prefix: str, identity: Identity) -> str:
     return f"{prefix[:PREFIX_LENGTH]}-{_name_hash(identity)}"
 
 
-def run_name(schedule: str, *, source: str, event_id: str) -> str:
-    """The name of the Job that a control event of this source and id makes of the CronJob `schedule`."""
-    return f"{schedule}-{_base32(hashlib.sha256(netstrings(source, event_id)).digest()[:10])[:_HASH_LENGTH]}"
+def command_hash(source: str, event_id: str) -> str:
+    """What a control event of this source and id is called: annotation `command`, and in the id of its answer."""
+    return base32_sha256(netstrings(source, event_id))
+
+
+def command_in_name(command: str) -> str:
+    """What the name of the Job of a run ends with that a command of this hash asked for."""
+    return command[:_HASH_LENGTH]
+
+
+def run_name(schedule: str, command: str) -> str:
+    """The name of the Job that a command of this hash makes of the CronJob `schedule`."""
+    return f"{schedule}-{command_in_name(command)}"
 
 
 def number_in_name(name: str, identity: Identity) -> int | None:

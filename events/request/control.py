@@ -10,7 +10,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from events.cloudevent.attributes import SPECVERSION, is_text
 from events.cloudevent.event import build
-from events.identity import base32_sha256, netstrings, topic_part
+from events.identity import command_hash, topic_part
 from events.names import CONTROL_TYPE
 from events.problems import FieldError, InvalidRequest
 
@@ -153,7 +153,7 @@ def control_key(event_id: str, outcome: str) -> str:
 
 
 def _answer(event: CloudEvent, outcome: str, *, instance: str, detail: dict[str, Any], source: object) -> CloudEvent:
-    name = base32_sha256(netstrings(event.get_source(), event.get_id()))
+    name = command_hash(event.get_source(), event.get_id())
     actor = event.get_extension("actor")
     attributes: dict[str, Any] = {
         "specversion": SPECVERSION,

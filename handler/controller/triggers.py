@@ -3,9 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 
 from events.cloudevent.timestamp import format_epoch
-from events.identity import base32_sha256, netstrings, request_label, run_name
+from events.identity import command_hash, request_label, run_name
 from events.jobs.observed import Job, Schedule
 from events.lifecycle.schedules import is_exhausted, read_runs, run_time
 from events.names import Annotation, Label
@@ -40,7 +41,7 @@ class Triggers:
         Raises `Rejection`, `Conflict` when a later look is needed, and what writes raise.
         """
         async with self._turn:
-            name = run_name(schedule.name, source=command.source, event_id=command.event_id)
+            name = run_name(schedule.name, command_hash(command.source, command.event_id))
             made = await self._made(command, schedule.namespace, name)
             if made is None:
                 await self._create(command, schedule, name)
@@ -57,7 +58,9 @@ class Triggers:
             found = await self._writes.maker.read_job(namespace, name)
         except NotFound:
             return None
-        if (found["metadata"].get("annotations") or {}).get(Annotation.COMMAND) != _mark(command):
+        if (found["metadata"].get("annotations") or {}).get(Annotation.COMMAND) != command_hash(
+            command.source, command.event_id
+        ):
             raise Rejection("NAME_TAKEN", f"there is another Job named {name}")
         return job_of(found)
 
@@ -76,10 +79,11 @@ class Triggers:
         cron_job = await self._cron_job(schedule)
         if schedule.concurrency_policy == "Replace":
             for run in going:
-                await self._writes.delete(run)
-        time = self._free_time(schedule, runs)
+                with suppress(NotFound):
+                    await self._writes.delete(run)
+        time, asked = self._free_time(schedule, runs), command_hash(command.source, command.event_id)
         logger.info("a run is made now, of the time %s", time)
-        await self._writes.maker.create_job(run_now(cron_job, name=name, time=time, command=_mark(command)))
+        await self._writes.maker.create_job(run_now(cron_job, name=name, time=time, command=asked))
 
     async def _cron_job(self, schedule: Schedule) -> Manifest:
         # A list needs no permission that following schedules does not need, too.
@@ -110,7 +114,3 @@ def _require_room(schedule: Schedule, runs: Iterable[Job]) -> None:
     coming = sum(run.new_run and run.uid != noted.job for run in runs)
     if schedule.max_runs is not None and noted.count + coming >= schedule.max_runs:
         raise Rejection("FINISHED", "the schedule is over: its last run has come")
-
-
-def _mark(command: Command) -> str:
-    return base32_sha256(netstrings(command.source, command.event_id))

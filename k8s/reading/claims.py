@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from events.cloudevent.timestamp import format_epoch, parse_epoch
-from events.identity import identity_in_name
+from events.identity import command_in_name, identity_in_name
 from events.jobs.observed import Stray
 from events.names import FINALIZER, MANAGED_BY, NEW_RUN, Annotation, Label
 from k8s.reading.metadata import Metadata, epoch, integer
@@ -130,7 +130,8 @@ def _attempt_of_run(name: str, stated: Claim, template: Template) -> int:
 def _is_run(meta: Metadata, run: str, template: Template) -> bool:
     """Whether it is the run of this time whose template could not be marked: Kubernetes or a user let it start before.
 
-    Kubernetes names runs by their times. One that somebody made by hand from a CronJob is of the time of its creation.
+    Kubernetes names runs by their times, and we those that a control event asked for by that event. One that somebody
+    made by hand from a CronJob is of the time of its creation.
     """
     try:
         minutes = int(parse_epoch(run)) // 60
@@ -139,7 +140,10 @@ def _is_run(meta: Metadata, run: str, template: Template) -> bool:
     made_for = template.annotations.job
     if made_for is not None and not made_for.startswith(f"{meta.namespace}/"):
         return False
-    accepted = (meta.annotations or {}).get(Annotation.ACCEPTED)
+    notes = meta.annotations or {}
     created = epoch(meta.creation_timestamp)
-    by_time = run in (accepted, None if created is None else format_epoch(created))
-    return by_time or any(name.endswith(f"-{minutes}") for name in (meta.name, meta.name.rpartition("-")[0]))
+    by_time = run in (notes.get(Annotation.ACCEPTED), None if created is None else format_epoch(created))
+    endings = [f"-{minutes}"]
+    if command := notes.get(Annotation.COMMAND):
+        endings.append(f"-{command_in_name(command)}")
+    return by_time or any(name.endswith(tuple(endings)) for name in (meta.name, meta.name.rpartition("-")[0]))

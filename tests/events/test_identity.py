@@ -6,6 +6,7 @@ from hypothesis import given, strategies as st
 
 from events.identity import (
     Identity,
+    command_hash,
     job_name,
     lifecycle_key,
     netstrings,
@@ -26,9 +27,9 @@ def test_job_name_is_what_it_was_in_the_first_version() -> None:
 
 
 def test_name_of_a_run_that_is_asked_for_is_what_it_was_in_the_first_version() -> None:
-    assert run_name("mail-lsihpqwkfn3r", source="/ops", event_id="c1") == "mail-lsihpqwkfn3r-hu76nvzpaug6"
+    assert run_name("mail-lsihpqwkfn3r", command_hash("/ops", "c1")) == "mail-lsihpqwkfn3r-hu76nvzpaug6"
     # With the longest name of a schedule it is short enough for the number of an attempt.
-    assert len(run_name("x" * 45, source="/ops", event_id="c1")) == 58
+    assert len(run_name("x" * 45, command_hash("/ops", "c1"))) == 58
 
 
 def test_label_and_hash_are_what_they_were_in_the_first_version() -> None:

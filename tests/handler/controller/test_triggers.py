@@ -8,7 +8,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker
-from events.identity import run_name
+from events.identity import command_hash, run_name
 from events.names import Annotation
 from events.phases import TERMINAL
 from k8s.api.cluster import Cluster
@@ -61,7 +61,7 @@ async def test_a_run_is_made_now_and_is_as_any_other(broker: MemoryBroker, clust
         await scheduled(client)
         told = await run_now(client, actor="ada")
         assert (told["verb"], told["subject"]) == ("run", "s")
-        assert told["jobs"] == [run_name(name_of("s"), source=SOURCE, event_id="command-1")]
+        assert told["jobs"] == [run_name(name_of("s"), command_hash(SOURCE, "command-1"))]
         (time,) = await ended(client, 1)
         assert told["run"] == f"s@{time}"
         assert (await runs(client))[time] == WHOLE
@@ -155,7 +155,7 @@ async def test_a_job_of_somebody_else_under_the_name_is_left_alone(broker: Memor
         await scheduled(client)
         (cron_job,) = await cron_jobs(cluster)
         other: Manifest = by_hand(cron_job)
-        other["metadata"]["name"] = run_name(name_of("s"), source=SOURCE, event_id="command-1")
+        other["metadata"]["name"] = run_name(name_of("s"), command_hash(SOURCE, "command-1"))
         await cluster.create_job(other)
         assert code(await run_now(client)) == "NAME_TAKEN"
         await ended(client, 1)

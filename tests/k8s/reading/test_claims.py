@@ -14,13 +14,15 @@ from k8s.base import Manifest
 from k8s.manifests.attempt import next_attempt
 from k8s.manifests.function import render_call
 from k8s.manifests.job import render
-from k8s.manifests.schedule import adoption, render_schedule
+from k8s.manifests.schedule import adoption, render_schedule, run_now
 from k8s.reading.cronjob import schedule_of
 from k8s.reading.job import SCHEDULED_TIMESTAMP, job_of
 from tests.k8s.requests import make_request, options
 
 CREATED = "2026-11-21T22:17:11Z"
 MINUTES = 29_660_537  # of CREATED
+LATER = "2026-11-21T22:17:13Z"
+COMMAND = "hu76nvzpaug6" + "a" * 40
 ALL = (Annotation.ID, Annotation.SOURCE, Annotation.ATTEMPT, Annotation.RUN)
 
 
@@ -168,6 +170,12 @@ def test_a_pending_payload_and_an_impossible_ttl_are_believed_only_where_they_ca
 
 def new_run(name: str, *, by_hand: bool = False) -> Manifest:
     cron_job = render_schedule(make_request(id="s", job={"image": "i"}, schedule="* * * * *"), options=options()).job
+    if COMMAND[:12] in name:
+        cron_job["metadata"] |= {"uid": "u"}
+        own = name.format(cron_job["metadata"]["name"])
+        made = run_now(cron_job, name=own, time=CREATED, command=COMMAND)
+        # Created a little later than the time that was chosen for it.
+        return {**made, "metadata": {**made["metadata"], "creationTimestamp": LATER}}
     template = cron_job["spec"]["jobTemplate"]
     notes = {**template["metadata"]["annotations"], **({} if by_hand else {SCHEDULED_TIMESTAMP: CREATED})}
     metadata = {**template["metadata"], "name": name.format(cron_job["metadata"]["name"]), "annotations": notes}
@@ -187,7 +195,12 @@ def adopted(run: Manifest, *, in_template: bool = True) -> Manifest:
     return made
 
 
-RUNS = {"by its time": f"{{}}-{MINUTES}", "by hand": "by-hand", "by hand, like an attempt": "{}-2"}
+RUNS = {
+    "by its time": f"{{}}-{MINUTES}",
+    "by hand": "by-hand",
+    "by hand, like an attempt": "{}-2",
+    "by a command": f"{{}}-{COMMAND[:12]}",
+}
 
 
 @pytest.mark.parametrize("name", RUNS)
