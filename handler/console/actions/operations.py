@@ -44,7 +44,6 @@ def _body() -> Mapping[str, Any]:
         "type": "object",
         "description": schema_of("request", data=True)["description"],
         "properties": {**_SENT, "job": {"type": "object"}, "specversion": {"const": "1.0"}},
-        "anyOf": [{"required": ["job"]}, {"required": ["specversion"]}],
     }
 
 
