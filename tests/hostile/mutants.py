@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from events.names import CONTROL_TYPE, REQUESTED_TYPE
+from events.request.control import ControlVerb
 from tests.e2e.observer import STRUCTURED
 
 WILD: tuple[Any, ...] = (
@@ -69,7 +70,7 @@ def _request(rng: random.Random) -> dict[str, Any]:
 
 
 def _command(rng: random.Random) -> dict[str, Any]:
-    verb = rng.choice(("cancel", "suspend", "resume", "nothing"))
+    verb = rng.choice((*ControlVerb, "nothing"))
     attributes = {"specversion": "1.0", "type": f"{CONTROL_TYPE}.{verb}", "source": "/mutants"}
     return {**attributes, "id": f"c-{rng.randrange(IDS)}", "subject": f"m-{rng.randrange(2 * IDS)}"}
 
