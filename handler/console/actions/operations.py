@@ -22,9 +22,7 @@ from handler.console.actions.asked import (
 )
 from handler.console.actions.bulk import carry_out, plan
 from handler.console.actions.submitting import LANES, Submission, judged, prepare, submit
-from handler.console.actions.written import faults_of_form, values_in
 from handler.console.http.answers import answer
-from handler.console.http.forms import FORM_TYPE, form_of
 from handler.console.http.keys import BACKEND, PERSON, SEAL
 from handler.console.http.operation import Handler, Operation
 from handler.console.http.parameters import body_of, json_of, query_of
@@ -49,9 +47,6 @@ def _body() -> Mapping[str, Any]:
 
 async def _submit(request: web.Request) -> web.Response:
     query, backend, person = query_of(request, SubmitQuery), request.app[BACKEND], request[PERSON]
-    if query.dry_run and request.content_type == FORM_TYPE:
-        # The page's own forms, checked as they are typed.
-        return answer(judged(faults_of_form(backend.settings, person, values_in(await form_of(request)))))
     found = await json_of(request)
     if not isinstance(found, dict):
         raise Problem(400, "INVALID_PARAMETERS", "The body must be a JSON object.")

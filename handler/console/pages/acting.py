@@ -51,6 +51,7 @@ def _control(verb: str) -> Handler:
 
 
 async def _again(request: web.Request) -> web.StreamResponse:
+    await form_of(request)
     raise _to(request, "/submit", again=request.match_info["number"])
 
 

@@ -14,9 +14,10 @@ from handler.console.actions.fields import fields, groups
 from handler.console.actions.filling import FURTHER, pretty, values_of
 from handler.console.actions.judging import Faulty
 from handler.console.actions.sending import page_source
-from handler.console.actions.submitting import LANES, Prepared, prepare, request_id_of, submit
-from handler.console.actions.written import KINDS, submission_of, values_in
+from handler.console.actions.submitting import LANES, Prepared, judged, prepare, request_id_of, submit
+from handler.console.actions.written import KINDS, faults_of_form, submission_of, values_in
 from handler.console.backend import Backend
+from handler.console.http.answers import answer
 from handler.console.http.forms import form_of
 from handler.console.http.keys import BACKEND, BASE, PERSON
 from handler.console.http.parameters import query_of
@@ -42,8 +43,8 @@ class SubmitPage(Asked):
 
 
 def routes() -> list[web.RouteDef]:
-    """`/submit`."""
-    return [web.get("/submit", _show), web.post("/submit", _submit)]
+    """`/submit`, and `/submit/check`, which tells a script what is wrong while the form is filled in."""
+    return [web.get("/submit", _show), web.post("/submit", _submit), web.post("/submit/check", _check)]
 
 
 async def _show(request: web.Request) -> web.StreamResponse:
@@ -111,6 +112,11 @@ async def _submit(request: web.Request) -> web.StreamResponse:
     asked = await _asked(backend, prepared)
     where = Urls(request.app[BASE])("/done", event=accepted.event_id, asked=asked)
     raise web.HTTPSeeOther(where)
+
+
+async def _check(request: web.Request) -> web.StreamResponse:
+    values = values_in(await form_of(request))
+    return answer(judged(faults_of_form(request.app[BACKEND].settings, request[PERSON], values)))
 
 
 async def _refused(request: web.Request, kind: str, values: Mapping[str, str], problem: Problem) -> web.StreamResponse:
