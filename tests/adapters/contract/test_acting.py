@@ -1,6 +1,7 @@
 """Claims about what the page publishes, on every broker: sent twice, an action is one."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,8 @@ from k8s.api.cluster import Cluster, connect
 from tests.adapters.harness import CONTROL, REQUESTS, Harness, emptied, take
 from tests.handler.commandline import make_environ
 
-SETTINGS = Settings(role="console", ui_address=None)
+_CHOSEN: dict[str, Any] = {"role": "console", "ui_address": None}
+SETTINGS = Settings(**_CHOSEN)
 
 
 def _backend(harness: Harness, cluster: Cluster) -> Backend:
