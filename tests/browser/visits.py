@@ -16,9 +16,10 @@ class Visit:
     browser's console, broken rules of the Content-Security-Policy, exceptions of scripts.
     """
 
-    def __init__(self, context: BrowserContext, page: Page, base: str) -> None:
+    def __init__(self, context: BrowserContext, page: Page, base: str, *, without_module: bool) -> None:
         self.page = page
         self.base = base
+        self._without_module = without_module
         self.wrong: list[str] = []
         self._host = urlsplit(base).netloc
         self._context = context
@@ -38,7 +39,9 @@ class Visit:
 
     async def _routed(self, route: Route) -> None:
         url = route.request.url
-        if url.startswith(_NEAR) or urlsplit(url).netloc == self._host:
+        if self._without_module and route.request.resource_type == "script":
+            await route.fulfill(body="", content_type="text/javascript")
+        elif url.startswith(_NEAR) or urlsplit(url).netloc == self._host:
             await route.fallback()
         else:
             self.wrong.append(f"request to another host: {url}")
@@ -55,13 +58,13 @@ class Visit:
 
 
 @asynccontextmanager
-async def visit(browser: Browser, base: str, **options: Any) -> AsyncIterator[Visit]:
+async def visit(browser: Browser, base: str, *, without_module: bool = False, **options: Any) -> AsyncIterator[Visit]:
     """A new visit to the console at `base`, with nothing of others: no cookies, no cache. Asserts at its end that
-    nothing went wrong. `options`: those of Playwright's `new_context`.
+    nothing went wrong. `without_module`: the page's own scripts are empty. `options`: of Playwright's `new_context`.
     """
     context = await browser.new_context(**{"locale": "en-GB", "timezone_id": "UTC", **options})
     try:
-        made = Visit(context, await context.new_page(), base)
+        made = Visit(context, await context.new_page(), base, without_module=without_module)
         made.page.set_default_timeout(60 * MILLISECONDS)
         await made.watch()
         yield made
