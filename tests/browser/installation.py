@@ -71,9 +71,9 @@ class Installation:
         ours = self.page.backend
         backend = Backend(chosen, cluster=self.cluster, brokers=ours.brokers, metrics=ours.metrics)
         backend.opened(ours.reader, ours.bodies)
-        async with serve_page(backend) as url:
-            assert url is not None
-            yield url.rstrip("/")
+        async with serve_page(backend) as serving:
+            assert serving is not None
+            yield serving.url.rstrip("/")
 
     async def number_of(self, request_id: str, *phases: str) -> int:
         """The number of the newest request of this id, once it is recorded in one of these phases."""

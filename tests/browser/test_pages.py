@@ -19,6 +19,18 @@ def paths(installation: Installation) -> Iterator[str]:
     yield "/"
     for name in (FAILED, BROKEN, RUNNING, WAITING, SCHEDULE, TYPO, HOSTILE):
         yield f"/requests/{installation.numbers[name]}"
+    yield from (
+        "/queue",
+        "/schedules",
+        "/dead",
+        "/submit",
+        "/submit?as=document",
+        "/submit?as=event",
+        "/audit",
+        "/stats",
+    )
+    yield f"/submit?again={installation.numbers[FAILED]}"
+    yield "/?phase=failed&since=24h&service=nobody"
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
@@ -36,3 +48,18 @@ async def test_nobody_is_kept_out_of_any_page(browser: Browser, installation: In
                 dark = await violations(visiting.page, *COLOURS)
                 found += [f"{path} at {width}: {line}" for line in (*light, *(f"dark: {line}" for line in dark))]
     assert found == []
+
+
+async def test_a_printed_page_has_what_is_read_and_nothing_to_press(
+    browser: Browser, installation: Installation
+) -> None:
+    async with visit(browser, installation.page.url) as visiting:
+        await visiting.page.emulate_media(media="print", color_scheme="dark")
+        for path in ("/", f"/requests/{installation.numbers[BROKEN]}"):
+            await visiting.go(path)
+            for selector in ("nav", "button", "form.filter", "footer"):
+                shown = [await one.is_visible() for one in await visiting.page.locator(selector).all()]
+                assert not any(shown), f"{selector} of {path}"
+            assert await visiting.page.locator("h1").is_visible()
+            paper = await visiting.page.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert paper in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
