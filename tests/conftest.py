@@ -14,6 +14,7 @@ from tests.long import EVERYTHING, LONG
 pytest_plugins = ["tests.tabling"]
 TOGETHER = (
     "tests/e2e/",
+    "tests/browser/",
     "tests/hostile/",
     "tests/adapters/contract/",
     "tests/adapters/rabbitmq/test_broken.py",
@@ -26,6 +27,7 @@ The first shares a site, whose scenes run without a pause.
 UNMEASURED = (
     "tests/adapters/forwarding/",
     "tests/bench/",
+    "tests/browser/",
     "tests/chaos/",
     "tests/e2e/",
     "tests/garbage/",

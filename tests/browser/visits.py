@@ -68,6 +68,6 @@ async def visit(browser: Browser, base: str, *, without_module: bool = False, **
         made.page.set_default_timeout(60 * MILLISECONDS)
         await made.watch()
         yield made
-        assert made.wrong == []
+        assert not made.wrong, made.wrong
     finally:
         await context.close()
