@@ -20,14 +20,18 @@ from handler.console.views.models import (
     Me,
     Model,
     PodList,
+    Queue,
     RequestDetail,
     RequestPage,
     ScheduleList,
+    Stats,
 )
 from handler.console.views.pods import pods_view
+from handler.console.views.queue import queue_view
 from handler.console.views.request import EventsQuery, events_view, request_view
 from handler.console.views.requests import RequestsQuery, requests_view
 from handler.console.views.schedules import schedules_view
+from handler.console.views.stats import StatsQuery, stats_view
 
 
 class LetterQuery(Asked):
@@ -119,6 +123,18 @@ OPERATIONS: tuple[Operation, ...] = (
         Audit,
         query=AuditQuery,
         group="actions",
+    ),
+    _get(
+        "/queue", "showQueue", "What waits, at the brokers and on the cluster", of_all(queue_view), Queue, group="queue"
+    ),
+    _get(
+        "/stats",
+        "showStats",
+        "What the requests of each service came to, newest first",
+        of_some(stats_view, StatsQuery),
+        Stats,
+        query=StatsQuery,
+        group="stats",
     ),
     _get("/me", "showMe", "Who asks, and what they may do", show_me, Me, group="page"),
 )
