@@ -53,6 +53,12 @@ def render(request: web.Request, template: str, status: int = 200, **values: Any
     return web.Response(text=text, status=status, content_type="text/html")
 
 
+def compile_all() -> None:
+    """Compile every template, so that nobody waits for it. Once for a process."""
+    for name in _environment().list_templates():
+        _environment().get_template(name)
+
+
 class Urls:
     """`url(…)` in templates: paths below the base path of this application."""
 

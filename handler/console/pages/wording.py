@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -116,6 +117,7 @@ def between(begun: str | None, ended: str | None) -> str:
     return lasted((time.time() if last is None else last.timestamp()) - first.timestamp())
 
 
+@lru_cache(maxsize=64)
 def phase(word: str) -> Markup:
     """The glyph and the word of a phase."""
     glyph = GLYPHS.get(word, "·")
@@ -155,5 +157,5 @@ def _round(seconds: float) -> str:
 def _time(when: datetime, words: str, *, title: str | None = None) -> Markup:
     stamp = f"{when:%Y-%m-%dT%H:%M:%SZ}"
     if title is None:
-        return Markup("<time datetime={}>{}</time>").format(stamp, words)
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(stamp, title, words)
+        return Markup("<time datetime=%s>%s</time>") % (stamp, words)
+    return Markup('<time datetime=%s title="%s">%s</time>') % (stamp, title, words)

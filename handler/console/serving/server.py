@@ -1,5 +1,6 @@
 """Serves the page at its address until the process ends."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from handler.console.backend import Backend
+from handler.console.pages.rendering import compile_all
 from handler.console.security.security import Security
 from handler.console.serving.application import application
 from handler.console.serving.limits import CONNECTIONS
@@ -49,6 +51,8 @@ async def serve_page(backend: Backend, *, more: Sequence[web.RouteDef] = ()) -> 
         return
     made, connections = application(backend, Security(backend.settings), more=more), Connections(MOST)
     made[CONNECTIONS] = connections
+    # In a thread, as the recorder goes on meanwhile.
+    await asyncio.to_thread(compile_all)
     runner = web.AppRunner(
         made,
         access_log=None,
