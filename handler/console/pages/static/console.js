@@ -1,4 +1,4 @@
-// Lists and logs that follow, forms checked as they are typed, keys. Everything works without it.
+// Lists and logs that follow, forms checked as they are typed, keys. All works without.
 const base = document.documentElement.dataset.base ?? "", MOST = 50;
 const one = (query, within = document) => within.querySelector(query);
 const every = (query, within = document) => [...within.querySelectorAll(query)];
@@ -18,17 +18,17 @@ const short = (text, most = 28, head = Math.floor((most - 1) / 3)) =>
   shown(text?.length > most ? `${text.slice(0, head)}…${text.slice(head + 1 - most)}` : text);
 const span = (seconds, exact) => {
   const parts = [86400, 3600, 60, 1].map((size) => Math.floor(seconds / size)), at = (parts.findIndex(Boolean) + 4) % 4;
-  const rest = exact && (at === 1 || at === 2) ? `${parts[at + 1] % 60}`.padStart(2, 0) + "dhms"[at + 1] : "";
+  const rest = exact && at % 3 ? `${parts[at + 1] % 60}`.padStart(2, 0) + "dhms"[at + 1] : "";
   return parts[at] + "dhms"[at] + rest;
 };
-const lasted = (seconds) => (seconds == null ? "" : seconds > 0 && seconds < 1 ? `${Math.round(seconds * 1e3) || 1}ms` : span(seconds, true));
+const lasted = (it) => (it == null ? "" : it > 0 && it < 1 ? `${Math.round(it * 1e3) || 1}ms` : span(it, true));
 const ago = (when) => {
   const passed = (Date.now() - Date.parse(when)) / 1e3;
   return passed < 0 ? `in ${span(-passed)}` : `${span(passed)} ago`;
 };
 
 // Goes on where it was when the server is back, or the page is seen again: until then it needs no stream.
-function follow(path, last, takes, quiet) {
+function follow(path, last, takes) {
   let source, timer, over;
   const close = () => { clearTimeout(timer); source?.close(); source = null; };
   const open = () => {
@@ -36,10 +36,10 @@ function follow(path, last, takes, quiet) {
     const address = new URL(base + path, location);
     if (last) address.searchParams.set("lastEventId", last);
     source = new EventSource(address);
-    source.onopen = () => quiet || say("Live", "on");
+    source.onopen = () => say("Live", "on");
     source.onerror = () => {
-      if (!quiet) say("Reconnecting…", "off");
-      if (source?.readyState !== 2) return;
+      say("Reconnecting…", "off");
+      if (source.readyState < 2) return;
       close();
       timer = setTimeout(open, 2e3 + Math.random() * 3e3);
     };
@@ -53,14 +53,13 @@ function follow(path, last, takes, quiet) {
   open();
 }
 
-// This page as the server has it now.
 function fetched(take) {
   const asked = Object.assign(new XMLHttpRequest(), { onload: () => asked.status === 200 && take(asked.response) });
   asked.open("GET", location);
   asked.responseType = "document";
   asked.send();
 }
-// Makes a part of the page what it is now, but for what somebody is at, and a log that is followed.
+// Makes a part of the page what the server has now, but for what somebody is at, and a log that is followed.
 function morph(old, now) {
   if (!old || !now || old.isEqualNode(now)) return;
   if (old.nodeName !== now.nodeName) return old.replaceWith(now);
@@ -86,17 +85,17 @@ function fill(row, it) {
   put(cell("exitCode"), shown(it.exitCode));
   put(cell("says"), clipped(it.says, 90));
   const phase = one(".phase", row), glyph = one("span", phase), time = one("time", row) ?? make("time");
-  phase.className = `phase${GLYPHS[it.phase] ? ` phase-${it.phase}` : ""}`;
+  phase.className = `phase phase-${it.phase}`;
   put(glyph, GLYPHS[it.phase] ?? "·");
-  phase.replaceChildren(glyph, ` ${shown(it.phase)}`);
+  phase.replaceChildren(glyph, ` ${it.phase}`);
   time.dateTime = it.updated;
   put(time, ago(it.updated));
   cell("updated").append(time);
 }
 
-// Rows change in place. They move, and new ones come, while nobody points at the list, is in it or has chosen.
+// Rows change in place. They move, and new ones come, only while nobody points at the list, is in it or has chosen.
 function list(table) {
-  const news = new Map(), gone = new Set(), rows = new Map(), path = table.dataset.live;
+  const news = new Map(), gone = new Set(), rows = new Map(), path = table.dataset.live, blank = one("#row").content.firstElementChild;
   const fresh = make("button", { type: "button", id: "fresh", hidden: true });
   let body = table.tBodies[0], pointed, asked, stale, frame;
   const soon = () => { frame ||= requestAnimationFrame(draw); };
@@ -111,10 +110,10 @@ function list(table) {
   };
   function draw() {
     const waits = !asked && (pointed || body.contains(document.activeElement) || one(":checked", body));
-    frame = 0;
+    let count = frame = 0;
     for (const [number, it] of news) {
-      const row = rows.get(number) ?? (waits ? null : one("#row").content.cloneNode(true).firstElementChild);
-      if (row) fill(row, it);
+      const row = rows.get(number) ?? (waits ? count++ : blank.cloneNode(true));
+      if (row.nodeType) fill(row, it);
       if (!waits) { rows.set(number, row); body.prepend(row); }
     }
     if (!waits) {
@@ -126,10 +125,8 @@ function list(table) {
       gone.clear();
       asked = stale = false;
     }
-    for (const number of news.keys()) if (news.size > 200) news.delete(number);
-    const { length } = [...news.keys()].filter((number) => !rows.has(number));
-    fresh.hidden = !length && !stale;
-    put(fresh, `Show ${length > MOST || stale ? "many" : length} new`);
+    fresh.hidden = !count && !stale;
+    put(fresh, `Show ${count > MOST || stale ? "many" : count} new`);
   }
   table.after(fresh);
   on(fresh, "click", () => soon(asked = true));
@@ -139,7 +136,12 @@ function list(table) {
   });
   renew(document);
   follow(`${path}${path.includes("?") ? "&" : "?"}limit=${MOST}`, table.dataset.position, {
-    requests: (them) => soon(them.forEach((it) => { gone.delete(it.number); news.delete(it.number); news.set(it.number, it); })),
+    requests: (them) => soon(them.forEach((it) => {
+      gone.delete(it.number);
+      news.delete(it.number);
+      news.set(it.number, it);
+      if (news.size > 200) news.delete(news.keys().next().value);
+    })),
     gone: (them) => soon(them.forEach((it) => { news.delete(it); gone.add(it); })),
     resync: () => soon(stale = true),
   });
@@ -159,48 +161,43 @@ function story(main) {
 }
 
 function log(pre) {
-  const box = one("#follow");
-  let begun, waiting = "", frame;
+  const box = one("#follow"), label = box?.parentElement, end = () => { if (box.checked) pre.scrollTop = pre.scrollHeight; };
+  let begun, waiting = "";
   if (!box || pre.dataset.begun) return;
-  const end = () => { if (box.checked) pre.scrollTop = pre.scrollHeight; };
-  const add = (text) => {
-    waiting += lines(text);
-    frame ||= requestAnimationFrame(() => {
-      if (!begun) put(pre, "");
-      begun = true;
-      pre.append(waiting.slice(-2e5));
-      frame = waiting = "";
-      while (pre.childNodes.length > 500) pre.firstChild.remove();
-      end();
-    });
+  const draw = () => {
+    if (!begun) put(pre, "");
+    pre.append(waiting.slice(-2e5));
+    waiting = "";
+    while (pre.childNodes.length > 500) pre.firstChild.remove();
+    begun = true;
+    end();
   };
   pre.dataset.begun = box.checked = true;
-  box.parentElement.hidden = false;
+  label.hidden = false;
   on(box, "change", end);
   end();
   follow(pre.dataset.log, "", {
-    log: add,
-    end() { delete pre.dataset.log; box.parentElement.hidden = true; pre.dispatchEvent(new Event("over", { bubbles: true })); },
-  }, true);
+    log(text) { if (!waiting) requestAnimationFrame(draw); waiting += lines(text); },
+    end() { delete pre.dataset.log; label.hidden = true; pre.dispatchEvent(new Event("over", { bubbles: true })); },
+  });
 }
 
-// Faults stand beside the fields that were typed in, and no earlier.
+// Faults show beside the fields that were typed in.
 function check(form) {
   const typed = new Set();
-  let timer, turn = 0;
+  let timer;
   on(form, "input change", ({ target }) => {
     typed.add(target.name);
     clearTimeout(timer);
     timer = setTimeout(async () => {
-      const mine = ++turn, body = new URLSearchParams(new FormData(form));
-      const answer = await fetch(base + form.dataset.check, { method: "POST", body });
-      const errors = answer.ok && (await answer.json()).errors;
-      if (errors && mine === turn) for (const slot of every("[data-error-for]", form)) {
-        const path = slot.dataset.errorFor, ours = (it) => `${it.path}.`.replace("[", ".").startsWith(`${path}.`);
-        const found = typed.has(path) && errors.find(ours);
-        put(slot, found ? shown(found.message + (found.allowed ? `; allowed: ${found.allowed}` : "")) : "");
+      const body = new URLSearchParams(new FormData(form)), answer = await fetch(base + form.dataset.check, { method: "POST", body });
+      const { errors } = answer.ok ? await answer.json() : {};
+      if (errors) for (const slot of every("[data-error-for]", form)) {
+        const name = slot.dataset.errorFor, ours = ({ path }) => `${path}.`.replace("[", ".").startsWith(`${name}.`);
+        const found = typed.has(name) && errors.find(ours), { message, allowed } = found || {};
         slot.hidden = !found;
-        form.elements[path]?.setAttribute?.("aria-invalid", !!found);
+        put(slot, found ? shown(allowed ? `${message}; allowed: ${allowed}` : message) : "");
+        form.elements[name]?.setAttribute?.("aria-invalid", !!found);
       }
     }, 400);
   });
@@ -224,8 +221,7 @@ function keys(help) {
   one("form", help).before(label);
   on(enabled, "change", () => { localStorage.keysOff = enabled.checked ? "" : "1"; });
   on(document, "keydown", (event) => {
-    const { target, key } = event, links = every(".rows tbody a");
-    const at = links.findIndex((it) => it.closest("tr").contains(target));
+    const { target, key } = event, links = every(".rows tbody a"), at = links.indexOf(target);
     const to = { "/": one("[type=search]"), "?": help, j: links[at + 1], k: links[at - 1] }[key];
     if (!to || !enabled.checked || event.ctrlKey || event.metaKey || event.altKey) return;
     if (target.closest("input:not([type=checkbox]), textarea, select, dialog")) return;
@@ -235,5 +231,6 @@ function keys(help) {
 }
 
 const parts = { "[data-live]": list, "[data-request]": story, "[data-log]": log, "[data-check]": check, "#select-all": bulk, "#help": keys };
-for (const query in parts) every(query).forEach((it) => { try { parts[query](it); } catch (error) { console.error(error); } });
-setInterval(() => every("time").forEach((it) => { if (/ ago$|^in \d/.test(it.textContent)) put(it, ago(it.dateTime)); }), 1000);
+// Each by itself: where one fails, the others do not.
+for (const query in parts) every(query).forEach((it) => queueMicrotask(() => parts[query](it)));
+setInterval(() => every("time").forEach((it) => { if (/ ago$|^in \d/.test(it.textContent)) put(it, ago(it.dateTime)); }), 1e3);
