@@ -49,10 +49,11 @@ e2e: $(READY)
 chaos: $(READY)
 	JOBRELAY_CHAOS=long $(BIN)/pytest -s
 
-# JOBRELAY_BENCH_REQUESTS (1000000) in the history.
+# JOBRELAY_BENCH_REQUESTS (1000000) in the history, and on the page.
 bench: $(READY)
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.history
+	$(BIN)/python -m tests.bench.page
 
 # JOBRELAY_SOAK_REQUESTS (20000) at 60 a second: do handler and controller stay as they are?
 soak: $(READY)
