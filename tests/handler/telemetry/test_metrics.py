@@ -18,7 +18,7 @@ from tests.paths import ROOT
 
 HANDLER = ROOT / "handler"
 COUNTS = {"queue_length", "queue_unsettled", "messages_in_flight", "jobs", "jobs_newer_format", "finalizers_pending"}
-COUNTS |= {"work_queue_length", "asyncio_tasks", "usage_jobs", "functions", "jobs_queued"}
+COUNTS |= {"work_queue_length", "asyncio_tasks", "usage_jobs", "functions", "jobs_queued", "page_streams"}
 FLAGS = {
     "intake_paused",
     "intake_full",
