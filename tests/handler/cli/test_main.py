@@ -67,7 +67,7 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
 
 def test_the_commands_are_these() -> None:
     names = "asyncapi cancel check dead demo dev get history import logs reference resume run schema submit suspend"
-    assert sorted(cli.commands) == [*names.split(), "uninstall", "watch"]
+    assert sorted(cli.commands) == [*names.split(), "trigger", "uninstall", "watch"]
 
 
 @pytest.mark.parametrize("command", sorted(cli.commands))
