@@ -15,14 +15,14 @@ from handler.operations.records import moment
 class AuditQuery(Asked):
     """Which actions. What is not given is not asked."""
 
-    actor: str | None = Field(None, max_length=256, description="Who asked.")
-    verb: str | None = Field(None, max_length=64, description="For what, such as `cancel`.")
-    request: str | None = Field(None, max_length=1024, description="Id of the request or schedule.")
-    outcome: str | None = Field(None, max_length=64, description="`accepted` or `rejected`.")
-    since: Time | None = Field(None, description="Only at this time or later.")
-    until: Time | None = Field(None, description="Only before this time.")
+    actor: str | None = Field(default=None, max_length=256, description="Who asked.")
+    verb: str | None = Field(default=None, max_length=64, description="For what, such as `cancel`.")
+    request: str | None = Field(default=None, max_length=1024, description="Id of the request or schedule.")
+    outcome: str | None = Field(default=None, max_length=64, description="`accepted` or `rejected`.")
+    since: Time | None = Field(default=None, description="Only at this time or later.")
+    until: Time | None = Field(default=None, description="Only before this time.")
     limit: Annotated[int, Field(ge=1, le=200)] = 50
-    after: str | None = Field(None, max_length=2048, description="`next` of the page before.")
+    after: str | None = Field(default=None, max_length=2048, description="`next` of the page before.")
 
 
 async def audit_view(backend: Backend, query: AuditQuery, *, now: float | None = None) -> Audit:

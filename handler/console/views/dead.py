@@ -53,11 +53,11 @@ Duration = Annotated[str, AfterValidator(_duration), Field(examples=["15m", "7d"
 class LettersQuery(Asked):
     """Which dead letters. `code` and `type` are shell patterns."""
 
-    broker: str | None = Field(None, max_length=64, description="Its name; by default all that are connected.")
-    code: str | None = Field(None, max_length=256, description="Error code, such as `INVALID_*`.")
-    type: str | None = Field(None, max_length=256, description="Type of the event, such as `com.example.*`.")
-    older: Duration | None = Field(None, description="Dead for longer than 90s, 15m, 1h30m, 7d.")
-    newer: Duration | None = Field(None, description="Dead for less than that.")
+    broker: str | None = Field(default=None, max_length=64, description="Its name; by default all that are connected.")
+    code: str | None = Field(default=None, max_length=256, description="Error code, such as `INVALID_*`.")
+    type: str | None = Field(default=None, max_length=256, description="Type of the event, such as `com.example.*`.")
+    older: Duration | None = Field(default=None, description="Dead for longer than 90s, 15m, 1h30m, 7d.")
+    newer: Duration | None = Field(default=None, description="Dead for less than that.")
 
     def choice(self) -> Choice:
         """What dead letters are chosen by."""

@@ -90,7 +90,7 @@ async def _by_reason(backend: Backend, waiting: Sequence[Request], *, more: bool
     for request in waiting:
         groups.setdefault(request.reason or "", []).append(request)
     found = []
-    for reason, requests in sorted(groups.items(), key=lambda group: -len(group[1])):
+    for reason, requests in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])):
         ordered = sorted(requests, key=lambda request: (places.get(request.pk, _LAST), request.created, request.pk))
         shown = [Waiting(request=row_of(one, now=now), place=places.get(one.pk)) for one in ordered[:SHOWN_MOST]]
         left_out = more or len(ordered) > SHOWN_MOST

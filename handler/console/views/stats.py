@@ -32,19 +32,25 @@ _summed = attrgetter(*_SUMMED)
 class StatsQuery(Asked):
     """Which sums."""
 
-    service: str | None = Field(None, max_length=256)
-    step: Literal["day", "hour"] = Field("day", description="By the day in UTC, or by the hour without percentiles.")
-    since: Time | None = Field(None, description="From the day or hour of this time on; by default 30 days, 24 hours.")
-    until: Time | None = Field(None, description="Up to the day or hour of this time.")
-    limit: Annotated[int, Field(ge=1, le=1000)] = Field(200, description="Sums at most, the newest; and services.")
+    service: str | None = Field(default=None, max_length=256)
+    step: Literal["day", "hour"] = Field(
+        default="day", description="By the day in UTC, or by the hour without percentiles."
+    )
+    since: Time | None = Field(
+        default=None, description="From the day or hour of this time on; by default 30 days, 24 hours."
+    )
+    until: Time | None = Field(default=None, description="Up to the day or hour of this time.")
+    limit: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=200, description="Sums at most, the newest; and services."
+    )
 
 
 async def stats_view(backend: Backend, query: StatsQuery, *, now: float | None = None) -> Stats:
     """Sums of the days or hours in this time. Raises `StoreUnavailable`, and `Problem` for too long a time."""
     now = time.time() if now is None else now
     length, usual = (DAY, DAYS * DAY) if query.step == "day" else (HOUR, HOURS * HOUR)
-    until = seconds_of(query.until, now=now) or now
-    since = seconds_of(query.since, now=now)
+    since, given = seconds_of(query.since, now=now), seconds_of(query.until, now=now)
+    until = now if given is None else given
     require_order(since, until)
     begin = (until - usual if since is None else since) // length * length
     _require_length(query.step, until - begin)
