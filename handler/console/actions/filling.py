@@ -45,12 +45,13 @@ def values_of(document: Document) -> dict[str, str]:
     """What the inputs hold for these data, `FURTHER` included."""
     rest = _copied(document)
     values: dict[str, str] = {}
+    gpus = _at(document, list(_GPU_ENABLE)) is True
     for field in fields():
         text = _written(field, _at(rest, field.name.split(".")))
-        if text is not None:
+        if text is not None and (gpus or field.name != _GPUS):
             values[field.name] = text
             _take(rest, field.name.split("."))
-    if _GPUS in values and _at(rest, list(_GPU_ENABLE)) is True:
+    if _GPUS in values:
         _take(rest, list(_GPU_ENABLE))
     if rest:
         values[FURTHER] = pretty(rest)

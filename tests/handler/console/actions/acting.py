@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from adapters.memory import MemoryBroker
@@ -67,7 +68,11 @@ class Site:
 
 
 @asynccontextmanager
-async def site(broker: MemoryBroker, cluster: Cluster, **settings: Any) -> AsyncIterator[Site]:
+async def site(
+    broker: MemoryBroker, cluster: Cluster, *, functions: Path | None = None, **settings: Any
+) -> AsyncIterator[Site]:
     """A jobrelay whose console records, until the block ends. `settings`: of the console."""
-    async with running(broker, cluster) as client, served(broker, cluster, **settings) as page:
+    if functions is not None:
+        settings["functions"] = functions
+    async with running(broker, cluster, functions=functions) as client, served(broker, cluster, **settings) as page:
         yield Site(client, page)
