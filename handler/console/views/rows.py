@@ -2,6 +2,7 @@
 
 import re
 
+from events.phases import Phase
 from handler.console.views.models import Amounts, Error, RequestRow
 from handler.history.base import Request
 from handler.operations.records import moment, ran, why
@@ -53,6 +54,8 @@ def row_of(request: Request, *, now: float, brief: bool = True) -> RequestRow:
 
 def _says(request: Request) -> str:
     """Why it is as it is, without what stands beside it: the exit code of the only container of most."""
+    if request.phase is Phase.SUSPENDED and not request.error_code:
+        return f"by {request.reason}" if request.reason else ""
     found = _ENDED.match(request.message or "") if request.error_code == "JOB_EXECUTION_FAILED" else None
     return why(request) if found is None else clean(found[1])
 
