@@ -18,6 +18,7 @@ from k8s.api.cluster import Cluster, connect as connect_cluster
 from k8s.background import beside
 from k8s.devcluster.server import ServerOptions
 from tests.handler.commandline import make_environ
+from tests.handler.console.asking import browser
 from tests.handler.console.consoles import console, kept, recorded, told
 from tests.handler.history.stores import POSTGRESQL, SQLITE, url_of
 from tests.handler.relay import WHOLE, running
@@ -145,7 +146,7 @@ async def test_without_an_api_server_events_are_recorded_and_logs_wait(
 
 
 async def test_a_broker_that_is_away_is_named(cluster: Cluster, tmp_path: Path) -> None:
-    chosen = Settings.from_env({"JOBRELAY_ROLE": "console"})
+    chosen = Settings.from_env({"JOBRELAY_ROLE": "console", "JOBRELAY_UI_ADDRESS": ""})
     state, stop = State(Metrics(role="console"), follows=False), asyncio.Event()
     sources = {"nats": partial(broker_of, chosen, "nats://127.0.0.1:1")}
     made = Console(chosen, cluster=cluster, sources=sources, state=state)
@@ -191,6 +192,10 @@ async def test_the_console_uses_exactly_the_verbs_that_it_is_granted(broker: Mem
                     return await kept(store, request) == [("whole", 6)]
 
                 await until(has_log)
+            page = one.console.page
+            assert page is not None
+            async with browser() as session, session.get(f"{page.url}api/v1/schedules") as answer:
+                assert answer.status == 200
     asked = used(log.read_bytes().splitlines(keepends=True))[CONSOLE]
     for database in ("memory", "sqlite", "postgresql"):
         assert granted(rendered("overlays/nats", f"components/console/{database}"), CONSOLE) == asked
