@@ -1,7 +1,7 @@
 # Everything a fresh machine needs is python3, make and the package registries.
 #   make demo   set up, run the main job on embedded defaults, show it (BROKER=rabbitmq: on RabbitMQ)
 #   make test   set up, then check and all tests
-#   make docs   write what is generated in the documents
+#   make docs   write what is generated in the documents, and README's pictures of the page
 SHELL := /bin/bash
 PYTHON ?= python3
 BROKER ?= nats
@@ -37,9 +37,15 @@ check: $(READY)
 coverage:
 	@$(MAKE) --no-print-directory test COVERED="--cov --cov-report=html:.jobrelay/coverage --cov-report=term --cov-fail-under=90"
 
-# Everything in the documents that is made from the code; tests compare it.
-docs: $(READY)
+# Everything in the documents that is made from the code; tests compare it, but for README's pictures of the page.
+PICTURES := tests/docs/page-light.png tests/docs/page-dark.png
+docs: $(READY) $(PICTURES)
 	$(BIN)/python -m tests.docs
+
+# One run makes both.
+$(PICTURES) &: $(READY) $(wildcard handler/console/pages/templates/* handler/console/pages/static/*)
+	$(BIN)/python -m tests.docs.pictures
+	@touch $(PICTURES)
 
 # Against KUBECONFIG, NATS_URL and RABBITMQ_URL where they are set, in E2E_NAMESPACE; else against servers of its own.
 e2e: $(READY)
