@@ -107,6 +107,7 @@ class Installation:
             "JOBRELAY_SOURCES": ",".join(server.url for server in self.servers.values()),
             "JOBRELAY_KUBECONFIG": str(self.kubeconfig),
             "JOBRELAY_HTTP_ADDRESS": f"{local.LOOPBACK}:{free_port()}",
+            "JOBRELAY_UI_ADDRESS": f"{local.LOOPBACK}:0",
         }
         return {**local.clean_environ(), **ours, **FAST, **(settings or {})}
 
