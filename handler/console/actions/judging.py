@@ -1,5 +1,7 @@
 """What is wrong with a request before it is published, by path. The handler alone decides what is allowed."""
 
+import re
+
 import yaml
 from cloudevents.core.v1.event import CloudEvent
 
@@ -13,8 +15,14 @@ from handler.core_yaml import Loader
 from handler.operations.documents import Document, read_documents
 from handler.settings.settings import Settings
 
-MAX_YAML = 64 << 10
+MAX_YAML = 16 << 10
 """Bytes of a document in YAML, which takes a hundred times as long to read as JSON."""
+
+MAX_LEVELS = 30
+"""Of what is nested in YAML: with each level, the rest takes longer to read."""
+_LEVEL = {"{": 1, "[": 1, "}": -1, "]": -1}
+_COMPACT = re.compile(r"^[ \t]*(?:[-?:][ \t]+){20}", re.MULTILINE)
+"""Lists in lists on one line."""
 
 
 class Faulty(Exception):
@@ -39,6 +47,8 @@ def read_document(text: str, *, path: str = "document") -> Document:
 def _read_yaml(text: str, path: str) -> Document:
     if len(text) > MAX_YAML:
         raise Faulty(Fault(path=path, message="is no JSON, and too long for YAML", allowed=f"{MAX_YAML} bytes of YAML"))
+    if _is_deep(text):
+        raise Faulty(Fault(path=path, message="is nested too deep for YAML", allowed=f"{MAX_LEVELS} levels"))
     try:
         # What an alias stands for may hold aliases: a few lines can stand for gigabytes.
         if "*" in text and any(isinstance(one, yaml.AliasEvent) for one in yaml.parse(text, Loader=Loader)):
@@ -50,6 +60,16 @@ def _read_yaml(text: str, path: str) -> Document:
     if len(documents) > 1:
         raise Faulty(Fault(path=path, message=f"holds {len(documents)} documents", allowed="one"))
     return documents[0]
+
+
+def _is_deep(text: str) -> bool:
+    """Whether more brackets are open at a time than any document needs, wherever they stand."""
+    level = 0
+    for character in text:
+        level = max(0, level + _LEVEL.get(character, 0))
+        if level > MAX_LEVELS:
+            return True
+    return _COMPACT.search(text) is not None
 
 
 def _place(text: str) -> str:
