@@ -91,7 +91,7 @@ async def _log(backend: Backend, number: int, query: PageQuery) -> LogText:
 def values_of(it: RequestDetail, events: EventPage, pods: PodList, log: LogText | None) -> dict[str, Any]:
     """What the template names."""
     told = events.events
-    bar = spans_of(told, ended=it.terminal or bool(told and told[-1].phase in ("rejected", "unscheduled")))
+    bar = spans_of(told, pods.pods, ended=it.terminal or bool(told and told[-1].phase in ("rejected", "unscheduled")))
     return {
         "it": it,
         "events": events,
@@ -113,7 +113,11 @@ def values_of(it: RequestDetail, events: EventPage, pods: PodList, log: LogText 
 
 
 def _outlook(it: RequestDetail, told: Sequence[Told]) -> str:
-    """What its phase means; of what runs, also what its last event says."""
+    """Why it is as it is, else what its phase means; of what runs, also what its last event says."""
+    if it.phase == "suspended" and it.says:
+        return f"Was suspended {it.says}, and is held until it is resumed."
+    if it.says:
+        return it.says
     words, said = _OUTLOOKS.get(it.phase, ""), told[-1].says if told else ""
     return f"{words.removesuffix('.')}: {said}" if said and it.phase in ("started", "progress") else words
 

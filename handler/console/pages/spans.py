@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from handler.console.pages.wording import parsed
-from handler.console.views.models import Told
+from handler.console.views.models import Pod, Told
 
 _KINDS: Mapping[str, tuple[str, str]] = {
     "created": ("wait", "waiting"),
@@ -37,9 +37,9 @@ class Span:
     width: float
 
 
-def spans_of(events: Sequence[Told], *, ended: bool) -> list[Span]:
+def spans_of(events: Sequence[Told], pods: Iterable[Pod] = (), *, ended: bool) -> list[Span]:
     """The spans between the first event and the last, or now where the request has not ended."""
-    marks = list(_marks(events))
+    marks = list(_marks(events, pods))
     if not marks:
         return []
     last = marks[-1][0] if ended else max(time.time(), marks[-1][0])
@@ -58,14 +58,23 @@ def _placed(raw: Sequence[tuple[tuple[str, str], float, float]], widths: Sequenc
         x += width * scale
 
 
-def _marks(events: Iterable[Told]) -> Iterable[tuple[float, tuple[str, str] | None]]:
-    """When each event was, never before the one that it follows, and what it begins."""
-    latest = 0.0
+def _marks(events: Iterable[Told], pods: Iterable[Pod]) -> Iterable[tuple[float, tuple[str, str] | None]]:
+    """When each event was, never before the one that it follows, and what it begins.
+
+    No event tells of the start of a further attempt: its pod does.
+    """
+    starts = sorted(when.timestamp() for pod in pods if (when := parsed(pod.started)) is not None)
+    latest, phase = 0.0, ""
     for event in events:
         when = parsed(event.time)
-        if when is not None:
-            latest = max(latest, when.timestamp())
-            yield latest, _KINDS.get(event.phase)
+        if when is None:
+            continue
+        if phase == "retrying":
+            yield from ((start, _KINDS["started"]) for start in starts if latest < start < when.timestamp())
+        latest, phase = max(latest, when.timestamp()), event.phase
+        yield latest, _KINDS.get(phase)
+    if phase == "retrying":
+        yield from ((start, _KINDS["started"]) for start in starts if latest < start)
 
 
 def _joined(marks: Iterable[tuple[float, tuple[str, str] | None]]) -> list[tuple[float, tuple[str, str] | None]]:
