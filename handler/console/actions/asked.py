@@ -14,6 +14,8 @@ from handler.console.views.asked import Asked
 
 MAX_SETS = 100
 """Changes of a request that is run again."""
+MAX_SET = 4096
+"""Characters of one."""
 _Number = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
@@ -35,7 +37,7 @@ class Asking(Posted):
 class AskingAgain(Asking):
     """A request that is run again under a new id."""
 
-    sets: Annotated[list[str], Field(max_length=MAX_SETS)] = Field(
+    sets: Annotated[list[Annotated[str, Field(max_length=MAX_SET)]], Field(max_length=MAX_SETS)] = Field(
         default_factory=list,
         description="Changes inside `job`, each `path=value`, such as `image=busybox:2` or `env.NAME=value`.",
     )

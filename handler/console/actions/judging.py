@@ -5,7 +5,7 @@ import re
 import yaml
 from cloudevents.core.v1.event import CloudEvent
 
-from events.cloudevent.event import InvalidEvent, encode_structured
+from events.cloudevent.event import MAX_DEPTH, InvalidEvent, encode_structured
 from events.cloudevent.numbers import AS_WRITTEN
 from events.names import REQUESTED_TYPE
 from events.problems import FieldError, InvalidRequest
@@ -41,7 +41,23 @@ def read_document(text: str, *, path: str = "document") -> Document:
         return _read_yaml(text, path)
     if not isinstance(found, dict):
         raise Faulty(Fault(path=path, message="must be an object", allowed="a request, or a structured event"))
+    check_depth(found, path)
     return found
+
+
+def check_depth(value: object, path: str) -> None:
+    """Raises `Faulty` for what is nested deeper than any event may be."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return
+    raise Faulty(Fault(path=path, message="is nested too deep", allowed=f"{MAX_DEPTH} levels"))
 
 
 def _read_yaml(text: str, path: str) -> Document:

@@ -11,7 +11,7 @@ from adapters.lanes import HIGH, LOW, NORMAL
 from events.cloudevent.event import InvalidEvent
 from events.cloudevent.timestamp import format_time
 from events.names import REQUESTED_TYPE
-from handler.console.actions.judging import Faulty, faults_of_event, faults_of_invalid
+from handler.console.actions.judging import Faulty, check_depth, faults_of_event, faults_of_invalid
 from handler.console.actions.sending import event_id_of, page_source, send
 from handler.console.backend import Backend
 from handler.console.http.person import Person
@@ -89,6 +89,7 @@ def request_id_of(event: CloudEvent) -> str | None:
 
 def _event(settings: Settings, person: Person, submission: Submission) -> CloudEvent:
     """Raises `Faulty`, and `Problem` for an event id that cannot be."""
+    check_depth(submission.document, "")
     document = dict(submission.document)
     structured = "specversion" in document
     given = submission.event_id

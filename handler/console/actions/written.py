@@ -6,7 +6,7 @@ from events.cloudevent.attributes import SPECVERSION
 from events.cloudevent.numbers import AS_WRITTEN
 from events.names import REQUESTED_TYPE
 from handler.console.actions.filling import document_of
-from handler.console.actions.judging import Faulty, read_document
+from handler.console.actions.judging import Faulty, check_depth, read_document
 from handler.console.actions.submitting import Submission, prepare
 from handler.console.http.forms import Form
 from handler.console.http.person import Person
@@ -103,4 +103,5 @@ def _data(text: str) -> object:
         found: object = AS_WRITTEN.read(text.encode())
     except (ValueError, RecursionError):
         return read_document(text, path="data")
+    check_depth(found, "data")
     return found

@@ -54,7 +54,18 @@ def test_what_is_given_twice_and_what_cannot_be_read_is_told_by_its_input() -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["a: &x [1]\nb: *x", "[1]", "a: 1\n---\nb: 2", "a: [", "\ud800", "{" * 20_000, "- " * 15_000, "x" * 70_000]
+    "text",
+    [
+        "a: &x [1]\nb: *x",
+        "[1]",
+        "a: 1\n---\nb: 2",
+        "a: [",
+        "\ud800",
+        "{" * 20_000,
+        "- " * 15_000,
+        "x" * 70_000,
+        '{"a":' * 900 + "1" + "}" * 900,
+    ],
 )
 def test_a_text_that_is_no_document_is_refused_without_being_quoted(text: str) -> None:
     with pytest.raises(Faulty) as raised:
