@@ -13,7 +13,7 @@ from handler.console.views.asked import Asked
 from handler.console.views.dead import LettersQuery, letter_view, letters_view
 from handler.console.views.models import LetterDetail
 
-SHOWN = 50
+SHOWN = 40
 """Letters on a page, the oldest; the JSON has more."""
 MOST_BYTES = 16 * 1024
 """Of a body on its page."""

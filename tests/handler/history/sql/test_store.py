@@ -385,3 +385,20 @@ async def test_memory_keeps_the_newest() -> None:
         assert [request.key.id for request in page.requests] == [f"task-{n}" for n in range(59, 49, -1)]
         assert len((await store.page(Wanted(tag="a"), limit=50)).requests) == 10
         assert [event.position for event in await store.since(0)] == list(range(51, 61))
+
+
+async def test_the_last_event_of_a_phase_is_found_for_many_requests_at_once(store: Store) -> None:
+    events = [
+        entry(number, Phase.QUEUED, time=float(times), name=f"uid-{number}/queued/{times}")
+        for times in range(1, 4)
+        for number in range(5)
+    ]
+    async with store.writing() as writer:
+        created = [entry(number, Phase.CREATED, time=0.5) for number in range(6)]
+        await writer.add(batch(9, *created, *events), broker=BROKER, after=None)
+    numbers = [request.pk for request in (await store.page(Wanted(), limit=10)).requests]
+    found = await store.latest_of([*numbers, 10**9], Phase.QUEUED)
+    assert sorted(one.id for one in found) == [f"uid-{number}/queued/3" for number in range(5)]
+    assert {one.request for one in found} < set(numbers)
+    assert await store.latest_of([], Phase.QUEUED) == []
+    assert await store.latest_of(numbers, Phase.FAILED) == []
