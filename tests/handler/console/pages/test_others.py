@@ -147,7 +147,8 @@ async def test_what_was_said_is_text_on_each_page(cluster: Cluster, broker: Memo
         for path in (*PAGES, "/dead/1"):
             shown = await seen(page, path)
             assert_text_alone(shown)
-        assert "<script>alert(1)</script>" in shown.text
+            if path not in ("/schedules", "/stats"):
+                assert "<script>alert(1)</script>" in shown.text, path
         for path in PAGES:
             answer = await page.get(path, params=dict.fromkeys(("actor", "code", "service", "q", "nonsense"), HOSTILE))
             assert answer.status == 400
