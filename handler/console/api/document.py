@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from handler.console.api.parameters import parameters_of, path_parameters
 from handler.console.api.problem import ProblemDocument
 from handler.console.http.operation import COMMON, JSON, PREFIX, Asked, Operation
+from handler.console.security.forgery import HEADER
 
 VERSION = "1.0.0"
 """Of the API: the first number changes with what breaks clients."""
@@ -20,27 +21,14 @@ What happened to requests, what waits, and what can be done about it. Actions ar
 that this was done, and the audit what came of it. Times are RFC 3339, durations seconds, amounts cores and bytes. Lists
 are paged by a token; there are no counts. Errors are problem documents (RFC 9457) that name everything that is wrong.
 """
-_SECURITY: Mapping[str, Any] = {
-    "bearer": {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "The operators' token, or that of those who may only look.",
-    },
-    "session": {
-        "type": "apiKey",
-        "in": "cookie",
-        "name": "jobrelay-session",
-        "description": "Of a browser. Whoever posts with it also proves that the page did, by the form's token.",
-    },
-}
 Document = dict[str, Any]
 _Mode = Literal["validation", "serialization"]
 _Names = Mapping[tuple[Any, str], str]
 """References to schemas, by model and mode."""
 
 
-def document(operations: Iterable[Operation], *, base: str, auth: str) -> Document:
-    """OpenAPI 3.1. `base`: the path that all is below. `auth`: as the setting `JOBRELAY_UI_AUTH` has it."""
+def document(operations: Iterable[Operation], *, base: str, auth: str, cookie: str) -> Document:
+    """OpenAPI 3.1. `base`: the path that all is below. `auth`: as `JOBRELAY_UI_AUTH` has it. `cookie`: of sessions."""
     operations = tuple(operations)
     names, schemas = _schemas(operations)
     paths: dict[str, Document] = {}
@@ -50,8 +38,8 @@ def document(operations: Iterable[Operation], *, base: str, auth: str) -> Docume
     components: Document = {"schemas": {name: schemas[name] for name in sorted(schemas) if name not in queries}}
     security: list[Document] = []
     if auth == "token":
-        components["securitySchemes"] = _SECURITY
-        security = [{name: []} for name in _SECURITY]
+        components["securitySchemes"] = _security(cookie)
+        security = [{name: []} for name in components["securitySchemes"]]
     return {
         "openapi": "3.1.0",
         "info": {"title": "jobrelay", "version": VERSION, "description": _DESCRIPTION},
@@ -59,6 +47,23 @@ def document(operations: Iterable[Operation], *, base: str, auth: str) -> Docume
         "security": security,
         "paths": paths,
         "components": components,
+    }
+
+
+def _security(cookie: str) -> Document:
+    posting = f"Whoever posts with it also sends the token of the page's forms, as the header {HEADER}."
+    return {
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "The token of those who may act, or that of those who may only look.",
+        },
+        "session": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": cookie,
+            "description": f"Of a browser that has logged in. {posting}",
+        },
     }
 
 

@@ -10,11 +10,13 @@ from handler.console.http.answers import written
 from handler.console.http.keys import BACKEND, BASE
 from handler.console.http.operation import Operation, routes_of
 from handler.console.live import routes as live
+from handler.console.security.sessions import cookie_of
 
 
 async def describe(request: web.Request) -> web.Response:
     """The document about all that can be asked."""
-    return written(document(EVERYTHING, base=request.app[BASE], auth=request.app[BACKEND].settings.ui_auth))
+    auth = request.app[BACKEND].settings.ui_auth
+    return written(document(EVERYTHING, base=request.app[BASE], auth=auth, cookie=cookie_of(request)))
 
 
 DESCRIBED = Operation(

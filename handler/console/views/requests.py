@@ -16,6 +16,8 @@ from handler.operations.times import is_ago
 HELD_MOST = 1000
 """Requests of a phase are counted to here."""
 DAY = 86_400
+FRESH_SECONDS = 1.0
+"""Counts are taken once for all who look within this time."""
 _HELD = {
     "running": (Phase.STARTED, Phase.PROGRESS),
     "waiting": (Phase.CREATED, Phase.QUEUED, Phase.RETRYING, Phase.RESUMED),
@@ -76,9 +78,13 @@ async def requests_view(backend: Backend, query: RequestsQuery, *, now: float | 
     )
 
 
-async def summary_view(backend: Backend, *, now: float | None = None) -> Summary:
-    """Counts of the last 24 hours, and of now. Raises `StoreUnavailable`."""
-    now = time.time() if now is None else now
+async def summary_view(backend: Backend) -> Summary:
+    """Counts of the last 24 hours, and of now or a moment ago. Raises `StoreUnavailable`."""
+    return await backend.answers.get("summary", lambda: summed_up(backend, now=time.time()), fresh=FRESH_SECONDS)
+
+
+async def summed_up(backend: Backend, *, now: float) -> Summary:
+    """Counts of the 24 hours before `now`, and of what is. Raises `StoreUnavailable`."""
     totals = await backend.reader.totals(newer=now - DAY)
     held = await backend.reader.held(_PHASES, most=HELD_MOST)
     sums = {name: sum(held.get(phase, 0) for phase in phases) for name, phases in _HELD.items()}

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from math import ceil
 from typing import Any, TypeVar
 
@@ -57,6 +58,7 @@ STATS_MOST = 500_000
 LATEST_MOST = 1000
 DAYS_MOST = 50_000
 _HELD = 0.002
+_LAST = select(func.max(event.c.position).label("last"))
 _CHANGES = (
     select(event.c.position, event.c.request, event.c.id)
     .where(event.c.position > bindparam("position", type_=BigInteger))
@@ -128,7 +130,7 @@ class SqlReader:
         return await self._all(asked.order_by(event.c.position).limit(limit), told_of)
 
     async def last(self) -> int:
-        found = await self._all(select(func.max(event.c.position).label("last")), lambda row: int(row.last or 0))
+        found = await self._all(_LAST, lambda row: int(row.last or 0))
         return found[0]
 
     async def changes(self, position: int, *, limit: int = 1000) -> Sequence[Change]:
@@ -183,7 +185,7 @@ class SqlReader:
         return dict(await self._all(asked.group_by(stat.c.phase), _counted))
 
     async def held(self, phases: Sequence[Phase], *, most: int) -> Mapping[Phase, int]:
-        return dict(await self._all(union_all(*(_held(phase, most) for phase in phases)), _counted))
+        return dict(await self._all(_held_each(tuple(phases), most), _counted))
 
     async def actions(
         self, wanted: WantedActions = ANY_ACTION, *, limit: int = 100, after: str | None = None
@@ -227,6 +229,11 @@ class SqlReader:
         except DataRefused:
             # A number that no column can hold is in no row.
             return []
+
+
+@cache
+def _held_each(phases: tuple[Phase, ...], most: int) -> CompoundSelect[Any]:
+    return union_all(*(_held(phase, most) for phase in phases))
 
 
 def _held(phase: Phase, most: int) -> Select[str, int]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from adapters.memory import MemoryBroker
 from handler.console.backend import Backend
+from handler.console.serving.server import Serving
 from handler.telemetry.state import State
 from k8s.api.cluster import Cluster
 from tests.handler.console.asking import Page, browser
@@ -35,7 +36,10 @@ async def served(
     """A console that records by now, and its page on a free port. `url`: of its database, by default in memory."""
     async with console(broker, cluster, url, **settings) as running:
         await running.records()
-        serving = running.console.page
-        assert serving is not None
+
+        async def look() -> Serving | None:
+            return running.console.page
+
+        serving = await running.until(look)
         async with browser() as session:
             yield Served(serving, session, running)

@@ -20,21 +20,21 @@ READ = {
 
 @pytest.mark.parametrize("auth", ["none", "token", "proxy"])
 def test_it_is_valid(auth: str) -> None:
-    made = document(EVERYTHING, base="/jobs", auth=auth)
+    made = document(EVERYTHING, base="/jobs", auth=auth, cookie="session")
     assert not list(OpenAPIV31SpecValidator(made).iter_errors())
     assert made["servers"] == [{"url": "/jobs/api/v1"}]
     assert bool(made["security"]) == (auth == "token")
 
 
 def test_it_is_about_everything() -> None:
-    made = document(EVERYTHING, base="", auth="none")
+    made = document(EVERYTHING, base="", auth="none", cookie="session")
     assert {path for path, methods in made["paths"].items() if "get" in methods} == READ
     names = [one["operationId"] for methods in made["paths"].values() for one in methods.values()]
     assert len(names) == len(set(names)) == len(EVERYTHING)
 
 
 def test_parameters_are_described_as_they_are_read() -> None:
-    made = document(EVERYTHING, base="", auth="none")
+    made = document(EVERYTHING, base="", auth="none", cookie="session")
     found: dict[str, Any] = {one["name"]: one for one in made["paths"]["/requests"]["get"]["parameters"]}
     assert found["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
     assert found["phase"]["schema"]["items"] == {"$ref": "#/components/schemas/Phase"}
@@ -46,5 +46,5 @@ def test_parameters_are_described_as_they_are_read() -> None:
 async def test_it_is_served(broker: MemoryBroker, cluster: Cluster) -> None:
     async with served(broker, cluster) as page:
         answer = await page.get("/api/v1/openapi.json")
-        assert await answer.json() == document(EVERYTHING, base="", auth="none")
+        assert await answer.json() == document(EVERYTHING, base="", auth="none", cookie="session")
         assert (await page.ask("HEAD", "/api/v1/requests")).status == 200
