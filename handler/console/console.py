@@ -92,23 +92,19 @@ class Console:
             async with asyncio.TaskGroup() as group:
                 for link in self._links:
                     group.create_task(link.run(stop=stop, over=over))
-                keeping = group.create_task(self._keep())
-                # It ends first: what it shows and asks for needs the store and the brokers.
-                await self._serve(stop)
-                # A transaction in hand is finished first; what follows is read again by whoever records next.
+                async with serve_page(self.backend) as self.page:
+                    self._state.page = None if self.page is None else self.page.url
+                    keeping = group.create_task(self._keep())
+                    await stop.wait()
+                    self._state.draining = True
+                    self.backend.stopping.set()
+                # The page has ended first: what it shows and asks for needs the store and the brokers. A transaction in
+                # hand is finished; what follows is read again by whoever records next.
                 keeping.cancel()
                 await asyncio.wait({keeping}, timeout=self._settings.drain_seconds)
                 over.set()
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
-
-    async def _serve(self, stop: asyncio.Event) -> None:
-        """Serve the page, where there is one, until `stop` is set."""
-        async with serve_page(self.backend) as self.page:
-            self._state.page = None if self.page is None else self.page.url
-            await stop.wait()
-            self._state.draining = True
-            self.backend.stopping.set()
 
     async def _keep(self) -> None:
         """Open what the history is kept in, and record whenever nobody else does, until cancelled."""
