@@ -29,6 +29,11 @@ class Record:
     writer: Writer
     cursor: Cursor | None = None
 
+    @property
+    def told(self) -> int:
+        """How many events were recorded."""
+        return self.cursor.sequence if self.cursor else 0
+
     async def add(self, *entries: Entry) -> None:
         """Record these, in one transaction."""
         after = self.cursor
