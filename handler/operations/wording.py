@@ -3,7 +3,10 @@
 
 def clean(value: object) -> str:
     """A text as a single line without control characters: text from events must not move the cursor."""
-    return "".join(character if character.isprintable() else " " for character in str(value)).strip()
+    text = str(value)
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else " " for character in text)
+    return text.strip()
 
 
 def amount(cpu: float, memory: int) -> str:
