@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import orjson
@@ -161,6 +161,11 @@ class Relay:
 
     async def leads(self) -> bool:
         return (await self.metrics()).get("jobrelay_leader") == 1.0
+
+    async def report(self) -> dict[str, Any]:
+        """What it says of itself."""
+        found: dict[str, Any] = orjson.loads(await self._get("/healthz") or "{}")
+        return found
 
     async def metrics(self) -> dict[str, float]:
         """Every sample, by its name with labels; empty while the process does not answer."""
