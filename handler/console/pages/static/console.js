@@ -160,10 +160,14 @@ function story(main) {
   on(main, "over", renew);
 }
 
+const ended = new Set();
 function log(pre) {
   const box = one("#follow"), label = box?.parentElement, end = () => { if (box.checked) pre.scrollTop = pre.scrollHeight; };
+  const path = pre.dataset.log;
   let begun, waiting = "";
-  if (!box || pre.dataset.begun) return;
+  if (!box || ended.has(path)) return;
+  label.hidden = false;
+  if (pre.dataset.begun) return;
   const draw = () => {
     if (!begun) put(pre, "");
     pre.append(waiting.slice(-2e5));
@@ -173,12 +177,11 @@ function log(pre) {
     end();
   };
   pre.dataset.begun = box.checked = true;
-  label.hidden = false;
   on(box, "change", end);
   end();
-  follow(pre.dataset.log, "", {
+  follow(path, "", {
     log(text) { if (!waiting) requestAnimationFrame(draw); waiting += lines(text); },
-    end() { delete pre.dataset.log; label.hidden = true; pre.dispatchEvent(new Event("over", { bubbles: true })); },
+    end() { ended.add(path); delete pre.dataset.log; label.hidden = true; pre.dispatchEvent(new Event("over", { bubbles: true })); },
   });
 }
 
