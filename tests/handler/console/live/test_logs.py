@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession
+from playwright.async_api import expect
 
 from adapters.memory import MemoryBroker
 from handler.console.live import following
 from handler.history.base import LogState
 from k8s.api.cluster import Cluster
 from k8s.base import Unavailable
+from tests.browser.chromium import launched, need_chromium
+from tests.browser.visits import visit
 from tests.handler.console.live.feeds import Stream, streaming
 from tests.handler.console.served import Served, served
 from tests.handler.relay import Client, running
@@ -143,3 +146,19 @@ async def test_a_place_in_no_log_is_refused(page: tuple[Served, Client]) -> None
             async with session.get(url, params={"lastEventId": last}) as answer:
                 problem = await answer.json(content_type=None)
                 assert (answer.status, problem["errors"][0]["path"]) == (400, "lastEventId")
+
+
+async def test_a_log_is_followed_in_a_browser(page: tuple[Served, Client], tmp_path: Path) -> None:
+    seen, client = page
+    async with launched(need_chromium()) as browser, visit(browser, seen.url) as there:
+        await client.publish(make_request("r", script=script(tmp_path)))
+        await there.go(f"/requests/{await begun(seen, 'r')}")
+        log, switch = there.page.locator("#log-text"), there.page.get_by_label("Follow")
+        await expect(log).to_have_text("begun\n")
+        await expect(switch).to_be_checked()
+        for step in (1, 2, 3):
+            (tmp_path / str(step)).touch()
+            await expect(log).to_contain_text(f"step {step}")
+        await there.page.locator("#timeline .phase-succeeded").wait_for()
+        await expect(log).to_contain_text("no end \ufffd")
+        await expect(switch).to_be_hidden()
