@@ -78,6 +78,25 @@ class PageSettings(BaseModel):
         description="File with the key of sessions and forms: 32 bytes or more. Needed where more than one process "
         "serves the page. Empty: a random key for each process, so that people log in again after its end.",
     )
+    ui_streams: int = Field(
+        200, ge=1, le=2000, description="Streams of lists, requests and logs at the same time, in a process."
+    )
+    ui_streams_per_address: int = Field(
+        50, ge=1, le=2000, description="Of them, those of one address. This machine's own are not counted."
+    )
+    ui_connections: int = Field(
+        512,
+        ge=2,
+        le=10_000,
+        description="Connections at the same time, in a process: more than streams, as browsers keep theirs for what "
+        "they ask next. Of more, the one that is idle for longest ends.",
+    )
+    ui_session_hours: int = Field(
+        12, ge=1, le=168, description="Hours after which a session ends, however it was used."
+    )
+    ui_login_tries: int = Field(
+        5, ge=1, le=1000, description="Wrong tokens in a minute from one address, after which it has to wait."
+    )
 
     @property
     def ui_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
@@ -118,7 +137,7 @@ class PageSettings(BaseModel):
     def _page_can_be_served(self) -> Self:
         # Other roles have neither the files nor the address.
         if getattr(self, "role", "console") == "console" and self.ui_address is not None:
-            problems = [*self._missing_people(), *self._missing_files()]
+            problems = [*self._missing_people(), *self._missing_files(), *self._missing_room()]
             if problems:
                 raise ValueError("; ".join(problems))
         return self
@@ -148,4 +167,12 @@ class PageSettings(BaseModel):
             f"JOBRELAY_{name.upper()}: no such file: {path}"
             for name in ("ui_token_file", "ui_view_token_file", "ui_secret_file")
             if (path := getattr(self, name)) is not None and not path.is_file()
+        ]
+
+    def _missing_room(self) -> list[str]:
+        if self.ui_connections > self.ui_streams:
+            return []
+        return [
+            f"JOBRELAY_UI_CONNECTIONS={self.ui_connections} needs to be more than "
+            f"JOBRELAY_UI_STREAMS={self.ui_streams}: each stream is a connection"
         ]

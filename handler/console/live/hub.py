@@ -32,7 +32,7 @@ class Hub:
     """One process's. `write`: a request as JSON, as lists have it."""
 
     def __init__(self, backend: Backend, *, write: Callable[[Request], bytes]) -> None:
-        self.streams = Streams()
+        self.streams = Streams(backend.settings.ui_streams)
         self._backend = backend
         self._write = write
         self._place = Place(0)

@@ -17,8 +17,6 @@ from k8s.base import KubernetesError
 
 logger = logging.getLogger(__name__)
 
-MOST = 200
-"""Streams at the same time."""
 HEARTBEAT_SECONDS = 15.0
 """Between two messages, at most: then a comment is sent."""
 STALLED_SECONDS = 30.0
@@ -46,9 +44,10 @@ class Feed(Protocol):
 
 
 class Streams:
-    """All streams of the process."""
+    """All streams of the process: `most` at the same time."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._open: dict[asyncio.Task[None], web.Request] = {}
         self._closing = False
 
@@ -60,8 +59,8 @@ class Streams:
         """Raises `Problem` if there can be no further stream now."""
         if self._closing:
             raise Problem(503, "STOPPING", "The server stops; another one answers soon.", retry_after=1)
-        if len(self._open) >= MOST:
-            detail = f"There are {MOST} streams, and no more are served at the same time."
+        if len(self._open) >= self._most:
+            detail = f"There are {self._most} streams, and no more are served at the same time."
             raise Problem(503, "TOO_MANY_STREAMS", detail, retry_after=RETRY_SECONDS)
 
     async def serve(self, request: web.Request, feed: Feed) -> web.StreamResponse:

@@ -54,7 +54,7 @@ class TokenDoor:
         }
         self._seal = seal
         self._proxies = settings.ui_networks
-        self._logins, self._bearers = Tries(time.monotonic), Tries(time.monotonic)
+        self._logins, self._bearers = (Tries(time.monotonic, most=settings.ui_login_tries) for _ in range(2))
 
     def person(self, request: web.Request, session: Session) -> Person | None:
         scheme, _, secret = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")

@@ -8,7 +8,7 @@ from handler.console.http.person import Person
 from handler.console.http.seal import Seal
 from handler.console.security.doors import Door, TokenDoor, door_of
 from handler.console.security.files import KEY_LENGTH, SecretFile
-from handler.console.security.sessions import SECONDS, Session, Sessions, cookie_of, is_https
+from handler.console.security.sessions import Session, Sessions, cookie_of, is_https
 from handler.settings.settings import Settings
 
 KEEP = web.RequestKey("keep", Session)
@@ -26,7 +26,7 @@ class Security:
             else SecretFile(path, setting="JOBRELAY_UI_SECRET_FILE", least=KEY_LENGTH).content
         )
         self.seal = Seal(key)
-        self.sessions = Sessions(self.seal)
+        self.sessions = Sessions(self.seal, seconds=settings.ui_session_hours * 3600)
         self.door: Door = door_of(settings, self.seal)
 
     @property
@@ -59,7 +59,7 @@ class Security:
             response.set_cookie(
                 cookie_of(request),
                 self.sessions.written(session),
-                max_age=SECONDS,
+                max_age=self.sessions.seconds,
                 path=path,
                 httponly=True,
                 samesite="Strict",

@@ -9,8 +9,6 @@ from aiohttp import web
 from handler.console.http.seal import Seal
 from handler.console.security.addresses import host_of
 
-SECONDS = 12 * 3600
-"""After which a session ends, however it was used."""
 _ENDED = 10_000
 """Ended sessions that are remembered until they would have ended anyway."""
 
@@ -25,23 +23,24 @@ class Session:
 
 
 class Sessions:
-    """Opens, reads and ends them."""
+    """Opens, reads and ends them. `seconds`: after which a session ends, however it was used."""
 
-    def __init__(self, seal: Seal) -> None:
+    def __init__(self, seal: Seal, *, seconds: int) -> None:
+        self.seconds = seconds
         self._seal = seal
         self._ended: dict[str, int] = {}
 
     def opened(self, proof: str = "") -> Session:
         """A new one."""
-        return Session(secrets.token_urlsafe(18), int(time.time()) + SECONDS, proof)
+        return Session(secrets.token_urlsafe(18), int(time.time()) + self.seconds, proof)
 
     def renewed(self, session: Session) -> Session:
         """The same one with all of its time. Only for those that prove nothing."""
-        return replace(session, until=int(time.time()) + SECONDS)
+        return replace(session, until=int(time.time()) + self.seconds)
 
     def is_old(self, session: Session) -> bool:
         """Whether half of its time is over."""
-        return session.until - time.time() < SECONDS / 2
+        return session.until - time.time() < self.seconds / 2
 
     def written(self, session: Session) -> str:
         """As the value of a cookie."""

@@ -17,8 +17,6 @@ from handler.telemetry.connections import Connections
 CONNECTIONS = web.AppKey("connections", Connections)
 STREAMS = web.AppKey("streams", Counter[str])
 """Open streams by the address of whoever listens."""
-STREAMS_EACH = 50
-"""Streams of one address: a quarter of all. This machine's own are not counted, nor those of a proxy beside us."""
 RETRY_SECONDS = 10
 
 
@@ -48,10 +46,12 @@ async def limit_streams(request: web.Request, handler: Handler) -> web.StreamRes
     if not is_stream(request):
         return await handler(request)
     open_, metrics = request.app[STREAMS], request.app[BACKEND].metrics
-    client = client_of(request, request.app[BACKEND].settings.ui_networks)
+    settings = request.app[BACKEND].settings
+    client, most = client_of(request, settings.ui_networks), settings.ui_streams_per_address
     address = bucket_of(client)
-    if open_[address] >= STREAMS_EACH and not is_loopback(client):
-        detail = f"There are {STREAMS_EACH} streams to this address already."
+    # This machine's own are not counted, nor those of a proxy beside us.
+    if open_[address] >= most and not is_loopback(client):
+        detail = f"There are {most} streams to this address already."
         raise Problem(503, "TOO_MANY_STREAMS", detail, retry_after=RETRY_SECONDS)
     open_[address] += 1
     metrics.page_streams.inc()

@@ -19,8 +19,6 @@ from handler.telemetry.connections import Connections, listening
 
 logger = logging.getLogger(__name__)
 
-MOST = 512
-"""Connections at the same time: streams, and browsers that keep theirs for what they ask next."""
 MAX_LINE = 8190
 """Bytes of a request's line, and of each of its headers."""
 MAX_HEADERS = 64
@@ -49,7 +47,8 @@ async def serve_page(backend: Backend, *, more: Sequence[web.RouteDef] = ()) -> 
     if address is None:
         yield None
         return
-    made, connections = application(backend, Security(backend.settings), more=more), Connections(MOST)
+    made = application(backend, Security(backend.settings), more=more)
+    connections = Connections(backend.settings.ui_connections)
     made[CONNECTIONS] = connections
     # In a thread, as the recorder goes on meanwhile.
     await asyncio.to_thread(compile_all)

@@ -53,6 +53,10 @@ def test_all_others_do(host: str) -> None:
         ("BASE_PATH", "//evil", "a path such as /jobs expected"),
         ("BASE_PATH", "/<script>", "a path such as /jobs expected"),
         ("READ_ONLY", "maybe", "Input should be 'on' or 'off'"),
+        ("STREAMS", "0", "greater than or equal to 1"),
+        ("STREAMS", "2001", "less than or equal to 2000"),
+        ("SESSION_HOURS", "169", "less than or equal to 168"),
+        ("LOGIN_TRIES", "many", "a valid integer"),
     ],
 )
 def test_what_cannot_be_used_is_named(name: str, text: str, said: str) -> None:
@@ -77,6 +81,15 @@ def test_each_way_to_tell_who_asks_says_what_it_needs(tmp_path: Path) -> None:
         settings(AUTH="proxy", TRUSTED_PROXIES="10.0.0.0/8,::1", VIEWERS="*", BASE_PATH="/jobs/").ui_base_path
         == "/jobs"
     )
+
+
+def test_each_stream_needs_a_connection() -> None:
+    (error,) = errors(STREAMS="512")
+    assert (
+        error
+        == "JOBRELAY_UI_CONNECTIONS=512 needs to be more than JOBRELAY_UI_STREAMS=512: each stream is a connection"
+    )
+    assert settings(STREAMS="2000", CONNECTIONS="2001").ui_streams == 2000
 
 
 def test_other_roles_take_the_settings_without_the_files() -> None:

@@ -96,12 +96,9 @@ async def test_names_what_is_wrong(record: Record, cluster: Cluster, query: str,
         assert (answer.status, [fault["path"].split(".")[0] for fault in problem["errors"]]) == (400, [path])
 
 
-async def test_so_many_streams_and_no_more(
-    record: Record, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, hubs: list[Hub]
-) -> None:
-    monkeypatch.setattr(sending, "MOST", 2)
+async def test_so_many_streams_and_no_more(record: Record, cluster: Cluster, hubs: list[Hub]) -> None:
     await record.add(told("r-1", Phase.CREATED))
-    async with serving(backend_of(record.store, cluster)) as url, ClientSession() as session:
+    async with serving(backend_of(record.store, cluster, ui_streams=2)) as url, ClientSession() as session:
         async with (
             streaming(f"{url}/api/v1/stream"),
             streaming(f"{url}/api/v1/requests/1/stream"),

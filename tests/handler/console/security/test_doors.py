@@ -1,5 +1,6 @@
 """Who gets in, and as whom: without a login, with a token, and through a proxy."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ async def test_who_logs_in_has_a_session_until_they_log_out(tmp_path: Path) -> N
         assert await who(page) == ("viewer", False)
         (cookie,) = page.session.cookie_jar
         assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Strict", "/")
+        assert cookie["max-age"] == str(12 * 3600)
         former = {cookie.key: cookie.value}
         viewer = Page(page.serving, page.session, name="viewer")
         answer = await viewer.post("/logout", data={})
@@ -93,8 +95,8 @@ async def test_who_logs_in_has_a_session_until_they_log_out(tmp_path: Path) -> N
 
 
 async def test_wrong_tokens_are_said_to_be_wrong_and_then_to_be_too_many(tmp_path: Path) -> None:
-    async with bare(tmp_path, *WHO, **tokens(tmp_path)) as (page, _):
-        assert [(await log_in(page, "wrong"))[0] for _ in range(6)] == [401] * 5 + [429]
+    async with bare(tmp_path, *WHO, **tokens(tmp_path), ui_login_tries=3) as (page, _):
+        assert [(await log_in(page, "wrong"))[0] for _ in range(4)] == [401] * 3 + [429]
         assert (await log_in(page, TOKEN))[0] == 429
         assert await who(page, Authorization=f"Bearer {TOKEN}") == ("operator", True)
 
@@ -103,6 +105,15 @@ async def test_wrong_tokens_are_said_to_be_wrong_and_then_to_be_too_many(tmp_pat
 async def test_a_login_leads_nowhere_else(tmp_path: Path, back: str) -> None:
     async with bare(tmp_path, *WHO, **tokens(tmp_path), ui_base_path="/jobs") as (page, _):
         assert await log_in(page, TOKEN, back) == (303, "/jobs/")
+
+
+async def test_a_session_lasts_as_long_as_is_set(tmp_path: Path) -> None:
+    async with bare(tmp_path, *WHO, **tokens(tmp_path), ui_session_hours=1) as (page, _):
+        await log_in(page, TOKEN)
+        (cookie,) = page.session.cookie_jar
+        assert cookie["max-age"] == "3600"
+        told = await (await page.get("/who")).json()
+        assert 3590 < told["ends"] - time.time() <= 3600
 
 
 async def test_another_token_in_the_file_ends_the_sessions_of_the_former(

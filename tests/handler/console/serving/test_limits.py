@@ -10,7 +10,6 @@ import pytest
 from aiohttp import web
 
 from handler.console.http.forms import FORM_TYPE, form_of
-from handler.console.serving import limits, server
 from handler.telemetry import connections
 from tests.handler.console.asking import Page, bare
 from tests.handler.samples import until
@@ -110,9 +109,8 @@ async def test_a_body_has_to_come_in_time(tmp_path: Path, monkeypatch: pytest.Mo
             assert b" 408 " in await asyncio.wait_for(reader.readline(), timeout=20)
 
 
-async def test_idle_connections_make_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "MOST", 8)
-    async with bare(tmp_path, STREAM) as (page, _), AsyncExitStack() as stack:
+async def test_idle_connections_make_room_for_others(tmp_path: Path) -> None:
+    async with bare(tmp_path, STREAM, ui_connections=8, ui_streams=4) as (page, _), AsyncExitStack() as stack:
         request = "GET /api/v1/own/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
         stream, _ = await stack.enter_async_context(connected(page, request))
         assert b" 200 " in await stream.readline()
@@ -123,10 +121,10 @@ async def test_idle_connections_make_room_for_others(tmp_path: Path, monkeypatch
         assert await stream.readline()
 
 
-async def test_an_address_has_so_many_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "STREAMS_EACH", 2)
+async def test_an_address_has_so_many_streams(tmp_path: Path) -> None:
     far = {"X-Forwarded-For": "192.0.2.1, 10.0.0.1"}
-    async with bare(tmp_path, STREAM, ui_trusted_proxies=("127.0.0.0/8", "10.0.0.0/8")) as (page, backend):
+    settings = {"ui_streams_per_address": 2, "ui_trusted_proxies": ("127.0.0.0/8", "10.0.0.0/8")}
+    async with bare(tmp_path, STREAM, **settings) as (page, backend):
         url, value = f"{page.url}/api/v1/own/stream", backend.metrics.registry.get_sample_value
         async with page.session.get(url, headers=far) as one, page.session.get(url, headers=far) as two:
             assert one.status == two.status == 200
