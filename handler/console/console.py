@@ -45,7 +45,9 @@ class Console:
 
     def __init__(self, settings: Settings, *, cluster: Cluster, sources: Mapping[str, Connect], state: State) -> None:
         self.recording = False
-        self.backend = Backend(settings, cluster=cluster, brokers=state.brokers, metrics=state.metrics)
+        self.backend = Backend(
+            settings, cluster=cluster, brokers=state.brokers, metrics=state.metrics, configured=[*sources]
+        )
         self.backend.lag = lambda: self.lag
         self.page: Serving | None = None
         self._settings = settings

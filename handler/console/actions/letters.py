@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from adapters.base import Broker, BrokerUnavailable, Kind, Record, Topic, digest_of
 from handler.console.actions.controls import made
 from handler.console.actions.sending import event_id_of, page_source, send
-from handler.console.backend import Backend
+from handler.console.backend import Backend, UnknownBroker
 from handler.console.http.person import Person
 from handler.console.http.problems import Fault, Problem
 from handler.console.views.models import Accepted
@@ -36,8 +36,7 @@ async def act(
 ) -> Accepted:
     """Ask for a verb of `VERBS`. `broker`: where the letter is; None is the only one. `digest`: None: whichever it is.
 
-    Raises `Problem`: 404 for no such letter, 409 where another letter has its number or several brokers are connected;
-    and what `send` raises.
+    Raises `Problem`: 404 for no such letter; and what `broker_of` and `send` raise.
     """
     connected = broker_of(backend, broker)
     if digest is None:
@@ -60,14 +59,14 @@ async def ask(backend: Backend, person: Person, verb: str, letter: Chosen, event
 
 
 def broker_of(backend: Backend, name: str | None) -> Broker:
-    """The broker of this name, or the only one. Raises `Problem` 400 where it has to be named, or is none of ours."""
-    known = sorted(backend.brokers)
+    """The broker of this name, or the only one.
+
+    Raises `Problem` 400 where it has to be named, `UnknownBroker`, `BrokerUnavailable`.
+    """
+    known = backend.broker_names
     if name is None and len(known) > 1:
-        fault = Fault(path="broker", message="is missing: several are connected", allowed=", ".join(known))
+        fault = Fault(path="broker", message="is missing: there are several", allowed=", ".join(known))
         raise Problem(400, "INVALID_PARAMETERS", "The broker has to be named.", errors=[fault])
-    if name is not None and known and name not in known:
-        fault = Fault(path="broker", message="is none that is connected", allowed=", ".join(known))
-        raise Problem(404, "NOT_FOUND", "There is no such broker.", errors=[fault])
     return backend.broker(name)
 
 
@@ -97,12 +96,9 @@ async def refusals(backend: Backend, chosen: list[Chosen]) -> dict[Chosen, tuple
     for name in dict.fromkeys(one.broker for one in chosen):
         mine = [one for one in chosen if one.broker == name]
         try:
-            records = await letters_of(broker_of(backend, name), {one.number for one in mine})
-        except BrokerUnavailable as error:
+            records = await letters_of(backend.broker(name), {one.number for one in mine})
+        except (BrokerUnavailable, UnknownBroker) as error:
             told |= dict.fromkeys(mine, ("", str(error)))
-            continue
-        except Problem as error:
-            told |= dict.fromkeys(mine, ("", error.detail))
             continue
         told |= {one: _judged(one, records.get(one.number)) for one in mine}
     return told

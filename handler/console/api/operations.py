@@ -104,6 +104,7 @@ OPERATIONS: tuple[Operation, ...] = (
         of_some(letters_view, LettersQuery),
         LetterPage,
         query=LettersQuery,
+        problems=(404,),
         group="dead letters",
     ),
     _get(

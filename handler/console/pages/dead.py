@@ -49,7 +49,7 @@ async def _letters(request: web.Request) -> web.StreamResponse:
         "dead.html",
         ages=AGES if newer in AGES else {newer: newer, **AGES},
         asked=query,
-        brokers=list(backend.brokers),
+        brokers=backend.broker_names,
         done=query.done,
         filtered=bool(given),
         page=page,

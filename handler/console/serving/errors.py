@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from adapters.base import BrokerUnavailable, TopicRefused
+from handler.console.backend import UnknownBroker
 from handler.console.http.problems import Fault, Problem
 from handler.console.pages.errors import error_page
 from handler.console.serving.headers import is_api
@@ -54,6 +55,9 @@ def problem_of(error: Exception) -> Problem:
         return Problem(
             503, "BROKER_UNAVAILABLE", f"The broker cannot be reached now: {error}", retry_after=RETRY_SECONDS
         )
+    if isinstance(error, UnknownBroker):
+        fault = Fault(path="broker", message="is none of ours", allowed=", ".join(error.names) or None)
+        return Problem(404, "NOT_FOUND", "There is no broker of this name.", errors=[fault])
     if isinstance(error, TopicRefused):
         return Problem(422, "TOPIC_REFUSED", f"The broker does not take this: {error}")
     if isinstance(error, KubernetesError):

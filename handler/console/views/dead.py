@@ -77,8 +77,8 @@ class _Read:
 
 
 async def letters_view(backend: Backend, query: LettersQuery) -> LetterPage:
-    """At most `SHOWN_MOST` of those that were stored some seconds ago, oldest first."""
-    names = [*backend.brokers] if query.broker is None else [query.broker]
+    """At most `SHOWN_MOST` of those that were stored some seconds ago, oldest first. Raises `UnknownBroker`."""
+    names = backend.broker_names if query.broker is None else [query.broker]
     found = await asyncio.gather(*(_letters_of(backend, name) for name in names))
     now, choice = datetime.now(UTC), query.choice()
     known = sorted((letter for one in found for letter in one.letters), key=lambda letter: letter.time)
@@ -91,7 +91,7 @@ async def letters_view(backend: Backend, query: LettersQuery) -> LetterPage:
 
 
 async def letter_view(backend: Backend, number: int, broker: str | None = None) -> LetterDetail:
-    """One of them, whole. Raises `BrokerUnavailable`, and `Problem` where there is none."""
+    """One of them, whole. Raises `BrokerUnavailable`, `UnknownBroker`, and `Problem` where there is none."""
     found = backend.broker(broker)
     # Whoever is cancelled meanwhile leaves no reader behind.
     record = await asyncio.shield(asyncio.ensure_future(_find(found, number)))

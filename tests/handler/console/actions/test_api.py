@@ -109,3 +109,18 @@ async def test_several_are_acted_on_after_a_plan_that_names_them(broker: MemoryB
             {"verb": "cancel", "numbers": [*range(101)]},
         ):
             await _post(here, "/actions", body, status=400)
+
+
+async def test_an_action_on_a_letter_of_no_broker_names_those_there_are(broker: MemoryBroker, cluster: Cluster) -> None:
+    async with site(broker, cluster) as here:
+        for verb in ("replay", "drop"):
+            problem = await _post(here, f"/dead/1/{verb}?broker=kafka", {}, status=404)
+            assert [(fault["path"], fault["allowed"]) for fault in problem["errors"]] == [("broker", "memory")]
+            assert (await _post(here, f"/dead/1/{verb}?broker=memory", {}, status=404))["code"] == "NOT_FOUND"
+        letter = {"broker": "kafka", "number": 1, "digest": "x"}
+        plan = await _post(here, "/actions", {"verb": "drop", "letters": [letter]}, status=200)
+        assert [(one["applies"], one["why"]) for one in plan["items"]] == [(False, "there is no such broker")]
+        here.backend.configured = ["memory", "nats"]
+        problem = await _post(here, "/dead/1/drop", {}, status=400)
+        assert problem["errors"][0]["allowed"] == "memory, nats"
+        assert (await _post(here, "/dead/1/drop?broker=nats", {}, status=503))["code"] == "BROKER_UNAVAILABLE"

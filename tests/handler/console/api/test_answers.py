@@ -67,6 +67,8 @@ PROBLEMS = [
     ("/requests/1?x=1", 400, "INVALID_PARAMETERS"),
     ("/requests/one", 404, "NOT_FOUND"),
     ("/me?x=1", 400, "INVALID_PARAMETERS"),
+    ("/dead?broker=kafka", 404, "NOT_FOUND"),
+    ("/dead/1?broker=kafka", 404, "NOT_FOUND"),
 ]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.base import Broker, BrokerUnavailable, Kind, Record, digest_of
 from adapters.memory import MemoryBroker
-from handler.console.backend import Backend
+from handler.console.backend import Backend, UnknownBroker
 from handler.console.http.problems import Problem
 from handler.console.views import dead
 from handler.console.views.dead import LettersQuery, letter_view, letters_view
@@ -122,8 +122,20 @@ async def test_a_broker_that_is_busy_or_gone_is_a_problem(
             with pytest.raises(BrokerUnavailable, match=said):
                 await letter_view(backend, 1)
     assert closed == 2
+
+
+async def test_a_broker_that_is_away_is_told_from_one_that_there_is_not(cluster: Cluster) -> None:
     async with reading(cluster) as backend:
-        assert (await letters_view(backend, LettersQuery(broker="nats"))).problems == ["broker nats is not connected"]
+        backend.configured = ["nats", "rabbitmq"]
+        away = ["broker nats is not connected", "broker rabbitmq is not connected"]
+        assert (await letters_view(backend, LettersQuery())).problems == away
+        assert (await letters_view(backend, LettersQuery(broker="nats"))).problems == away[:1]
+        with pytest.raises(BrokerUnavailable):
+            await letter_view(backend, 1, "nats")
+        for asked in (letters_view(backend, LettersQuery(broker="kafka")), letter_view(backend, 1, "kafka")):
+            with pytest.raises(UnknownBroker) as caught:
+                await asked
+            assert caught.value.names == ["nats", "rabbitmq"]
 
 
 async def test_one_letter_is_shown_whole(cluster: Cluster, broker: MemoryBroker) -> None:
