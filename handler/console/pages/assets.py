@@ -33,7 +33,7 @@ def assets() -> Mapping[str, Asset]:
     """All files, by their names without hashes."""
     folder = importlib.resources.files("handler.console.pages") / "static"
     files = (file for file in folder.iterdir() if file.name.rpartition(".")[2] in _TYPES)
-    return {file.name: _asset(file.name, file.read_bytes()) for file in files}
+    return {file.name: _asset(file.name, _terse(file.name, file.read_bytes())) for file in files}
 
 
 def path_of(name: str) -> str:
@@ -44,6 +44,14 @@ def path_of(name: str) -> str:
 def routes() -> list[web.RouteDef]:
     """The files. Whoever may not see a page may see these: they hold nothing of anybody."""
     return [web.get("/static/{name}", _serve)]
+
+
+def _terse(name: str, body: bytes) -> bytes:
+    """A script without lines that are comments, and without what lines begin with; anything else as it is."""
+    if not name.endswith(".js"):
+        return body
+    lines = (line.strip() for line in body.splitlines())
+    return b"\n".join(line for line in lines if not line.startswith(b"//"))
 
 
 def _asset(name: str, body: bytes) -> Asset:

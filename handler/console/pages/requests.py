@@ -11,7 +11,6 @@ from handler.console.backend import Backend
 from handler.console.http.keys import BACKEND, BASE
 from handler.console.http.parameters import query_of
 from handler.console.pages.rendering import Urls, render
-from handler.console.pages.wording import GLYPHS
 from handler.console.views.models import RequestRow, Summary
 from handler.console.views.requests import RequestsQuery, requests_view, summary_view
 from handler.history.base import StoreUnavailable
@@ -83,7 +82,10 @@ async def _cards(backend: Backend, urls: Urls) -> list[dict[str, Any]]:
         found = await summary_view(backend)
     except StoreUnavailable:
         found = None
-    ended = [_ended(found, style, phase, urls) for style, phase in (("good", "succeeded"), ("bad", "failed"))]
+    ended = [
+        _ended(found, style, glyph, phase, urls)
+        for style, glyph, phase in (("good", "✓", Phase.SUCCEEDED), ("bad", "✗", Phase.FAILED))
+    ]
     return [
         *ended,
         _held(found, "run", "running", "▶", urls("/", phase=_RUNNING)),
@@ -92,9 +94,9 @@ async def _cards(backend: Backend, urls: Urls) -> list[dict[str, Any]]:
     ]
 
 
-def _ended(found: Summary | None, style: str, phase: str, urls: Urls) -> dict[str, Any]:
+def _ended(found: Summary | None, style: str, glyph: str, phase: str, urls: Urls) -> dict[str, Any]:
     count = None if found is None else found.totals.get(phase, 0)
-    words = f"{GLYPHS[phase]} {phase} in 24 h"
+    words = f"{glyph} {phase} in 24 h"
     return {"style": style, "name": phase, "count": _count(count), "words": words, "href": urls("/", phase=phase)}
 
 

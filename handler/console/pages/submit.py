@@ -14,7 +14,7 @@ from handler.console.actions.fields import fields, groups
 from handler.console.actions.filling import FURTHER, pretty, values_of
 from handler.console.actions.judging import Faulty
 from handler.console.actions.sending import page_source
-from handler.console.actions.submitting import LANES, Prepared, judged, prepare, request_id_of, submit
+from handler.console.actions.submitting import LANES, Prepared, prepare, request_id_of, submit
 from handler.console.actions.written import KINDS, faults_of_form, submission_of, values_in
 from handler.console.backend import Backend
 from handler.console.http.answers import answer
@@ -25,10 +25,14 @@ from handler.console.http.problems import Fault, Problem
 from handler.console.pages.rendering import Urls, render
 from handler.console.views.asked import Asked, Number
 from handler.console.views.functions import functions_of, taken_by
+from handler.console.views.models import Model
 from handler.operations.documents import Document
+from handler.visible import clipped, escaped
 
 EXAMPLE = "job:\n  image: busybox:1.37\n  command: [sh, -c, 'echo hello; sleep 5']\n"
 """What the document begins with."""
+MAX_WORDS = 700
+"""Characters of a fault that are shown beside its input while that is typed in."""
 MAX_ASKED = 20
 """Requests of one event that are looked for afterwards."""
 _SENT = ("source", "subject", "lane")
@@ -40,6 +44,12 @@ class SubmitPage(Asked):
     as_: Literal["form", "document", "event"] | None = Field(None, alias="as")
     again: Number | None = None
     function: str | None = None
+
+
+class Checked(Model):
+    """The first fault of each input, as a line for people."""
+
+    fields: dict[str, str]
 
 
 def routes() -> list[web.RouteDef]:
@@ -116,7 +126,8 @@ async def _submit(request: web.Request) -> web.StreamResponse:
 
 async def _check(request: web.Request) -> web.StreamResponse:
     values = values_in(await form_of(request))
-    return answer(judged(faults_of_form(request.app[BACKEND].settings, request[PERSON], values)))
+    faults = faults_of_form(request.app[BACKEND].settings, request[PERSON], values)
+    return answer(Checked(fields={name: _words(found[0]) for name, found in _by_field(faults, "form").items()}))
 
 
 async def _refused(request: web.Request, kind: str, values: Mapping[str, str], problem: Problem) -> web.StreamResponse:
@@ -182,6 +193,11 @@ def _by_field(faults: Sequence[Fault], kind: str) -> dict[str, list[Fault]]:
         if name is not None:
             found.setdefault(name, []).append(fault)
     return found
+
+
+def _words(fault: Fault) -> str:
+    allowed = f"; allowed: {fault.allowed}" if fault.allowed else ""
+    return escaped(clipped(f"{fault.message}{allowed}", MAX_WORDS))
 
 
 def _is_about(path: str, name: str) -> bool:

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -10,21 +9,11 @@ from typing import Any
 import orjson
 from markupsafe import Markup, escape
 
+from events.phases import Phase
 from handler.operations.wording import duration
 from handler.visible import clipped, encodable, escaped, lines
 
-GLYPHS: Mapping[str, str] = {
-    **dict.fromkeys(("created", "queued", "scheduled"), "◷"),
-    **dict.fromkeys(("started", "progress", "resumed"), "▶"),
-    **dict.fromkeys(("failed", "rejected"), "✗"),
-    "retrying": "↻",
-    "stalled": "!",
-    "suspended": "‖",
-    "succeeded": "✓",
-    "cancelled": "⊘",
-    "unscheduled": "◌",
-}
-"""What stands before the word of a phase, so that nobody needs its colour."""
+_PHASES = frozenset(phase.value for phase in Phase)
 MAX_SOURCE = 28
 MAX_SHOWN = 16 * 1024
 """Characters of a result, a message or an event that a page shows; the JSON has all."""
@@ -119,11 +108,10 @@ def between(begun: str | None, ended: str | None) -> str:
 
 @lru_cache(maxsize=64)
 def phase(word: str) -> Markup:
-    """The glyph and the word of a phase."""
-    glyph = GLYPHS.get(word, "·")
+    """The word of a phase, in its colour; the style sheet has its glyph."""
     # A later version may have phases that we have no colour for, and a word is part of a class here.
-    style = f" phase-{word}" if word in GLYPHS else ""
-    return Markup('<span class="phase{}"><span aria-hidden=true>{}</span> {}</span>').format(style, glyph, shown(word))
+    style = f" phase-{word}" if word in _PHASES else ""
+    return Markup('<span class="phase{}">{}</span>').format(style, shown(word))
 
 
 def short(text: str | None, most: int = MAX_SOURCE) -> str:

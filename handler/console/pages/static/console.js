@@ -1,21 +1,17 @@
 // Lists and logs that follow, forms checked as they are typed, keys. All works without.
+// Served without comments and indentation (assets.py): no literal may span lines.
 const base = document.documentElement.dataset.base ?? "", MOST = 50;
 const one = (query, within = document) => within.querySelector(query);
 const every = (query, within = document) => [...within.querySelectorAll(query)];
 const on = (target, names, work) => names.split(" ").forEach((name) => target.addEventListener(name, work));
 const put = (node, text) => { if (node.textContent !== text) node.textContent = text; };
-const make = (name, given) => Object.assign(document.createElement(name), given);
 const say = (words, className) => put(Object.assign(one("#live"), { hidden: false, className }), words);
 
 // Values as wording.py has them. Texts are from outside: what nobody sees, or turns lines around, is spelt.
-const GLYPHS = Object.fromEntries(`✓succeeded ✗failed ✗rejected ▶started ▶progress ▶resumed ◷created ◷queued ◷scheduled
-‖suspended ⊘cancelled !stalled ↻retrying ◌unscheduled`.split(/\s/).map((it) => [it.slice(1), it[0]]));
 const spell = (it) => `\\u${it.codePointAt().toString(16).padStart(4, 0)}`;
 const lines = (text) => text.replace(/(?![\n\t])[\p{C}\p{Zl}\p{Zp}]/gu, spell);
 const shown = (text) => lines(`${text ?? ""}`).replace(/[\n\t]/g, (it) => (it === "\n" ? "\\n" : "\\t"));
 const clipped = (text, most) => shown(text?.length > most ? `${text.slice(0, most - 1)}…` : text);
-const short = (text, most = 28, head = Math.floor((most - 1) / 3)) =>
-  shown(text?.length > most ? `${text.slice(0, head)}…${text.slice(head + 1 - most)}` : text);
 const span = (seconds, exact) => {
   const parts = [86400, 3600, 60, 1].map((size) => Math.floor(seconds / size)), at = (parts.findIndex(Boolean) + 4) % 4;
   const rest = exact && at % 3 ? `${parts[at + 1] % 60}`.padStart(2, 0) + "dhms"[at + 1] : "";
@@ -76,18 +72,17 @@ function fill(row, it) {
   const cell = (name) => one(`[data-cell=${name}]`, row), link = one("a", row), box = one("input", row), id = `r${it.number}`;
   if (link.id !== id) {
     row.dataset.number = it.number;
-    Object.assign(link, { id, href: `${base}/requests/${it.number}`, textContent: short(it.id, 64) });
+    Object.assign(link, { id, href: `${base}/requests/${it.number}`, textContent: clipped(it.id, 64) });
     box?.setAttribute("aria-labelledby", id);
     box?.setAttribute("value", it.number);
   }
-  put(cell("service"), short(it.service));
+  put(cell("service"), clipped(it.service, 28));
   put(cell("duration"), lasted(it.duration));
   put(cell("exitCode"), shown(it.exitCode));
   put(cell("says"), clipped(it.says, 90));
-  const phase = one(".phase", row), glyph = one("span", phase), time = one("time", row) ?? make("time");
+  const phase = one(".phase", row), time = one("time", row) ?? document.createElement("time");
   phase.className = `phase phase-${it.phase}`;
-  put(glyph, GLYPHS[it.phase] ?? "·");
-  phase.replaceChildren(glyph, ` ${it.phase}`);
+  put(phase, it.phase);
   time.dateTime = it.updated;
   put(time, ago(it.updated));
   cell("updated").append(time);
@@ -96,7 +91,7 @@ function fill(row, it) {
 // Rows change in place. They move, and new ones come, only while nobody points at the list, is in it or has chosen.
 function list(table) {
   const news = new Map(), gone = new Set(), rows = new Map(), path = table.dataset.live, blank = one("#row").content.firstElementChild;
-  const fresh = make("button", { type: "button", id: "fresh", hidden: true });
+  const fresh = one("#fresh");
   let body = table.tBodies[0], pointed, asked, stale, frame;
   const soon = () => { frame ||= requestAnimationFrame(draw); };
   const drop = (row) => { rows.delete(+row?.dataset.number); row?.remove(); };
@@ -128,7 +123,6 @@ function list(table) {
     fresh.hidden = !count && !stale;
     put(fresh, `Show ${count > MOST || stale ? "many" : count} new`);
   }
-  table.after(fresh);
   on(fresh, "click", () => soon(asked = true));
   on(table, "focusout change", soon);
   on(table, "pointerenter pointerleave", (event) => {
@@ -185,7 +179,6 @@ function log(pre) {
   });
 }
 
-// Faults show beside the fields that were typed in.
 function check(form) {
   const typed = new Set();
   let timer;
@@ -194,13 +187,12 @@ function check(form) {
     clearTimeout(timer);
     timer = setTimeout(async () => {
       const body = new URLSearchParams(new FormData(form)), answer = await fetch(base + form.dataset.check, { method: "POST", body });
-      const { errors } = answer.ok ? await answer.json() : {};
-      if (errors) for (const slot of every("[data-error-for]", form)) {
-        const name = slot.dataset.errorFor, ours = ({ path }) => `${path}.`.replace("[", ".").startsWith(`${name}.`);
-        const found = typed.has(name) && errors.find(ours), { message, allowed } = found || {};
-        slot.hidden = !found;
-        put(slot, found ? shown(allowed ? `${message}; allowed: ${allowed}` : message) : "");
-        form.elements[name]?.setAttribute?.("aria-invalid", !!found);
+      const { fields } = answer.ok ? await answer.json() : {};
+      if (fields) for (const slot of every("[data-error-for]", form)) {
+        const name = slot.dataset.errorFor, words = (typed.has(name) && fields[name]) || "";
+        slot.hidden = !words;
+        put(slot, words);
+        form.elements[name]?.setAttribute?.("aria-invalid", !!words);
       }
     }, 400);
   });
@@ -219,9 +211,8 @@ function bulk(whole) {
 }
 
 function keys(help) {
-  const enabled = make("input", { type: "checkbox", checked: !localStorage.keysOff }), label = make("label");
-  label.append(enabled, " Keys are on");
-  one("form", help).before(label);
+  const enabled = one("#keys");
+  enabled.checked = !localStorage.keysOff;
   on(enabled, "change", () => { localStorage.keysOff = enabled.checked ? "" : "1"; });
   on(document, "keydown", (event) => {
     const { target, key } = event, links = every(".rows tbody a"), at = links.indexOf(target);

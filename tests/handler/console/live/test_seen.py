@@ -159,3 +159,17 @@ async def test_keys_move_through_the_list(browser: Browser, cluster: Cluster) ->
         await page.keyboard.press("Escape")
         await page.keyboard.press("?")
         assert not await page.locator("dialog#help").is_visible()
+
+
+async def test_a_form_says_what_is_wrong_beside_what_was_typed(browser: Browser, cluster: Cluster) -> None:
+    async with recording() as record, serving(backend_of(record.store, cluster)) as url, visit(browser, url) as there:
+        await there.go("/submit")
+        page = there.page
+        await page.locator("[name='job.command']").fill("sh -c 'not closed")
+        slot = page.locator("[data-error-for='job.command']")
+        await slot.wait_for()
+        assert "quot" in (await slot.inner_text()).lower()
+        assert await page.locator("[name='job.command']").get_attribute("aria-invalid") == "true"
+        assert not await page.locator("[data-error-for='job.image']").is_visible(), "nobody has typed there yet"
+        await page.locator("[name='job.command']").fill("true")
+        await slot.wait_for(state="hidden")

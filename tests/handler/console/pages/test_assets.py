@@ -4,16 +4,27 @@ import gzip
 import re
 from pathlib import Path
 
+import pytest
+
+from events.phases import Phase
 from handler.console.pages.assets import assets
 from tests.handler.console.asking import bare
 from tests.handler.console.pages.looking import seen
 
-MOST_BYTES = 60_000
+MOST_BYTES, MOST_SCRIPT = 60_000, 10_000
 
 
 def test_all_files_together_are_small() -> None:
     assert {"console.css", "console.js", "icon.svg"} <= set(assets())
     assert sum(len(asset.body) for asset in assets().values()) <= MOST_BYTES
+    assert len(assets()["console.js"].body) <= MOST_SCRIPT
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_every_phase_has_a_glyph_beside_its_word_that_is_not_read_out(phase: Phase) -> None:
+    style = assets()["console.css"].body.decode()
+    (content,) = re.findall(rf"\.phase-{phase}::before[^{{]*{{ ([^}}]*) }}", style)
+    assert re.fullmatch(r'content: "(\S)"; content: "\1" / ""', content)
 
 
 def test_the_style_sheet_loads_nothing() -> None:
