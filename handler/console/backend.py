@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 
 from adapters.base import Broker, BrokerUnavailable
-from handler.console.answers import Answers
 from handler.console.sent import Sent
 from handler.history.base import Bodies, Reader, StoreUnavailable
 from handler.settings.settings import Settings
+from handler.telemetry.answers import Answers
 from handler.telemetry.metrics import Metrics
 from k8s.api.cluster import Cluster
 

@@ -4,18 +4,18 @@ Whoever reaches the port may ask as often as they like. So what is asked is made
 one answer, and there are only so many of them: see connections.py.
 """
 
-import asyncio
 import gzip
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Generic, TypeVar, cast
+from typing import cast
 
 import orjson
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
+from handler.telemetry.answers import Answers
 from handler.telemetry.connections import listening
 from handler.telemetry.state import State
 
@@ -24,25 +24,6 @@ logger = logging.getLogger(__name__)
 MAX_HEADERS = 4096
 """Bytes of a request's line, and of each of its headers. Nobody has to send a body: none is read."""
 STATE = web.AppKey("state", State)
-
-T = TypeVar("T")
-
-
-class Shared(Generic[T]):
-    """What `make` returns, made anew at most every `fresh` seconds, for all who ask at the same time."""
-
-    def __init__(self, make: Callable[[], Awaitable[T]], *, fresh: float) -> None:
-        self._make = make
-        self._fresh = fresh
-        self._lock = asyncio.Lock()
-        self._made: tuple[float, T] | None = None
-
-    async def get(self) -> T:
-        async with self._lock:
-            now = asyncio.get_running_loop().time()
-            if self._made is None or now - self._made[0] >= self._fresh:
-                self._made = now, await self._make()
-            return self._made[1]
 
 
 @asynccontextmanager
@@ -100,10 +81,10 @@ def _healthz(state: State, fresh: float) -> Callable[[web.Request], Awaitable[we
     async def report() -> bytes:
         return orjson.dumps(state.report())
 
-    shared = Shared(report, fresh=fresh)
+    answers = Answers()
 
     async def healthz(_: web.Request) -> web.Response:
-        return web.Response(body=await shared.get(), content_type="application/json")
+        return web.Response(body=await answers.get("report", report, fresh=fresh), content_type="application/json")
 
     return healthz
 
@@ -114,10 +95,10 @@ def _metrics(state: State, fresh: float) -> Callable[[web.Request], Awaitable[we
         text = generate_latest(state.metrics.registry)
         return text, gzip.compress(text, compresslevel=1)
 
-    shared = Shared(exposition, fresh=fresh)
+    answers = Answers()
 
     async def metrics(request: web.Request) -> web.Response:
-        text, compressed = await shared.get()
+        text, compressed = await answers.get("exposition", exposition, fresh=fresh)
         headers = {hdrs.CONTENT_TYPE: CONTENT_TYPE_PLAIN_0_0_4, hdrs.VARY: hdrs.ACCEPT_ENCODING}
         if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
             return web.Response(body=compressed, headers=headers | {hdrs.CONTENT_ENCODING: "gzip"})
