@@ -373,6 +373,10 @@ class Reader(Protocol):
         """A chunk that is kept in the database; None if there is none."""
         ...
 
+    async def asked(self, pk: int) -> bytes | None:
+        """The event that asked for a request, a structured CloudEvent; None if it was not kept."""
+        ...
+
     async def stats(self, *, newer: float | None = None, older: float | None = None) -> Sequence[Stat]: ...
     async def days(self, *, newer: float, older: float, service: str | None = None) -> Sequence[Day]:
         """Of the days that begin in this time, the newest first; of a day, by service."""
@@ -434,8 +438,11 @@ class Reader(Protocol):
 class LogWriter(Protocol):
     """Notes pods and keeps their logs: the part of a `Writer` that this takes."""
 
-    async def keep_pod(self, key: Key, pod: PodRun, *, created: float) -> None:
-        """Note a pod of a request. A request that is not recorded yet gets a row, as of `created`."""
+    async def keep_pod(self, key: Key, pod: PodRun, *, created: float, asked: bytes | None = None) -> None:
+        """Note a pod of a request. A request that is not recorded yet gets a row, as of `created`.
+
+        `asked`: the event that asked for it, to be kept unless one is kept already.
+        """
         ...
 
     async def keep_log(self, log: KeptLog, *, put: Mapping[int, bytes] = {}, drop: Sequence[int] = ()) -> None:

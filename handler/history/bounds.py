@@ -28,6 +28,9 @@ MAX_MESSAGE = 4096
 """Characters of a text for people."""
 MAX_RESULT = 64 * 1024
 """Bytes of a result, as JSON; a longer one is left out."""
+MAX_ASKED = 64 * 1024
+"""Bytes of an event that asked for a request, the most that JOBRELAY_INLINE_BYTES leaves on a Job; a longer one is left
+out."""
 MAX_TAGS = 100
 INT32 = (-(2**31), 2**31 - 1)
 COUNT = (0, 2**31 - 1)

@@ -65,6 +65,13 @@ class HistorySettings(BaseModel):
         "requests that have ended. Beside it are its log, of some 16 MiB, and 16 MiB that are held ready for a full "
         "volume. PostgreSQL is not bounded: there only `JOBRELAY_HISTORY_DAYS` and `JOBRELAY_LOG_DAYS` apply.",
     )
+    history_events: Literal["on", "off"] = Field(
+        "on",
+        description="`on`: the event that asked for a request is kept with it, so that the request can be run again "
+        "with its command and variables once its Job has gone. Variables are kept as the request gives them: what is "
+        "secret belongs into Secrets (`valueFrom`). `off`: no event is kept anew; those that were kept go with their "
+        "requests.",
+    )
     logs: Literal["off", "end", "follow"] = Field(
         "end",
         description="Which logs are kept: `end` reads a container's log once its pod has ended, `follow` every 4 "

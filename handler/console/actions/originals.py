@@ -1,6 +1,6 @@
-"""What a recorded request was asked with: the event that its Job or CronJob carries, or as much as is left of it.
+"""What a recorded request was asked with: the event that its Job or CronJob carries, or that the record keeps.
 
-The record itself keeps no commands and no variables: these may hold secrets, and stay where they are.
+Where neither has it, as much as is left of it. It may hold commands and variables: it is for those alone who may act.
 """
 
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from handler.history.base import Request
 from handler.operations.documents import Document
 from k8s.base import KubernetesError, Manifest, NotFound
 
+_GONE = "Its Job has gone from the cluster, and with it"
 MAX_LETTERS = 10_000
 """Dead letters of a broker that are looked through for a request that was rejected."""
 
@@ -39,18 +40,25 @@ async def original_of(backend: Backend, request: Request) -> Original:
     try:
         manifest = await _manifest(backend, request)
     except NotFound:
-        return _rest(request, "Its Job has gone from the cluster, and with it")
+        return await _kept(backend, request, _GONE)
     except KubernetesError:
-        return _rest(request, "The cluster did not answer, and without its Job")
+        return await _kept(backend, request, "The cluster did not answer, and without its Job")
     if manifest is None or not _is_of(manifest, request):
-        return _rest(request, "Its Job has gone from the cluster, and with it")
+        return await _kept(backend, request, _GONE)
     template = _template(manifest)
     event = _event(template)
-    if event is not None and (event.get_type() == REQUESTED_TYPE or not event.get_type().startswith(f"{JOB_TYPE}.")):
+    if event is not None:
         return Original(document=_document(event))
     document, missing = rebuilt(manifest, template, request)
     why = "Its event is not readable here: this is what its Job says."
     return Original(document=document, notes=(why, *missing))
+
+
+async def _kept(backend: Backend, request: Request, why: str) -> Original:
+    """What the record has: the whole event, unless that was in a Secret, or was not to be kept."""
+    body = await backend.reader.asked(request.pk)
+    event = None if body is None else _read(body)
+    return _rest(request, why) if event is None else Original(document=_document(event))
 
 
 def _rest(request: Request, why: str) -> Original:
@@ -83,9 +91,19 @@ def _event(template: Manifest) -> CloudEvent | None:
     """The event that its pods are given; None where that is in a Secret, which this process does not read."""
     text = (template["metadata"].get("annotations") or {}).get(Annotation.EVENT)
     try:
-        return None if text is None else decode_structured(text.encode())
-    except (InvalidEvent, UnicodeEncodeError):
+        return None if text is None else _read(text.encode())
+    except UnicodeEncodeError:
         return None
+
+
+def _read(body: bytes) -> CloudEvent | None:
+    """An event that can be published again; None for anything else, also for events about requests."""
+    try:
+        event = decode_structured(body)
+    except InvalidEvent:
+        return None
+    of_ours = event.get_type().startswith(f"{JOB_TYPE}.")
+    return None if of_ours and event.get_type() != REQUESTED_TYPE else event
 
 
 def _document(event: CloudEvent) -> Document:

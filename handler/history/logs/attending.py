@@ -73,7 +73,7 @@ class Attending:
         self._writer = writer
         self._reads = settings.logs != "off" and settings.log_bytes > 0
         self._follows = settings.logs == "follow"
-        self._owners = Owners(cluster, reader, instance=settings.instance)
+        self._owners = Owners(cluster, reader, instance=settings.instance, events=settings.history_events == "on")
         self._taking = Taking(cluster, reader, writer, bodies, limit=settings.log_bytes)
         self._refused: dict[str, float] = {}
 
@@ -97,7 +97,7 @@ class Attending:
         if work.owner is None:
             work.done = True
             return None
-        await self._note(seen, work, work.owner)
+        work.owner = await self._note(seen, work, work.owner)
         if not self._reads:
             work.done = ended
             return None
@@ -129,14 +129,16 @@ class Attending:
         """Whether the logs of running containers are read: a pod that is being deleted may go with its end."""
         return self._follows or seen.deleted
 
-    async def _note(self, seen: Seen, work: Work, owner: Owner) -> None:
+    async def _note(self, seen: Seen, work: Work, owner: Owner) -> Owner:
+        """Returns the owner without what is kept of it now: a pod may run for long."""
         run = seen.run
         if seen.gone and run.finished is None:
             noted = work.noted.finished if work.noted else None
             run = structs.replace(run, finished=noted or time.time(), reason=run.reason or DELETED)
         if run != work.noted:
-            await self._writer.keep_pod(owner.key, run, created=owner.created)
+            await self._writer.keep_pod(owner.key, run, created=owner.created, asked=owner.asked)
             work.noted = run
+        return owner._replace(asked=None)
 
     async def _attend(self, seen: Seen, part: Part, work: Work, turn: Turn) -> None:
         logs = work.logs if work.logs is not None else {}

@@ -67,9 +67,9 @@ class _Watched:
         self._writer = writer
         self.failing_since: float | None = None
 
-    async def keep_pod(self, key: Key, pod: PodRun, *, created: float) -> None:
+    async def keep_pod(self, key: Key, pod: PodRun, *, created: float, asked: bytes | None = None) -> None:
         with self._watching():
-            await self._writer.keep_pod(key, pod, created=created)
+            await self._writer.keep_pod(key, pod, created=created, asked=asked)
 
     async def keep_log(self, log: KeptLog, *, put: Mapping[int, bytes] = {}, drop: Sequence[int] = ()) -> None:
         with self._watching():

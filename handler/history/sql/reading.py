@@ -46,7 +46,7 @@ from handler.history.sql.failures import DataRefused, translated
 from handler.history.sql.finishing import finished
 from handler.history.sql.packing import unpack
 from handler.history.sql.paging import Place, Shape, Way
-from handler.history.sql.tables import cursor, daily, event, log, metadata, pod, podlog, request, stat
+from handler.history.sql.tables import asked, cursor, daily, event, log, metadata, pod, podlog, request, stat
 from handler.history.sql.values import indexed
 from k8s.informer.slices import in_slices
 
@@ -163,6 +163,10 @@ class SqlReader:
     async def chunk(self, pod: str, container: str, number: int) -> bytes | None:
         asked = log.c.pod == indexed(pod), log.c.container == indexed(container), log.c.chunk == number
         found = await self._all(select(log.c.body).where(*asked), lambda row: unpack(row.body))
+        return found[0] if found else None
+
+    async def asked(self, pk: int) -> bytes | None:
+        found = await self._all(select(asked.c.body).where(asked.c.request == pk), lambda row: unpack(row.body))
         return found[0] if found else None
 
     async def stats(self, *, newer: float | None = None, older: float | None = None) -> Sequence[Stat]:

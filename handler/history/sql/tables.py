@@ -20,7 +20,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISIONS = ("1", "2")
+REVISIONS = ("1", "2", "3")
 """Of the schema, the oldest first: those that migrations/ knows."""
 VERSION_TABLE = "jobrelay_version"
 UNREADABLE_MOST = 1000
@@ -122,6 +122,14 @@ pod = Table(
     sqlite_with_rowid=False,
 )
 Index("ix_pod_request", pod.c.request)
+
+asked = Table(
+    "asked",
+    metadata,
+    Column("request", _Number, ForeignKey("request.pk", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+)
+"""The event that asked for a request. Beside it, and not in it: few read it, and many read requests."""
 
 podlog = Table(
     "podlog",

@@ -18,13 +18,14 @@ from handler.history.sql.database import Begin
 from handler.history.sql.failures import DataRefused, translated
 from handler.history.sql.finishing import finished
 from handler.history.sql.folding import Folding, Known
-from handler.history.sql.packing import pack
+from handler.history.sql.packing import pack, pack_event
 from handler.history.sql.reading import stored_position
 from handler.history.sql.statements import many, old
 from handler.history.sql.tables import (
     UNREADABLE_BYTES,
     UNREADABLE_MOST,
     action,
+    asked as asked_table,
     counter,
     cursor,
     daily,
@@ -58,20 +59,24 @@ class SqlWriter:
         except DataRefused:
             return await finished(self._add(batch, broker, after, self._record_carefully))
 
-    async def keep_pod(self, key: Key, pod: PodRun, *, created: float) -> None:
+    async def keep_pod(self, key: Key, pod: PodRun, *, created: float, asked: bytes | None = None) -> None:
         with _heard():
-            await finished(self._keep_pod(key, pod, created))
+            await finished(self._keep_pod(key, pod, created, asked))
 
     async def keep_log(self, log: KeptLog, *, put: Mapping[int, bytes] = {}, drop: Sequence[int] = ()) -> None:
         with _heard():
             await finished(self._keep_log(log, put, drop))
 
-    async def _keep_pod(self, key: Key, pod: PodRun, created: float) -> None:
+    async def _keep_pod(self, key: Key, pod: PodRun, created: float, asked: bytes | None) -> None:
+        body = None if asked is None else await asyncio.to_thread(pack_event, asked)
         async with self._changing() as connection:
             folding = await self._folding(connection, [key])
             request = folding.ensure(Request(key=key, phase=Phase.CREATED, created=created, updated=created))
             folding.add_pod(request, pod)
             await self._store(connection, folding)
+            if body is not None:
+                kept = [{"request": request, "body": body}]
+                await many(connection, statements.put_new(asked_table, self._dialect), kept)
 
     async def _keep_log(self, log: KeptLog, put: Mapping[int, bytes], drop: Sequence[int]) -> None:
         row = log_row(log)

@@ -82,6 +82,7 @@ def test_logs_are_kept_elsewhere_only_where_a_database_knows_of_them() -> None:
     [
         ("HISTORY_DAYS", "7"),
         ("HISTORY_MAX_BYTES", "1000"),
+        ("HISTORY_EVENTS", "some"),
         ("LOGS", "all"),
         ("LOG_BYTES", "16777217"),
         ("LOG_DAYS", "0"),

@@ -11,6 +11,7 @@ from handler.console.backend import Backend
 from handler.console.http.person import Person
 from handler.history.base import Action, Request, Wanted
 from k8s.api.cluster import Cluster
+from k8s.base import NotFound
 from tests.handler.console.served import Served, served
 from tests.handler.relay import Client, running
 from tests.handler.samples import until
@@ -76,3 +77,28 @@ async def site(
         settings["functions"] = functions
     async with running(broker, cluster, functions=functions) as client, served(broker, cluster, **settings) as page:
         yield Site(client, page)
+
+
+async def gone(here: Site, cluster: Cluster, request_id: str, phase: str = "succeeded") -> int:
+    """The number of a request that has ended so, once its pod is kept and its Job is deleted."""
+    request = await here.recorded(request_id, phase)
+    namespace, job = str(request.namespace), str(request.job)
+
+    async def kept() -> bool:
+        return any(pod.finished for pod in await here.backend.reader.pods(request.pk))
+
+    async def released() -> bool:
+        return not (await cluster.read_job(namespace, job))["metadata"].get("finalizers")
+
+    async def away() -> bool:
+        try:
+            await cluster.read_job(namespace, job)
+        except NotFound:
+            return True
+        return False
+
+    await until(kept)
+    await until(released)
+    await cluster.delete_job(namespace, job)
+    await until(away)
+    return request.pk

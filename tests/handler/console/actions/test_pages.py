@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.memory import MemoryBroker
 from k8s.api.cluster import Cluster
-from tests.handler.console.actions.acting import Site, site
+from tests.handler.console.actions.acting import Site, gone, site
 from tests.handler.samples import make_request, until
 
 
@@ -106,6 +106,20 @@ async def test_a_form_is_filled_in_mended_sent_and_run_again_with_another_image(
         await _sent(here, "/submit", again)
         made = await here.recorded(again["id"], "succeeded")
         assert (made.image, made.replay_of) == ("busybox:2", "a b/c")
+
+
+async def test_a_request_is_run_again_once_its_job_has_gone(broker: MemoryBroker, cluster: Cluster) -> None:
+    env = [{"name": "A", "value": HOSTILE}, {"name": "B", "value": "$(A)"}]
+    async with site(broker, cluster) as here:
+        await here.client.publish(make_request("done", script='test -n "$A"', priority=3, job={"env": env}))
+        number = await gone(here, cluster, "done")
+        again = await _form(here, f"/submit?again={number}", "/submit")
+        assert (again["job.command"], again["job.env"]) == ("sh -c 'test -n \"$A\"'", f"A={HOSTILE}\nB=$(A)")
+        assert (again["priority"], again["replayOf"]) == ("3", "done")
+        assert "has gone from the cluster" not in await (await here.page.get(f"/submit?again={number}")).text()
+        await _sent(here, "/submit", again | {"job.image": "busybox:2"})
+        made = await here.recorded(again["id"], "succeeded")
+        assert (made.image, made.replay_of) == ("busybox:2", "done")
 
 
 async def test_a_document_and_an_event_are_sent(broker: MemoryBroker, cluster: Cluster) -> None:

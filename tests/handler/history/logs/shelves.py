@@ -10,13 +10,15 @@ from handler.history.logs.bodies import kept
 class Shelves:
     """What was kept. `pods` by uid, `headers` by uid and container, `chunks` by uid, container and number.
 
-    `ill`: how many of the next calls raise `StoreUnavailable`. `found`: what is known of requests.
+    `events`: what asked, by the request's key. `ill`: how many of the next calls raise `StoreUnavailable`. `found`:
+    what is known of requests.
     """
 
     def __init__(self) -> None:
         self.pods: dict[str, tuple[Key, PodRun, float]] = {}
         self.headers: dict[tuple[str, str], KeptLog] = {}
         self.chunks: dict[tuple[str, str, int], bytes] = {}
+        self.events: dict[Key, bytes] = {}
         self.found: list[Request] = []
         self.ill = 0
         self.written: list[KeptLog] = []
@@ -41,8 +43,10 @@ class Shelves:
         self._answer()
         return [one for one in self.found if (one.key.id, one.key.source) == (request_id, source)]
 
-    async def keep_pod(self, key: Key, pod: PodRun, *, created: float) -> None:
+    async def keep_pod(self, key: Key, pod: PodRun, *, created: float, asked: bytes | None = None) -> None:
         self._answer()
+        if asked is not None:
+            self.events.setdefault(key, asked)
         self.pods[pod.uid] = key, pod, created
 
     async def keep_log(self, log: KeptLog, *, put: Mapping[int, bytes] = {}, drop: Sequence[int] = ()) -> None:

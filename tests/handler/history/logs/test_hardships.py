@@ -294,10 +294,10 @@ async def test_a_pod_that_the_database_refuses_keeps_no_other_waiting(
 ) -> None:
     keep = ward.shelves.keep_pod
 
-    async def refusing(key: Key, pod: PodRun, *, created: float) -> None:
+    async def refusing(key: Key, pod: PodRun, **more: Any) -> None:
         if pod.name == "bad":
             raise HistoryError("a number does not fit")
-        await keep(key, pod, created=created)
+        await keep(key, pod, **more)
 
     monkeypatch.setattr(ward.shelves, "keep_pod", refusing)
     async with ward.keeping(make_seen("bad"), make_seen("good")):

@@ -144,6 +144,22 @@ async def test_keeps_the_pods_of_a_request_and_what_is_known_of_them(store: Stor
     assert (pod.node, pod.started, pod.index, pod.finished, pod.exit_code) == ("node-1", 5.0, 0, 9.0, 3)
 
 
+async def test_keeps_the_first_event_that_asked_as_long_as_its_request(store: Store) -> None:
+    key, pod = entry(1, Phase.CREATED, time=1.0).key, PodRun(uid="pod-1", name="x", namespace="jobs")
+    async with store.writing() as writer:
+        await writer.keep_pod(key, pod, created=1.0)
+        (found,) = await store.find(key.id)
+        assert await store.asked(found.pk) is None
+        for body in (b'{"id": "\x00\xff"}', b"another", None):
+            await writer.keep_pod(key, pod, created=1.0, asked=body)
+            assert await store.asked(found.pk) == b'{"id": "\x00\xff"}'
+        ends = [entry(1, phase, time=2.0) for phase in (Phase.CREATED, Phase.SUCCEEDED)]
+        await writer.add(batch(2, *ends), broker=BROKER, after=None)
+        assert await store.asked(found.pk)
+        assert (await store.prune(requests_before=3.0, logs_before=None)).requests == 1
+    assert await store.asked(found.pk) is None
+
+
 async def test_keeps_logs_in_chunks(store: Store) -> None:
     kept = KeptLog(pod="pod-1", container="main", state=LogState.GROWING, bytes=6, chunks=(0, 1), read=7.0)
     async with store.writing() as writer:
@@ -318,6 +334,7 @@ async def test_numbers_that_no_row_can_have(store: Store) -> None:
         assert await store.events(number) == []
         assert await store.events(1, after=number) == []
         assert await store.pods(number) == []
+        assert await store.asked(number) is None
     async with store.writing() as writer:
         pod = PodRun(uid="pod", name="x", namespace="y", exit_code=2**70)
         await writer.keep_pod(Key("task", "cause", "/shop"), pod, created=1.0)
