@@ -97,7 +97,7 @@ async def test_what_the_record_keeps_is_whole(broker: MemoryBroker, cluster: Clu
         fails = make_request("fails", script="exit 3", retries=1, retryDelay=1)
         await here.client.publish(made, each, hidden, fails)
         scheduled = await here.recorded("each", "scheduled")
-        await here.client.publish(make_command("run", "each"))
+        await here.client.command(make_command("run", "each"))
 
         function = await again(here.backend, await gone(here, cluster, "thumb/f-1"))
         assert (function.whole, function.function) == (True, True)

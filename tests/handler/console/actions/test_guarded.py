@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from events.cloudevent.event import encode_structured
 from handler.console.actions.operations import OPERATIONS
 from handler.console.http.operation import PREFIX
 from handler.console.pages import acting, submit
+from handler.history.base import Key, PodRun
 from tests.handler.console.asking import Page, bare
+from tests.handler.console.views.seen import seeing
+from tests.handler.history.recording.records import a_life
+from tests.handler.samples import make_request
 
 TOKEN, VIEW = "operators-token-of-this-test", "viewers-token-of-this-test"
 MOST = 1 << 20
@@ -75,3 +80,19 @@ async def test_no_body_is_larger_than_the_limit(tmp_path: Path, tokens: dict[str
         headers = {"Authorization": f"Bearer {TOKEN}", "Expect": "100-continue"}
         found = await _codes(page, headers=headers, body=b"x" * (MOST + 1))
         assert found == {(413, "TOO_LARGE"), (413, None)}
+
+
+async def test_only_those_who_may_act_see_what_a_request_was_asked_with(tmp_path: Path, tokens: dict[str, str]) -> None:
+    asked = encode_structured(make_request("r", job={"env": [{"name": "A", "value": "hush"}]}))
+    async with bare(tmp_path, **tokens) as (page, backend), seeing(backend.cluster, *a_life("r")) as (seen, writer):
+        await writer.keep_pod(
+            Key("r", "cause-r", "/shop"), PodRun(uid="u", name="p", namespace="jobs"), created=1e9, asked=asked
+        )
+        backend.opened(seen.reader, None)
+        looked = 0
+        for token, shown in ((TOKEN, True), (VIEW, False)):
+            for path in ("/submit?again=1", "/submit?again=1&as=document", "/requests/1", f"{PREFIX}/requests/1"):
+                answer = await page.get(path, headers={"Authorization": f"Bearer {token}"})
+                looked += answer.status == 200
+                assert ("hush" in await answer.text()) == (shown and "again" in path), path
+        assert looked == 6

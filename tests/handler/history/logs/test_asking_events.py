@@ -18,7 +18,8 @@ BROKEN: tuple[Any, ...] = (None, 7, [], "x", {"metadata": None}, {"metadata": {"
 
 def carrying(text: object, name: str = "a") -> Manifest:
     """A Job whose template has this as its event."""
-    template = {"metadata": {"annotations": {Annotation.EVENT: text}}}
+    marks = {Annotation.JOB: f"default/{name}", Annotation.ID: name, Annotation.SOURCE: "/tests"}
+    template = {"metadata": {"annotations": {**marks, Annotation.EVENT: text}}}
     return {**job_manifest(name), "spec": {"template": template}}
 
 
