@@ -146,6 +146,8 @@ _SCHEDULES = {
 
 def _operation(path: str, name: str, summary: str, handler: Handler, **more: Any) -> Operation:
     fixed = {"answer": Accepted, "status": 202, "body": Asking, "problems": (404, 409, 413, 415, 422)}
+    # Those that `optional_body` reads.
+    more = {"bodiless": isinstance(body := more.get("body", Asking), type) and issubclass(body, Asking), **more}
     return Operation(method="POST", path=path, name=name, summary=summary, handler=handler, **{**fixed, **more})
 
 

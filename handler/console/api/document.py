@@ -91,7 +91,7 @@ def _operation(one: Operation, names: _Names, schemas: Document) -> Document:
     }
     if one.body is not None:
         found["requestBody"] = {
-            "required": True,
+            "required": not one.bodiless,
             "content": {JSON: {"schema": _schema(one.body, "validation", names)}},
         }
     return found

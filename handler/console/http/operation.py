@@ -23,9 +23,9 @@ COMMON = (400, 401, 403, 503)
 class Operation:
     """GET or POST of one path. `path`: below `PREFIX`, as `/requests/{number}`. `name`: unique, as `listRequests`.
 
-    `query`: its fields, by alias, are the parameters. `body`: what is sent as JSON. `answer`: what `status` carries,
-    as `media`; None where that is no JSON. `also`: what other statuses carry, JSON. `problems`: statuses that it
-    answers beside those of `COMMON`. `group`: what the document files it under.
+    `query`: its fields, by alias, are the parameters. `body`: what is sent as JSON; `bodiless`: it may be left out.
+    `answer`: what `status` carries, as `media`; None where that is no JSON. `also`: what other statuses carry, JSON.
+    `problems`: statuses that it answers beside those of `COMMON`. `group`: what the document files it under.
     """
 
     method: str
@@ -35,6 +35,7 @@ class Operation:
     handler: Handler
     query: type[BaseModel] | None = None
     body: Asked | None = None
+    bodiless: bool = False
     answer: Asked | None = None
     status: int = 200
     media: str = JSON

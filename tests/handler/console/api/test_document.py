@@ -43,6 +43,14 @@ def test_parameters_are_described_as_they_are_read() -> None:
     assert "RequestsQuery" not in made["components"]["schemas"]
 
 
+def test_a_body_is_required_where_there_is_nothing_to_do_without_it() -> None:
+    made = document(EVERYTHING, base="", auth="none", cookie="session")
+    posts = {
+        path: methods["post"]["requestBody"]["required"] for path, methods in made["paths"].items() if "post" in methods
+    }
+    assert {path for path, required in posts.items() if required} == {"/requests", "/actions"}
+
+
 async def test_it_is_served(broker: MemoryBroker, cluster: Cluster) -> None:
     async with served(broker, cluster) as page:
         answer = await page.get("/api/v1/openapi.json")
