@@ -147,7 +147,7 @@ def _event_id(signed: _Signed, about: str) -> str:
 
 
 def _item(accepted: Accepted, number: int) -> AcceptedItem:
-    return AcceptedItem(event_id=accepted.event_id, href=accepted.href, number=number)
+    return AcceptedItem(**accepted.model_dump(), number=number)
 
 
 def _refuse(path: str, message: str, allowed: str) -> None:

@@ -6,7 +6,7 @@ from adapters.base import Kind, Topic
 from events.cloudevent.event import InvalidEvent
 from events.phases import Phase
 from events.request.control import ControlVerb
-from handler.console.actions.sending import event_id_of, page_source, send
+from handler.console.actions.sending import accepted, event_id_of, page_source, send
 from handler.console.backend import Backend
 from handler.console.http.person import Person
 from handler.console.http.problems import Problem
@@ -43,7 +43,7 @@ async def command(
         actor=person.name,
     )
     await send(backend, Topic(Kind.CONTROL), event)
-    return Accepted(event_id=str(event.get_id()), href=f"/requests/{request.pk}")
+    return accepted(event, f"/requests/{request.pk}")
 
 
 def made(verb: str, subject: str, **parts: str | None) -> CloudEvent:

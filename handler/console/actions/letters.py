@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from adapters.base import Broker, BrokerUnavailable, Kind, Record, Topic, digest_of
 from handler.console.actions.controls import made
-from handler.console.actions.sending import event_id_of, page_source, send
+from handler.console.actions.sending import accepted, event_id_of, page_source, send
 from handler.console.backend import Backend, UnknownBroker
 from handler.console.http.person import Person
 from handler.console.http.problems import Fault, Problem
@@ -55,7 +55,7 @@ async def ask(backend: Backend, person: Person, verb: str, letter: Chosen, event
         letter_digest=letter.digest,
     )
     await send(backend, Topic(Kind.CONTROL), event, broker=letter.broker)
-    return Accepted(event_id=str(event.get_id()), href="/dead")
+    return accepted(event, "/dead")
 
 
 def broker_of(backend: Backend, name: str | None) -> Broker:

@@ -3,7 +3,7 @@
 from adapters.base import Kind, Topic
 from events.jobs.observed import Schedule
 from handler.console.actions.controls import made
-from handler.console.actions.sending import event_id_of, page_source, send
+from handler.console.actions.sending import accepted, event_id_of, page_source, send
 from handler.console.backend import Backend
 from handler.console.http.person import Person
 from handler.console.http.problems import Fault, Problem
@@ -44,7 +44,7 @@ async def act(
         actor=person.name,
     )
     await send(backend, Topic(Kind.CONTROL), event)
-    return Accepted(event_id=str(event.get_id()), href="/schedules")
+    return accepted(event, "/schedules")
 
 
 async def _one(backend: Backend, schedule_id: str, source: str | None, job: str | None) -> Schedule:

@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from collections.abc import Sequence
 
 from cloudevents.core.v1.event import CloudEvent
 
@@ -9,6 +10,8 @@ from adapters.base import Kind, Topic
 from events.cloudevent.values import data_bytes
 from handler.console.backend import Backend
 from handler.console.http.problems import Fault, Problem
+from handler.console.views.answer import answer_path
+from handler.console.views.models import Accepted
 from handler.settings.settings import Settings
 
 MAX_EVENT_ID = 256
@@ -18,6 +21,12 @@ MAX_EVENT_ID = 256
 def page_source(settings: Settings) -> str:
     """The source of events that the page makes."""
     return f"/jobrelay/{settings.instance}/page"
+
+
+def accepted(event: CloudEvent, href: str, asked: Sequence[str] = ()) -> Accepted:
+    """The answer to whoever asked for this. `href`: the page to look at. `asked`: requests that the event makes."""
+    event_id = str(event.get_id())
+    return Accepted(event_id=event_id, href=href, answer=answer_path(event_id, asked))
 
 
 def event_id_of(given: str | None) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 from cloudevents.core.v1.event import CloudEvent
 
@@ -10,12 +11,15 @@ from adapters.base import Kind, Topic
 from adapters.lanes import HIGH, LOW, NORMAL
 from events.cloudevent.event import InvalidEvent
 from events.cloudevent.timestamp import format_time
+from events.functions.functions import matching, subject_of
 from events.names import REQUESTED_TYPE
 from handler.console.actions.judging import Faulty, check_depth, faults_of_event, faults_of_invalid
-from handler.console.actions.sending import event_id_of, page_source, send
+from handler.console.actions.sending import accepted, event_id_of, page_source, send
 from handler.console.backend import Backend
 from handler.console.http.person import Person
 from handler.console.http.problems import Fault, Problem
+from handler.console.views.answer import MAX_ASKED
+from handler.console.views.functions import functions_of
 from handler.console.views.models import Accepted, Judgement, Mistake
 from handler.operations.documents import Changes, Document, make_event
 from handler.settings.settings import Settings
@@ -70,7 +74,16 @@ async def submit(backend: Backend, person: Person, submission: Submission) -> Ac
         detail = "The request has mistakes: nothing was published."
         raise Problem(422, "INVALID_REQUEST", detail, errors=prepared.faults)
     await send(backend, prepared.topic, prepared.event)
-    return Accepted(event_id=str(prepared.event.get_id()), href=None)
+    asked = await _made_by(backend, prepared.event)
+    query = urlencode({"event": prepared.event.get_id(), "asked": asked}, doseq=True, errors="replace")
+    return accepted(prepared.event, f"/done?{query}", asked)
+
+
+async def _made_by(backend: Backend, event: CloudEvent) -> list[str]:
+    """Ids of the requests that it makes, as far as that is known here."""
+    if (name := _request_id_of(event)) is not None:
+        return [name]
+    return [subject_of(one, event) for one in matching(await functions_of(backend), event)][:MAX_ASKED]
 
 
 def judged(faults: Iterable[Fault]) -> Judgement:
@@ -78,7 +91,7 @@ def judged(faults: Iterable[Fault]) -> Judgement:
     return Judgement(errors=[Mistake(path=one.path, message=one.message, allowed=one.allowed) for one in faults])
 
 
-def request_id_of(event: CloudEvent) -> str | None:
+def _request_id_of(event: CloudEvent) -> str | None:
     """What the request will be called; None for events of functions, which may make several."""
     if event.get_type() != REQUESTED_TYPE:
         return None

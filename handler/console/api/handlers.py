@@ -1,21 +1,31 @@
 """Handlers that answer with what a view shows."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from handler.console.actions.sending import page_source
 from handler.console.backend import Backend
 from handler.console.http.answers import answer
 from handler.console.http.keys import BACKEND, PERSON
 from handler.console.http.operation import Handler
 from handler.console.http.parameters import query_of
+from handler.console.views.answer import MAX_ASKED, answer_view
 from handler.console.views.asked import Asked
 from handler.console.views.models import Me
 
 Q = TypeVar("Q", bound=BaseModel)
 Answer = Awaitable[BaseModel]
+
+
+class AnswerQuery(Asked):
+    """What the event was for."""
+
+    asked: Annotated[tuple[str, ...], Field(max_length=MAX_ASKED)] = Field(
+        default=(), description="Ids of the requests that it makes, as `answer` has them; none: it asked for an action."
+    )
 
 
 def of_all(view: Callable[[Backend], Answer]) -> Handler:
@@ -62,6 +72,13 @@ async def show_me(request: web.Request) -> web.Response:
     query_of(request, Asked)
     person, settings = request[PERSON], request.app[BACKEND].settings
     return answer(Me(name=person.name, operator=person.operator, read_only=settings.ui_read_only == "on"))
+
+
+async def show_answer(request: web.Request) -> web.Response:
+    """What became of the event whose id is in the path."""
+    query, backend = query_of(request, AnswerQuery), request.app[BACKEND]
+    source = page_source(backend.settings)
+    return answer(await answer_view(backend, request.match_info["eventId"], source=source, asked=query.asked))
 
 
 def number_of(request: web.Request) -> int:

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from handler.console.api.handlers import of_all, of_one, of_one_some, of_some, show_me
+from handler.console.api.handlers import AnswerQuery, of_all, of_one, of_one_some, of_some, show_answer, show_me
 from handler.console.backend import Backend
 from handler.console.http.operation import Handler, Operation
 from handler.console.views.asked import Asked
@@ -12,6 +12,7 @@ from handler.console.views.audit import AuditQuery, audit_view
 from handler.console.views.dead import LettersQuery, letter_view, letters_view
 from handler.console.views.logs import LogQuery, log_view
 from handler.console.views.models import (
+    Answer,
     Audit,
     EventPage,
     LetterDetail,
@@ -123,6 +124,15 @@ OPERATIONS: tuple[Operation, ...] = (
         of_some(audit_view, AuditQuery),
         Audit,
         query=AuditQuery,
+        group="actions",
+    ),
+    _get(
+        "/actions/{eventId}",
+        "showAnswer",
+        "What became of an action, as far as the newest actions tell",
+        show_answer,
+        Answer,
+        query=AnswerQuery,
         group="actions",
     ),
     _get(

@@ -10,7 +10,7 @@ from handler.console.actions.sending import page_source
 from handler.console.http.keys import BACKEND, BASE
 from handler.console.http.parameters import query_of
 from handler.console.pages.rendering import Urls, render
-from handler.console.views.answer import PENDING, answer_view
+from handler.console.views.answer import MAX_ASKED, PENDING, answer_view
 from handler.console.views.asked import Asked
 from handler.console.views.models import Answer
 
@@ -22,7 +22,7 @@ class DoneQuery(Asked):
     """`event`: the id of the event. `asked`: ids of the requests that it may have made; none: it was an action."""
 
     event: Annotated[str, Field(max_length=256)]
-    asked: Annotated[tuple[str, ...], Field(max_length=20)] = ()
+    asked: Annotated[tuple[str, ...], Field(max_length=MAX_ASKED)] = ()
 
 
 def routes() -> list[web.RouteDef]:

@@ -8,21 +8,19 @@ from aiohttp import web
 from pydantic import Field
 
 from adapters.base import BrokerUnavailable, TopicRefused
-from events.functions.functions import matching, subject_of
 from handler.console.actions.again import again
 from handler.console.actions.fields import fields, groups
 from handler.console.actions.filling import FURTHER, pretty, values_of
 from handler.console.actions.judging import Faulty
 from handler.console.actions.sending import page_source
-from handler.console.actions.submitting import LANES, Prepared, prepare, request_id_of, submit
+from handler.console.actions.submitting import LANES, prepare, submit
 from handler.console.actions.written import KINDS, faults_of_form, submission_of, values_in
-from handler.console.backend import Backend
 from handler.console.http.answers import answer
 from handler.console.http.forms import form_of
 from handler.console.http.keys import BACKEND, BASE, PERSON
 from handler.console.http.parameters import query_of
 from handler.console.http.problems import Fault, Problem
-from handler.console.pages.rendering import Urls, render
+from handler.console.pages.rendering import render
 from handler.console.views.asked import Asked, Number
 from handler.console.views.functions import functions_of, taken_by
 from handler.console.views.models import Model
@@ -33,8 +31,6 @@ EXAMPLE = "job:\n  image: busybox:1.37\n  command: [sh, -c, 'echo hello; sleep 5
 """What the document begins with."""
 MAX_WORDS = 700
 """Characters of a fault that are shown beside its input while that is typed in."""
-MAX_ASKED = 20
-"""Requests of one event that are looked for afterwards."""
 _SENT = ("source", "subject", "lane")
 
 
@@ -119,9 +115,7 @@ async def _submit(request: web.Request) -> web.StreamResponse:
     except (BrokerUnavailable, TopicRefused) as error:
         problem = Problem(503, "BROKER_UNAVAILABLE", f"It was not published: {error}")
         return await _refused(request, str(kind), values, problem)
-    asked = await _asked(backend, prepared)
-    where = Urls(request.app[BASE])("/done", event=accepted.event_id, asked=asked)
-    raise web.HTTPSeeOther(where)
+    raise web.HTTPSeeOther(request.app[BASE] + accepted.href)
 
 
 async def _check(request: web.Request) -> web.StreamResponse:
@@ -134,16 +128,6 @@ async def _refused(request: web.Request, kind: str, values: Mapping[str, str], p
     """The form with everything that was written, so that it can be sent again."""
     faults = problem.errors or (Fault(path="", message=problem.detail),)
     return await _page(request, kind, values, faults=faults, status=problem.status)
-
-
-async def _asked(backend: Backend, prepared: Prepared) -> list[str]:
-    """Ids of the requests that the event makes, as far as that is known here."""
-    event = prepared.event
-    if event is None:
-        return []
-    if (name := request_id_of(event)) is not None:
-        return [name]
-    return [subject_of(one, event) for one in matching(await functions_of(backend), event)][:MAX_ASKED]
 
 
 async def _page(

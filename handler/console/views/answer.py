@@ -1,6 +1,7 @@
 """What became of an action: its answer in the audit, or the requests that a submitted event has made."""
 
 from collections.abc import Sequence
+from urllib.parse import quote, urlencode
 
 from events.identity import base32_sha256, netstrings
 from events.phases import Phase
@@ -12,6 +13,14 @@ from handler.history.base import Action, Request
 PAGES, PAGE = 5, 200
 """How far back the audit is searched: as many pages of as many actions. Those that people wait for are the newest."""
 PENDING = "pending"
+MAX_ASKED = 20
+"""Requests of one event that are looked for."""
+
+
+def answer_path(event_id: str, asked: Sequence[str] = ()) -> str:
+    """Where the API tells this, below its server's URL. `asked`: see `answer_view`."""
+    query = urlencode({"asked": asked}, doseq=True, errors="replace") if asked else ""
+    return f"/actions/{quote(event_id, safe='')}{'?' if query else ''}{query}"
 
 
 async def answer_view(backend: Backend, event_id: str, *, source: str, asked: Sequence[str] = ()) -> Answer:

@@ -341,10 +341,11 @@ class Me(Model):
 
 
 class Accepted(Model):
-    """An action was published. Its answer comes on the stream, and stands in the audit under this id."""
+    """An action was published, as the event of this id."""
 
     event_id: str
-    href: str | None = Field(None, description="Where to look for what becomes of it.")
+    href: str = Field(description="The page that shows what becomes of it, without the base path.")
+    answer: str = Field(description="Where the API tells what became of it, below its server's URL.")
 
 
 class Mistake(Model):

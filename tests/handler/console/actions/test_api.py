@@ -21,14 +21,22 @@ async def _post(here: Site, path: str, body: Any = None, status: int = 202) -> A
     return found
 
 
+async def _get(here: Site, path: str) -> Any:
+    # As it is written: what is percent-encoded in it stays so.
+    answer = await here.page.get(f"/api/v1{path}")
+    assert answer.status == 200, path
+    return await answer.json()
+
+
 async def test_a_request_is_submitted_fails_and_is_run_again_with_a_change(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     async with site(broker, cluster) as here:
         body = {"id": "bill 1/2", "service": "billing", "job": FAILS | {"env": [{"name": "WORD", "value": "wrong"}]}}
-        for _ in range(2):
-            accepted = await _post(here, "/requests", body | {"eventId": "e-1", "lane": "high"})
-            assert accepted["eventId"] == "e-1"
+        sent = [await _post(here, "/requests", body | {"eventId": "e-1", "lane": "high"}) for _ in range(2)]
+        accepted = {"eventId": "e-1", "href": "/done?event=e-1&asked=bill+1%2F2"}
+        accepted["answer"] = "/actions/e-1?asked=bill+1%2F2"
+        assert sent == [accepted, accepted]
         failed = await here.recorded("bill 1/2", "failed")
         assert failed.key.source == "/jobrelay/jobrelay/page"
         assert [*await here.client.phases("bill 1/2")].count("created") == 1
@@ -39,6 +47,8 @@ async def test_a_request_is_submitted_fails_and_is_run_again_with_a_change(
         made = await here.made_by("e-2")
         assert made.key.id.startswith("bill 1/2-again-")
         ended = await here.recorded(made.key.id, "succeeded")
+        answer = await _get(here, accepted["answer"])
+        assert (answer["state"], [one["number"] for one in answer["requests"]]) == ("accepted", [failed.pk])
         assert (ended.image, ended.service, ended.replay_of) == ("busybox:2", "billing", "bill 1/2")
         assert (await broker.depth())[Topic(Kind.REQUESTS, "high")].ready == 0
 
@@ -100,6 +110,11 @@ async def test_several_are_acted_on_after_a_plan_that_names_them(broker: MemoryB
         for number in range(2):
             await here.recorded(f"n-{number}", "cancelled")
         assert len(await here.answered(2)) == 2
+        for one, request_id in zip(first["accepted"], ("n-0", "n-1"), strict=True):
+            answer = await _get(here, one["answer"])
+            assert (answer["state"], answer["verb"], answer["request"]) == ("accepted", "cancel", request_id)
+        pending = await _get(here, "/actions/a%2Fb")
+        assert (pending["eventId"], pending["state"]) == ("a/b", "pending")
         none = await _post(here, "/actions", {"verb": "cancel", "numbers": [ended]}, status=200)
         assert (none["count"], none["token"]) == (0, None)
         for body in (

@@ -34,6 +34,7 @@ async def test_a_request_is_suspended_resumed_and_cancelled_and_the_audit_says_b
         await here.recorded("r a/b", "resumed", "started")
         accepted = await control(here.backend, ADA, "cancel", number, "cancel-1")
         assert (accepted.event_id, accepted.href) == ("cancel-1", f"/requests/{number}")
+        assert accepted.answer == "/actions/cancel-1"
         await here.recorded("r a/b", "cancelled")
         actions = await here.answered(3)
         assert [one.verb for one in actions] == ["cancel", "resume", "suspend"]

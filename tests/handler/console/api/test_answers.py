@@ -48,7 +48,7 @@ async def test_every_answer_is_as_the_document_says(broker: MemoryBroker, cluste
             if "get" not in methods or "application/json" not in methods["get"]["responses"]["200"]["content"]:
                 continue
             for name in ("request", "schedule") if path.startswith("/requests/") else ("letter",):
-                asked = f"/api/v1{path}".replace("{number}", str(numbers[name]))
+                asked = f"/api/v1{path}".replace("{number}", str(numbers[name])).replace("{eventId}", "e-1")
                 answer = await here.page.get(asked)
                 assert answer.status == 200, asked
                 assert answer.headers["Content-Type"] == "application/json", asked

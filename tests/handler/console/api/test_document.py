@@ -14,6 +14,7 @@ from tests.handler.console.served import served
 READ = {
     *("/requests", "/requests/{number}", "/requests/{number}/events", "/requests/{number}/pods"),
     *("/requests/{number}/logs", "/queue", "/schedules", "/dead", "/dead/{number}", "/stats", "/audit", "/me"),
+    "/actions/{eventId}",
     *("/openapi.json", "/stream", "/requests/{number}/stream", "/requests/{number}/logs/stream"),
 }
 
