@@ -88,8 +88,8 @@ async def plan(backend: Backend, seal: Seal, person: Person, selection: Selectio
 async def carry_out(backend: Backend, seal: Seal, person: Person, token: str) -> AcceptedList:
     """Publish an event for each that the plan applies to.
 
-    Raises `Problem`: 400 for a token that is not ours, of another person or session, or too old; what `send` raises:
-    then some may have been published, and the same token asks for the others.
+    Raises `Problem`: 400 for a token that is not ours, 403 for that of another person or session, 409 for one that is
+    too old; what `send` raises: then some may have been published, and the same token asks for the others.
     """
     signed = _read(seal, person, token)
     accepted = []
@@ -115,9 +115,9 @@ def _read(seal: Seal, person: Person, token: str) -> _Signed:
     except (ValueError, msgspec.MsgspecError):  # The latter of another version with our key.
         raise Problem(400, "BAD_TOKEN", "The token is not one of ours: make a new plan.") from None
     if (signed.name, signed.session) != (person.name, person.session):
-        raise Problem(400, "BAD_TOKEN", "The token is another person's, or of another session: make a new plan.")
+        raise Problem(403, "FOREIGN_TOKEN", "The token is another person's, or of another session: make a new plan.")
     if signed.until < time.time():
-        raise Problem(400, "TOKEN_EXPIRED", f"The plan is older than {TOKEN_SECONDS // 60} minutes: make a new one.")
+        raise Problem(409, "TOKEN_EXPIRED", f"The plan is older than {TOKEN_SECONDS // 60} minutes: make a new one.")
     return signed
 
 

@@ -1,13 +1,20 @@
 """The JSON API's actions, whole: requests are submitted, run again, acted on one by one and several at once."""
 
 import json
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker
+from handler.console.actions import bulk
+from handler.console.actions.bulk import Selection, carry_out, plan
+from handler.console.http.keys import SEAL
+from handler.console.http.problems import Problem
 from handler.history.base import Wanted
 from k8s.api.cluster import Cluster
-from tests.handler.console.actions.acting import Site, site
+from tests.handler.console.actions.acting import ADA, BOB, Site, site
 from tests.handler.samples import make_request
 
 FAILS: dict[str, Any] = {"image": "busybox:1", "command": ["sh", "-c", 'test "$WORD" = right'], "env": []}
@@ -93,19 +100,19 @@ async def test_several_are_acted_on_after_a_plan_that_names_them(broker: MemoryB
         ended = (await here.recorded("over", "succeeded")).pk
         numbers = [(await here.recorded(f"n-{number}", "started")).pk for number in range(2)]
         chosen = {"verb": "cancel", "numbers": [*numbers, ended, 10**9, numbers[0]]}
-        plan = await _post(here, "/actions", chosen, status=200)
-        assert [(one["number"], one["id"], one["applies"]) for one in plan["items"]] == [
+        planned = await _post(here, "/actions", chosen, status=200)
+        assert [(one["number"], one["id"], one["applies"]) for one in planned["items"]] == [
             (numbers[0], "n-0", True),
             (numbers[1], "n-1", True),
             (ended, "over", False),
             (10**9, "", False),
         ]
-        assert (plan["count"], plan["items"][2]["why"]) == (2, "it has ended (succeeded)")
-        payload, mark = plan["token"].split(".")
+        assert (planned["count"], planned["items"][2]["why"]) == (2, "it has ended (succeeded)")
+        payload, mark = planned["token"].split(".")
         for bad in ("", "x.y", f"{payload}A.{mark}", f"{payload}.{mark[:-2]}AA"):
             assert (await _post(here, "/actions", {"token": bad}, status=400))["code"] == "BAD_TOKEN"
-        first = await _post(here, "/actions", {"token": plan["token"]})
-        assert first == await _post(here, "/actions", {"token": plan["token"]})
+        first = await _post(here, "/actions", {"token": planned["token"]})
+        assert first == await _post(here, "/actions", {"token": planned["token"]})
         assert [one["number"] for one in first["accepted"]] == numbers
         for number in range(2):
             await here.recorded(f"n-{number}", "cancelled")
@@ -133,9 +140,40 @@ async def test_an_action_on_a_letter_of_no_broker_names_those_there_are(broker: 
             assert [(fault["path"], fault["allowed"]) for fault in problem["errors"]] == [("broker", "memory")]
             assert (await _post(here, f"/dead/1/{verb}?broker=memory", {}, status=404))["code"] == "NOT_FOUND"
         letter = {"broker": "kafka", "number": 1, "digest": "x"}
-        plan = await _post(here, "/actions", {"verb": "drop", "letters": [letter]}, status=200)
-        assert [(one["applies"], one["why"]) for one in plan["items"]] == [(False, "there is no such broker")]
+        planned = await _post(here, "/actions", {"verb": "drop", "letters": [letter]}, status=200)
+        assert [(one["applies"], one["why"]) for one in planned["items"]] == [(False, "there is no such broker")]
         here.backend.configured = ["memory", "nats"]
         problem = await _post(here, "/dead/1/drop", {}, status=400)
         assert problem["errors"][0]["allowed"] == "memory, nats"
         assert (await _post(here, "/dead/1/drop?broker=nats", {}, status=503))["code"] == "BROKER_UNAVAILABLE"
+
+
+async def test_a_plan_is_of_one_person_and_one_session_and_for_some_minutes(
+    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with site(broker, cluster) as here:
+        await here.client.publish(make_request("n", script="sleep 60"))
+        numbers = [(await here.recorded("n", "started")).pk]
+        chosen = {"verb": "cancel", "numbers": numbers}
+        token = (await _post(here, "/actions", chosen, status=200))["token"]
+        here.page.session.cookie_jar.clear()
+        assert (await _post(here, "/actions", {"token": token}, status=403))["code"] == "FOREIGN_TOKEN"
+
+        seal, selection = here.page.serving.app[SEAL], Selection(verb="cancel", numbers=numbers)
+        of_ada = (await plan(here.backend, seal, ADA, selection)).token
+        for other in (BOB, replace(BOB, session=ADA.session), replace(ADA, session=BOB.session)):
+            with pytest.raises(Problem) as caught:
+                await carry_out(here.backend, seal, other, of_ada or "")
+            assert (caught.value.status, caught.value.code) == (403, "FOREIGN_TOKEN")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(bulk, "TOKEN_SECONDS", -1)
+            token = (await _post(here, "/actions", chosen, status=200))["token"]
+        assert (await _post(here, "/actions", {"token": token}, status=409))["code"] == "TOKEN_EXPIRED"
+        form = {"plan": token}
+        refused = await here.page.post("/requests/actions", data=form)
+        assert (refused.status, "TOKEN_EXPIRED" in await refused.text()) == (409, True)
+        # None of them has asked for anything.
+        assert (await here.recorded("n")).phase == "started"
+        await carry_out(here.backend, seal, ADA, of_ada or "")
+        await here.recorded("n", "cancelled")
