@@ -94,6 +94,18 @@ async def test_who_logs_in_has_a_session_until_they_log_out(tmp_path: Path) -> N
         assert (await page.get("/who", cookies=former)).status == 303
 
 
+async def test_log_out_is_shown_where_there_is_something_to_log_out_of(tmp_path: Path) -> None:
+    named = {"X-Forwarded-User": "ada"}
+    proxy = {**PROXY, "ui_operators": ("user:*",)}
+    for settings, headers, there in (({}, {}, False), (proxy, named, False), (tokens(tmp_path), {}, True)):
+        async with bare(tmp_path, **settings) as (page, _):
+            if there:
+                await log_in(page, TOKEN)
+            text = await (await page.get("/nothing", headers=headers)).text()
+            assert "There is nothing at this address" in text
+            assert ("Log out" in text) == there
+
+
 async def test_wrong_tokens_are_said_to_be_wrong_and_then_to_be_too_many(tmp_path: Path) -> None:
     async with bare(tmp_path, *WHO, **tokens(tmp_path), ui_login_tries=3) as (page, _):
         assert [(await log_in(page, "wrong"))[0] for _ in range(4)] == [401] * 3 + [429]
