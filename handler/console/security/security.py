@@ -13,6 +13,8 @@ from handler.settings.settings import Settings
 
 KEEP = web.RequestKey("keep", Session)
 """The session whose cookie goes out with the answer."""
+DROP = web.RequestKey("drop", str)
+"""The name of a cookie that the browser is told to forget."""
 
 
 class Security:
@@ -36,7 +38,7 @@ class Security:
 
     def session(self, request: web.Request) -> Session:
         """That of the browser, or a new one. `KEEP` is set where its cookie has to go out."""
-        found = self.sessions.read(request.cookies.get(cookie_of(request), ""))
+        found = self._found(request, proven=True) or self._found(request, proven=False)
         session = found or self.sessions.opened()
         if not session.proof and (found is None or self.sessions.is_old(session)):
             session = request[KEEP] = self.sessions.renewed(session)
@@ -45,19 +47,21 @@ class Security:
     def log_in(self, request: web.Request, proof: str) -> None:
         """From now on whoever has sent this request is who knows the token of `proof`."""
         # A new one: somebody else may have put the former one into this browser.
-        request[KEEP] = self.sessions.opened(proof)
+        request[KEEP], request[DROP] = self.sessions.opened(proof), cookie_of(request, proven=False)
 
     def log_out(self, request: web.Request, session: Session) -> None:
         """From now on whoever has sent this request is nobody."""
         self.sessions.end(session)
-        request[KEEP] = self.sessions.opened()
+        request[KEEP], request[DROP] = self.sessions.opened(), cookie_of(request)
 
     def write_cookie(self, request: web.Request, response: web.StreamResponse, *, path: str) -> None:
-        """Send the cookie of `KEEP`, where there is one."""
+        """Send the cookie of `KEEP`, where there is one, and end that of `DROP`."""
+        if dropped := request.get(DROP):
+            response.del_cookie(dropped, path=path, httponly=True, samesite="Strict", secure=is_https(request))
         session = request.get(KEEP)
         if session is not None:
             response.set_cookie(
-                cookie_of(request),
+                cookie_of(request, proven=bool(session.proof)),
                 self.sessions.written(session),
                 max_age=self.sessions.seconds,
                 path=path,
@@ -65,6 +69,10 @@ class Security:
                 samesite="Strict",
                 secure=is_https(request),
             )
+
+    def _found(self, request: web.Request, *, proven: bool) -> Session | None:
+        session = self.sessions.read(request.cookies.get(cookie_of(request, proven=proven), ""))
+        return session if session is not None and bool(session.proof) == proven else None
 
 
 SECURITY = web.AppKey("security", Security)

@@ -65,10 +65,16 @@ class Sessions:
             del self._ended[next(iter(self._ended))]
 
 
-def cookie_of(request: web.BaseRequest) -> str:
-    """The name of the cookie. Cookies do not tell ports apart, and on one machine several pages may be served."""
+def cookie_of(request: web.BaseRequest, *, proven: bool = True) -> str:
+    """The name of the cookie of sessions that prove something, or of those that do not.
+
+    They have names of their own so that the latter replaces no login: where a link on another site leads here, browsers
+    keep both back (`Strict`), and whoever follows it seems to be new. Cookies do not tell ports apart, and on one
+    machine several pages may be served.
+    """
+    name = "jobrelay_session" if proven else "jobrelay_visit"
     _, port = host_of(request)
-    return f"jobrelay_session_{port}" if port else "jobrelay_session"
+    return f"{name}_{port}" if port else name
 
 
 def is_https(request: web.BaseRequest) -> bool:

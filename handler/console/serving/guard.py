@@ -29,6 +29,9 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise Problem(403, "FORBIDDEN", "You may look, but not act.")
         if is_api(request) and request.can_read_body and not _is_json(request.content_type):
             raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", "The body must be application/json.")
+    elif person is not None and path_of(request) == "/login":
+        # Who is in already needs nothing more. The form may be from before its browser has shown that, see `cookie_of`.
+        return await handler(request)
     security = request.app[SECURITY]
     await check_meant(request, security.seal, person or nobody(security.session(request)))
     return await handler(request)

@@ -26,6 +26,8 @@ async def _log_in(request: web.Request) -> web.StreamResponse:
     back = _inside(form.one("back"))
     if security.tokens is None:
         raise Problem(404, "NOT_FOUND", "Nobody logs in here: see JOBRELAY_UI_AUTH.")
+    if PERSON in request:
+        raise web.HTTPSeeOther(request.app[BASE] + back)
     try:
         proof = security.tokens.proof(request, form.one("secret"))
     except Problem as problem:

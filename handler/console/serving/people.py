@@ -52,12 +52,12 @@ def _write_cookie(request: web.Request, response: web.StreamResponse) -> None:
 
 
 def _comes_from_elsewhere(request: web.Request) -> bool:
-    """Whether a link on another site leads here: then the browser has kept our cookie back, if it has one (`Strict`).
+    """Whether a link on another site leads here: then the browser has kept our cookies back, if it has any (`Strict`).
 
-    To answer as if it had none would replace it. So the page has itself loaded again, this time from here.
+    To answer as if it had none would ask for a login. So the page has itself loaded again, this time from here.
     """
     foreign = request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
-    alone = cookie_of(request) not in request.cookies
+    alone = not any(cookie_of(request, proven=proven) in request.cookies for proven in (True, False))
     return foreign and alone and request.method in SAFE and not is_api(request)
 
 

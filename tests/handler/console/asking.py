@@ -49,8 +49,8 @@ class Page:
         return token_of(self.serving.app[SECURITY].seal, person)
 
     def _cookie(self) -> str:
-        found = (cookie for cookie in self.session.cookie_jar if cookie.key.startswith("jobrelay_session"))
-        return next((cookie.value for cookie in found), "")
+        found = {cookie.key.split("_")[1]: cookie.value for cookie in self.session.cookie_jar}
+        return found.get("session") or found.get("visit", "")
 
     async def ask(self, method: str, path: str, **options: Any) -> ClientResponse:
         async with self.session.request(method, self.url + path, **{"allow_redirects": False, **options}) as answer:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from handler.console.http.keys import FORM_TOKEN, PERSON
 from tests.handler.console.asking import Page, bare
@@ -162,6 +163,31 @@ async def test_a_link_from_another_site_replaces_no_session(tmp_path: Path) -> N
         assert answer.status == 200
         assert 'http-equiv="refresh"' in await answer.text()
         assert "Set-Cookie" not in answer.headers
+
+
+async def test_whoever_seems_to_be_new_keeps_their_login(tmp_path: Path) -> None:
+    """A browser that does not say where a link was, as over plain HTTP, and keeps its cookies back."""
+    async with bare(tmp_path, *WHO, **tokens(tmp_path)) as (page, _):
+        await log_in(page, TOKEN)
+        login = {cookie.key: cookie.value for cookie in page.session.cookie_jar}
+        assert len(login) == 1
+        page.session.cookie_jar.clear()
+        answer = await page.get("/who")
+        assert answer.headers["Location"].startswith("/login")
+        assert (await page.get("/login")).cookies
+        page.session.cookie_jar.update_cookies(login, URL(page.url))
+        # The page has both cookies now: that of the login is in force.
+        assert len([*page.session.cookie_jar]) == 2
+        assert await who(page) == ("operator", True)
+        # Also where the form is sent that was shown meanwhile.
+        form = {"secret": TOKEN, "back": "/who", "token": "of another session"}
+        answer = await page.ask("POST", "/login", data=form, headers={"Sec-Fetch-Site": "same-origin"})
+        assert (answer.status, answer.headers["Location"]) == (303, "/who")
+        assert not answer.cookies
+        operator = Page(page.serving, page.session, name="operator")
+        assert (await operator.post("/logout", data={})).status == 303
+        assert [cookie.key.split("_")[1] for cookie in page.session.cookie_jar] == ["visit"]
+        assert await who(page) == 303
 
 
 async def test_a_proxy_says_who_asks_and_groups_what_they_may(tmp_path: Path) -> None:
