@@ -4,7 +4,7 @@ import pytest
 
 from handler.history.base import LogState
 from handler.settings.settings import InvalidSettings, Settings
-from handler.telemetry.metrics import LOG_STATES
+from handler.telemetry.history import LOG_STATES
 
 PASSWORD = "hunter2"
 LOCAL = "sqlite:///var/lib/jobrelay/history.db"
