@@ -74,10 +74,14 @@ def move(connection: Connection, revision: str) -> None:
     # Takes a moment to import, and is needed once.
     from alembic import command
     from alembic.config import Config
+    from alembic.migration import MigrationContext
 
     # It tells each step, and what it thinks of the database.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(_DIRECTORY).replace("%", "%%"))
     config.attributes["connection"] = connection
-    (command.downgrade if revision == "base" else command.upgrade)(config, revision)
+    now = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+    order = ("base", *REVISIONS)
+    back = now is not None and order.index(revision) < order.index(now)
+    (command.downgrade if back else command.upgrade)(config, revision)

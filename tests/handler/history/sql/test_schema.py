@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events.phases import Phase
 from handler.history.base import StoreRefused
 from handler.history.sql import database, schema
-from handler.history.sql.schema import bring_up_to_date, move
+from handler.history.sql.schema import bring_up_to_date, move, revision_of
 from handler.history.sql.store import SqlStore, open_store
 from handler.history.sql.tables import REVISIONS, VERSION_TABLE, metadata
 from tests.handler.history.sql.entries import BROKER, batch, entry
@@ -70,6 +70,7 @@ async def test_up_and_down_on_a_filled_database(url: str) -> None:
     async with changing(url) as connection:
         for revision in reversed(("base", *REVISIONS[:-1])):
             await connection.run_sync(move, revision)
+            assert await revision_of(connection) == (None if revision == "base" else revision)
         tables = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
         assert set(tables) == {VERSION_TABLE}
         for revision in REVISIONS:
