@@ -224,7 +224,8 @@ function keys(help) {
   });
 }
 
-const parts = { "[data-live]": list, "[data-request]": story, "[data-log]": log, "[data-check]": check, "#select-all": bulk, "#help": keys };
+const parts = { "[data-live]": list, "[data-request]": story, "[data-log]": log, "[data-check]": check, "#select-all": bulk, "#help": keys,
+  "#pending": () => setInterval(() => document.hidden || fetched((page) => one("#pending", page) || location.reload()), 3e3) };
 // Each by itself: where one fails, the others do not.
 for (const query in parts) every(query).forEach((it) => queueMicrotask(() => parts[query](it)));
 setInterval(() => every("time").forEach((it) => { if (/ ago$|^in \d/.test(it.textContent)) put(it, ago(it.dateTime)); }), 1e3);
