@@ -1,8 +1,8 @@
-"""Whether the libraries that keep the history are installed: an extra, imported only where a history is opened."""
+"""Whether the libraries of the history and its page are installed: an extra, imported only where one is opened."""
 
 from importlib.util import find_spec
 
-LIBRARIES = ("sqlalchemy", "aiosqlite", "alembic", "asyncpg", "obstore")
+LIBRARIES = ("sqlalchemy", "aiosqlite", "alembic", "asyncpg", "jinja2", "obstore")
 
 
 def missing() -> str | None:

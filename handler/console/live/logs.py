@@ -28,6 +28,8 @@ from k8s.background import beside
 
 LINES = 1000
 """That a stream begins with, at most."""
+POD_SECONDS = 2
+"""After which a client asks again whether there is a pod."""
 _WAITING = 4
 """Messages that wait for a client. After that, the log is read no further until it has taken some."""
 _LOST = message("resync", b"{}")
@@ -46,8 +48,10 @@ async def stream_log(request: web.Request) -> web.StreamResponse:
     mark = _mark_asked(request, query)
     found = await request_of(backend, int(request.match_info["number"]))
     place = await place_of(backend, found.pk, query)
+    if place is None and found.terminal:
+        raise Problem(404, "NOT_FOUND", "No pod of the request is known.")
     if place is None:
-        raise Problem(404, "NOT_FOUND", "No pod of the request is known yet.")
+        raise Problem(503, "NO_POD_YET", "No pod of the request is known yet.", retry_after=POD_SECONDS)
     hub.streams.require_room()
     feed = _Log(backend, found, place, tail=query.tail or LINES, mark=mark)
     async with beside(feed.run()):

@@ -10,7 +10,7 @@ from handler.console.views.models import Pod, PodList
 from handler.console.views.request import request_of
 from handler.history.base import PodRun, Request
 from handler.history.logs.watching import run_of
-from handler.operations.jobs import find
+from handler.operations.jobs import pods_in, selector_of
 from handler.operations.records import pod_document
 from k8s.base import KubernetesError
 
@@ -43,28 +43,18 @@ async def pods_of(backend: Backend, request: Request) -> PodList:
 
 async def _live(backend: Backend, request: Request, problems: list[str]) -> Mapping[str, Running]:
     """Pods that the cluster has, by uid. Of what has ended, the record says all."""
-    if request.terminal or request.job is None:
+    if request.terminal or request.job is None or request.namespace is None:
         return {}
-
-    def skipped(error: Exception) -> None:
-        problems.append(f"the cluster has an object that cannot be read: {error}")
-
-    asked = find(
-        backend.cluster,
-        backend.settings,
-        request_id=request.key.id,
-        source=request.key.source or None,
-        skipped=skipped,
-    )
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            jobs = await asked
+            selector = selector_of(backend.settings, request.key.id)
+            pods = await pods_in(backend.cluster, request.namespace, selector)
     except (KubernetesError, TimeoutError) as error:
         logger.info("a page has no pods from the cluster: %s", error)
         problems.append("the cluster does not answer now: pods are shown as they were recorded")
         return {}
-    ours = [one for one in jobs if request.job_uid in (None, one.job.uid)]
-    return {pod.uid: pod for one in ours for pod in one.pods}
+    # Other sources may use its id.
+    return {pod.uid: pod for pod in pods if request.job_uid in (None, pod.job_uid)}
 
 
 async def _shown(backend: Backend, run: PodRun, live: Running | None) -> Pod:

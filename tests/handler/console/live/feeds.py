@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from aiohttp import ClientSession, ClientTimeout
+from aiohttp import ClientResponse, ClientSession, ClientTimeout
 
 from adapters.base import Cursor
 from handler.console.backend import Backend
@@ -118,14 +118,21 @@ async def serving(backend: Backend) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def streaming(url: str, *, last: str = "", **query: Any) -> AsyncIterator[Stream]:
+    """A stream, as soon as there is something to follow."""
     headers = {"Last-Event-ID": last} if last else {}
-    async with (
-        ClientSession(timeout=ClientTimeout(total=None)) as session,
-        session.get(url, params=query, headers=headers) as answer,
-    ):
-        assert answer.status == 200, await answer.text()
-        assert answer.content_type == "text/event-stream"
-        yield Stream(answer.content, last)
+    async with ClientSession(timeout=ClientTimeout(total=None)) as session:
+
+        async def begun() -> ClientResponse | None:
+            answer = await session.get(url, params=query, headers=headers)
+            if answer.status == 503:
+                answer.release()
+                return None
+            return answer
+
+        async with await until(begun) as answer:
+            assert answer.status == 200, await answer.text()
+            assert answer.content_type == "text/event-stream"
+            yield Stream(answer.content, last)
 
 
 def rows(message: Message) -> Sequence[tuple[str, str]]:
