@@ -18,6 +18,7 @@ from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from k8s.api.cluster import Cluster
 from tests.handler.commands.history.records import BROKER
+from tests.handler.samples import until
 from tests.patience import PATIENCE
 
 
