@@ -68,6 +68,10 @@ class Site:
         return await until(look)
 
 
+WAIT = 2.0
+"""Seconds that commands wait for their request."""
+
+
 @asynccontextmanager
 async def site(
     broker: MemoryBroker, cluster: Cluster, *, functions: Path | None = None, **settings: Any
@@ -75,7 +79,9 @@ async def site(
     """A jobrelay whose console records, until the block ends. `settings`: of the console."""
     if functions is not None:
         settings["functions"] = functions
-    async with running(broker, cluster, functions=functions) as client, served(broker, cluster, **settings) as page:
+    # What nobody knows is to be answered soon.
+    relay = running(broker, cluster, functions=functions, control_wait=WAIT)
+    async with relay as client, served(broker, cluster, **settings) as page:
         yield Site(client, page)
 
 

@@ -10,7 +10,7 @@ from playwright.async_api import expect
 
 from adapters.memory import MemoryBroker
 from handler.console.live import following
-from handler.history.base import LogState
+from handler.history.base import LogState, Request
 from k8s.api.cluster import Cluster
 from k8s.base import Unavailable
 from tests.browser.chromium import launched, need_chromium
@@ -118,9 +118,12 @@ async def test_what_the_cluster_has_no_more_comes_from_the_history(
         logs = [log for pod in await reader.pods(number) for log in await reader.logs(pod.uid)]
         return any(log.state is LogState.WHOLE for log in logs)
 
+    async def ended() -> Request | None:
+        found = await seen.backend.reader.request(number)
+        return found if found is not None and found.terminal else None
+
     await until(kept)
-    found = await seen.backend.reader.request(number)
-    assert found is not None
+    found = await until(ended)
     namespace, job_uid = found.namespace or "", found.job_uid or ""
     await cluster.delete_pods(namespace, job_uid)
 
