@@ -10,7 +10,7 @@ async def test_every_row_is_produced_with_the_facts_of_the_machine(tmp_path: Pat
     need_chromium()
     text = await run(requests=200, streams=3, rate=400, seconds=1.0, directory=tmp_path, loads=1)
     rows = [line for line in text.splitlines() if line.startswith("| ")]
-    assert len(rows) == 1 + 3 + 4
+    assert len(rows) == 1 + 4 + 4
     for wanted in ("first paint", "the page", "files", "CPU", "late", "sent"):
         assert any(wanted in row for row in rows)
     assert "at most 50 rows" in rows[-1]
