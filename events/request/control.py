@@ -152,12 +152,16 @@ def control_key(event_id: str, outcome: str) -> str:
     return f"_control.{topic_part(event_id)}.{outcome}"
 
 
+def answer_id(source: str, event_id: str, outcome: str) -> str:
+    """The id of the answer to the control event of this source and id: of a repeat it is the same."""
+    return f"control/{command_hash(source, event_id)}/{outcome}"
+
+
 def _answer(event: CloudEvent, outcome: str, *, instance: str, detail: dict[str, Any], source: object) -> CloudEvent:
-    name = command_hash(event.get_source(), event.get_id())
     actor = event.get_extension("actor")
     attributes: dict[str, Any] = {
         "specversion": SPECVERSION,
-        "id": f"control/{name}/{outcome}",
+        "id": answer_id(event.get_source(), event.get_id(), outcome),
         "source": f"/jobrelay/{instance}",
         "type": f"{CONTROL_TYPE}.{outcome}",
         "subject": event.get_id(),

@@ -396,6 +396,10 @@ class Reader(Protocol):
         """A page by key. What no index knows is looked for among a bounded number. Raises `BadCursor`."""
         ...
 
+    async def action(self, ids: Sequence[str]) -> Action | None:
+        """The one that has one of these ids; None if none has."""
+        ...
+
     async def position(self, broker: str) -> Cursor | None:
         """The position in the log of this broker up to which everything is recorded."""
         ...

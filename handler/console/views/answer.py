@@ -3,15 +3,12 @@
 from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
-from events.identity import base32_sha256, netstrings
 from events.phases import Phase
-from events.request.control import ACCEPTED, REJECTED
+from events.request.control import ACCEPTED, REJECTED, answer_id
 from handler.console.backend import Backend
 from handler.console.views.models import Answer, Made
-from handler.history.base import Action, Request
+from handler.history.base import Request
 
-PAGES, PAGE = 5, 200
-"""How far back the audit is searched: as many pages of as many actions. Those that people wait for are the newest."""
 PENDING = "pending"
 MAX_ASKED = 20
 """Requests of one event that are looked for."""
@@ -30,22 +27,11 @@ async def answer_view(backend: Backend, event_id: str, *, source: str, asked: Se
     """
     if asked:
         return await _submitted(backend, event_id, asked)
-    name = f"control/{base32_sha256(netstrings(source, event_id))}/"
-    found = await _action(backend, name)
+    ids = [answer_id(source, event_id, outcome) for outcome in (ACCEPTED, REJECTED)]
+    found = await backend.reader.action(ids)
     if found is None:
         return Answer(event_id=event_id, state=PENDING)
     return Answer(event_id=event_id, state=found.outcome, code=found.code, verb=found.verb, request=found.request_id)
-
-
-async def _action(backend: Backend, name: str) -> Action | None:
-    after: str | None = None
-    for _ in range(PAGES):
-        page = await backend.reader.actions(limit=PAGE, after=after)
-        if found := next((one for one in page.actions if one.id.startswith(name)), None):
-            return found
-        if (after := page.next) is None:
-            break
-    return None
 
 
 async def _submitted(backend: Backend, event_id: str, asked: Sequence[str]) -> Answer:

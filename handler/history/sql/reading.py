@@ -26,6 +26,7 @@ from adapters.base import Cursor
 from events.phases import Phase
 from handler.history.base import (
     ANY_ACTION,
+    Action,
     ActionPage,
     Change,
     Day,
@@ -40,13 +41,13 @@ from handler.history.base import (
     WantedActions,
 )
 from handler.history.sql import audits, paging
-from handler.history.sql.columns import day_of, log_of, pod_of, request_of, stat_of_row, tags_of, told_of
+from handler.history.sql.columns import action_of, day_of, log_of, pod_of, request_of, stat_of_row, tags_of, told_of
 from handler.history.sql.database import Database, bytes_of_pages
 from handler.history.sql.failures import DataRefused, translated
 from handler.history.sql.finishing import finished
 from handler.history.sql.packing import unpack
 from handler.history.sql.paging import Place, Shape, Way
-from handler.history.sql.tables import asked, cursor, daily, event, log, metadata, pod, podlog, request, stat
+from handler.history.sql.tables import action, asked, cursor, daily, event, log, metadata, pod, podlog, request, stat
 from handler.history.sql.values import indexed
 from k8s.informer.slices import in_slices
 
@@ -199,6 +200,10 @@ class SqlReader:
     async def _actions(self, wanted: WantedActions, limit: int, after: str | None) -> ActionPage:
         async with self._reading() as connection:
             return await audits.page(connection, wanted, limit=limit, after=after)
+
+    async def action(self, ids: Sequence[str]) -> Action | None:
+        found = await self._all(select(action).where(action.c.id.in_([indexed(one) for one in ids])), action_of)
+        return found[0] if found else None
 
     async def position(self, broker: str) -> Cursor | None:
         return await finished(self._position(broker))

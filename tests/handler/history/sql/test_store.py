@@ -126,6 +126,8 @@ async def test_keeps_answers_to_control_events_once(store: Store) -> None:
         await writer.add(batch(4, actions=[*actions, *actions]), broker=BROKER, after=None)
         await writer.add(batch(5, actions=actions[:1]), broker=BROKER, after=batch(4).cursor)
     assert (await store.actions()).actions == actions[::-1]
+    assert await store.action(["uid-9", "uid-2"]) == actions[2]
+    assert await store.action(["uid-9", "uid\0-2"]) is None
 
 
 async def test_keeps_the_pods_of_a_request_and_what_is_known_of_them(store: Store) -> None:
