@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BROKER ?= nats
 # Most tests wait for servers most of the time.
-WORKERS ?= 6
+WORKERS ?= 5
 # SERVICES=containers: the suites run on brokers and a cluster in containers, where Docker answers.
 SERVICES ?=
 # Where the environment says so, Python keeps nothing of what it compiles: hundreds of processes would do it anew.

@@ -3,15 +3,10 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, assume, given, settings
-from schemathesis import Case
-from schemathesis.core.result import Ok
-from schemathesis.generation import GenerationMode
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from adapters.memory import MemoryBroker
 from handler.console.http.operation import EVENTS
@@ -20,6 +15,9 @@ from k8s.api.cluster import Cluster
 from tests.handler.console.actions.acting import site
 from tests.handler.samples import make_request
 from tests.long import LONG
+
+if TYPE_CHECKING:
+    from schemathesis import Case
 
 EXAMPLES = 50 if LONG else 3
 """Of each operation; and as many that are wrong on purpose."""
@@ -52,6 +50,12 @@ async def test_no_answer_is_other_than_the_document_says(broker: MemoryBroker, c
 
 def fuzz(document: dict[str, Any], url: str, headers: Mapping[str, str]) -> None:
     """Ask every operation. Raises for the first answer that is wrong, with the question for it."""
+    # Not when tests are collected, which each process does: it takes seconds.
+    import schemathesis
+    from schemathesis.core.result import Ok
+    from schemathesis.generation import GenerationMode
+    from schemathesis.specs.openapi.checks import positive_data_acceptance
+
     schema = schemathesis.openapi.from_dict(document)
     schema.config.update(base_url=url)
     schema.config.checks.not_a_server_error.expected_statuses = ["2xx", "3xx", "4xx", "503"]
