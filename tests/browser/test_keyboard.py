@@ -67,7 +67,7 @@ async def watch(visiting: Visit, phase: str, *, scripts: bool) -> None:
                 await page.reload()
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+@pytest.mark.parametrize("scripts", [True, pytest.param(False, marks=pytest.mark.long)], ids=["scripts", "no scripts"])
 async def test_the_failed_run_of_an_hour_ago_is_found_and_run_again_with_another_image(
     browser: Browser, installation: Installation, scripts: bool
 ) -> None:
