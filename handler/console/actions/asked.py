@@ -101,8 +101,3 @@ class ScheduleQuery(Asked):
 async def optional_body(request: web.Request, model: type[P]) -> P:
     """The body as this model; where there is none, the model without anything. Raises `Problem`."""
     return await body_of(request, model) if request.can_read_body else model()
-
-
-def number_in(request: web.Request) -> int:
-    """The number in the path, whose route takes digits alone."""
-    return int(request.match_info["number"])

@@ -17,7 +17,6 @@ from handler.console.actions.asked import (
     LetterQuery,
     ScheduleQuery,
     SubmitQuery,
-    number_in,
     optional_body,
 )
 from handler.console.actions.bulk import carry_out, plan
@@ -25,7 +24,7 @@ from handler.console.actions.submitting import LANES, Submission, judged, prepar
 from handler.console.http.answers import answer
 from handler.console.http.keys import BACKEND, PERSON, SEAL
 from handler.console.http.operation import Handler, Operation
-from handler.console.http.parameters import body_of, json_of, query_of
+from handler.console.http.parameters import body_of, json_of, number_of, query_of
 from handler.console.http.problems import Fault, Problem
 from handler.console.views.models import Accepted, AcceptedList, Judgement, Plan
 
@@ -71,7 +70,7 @@ def _submission(body: dict[str, Any]) -> Submission:
 def _control(verb: str) -> Handler:
     async def handle(request: web.Request) -> web.Response:
         asking = await optional_body(request, Asking)
-        number = number_in(request)
+        number = number_of(request)
         return answer(
             await controls.control(request.app[BACKEND], request[PERSON], verb, number, asking.event_id), status=202
         )
@@ -81,7 +80,7 @@ def _control(verb: str) -> Handler:
 
 async def _again(request: web.Request) -> web.Response:
     asking = await optional_body(request, AskingAgain)
-    number, backend = number_in(request), request.app[BACKEND]
+    number, backend = number_of(request), request.app[BACKEND]
     done = await run_again(backend, request[PERSON], number, sets=asking.sets, event_id=asking.event_id)
     return answer(done, status=202)
 
@@ -94,7 +93,7 @@ def _letter(verb: str) -> Handler:
             request.app[BACKEND],
             request[PERSON],
             verb,
-            number_in(request),
+            number_of(request),
             broker=query.broker,
             digest=asking.digest,
             event_id=asking.event_id,

@@ -11,7 +11,7 @@ from handler.console.backend import Backend
 from handler.console.http.answers import answer
 from handler.console.http.keys import BACKEND, PERSON
 from handler.console.http.operation import Handler
-from handler.console.http.parameters import query_of
+from handler.console.http.parameters import number_of, query_of
 from handler.console.views.answer import MAX_ASKED, answer_view
 from handler.console.views.asked import Asked
 from handler.console.views.models import Me
@@ -79,8 +79,3 @@ async def show_answer(request: web.Request) -> web.Response:
     query, backend = query_of(request, AnswerQuery), request.app[BACKEND]
     source = page_source(backend.settings)
     return answer(await answer_view(backend, request.match_info["eventId"], source=source, asked=query.asked))
-
-
-def number_of(request: web.Request) -> int:
-    """The number in the path."""
-    return int(request.match_info["number"])

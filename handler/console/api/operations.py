@@ -129,7 +129,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _get(
         "/actions/{eventId}",
         "showAnswer",
-        "What became of an action, as far as the newest actions tell",
+        "What became of an action",
         show_answer,
         Answer,
         query=AnswerQuery,

@@ -4,9 +4,8 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from handler.console.api.handlers import number_of
 from handler.console.http.keys import BACKEND
-from handler.console.http.parameters import query_of
+from handler.console.http.parameters import number_of, query_of
 from handler.console.http.problems import Problem
 from handler.console.views.logbytes import NONE, opened_log
 from handler.console.views.logs import LogQuery, place_of

@@ -40,6 +40,11 @@ def query_of(request: web.Request, model: type[M]) -> M:
     return checked(model, values, faults, of="The parameters")
 
 
+def number_of(request: web.Request) -> int:
+    """The number in the path, whose route takes digits alone."""
+    return int(request.match_info["number"])
+
+
 async def json_of(request: web.Request) -> Any:
     """The body of a request, JSON. Raises `Problem`."""
     body = await bytes_of(request, content_type=JSON_TYPE)

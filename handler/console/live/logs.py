@@ -11,7 +11,7 @@ from aiohttp import web
 
 from handler.console.backend import Backend
 from handler.console.http.keys import BACKEND
-from handler.console.http.parameters import query_of
+from handler.console.http.parameters import number_of, query_of
 from handler.console.http.problems import Problem
 from handler.console.live.asked import Resuming, asked, unknown
 from handler.console.live.following import Following
@@ -46,7 +46,7 @@ async def stream_log(request: web.Request) -> web.StreamResponse:
     """
     query, hub, backend = query_of(request, LogStreamQuery), request.app[HUB], request.app[BACKEND]
     mark = _mark_asked(request, query)
-    found = await request_of(backend, int(request.match_info["number"]))
+    found = await request_of(backend, number_of(request))
     place = await place_of(backend, found.pk, query)
     if place is None and found.terminal:
         raise Problem(404, "NOT_FOUND", "No pod of the request is known.")

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from handler.console.backend import Backend
 from handler.console.http.keys import BACKEND
-from handler.console.http.parameters import query_of
+from handler.console.http.parameters import number_of, query_of
 from handler.console.live.asked import Resuming, place_asked
 from handler.console.live.hub import HUB
 from handler.console.live.messages import message, resync
@@ -22,7 +22,7 @@ _EVENTS = 100
 async def stream_request(request: web.Request) -> web.StreamResponse:
     """Messages `told` and `request`. Raises `Problem` if there is no such request, and `StoreUnavailable`."""
     query, hub, backend = query_of(request, Resuming), request.app[HUB], request.app[BACKEND]
-    number = int(request.match_info["number"])
+    number = number_of(request)
     await request_of(backend, number)
     after = place_asked(request, query)
     hub.streams.require_room()

@@ -3,30 +3,17 @@
 from aiohttp import web
 
 from handler.console.actions import controls, letters, schedules
+from handler.console.actions.asked import LetterQuery, ScheduleQuery
 from handler.console.actions.bulk import Selection, carry_out, plan
 from handler.console.actions.letters import Chosen
 from handler.console.http.forms import Form, form_of
 from handler.console.http.keys import BACKEND, BASE, PERSON, SEAL
 from handler.console.http.operation import Handler
-from handler.console.http.parameters import query_of
+from handler.console.http.parameters import number_of, query_of
 from handler.console.http.problems import Fault, Problem
 from handler.console.pages.rendering import Urls, render
-from handler.console.views.asked import Asked
 
 _NUMBER = r"{number:\d{1,18}}"
-
-
-class LetterQuery(Asked):
-    """Where the dead letter is."""
-
-    broker: str | None = None
-
-
-class ScheduleQuery(Asked):
-    """Which schedule, where several have its id."""
-
-    source: str | None = None
-    job: str | None = None
 
 
 def routes() -> list[web.RouteDef]:
@@ -43,7 +30,7 @@ def routes() -> list[web.RouteDef]:
 
 def _control(verb: str) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        form, number = await form_of(request), int(request.match_info["number"])
+        form, number = await form_of(request), number_of(request)
         done = await controls.control(request.app[BACKEND], request[PERSON], verb, number, _event(form))
         raise _to(request, f"/requests/{number}", done=done.event_id)
 
@@ -52,7 +39,7 @@ def _control(verb: str) -> Handler:
 
 async def _again(request: web.Request) -> web.StreamResponse:
     await form_of(request)
-    raise _to(request, "/submit", again=request.match_info["number"])
+    raise _to(request, "/submit", again=number_of(request))
 
 
 def _letter(verb: str) -> Handler:
@@ -62,7 +49,7 @@ def _letter(verb: str) -> Handler:
             request.app[BACKEND],
             request[PERSON],
             verb,
-            int(request.match_info["number"]),
+            number_of(request),
             broker=query.broker or form.one("broker") or None,
             digest=form.one("digest") or None,
             event_id=_event(form),

@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from handler.console.http.keys import BACKEND, BASE
-from handler.console.http.parameters import query_of
+from handler.console.http.parameters import number_of, query_of
 from handler.console.pages.hexdump import hexdump
 from handler.console.pages.rendering import Urls, render
 from handler.console.views.asked import Asked
@@ -60,7 +60,7 @@ async def _letters(request: web.Request) -> web.StreamResponse:
 
 async def _letter(request: web.Request) -> web.StreamResponse:
     query = query_of(request, LetterQuery)
-    letter = await letter_view(request.app[BACKEND], int(request.match_info["number"]), query.broker)
+    letter = await letter_view(request.app[BACKEND], number_of(request), query.broker)
     return render(request, "letter.html", done=query.done, it=letter, most=MOST_BYTES, **_body(letter))
 
 

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from handler.console.backend import Backend
 from handler.console.http.keys import BACKEND
-from handler.console.http.parameters import query_of
+from handler.console.http.parameters import number_of, query_of
 from handler.console.pages.rendering import render
 from handler.console.pages.spans import Span, spans_of
 from handler.console.pages.wording import MAX_SHOWN, as_json
@@ -61,7 +61,7 @@ def routes() -> list[web.RouteDef]:
 
 async def _request(request: web.Request) -> web.StreamResponse:
     backend, query = request.app[BACKEND], query_of(request, PageQuery)
-    number = int(request.match_info["number"])
+    number = number_of(request)
     it = await request_view(backend, number)
     events, pods = await _events(backend, number), await pods_view(backend, number)
     log = await _log(backend, number, query) if any(pod.containers for pod in pods.pods) else None
