@@ -8,6 +8,7 @@ from handler.console.actions.sending import accepted, event_id_of, page_source, 
 from handler.console.backend import Backend, UnknownBroker
 from handler.console.http.person import Person
 from handler.console.http.problems import Fault, Problem
+from handler.console.views.dead import letter_of, letters_of
 from handler.console.views.models import Accepted
 from handler.operations.letters import summary
 
@@ -68,26 +69,6 @@ def broker_of(backend: Backend, name: str | None) -> Broker:
         fault = Fault(path="broker", message="is missing: there are several", allowed=", ".join(known))
         raise Problem(400, "INVALID_PARAMETERS", "The broker has to be named.", errors=[fault])
     return backend.broker(name)
-
-
-async def letter_of(broker: Broker, number: int) -> Record:
-    """The dead letter of this number. Raises `Problem` 404, `BrokerUnavailable`."""
-    found = await letters_of(broker, {number})
-    if number not in found:
-        raise Problem(404, "NOT_FOUND", "There is no dead letter of this number.")
-    return found[number]
-
-
-async def letters_of(broker: Broker, numbers: set[int]) -> dict[int, Record]:
-    """Those of these numbers that are there. Raises `BrokerUnavailable`."""
-    found: dict[int, Record] = {}
-    async with broker.history(Kind.DEAD) as records:
-        async for record in records:
-            if record.sequence in numbers:
-                found[record.sequence] = record
-                if len(found) == len(numbers):
-                    break
-    return found
 
 
 async def refusals(backend: Backend, chosen: list[Chosen]) -> dict[Chosen, tuple[str, str | None]]:

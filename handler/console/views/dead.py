@@ -5,7 +5,7 @@ without their bodies; one letter is read again for whoever opens it.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -93,10 +93,7 @@ async def letters_view(backend: Backend, query: LettersQuery) -> LetterPage:
 async def letter_view(backend: Backend, number: int, broker: str | None = None) -> LetterDetail:
     """One of them, whole. Raises `BrokerUnavailable`, `UnknownBroker`, and `Problem` where there is none."""
     found = backend.broker(broker)
-    # Whoever is cancelled meanwhile leaves no reader behind.
-    record = await asyncio.shield(asyncio.ensure_future(_find(found, number)))
-    if record is None:
-        raise Problem(404, "NOT_FOUND", f"There is no dead letter {number}: it was replayed or dropped, or never was.")
+    record = await letter_of(found, number)
     told = summary(record)
     body = body_of(record.body)
     return LetterDetail(
@@ -145,15 +142,32 @@ async def _read(broker: Broker) -> _Read:
     return _Read(letters=letters)
 
 
-async def _find(broker: Broker, number: int) -> Record | None:
+async def letter_of(broker: Broker, number: int) -> Record:
+    """The dead letter of this number. Raises `Problem` 404, `BrokerUnavailable`."""
+    found = await letters_of(broker, {number})
+    if number not in found:
+        raise Problem(404, "NOT_FOUND", f"There is no dead letter {number}: it was replayed or dropped, or never was.")
+    return found[number]
+
+
+async def letters_of(broker: Broker, numbers: Collection[int]) -> dict[int, Record]:
+    """Those of these numbers that are there. Raises `BrokerUnavailable`, also where it takes too long."""
+    # Whoever is cancelled meanwhile leaves no reader behind.
+    return await asyncio.shield(asyncio.ensure_future(_found(broker, numbers)))
+
+
+async def _found(broker: Broker, numbers: Collection[int]) -> dict[int, Record]:
+    found: dict[int, Record] = {}
     try:
         async with broker.history(Kind.DEAD) as records, asyncio.timeout(SECONDS_MOST):
             async for record in records:
-                if record.sequence == number:
-                    return record
+                if record.sequence in numbers:
+                    found[record.sequence] = record
+                    if len(found) == len(numbers):
+                        break
     except TimeoutError:
         raise BrokerUnavailable(f"broker {broker.name}: {_LATE}") from None
-    return None
+    return found
 
 
 def _said(broker: str, record: Record, told: Mapping[str, Any]) -> dict[str, Any]:
