@@ -15,10 +15,11 @@ from events.jobs.queueing import read_outcomes, read_queueing
 from events.jobs.usage import PodUsage, Usage, sampled, usage_now
 from events.lifecycle.outcome import is_ending, outcome
 from events.lifecycle.transitions import Transition, transitions
-from events.names import MANAGED_BY, Label, Reason
+from events.names import Label, Reason
 from events.phases import Phase
 from handler.operations.facts import facts_of
 from handler.operations.sentences import ENDING
+from handler.settings import connections
 from handler.settings.connections import namespaces_of
 from handler.settings.settings import Settings
 from k8s.api.cluster import Cluster
@@ -139,10 +140,8 @@ class _PodList(msgspec.Struct):
 
 def selector_of(settings: Settings, request_id: str | None, label: str = Label.REQUEST) -> str:
     """The label selector of the installation's objects, or of those of this request."""
-    labels = {Label.MANAGED_BY: MANAGED_BY, Label.INSTANCE: settings.instance}
-    if request_id is not None:
-        labels[label] = request_label(request_id)
-    return ",".join(f"{name}={value}" for name, value in labels.items())
+    ours = connections.selector_of(settings)
+    return ours if request_id is None else f"{ours},{label}={request_label(request_id)}"
 
 
 def facts(found: Found) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from handler import version
-from handler.console.http.keys import BACKEND, BASE, FORM_TOKEN, PERSON
+from handler.console.http.keys import BACKEND, BASE, FORM_TOKEN, PERSON, may_act
 from handler.console.pages import wording
 from handler.console.pages.assets import path_of
 from handler.operations.wording import size
@@ -102,7 +102,7 @@ def _common(request: web.Request) -> Mapping[str, Any]:
     person, urls = request.get(PERSON), Urls(base)
     here = request.path.removeprefix(base) or "/"
     return {
-        "acts": person is not None and person.operator and settings.ui_read_only == "off",
+        "acts": may_act(request),
         "asset": lambda name: urls(path_of(name)),
         "base": base,
         "here": f"{here}?{request.query_string}" if request.query_string else here,

@@ -13,10 +13,11 @@ from handler.console.pages.rendering import render
 from handler.console.pages.spans import Span, spans_of
 from handler.console.pages.wording import MAX_SHOWN, as_json
 from handler.console.views.asked import Asked
-from handler.console.views.logs import LogQuery, log_view
-from handler.console.views.models import EventPage, LogText, PodList, RequestDetail, Told
+from handler.console.views.logs import LogQuery, log_at, place_in
+from handler.console.views.models import EventPage, LogText, Pod, PodList, RequestDetail, Told
 from handler.console.views.pods import pods_view
 from handler.console.views.request import EventsQuery, events_view, request_view
+from handler.operations.records import detail_of
 from k8s.base import KubernetesError
 
 FIRST, FINAL = 30, 120
@@ -64,7 +65,7 @@ async def _request(request: web.Request) -> web.StreamResponse:
     number = number_of(request)
     it = await request_view(backend, number)
     events, pods = await _events(backend, number), await pods_view(backend, number)
-    log = await _log(backend, number, query) if any(pod.containers for pod in pods.pods) else None
+    log = await _log(backend, pods.pods, query) if any(pod.containers for pod in pods.pods) else None
     return render(request, "request.html", done=query.done, **values_of(it, events, pods, log))
 
 
@@ -78,11 +79,11 @@ async def _events(backend: Backend, number: int) -> EventPage:
     return EventPage(events=[*found, *page.events], next=page.next)
 
 
-async def _log(backend: Backend, number: int, query: PageQuery) -> LogText:
+async def _log(backend: Backend, pods: Sequence[Pod], query: PageQuery) -> LogText:
     """The log that is asked for, by default of the last pod's first container. What fails is said in its place."""
     asked = LogQuery(pod=query.pod, container=query.container, tail=None)
     try:
-        return await log_view(backend, number, asked)
+        return await log_at(backend, place_in(pods, asked), asked)
     except KubernetesError as error:
         note = f"The cluster broke off: {error}"
         return LogText(pod=query.pod or "", container=query.container or "", origin="none", text="", note=note)
@@ -152,7 +153,5 @@ def _last_words(told: Sequence[Told]) -> str | None:
 
 
 def _tail_of(event: Any) -> str | None:
-    data = event.get("data") if isinstance(event, dict) else None
-    detail = data.get("detail") if isinstance(data, dict) else None
-    text = detail.get("logTail") if isinstance(detail, dict) else None
+    text = detail_of(event).get("logTail")
     return text if isinstance(text, str) and text.strip() else None

@@ -17,7 +17,7 @@ from handler.console.actions.submitting import LANES, prepare, submit
 from handler.console.actions.written import KINDS, faults_of_form, submission_of, values_in
 from handler.console.http.answers import answer
 from handler.console.http.forms import form_of
-from handler.console.http.keys import BACKEND, BASE, PERSON
+from handler.console.http.keys import BACKEND, BASE, PERSON, may_act
 from handler.console.http.parameters import query_of
 from handler.console.http.problems import Fault, Problem
 from handler.console.pages.rendering import render
@@ -55,7 +55,7 @@ def routes() -> list[web.RouteDef]:
 
 async def _show(request: web.Request) -> web.StreamResponse:
     query = query_of(request, SubmitPage)
-    if not request[PERSON].operator or request.app[BACKEND].settings.ui_read_only == "on":
+    if not may_act(request):
         # What runs again may carry secrets in its variables: it is shown to those alone who could send it.
         raise Problem(403, "FORBIDDEN", "Only those who may act can submit requests here.")
     if query.again is not None:

@@ -1,7 +1,7 @@
 """The log of a container as text."""
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -10,7 +10,7 @@ from handler.console.backend import Backend
 from handler.console.http.problems import Fault, Problem
 from handler.console.views.asked import Asked
 from handler.console.views.logbytes import NONE, Place, opened_log
-from handler.console.views.models import LogText
+from handler.console.views.models import LogText, Pod
 from handler.console.views.pods import pods_view
 from handler.operations.wording import size
 
@@ -34,7 +34,11 @@ async def place_of(backend: Backend, number: int, query: LogQuery) -> Place | No
 
     Raises `Problem` if there is no such request, pod or container, and `StoreUnavailable`.
     """
-    pods = (await pods_view(backend, number)).pods
+    return place_in((await pods_view(backend, number)).pods, query)
+
+
+def place_in(pods: Sequence[Pod], query: LogQuery) -> Place | None:
+    """The same, of pods that are known. Raises `Problem` if there is no such pod or container."""
     if query.pod:
         pods = [pod for pod in pods if query.pod in (pod.uid, pod.name)]
         if not pods:
@@ -52,11 +56,12 @@ def _unknown(name: str, detail: str, *, allowed: str | None = None) -> Problem:
 
 
 async def log_view(backend: Backend, number: int, query: LogQuery) -> LogText:
-    """The end of a log. Raises `Problem` if there is no such request, pod or container.
+    """The end of a log. Raises `Problem` if there is no such request, pod or container, and what `log_at` does."""
+    return await log_at(backend, await place_of(backend, number, query), query)
 
-    Raises `StoreUnavailable`, and `KubernetesError` where the cluster breaks off.
-    """
-    place = await place_of(backend, number, query)
+
+async def log_at(backend: Backend, place: Place | None, query: LogQuery) -> LogText:
+    """The end of a container's log. Raises `StoreUnavailable`, and `KubernetesError` where the cluster breaks off."""
     if place is None:
         return LogText(pod="", container="", origin=NONE, text="", note="No pod of the request is known yet.")
     lines = query.tail or LINES
