@@ -100,16 +100,15 @@ def _common(request: web.Request) -> Mapping[str, Any]:
     """
     settings, base = request.app[BACKEND].settings, request.app[BASE]
     person, urls = request.get(PERSON), Urls(base)
-    here = request.path.removeprefix(base) or "/"
     return {
         "acts": may_act(request),
         "asset": lambda name: urls(path_of(name)),
         "base": base,
-        "here": f"{here}?{request.query_string}" if request.query_string else here,
+        "here": request.raw_path.removeprefix(base) or "/",
         "instance": settings.instance,
         "person": person,
         "read_only": settings.ui_read_only == "on",
-        "section": f"/{here.split('/')[1]}".replace("/requests", "/"),
+        "section": f"/{request.path.removeprefix(base)[1:].partition('/')[0]}".replace("/requests", "/"),
         "theme": theme if (theme := request.cookies.get(THEME)) in THEMES else None,
         "token": request.get(FORM_TOKEN, ""),
         "ui_auth": settings.ui_auth,

@@ -1,8 +1,8 @@
 """The switch between light and dark, for those whose browser runs no scripts, too."""
 
 from aiohttp import web
-from yarl import URL
 
+from handler.console.http.back import back_to
 from handler.console.http.keys import BASE
 from handler.console.pages.rendering import THEME, THEMES
 
@@ -16,18 +16,7 @@ def routes() -> list[web.RouteDef]:
 
 async def _choose(request: web.Request) -> web.StreamResponse:
     base, chosen = request.app[BASE], request.query.get("to")
-    response = web.HTTPSeeOther(f"{base}{_within(request.query.get('back', '/'))}")
+    response = web.HTTPSeeOther(f"{base}{back_to(request.query.get('back', '/'))}")
     if chosen in THEMES:
         response.set_cookie(THEME, chosen, path=f"{base}/", max_age=_YEAR, samesite="Strict")
     raise response
-
-
-def _within(back: str) -> str:
-    """The path of a page of ours; whoever asks for another site gets to the first page."""
-    try:
-        asked = URL(back)
-    except ValueError:
-        return "/"
-    if asked.absolute or not back.startswith("/") or back.startswith(("//", "/\\")):
-        return "/"
-    return str(asked.with_fragment(None))

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from handler.console.http.back import back_to
 from handler.console.http.forms import form_of
 from handler.console.http.keys import BASE, PERSON
 from handler.console.http.problems import Problem
@@ -15,7 +16,7 @@ def routes() -> list[web.RouteDef]:
 
 
 async def _show(request: web.Request) -> web.StreamResponse:
-    back = _inside(request.query.get("back", ""))
+    back = back_to(request.query.get("back", ""))
     if request.app[SECURITY].tokens is None or PERSON in request:
         raise web.HTTPSeeOther(request.app[BASE] + back)
     return render(request, "login.html", back=back, problem=None)
@@ -23,7 +24,7 @@ async def _show(request: web.Request) -> web.StreamResponse:
 
 async def _log_in(request: web.Request) -> web.StreamResponse:
     security, form = request.app[SECURITY], await form_of(request)
-    back = _inside(form.one("back"))
+    back = back_to(form.one("back"))
     if security.tokens is None:
         raise Problem(404, "NOT_FOUND", "Nobody logs in here: see JOBRELAY_UI_AUTH.")
     if PERSON in request:
@@ -43,9 +44,3 @@ async def _log_out(request: web.Request) -> web.StreamResponse:
     security = request.app[SECURITY]
     security.log_out(request, security.session(request))
     raise web.HTTPSeeOther(f"{request.app[BASE]}/login" if security.tokens else f"{request.app[BASE]}/")
-
-
-def _inside(back: str) -> str:
-    """The path of a page of ours, whatever somebody may have put there instead."""
-    fine = back.startswith("/") and back[1:2] not in ("/", "\\") and back.isascii() and back.isprintable()
-    return back if fine else "/"
