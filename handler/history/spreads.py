@@ -20,7 +20,15 @@ def bucket_of(seconds: float) -> int:
 
 def added(one: Spread, other: Spread) -> dict[int, int]:
     """Both together."""
-    return dict(one) | {bucket: one.get(bucket, 0) + count for bucket, count in other.items()}
+    both = dict(one)
+    count_in(both, other)
+    return both
+
+
+def count_in(spread: dict[int, int], more: Spread) -> None:
+    """Add these to it."""
+    for bucket, count in more.items():
+        spread[bucket] = spread.get(bucket, 0) + count
 
 
 def quantile(spread: Spread, share: float) -> float | None:

@@ -14,7 +14,7 @@ from handler.console.http.problems import Fault, Problem
 from handler.console.views.asked import Asked, Time, require_order, seconds_of
 from handler.console.views.models import Spread, Stats, Sum
 from handler.history.base import Day
-from handler.history.spreads import quantile
+from handler.history.spreads import count_in, quantile
 from handler.operations.records import moment
 from handler.operations.stats import DAY, HOUR, summed
 from k8s.informer.slices import in_slices
@@ -105,8 +105,8 @@ class _Joined:
         sums, (waits, runs) = self._sums[key], self._spreads[key]
         for place, value in enumerate(_summed(day)):
             sums[place] += value
-        _count(waits, day.waits)
-        _count(runs, day.runs)
+        count_in(waits, day.waits)
+        count_in(runs, day.runs)
 
     def sums(self) -> list[Day]:
         """Each with the day and the service of the first one of its key."""
@@ -115,11 +115,6 @@ class _Joined:
             for key, day in self._first.items()
             for waits, runs in (self._spreads[key],)
         ]
-
-
-def _count(spread: dict[int, int], more: Mapping[int, int]) -> None:
-    for bucket, count in more.items():
-        spread[bucket] = spread.get(bucket, 0) + count
 
 
 def _sum(day: Day) -> Sum:
