@@ -110,7 +110,7 @@ async def _earlier(cluster: Cluster) -> list[CloudEvent]:
     """What became of two requests, as if that had been an hour ago. Their Jobs are still there."""
     words = "echo reading rows; echo row 12 is no number >&2; exit 3"
     requests = (
-        make_request(FAILED, script="echo 42", service="billing", startTimeout=1, job={"image": "missing/invoices:7"}),
+        make_request(FAILED, script="echo 42", service="billing", startTimeout=5, job={"image": "missing/invoices:7"}),
         make_request(BROKEN, script=words, service="billing", tags=["night"]),
     )
     async with connect() as broker:

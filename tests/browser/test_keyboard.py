@@ -61,7 +61,8 @@ async def watch(visiting: Visit, phase: str, *, scripts: bool) -> None:
         while "/done" in page.url:
             await tab_to(page, "main a.primary")
             await enter(page)
-        while phase not in await page.locator("main .why .phase").first.inner_text():
+        while phase not in (shown := await page.locator("main .why").first.inner_text()):
+            assert "failed" not in shown, shown
             await asyncio.sleep(0.1)
             if not scripts:
                 await page.reload()
