@@ -14,6 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from events.problems import brief
 from k8s.base import ConfigError
+from k8s.library import module
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,24 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 REFRESH_SECONDS = 60.0
 REFRESH_RETRY_SECONDS = 10.0
 PLUGIN_SECONDS = 30.0
+_CONFIG = "kubernetes_asyncio.config"
+
+
+class Configuration:
+    """What the library's loaders find out. They fill it in as they do their own `Configuration`, and only these fields.
+
+    `api_key`: the Authorization header as `BearerToken`, whatever its scheme.
+    """
+
+    def __init__(self) -> None:
+        self.host = "http://localhost"
+        self.api_key: dict[str, str] = {}
+        self.ssl_ca_cert: str | None = None
+        self.cert_file: str | None = None
+        self.key_file: str | None = None
+        self.verify_ssl = True
+        self.tls_server_name: str | None = None
+        self.proxy: str | None = None
 
 
 class Access:
@@ -29,7 +48,9 @@ class Access:
     `base_url` has no trailing slash. `tls` is None for plain HTTP, `server_name` and `proxy` unless configured.
     """
 
-    def __init__(self, configuration: Any, reload: Callable[[bool], Awaitable[None]], *, namespace: str) -> None:
+    def __init__(
+        self, configuration: Configuration, reload: Callable[[bool], Awaitable[None]], *, namespace: str
+    ) -> None:
         self.base_url: str = configuration.host.rstrip("/")
         self.namespace = namespace
         self.server_name: str | None = configuration.tls_server_name or None
@@ -44,7 +65,7 @@ class Access:
 
     async def headers(self) -> dict[str, str]:
         """The current Authorization header, or none. Never waits for a plugin."""
-        token = await self._configuration.get_api_key_with_prefix("BearerToken")
+        token = self._configuration.api_key.get("BearerToken")
         return {"Authorization": " ".join(token.split())} if token else {}
 
     async def refresh(self) -> None:
@@ -98,12 +119,9 @@ async def load(
 
 
 async def _load_kubeconfig(files: str, context: str | None) -> Access:
-    # It takes 0.6 s and 60 MB: do not import it with the package.
-    from kubernetes_asyncio import client, config
-
     if not _exists(files):
         raise ConfigError(f"no kubeconfig: {files} does not exist")
-    configuration = client.Configuration()
+    config, configuration = module(_CONFIG), Configuration()
     loader: Any = None
 
     async def reload(force: bool) -> None:
@@ -126,12 +144,10 @@ async def _load_kubeconfig(files: str, context: str | None) -> Access:
 
 
 async def _load_service_account(directory: Path, environ: Mapping[str, str]) -> Access:
-    from kubernetes_asyncio import client, config
-
-    configuration = client.Configuration()
+    config, configuration = module(_CONFIG), Configuration()
 
     async def reload(_: bool) -> None:
-        config.load_incluster_config(  # type: ignore[no-untyped-call]
+        config.load_incluster_config(
             client_configuration=configuration,
             try_refresh_token=False,  # `keep_fresh` does, and goes on after a failure
             token_filename=str(directory / "token"),
@@ -154,7 +170,7 @@ def _exists(files: str) -> bool:
     return any(Path(file).expanduser().is_file() for file in files.split(os.pathsep) if file)
 
 
-def _tls_context(configuration: Any) -> ssl.SSLContext:
+def _tls_context(configuration: Configuration) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
     # Python 3.13 began to require extensions that many clusters' authorities lack; kubectl does not.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -165,7 +181,7 @@ def _tls_context(configuration: Any) -> ssl.SSLContext:
     return context
 
 
-def _load_client_certificate(context: ssl.SSLContext, configuration: Any) -> None:
+def _load_client_certificate(context: ssl.SSLContext, configuration: Configuration) -> None:
     """The context may be in use: connections that open from now on show the new certificate."""
     if configuration.cert_file:
         context.load_cert_chain(configuration.cert_file, configuration.key_file)

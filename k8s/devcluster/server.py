@@ -22,7 +22,6 @@ from k8s.devcluster.api.identity import Identity, Users, identity, write_kubecon
 from k8s.devcluster.api.podmetrics import PodMetrics
 from k8s.devcluster.kubelet import processes
 from k8s.devcluster.resources import RESOURCES
-from k8s.devcluster.rules.fields import load_models
 from k8s.devcluster.store.store import Store
 
 BODY_LIMIT = 3 * 1024 * 1024
@@ -91,7 +90,6 @@ async def _background(store: Store, directory: Path, options: ServerOptions) -> 
         tasks = [
             group.create_task(loops.run(store, directory, options.running)),
             group.create_task(_compact(store, every=min(COMPACT_EVERY, options.history_age))),
-            group.create_task(asyncio.to_thread(load_models)),
         ]
         try:
             yield

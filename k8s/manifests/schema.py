@@ -1,14 +1,14 @@
 """Finds unknown fields, wrong types and malformed quantities in a manifest. Validates nothing else.
 
-The client library's models say which fields there are. Importing them takes half a second: that happens at first use.
+The client library's models say which fields there are. Each is imported at its first use.
 """
 
 from collections.abc import Iterator
 from difflib import get_close_matches
-from functools import cache
 from typing import Any
 
 from events.problems import FieldError, path_of
+from k8s.library import fields_of
 from k8s.reading.quantity import parse
 
 Path = tuple[str | int, ...]
@@ -36,7 +36,7 @@ def unfit(model: str, value: object, path: Path, around: Chain = ()) -> Iterator
     if not isinstance(value, dict):
         yield FieldError(path_of(path), "must be an object")
         return
-    types, chain = _fields(model), (*around, (path, model))
+    types, chain = fields_of(model), (*around, (path, model))
     for name, inner in value.items():
         if name not in types:
             yield FieldError(path_of([*path, str(name)]), f"is no field of Kubernetes here{_hint(str(name), chain)}")
@@ -46,12 +46,12 @@ def unfit(model: str, value: object, path: Path, around: Chain = ()) -> Iterator
 
 def _hint(name: str, chain: Chain) -> str:
     """What was meant: a field of the same object, of one around it or inside it; else the nearest name."""
-    types = _fields(chain[-1][1])
+    types = fields_of(chain[-1][1])
     wanted = _folded(_CALLED.get(name, name))
     alike = next((field for field in types if _folded(field) == wanted), None)
     if alike is None:
         for place, model in (*reversed(chain[:-1]), *_inside(*chain[-1])):
-            if name in _fields(model):
+            if name in fields_of(model):
                 return f": it belongs into {path_of(place)}"
     near = [alike] if alike else get_close_matches(name, types, n=1)
     if not near and types.keys() >= _QUANTITIES:
@@ -70,20 +70,11 @@ def _inside(path: Path, model: str) -> Iterator[tuple[Path, str]]:
         level = [
             ((*place, name, *((0,) if types[name].startswith("list[") else ())), inner)
             for place, holder in level
-            for types in (_fields(holder),)
+            for types in (fields_of(holder),)
             for name in _WAY
             if (inner := types.get(name, "").removeprefix("list[").removesuffix("]")).startswith("V1")
         ]
         yield from level
-
-
-@cache
-def _fields(model: str) -> dict[str, str]:
-    """Declared types by JSON name."""
-    from kubernetes_asyncio.client import models
-
-    found = getattr(models, model)
-    return {json: found.openapi_types[field] for field, json in found.attribute_map.items()}
 
 
 def _fits(declared: str, value: Any, path: Path, around: Chain) -> Iterator[FieldError]:

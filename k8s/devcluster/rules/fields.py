@@ -1,6 +1,6 @@
 """Decodes request bodies by the fields of their kind: finds unknown fields, checks types, drops nulls.
 
-The client library's models say which fields there are.
+The client library's models say which fields there are. Each is imported at its first use.
 """
 
 import re
@@ -12,6 +12,7 @@ from typing import Any
 
 from k8s.devcluster.resources import Obj, Resource
 from k8s.devcluster.rules.quantities import canonical
+from k8s.library import fields_of
 
 Unknown = list[str]
 _Decode = Callable[[Any, str, Unknown], Any]
@@ -42,23 +43,10 @@ def decode(kind: Resource, obj: Obj) -> tuple[Obj, Unknown]:
     return decoded, unknown
 
 
-def load_models() -> None:
-    """Import the models now rather than at the first body: it takes half a second."""
-    _client_models()
-
-
-@cache
-def _client_models() -> Any:
-    from kubernetes_asyncio.client import models
-
-    return models
-
-
 @cache
 def _model(name: str, owner: str) -> _Decode:
     """The decoder of a model in a field of `owner`. It looks fields up at first use: models may contain themselves."""
-    model = getattr(_client_models(), name)
-    types = {json: model.openapi_types[field] for field, json in model.attribute_map.items()}
+    types = fields_of(name)
     decoders: dict[str, _Decode] = {}
 
     def decode_model(value: Any, path: str, unknown: Unknown) -> Any:
