@@ -14,8 +14,9 @@ _LONGEST = 32
 _INT64 = range(-(2**63), 2**64)
 _NUMBER = re.compile(rb"[ \t\r\n]*[-0-9]")
 """The beginning of a text that is a number alone."""
-_SHAPE = bytes(0x30 if byte in b"123456789" else 0x65 if byte in b"eE" else byte for byte in range(256))
-"""Makes 0 of every digit, and e of E."""
+_SPACE = b" \t\r\n"
+"""What may stand between the tokens of JSON."""
+_BEFORE, _EXPONENT, _DIGITS = b":,[", b"eE", b"0123456789"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class Reading:
     text, which `orjson.dumps` writes as they are; everything else is what `orjson.loads` gives.
     """
 
-    _may: Callable[[bytes], bool]
+    _shape: bytes
+    _may: re.Pattern[bytes]
     _suspect: re.Pattern[bytes]
     _number: Callable[[str], Any]
 
@@ -32,8 +34,9 @@ class Reading:
         """False if this reading certainly is the same as orjson's."""
         if _NUMBER.match(text):
             return True
-        # Nearly all texts have no such shape, and to look for one takes a tenth of the time of the expression.
-        return self._may(text.translate(_SHAPE)) and self._suspect.search(text) is not None
+        # Nearly all texts have no such shape, and to look for one takes a sixth of the time of the expression, or less.
+        shape = text.translate(self._shape, _SPACE)
+        return self._may.search(shape) is not None and self._suspect.search(text) is not None
 
     def read(self, text: bytes) -> Any:
         """What the text says."""
@@ -84,22 +87,22 @@ def _dumped(value: float) -> str:
     return orjson.dumps(value).decode()
 
 
-_OTHERWISE = (b"0.", b"0e", b":-", b",-", b"[-", b" -", b"\n-", b"\t-", b"0" * 19)
-
-
-def _may_be_written_otherwise(shape: bytes) -> bool:
-    rest = shape.replace(b'"0.0"', b"")  # The specversion of every event.
-    return any(part in rest for part in _OTHERWISE)
+def _shape_of(zeros: bytes) -> bytes:
+    """A table for `bytes.translate` that makes 0 of these bytes, : of what stands before a number, and e of E."""
+    merged = {ord("0"): zeros, ord(":"): _BEFORE, ord("e"): _EXPONENT}
+    return bytes(next((one for one, alike in merged.items() if byte in alike), byte) for byte in range(256))
 
 
 AS_WRITTEN = Reading(
-    _may_be_written_otherwise,
+    _shape_of(_DIGITS),
+    re.compile(rb":(?:-0|0+[.e]|0{19})"),
     re.compile(rb"[:,\[][ \t\r\n]*-?(?:[0-9]+[.eE]|[0-9]{19}|(?<=-)0)"),
     number,
 )
 """Keeps the digits of every number. What orjson may write in another way: 1.50, 1E3, -0; all decimals are looked at."""
 EXACT = Reading(
-    lambda shape: b"0e" in shape or b"0" * 16 in shape.replace(b".", b"0"),
+    _shape_of(_DIGITS + b"-."),
+    re.compile(rb":0(?:0*e|0{15})"),
     re.compile(rb"[:,\[][ \t\r\n]*-?(?:[0-9.]{16}|[0-9.]+[eE])"),
     _valued,
 )

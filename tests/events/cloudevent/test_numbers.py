@@ -73,3 +73,18 @@ def test_any_numbers_keep_digits_and_values(numbers: list[str]) -> None:
     assert written_again(AS_WRITTEN, text) == text
     values = json.loads(written_again(EXACT, text), parse_float=Decimal, parse_int=Decimal)
     assert values == [Decimal(number) for number in numbers]
+
+
+spaces = st.text(" \t\r\n", max_size=3)
+
+
+@given(number_texts, spaces, spaces, st.text("0123456789eE.-:,[ x", max_size=30))
+def test_where_a_number_stands_and_what_texts_hold_makes_no_difference(
+    number: str, before: str, after: str, text: str
+) -> None:
+    for around in ('{"a":%s}', "[%s]", "[0,%s]"):
+        document = f'["{text}",{around % f"{before}{number}{after}"},"{text}"]'.encode()
+        for reading in (AS_WRITTEN, EXACT):
+            alone = reading.needed(f"[{number}]".encode())
+            assert reading.needed(document) >= alone
+            assert reading.needed(json.dumps({"text": text}).encode()) <= ("," in text or ":" in text or "[" in text)
