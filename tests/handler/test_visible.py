@@ -84,6 +84,18 @@ def test_a_record_is_a_line_of_text_and_only_tracebacks_follow(text: str, failed
     assert all(line.startswith("  | ") for line in others)
 
 
+@given(text=TEXT | st.text('ab1 "=\\-/', max_size=8) | st.just("x" * (MAX_FIELD + 1)))
+@settings(max_examples=examples(400), deadline=None)
+def test_short_cuts_for_plain_text_change_nothing(text: str) -> None:
+    assert escaped(text) == "".join(escaped(f"{one}é")[:-1] for one in text), "é alone takes the long way"
+    about()
+    line = TextFormatter().format(record("", job_id=text)).partition("job_id=")[2]
+    wanted = escaped(clipped(text).encode(errors="backslashreplace").decode())
+    assert line == (wanted if re.fullmatch(r'[^\s"=]+', wanted) else '"' + wanted.replace('"', '\\"') + '"')
+    found = json.loads(JsonFormatter().format(record("", job_id=text)))
+    assert found["job_id"] == clipped(text).encode(errors="backslashreplace").decode()
+
+
 @given(text=TEXT)
 @settings(max_examples=examples(200), deadline=None)
 def test_documents_are_escaped_and_read_as_they_were(text: str) -> None:

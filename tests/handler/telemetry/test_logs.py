@@ -6,10 +6,12 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker
@@ -21,6 +23,7 @@ from tests.handler.cost import seconds_of
 from tests.handler.jobs import run_through, without_finalizer
 from tests.handler.relay import running
 from tests.handler.samples import make_command, make_request, until
+from tests.long import examples
 from tests.processes import installation
 
 WORKERS = {
@@ -181,13 +184,36 @@ def test_keeping_the_ids_of_an_event_costs_almost_nothing() -> None:
     assert seconds_of(keep_ids) < LIMIT_SECONDS
 
 
+def test_fields_of_a_line_follow_those_of_its_task_and_replace_them() -> None:
+    logcontext.about(message_id="m", job_id="a", namespace=None)
+    logcontext.also(job="j", job_id="b")
+    made = logging.makeLogRecord({"msg": "said", "job": "k", "code": None})
+    found = json.loads(JsonFormatter().format(made))
+    expected = ["time", "level", "logger", "message", "message_id", "job_id", "job", "code"]
+    assert [*found] == expected, "a field that is not known is left out, and one that says None is not"
+    assert (found["job_id"], found["job"], found["code"]) == ("b", "k", "None")
+
+
+# Also the last half of a microsecond of a second: it rounds to the next.
+@given(st.integers(1, 2**32), st.sampled_from((0.0, 0.0009995, 0.0009994, 0.9999994, 0.9999996)) | st.floats(0, 1))
+@settings(max_examples=examples(400), deadline=None)
+def test_the_time_of_a_line_is_that_of_its_record(second: int, fraction: float) -> None:
+    created = second + fraction
+    made = logging.makeLogRecord({"msg": "said", "created": created})
+    found = json.loads(JsonFormatter().format(made))["time"]
+    assert found == datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds")
+    here = datetime.fromtimestamp(created).time().isoformat("milliseconds")
+    assert TextFormatter().format(made).startswith(f"{here} ")
+
+
 def test_debug_lines_are_those_of_jobrelay_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     output, root = io.StringIO(), logging.getLogger()
     monkeypatch.setattr("sys.stderr", output)
     monkeypatch.setattr(root, "handlers", [])
     levels = {name: logging.getLogger(name).level for name in ("", "events", "adapters", "k8s", "handler")}
-    for name in ("logThreads", "logProcesses", "logMultiprocessing"):
-        monkeypatch.setattr(logging, name, getattr(logging, name))
+    for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks", "_srcfile"):
+        if hasattr(logging, name):
+            monkeypatch.setattr(logging, name, getattr(logging, name))
     logcontext.about()
     try:
         configure(form="text", level="DEBUG")
