@@ -8,16 +8,16 @@ import itertools
 import logging
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import orjson
 
-from adapters import headers as stamps
 from adapters.background import running
 from adapters.base import BrokerUnavailable
-from adapters.jetstream.client import Interest, Message, NatsError, SafeClient
+from adapters.jetstream.client import Handle, Interest, NatsError, SafeClient
+from adapters.jetstream.message import Message, block
 from adapters.jetstream.options import OWN_API, RULES, JetStreamOptions
 from adapters.listeners import Listeners
 from adapters.urls import parse
@@ -109,7 +109,7 @@ class Connection:
             async with asyncio.timeout(self._options.connect_timeout) as self._opening:
                 await client.begin(self._url, self._options, callbacks)
                 self._inbox = client.new_inbox()
-                self._replies = await client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
+                self._replies = await client.listen(f"{self._inbox}.*", self._on_reply)
         except Exception as error:
             # Bad credential files raise whatever the parsers of keys raise.
             await client.abandon()
@@ -197,15 +197,15 @@ class Connection:
         self._last_error = None
         unsent, self._unsent = self._unsent, deque(maxlen=UNSENT_LIMIT)
         for subject, payload in unsent:
-            await self.send(subject, payload)
+            self.send(subject, payload)
         self.reconnects.notify()
 
     # Messages
 
-    async def interest(self, prefix: str, callback: Callable[[Message], Awaitable[None]]) -> Interest:
-        """Subscribe to everything below `prefix`. The client sets no limit: pull requests do."""
+    async def interest(self, prefix: str, handle: Handle) -> Interest:
+        """Subscribe to everything below `prefix`. Nothing limits how much comes: pull requests do."""
         try:
-            return await self._client.subscribe(f"{prefix}.*", cb=callback, pending_msgs_limit=0, pending_bytes_limit=0)
+            return await self._client.listen(f"{prefix}.*", handle)
         except (OSError, NatsError) as error:
             raise BrokerUnavailable(f"cannot subscribe: {error!r}") from error
 
@@ -226,53 +226,53 @@ class Connection:
             with suppress(OSError, TimeoutError, NatsError):
                 await self._client.flush(timeout=FLUSH_SECONDS)
 
-    async def send(self, subject: str, payload: bytes, *, reply: str = "", keep: bool = True) -> bool:
+    def send(self, subject: str, payload: bytes, *, reply: str = "", keep: bool = True) -> bool:
         """Publish without a reply. Returns False while disconnected: kept for the reconnect (`keep`), or lost."""
         try:
-            if self._client.is_connected:
-                await self._client.publish(subject, payload, reply=reply)
-                return True
-        except (OSError, NatsError) as error:
+            self._client.post(subject, payload, reply=reply)
+        except NatsError as error:
             logger.debug("not sent: %r", error)
+        else:
+            return True
         if keep:
             self._unsent.append((subject, payload))
         return False
 
-    async def request(
-        self, subject: str, payload: bytes = b"", *, headers: dict[str, str] | None = None, timeout: float | None = None
-    ) -> bytes:
+    async def request(self, subject: str, payload: bytes = b"", *, headers: Mapping[str, str] | None = None) -> bytes:
         """The reply. Raises `BrokerUnavailable`: lost, late, or impossible (`NoResponders`, `Forbidden`)."""
-        client = self._client
-        if not client.is_connected:
+        return await self._request(subject, payload, block(headers) if headers else b"")
+
+    async def _request(self, subject: str, payload: bytes, headers: bytes) -> bytes:
+        if not self._client.is_connected:
             raise BrokerUnavailable("not connected to NATS")
         token = str(next(self._tokens))
-        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Message] = loop.create_future()
         self._waiting[token] = (future, subject)
+        late = loop.call_later(self._options.publish_timeout, _expire, future, subject)
         try:
-            await client.publish(subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
-            async with asyncio.timeout(timeout or self._options.publish_timeout):
-                answer = await future
-        except TimeoutError as error:
-            raise BrokerUnavailable(f"no answer on {subject} in time") from error
-        except (OSError, NatsError) as error:
+            self._client.post(subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
+            answer = await future
+        except NatsError as error:
             raise BrokerUnavailable(f"not sent: {error!r}") from error
         finally:
+            late.cancel()
             del self._waiting[token]
         if answer.headers and answer.headers.get("Status") == "503":
             raise NoResponders(f"nothing stores {subject}")
-        return bytes(answer.data)
+        return answer.data
 
-    async def _on_reply(self, message: Message) -> None:
+    def _on_reply(self, message: Message) -> None:
         question = self._waiting.get(message.subject[len(self._inbox) + 1 :])
         if question is not None and not question[0].done():
             question[0].set_result(message)
 
-    async def store(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+    async def store(self, subject: str, body: bytes, headers: Mapping[str, str]) -> None:
         """Return once a stream has stored it. Raises `BrokerUnavailable`; where the cause is known, an error above."""
-        # The client checks only the body. The server counts the headers too, and closes the connection.
-        if len(body) + stamps.size(headers) > self.max_payload:
+        head = block(headers)
+        if len(body) + len(head) > self.max_payload:
             raise TooLarge(f"{len(body)} bytes and headers; the server takes {self.max_payload}")
-        answer = await self.request(subject, body, headers=headers)
+        answer = await self._request(subject, body, head)
         if _BODY_ERROR not in answer and b'"seq"' in answer:
             return
         problem = _error_in(answer)
@@ -323,6 +323,11 @@ async def connection(url: str, options: JetStreamOptions) -> AsyncIterator[Conne
             yield link
     finally:
         await link.close()
+
+
+def _expire(future: "asyncio.Future[Message]", subject: str) -> None:
+    if not future.done():
+        future.set_exception(BrokerUnavailable(f"no answer on {subject} in time"))
 
 
 def _error_in(answer: bytes) -> Mapping[str, Any] | None:

@@ -13,6 +13,7 @@ from adapters import headers as stamps
 from adapters.base import BrokerUnavailable, Topic
 from adapters.jetstream.connection import Connection, TooLarge
 from adapters.jetstream.letters import Letters
+from adapters.jetstream.message import Message
 from adapters.jetstream.topology import NANOSECONDS, StreamNames
 from events.cloudevent.binding import from_nats
 
@@ -87,22 +88,19 @@ class Delivery:
         self,
         owner: Owner,
         topic: Topic,
-        *,
-        reply: str,
+        message: Message,
         receipt: Receipt,
-        headers: Mapping[str, str] | None,
-        body: bytes,
     ) -> None:
         self._owner = owner
-        self._reply = reply
-        self._headers = headers or _NO_HEADERS
+        self._reply = message.reply
+        self._headers = headers = message.headers or _NO_HEADERS
         self._time_ns = receipt.time_ns
         self.topic = topic
-        self.body = body
-        self.size = len(body) + (stamps.size(headers) if headers else 0)
+        self.body = message.data
+        self.size = message.size
         self.settled = False
         self.message_id = f"{receipt.stream}/{receipt.sequence}"
-        self.attempt = receipt.delivered if not headers else _attempt(headers, receipt.delivered)
+        self.attempt = _attempt(headers, receipt.delivered) if headers else receipt.delivered
 
     @property
     def replays(self) -> int:
@@ -179,12 +177,12 @@ class Delivery:
     async def extend(self) -> None:
         """Have the broker wait for another `ack_wait`, from now."""
         if not self.settled:
-            await self._owner.connection.send(self._reply, EXTEND, keep=False)
+            self._owner.connection.send(self._reply, EXTEND, keep=False)
 
     async def _settle(self, verb: bytes) -> None:
         if not self.settled:
             self._done()
-            await self._owner.connection.send(self._reply, verb)
+            self._owner.connection.send(self._reply, verb)
 
     def _done(self) -> None:
         self.settled = True

@@ -14,9 +14,10 @@ from functools import partial
 from typing import Any
 
 from adapters.base import BrokerUnavailable, Cursor, Kind, Record, Topic
-from adapters.jetstream.client import Interest, Message
+from adapters.jetstream.client import Interest
 from adapters.jetstream.connection import Connection
 from adapters.jetstream.delivery import Receipt
+from adapters.jetstream.message import Message
 from adapters.jetstream.topology import NANOSECONDS, StreamNames
 from adapters.topics import require_history
 from events.cloudevent.binding import from_nats
@@ -118,7 +119,7 @@ class History:
         await self._connection.unsubscribe(self._interest)
         if self._interest is not None:
             subject = self._connection.api_subject(f"CONSUMER.DELETE.{self._stream}.{self._consumer}")
-            await self._connection.send(subject, b"", keep=False)
+            self._connection.send(subject, b"", keep=False)
 
     @property
     def _consumer(self) -> str:
@@ -132,7 +133,7 @@ class History:
             if self._ended:
                 return
             if not self._asked:
-                await self._pull()
+                self._pull()
         except BrokerUnavailable as error:
             if not self._follow:
                 raise
@@ -192,16 +193,16 @@ class History:
         info = await self._connection.api(f"STREAM.INFO.{self._stream}")
         return str(info["created"]), int(info["state"]["last_seq"])
 
-    async def _pull(self) -> None:
+    def _pull(self) -> None:
         wait = b'"expires":%d,"idle_heartbeat":%d' % (EXPIRES_SECONDS * NANOSECONDS, HEARTBEAT_SECONDS * NANOSECONDS)
         size = max(_BATCH_BYTES, 2 * self._connection.max_payload)
         request = b'{"batch":%d,"max_bytes":%d,%s}' % (BATCH, size, wait if self._follow else b'"no_wait":true')
         self._asked = BATCH
         subject = self._connection.api_subject(f"CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}")
-        if not await self._connection.send(subject, request, reply=f"{self._inbox}.0", keep=False):
+        if not self._connection.send(subject, request, reply=f"{self._inbox}.0", keep=False):
             raise BrokerUnavailable("not connected to NATS")
 
-    async def _on_message(self, message: Message) -> None:
+    def _on_message(self, message: Message) -> None:
         if self._lost:
             return
         if message.reply:

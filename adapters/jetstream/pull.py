@@ -11,17 +11,19 @@ nothing that comes can exceed it.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from adapters import headers as stamps
 from adapters.background import running
 from adapters.base import BrokerUnavailable, Kind
-from adapters.jetstream.client import Interest, Message
+from adapters.jetstream.client import Interest
 from adapters.jetstream.connection import Connection
 from adapters.jetstream.delivery import Delivery, Receipt, nak
 from adapters.jetstream.lane import Lane, plan, room
 from adapters.jetstream.letters import Letters
+from adapters.jetstream.message import Message
 from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.topology import NANOSECONDS, StreamNames
 from adapters.prefetch import Prefetch
@@ -143,7 +145,7 @@ class PullSubscription:
             lanes = tuple(self._lanes.values())
             fits = room(lanes, max_bytes=self._max_bytes, largest=self.connection.max_payload)
             for lane, batch in plan(lanes, capacity=self._capacity, now=now, room=fits):
-                await self._pull(lane, batch, now)
+                self._pull(lane, batch, now)
         except BrokerUnavailable as error:
             logger.debug("not pulling: %s", error)
             self._attach = True
@@ -156,18 +158,14 @@ class PullSubscription:
         lane.forget_requests()
         lane.seen = now
         inbox = self._inboxes[key] = self.connection.new_inbox()
+        self._interests[key] = await self.connection.interest(inbox, partial(self._on_message, lane))
 
-        async def on_message(message: Message) -> None:
-            await self._on_message(lane, message)
-
-        self._interests[key] = await self.connection.interest(inbox, on_message)
-
-    async def _pull(self, lane: Lane, batch: int, now: float) -> None:
+    def _pull(self, lane: Lane, batch: int, now: float) -> None:
         if not lane.requested:
             lane.seen = now
         request = lane.request(batch)
         self._pulled = now
-        sent = await self.connection.send(
+        sent = self.connection.send(
             f"{self._next}.{lane.consumer}",
             _GRAB % batch if batch else _WATCH,
             reply=f"{self._inboxes[lane.topic.key]}.{request}",
@@ -178,7 +176,7 @@ class PullSubscription:
 
     # What comes
 
-    async def _on_message(self, lane: Lane, message: Message) -> None:
+    def _on_message(self, lane: Lane, message: Message) -> None:
         lane.seen = asyncio.get_running_loop().time()
         if not message.reply:
             # Only the broker's own status messages have no reply subject; publishers can forge the rest.
@@ -188,14 +186,12 @@ class PullSubscription:
         if lane.backoff.failing:
             self._recovered(lane)
         lane.arrived(receipt.pending, again=receipt.delivered > 1, capacity=self._capacity)
-        rest = _rest(message) if message.headers else 0.0
+        rest = _rest(message.headers) if message.headers and stamps.NOT_BEFORE in message.headers else 0.0
         if self._closed or rest > 0:
-            await self.connection.send(message.reply, nak(rest))
+            self.connection.send(message.reply, nak(rest))
             self._wake.set()
             return
-        delivery = Delivery(
-            self, lane.topic, reply=message.reply, receipt=receipt, headers=message.headers, body=message.data
-        )
+        delivery = Delivery(self, lane.topic, message, receipt)
         lane.unsettled += 1
         lane.held += delivery.size
         lane.buffer.append(delivery)
@@ -287,8 +283,8 @@ async def subscription(
         await pull.give_back()
 
 
-def _rest(message: Message) -> float:
+def _rest(headers: Mapping[str, str]) -> float:
     """Seconds until the message may be handed out."""
-    rest = stamps.rest(message.headers or {}, now=time.time())
+    rest = stamps.rest(headers, now=time.time())
     # A little more, so that rounding does not make it early: it would have to wait again.
     return rest + 0.005 if rest else 0.0

@@ -6,8 +6,8 @@ import pytest
 
 from adapters.base import Kind
 from adapters.jetstream import broker as jetstream
-from adapters.jetstream.client import Message
 from adapters.jetstream.connection import ApiError, connection
+from adapters.jetstream.message import Message
 from adapters.jetstream.options import JetStreamOptions
 from adapters.servers import nats as natsserver
 from adapters.servers.nats import NatsServer
@@ -32,14 +32,14 @@ async def test_mapping_moves_messages_and_our_stream_acknowledges_them(tmp_path:
             await shop.api("STREAM.CREATE.SHOP", SHOP)
             heard: list[str] = []
 
-            async def hear(message: Message) -> None:
+            def hear(message: Message) -> None:
                 heard.append(message.subject)
 
             await shop.interest("shop.images", hear)
             answer = await shop.request("shop.images.uploaded", BODY, headers=binary(1))
             assert b'"JOBRELAY_REQUESTS"' in answer
             assert read(await next_delivery(subscription)) == expected(1)
-            await shop.send("shop.urgent.uploaded", structured(2))
+            shop.send("shop.urgent.uploaded", structured(2))
             assert read(await next_delivery(subscription)) == expected(2, lane="high")
             await shop.flush()
             assert heard == []
