@@ -30,12 +30,17 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, renam
 
 
 def noted_start(job: Job) -> Start | None:
-    """What `to_annotation` wrote when the Job was suspended; what is unreadable counts as absent."""
+    """What `to_annotation` wrote when the Job was suspended; what we cannot have written counts as absent."""
     start = read_stored(job.started, Start)
     try:
-        return start if start is None or start.time else None
+        return start if start is None or _is_ours(start) else None
     except ValueError:
         return None
+
+
+def _is_ours(start: Start) -> bool:
+    """Whether `start_of` makes such. Raises `ValueError` if its time is none."""
+    return start.time != 0 and start.at == format_epoch(start.time) and start.suffix in ("", start.at)
 
 
 def first_pod(pods: Sequence[Pod]) -> Pod | None:

@@ -7,7 +7,7 @@ from typing import Any
 from cloudevents.core.v1.event import CloudEvent
 
 from events.cloudevent.attributes import SPECVERSION, is_text
-from events.cloudevent.event import from_parts
+from events.cloudevent.event import from_own, from_parts
 from events.cloudevent.timestamp import from_epoch
 from events.identity import base32_sha256, netstrings
 from events.jobs.context import asking, echoes, followed, read_context
@@ -155,13 +155,14 @@ def _observed(
 
 
 def _event(phase: Phase, attributes: Mapping[str, object], *, request_id: str | None, detail: object) -> CloudEvent:
-    fixed = {
+    whole = {
         "specversion": SPECVERSION,
         "type": f"{JOB_TYPE}.{phase}",
         "datacontenttype": "application/json",
-        "subject": request_id if request_id and is_text(request_id) else None,
+        **({"subject": request_id} if is_text(request_id) else {}),
+        **attributes,
     }
-    return from_parts({**fixed, **attributes}, {"id": request_id, "status": phase.traits.status, "detail": detail})
+    return from_own(whole, {"id": request_id, "status": phase.traits.status, "detail": detail})
 
 
 def _detail(event: CloudEvent) -> dict[str, Any]:
