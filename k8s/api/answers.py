@@ -29,7 +29,7 @@ _TOO_LARGE = re.compile(
 
 
 def failure(method: str, status: int, *, headers: Mapping[str, str], body: bytes) -> KubernetesError:
-    """The error that an answer with `status` other than 2xx stands for."""
+    """The error that an answer with `status` other than 2xx stands for. `headers`: by their names in lower case."""
     answer = _status_object(body)
     message = _message(status, answer, body)
     text = str(answer.get("message", ""))
@@ -125,11 +125,11 @@ def _has_cause(answer: dict[str, Any], reason: str) -> bool:
 
 def _retry_after(headers: Mapping[str, str], answer: dict[str, Any]) -> float | None:
     """Seconds, from the header or the Status object. A date in the header is compared with the answer's own Date."""
-    value = headers.get("Retry-After", "").strip()
+    value = headers.get("retry-after", "").strip()
     if value.isdigit():
         return float(value)
     try:
-        until = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))
+        until = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
         return max(0.0, until.total_seconds())
     except (ValueError, TypeError):
         seconds = _details(answer).get("retryAfterSeconds")

@@ -1,4 +1,8 @@
-"""HTTP to one API server: credentials, timeouts, errors, its clock. Knows no resources; repeats only after a 401."""
+"""HTTP to one API server: credentials, timeouts, errors, its clock. Knows no resources.
+
+What is read whole goes over connections of `k8s.api.http`. aiohttp does what is rare: it opens watches and logs, and
+does everything where there is a proxy.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -15,10 +19,11 @@ from events.problems import brief
 from k8s.api.answers import failure
 from k8s.api.clock import ServerClock, boottime
 from k8s.api.config import Access
+from k8s.api.http.message import Answer, Heads, request
+from k8s.api.http.pool import CONNECT_SECONDS, Pool
 from k8s.background import beside
 from k8s.base import Refused, Unavailable
 
-CONNECT_SECONDS = 5.0
 JSON = "application/json"
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 
@@ -30,10 +35,17 @@ _LIMITS = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
 class Client:
     """Sends requests to one API server. Made by `open_client`; safe to share between tasks."""
 
-    def __init__(self, access: Access, session: aiohttp.ClientSession, *, timeout: float) -> None:
+    def __init__(
+        self, access: Access, session: aiohttp.ClientSession, *, pool: Pool | None, timeout: float, user_agent: str
+    ) -> None:
+        """`pool`: None where `session` has to do everything."""
         self._access = access
         self._session = session
+        self._pool = pool
         self._timeout = timeout
+        url = URL(access.base_url)
+        self._root = url.raw_path.rstrip("/")
+        self._heads = Heads(host=url.host_port_subcomponent or "", user_agent=user_agent)
         self._clock = ServerClock()
         self._options: dict[str, Any] = {
             "ssl": access.tls or True,
@@ -60,13 +72,54 @@ class Client:
         """Send a request; return the body of a 2xx answer. `path` is already quoted; `body` is sent as JSON.
 
         `timeout`: seconds for everything together, including reading credentials again after a 401. Raises only the
-        errors of `k8s.base`; after `Unavailable` the request may have had its effect.
+        errors of `k8s.base`; after `Unavailable` the request may have had its effect. What has one is sent twice only
+        after a 401; a GET also if a kept connection turns out to have ended.
         """
         data = None if body is None else orjson.dumps(body)
+        wait = self._timeout if timeout is None else timeout
+        if self._pool is None:
+            return await self._through_session(method, path, params, data, content_type, accept, wait)
+        target = f"{self._root}{path}{_query(tuple(params.items())) if params else ''}"
+        until = asyncio.get_running_loop().time() + wait
+        try:
+            answer = await self._ask(
+                self._pool, method, target, data, accept, "" if data is None else content_type, until
+            )
+        except OSError as error:
+            raise _unavailable(method, path, error) from error
+        if not 200 <= answer.status < 300:
+            raise failure(method, answer.status, headers=answer.headers(), body=answer.body)
+        return answer.body
+
+    async def _ask(
+        self, pool: Pool, method: str, target: str, data: bytes | None, accept: str, content_type: str, until: float
+    ) -> Answer:
+        refreshed = False
+        while True:
+            fields = self._heads.fields(accept, content_type, self._access.authorization)
+            sent = boottime()
+            answer = await pool.request(request(method, target, fields, data), until=until, repeat=method == "GET")
+            self._clock.heard(answer.header(b"date"), sent=sent, received=boottime())
+            if answer.status != 401 or refreshed:
+                return answer
+            async with asyncio.timeout_at(until):
+                await self._access.refresh()
+            refreshed = True
+
+    async def _through_session(
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        data: bytes | None,
+        content_type: str,
+        accept: str,
+        wait: float,
+    ) -> bytes:
         headers = {"Accept": accept} if data is None else {"Accept": accept, "Content-Type": content_type}
         url = self._url(path, params)
         with _translated(method, path):
-            async with asyncio.timeout(self._timeout if timeout is None else timeout):
+            async with asyncio.timeout(wait):
                 async with await self._send(method, url, headers=headers, data=data, timeout=_LIMITS) as response:
                     answer = await response.read()
         if not 200 <= response.status < 300:
@@ -109,9 +162,9 @@ class Client:
         self, method: str, url: URL, *, headers: dict[str, str], **options: Any
     ) -> aiohttp.ClientResponse:
         sent = boottime()
-        response = await self._session.request(
-            method, url, headers=headers | await self._access.headers(), **self._options, **options
-        )
+        granted = self._access.authorization
+        headers = {**headers, "Authorization": granted} if granted else headers
+        response = await self._session.request(method, url, headers=headers, **self._options, **options)
         self._clock.heard(response.headers.get("Date", ""), sent=sent, received=boottime())
         return response
 
@@ -132,7 +185,19 @@ async def open_client(access: Access, *, timeout: float = 15.0, user_agent: str 
         read_bufsize=2**21,
     )
     async with session, beside(access.keep_fresh()):
-        yield Client(access, session, timeout=timeout)
+        pool = _pool(access)
+        try:
+            yield Client(access, session, pool=pool, timeout=timeout, user_agent=user_agent)
+        finally:
+            if pool is not None:
+                pool.close()
+
+
+def _pool(access: Access) -> Pool | None:
+    url = URL(access.base_url)
+    if access.proxy or url.user or not url.raw_host or not url.port:
+        return None
+    return Pool(url.raw_host, url.port, tls=access.tls, server_name=access.server_name)
 
 
 # Nearly all requests are creates in one namespace, with equal parameters.
@@ -163,8 +228,12 @@ async def _pieces(response: aiohttp.ClientResponse, path: str) -> AsyncIterator[
 def _translated(method: str, path: str) -> Iterator[None]:
     try:
         yield
-    except TimeoutError as error:
-        raise Unavailable(brief(f"{method} {path}: no answer in time")) from error
     except (aiohttp.ClientError, OSError) as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise Unavailable(brief(f"{method} {path}: {text}")) from error
+        raise _unavailable(method, path, error) from error
+
+
+def _unavailable(method: str, path: str, error: Exception) -> Unavailable:
+    text = " ".join(str(error).split())
+    if not text:
+        text = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+    return Unavailable(brief(f"{method} {path}: {text}"))

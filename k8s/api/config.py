@@ -58,15 +58,19 @@ class Access:
         if self.proxy and urlsplit(self.proxy).scheme not in {"http", "https"}:
             raise ConfigError(f"the proxy {urlsplit(self.proxy).scheme}:// is not supported, only http and https are")
         self._configuration = configuration
+        self._token = self._authorization = ""
         self._reload = reload
         self._wanted = asyncio.Event()
         self._refreshed = asyncio.Event()
         self.tls = _tls_context(configuration) if self.base_url.startswith("https:") else None
 
-    async def headers(self) -> dict[str, str]:
-        """The current Authorization header, or none. Never waits for a plugin."""
-        token = self._configuration.api_key.get("BearerToken")
-        return {"Authorization": " ".join(token.split())} if token else {}
+    @property
+    def authorization(self) -> str:
+        """The current Authorization header, empty if there is none."""
+        token = self._configuration.api_key.get("BearerToken", "")
+        if token != self._token:
+            self._token, self._authorization = token, " ".join(token.split())
+        return self._authorization
 
     async def refresh(self) -> None:
         """The server did not accept the credentials: have them read again now, and wait for that."""

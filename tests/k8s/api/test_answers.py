@@ -178,10 +178,10 @@ def test_410_is_expired() -> None:
 @pytest.mark.parametrize(
     ("headers", "body", "seconds"),
     [
-        ({"Retry-After": "7"}, "", 7.0),
-        ({"Retry-After": "Sun, 22 Nov 2026 00:00:30 GMT", "Date": "Sun, 22 Nov 2026 00:00:00 GMT"}, "", 30.0),
-        ({"Retry-After": "Sun, 22 Nov 2026 00:00:00 GMT", "Date": "Sun, 22 Nov 2026 00:00:30 GMT"}, "", 0.0),
-        ({"Retry-After": "soon"}, "", None),
+        ({"retry-after": "7"}, "", 7.0),
+        ({"retry-after": "Sun, 22 Nov 2026 00:00:30 GMT", "date": "Sun, 22 Nov 2026 00:00:00 GMT"}, "", 30.0),
+        ({"retry-after": "Sun, 22 Nov 2026 00:00:00 GMT", "date": "Sun, 22 Nov 2026 00:00:30 GMT"}, "", 0.0),
+        ({"retry-after": "soon"}, "", None),
         ({}, status(429, "TooManyRequests", retryAfterSeconds=3), 3.0),
         ({}, status(429, "TooManyRequests", retryAfterSeconds="x"), None),
         ({}, '{"kind": "Status", "details": []}', None),

@@ -54,13 +54,13 @@ async def test_explicit_kubeconfig_with_namespace_and_token(tmp_path: Path) -> N
     assert access.base_url == "http://127.0.0.1:9"
     assert access.namespace == "mine"
     assert access.tls is None
-    assert (await access.headers())["Authorization"] == "Bearer t0"
+    assert access.authorization == "Bearer t0"
 
 
 async def test_namespace_is_default_and_no_credentials_are_no_header(tmp_path: Path) -> None:
     access = await load(write_kubeconfig(tmp_path, HTTP, {}), environ={})
     assert access.namespace == "default"
-    assert await access.headers() == {}
+    assert access.authorization == ""
 
 
 async def test_kubeconfig_variable_comes_before_the_service_account(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ async def test_context_chooses_cluster_user_and_namespace(tmp_path: Path) -> Non
     )
     access = await load(path, "two", environ={})
     assert (access.base_url, access.namespace) == ("http://two", "n2")
-    assert (await access.headers())["Authorization"] == "Basic YTpi"
+    assert access.authorization == "Basic YTpi"
     with pytest.raises(ConfigError, match="three"):
         await load(path, "three", environ={})
 
@@ -144,7 +144,7 @@ async def test_service_account_is_used_in_a_pod(tmp_path: Path) -> None:
     access = await load(environ=environ, service_account=tmp_path)
     assert access.base_url == "https://[fd00::1]:443"
     assert access.namespace == "jobs"
-    assert await access.headers() == {"Authorization": "Bearer t0"}
+    assert access.authorization == "Bearer t0"
 
 
 async def test_incomplete_service_account_is_one_clear_error(tmp_path: Path) -> None:
@@ -163,24 +163,24 @@ async def test_service_account_token_is_read_again_even_after_a_failure(
     async with kept_fresh(access):
         (tmp_path / "token").unlink()
         await asyncio.sleep(0.05)
-        assert await access.headers() == {"Authorization": "Bearer t0"}
+        assert access.authorization == "Bearer t0"
         (tmp_path / "token").write_text("t1")
         async with asyncio.timeout(PATIENCE):
-            while await access.headers() != {"Authorization": "Bearer t1"}:
+            while access.authorization != "Bearer t1":
                 await asyncio.sleep(0.005)
 
 
 async def test_exec_plugin_is_asked_again_when_the_server_refuses_its_token(tmp_path: Path) -> None:
     (tmp_path / "current").write_text("t0")
     access = await load(write_kubeconfig(tmp_path, HTTP, plugin(tmp_path, PRINT)), environ={})
-    assert await access.headers() == {"Authorization": "Bearer t0"}
+    assert access.authorization == "Bearer t0"
     async with kept_fresh(access):
         (tmp_path / "current").unlink()
         await access.refresh()  # fails, and must not end the refreshing
-        assert await access.headers() == {"Authorization": "Bearer t0"}
+        assert access.authorization == "Bearer t0"
         (tmp_path / "current").write_text("t1")
         await access.refresh()
-        assert await access.headers() == {"Authorization": "Bearer t1"}
+        assert access.authorization == "Bearer t1"
 
 
 async def test_exec_plugin_that_fails_at_start_is_one_clear_error(tmp_path: Path) -> None:
