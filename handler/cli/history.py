@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import click
@@ -19,6 +18,8 @@ def _phase(text: str) -> Phase:
     """Read a phase. Raises `click.BadParameter` that names the nearest."""
     if text in set(Phase):
         return Phase(text)
+    from difflib import get_close_matches
+
     near = get_close_matches(text.lower()[:40], list(Phase), n=1)
     meant = f"; did you mean {near[0]}?" if near else ""
     raise click.BadParameter(f"{text!r} is no phase: {', '.join(Phase)}{meant}")

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
-from adapters.servers.local import SERVERS
 from handler.operations.times import read_duration, read_moment
 
+SERVERS = ("nats", "rabbitmq")
+"""The keys of `adapters.servers.local.SERVERS`, which `--help` does without."""
 FORMATS = click.Choice(["table", "json", "yaml"])
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -54,7 +55,7 @@ def settings_from(connection: dict[str, Any]) -> Any:
 def starts(command: Command) -> Command:
     """Add `--broker` to a command that starts a broker on this machine."""
     return click.option(
-        "--broker", type=click.Choice(list(SERVERS)), default="nats", help="Broker to start.", show_default=True
+        "--broker", type=click.Choice(SERVERS), default="nats", help="Broker to start.", show_default=True
     )(command)
 
 

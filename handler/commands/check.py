@@ -16,7 +16,8 @@ from events.identity import Identity
 from events.request.queue import Queueable
 from handler.commands.connection import broker_of
 from handler.commands.errors import FAILED, OK, Failed, Misuse
-from handler.commands.showing.output import console, table, write
+from handler.commands.showing.output import write
+from handler.commands.showing.tables import console, table
 from handler.console.security.files import FileRefused
 from handler.console.security.security import Security
 from handler.history import extra

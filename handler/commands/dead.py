@@ -8,7 +8,8 @@ import click
 from adapters.base import DeadLetter, Kind, Record, TopicRefused
 from handler.commands.connection import broker_of
 from handler.commands.errors import FAILED, OK, Failed
-from handler.commands.showing.output import table, write
+from handler.commands.showing.output import write
+from handler.commands.showing.tables import table
 from handler.operations.letters import STAMP, Choice, body_of, summary
 from handler.operations.wording import clean, duration
 from handler.settings.settings import Settings

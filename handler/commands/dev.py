@@ -14,7 +14,8 @@ import click
 from adapters.registry import BY_NAME
 from handler.commands.environment import DEV_DIRECTORY, Local
 from handler.commands.errors import FAILED, Failed, Misuse
-from handler.commands.showing.output import console, say
+from handler.commands.showing.output import say
+from handler.commands.showing.tables import console
 from handler.history import extra
 from handler.local.processes import StartFailed
 from handler.local.stack import Stack, missing, start, usual_ports

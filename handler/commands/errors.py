@@ -1,6 +1,5 @@
 """How commands fail: a readable message on standard error and an exit code, no traceback."""
 
-import asyncio
 import signal
 from collections.abc import Coroutine
 from typing import Any
@@ -36,6 +35,7 @@ def run(work: Coroutine[Any, Any, int]) -> int:
 
     Errors of the broker, of the cluster and of the history become `Failed`, a mistake in their configuration `Misuse`.
     """
+    import asyncio  # `--help` runs nothing
 
     async def cancellable() -> int:
         task = asyncio.current_task()

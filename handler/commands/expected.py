@@ -10,7 +10,6 @@ from events.functions.file import InvalidFunctions
 from events.functions.functions import matching, subject_of
 from events.names import REQUESTED_TYPE
 from handler.commands.errors import Misuse
-from handler.intake.functions import read
 
 Made = Mapping[tuple[str, str], Sequence[str]]
 """The ids of the requests that each event for functions makes, by the source and id of the event."""
@@ -41,6 +40,8 @@ class Known:
             return {_name(event): [f"{name}/{event.get_id()}" for name in self.names] for event in wanted}
         if self.file is None:
             raise Misuse(_UNKNOWN)
+        from handler.intake.functions import read
+
         try:
             functions = read(self.file, ())
         except InvalidFunctions as error:

@@ -13,8 +13,9 @@ from events.phases import Phase
 from handler.commands.errors import OK
 from handler.commands.history.fallback import get_kept
 from handler.commands.schedules import Names, names_of, show_schedules
-from handler.commands.showing.output import say_left_out, table, write
+from handler.commands.showing.output import say_left_out, write
 from handler.commands.showing.phases import phase_text
+from handler.commands.showing.tables import table
 from handler.operations.jobs import Found, facts, find, selector_of, with_usage
 from handler.operations.schedules import find_schedules, schedule_facts
 from handler.operations.sentences import sentence

@@ -7,8 +7,8 @@ from rich.text import Text
 
 from events.jobs.observed import Ours, Schedule
 from events.lifecycle.schedules import read_runs
-from handler.commands.showing.output import table
 from handler.commands.showing.phases import phase_text
+from handler.commands.showing.tables import table
 from handler.operations.schedules import is_over, last_outcome, next_run_of
 
 Names = Mapping[tuple[str, str], str]

@@ -1,6 +1,7 @@
 """Connects to the broker and the cluster that the settings name. Does not try again."""
 
 from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
 from adapters.base import Broker
 from adapters.connect import connect as connect_broker
@@ -9,9 +10,11 @@ from events.names import MANAGED_BY, Label
 from handler import version
 from handler.settings.admission import priority_class
 from handler.settings.settings import Settings
-from k8s.api.cluster import Cluster, connect as connect_cluster
 from k8s.kueue import KueueOptions
 from k8s.manifests.options import ManifestOptions
+
+if TYPE_CHECKING:
+    from k8s.api.cluster import Cluster
 
 PROGRAM = "jobrelay"
 
@@ -23,11 +26,14 @@ def broker_of(settings: Settings, url: str | None = None) -> AbstractAsyncContex
     return connect_broker(url, instance=settings.instance, options=options)
 
 
-def cluster_of(settings: Settings, *, program: str = PROGRAM) -> AbstractAsyncContextManager[Cluster]:
+def cluster_of(settings: Settings, *, program: str = PROGRAM) -> "AbstractAsyncContextManager[Cluster]":
     """The cluster of `JOBRELAY_KUBECONFIG`, else of `KUBECONFIG`, else the cluster we run in. Raises `ConfigError`.
 
     `program`, with its version, is the User-Agent of every request.
     """
+    # Most commands need the broker alone.
+    from k8s.api.cluster import connect as connect_cluster
+
     return connect_cluster(
         kubeconfig=settings.kubeconfig,
         context=settings.kube_context,
@@ -46,7 +52,7 @@ def selector_of(settings: Settings) -> str:
     return f"{Label.MANAGED_BY}={MANAGED_BY},{Label.INSTANCE}={settings.instance}"
 
 
-def namespaces_of(settings: Settings, cluster: Cluster) -> tuple[str, ...]:
+def namespaces_of(settings: Settings, cluster: "Cluster") -> tuple[str, ...]:
     """The namespaces that this installation's Jobs may be in; the first is the default, and has the Lease."""
     return settings.namespaces or (cluster.default_namespace,)
 

@@ -15,10 +15,12 @@ from hypothesis import given, settings, strategies as st
 from events.cloudevent.event import build
 from events.names import JOB_TYPE
 from handler.commands.errors import Failed
-from handler.commands.showing.output import lines_of, say, table, write
+from handler.commands.showing.live import live_table
+from handler.commands.showing.output import lines_of, say, write
 from handler.commands.showing.progress import Board
 from handler.commands.showing.reading import Heard
-from handler.commands.showing.show import live_table, shown, tell_failure
+from handler.commands.showing.show import shown, tell_failure
+from handler.commands.showing.tables import table
 from handler.core_yaml import Loader
 from handler.operations.wording import clean
 from handler.telemetry.logcontext import about

@@ -16,10 +16,11 @@ from adapters.registry import BY_NAME
 from handler.commands.connection import broker_of
 from handler.commands.demo.cases import CANCELLED, CASES, EXAMPLES, TWICE
 from handler.commands.errors import FAILED, OK, Failed, Misuse
-from handler.commands.showing.output import console, say, say_left_out, table
+from handler.commands.showing.output import say, say_left_out
 from handler.commands.showing.progress import Board
 from handler.commands.showing.reading import EVERYTHING, Heard, lifecycle
 from handler.commands.showing.show import View, shown
+from handler.commands.showing.tables import console, table
 from handler.history import extra
 from handler.history.base import Reader, Request, Wanted
 from handler.local.processes import StartFailed, running

@@ -10,8 +10,9 @@ from rich.text import Text
 from events.cloudevent.timestamp import format_time
 from handler.commands.errors import OK
 from handler.commands.history.opening import opened
-from handler.commands.showing.output import Pages, say, write
+from handler.commands.showing.output import say, write
 from handler.commands.showing.phases import phase_text
+from handler.commands.showing.tables import Pages
 from handler.history.base import Key, Request, Wanted
 from handler.operations.records import moment, ran, request_document, why
 from handler.operations.wording import duration

@@ -9,8 +9,9 @@ from rich.text import Text
 from events.phases import Phase
 from handler.commands.errors import OK
 from handler.commands.history.opening import chosen, opened
-from handler.commands.showing.output import Pages, table, write
+from handler.commands.showing.output import write
 from handler.commands.showing.phases import phase_text
+from handler.commands.showing.tables import Pages, table
 from handler.history.base import KeptLog, LogState, PodRun, Reader, Request, Told
 from handler.history.logs.bodies import said_of
 from handler.operations.records import detail_of, event_document, moment, pod_document, ran, request_document, why

@@ -9,7 +9,8 @@ from rich.text import Text
 from events.phases import Phase
 from handler.commands.errors import OK
 from handler.commands.history.opening import opened
-from handler.commands.showing.output import Pages, say, write
+from handler.commands.showing.output import say, write
+from handler.commands.showing.tables import Pages
 from handler.history.base import Stat
 from handler.operations.records import moment
 from handler.operations.stats import DAY, HOUR, Sums, by_day, summed

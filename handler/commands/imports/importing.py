@@ -14,8 +14,9 @@ from handler.commands.errors import FAILED, OK, Failed, Misuse
 from handler.commands.imports.applying import Change, Look, carry_out
 from handler.commands.imports.definitions import DefinitionSet, InvalidDefinitions, default_source, read_definitions
 from handler.commands.imports.planning import CHANGES, Action, Existing, Step, existing_by_id, plan
-from handler.commands.showing.output import say, table, write
+from handler.commands.showing.output import say, write
 from handler.commands.showing.show import tell_failure
+from handler.commands.showing.tables import table
 from handler.operations.wording import clean
 from handler.settings.connections import cluster_of, namespaces_of, selector_of
 from handler.settings.settings import Settings

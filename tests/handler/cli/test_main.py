@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from adapters.servers.local import SERVERS
+from handler.cli import options
 from handler.cli.history import history
 from handler.cli.main import cli, main
 from handler.commands import connection
@@ -62,7 +64,17 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert time.monotonic() - began < within(2)
     heavy = {"aiohttp", "kubernetes_asyncio", "nats", "pydantic", "rich", "cloudevents", "sqlalchemy", "msgspec"}
-    assert not heavy & set(eval(done.stdout.splitlines()[-1]))
+    assert not (heavy | {"asyncio", "ssl", "email", "zipfile"}) & set(eval(done.stdout.splitlines()[-1]))
+
+
+def test_what_publishes_imports_no_cluster_and_no_tables() -> None:
+    code = "import sys, handler.commands.environment, handler.commands.submit; print([*sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"aiohttp", "kubernetes_asyncio", "rich", "prometheus_client", "k8s.api"} & set(eval(done.stdout))
+
+
+def test_servers_to_start_are_those_that_there_are() -> None:
+    assert tuple(SERVERS) == options.SERVERS
 
 
 def test_the_commands_are_these() -> None:

@@ -9,9 +9,10 @@ from rich.console import Console
 
 from events.cloudevent.event import build
 from events.names import JOB_TYPE
+from handler.commands.showing.live import live_table
 from handler.commands.showing.progress import Board, is_aside
 from handler.commands.showing.reading import EVERYTHING, Heard, key_of
-from handler.commands.showing.show import live_table, shown, tell_failure
+from handler.commands.showing.show import shown, tell_failure
 from handler.operations.sentences import sentence
 from handler.operations.wording import clean, duration
 
