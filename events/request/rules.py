@@ -1,8 +1,8 @@
 """Rules about several fields of a request together, on its raw data: they are reported beside all other errors."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -23,20 +23,28 @@ MAX_ANNOTATIONS = 16_384
 Raw = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`broken` says what is wrong with an object: nothing at all, unless one of the fields that it `needs` is there."""
+
+    needs: frozenset[str]
+    broken: Callable[[Raw], Iterable[FieldError]]
+
+
 def across(data: Raw) -> list[FieldError]:
     """Every combination that is not allowed. Fields of a wrong type are skipped: they have errors of their own."""
-    job = _object(data, "job")
-    found = [*_retries(data, job), *queueing(data), *_schedule(data), *_echo(data), *_within(job)]
+    found = [*_broken(data, OF_REQUEST), *_within(_object(data, "job"))]
     return [*found, *_failover(data)] if "failover" in data else found
 
 
+def _broken(holder: Raw, rules: Iterable[Rule]) -> Iterator[FieldError]:
+    for rule in rules:
+        if not rule.needs.isdisjoint(holder):
+            yield from rule.broken(holder)
+
+
 def _within(job: Raw) -> Iterator[FieldError]:
-    yield from _indexed(job)
-    yield from _policies(job)
-    yield from _places(job)
-    yield from _sizes(job)
-    for error in too_long(job, longest=MAX_TEXT):
-        yield replace(error, path=f"job.{error.path}")
+    return _broken(job, OF_JOB)
 
 
 def _failover(data: Raw) -> Iterator[FieldError]:
@@ -48,7 +56,8 @@ def _failover(data: Raw) -> Iterator[FieldError]:
         yield FieldError("failover", f"is {size} bytes as JSON", allowed=f"{MAX_FAILOVER} bytes")
 
 
-def _retries(data: Raw, job: Raw) -> Iterator[FieldError]:
+def _retries(data: Raw) -> Iterator[FieldError]:
+    job = _object(data, "job")
     limit, retries = job.get("backoffLimit"), data.get("retries")
     if data.get("retryDelay") is not None:
         if not retries:
@@ -158,6 +167,11 @@ def _sizes(job: Raw) -> Iterator[FieldError]:
         yield FieldError("job.annotations", f"are {size} bytes", allowed=f"{MAX_ANNOTATIONS} bytes")
 
 
+def _strings(job: Raw) -> Iterator[FieldError]:
+    for error in too_long(job, longest=MAX_TEXT):
+        yield replace(error, path=f"job.{error.path}")
+
+
 def _object(holder: Raw, name: str) -> Raw:
     found = holder.get(name)
     return found if isinstance(found, dict) else {}
@@ -167,3 +181,24 @@ def _items(holder: Raw, name: str) -> list[tuple[int, Raw]]:
     """The objects in a list, each with its place in it."""
     found = holder.get(name)
     return [(place, one) for place, one in enumerate(found) if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _rule(broken: Callable[[Raw], Iterable[FieldError]], *needs: str) -> Rule:
+    return Rule(frozenset(needs), broken)
+
+
+OF_REQUEST = (
+    _rule(_retries, "retries", "retryDelay"),
+    _rule(queueing, "exclusive", "dependencies", "onDependencyFailure", "dependencyTimeout"),
+    _rule(_schedule, "schedule", "timeZone", "maxRuns", "concurrencyPolicy"),
+    _rule(_echo, "tags", "metadata"),
+)
+"""Rules about the data of a request, but for what is within `job`."""
+OF_JOB = (
+    _rule(_indexed, "completionMode", "backoffLimitPerIndex", "maxFailedIndexes", "successPolicy"),
+    _rule(_policies, "podFailurePolicy", "gpuNumber"),
+    _rule(_places, "volumes"),
+    _rule(_sizes, "annotations"),
+    _rule(_strings, "command", "args", "env"),
+)
+"""Rules about `job`, also that of a failover."""

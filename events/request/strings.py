@@ -27,9 +27,10 @@ def too_long(container: Mapping[str, Any], *, longest: int = sys.maxsize) -> lis
     strings = [*_list(container, "command"), *_list(container, "args")]
     for variable in _list(container, "env"):
         strings += variable.values() if isinstance(variable, dict) else ()
-    if all(type(text) is str and len(text) < _SHORT and "$(" not in text for text in strings):
-        return []
-    return list(islice(_too_long(container, longest), MAX_ERRORS))
+    for text in strings:
+        if type(text) is not str or len(text) >= _SHORT or "$(" in text:
+            return list(islice(_too_long(container, longest), MAX_ERRORS))
+    return []
 
 
 def _too_long(container: Mapping[str, Any], longest: int) -> Iterator[FieldError]:
