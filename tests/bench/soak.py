@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 
 from tests.bench.apiserver import BRIEF
-from tests.bench.feed import LIFECYCLE, Feed, feeding, holds
-from tests.bench.load import IN_FLIGHT, make_events
-from tests.bench.measures import EVENTS_OF_A_LIFE
-from tests.bench.watching import LONG, all_released
+from tests.bench.load.events import IN_FLIGHT, make_events
+from tests.bench.load.feed import LIFECYCLE, Feed, feeding, holds
+from tests.bench.load.relays import LONG, all_released
+from tests.bench.rates.living import EVENTS_OF_A_LIFE
 from tests.e2e.site import NATS, RABBITMQ, Relay, Site, site, until
 
 API_SERVER = ("tests.bench.apiserver",)

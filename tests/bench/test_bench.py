@@ -1,94 +1,79 @@
 """The benchmark produces every row, with tiny numbers. Does not judge speed."""
 
-import asyncio
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from tests.adapters.conftest import need_rabbit
-from tests.bench.__main__ import LEVELS, Size, arguments, run, size_of
-from tests.bench.feed import LIFECYCLE, holds
-from tests.bench.load import many
+from tests.bench.__main__ import arguments, size_of
+from tests.bench.bench import QUICK, Size
+from tests.bench.parts.parts import PARTS
+from tests.bench.running import measured, program_of
 
-TINY = Size(events=12, rounds=1, samples=3, tracked=20, queued=20, held=20, lease=1.0)
+TINY = Size(events=12, rounds=1, samples=3, tracked=20, queued=20, starts=1, lease=1.0, idle=0.1, rate=20.0)
+ELSEWHERE = ("KUBECONFIG", "NATS_URL", "RABBITMQ_URL")
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
 async def test_every_row_is_produced_with_the_facts_of_the_machine(tmp_path: Path) -> None:
     need_rabbit()
-    elsewhere = ("KUBECONFIG", "NATS_URL", "RABBITMQ_URL")
-    given = {name: value for name, value in os.environ.items() if name not in elsewhere}
-    lines = (await run(TINY, given, directory=tmp_path)).splitlines()
-    rows = [line for line in lines if line.startswith("| ")]
-    assert len(rows) == 1 + 2 * len(LEVELS) + 3 + 1 + 2 + 2 + 1 + 2 + 2 + 1 + 2 + 3 + 2
+    given = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+    (found,) = (await measured(TINY, given, directory=tmp_path)).values()
+    whats = [row.what for row in found.rows]
+    assert len(whats) == len(set(whats)) == (12 + 4 + 2 + 8 + 4 + 6 + 2 + 3 + 2 + 3 + 2) + (3 + 4 + 2)
     for wanted in (
-        "1 in flight",
-        "16 in flight",
-        "64 in flight",
-        "whole life",
-        "p99",
-        "per tracked Job",
-        "restart",
-        "in the handler",
-        "in the controller",
-        "kill -9",
-        "SIGTERM",
-        "one decision",
-        "let go by the leader, against",
-        "memory of a controller",
-        "NATS: adapter",
-        "RabbitMQ: adapter",
+        "NATS: created, 1 in flight, against plain aiohttp",
+        "NATS: created, 256 in flight, CPU per Job of every process, ms",
+        "RabbitMQ: created, 64 in flight, CPU per Job in the handler",
+        "NATS: created, events of 1,000 kB, against plain aiohttp",
+        "NATS: created by 4 handlers",
+        "20 tracked Jobs: memory",
+        "20 waiting Jobs: one decision, CPU",
+        "a Job's end → its event at a subscriber under load of 20 Jobs/s",
+        "takeover after SIGTERM to the leader",
+        "memory of an idle controller",
+        "`jobrelay submit`",
+        "RabbitMQ: adapter alone, publish and confirm",
     ):
-        assert any(wanted in row for row in rows)
-    (facts,) = (line for line in lines if "nats-server" in line)
-    assert "cores" in facts
-    assert "RabbitMQ" in facts
-    assert any("no process is started" in line for line in lines)
+        assert wanted in whats
+    assert [curve.name for curve in found.curves] == [
+        *("created", "sizes", "handlers"),
+        *("tracked-memory", "tracked-created", "tracked-times"),
+    ]
+    assert "cores" in found.machine
+    assert "RabbitMQ" in found.machine
 
 
 def test_a_given_number_takes_precedence_over_quick() -> None:
     assert size_of(arguments([])) == Size()
+    assert size_of(arguments(["--quick"])) == QUICK
     assert size_of(arguments(["--quick", "--events", "7"])).events == 7
 
 
-async def test_many_does_each_item_once_and_never_more_than_so_many_at_a_time() -> None:
-    done: list[int] = []
-    running: set[int] = set()
-    most: list[int] = []
-
-    async def work(item: int) -> None:
-        running.add(item)
-        most.append(len(running))
-        await asyncio.sleep(0)
-        done.append(item)
-        running.discard(item)
-
-    await many(work, range(10), in_flight=3)
-    assert sorted(done) == list(range(10))
-    assert max(most) == 3
+def test_parts_are_chosen_by_their_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert arguments(["--only", "life,idle"]).only == ("life", "idle")
+    with pytest.raises(SystemExit):
+        arguments(["--only", "life,dead"])
+    assert f"no such part: dead; there are {', '.join(PARTS)}" in capsys.readouterr().err
 
 
-class Stored:
-    """A feed with so many lifecycle events, and so many of them `stalled`."""
-
-    def __init__(self, *counts: tuple[int, int]) -> None:
-        self._counts = iter(counts)
-
-    async def publish(self, events: Iterable[bytes]) -> None:
-        raise AssertionError(events)
-
-    async def stored(self, kind: str) -> int:
-        count, self._stalled = next(self._counts)
-        return count
-
-    async def stalled(self) -> int:
-        return self._stalled
+@pytest.mark.parametrize("given", [["--quick"], ["--only", "life"]])
+def test_figures_of_less_than_everything_are_not_put_into_the_page(given: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        arguments(["--docs", *given])
 
 
-async def test_stalled_events_of_a_busy_cluster_are_not_taken_for_those_that_are_awaited() -> None:
-    await holds(Stored((3, 1), (4, 1), (6, 2)), LIFECYCLE, 4, seconds=5)
-    with pytest.raises(TimeoutError):
-        await holds(Stored(*[(4, 1)] * 1000), LIFECYCLE, 4, seconds=0.1)
+def test_another_version_needs_an_environment_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"has no \.venv"):
+        program_of(tmp_path)
+
+
+def test_another_version_must_not_run_this_code(tmp_path: Path) -> None:
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\necho /elsewhere/handler/__init__.py\n")
+    python.chmod(0o755)
+    with pytest.raises(SystemExit, match="runs the code of /elsewhere"):
+        program_of(tmp_path)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from events.phases import TERMINAL, Phase
-from tests.bench.load import IN_FLIGHT, many
+from tests.bench.load.events import IN_FLIGHT, many
 from tests.chaos.books import Books, Limits, watching
 from tests.chaos.claims import PhaseEvent, distinct, path_problems
 from tests.chaos.crew import Crew, crew

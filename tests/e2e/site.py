@@ -61,6 +61,8 @@ class Site:
     """The defaults of every relay."""
     separate: bool = False
     """Handler and controller are separate processes."""
+    program: Sequence[str] = field(default_factory=jobrelay)
+    """The command `jobrelay`, without arguments."""
 
     @property
     def patience(self) -> float:
@@ -119,7 +121,7 @@ class Site:
         }
         environ = clean_environ() | {f"JOBRELAY_{name.upper()}": str(value) for name, value in given.items()}
         log = self.directory / "logs" / f"{instance}-{http.rpartition(':')[2]}.log"
-        async with running("jobrelay", jobrelay("run"), log=log, environ=environ) as process:
+        async with running("jobrelay", [*self.program, "run"], log=log, environ=environ) as process:
             yield Relay(process, f"http://{http}")
 
     @asynccontextmanager

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from tests.bench.load import Bare, make_events, many, rendered
+from tests.bench.load.events import jobs_of, make_events, many
+from tests.bench.load.jobs import Jobs
 from tests.chaos.table import Rows
 from tests.e2e.site import Site
 from tests.hostile.neighbour import Scene, attacked
@@ -51,5 +52,5 @@ async def _fill(scene: Scene) -> None:
     if WAITING:
         fields = {"runAt": "2999-01-01T00:00:00Z"}
         events = make_events(WAITING, command="true", image=scene.site.image, fields=lambda _: fields)
-        jobs = rendered(events, instance=scene.instance, site=scene.site, governed=True)
-        await many(Bare(scene.site).post, jobs, in_flight=16)
+        jobs = jobs_of(events, instance=scene.instance, site=scene.site, governed=True)
+        await many(Jobs(scene.site).post, jobs, in_flight=16)

@@ -9,9 +9,10 @@ from nats.aio.client import Client as NatsClient
 
 from events.phases import Phase
 from tests import amqp
-from tests.bench.load import IN_FLIGHT, many
+from tests.bench.load.events import IN_FLIGHT, many
+from tests.bench.load.looking import all_done
 from tests.e2e.observer import STRUCTURED
-from tests.e2e.site import NATS, Site, until
+from tests.e2e.site import NATS, Site
 
 REQUESTS, LIFECYCLE = "requests", "lifecycle"
 _STALLED = f"*.*.{Phase.STALLED}"
@@ -36,13 +37,13 @@ class Feed(Protocol):
 async def holds(feed: Feed, kind: str, count: int, *, seconds: float) -> None:
     """Return once exactly `count` are stored. `stalled` does not count: only how busy the cluster is causes it here."""
 
-    async def look() -> bool:
+    async def missing() -> int:
         stored = await feed.stored(kind)
         if kind == LIFECYCLE and stored >= count:
             stored -= await feed.stalled()
-        return stored == count
+        return abs(count - stored)
 
-    await until(look, seconds=seconds, every=0.01)
+    await all_done(missing, seconds=seconds)
 
 
 def feeding(site: Site, instance: str) -> AbstractAsyncContextManager[Feed]:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.history import POSTGRESQL, SQLITE, VARIABLE, arguments, run
-from tests.bench.lives import AT_ONCE, records
+from tests.bench.history.__main__ import POSTGRESQL, SQLITE, VARIABLE, arguments, run
+from tests.bench.history.lives import AT_ONCE, records
 from tests.postgres import need_postgres
 
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from handler.history.base import Reader
 from handler.history.sql.store import open_store
 from handler.telemetry.metrics import Metrics
-from tests.bench.lives import records
-from tests.bench.questions import SAMPLES, Took, asking
-from tests.bench.recording import Recorded, memory, recording
-from tests.bench.report import Row, hardware, markdown
+from tests.bench.history.lives import records
+from tests.bench.history.questions import SAMPLES, Took, asking
+from tests.bench.history.recording import Recorded, memory, recording
+from tests.bench.report.rows import Row, hardware, markdown
 from tests.docs.marks import put
 from tests.paths import ROOT
 from tests.postgres import PostgresServer, is_installed, run as asked

@@ -7,7 +7,7 @@ from functools import partial
 
 from events.phases import Phase
 from handler.history.base import Reader, Wanted
-from tests.bench.lives import RARE, SPAN
+from tests.bench.history.lives import RARE, SPAN
 
 LIMIT = 50
 DEEP = 10_000

@@ -12,7 +12,7 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters.base import Broker, Kind, Topic
 from adapters.connect import connect
 from events.cloudevent.event import decode_structured
-from tests.bench.load import IDLE, IN_FLIGHT, make_events, many
+from tests.bench.load.events import IDLE, IN_FLIGHT, make_events, many
 from tests.e2e.site import Site, until
 
 SECONDS = 120.0

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.bench.page import VARIABLE, arguments, run
+from tests.bench.page.__main__ import VARIABLE, arguments, run
 from tests.browser.chromium import need_chromium
 
 

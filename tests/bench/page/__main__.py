@@ -23,10 +23,10 @@ from playwright.async_api import Browser
 from events.phases import LAST, Phase
 from handler.history.base import Entry, Key
 from k8s.background import beside
-from tests.bench.listeners import Heard, listening
-from tests.bench.load import cpu_seconds, resident_bytes
-from tests.bench.millions import fill
-from tests.bench.report import Row, hardware, markdown
+from tests.bench.history.millions import fill
+from tests.bench.load.processes import cpu_seconds, resident_bytes
+from tests.bench.page.listeners import Heard, listening
+from tests.bench.report.rows import Row, hardware, markdown
 from tests.browser.chromium import found as chromium, launched
 from tests.docs.marks import put
 from tests.handler.commandline import make_environ, started

@@ -1,6 +1,6 @@
 """How fast records become history, from their bytes on, and how long the event loop keeps others waiting meanwhile.
 
-`python -m tests.bench.recording URL` records a few more in a process of its own, and prints how much memory it has.
+`python -m tests.bench.history.recording URL` records a few more in a process of its own, and prints its memory.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from handler.history.recording.recorder import Recorder
 from handler.history.sql.store import open_store
 from handler.telemetry.metrics import Metrics
 from k8s.background import beside
-from tests.bench.lives import records
+from tests.bench.history.lives import records
 
 SLICE = 20_000
 FURTHER = 1000
@@ -139,7 +139,7 @@ async def _look(late: list[float]) -> None:
 
 async def memory(url: str) -> int:
     """Resident bytes of a process that records some events of a filled database, and has answered a question."""
-    command = [sys.executable, "-m", "tests.bench.recording", url]
+    command = [sys.executable, "-m", "tests.bench.history.recording", url]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     return int(output)

@@ -1,0 +1,1 @@
+"""Following Jobs: how soon their ends are told, and with how many that is still so."""

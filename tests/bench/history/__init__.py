@@ -1,0 +1,1 @@
+"""The record of the history: `python -m tests.bench.history`."""

@@ -1,0 +1,1 @@
+"""Tools of the measurements: events, clients, feeds, processes, and when something is done."""

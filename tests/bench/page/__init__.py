@@ -1,0 +1,1 @@
+"""The page of the role `console`: `python -m tests.bench.page`."""

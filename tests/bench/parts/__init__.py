@@ -1,0 +1,1 @@
+"""The parts of the benchmark, and what each says in the table."""

@@ -1,0 +1,1 @@
+"""What is done with figures: tables, pictures, and the page."""

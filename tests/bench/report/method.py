@@ -1,0 +1,33 @@
+"""What the figures mean, as BENCHMARKS.md says it below them."""
+
+METHOD = """\
+`jobrelay run` with default settings, but without `progress`. In each round everybody takes a turn with the same
+events: *plain aiohttp*, that is one `ClientSession` with a connection for each request in flight, written as anybody
+would write it; *our client*, the one that jobrelay uses; jobrelay; with `--against`, also *before*: another version
+of it. Every second round goes backwards. Rates and CPU are medians, ratios those of neighbouring rounds. No two
+events have the same variables, arguments, metadata or ids. All have their connections to the API server open before
+the clock starts; answers are metadata alone for everybody. All processes share the cores, the broker and the API
+server too: where together they need more of them than a bare client and the API server do, the ratio shows that,
+however little of it is jobrelay's. *CPU of every process* says who needs them; *benchmark* is the process that posts
+where plain requests are measured, and else publishes and looks. It looks every 100 ms, and more often just before the
+end that the pace so far foretells: the end is seen to 5 ms, which is less than 1 % of a round.
+
+- *Created*: one handler, from a full queue until every request is acknowledged, against the same Jobs posted; their
+  pods do not run (no controllers, or a quota of no pods).
+- *Whole life*: one handler and one controller, until every terminal event is stored and every Job released, against
+  POST and PATCH of the same Jobs until they are complete. Pods are shown to run for 0.2 s, no process is started;
+  with a real API server they run `true`.
+- *Events of n bytes*: the size is that of variables. Above 16 kB the event goes into a Secret, and everybody makes
+  three requests for a Job.
+- *Handlers*: each with 64 in flight, on one queue.
+- *A Job's end*: from the answer to the PATCH that completes it until its event is at a subscriber, one Job at a time.
+  *Under load*: while so many others a second are requested, run and end.
+- *Tracked Jobs* have not ended. *Caught up*: what happened to Jobs while jobrelay was down is published. *Beside
+  them*: a handler creates Jobs, and the controller follows and tells of these, too.
+- *Decision*: of Jobs with 1,001 priorities in 20 services, half of them on 50 keys, while one has changed.
+- *Let go*: Jobs that wait for a Job to end, from its end to the last answer, against PATCHes of the same Jobs beside
+  a watch that is read and thrown away: whoever lets Jobs go has to see them end.
+- *Idle*: resident memory of a process that has done nothing for 10 s.
+- *Commands*: wall-clock time of a process, the best of five after one that is not counted. `submit` waits until the
+  broker has confirmed.
+- *Adapter alone*: in one process with nothing else, events of 1 kB, 64 in flight; decoding is part of consuming."""

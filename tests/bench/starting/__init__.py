@@ -1,0 +1,1 @@
+"""Processes that start, and that have nothing to do."""
