@@ -1,6 +1,5 @@
 """What a request is called: its identity, its Job's name, its label, its hash, its place in topics. Stored formats."""
 
-import base64
 import hashlib
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -13,6 +12,11 @@ from events.phases import Phase
 PREFIX_LENGTH = 32
 _HASH_LENGTH = 12
 _TOPIC_PART_BYTES = 100
+_DIGEST_LENGTH = 52
+"""Characters of a sha256 in base32: 256 bits, and four more that are 0."""
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+"""By ten bits: `base64.b32encode` takes twice as long."""
 
 
 def netstrings(*parts: str) -> bytes:
@@ -26,8 +30,10 @@ def base32_sha256(data: bytes) -> str:
     return _base32(hashlib.sha256(data).digest())
 
 
-def _base32(digest: bytes) -> str:
-    return base64.b32encode(digest).decode().rstrip("=").lower()
+def _base32(digest: bytes, length: int = _DIGEST_LENGTH) -> str:
+    """The first characters, an even number, of a sha256 in the base32 of RFC 4648, in lower case."""
+    number = int.from_bytes(digest, "big") << 4 >> 5 * (_DIGEST_LENGTH - length)
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(5 * length - 10, -1, -10)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +94,7 @@ def identity_in_name(name: str, source: str, request_id: str) -> tuple[Identity,
 
 
 def _name_hash(identity: Identity) -> str:
-    # The first ten bytes alone make the first sixteen characters.
-    return _base32(identity.digest()[:10])[:_HASH_LENGTH]
+    return _base32(identity.digest(), _HASH_LENGTH)
 
 
 def request_label(request_id: str) -> str:

@@ -1,5 +1,7 @@
 """Names that are stored: these literal values must never change."""
 
+import base64
+import hashlib
 import re
 
 from hypothesis import given, strategies as st
@@ -56,6 +58,15 @@ def test_job_name_is_always_valid_in_kubernetes(source: str, request_id: str, pr
     name = job_name(prefix, Identity(source, request_id))
     assert len(name) <= 45
     assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name)
+
+
+@given(texts, texts)
+def test_hashes_are_in_the_base32_of_the_standard(source: str, request_id: str) -> None:
+    def base32(data: bytes) -> str:
+        return base64.b32encode(hashlib.sha256(data).digest()).decode().rstrip("=").lower()
+
+    assert request_label(request_id) == base32(request_id.encode())
+    assert job_name("x", Identity(source, request_id)) == f"x-{base32(netstrings(source, request_id, ''))[:12]}"
 
 
 @given(texts)
