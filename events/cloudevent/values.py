@@ -37,7 +37,7 @@ def data_as_written(event: CloudEvent) -> Any:
     """
     data: Any = event.get_data()
     if not isinstance(data, bytes):
-        return _read(event, AS_WRITTEN)
+        return _read(event, data, AS_WRITTEN)
     content_type = event.get_datacontenttype()
     about = f"{len(data)} bytes of {media_type(content_type)}" if content_type else f"{len(data)} bytes of unknown type"
     if is_json(content_type):
@@ -61,17 +61,18 @@ def document_as_written(event: CloudEvent) -> Any:
 
 def exact_data(event: CloudEvent) -> Any:
     """The data, with numbers as in `numbers.EXACT`; bytes as they are."""
-    return event.get_data() if isinstance(event.get_data(), bytes) else _read(event, EXACT)
+    data: Any = event.get_data()
+    return data if isinstance(data, bytes) else _read(event, data, EXACT)
 
 
-def _read(event: CloudEvent, reading: Reading) -> Any:
+def _read(event: CloudEvent, data: Any, reading: Reading) -> Any:
     """The data of an event, read anew from what was sent if that makes a difference."""
-    if isinstance(event, Arrived) and event.get_data() is not None:
+    if isinstance(event, Arrived) and data is not None:
         text, key = event.json
         if reading.needed(text):
             found = reading.force(text)
             return found if key is None else found[key]
-    return event.get_data()
+    return data
 
 
 def data_bytes(event: CloudEvent) -> bytes:
