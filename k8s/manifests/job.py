@@ -2,7 +2,9 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from msgspec import Struct
 
 from events.cloudevent.event import encode_structured
 from events.functions.functions import Asked
@@ -31,8 +33,7 @@ MAX_EVENT_BYTES = 1 << 20
 """The most that a Secret can hold (Kubernetes' `MaxSecretSize`)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendered:
+class Rendered(Struct, frozen=True, kw_only=True):
     """A Job, and the event that its containers get. `inline`: the event is on the Job; else see `secret_for`.
 
     `scheduled`: `job` is a CronJob, whose Jobs run the request. `ttl`: in force, seconds; `ttl_raised`: the request
@@ -56,8 +57,7 @@ class Rendered:
         return in_kueue(self.job["metadata"]["labels"])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(Struct, frozen=True, kw_only=True):
     """The part of a Job that differs between requests and functions; `complete` adds the rest.
 
     `event`: structured, without the trace that `asked` may have been given. `ttl`: what was asked for, seconds.
@@ -110,7 +110,8 @@ def complete(draft: Draft, options: ManifestOptions, *, reply_to: str | None) ->
     asked, inline, suspended = draft.asked, draft.inline, bool(draft.spec.get("suspend"))
     ttl, raised = effective_ttl(draft.ttl, options)
     labels = options.kueue.labels(draft.labels, priority=draft.queueing.priority, queue=draft.kueue_queue)
-    governed = not suspended and not in_kueue(labels) and options.governs(draft.queueing, asked.service)
+    kueue = in_kueue(labels)
+    governed = not suspended and not kueue and options.governs(draft.queueing, asked.service)
     annotations = {
         **draft.annotations,
         **origin(asked, options),
@@ -121,7 +122,7 @@ def complete(draft: Draft, options: ManifestOptions, *, reply_to: str | None) ->
     if suspended:
         annotations[Annotation.SUSPENDED_BY] = BY_FUNCTION
     # Until its payload exists, or until it is admitted.
-    waits = {"suspend": True} if not inline or governed or in_kueue(labels) else {}
+    waits = {"suspend": True} if not inline or governed or kueue else {}
     metadata: Manifest = {
         "name": asked.job_name,
         "namespace": asked.namespace or options.namespace,
@@ -140,8 +141,12 @@ def made_for(metadata: Manifest) -> dict[str, str]:
 
     They tell it from its copies, and what it is from what somebody makes of its own annotations.
     """
-    repeated = {name: metadata["annotations"][name] for name in (Annotation.ID, Annotation.SOURCE)}
-    return {Annotation.JOB: f"{metadata['namespace']}/{metadata['name']}", **repeated}
+    notes = metadata["annotations"]
+    return {
+        Annotation.JOB: f"{metadata['namespace']}/{metadata['name']}",
+        Annotation.ID: notes[Annotation.ID],
+        Annotation.SOURCE: notes[Annotation.SOURCE],
+    }
 
 
 def fits(event: bytes, options: ManifestOptions, *, pods: int, payload: str | None) -> bool:
@@ -157,9 +162,12 @@ def effective_ttl(asked: int | None, options: ManifestOptions) -> tuple[int, boo
 
 def gpus_of(job_spec: Manifest, resource: str) -> int:
     """How many GPUs all the pods take that run at the same time."""
-    containers = job_spec["template"]["spec"]["containers"]
-    limits = [(container.get("resources") or {}).get("limits") or {} for container in containers]
-    return sum(_whole(limit[resource]) for limit in limits if resource in limit) * int(job_spec.get("parallelism", 1))
+    found = 0
+    for container in job_spec["template"]["spec"]["containers"]:
+        limits = (container.get("resources") or {}).get("limits")
+        if limits and resource in limits:
+            found += _whole(limits[resource])
+    return found * int(job_spec.get("parallelism", 1))
 
 
 def _whole(amount: object) -> int:

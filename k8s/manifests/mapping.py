@@ -158,8 +158,8 @@ def _spread(asked: JobSpec, labels: Mapping[str, str]) -> list[Manifest]:
 
 
 def _pod_security(asked: JobSpec, options: ManifestOptions) -> Manifest:
-    wanted = _whole(asked.security_context) or {}
-    given = {name: wanted[name] for name in _OF_THE_POD if name in wanted}
+    wanted = _whole(asked.security_context)
+    given = {name: wanted[name] for name in _OF_THE_POD if name in wanted} if wanted else {}
     if options.run_as_user is None:
         return given
     safe: Manifest = {
@@ -167,15 +167,15 @@ def _pod_security(asked: JobSpec, options: ManifestOptions) -> Manifest:
         "runAsUser": options.run_as_user,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
-    if any(volume.ephemeral for volume in asked.mounts):
+    if asked.volumes and any(volume.ephemeral for volume in asked.volumes):
         # A new volume belongs to root: without a group, nobody else could write to it.
         safe |= {"fsGroup": given.get("runAsUser", options.run_as_user), "fsGroupChangePolicy": "OnRootMismatch"}
     return safe | given
 
 
 def _container_security(asked: JobSpec, options: ManifestOptions) -> Manifest:
-    wanted = _whole(asked.security_context) or {}
-    given = {name: value for name, value in wanted.items() if name not in _OF_THE_POD}
+    wanted = _whole(asked.security_context)
+    given = {name: value for name, value in wanted.items() if name not in _OF_THE_POD} if wanted else {}
     if options.run_as_user is None:
         return given
     return given | {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}

@@ -87,17 +87,17 @@ def _container(request: Request, options: ManifestOptions) -> Manifest:
 def our_env(asked: Asked, *, result_path: str = RESULT_PATH) -> list[dict[str, str]]:
     """Variables that every container gets from us. `result_path`: its termination message file."""
     event: CloudEvent = asked.event
-    found = {
-        "CE_ID": event.get_id(),
-        "CE_SOURCE": event.get_source(),
-        "CE_TYPE": event.get_type(),
-        "CE_SUBJECT": event.get_subject(),
-        "TRACEPARENT": event.get_extension("traceparent"),
-        "JOBRELAY_JOB_ID": asked.id,
-    }
-    # Kubernetes expands $(NAME) in values; an event's text must stay literal.
-    ours = {name: str(value).replace("$", "$$") for name, value in found.items() if value is not None}
+    said = (
+        ("CE_ID", event.get_id()),
+        ("CE_SOURCE", event.get_source()),
+        ("CE_TYPE", event.get_type()),
+        ("CE_SUBJECT", event.get_subject()),
+        ("TRACEPARENT", event.get_extension("traceparent")),
+        ("JOBRELAY_JOB_ID", asked.id),
+    )
     return [
-        {"name": name, "value": value}
-        for name, value in {**ours, "JOBRELAY_EVENT_PATH": EVENT_PATH, "JOBRELAY_RESULT_PATH": result_path}.items()
+        # Kubernetes expands $(NAME) in values; an event's text must stay literal.
+        *({"name": name, "value": str(value).replace("$", "$$")} for name, value in said if value is not None),
+        {"name": "JOBRELAY_EVENT_PATH", "value": EVENT_PATH},
+        {"name": "JOBRELAY_RESULT_PATH", "value": result_path},
     ]

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from events.identity import request_label
 from events.jobs.observed import Job
 from events.names import FINALIZER, NEW_RUN, QUEUED_AT_CREATION, Annotation, Label
@@ -45,7 +47,7 @@ def render_schedule(
             "jobTemplate": {"metadata": template, "spec": {**spec, "suspend": True}},
         },
     }
-    return replace(rendered, job=cron_job, scheduled=True)
+    return structs.replace(rendered, job=cron_job, scheduled=True)
 
 
 def run_now(cron_job: Manifest, *, name: str, time: str, command: str) -> Manifest:
