@@ -8,7 +8,7 @@ so that this is seldom needed.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from adapters.rabbitmq.client import Channel
+from adapters.rabbitmq.inlet import Inlet
 
 WINDOW_SECONDS = 10.0
 """A size counts for this long at least, and for as long again."""
@@ -20,7 +20,7 @@ ASIDE_SECONDS = 30.0
 class Aside:
     """A message that was put aside: the broker has its body, and we the number under which it was delivered."""
 
-    channel: Channel
+    inlet: Inlet
     lane: str
     consumer: str
     tag: int

@@ -17,9 +17,7 @@ from typing import Any, TypeAlias
 import aio_pika
 import aiormq
 import aiormq.exceptions as failures
-import pamqp.common
 import pamqp.encode
-import pamqp.frame
 from aio_pika.abc import UnderlayConnection
 from aiormq.abc import DeliveredMessage
 from aiormq.connection import TransportFactory
@@ -28,11 +26,12 @@ from yarl import URL
 
 from adapters.base import BrokerUnavailable
 from adapters.rabbitmq.options import RabbitMQOptions
+from adapters.rabbitmq.wire.content import Message
+from adapters.rabbitmq.wire.stream import Stream
 from adapters.urls import BrokerURL
 
 Channel: TypeAlias = aiormq.Channel
-Message: TypeAlias = DeliveredMessage
-Properties: TypeAlias = Basic.Properties
+Delivered: TypeAlias = DeliveredMessage
 Cancelled: TypeAlias = Basic.Cancel
 Headers: TypeAlias = Mapping[str, Any]
 
@@ -44,9 +43,6 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (failures.ChannelPreconditionFailed, 406),
 )
 _TIMED_OUT = re.compile(r"delivery acknowledgement on channel \d+ timed out(?:.*?(\d+) ms)?")
-_METHOD, _HEADER = b"\x01", b"\x02"
-_CLOSE = b"\x00\x0a\x00\x32"
-_WITH_ROUTING_KEY = (b"\x00\x3c\x00\x32", b"\x00\x3c\x00\x3c", b"\x00\x3c\x00\x47")
 
 
 class ServerRefused(BrokerUnavailable):
@@ -67,8 +63,8 @@ class NotTaken(BrokerUnavailable):
 
 
 class _Wire(aiormq.Connection):
-    # Unbounded. With a bound, publishes that wait for room while the server closes their channel are sent after the
-    # close was acknowledged, and for that the server closes the connection. Publishers wait for confirms anyway.
+    # Unbounded. With a bound, acks that wait for room while the server closes their channel are sent after the close
+    # was acknowledged, and for that the server closes the connection.
     FRAME_BUFFER_SIZE = 0
 
 
@@ -116,17 +112,9 @@ class Client(aio_pika.Connection):
         return self.wire is not None and self.wire.is_opened
 
     @property
-    def blocked(self) -> bool:
-        """Whether the server said that it reads no more publishes: an alarm for memory or disk."""
-        if self.wire is None:
-            return False
-        ready = self.wire.ready()
-        try:
-            ready.send(None)
-        except StopIteration:
-            return False
-        ready.close()
-        return True
+    def stream(self) -> Stream:
+        """Its bytes."""
+        return self.factory.stream
 
     async def open_channel(self, *, confirms: bool) -> Channel:
         """Raises what `translated` turns into `BrokerUnavailable`."""
@@ -155,8 +143,8 @@ async def open_client(url: BrokerURL, options: RabbitMQOptions, *, purpose: str)
     except failures.AMQPError as error:
         await client.abandon()
         # The library says which frame it expected, and not why the server closed.
-        if client.factory.reply_text:
-            raise failures.AMQPConnectionError(client.factory.reply_text) from error
+        if client.stream.reply_text:
+            raise failures.AMQPConnectionError(client.stream.reply_text) from error
         raise
     except BaseException:
         await client.abandon()
@@ -202,10 +190,6 @@ def translated(what: str) -> Iterator[None]:
         except asyncio.CancelledError as error:
             # The library also raises it in tasks that wait on a channel as it closes; nobody has cancelled those.
             raise BrokerUnavailable(f"{what}: the channel was closed") from error
-        except failures.PublishError as error:
-            raise Unroutable(f"{what}: no queue is bound for it") from error
-        except failures.DeliveryError as error:
-            raise NotTaken(f"{what}: the queue did not take it") from error
         except failures.ChannelClosed as error:
             code = next((code for kind, code in _CODES if isinstance(error, kind)), error.args[0] if error.args else 0)
             raise ServerRefused(what, code if isinstance(code, int) else 0, _text(error)) from error
@@ -248,86 +232,30 @@ def _text(error: BaseException) -> str:
     return str(error.args[-1]) if error.args and error.args[-1] else repr(error)
 
 
-class _Transport(TransportFactory):
-    def __init__(self) -> None:
-        self._reader: _Reader | None = None
+def received(message: Delivered) -> Message | None:
+    """What the library has read itself; None for its answer that a queue is empty."""
+    delivery = message.delivery
+    if not isinstance(delivery, Basic.Deliver | Basic.GetOk):
+        return None
+    return Message(
+        tag=delivery.delivery_tag or 0,
+        consumer=str(getattr(delivery, "consumer_tag", "")),
+        redelivered=bool(delivery.redelivered),
+        key=delivery.routing_key or "",
+        properties=message.header.properties,
+        body=message.body,
+    )
 
-    @property
-    def reply_text(self) -> str:
-        """Why the server closed the connection, in its words."""
-        return self._reader.reply_text if self._reader else ""
+
+class _Transport(TransportFactory):
+    """Connects once."""
+
+    def __init__(self) -> None:
+        self.stream = Stream()
 
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         provider = kwargs.pop("ssl_context_provider")
         context = await provider.get_context() if url.scheme == "amqps" else None
-        reader, writer = await asyncio.open_connection(host=url.host, port=url.port, ssl=context, **kwargs)
-        self._reader = _Reader(reader)
-        return self._reader, writer
-
-
-class _Reader(asyncio.StreamReader):
-    """Replaces frames that the client cannot decode by frames that it can.
-
-    Anybody who may publish can send a header, a timestamp or a routing key that raises in the reading task. That would
-    end the connection, and the message would be redelivered for ever.
-    """
-
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        super().__init__(loop=asyncio.get_running_loop())
-        self._reader = reader
-        self._head = b""
-        self.reply_text = ""
-
-    def at_eof(self) -> bool:
-        return self._reader.at_eof()
-
-    async def readexactly(self, n: int) -> bytes:
-        data = await self._reader.readexactly(n)
-        # A frame is read in three pieces: type; channel and length; payload and end mark.
-        if len(self._head) < 7:
-            self._head += data
-            return data
-        head, self._head = self._head, b""
-        if head[:1] == _METHOD and data[:4] == _CLOSE:
-            # The reply code is followed by the length of the reply text, and the text.
-            self.reply_text = data[7 : 7 + data[6]].decode(errors="replace")
-        return _decodable(head, data)
-
-    async def read(self, n: int = -1) -> bytes:
-        return await self._reader.read(n)
-
-
-def _decodable(head: bytes, payload: bytes) -> bytes:
-    kind = head[:1]
-    suspect = kind == _HEADER or (kind == _METHOD and payload[:4] in _WITH_ROUTING_KEY and not payload.isascii())
-    if not suspect:
-        return payload
-    try:
-        pamqp.frame.unmarshal(head + payload)
-    except Exception:  # noqa: BLE001 - whatever the decoders raise
-        return _plain(payload) if kind == _METHOD else _bare(payload)
-    return payload
-
-
-def _bare(payload: bytes) -> bytes:
-    """The content header without its properties, of the same length."""
-    return payload[:12] + bytes(len(payload) - 13) + payload[-1:]
-
-
-def _plain(payload: bytes) -> bytes:
-    """The method with exchange and routing key made ASCII. Before them come our own tag or the server's own text."""
-    at = 4
-    if payload[3] == 0x3C:
-        at += 1 + payload[at] + 9
-    elif payload[3] == 0x47:
-        at += 9
-    else:
-        at += 2
-        at += 1 + payload[at]
-    end = at
-    for _ in range(2):
-        end += 1 + payload[end]
-    names = payload[at:end]
-    lengths = (0, 1 + names[0])
-    plain = bytes(byte if byte < 0x80 or index in lengths else 0x3F for index, byte in enumerate(names))
-    return payload[:at] + plain + payload[end:]
+        where: dict[str, Any] = {"host": url.host, "port": url.port, "ssl": context}
+        await asyncio.get_running_loop().create_connection(lambda: self.stream, **where, **kwargs)
+        return self.stream.ends

@@ -4,12 +4,16 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from weakref import WeakSet
 
 from adapters.background import running
 from adapters.base import BrokerUnavailable
 from adapters.listeners import Listeners
 from adapters.rabbitmq.client import Channel, Client, open_client, translated
+from adapters.rabbitmq.inlet import Inlet
 from adapters.rabbitmq.options import RULES, RabbitMQOptions
+from adapters.rabbitmq.outlet import Outlet
+from adapters.rabbitmq.wire.stream import Stream
 from adapters.urls import parse
 
 logger = logging.getLogger(__name__)
@@ -31,6 +35,7 @@ class Connection:
         """Whether the dead letters are being read: two readers on this connection would each miss some."""
         self._warned = False
         self._waits: set[asyncio.Timeout] = set()
+        self._outlets: WeakSet[Outlet] = WeakSet()
         self.reconnects = Listeners()
 
     @property
@@ -46,7 +51,7 @@ class Connection:
     @property
     def blocked(self) -> bool:
         """Whether the server reads nothing more from it: an alarm for memory or disk."""
-        return self._client is not None and self._client.blocked
+        return self._client is not None and self._client.stream.blocked
 
     # Lifetime
 
@@ -62,12 +67,16 @@ class Connection:
             await asyncio.sleep(TICK_SECONDS)
             if self._client is not None and not self._client.opened:
                 self._give_up()
+                for outlet in self._outlets:
+                    outlet.end()
                 await self._client.abandon()
                 self._client = None
             if self._client is None:
                 await self._reopen()
-            elif self._waits and self.blocked:
+            elif self.blocked:
                 self._give_up()
+            for outlet in self._outlets:
+                outlet.expire(self.options.publish_timeout)
 
     async def _reopen(self) -> None:
         try:
@@ -87,6 +96,8 @@ class Connection:
         for wait in self._waits:
             with suppress(RuntimeError):
                 wait.reschedule(now)
+        for outlet in self._outlets:
+            outlet.expire(0)
 
     async def close(self) -> None:
         """Never raises."""
@@ -112,11 +123,24 @@ class Connection:
 
     async def open_channel(self, *, confirms: bool = False) -> Channel:
         """Close it with `close_channel`. Raises `BrokerUnavailable`."""
+        return (await self._open(confirms=confirms))[0]
+
+    async def open_inlet(self) -> Inlet:
+        """To consume. Close it with `close_channel`. Raises `BrokerUnavailable`."""
+        return Inlet(*await self._open(confirms=False))
+
+    async def open_outlet(self) -> Outlet:
+        """To publish. Close it with `close_channel`. Raises `BrokerUnavailable`."""
+        outlet = Outlet(*await self._open(confirms=True))
+        self._outlets.add(outlet)
+        return outlet
+
+    async def _open(self, *, confirms: bool) -> tuple[Channel, Stream]:
         client = self._client
         if client is None or not client.opened:
             raise BrokerUnavailable("not connected to RabbitMQ")
         async with self.answered("opening a channel"):
-            return await client.open_channel(confirms=confirms)
+            return await client.open_channel(confirms=confirms), client.stream
 
     @asynccontextmanager
     async def channel(self, *, confirms: bool = False) -> AsyncIterator[Channel]:
@@ -128,8 +152,11 @@ class Connection:
             await close_channel(channel)
 
 
-async def close_channel(channel: Channel) -> None:
+async def close_channel(channel: Channel | Inlet | Outlet) -> None:
     """Unsettled deliveries on it go back, and can no longer be settled. Never raises."""
+    if isinstance(channel, Inlet | Outlet):
+        channel.end()
+        channel = channel.channel
     if not channel.is_closed:
         with suppress(BrokerUnavailable), translated("closing a channel"):
             async with asyncio.timeout(CHANNEL_CLOSE_SECONDS):

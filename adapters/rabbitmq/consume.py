@@ -15,14 +15,16 @@ from adapters.background import running
 from adapters.base import BrokerUnavailable, Kind, Topic
 from adapters.prefetch import Prefetch
 from adapters.rabbitmq.budget import Budget
-from adapters.rabbitmq.client import Cancelled, Channel, Message, taken_after, translated
+from adapters.rabbitmq.client import Cancelled, taken_after
 from adapters.rabbitmq.connection import Connection, close_channel
 from adapters.rabbitmq.declare import Declarer
 from adapters.rabbitmq.delivery import Delivery
 from adapters.rabbitmq.hold import TIMEOUT_MS, Hold
+from adapters.rabbitmq.inlet import Inlet
 from adapters.rabbitmq.lane import Lane, plan
 from adapters.rabbitmq.publisher import Publisher
 from adapters.rabbitmq.topology import QueueNames
+from adapters.rabbitmq.wire.content import Message
 from adapters.topics import weighted_lanes
 
 logger = logging.getLogger(__name__)
@@ -56,7 +58,7 @@ class Subscription:
         self._kind = kind
         self._prefetch = prefetch
         self._budget = Budget(connection.options.max_bytes)
-        self._channel: Channel | None = None
+        self._inlet: Inlet | None = None
         self._unsettled: dict[Delivery, None] = {}
         self._early: list[Delivery] = []
         self._timers: set[asyncio.TimerHandle] = set()
@@ -148,32 +150,32 @@ class Subscription:
     async def _round(self) -> None:
         if not self._connection.connected:
             return
-        channel = self._channel
-        if channel is None or channel.is_closed:
-            channel = await self._attach()
+        inlet = self._inlet
+        if inlet is None or inlet.channel.is_closed:
+            inlet = await self._attach()
         now = asyncio.get_running_loop().time()
-        await self._return_what_fits(now)
+        self._return_what_fits(now)
         if self._paused:
-            await self._end_consumers(channel)
+            await self._end_consumers(inlet)
         else:
-            await self._keep_consumers(channel, now)
+            await self._keep_consumers(inlet, now)
         await self._store_again(now)
 
-    async def _keep_consumers(self, channel: Channel, now: float) -> None:
+    async def _keep_consumers(self, inlet: Inlet, now: float) -> None:
         for lane in self._lanes.values():
             if not lane.watch and lane.backoff.resume_at <= now:
-                await self._begin(channel, lane, now)
+                await self._begin(inlet, lane, now)
             elif lane.saturated and await self._declarer.ready(lane.queue):
                 lane.busy_at = now
-        await self._share(channel, now)
+        await self._share(inlet, now)
 
-    async def _attach(self) -> Channel:
-        channel = self._channel = await self._connection.open_channel()
-        channel.on_consumer_cancel_callbacks.add(self._on_cancelled)
-        channel.closing.add_done_callback(lambda _: self._on_lost(channel))
-        return channel
+    async def _attach(self) -> Inlet:
+        inlet = self._inlet = await self._connection.open_inlet()
+        inlet.channel.on_consumer_cancel_callbacks.add(self._on_cancelled)
+        inlet.channel.closing.add_done_callback(lambda _: self._on_lost(inlet))
+        return inlet
 
-    async def _begin(self, channel: Channel, lane: Lane, now: float) -> None:
+    async def _begin(self, inlet: Inlet, lane: Lane, now: float) -> None:
         ready = await self._declarer.ready(lane.queue)
         if ready is None:
             if not lane.backoff.failing:
@@ -182,49 +184,50 @@ class Subscription:
             return
         if ready:
             lane.busy_at = now
-        lane.watch = await self._consume(channel, lane, 1)
+        lane.watch = await self._consume(inlet, lane, 1)
         if lane.backoff.recovered():
             logger.info("queue %s is back", lane.queue)
 
-    async def _share(self, channel: Channel, now: float) -> None:
+    async def _share(self, inlet: Inlet, now: float) -> None:
         # In steps, since each new size cancels a consumer and starts another.
         parked = min(-(-len(self._timers) // PARKED_STEP) * PARKED_STEP, PARKED_LIMIT)
         prefetch = min(self._prefetch, self._budget.messages) + parked
         planned = plan(tuple(self._lanes.values()), prefetch=prefetch, now=now)
         for lane in planned.end:
             tag, lane.bulk, lane.size = lane.bulk, "", 0
-            await self._cancel(channel, tag)
+            await self._cancel(inlet, tag)
         for lane, size in planned.begin:
-            lane.bulk = await self._consume(channel, lane, size)
+            lane.bulk = await self._consume(inlet, lane, size)
             lane.size = size if lane.bulk else 0
         self._waiting_for_room = bool(planned.end)
         if planned.end:
             self._wake.set()
 
-    async def _consume(self, channel: Channel, lane: Lane, prefetch: int) -> str:
+    async def _consume(self, inlet: Inlet, lane: Lane, prefetch: int) -> str:
         tag = f"{lane.queue}-{next(self._numbers)}"
         self._tags[tag] = lane
 
-        async def on_message(message: Message) -> None:
-            self._on_message(channel, lane, message)
+        def on_message(message: Message) -> None:
+            try:
+                self._on_message(inlet, lane, message)
+            except Exception:
+                logger.exception("a message of %s cannot be read", lane.queue)
 
         async with self._connection.answered(f"consuming {lane.queue}"):
-            # Applies to consumers that start from now on. Quorum queues know no prefetch of a whole channel.
-            await channel.basic_qos(prefetch_count=prefetch)
-            await channel.basic_consume(
-                lane.queue, on_message, consumer_tag=tag, arguments={"x-consumer-timeout": TIMEOUT_MS}
+            await inlet.consume(
+                lane.queue, on_message, tag=tag, prefetch=prefetch, arguments={"x-consumer-timeout": TIMEOUT_MS}
             )
         # The server may have cancelled it right after its reply.
         return tag if tag in self._tags else ""
 
-    async def _cancel(self, channel: Channel, tag: str) -> None:
+    async def _cancel(self, inlet: Inlet, tag: str) -> None:
         self._tags.pop(tag, None)
         async with self._connection.answered("ending a consumer"):
-            await channel.basic_cancel(tag)
+            await inlet.cancel(tag)
 
-    async def _end_consumers(self, channel: Channel) -> None:
+    async def _end_consumers(self, inlet: Inlet) -> None:
         for tag in tuple(self._tags):
-            await self._cancel(channel, tag)
+            await self._cancel(inlet, tag)
         for lane in self._lanes.values():
             lane.lost()
 
@@ -241,23 +244,18 @@ class Subscription:
             self._early += [each for each in early if not each.settled]
             raise failed[0]
 
-    async def _return_what_fits(self, now: float) -> None:
+    def _return_what_fits(self, now: float) -> None:
         """Give back what was put aside for want of room, as far as there is room now: it comes again, with its body."""
         for aside in self._budget.returning(now):
             self._lanes[aside.lane].settled(aside.consumer)
-            with suppress(BrokerUnavailable), translated("giving back"):
-                await aside.channel.basic_nack(aside.tag, requeue=True, wait=False)
+            aside.inlet.nack(aside.tag)
 
     # What comes
 
-    def _on_message(self, channel: Channel, lane: Lane, message: Message) -> None:
-        if channel is not self._channel:
+    def _on_message(self, inlet: Inlet, lane: Lane, message: Message) -> None:
+        if inlet is not self._inlet:
             return
-        try:
-            delivery = Delivery(self, lane.topic, channel=channel, message=message)
-        except Exception:
-            logger.exception("a message of %s cannot be read", lane.queue)
-            return
+        delivery = Delivery(self, lane.topic, inlet=inlet, message=message)
         lane.unsettled[delivery.tag] += 1
         if not self._budget.admits(lane.topic.key, delivery.size, now=delivery.since):
             self.hold.returned(delivery.message_id)
@@ -296,11 +294,11 @@ class Subscription:
             lane.lost()
             self._wake.set()
 
-    def _on_lost(self, channel: Channel) -> None:
-        if channel is not self._channel:
+    def _on_lost(self, inlet: Inlet) -> None:
+        if inlet is not self._inlet:
             return
-        self._channel = None
-        if (timeout := taken_after(channel)) is not None and self._unsettled:
+        self._inlet = None
+        if (timeout := taken_after(inlet.channel)) is not None and self._unsettled:
             oldest = asyncio.get_running_loop().time() - next(iter(self._unsettled)).since
             taken = [delivery.message_id for delivery in self._unsettled]
             self.hold.took_back(taken, timeout=timeout or None, oldest=oldest)
@@ -317,19 +315,18 @@ class Subscription:
     # The end
 
     async def _stop(self) -> None:
-        channel = self._channel
-        if channel is not None:
+        if self._inlet is not None:
             with suppress(BrokerUnavailable):
-                await self._end_consumers(channel)
+                await self._end_consumers(self._inlet)
         for lane in self._lanes.values():
             lane.lost()
             lane.buffer.clear()
         for timer in self._timers:
             timer.cancel()
-        await self._return_what_fits(math.inf)
+        self._return_what_fits(math.inf)
         for delivery in tuple(self._unsettled):
             if not delivery.handed_out:
-                await delivery.give_back()
+                delivery.give_back()
 
     async def leave(self) -> None:
         """Close, and wait for the pump: the block that could settle deliveries is over."""
@@ -341,10 +338,10 @@ class Subscription:
     async def give_back(self) -> None:
         """Give back what is unsettled, then close the channel. The connection survives that in this order only."""
         for delivery in tuple(self._unsettled):
-            await delivery.give_back()
-        channel, self._channel = self._channel, None
-        if channel is not None:
-            await close_channel(channel)
+            delivery.give_back()
+        inlet, self._inlet = self._inlet, None
+        if inlet is not None:
+            await close_channel(inlet)
 
 
 @asynccontextmanager

@@ -12,11 +12,12 @@ from contextlib import asynccontextmanager, nullcontext, suppress
 from adapters import headers as stamps
 from adapters.base import BrokerUnavailable, DeadLetter, Kind, Record, Topic, TopicRefused
 from adapters.rabbitmq import message as messages
-from adapters.rabbitmq.client import Channel, Message, ServerRefused
+from adapters.rabbitmq.client import Channel, Delivered, ServerRefused, received
 from adapters.rabbitmq.connection import Connection, close_channel
 from adapters.rabbitmq.declare import Declarer
 from adapters.rabbitmq.publisher import Publisher, forbidden, too_large
 from adapters.rabbitmq.topology import QueueNames, reader
+from adapters.rabbitmq.wire.content import Message
 from adapters.topics import origin, selects
 
 logger = logging.getLogger(__name__)
@@ -98,11 +99,11 @@ class DeadLetters:
             return None
         self._left -= 1
         async with self._connection.answered(f"reading {self._queue}"):
-            message = await self._channel.basic_get(self._queue)
-        if not hasattr(message.delivery, "delivery_tag"):
+            message = received(await self._channel.basic_get(self._queue))
+        if message is None:
             self._left = 0
             return None
-        self._fetched.add(_tag(message))
+        self._fetched.add(message.tag)
         return message
 
     async def remove(self, message: Message) -> None:
@@ -110,10 +111,10 @@ class DeadLetters:
         async with self._connection.answered(f"removing from {self._queue}"):
             if self._channel is None or self._channel.is_closed:
                 raise BrokerUnavailable("the channel was closed")
-            await self._channel.basic_ack(_tag(message))
+            await self._channel.basic_ack(message.tag)
             # An ack has no reply. The reply to a method behind it, on the same channel, tells that it was read.
             await self._channel.basic_qos(prefetch_count=0)
-        self._fetched.discard(_tag(message))
+        self._fetched.discard(message.tag)
 
     async def close(self) -> None:
         """Give back what was fetched, in its order. Never raises."""
@@ -250,9 +251,9 @@ class NewDeadLetters:
         channel.closing.add_done_callback(lambda _: self._heard.set())
         wanted = selects(self._key)
 
-        async def on_message(message: Message) -> None:
-            record = _record(self._names, message)
-            if wanted(record.topic.key):
+        async def on_message(delivered: Delivered) -> None:
+            message = received(delivered)
+            if message is not None and wanted((record := _record(self._names, message)).topic.key):
                 self._offer(record)
 
         async with self._connection.answered("following the dead letters"):
@@ -284,9 +285,5 @@ async def none() -> AsyncIterator[Record]:
 
 def _record(names: QueueNames, message: Message) -> Record:
     ours = messages.died(message)
-    key = names.origin(ours[stamps.ORIGIN]) if ours else str(getattr(message.delivery, "routing_key", ""))
+    key = names.origin(ours[stamps.ORIGIN]) if ours else message.key
     return messages.record_of(message, Topic(Kind.DEAD, key), messages.number_of(message), ours)
-
-
-def _tag(message: Message) -> int:
-    return int(getattr(message.delivery, "delivery_tag", 0) or 0)

@@ -3,19 +3,20 @@
 import asyncio
 import logging
 import time
-from contextlib import suppress
 from typing import Protocol
 
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters import headers as stamps
-from adapters.base import BrokerUnavailable, Kind, Topic
+from adapters.base import Kind, Topic
 from adapters.rabbitmq import message as messages
 from adapters.rabbitmq.budget import Aside
-from adapters.rabbitmq.client import Channel, Message, ServerRefused, translated
+from adapters.rabbitmq.client import ServerRefused
 from adapters.rabbitmq.hold import Hold
+from adapters.rabbitmq.inlet import Inlet
 from adapters.rabbitmq.publisher import Publisher, too_large
 from adapters.rabbitmq.topology import QueueNames, delay_for
+from adapters.rabbitmq.wire.content import Message
 
 logger = logging.getLogger(__name__)
 
@@ -50,20 +51,20 @@ class Delivery:
     """
 
     __slots__ = (
-        "_channel", "_message", "_owner", "_settling", "_text", "attempt", "body", "handed_out", "message_id",
+        "_inlet", "_message", "_owner", "_settling", "_text", "attempt", "body", "handed_out", "message_id",
         "released", "settled", "since", "size", "tag", "topic",
     )  # fmt: skip
 
-    def __init__(self, owner: Owner, topic: Topic, *, channel: Channel, message: Message) -> None:
+    def __init__(self, owner: Owner, topic: Topic, *, inlet: Inlet, message: Message) -> None:
         self._owner = owner
-        self._channel = channel
+        self._inlet = inlet
         self._message = message
         self._settling = asyncio.Lock()
         self._text = messages.text(messages.headers_of(message))
         self.topic = topic
-        self.body = bytes(message.body)
+        self.body = message.body
         self.size = len(self.body) + stamps.size(self._text)
-        self.tag = str(getattr(message.delivery, "consumer_tag", ""))
+        self.tag = message.consumer
         self.message_id = messages.name_of(message, owner.names.queue(topic))
         before = messages.delivered_before(message) - owner.hold.forgiven(self.message_id)
         self.attempt = stamps.attempts_before(self._text) + max(0, before) + 1
@@ -92,7 +93,7 @@ class Delivery:
     async def ack(self) -> None:
         """Not confirmed: after a lost ack the message only comes again, and its effect is idempotent."""
         async with self._settling:
-            await self._ack()
+            self._ack()
             self._release()
 
     async def retry(self, delay: float) -> None:
@@ -117,7 +118,7 @@ class Delivery:
                 )
                 exchange = self._owner.names.exchange(Kind.DEAD)
                 await self._owner.publisher.store(exchange, origin, self.body, properties)
-                await self._ack()
+                self._ack()
             self._release()
 
     async def store_again(self) -> None:
@@ -125,24 +126,22 @@ class Delivery:
         async with self._settling:
             await self._again(self.rest, attempts=self.attempt - 1)
 
-    async def give_back(self) -> None:
+    def give_back(self) -> None:
         """Have it delivered again at once. Counts as an attempt if it was handed out and the broker can tell that."""
         if not self._over():
             self._done()
-            with suppress(BrokerUnavailable), translated("giving back"):
-                tag = self._tag
-                if self.handed_out:
-                    await self._channel.basic_reject(tag, requeue=True, wait=False)
-                else:
-                    await self._channel.basic_nack(tag, requeue=True, wait=False)
+            if self.handed_out:
+                self._inlet.reject(self._message.tag)
+            else:
+                self._inlet.nack(self._message.tag)
 
     def aside(self) -> Aside:
         """What is kept of it while there is no room for it."""
         return Aside(
-            channel=self._channel,
+            inlet=self._inlet,
             lane=self.topic.key,
             consumer=self.tag,
-            tag=self._tag,
+            tag=self._message.tag,
             size=self.size,
             since=self.since,
         )
@@ -172,27 +171,22 @@ class Delivery:
             if not too_large(error):
                 raise
             # The server's limit was lowered since the original was published. That comes again instead.
-            await self.give_back()
+            self.give_back()
         else:
-            await self._ack()
+            self._ack()
 
-    async def _ack(self) -> None:
+    def _ack(self) -> None:
         if self._over():
             return
         self._done()
         self._owner.hold.settled(self.message_id)
-        with suppress(BrokerUnavailable), translated("ack"):
-            await self._channel.basic_ack(self._tag, wait=False)
+        self._inlet.ack(self._message.tag)
 
     def _over(self) -> bool:
         # On a channel that was lost nothing can be settled: the broker delivers it again.
-        if not self.settled and self._channel.is_closed:
+        if not self.settled and self._inlet.ended:
             self._done()
         return self.settled
-
-    @property
-    def _tag(self) -> int:
-        return int(getattr(self._message.delivery, "delivery_tag", 0) or 0)
 
     def _done(self) -> None:
         self.settled = True

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager, suppress
 
 from adapters.base import BrokerUnavailable, Cursor, Kind, Record, Topic, digest_of
 from adapters.rabbitmq import message as messages
-from adapters.rabbitmq.client import Channel, Message
+from adapters.rabbitmq.client import Channel, Delivered, received
 from adapters.rabbitmq.connection import Connection, close_channel
 from adapters.rabbitmq.dead import DeadLetters, NewDeadLetters, none
 from adapters.rabbitmq.message import record_of
 from adapters.rabbitmq.topology import QueueNames
+from adapters.rabbitmq.wire.content import Message
 from adapters.topics import require_history, selects
 
 logger = logging.getLogger(__name__)
@@ -52,8 +53,9 @@ class StreamReader:
         channel.on_consumer_cancel_callbacks.add(self._on_cancelled)
         channel.closing.add_done_callback(lambda _: self._heard.set())
 
-        async def on_message(message: Message) -> None:
-            if channel is self._channel:
+        async def on_message(delivered: Delivered) -> None:
+            message = received(delivered)
+            if message is not None and channel is self._channel:
                 self._arrived.append(message)
                 self._heard.set()
 
@@ -79,7 +81,7 @@ class StreamReader:
         if channel is not None and not channel.is_closed:
             with suppress(BrokerUnavailable):
                 async with self._connection.answered("ack"):
-                    await channel.basic_ack(int(message.delivery.delivery_tag or 0), wait=False)  # type: ignore[union-attr]
+                    await channel.basic_ack(message.tag, wait=False)
         return message
 
     async def close(self) -> None:
@@ -177,7 +179,7 @@ class Lifecycle:
         return self._last is None or offset <= self._last
 
     def _record(self, message: Message) -> Record | None:
-        key = str(getattr(message.delivery, "routing_key", ""))
+        key = message.key
         if not self._selects(key):
             return None
         return record_of(message, Topic(Kind.LIFECYCLE, key), offset_of(message))

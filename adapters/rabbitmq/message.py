@@ -15,8 +15,10 @@ from cloudevents.core.v1.event import CloudEvent
 
 from adapters import headers as stamps
 from adapters.base import Record, Topic
-from adapters.rabbitmq.client import Headers, Message, Properties, sendable
+from adapters.rabbitmq.client import Headers, sendable
 from adapters.rabbitmq.policies import why_dead
+from adapters.rabbitmq.wire.content import Message
+from adapters.rabbitmq.wire.properties import Properties
 from events.cloudevent.binding import from_amqp
 
 NUMBER = "jobrelay-number"
@@ -46,12 +48,12 @@ _BROKERS = (
 
 def headers_of(message: Message) -> Headers:
     """The headers as they were sent; empty without any."""
-    return message.header.properties.headers or {}
+    return message.properties.headers or {}
 
 
 def event_of(message: Message, *, most: int | None = None) -> CloudEvent:
     """`most`: bytes above which the body is not read. Raises `InvalidEvent`."""
-    properties = message.header.properties
+    properties = message.properties
     coding = properties.content_encoding
     body = bytes(message.body)
     return from_amqp(headers_of(message), properties.content_type, body, coding=coding, most=most)
@@ -67,7 +69,7 @@ def text(headers: Headers, content_type: str | None = None) -> dict[str, str]:
 
 def delivered_before(message: Message) -> int:
     """How often this stored message was delivered before. Only the broker's own word counts."""
-    if not getattr(message.delivery, "redelivered", False):
+    if not message.redelivered:
         return 0
     count = headers_of(message).get("x-delivery-count")
     # Queues that are no quorum queues only say that it was delivered before.
@@ -76,7 +78,7 @@ def delivered_before(message: Message) -> int:
 
 def name_of(message: Message, queue: str) -> str:
     """`<queue>/<message id>`; without an id, a hash of the body. The same on every redelivery."""
-    message_id = message.header.properties.message_id
+    message_id = message.properties.message_id
     if not message_id:
         message_id = "sha256-" + hashlib.sha256(message.body).hexdigest()
     return f"{queue}/{stamps.sendable(message_id)}"
@@ -106,7 +108,7 @@ def replayed(message: Message) -> Properties:
 
 
 def _copy(message: Message, ours: Mapping[str, str], *, without: Collection[str] = ()) -> Properties:
-    original = message.header.properties
+    original = message.properties
     kept = {
         name: value
         for name, value in headers_of(message).items()
@@ -136,7 +138,7 @@ def number_of(message: Message) -> int:
     stamped = _stamped(message)
     if stamped.isascii() and stamped.isdigit() and len(stamped) < 17 and 0 < int(stamped) < _LARGEST_NUMBER:
         return int(stamped)
-    seed = (message.header.properties.message_id or "").encode() + message.body
+    seed = (message.properties.message_id or "").encode() + message.body
     return int.from_bytes(hashlib.sha256(seed).digest()[:5])
 
 
@@ -144,7 +146,7 @@ def stored_at(message: Message) -> datetime:
     """When a dead letter was made, else when its publisher says that it was published; 1970 when nothing says."""
     if _stamped(message):
         return datetime.fromtimestamp(number_of(message) / 1e6, UTC)
-    timestamp = message.header.properties.timestamp
+    timestamp = message.properties.timestamp
     return timestamp if isinstance(timestamp, datetime) else datetime.fromtimestamp(0, UTC)
 
 
@@ -180,7 +182,7 @@ def record_of(message: Message, topic: Topic, sequence: int, extra: Mapping[str,
         topic=topic,
         sequence=sequence,
         time=stored_at(message),
-        headers={**text(headers_of(message), message.header.properties.content_type), **(extra or {})},
+        headers={**text(headers_of(message), message.properties.content_type), **(extra or {})},
         body=bytes(message.body),
         # From the headers as they were sent: their text says nothing of types.
         decode=partial(event_of, message),

@@ -4,8 +4,10 @@ import asyncio
 import itertools
 
 from adapters.base import BrokerUnavailable
-from adapters.rabbitmq.client import Channel, Properties, ServerRefused, closing
+from adapters.rabbitmq.client import NotTaken, ServerRefused, Unroutable, translated
 from adapters.rabbitmq.connection import Connection, close_channel
+from adapters.rabbitmq.outlet import Outcome, Outlet
+from adapters.rabbitmq.wire.properties import Properties
 
 ALARM = "RabbitMQ blocks publishers: an alarm, for want of memory or disk"
 """Only a connection that has published learns of it."""
@@ -20,12 +22,12 @@ class Publisher:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._channel: Channel | None = None
+        self._outlet: Outlet | None = None
         self._opening = asyncio.Lock()
         self._in_flight: set[str] = set()
         self._numbers = itertools.count(1)
         self._checking = asyncio.Lock()
-        self._known: tuple[str, Channel, float] | None = None
+        self._known: tuple[str, Outlet, float] | None = None
 
     async def store(
         self, exchange: str, key: str, body: bytes, properties: Properties, *, needs: str | None = None
@@ -62,48 +64,56 @@ class Publisher:
         await self._require(needs)
         try:
             # Nothing may come between getting the channel and sending on it.
-            await _publish(self._connection, await self._shared(), exchange, key, body, properties)
+            await _publish(await self._shared(), exchange, key, body, properties)
         except ServerRefused:
             # The refusal closed the channel, and everything in flight failed: alone, each shows whether it is at fault.
-            async with self._connection.channel(confirms=True) as channel:
-                await _publish(self._connection, channel, exchange, key, body, properties)
+            alone = await self._connection.open_outlet()
+            try:
+                await _publish(alone, exchange, key, body, properties)
+            finally:
+                await close_channel(alone)
 
     async def _require(self, queue: str | None) -> None:
         """Raises `BrokerUnavailable` when it is missing."""
         while queue is not None and not self._is_known(queue, await self._shared()):
             async with self._checking:
-                channel = await self._shared()
-                if not self._is_known(queue, channel):
+                outlet = await self._shared()
+                if not self._is_known(queue, outlet):
                     async with self._connection.channel() as other, self._connection.answered(f"queue {queue}"):
                         await other.queue_declare(queue, passive=True)
                     # Counted from now: however long the reply took, it must serve for this event.
-                    self._known = (queue, channel, asyncio.get_running_loop().time())
+                    self._known = (queue, outlet, asyncio.get_running_loop().time())
 
-    def _is_known(self, queue: str, channel: Channel) -> bool:
-        if self._known is None or self._known[:2] != (queue, channel):
+    def _is_known(self, queue: str, outlet: Outlet) -> bool:
+        if self._known is None or self._known[:2] != (queue, outlet):
             return False
         return asyncio.get_running_loop().time() - self._known[2] < SEEN_SECONDS
 
-    async def _shared(self) -> Channel:
-        if self._channel is None or closing(self._channel):
+    async def _shared(self) -> Outlet:
+        if self._outlet is None or self._outlet.ended:
             async with self._opening:
-                if self._channel is None or closing(self._channel):
-                    self._channel = await self._connection.open_channel(confirms=True)
-        return self._channel
+                if self._outlet is None or self._outlet.ended:
+                    self._outlet = await self._connection.open_outlet()
+        return self._outlet
 
     async def close(self) -> None:
         """Never raises."""
-        if self._channel is not None and not self._connection.blocked:
-            await close_channel(self._channel)
+        if self._outlet is not None and not self._connection.blocked:
+            await close_channel(self._outlet)
 
 
-async def _publish(
-    connection: Connection, channel: Channel, exchange: str, key: str, body: bytes, properties: Properties
-) -> None:
-    async with connection.answered(f"publishing to {exchange}"):
-        await channel.basic_publish(
-            body, exchange=exchange, routing_key=key, properties=properties, mandatory=True, wait=False
-        )
+async def _publish(outlet: Outlet, exchange: str, key: str, body: bytes, properties: Properties) -> None:
+    what = f"publishing to {exchange}"
+    try:
+        outcome = await outlet.publish(exchange, key, body, properties)
+    except Exception:
+        with translated(what):
+            raise
+    match outcome:
+        case Outcome.RETURNED:
+            raise Unroutable(f"{what}: no queue is bound for it")
+        case Outcome.NOT_TAKEN:
+            raise NotTaken(f"{what}: the queue did not take it")
 
 
 def too_large(error: ServerRefused) -> bool:

@@ -17,9 +17,9 @@ from adapters.jetstream.connection import Connection, connection
 from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.topology import StreamNames
 from adapters.rabbitmq import broker as rabbitmq, topology as amqp
-from adapters.rabbitmq.client import Properties
 from adapters.rabbitmq.connection import Connection as Link, connection as link_to
 from adapters.rabbitmq.options import RabbitMQOptions
+from adapters.rabbitmq.wire.properties import Properties
 from adapters.servers import nats as natsserver
 from adapters.servers.free_port import free_port
 from adapters.servers.nats import NatsServer

@@ -190,9 +190,9 @@ async def test_channel_that_the_server_closes_comes_back_with_its_deliveries(rab
     async with connected(rabbit) as broker, broker.subscribe(Kind.REQUESTS, prefetch=30) as subscription:
         await publish(broker, 3)
         held = await take(subscription, 3)
-        channel = subscription._channel
-        assert channel is not None
-        await channel.basic_ack(4711)
+        inlet = subscription._inlet
+        assert inlet is not None
+        inlet.ack(4711)
         again = await take(subscription, 2)
         assert {delivery.attempt for delivery in again} == {2}
         for delivery in (*held, *again):

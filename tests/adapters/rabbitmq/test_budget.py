@@ -15,7 +15,7 @@ steps = st.lists(st.tuples(st.sampled_from(["high", "", "low"]), st.integers(0, 
 
 
 def aside(size: int, *, lane: str = "", since: float = 0.0) -> Aside:
-    return Aside(channel=None, lane=lane, consumer="c", tag=1, size=size, since=since)  # type: ignore[arg-type]
+    return Aside(inlet=None, lane=lane, consumer="c", tag=1, size=size, since=since)  # type: ignore[arg-type]
 
 
 @given(steps)

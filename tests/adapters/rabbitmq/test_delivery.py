@@ -13,8 +13,8 @@ from pamqp.commands import Basic
 from adapters import headers as stamps
 from adapters.base import Kind, Record, Topic, TopicRefused
 from adapters.rabbitmq import broker as rabbitmq, consume, message as messages
-from adapters.rabbitmq.client import Properties
 from adapters.rabbitmq.options import RabbitMQOptions
+from adapters.rabbitmq.wire.properties import Properties
 from events.cloudevent.event import InvalidEvent
 from tests.adapters.brokers import MAX_MESSAGE, RABBIT, Installation, Site, installation, send
 from tests.adapters.harness import (
@@ -76,7 +76,6 @@ class Published:
 
     def __init__(self, properties: Properties) -> None:
         self.properties = properties
-        self.header = self
 
 
 class Raw(Basic.Properties):
