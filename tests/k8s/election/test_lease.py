@@ -12,7 +12,7 @@ import pytest
 from k8s.api.clock import boottime
 from k8s.api.cluster import Cluster, connect
 from k8s.base import Conflict, LeadershipLost
-from k8s.election.lease import Leadership, lead
+from k8s.election.lease import Leadership, lead, prepare_lease
 from k8s.election.record import PUBLISHED_TO, LeaseTiming
 from tests.k8s.conftest import eventually
 from tests.k8s.server import LEASES, Server, status
@@ -101,6 +101,15 @@ async def other(kubeconfig: Path) -> AsyncIterator[Cluster]:
         yield cluster
 
 
+@pytest.fixture
+async def unheld(cluster: Cluster) -> None:
+    await prepare_lease(cluster, namespace="ns", name="jobrelay")
+
+
+nobody_led = pytest.mark.usefixtures("unheld")
+"""The first candidate leads at once; where there is no Lease, it waits for a leader that may have been."""
+
+
 def holder(server: Server) -> str:
     return str(server.objects[(LEASES, "jobrelay")]["spec"]["holderIdentity"])
 
@@ -128,6 +137,7 @@ async def test_lease_is_created_renewed_and_given_back(cluster: Cluster, server:
     assert (left["holderIdentity"], left["leaseDurationSeconds"]) == ("", 1)
 
 
+@nobody_led
 async def test_next_leader_takes_a_released_lease_at_once_and_knows_what_was_published(
     cluster: Cluster, other: Cluster, server: Server
 ) -> None:
@@ -150,6 +160,7 @@ async def test_next_leader_takes_a_released_lease_at_once_and_knows_what_was_pub
     assert previous == 1_700_000_000.5
 
 
+@nobody_led
 async def test_published_time_never_goes_back(cluster: Cluster, server: Server) -> None:
     async with leading(cluster, "a", published_to=lambda: 1_700_000_000.0):
         pass
@@ -161,6 +172,7 @@ async def test_published_time_never_goes_back(cluster: Cluster, server: Server) 
         assert annotations[PUBLISHED_TO] == "2023-11-14T22:13:20.000000Z"
 
 
+@nobody_led
 async def test_published_time_in_the_future_is_not_kept(cluster: Cluster, server: Server) -> None:
     async with leading(cluster, "a", published_to=lambda: 4_000_000_000.0):
         pass
@@ -183,6 +195,7 @@ async def test_expired_lease_is_taken_only_after_lease_and_call_since_we_saw_its
     assert server.objects[(LEASES, "jobrelay")]["spec"]["leaseTransitions"] == 1
 
 
+@nobody_led
 async def test_error_of_the_block_comes_out_unchanged_and_the_lease_is_given_back(
     cluster: Cluster, server: Server
 ) -> None:
@@ -192,6 +205,7 @@ async def test_error_of_the_block_comes_out_unchanged_and_the_lease_is_given_bac
     assert holder(server) == ""
 
 
+@nobody_led
 async def test_cancelled_leader_gives_the_lease_back(cluster: Cluster, server: Server) -> None:
     terms = Terms()
     async with candidate(cluster, "a", terms):
@@ -199,6 +213,7 @@ async def test_cancelled_leader_gives_the_lease_back(cluster: Cluster, server: S
     assert holder(server) == ""
 
 
+@nobody_led
 @pytest.mark.parametrize("fault", ["hang", "refuse", "fail", "forbid"])
 async def test_leader_that_cannot_renew_stops_before_the_lease_ends(
     cluster: Cluster, server: Server, fault: str
@@ -221,6 +236,7 @@ async def test_leader_that_cannot_renew_stops_before_the_lease_ends(
                 raise
 
 
+@nobody_led
 async def test_renewal_outlives_a_short_outage(cluster: Cluster, server: Server) -> None:
     async with leading(cluster, "a") as leadership:
         server.answer(500, status(500, "No"), method="PUT", times=2)
@@ -229,6 +245,7 @@ async def test_renewal_outlives_a_short_outage(cluster: Cluster, server: Server)
         leadership.check(FAST.call)
 
 
+@nobody_led
 async def test_lost_answer_to_a_renewal_does_not_end_leadership(cluster: Cluster, server: Server) -> None:
     async with leading(cluster, "a") as leadership:
         # As if our renewal had been applied and its answer lost. A user's kubectl annotate looks the same.
@@ -238,6 +255,7 @@ async def test_lost_answer_to_a_renewal_does_not_end_leadership(cluster: Cluster
         leadership.check(FAST.call)
 
 
+@nobody_led
 async def test_lease_that_a_user_changed_meanwhile_is_given_back_all_the_same(cluster: Cluster, server: Server) -> None:
     calm = LeaseTiming()  # no renewal within this test
     async with leading(cluster, "a", timing=calm):
@@ -247,6 +265,7 @@ async def test_lease_that_a_user_changed_meanwhile_is_given_back_all_the_same(cl
     assert server.objects[(LEASES, "jobrelay")]["metadata"]["labels"] == {"by": "somebody"}
 
 
+@nobody_led
 async def test_answer_that_is_no_lease_is_tried_again(cluster: Cluster, server: Server) -> None:
     async with leading(cluster, "a") as leadership:
         server.answer(200, "[]", method="PUT")
@@ -256,6 +275,7 @@ async def test_answer_that_is_no_lease_is_tried_again(cluster: Cluster, server: 
         leadership.check(FAST.call)
 
 
+@nobody_led
 async def test_lease_taken_by_another_candidate_is_lost_at_once(cluster: Cluster, server: Server) -> None:
     with pytest.raises(LeadershipLost, match="thief"):
         async with asyncio.timeout(PATIENCE), leading(cluster, "a"):
@@ -265,6 +285,7 @@ async def test_lease_taken_by_another_candidate_is_lost_at_once(cluster: Cluster
     assert holder(server) == "thief", "what is not ours is not given back"
 
 
+@nobody_led
 async def test_deleted_lease_ends_leadership_and_there_are_never_two_leaders(
     cluster: Cluster, other: Cluster, server: Server
 ) -> None:
@@ -279,6 +300,7 @@ async def test_deleted_lease_ends_leadership_and_there_are_never_two_leaders(
     assert terms.overlaps() == []
 
 
+@nobody_led
 async def test_lease_deleted_before_a_newcomer_looks_never_makes_two_leaders(
     cluster: Cluster, other: Cluster, server: Server
 ) -> None:
@@ -291,6 +313,7 @@ async def test_lease_deleted_before_a_newcomer_looks_never_makes_two_leaders(
     assert terms.overlaps() == []
 
 
+@nobody_led
 @pytest.mark.parametrize("fault", ["hang", "refuse"])
 async def test_two_candidates_never_lead_together_through_outages(
     cluster: Cluster, other: Cluster, server: Server, fault: str
@@ -313,6 +336,7 @@ async def test_two_candidates_never_lead_together_through_outages(
     assert len(terms.spans) == 3
 
 
+@nobody_led
 async def test_write_is_refused_after_the_process_was_stopped(cluster: Cluster) -> None:
     clock = Clock()
     with pytest.raises(LeadershipLost):
@@ -322,12 +346,14 @@ async def test_write_is_refused_after_the_process_was_stopped(cluster: Cluster) 
             leadership.check(FAST.call)
 
 
+@nobody_led
 async def test_write_must_end_before_the_lease_does(cluster: Cluster) -> None:
     async with leading(cluster, "a") as leadership:
         with pytest.raises(LeadershipLost):
             leadership.check(FAST.lease + 0.01)
 
 
+@nobody_led
 async def test_renewal_answered_only_after_the_process_was_stopped_does_not_count(
     cluster: Cluster, server: Server
 ) -> None:
