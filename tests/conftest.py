@@ -36,6 +36,8 @@ UNMEASURED = (
 )
 """Where other processes do the work, or others of our tests reach the same lines: measuring would only take time."""
 AGAIN_SECONDS = 30.0
+SLOW_UNTIL = 0.6
+"""How far into the run, at the latest, files with slow tests begin."""
 
 settings.register_profile("busy", deadline=None)  # How long an example takes depends on what else the machine does.
 settings.load_profile("busy")
@@ -57,12 +59,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Spread | Non
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """`TOGETHER` comes first, since it takes longest. Then a file of each directory in turn: some load the machine,
-    others mostly wait.
+    others mostly wait. None with a test marked `slow` is among the last: one process would work on it alone.
     """
     if not config.option.markexpr:
         config.hook.pytest_deselected(items=[item for item in items if not _is_of_this_form(item)])
         items[:] = filter(_is_of_this_form, items)
     files: dict[str, dict[str, int]] = {}
+    slow = {_file_of(item) for item in items if item.get_closest_marker("slow")}
     for item in items:
         path = _file_of(item)
         known = files.setdefault(path.rpartition("/")[0], {})
@@ -72,7 +75,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         path = _file_of(item)
         known = files[path.rpartition("/")[0]]
         group = next((number for number, start in enumerate(TOGETHER) if path.startswith(start)), len(TOGETHER))
-        return group, known[path] / len(known)
+        return group, known[path] / len(known) * (SLOW_UNTIL if path in slow else 1.0)
 
     items.sort(key=turn)
     for item in items:

@@ -39,6 +39,7 @@ async def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
         yield server.url
 
 
+@pytest.mark.slow
 async def test_requests_survive_an_api_server_that_is_away_for_many_times_the_consumer_timeout(
     impatient: str, tmp_path: Path
 ) -> None:

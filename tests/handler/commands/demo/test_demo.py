@@ -134,6 +134,7 @@ def rows_of_the_page(directory: Path) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_dev_keeps_its_state_and_clean_forgets_it(tmp_path: Path) -> None:
     directory = tmp_path / DEV_DIRECTORY
     found = []
