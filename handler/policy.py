@@ -45,15 +45,15 @@ def refusals(request: JobRequest, settings: PolicySettings, *, namespaces: tuple
     if request.failover is not None:
         other = failover_refusals(request.failover.job, settings, home=home)
         found += [replace(error, path=f"failover.{error.path}") for error in other]
-    return [*told(found)]
+    return [*told(found)] if found else []
 
 
 def service_refusals(service: str | None, settings: PolicySettings, *, namespace: str) -> list[FieldError]:
     """Whether requests whose Jobs are in this namespace may name this service."""
-    allowed = settings.services_in(namespace)
-    if service is None or not settings.services or _matches(service, allowed):
+    if service is None or not settings.services:
         return []
-    return [_not_allowed("service", "SERVICES", allowed)]
+    allowed = settings.services_in(namespace)
+    return [] if _matches(service, allowed) else [_not_allowed("service", "SERVICES", allowed)]
 
 
 def failover_refusals(job: JobSpec, settings: PolicySettings, *, home: str) -> list[FieldError]:
@@ -89,17 +89,23 @@ def kueue_refusals(rendered: Rendered) -> list[FieldError]:
 
 
 def _of_job(job: JobSpec, settings: PolicySettings, namespaces: tuple[str, ...]) -> list[FieldError]:
-    return [
-        *_names(job, settings, namespaces),
-        *_secrets(job, settings),
-        *_volumes(job, settings),
-        *_keys("labels", job.labels or {}, settings.label_prefixes, taken=_TAKEN),
-        *_unprefixed(job.labels or {}, settings.labels),
-        *_keys("annotations", job.annotations or {}, settings.annotation_prefixes),
-        *_resources(job, settings),
-        *_numbers(job, settings),
-        *_security(job.security_context, settings),
-    ]
+    found = [*_names(job, settings, namespaces)]
+    # Most requests have few of the fields that the other rules are about.
+    if job.env_ref or job.image_pull_secrets:
+        found += _secrets(job, settings)
+    if job.volume is not None or job.volumes:
+        found += _volumes(job, settings)
+    if job.labels:
+        found += _keys("labels", job.labels, settings.label_prefixes, taken=_TAKEN)
+        found += _unprefixed(job.labels, settings.labels)
+    if job.annotations:
+        found += _keys("annotations", job.annotations, settings.annotation_prefixes)
+    if job.resources.limits or job.resources.requests or job.gpu_enable:
+        found += _resources(job, settings)
+    found += _numbers(job, settings)
+    if job.security_context is not None:
+        found += _security(job.security_context, settings)
+    return found
 
 
 def _names(job: JobSpec, settings: PolicySettings, namespaces: tuple[str, ...]) -> Iterator[FieldError]:
@@ -225,9 +231,7 @@ def _numbers(job: JobSpec, settings: PolicySettings) -> Iterator[FieldError]:
             yield _too_much(f"job.{JobSpec.model_fields[field].alias}", _MAXIMA[field], str(most))
 
 
-def _security(asked: SecurityContext | None, settings: PolicySettings) -> Iterator[FieldError]:
-    if asked is None:
-        return
+def _security(asked: SecurityContext, settings: PolicySettings) -> Iterator[FieldError]:
     ids = [("runAsUser", asked.run_as_user), ("runAsGroup", asked.run_as_group), ("fsGroup", asked.fs_group)]
     ids += [(f"supplementalGroups[{index}]", group) for index, group in enumerate(asked.supplemental_groups or ())]
     for field, id_ in ids:
@@ -239,7 +243,7 @@ def _security(asked: SecurityContext | None, settings: PolicySettings) -> Iterat
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    return "*" in patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _not_allowed(path: str, setting: str, allowed: tuple[str, ...]) -> FieldError:

@@ -71,7 +71,10 @@ def normalise(attributes: Mapping[str, object]) -> dict[str, Any]:
             continue
         check = _CHECKS.get(name)
         try:
-            known[name] = _typed(name, value) if check is None else check(_typed(name, value))
+            # Nearly all: a name that is known, with a text in which nothing is forbidden.
+            plain = check is not None and type(value) is str and _is_plain(value)
+            typed = value if plain else _typed(name, value)
+            known[name] = typed if check is None else check(typed)
         except ValueError as error:
             mistakes.append(Mistake(shown_name(name), str(error)))
     mistakes += [Mistake(name, "is missing") for name in _WANTED if attributes.get(name) is None]
@@ -135,11 +138,8 @@ def kind_of(value: object) -> str:
 
 
 def _typed(name: str, value: object) -> object:
-    if name not in _CHECKS and not is_name(name):
-        like = _NO_NAME.sub("", name.lower())[:MAX_NAME]
-        raise ValueError(f"must have a name of a-z and 0-9, at most {MAX_NAME}" + (f", such as {like}" if like else ""))
-    if name in RESERVED:
-        raise ValueError("has the name of the event's data")
+    if name not in _CHECKS:
+        _check_name(name)
     if isinstance(value, datetime):
         if name == "time" and value.tzinfo is UTC:
             return value  # Formatting and parsing it, as below, would only give the same time again.
@@ -154,14 +154,26 @@ def _typed(name: str, value: object) -> object:
     raise ValueError(f"must be text, a boolean or an integer of 32 bits, not {what}")
 
 
+def _check_name(name: str) -> None:
+    if not is_name(name):
+        like = _NO_NAME.sub("", name.lower())[:MAX_NAME]
+        raise ValueError(f"must have a name of a-z and 0-9, at most {MAX_NAME}" + (f", such as {like}" if like else ""))
+    if name in RESERVED:
+        raise ValueError("has the name of the event's data")
+
+
 def _text(value: str) -> str:
-    if len(value) <= MAX_VALUE and value.isascii() and value.isprintable():
-        return value  # Nearly all values are like that, and the rules below are slower.
+    if _is_plain(value):
+        return value  # The rules below are slower.
     if _FORBIDDEN.search(value):
         raise ValueError("holds a control character or another that CloudEvents forbids")
     if len(value.encode()) > MAX_VALUE:
         raise ValueError(f"is longer than {MAX_VALUE} bytes")
     return value
+
+
+def _is_plain(value: str) -> bool:
+    return len(value) <= MAX_VALUE and value.isascii() and value.isprintable()
 
 
 def _time_text(value: datetime) -> str:

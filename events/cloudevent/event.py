@@ -165,7 +165,10 @@ def check_count(attributes: Mapping[str, object]) -> None:
 
 def attributes_in(document: Mapping[str, Any]) -> dict[str, Any]:
     """What is not the data in an event in the JSON format."""
-    return {name: value for name, value in document.items() if name not in ("data", "data_base64")}
+    found = dict(document)
+    found.pop("data", None)
+    found.pop("data_base64", None)
+    return found
 
 
 def from_message(attributes: Mapping[str, object], body: bytes) -> CloudEvent:

@@ -33,7 +33,7 @@ _SHOWN = 3
 """Headers that a message names."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Message:
     """A message of any broker: `attributes` are those in its headers, `mistakes` what is wrong with further ones.
 
@@ -105,6 +105,8 @@ def _structured(message: Message, content_type: str) -> CloudEvent:
 
 def _check_agreement(document: Mapping[str, object], message: Message) -> None:
     """Headers may repeat attributes, for whoever routes by them. Raises `InvalidEvent` if they say something else."""
+    if not message.attributes and not message.mistakes:
+        return
     differing = [name for name, value in message.attributes.items() if not _agree(name, document.get(name), value)]
     differing += (mistake.name for mistake in message.mistakes)
     if differing:

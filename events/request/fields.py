@@ -1,7 +1,6 @@
 """Kubernetes' grammar of names, labels and quantities as pydantic types. What is well formed, not what is allowed."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -16,8 +15,7 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import CoreSchema, PydanticCustomError
-from pydantic_core.core_schema import no_info_before_validator_function
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
 class Model(BaseModel):
@@ -42,7 +40,7 @@ class AtMost:
     entries: int
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return no_info_before_validator_function(self._check, handler(source))
+        return core_schema.no_info_before_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {**handler(core), "maxProperties": self.entries}
@@ -79,7 +77,6 @@ _LARGEST_DIGITS = 19
 _RESOURCE = re.compile(rf"cpu|memory|ephemeral-storage|hugepages-\S+|{_DNS_SUBDOMAIN.pattern}/{_LABEL_VALUE.pattern}")
 _KEY = re.compile(rf"((?=.{{1,253}}/){_DNS_SUBDOMAIN.pattern}/)?(?=.{{1,63}}$){_LABEL_VALUE.pattern}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_SPACE_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 
 def wrong(message: str, allowed: str | None = None) -> PydanticCustomError:
@@ -97,13 +94,29 @@ def is_label_name(text: str) -> bool:
     return len(text) <= 63 and _DNS_SUBDOMAIN.fullmatch(text) is not None
 
 
-def _matches(pattern: re.Pattern[str], longest: int, message: str, allowed: str) -> Callable[[str], str]:
-    def check(value: str) -> str:
-        if len(value) > longest or not pattern.fullmatch(value):
-            raise wrong(message, f"{allowed}, at most {longest}")
-        return value
+@dataclass(frozen=True, slots=True)
+class _Matching:
+    """Of a string: the pattern that all of it has. Pydantic's core compares them: a call of Python costs thrice that.
 
-    return check
+    It knows no lookahead, and its `\\s` holds fewer control characters than Python's.
+    """
+
+    pattern: str
+    longest: int
+    message: str
+    allowed: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        shape = core_schema.str_schema(pattern=f"^(?:{self.pattern})$", max_length=self.longest)
+        error = {"text": self.message, "allowed": self.allowed}
+        told = core_schema.custom_error_schema(
+            shape, custom_error_type="rule", custom_error_message="{text}", custom_error_context=error
+        )
+        return core_schema.chain_schema([handler(source), told])
+
+
+def _matching(pattern: re.Pattern[str], longest: int, message: str, allowed: str) -> _Matching:
+    return _Matching(pattern.pattern, longest, message, f"{allowed}, at most {longest}")
 
 
 def _no_nul(value: str) -> str:
@@ -120,18 +133,6 @@ def _no_nul_inside(value: Any) -> Any:
     elif isinstance(value, list):
         for inner in value:
             _no_nul_inside(inner)
-    return value
-
-
-def _identifier(value: str) -> str:
-    if not 1 <= len(value) <= 256 or value != value.strip() or _CONTROL.search(value):
-        raise wrong("is no identifier", "1 to 256 characters, no control characters, no space at either end")
-    return value
-
-
-def _image(value: str) -> str:
-    if not 1 <= len(value) <= 1024 or _SPACE_OR_CONTROL.search(value):
-        raise wrong("is no image reference", "1 to 1024 characters without spaces")
     return value
 
 
@@ -165,9 +166,9 @@ def _key(value: str) -> str:
     return value
 
 
-def _directory(value: str) -> str:
-    if not 1 <= len(value) <= 4096 or _CONTROL.search(value):
-        raise wrong("is no directory", "1 to 4096 characters, no control characters")
+def _resource(value: str) -> str:
+    if len(value) > 317 or not _RESOURCE.fullmatch(value):
+        raise wrong("is no resource", "cpu, memory, ephemeral-storage, hugepages-*, or <domain>/<name>, at most 317")
     return value
 
 
@@ -205,46 +206,60 @@ Text = Annotated[
     str, Field(max_length=MAX_TEXT), AfterValidator(_no_nul), _like(r"[^\x00]*", MAX_TEXT, "no NUL characters")
 ]
 Anything = Annotated[Any, AfterValidator(_no_nul_inside)]
+_IDENTIFIER = rf"{_EDGE}({_INNER}*{_EDGE})?"
 Identifier = Annotated[
     str,
-    AfterValidator(_identifier),
-    _like(rf"{_EDGE}({_INNER}*{_EDGE})?", 256, "no control characters, no space at either end"),
+    _Matching(
+        _IDENTIFIER,
+        256,
+        "is no identifier",
+        "1 to 256 characters, no control characters, no space at either end",
+    ),
+    _like(_IDENTIFIER, 256, "no control characters, no space at either end"),
 ]
-Image = Annotated[str, AfterValidator(_image), _like(rf"{_EDGE}+", 1024, "no spaces")]
-Directory = Annotated[str, AfterValidator(_directory), _like(rf"{_INNER}+", 4096, "no control characters")]
+Image = Annotated[
+    str,
+    _Matching(rf"{_EDGE}+", 1024, "is no image reference", "1 to 1024 characters without spaces"),
+    _like(rf"{_EDGE}+", 1024, "no spaces"),
+]
+Directory = Annotated[
+    str,
+    _Matching(rf"{_INNER}+", 4096, "is no directory", "1 to 4096 characters, no control characters"),
+    _like(rf"{_INNER}+", 4096, "no control characters"),
+]
 Prefix = Annotated[
     str,
-    AfterValidator(_matches(_DNS_LABEL, 32, "cannot begin a Job's name", _LABEL_RULE)),
+    _matching(_DNS_LABEL, 32, "cannot begin a Job's name", _LABEL_RULE),
     _like(_DNS_LABEL.pattern, 32, _LABEL_RULE),
 ]
 DnsLabel = Annotated[
     str,
-    AfterValidator(_matches(_DNS_LABEL, 63, "is no name of a namespace", _LABEL_RULE)),
+    _matching(_DNS_LABEL, 63, "is no name of a namespace", _LABEL_RULE),
     _like(_DNS_LABEL.pattern, 63, _LABEL_RULE),
 ]
 FunctionName = Annotated[
     str,
-    AfterValidator(_matches(_DNS_LABEL, 32, "is no name of a function", _LABEL_RULE)),
+    _matching(_DNS_LABEL, 32, "is no name of a function", _LABEL_RULE),
     _like(_DNS_LABEL.pattern, 32, _LABEL_RULE),
 ]
 ObjectName = Annotated[
     str,
-    AfterValidator(_matches(_DNS_SUBDOMAIN, 253, "is no name of a Kubernetes object", "a-z, 0-9, - and . inside")),
+    _matching(_DNS_SUBDOMAIN, 253, "is no name of a Kubernetes object", "a-z, 0-9, - and . inside"),
     _like(_DNS_SUBDOMAIN.pattern, 253, "a-z, 0-9, - and . inside"),
 ]
 LabelName = Annotated[
     str,
-    AfterValidator(_matches(_DNS_SUBDOMAIN, 63, "is no name that can stand in a label", "a-z, 0-9, - and . inside")),
+    _matching(_DNS_SUBDOMAIN, 63, "is no name that can stand in a label", "a-z, 0-9, - and . inside"),
     _like(_DNS_SUBDOMAIN.pattern, 63, "a-z, 0-9, - and . inside"),
 ]
 LabelValue = Annotated[
     str,
-    AfterValidator(_matches(_LABEL_VALUE, 63, "is no value for a label", "letters, digits, and - _ . inside")),
+    _matching(_LABEL_VALUE, 63, "is no value for a label", "letters, digits, and - _ . inside"),
     _like(_LABEL_VALUE.pattern, 63, "letters, digits, and - _ . inside"),
 ]
 LabelText = Annotated[
     str,
-    AfterValidator(_matches(_LABEL_TEXT, 63, "is no value for a label", "empty, or letters, digits, and - _ . inside")),
+    _matching(_LABEL_TEXT, 63, "is no value for a label", "empty, or letters, digits, and - _ . inside"),
     _like(_LABEL_TEXT.pattern, 63, "empty, or letters, digits, and - _ . inside"),
 ]
 LabelKey = Annotated[str, AfterValidator(_key), _like(_KEY.pattern, 317, "`name` or `domain/name`")]
@@ -256,20 +271,18 @@ SubPath = Annotated[
 ]
 EnvName = Annotated[
     str,
-    AfterValidator(_matches(_ENV_NAME, 1024, "is no name of a variable", "printable ASCII except =")),
+    _matching(_ENV_NAME, 1024, "is no name of a variable", "printable ASCII except ="),
     _like(_ENV_NAME.pattern, 1024, "printable ASCII except ="),
 ]
 ResourceName = Annotated[
     str,
-    AfterValidator(
-        _matches(_RESOURCE, 317, "is no resource", "cpu, memory, ephemeral-storage, hugepages-*, or <domain>/<name>")
-    ),
+    AfterValidator(_resource),
     _like(_RESOURCE.pattern, 317, "cpu, memory, ephemeral-storage, hugepages-*, or <domain>/<name>"),
 ]
 Quantity = Annotated[
     str,
     BeforeValidator(_number_as_text),
-    AfterValidator(_matches(_QUANTITY, 64, "is no quantity", "such as 500m, 0.5, 2, 128Mi or 1e3; not negative")),
+    _matching(_QUANTITY, 64, "is no quantity", "such as 500m, 0.5, 2, 128Mi or 1e3; not negative"),
     AfterValidator(_not_too_great),
     WithJsonSchema(
         {
