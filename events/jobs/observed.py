@@ -168,9 +168,13 @@ class Job(Ours, frozen=True, kw_only=True, gc=False):
     completion_time: float | None = None
     conditions: tuple[Condition, ...] = ()
 
-    def condition(self, type_: str) -> Condition | None:
-        """The condition of this type, if its status is True."""
-        return next((one for one in self.conditions if one.type == type_ and one.status), None)
+    def condition(self, *types: str) -> Condition | None:
+        """The condition of this type, or the first of one of these types, whose status is True."""
+        # A plain loop: in each look at a Job this is asked some thirty times.
+        for one in self.conditions:
+            if one.status and one.type in types:
+                return one
+        return None
 
     @property
     def new_run(self) -> bool:
@@ -185,7 +189,7 @@ class Job(Ours, frozen=True, kw_only=True, gc=False):
     @property
     def finished(self) -> bool:
         """Kubernetes is done with it: Complete or Failed."""
-        return self.condition("Complete") is not None or self.condition("Failed") is not None
+        return self.condition("Complete", "Failed") is not None
 
     @property
     def ended_by_deletion(self) -> bool:

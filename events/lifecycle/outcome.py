@@ -156,8 +156,8 @@ def is_successful(job: Job) -> bool:
 
 def is_ending(job: Job) -> bool:
     """Whether it is over, or bound to be: nothing it still shows is progress."""
-    decided = job.condition("SuccessCriteriaMet") or job.condition("FailureTarget")
-    return job.finished or decided is not None or job.deleted is not None or job.verdict_of() is not None
+    decided = job.condition("SuccessCriteriaMet", "FailureTarget", "Complete", "Failed")
+    return decided is not None or job.deleted is not None or job.verdict_of() is not None
 
 
 def counts(job: Job) -> dict[str, Any] | None:

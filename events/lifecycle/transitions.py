@@ -56,9 +56,11 @@ class Transition:
 
 
 def transitions(
-    job: Job, pods: Sequence[Pod], usage: Usage | None = None, *, log: str | None = None
+    job: Job, pods: Sequence[Pod], usage: Usage | None = None, *, log: str | None = None, created: bool = True
 ) -> list[Transition]:
     """All that the state shows, in the order to publish it: `created`, the rest by time, the end last.
+
+    Without `created` if that is not wanted, which is half of the work for a Job that merely runs.
 
     The end of an attempt is `retrying` if another attempt follows. Empty for a further attempt with nothing to tell.
     `log`: the end of the log of `outcome.unread`, where somebody has read it.
@@ -69,7 +71,7 @@ def transitions(
     if start is not None:
         between += [_started(start), *_progress(job, shown, usage)]
     between.sort(key=lambda one: _moment(one, start, shown))
-    return [*_created(job), *between, *_end(job, pods, usage, log)]
+    return [*(_created(job) if created else ()), *between, *_end(job, pods, usage, log)]
 
 
 def _of_shown_starts(job: Job, pods: Sequence[Pod]) -> Sequence[Pod]:

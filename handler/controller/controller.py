@@ -101,9 +101,21 @@ class Controller:
             # Read before waiting: every change returned below happened later.
             fresh = self._cache.fresh()
             changed = await self._cache.changed()
-            self._queue.add(changed, since=fresh)
+            gone = {key for key in changed if self._is_gone(key)}
+            for key in gone:
+                self._forget(key)
+            self._queue.add(changed - gone, since=fresh)
             self._admitting.changed(changed)
             self._schedules.changed(changed)
+
+    def _is_gone(self, key: Key) -> bool:
+        """Whether a Job has lost our finalizer, nearly always by our own write: then there is nothing to look at.
+
+        Not if a worker has it, which may be about to publish something of it.
+        """
+        cache = self._cache
+        known = cache.get(key) is not None or cache.stray(key) is not None or cache.has_left(key)
+        return not known and key not in self._queue
 
     def _look_again(self, keys: Iterable[Key]) -> None:
         # A look we asked for ourselves must not hold back `published_to`: no lower bound.
@@ -167,9 +179,10 @@ class Controller:
             await self._failover.make(job, pods, failover, log=log)
         await self._writes.drop_finalizer(job)
         self._sampler.forget(job.uid)
-        # The next attempt was silent until now.
-        self._look_again([next_key(job)])
-        self._admitting.changed([next_key(job)])
+        if self._cache.get(following := next_key(job)) is not None:
+            # The next attempt was silent until now.
+            self._look_again([following])
+            self._admitting.changed([following])
         return True
 
     def _look_later(self, key: Key, at: float | None) -> None:
@@ -190,7 +203,8 @@ class Controller:
 
     async def _publish_all(self, key: Key, job: Job, pods: Sequence[Pod], log: str | None) -> bool:
         """Publish what is not published yet, in order. Returns whether the terminal event is published."""
-        shown = await shown_by(job, pods, self._sampler.of(job.uid), log=log)
+        created = not self._published.has_created(key, job)
+        shown = await shown_by(job, pods, self._sampler.of(job.uid), log=log, created=created)
         ended = outcome(job) is not None
         if not ended:
             now = self._cluster.server_time()
@@ -210,11 +224,13 @@ class Controller:
         return ended
 
 
-async def shown_by(job: Job, pods: Sequence[Pod], usage: Usage | None, *, log: str | None) -> list[Transition]:
+async def shown_by(
+    job: Job, pods: Sequence[Pod], usage: Usage | None, *, log: str | None, created: bool = True
+) -> list[Transition]:
     """What `transitions` finds. Of many pods it does so in a thread: it would hold the loop for too long.
 
     Ten thousand pods that fail take 0.3 s, and the Lease has to be renewed meanwhile.
     """
     if len(pods) <= MANY_PODS:
-        return transitions(job, pods, usage, log=log)
-    return await asyncio.to_thread(transitions, job, pods, usage, log=log)
+        return transitions(job, pods, usage, log=log, created=created)
+    return await asyncio.to_thread(transitions, job, pods, usage, log=log, created=created)

@@ -38,6 +38,10 @@ class Published:
             return True
         return not transition.phase.traits.repeated and transition.time < self._repeat_from
 
+    def has_created(self, key: Key, seen: Ours) -> bool:
+        """Whether `created`, the first of all, was published in this term."""
+        return Phase.CREATED in self._told(key, seen)
+
     async def publish(self, key: Key, seen: Ours, transition: Transition, event: CloudEvent) -> None:
         """Return once a broker has stored it, and remember that. Raises `BrokerUnavailable`."""
         topic = Topic(Kind.LIFECYCLE, lifecycle_key(seen.service, seen.request_id, transition.phase))

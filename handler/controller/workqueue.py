@@ -48,6 +48,11 @@ class WorkQueue:
     def __len__(self) -> int:
         return len(self._waiting) + len(self._troubled) + len(self._working) + len(self._failed)
 
+    def __contains__(self, key: Key) -> bool:
+        """Whether a look at it is due or under way, or has failed."""
+        lines = (self._waiting, self._troubled, self._working, self._failed, self._paused)
+        return any(key in line for line in lines)
+
     def add(self, keys: Iterable[Key], *, since: float) -> None:
         """These changed after `since` (epoch seconds, the API server's clock)."""
         for key in keys:

@@ -121,12 +121,14 @@ class Writes:
         """Delete exactly this Job, by its uid; its pods go first."""
         await self._call(lambda: self._cluster.delete_job(job.namespace, job.name, uid=job.uid))
 
-    async def drop_finalizer(self, job: Job) -> Job:
+    async def drop_finalizer(self, job: Job) -> None:
         """After its terminal event: remove our finalizer, and no other, and let the TTL begin."""
         patch: Manifest = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
         if job.deleted is None and job.ttl is not None:
             patch["spec"] = {"ttlSecondsAfterFinished": job.ttl}
-        return await self._patch(job, patch)
+        meta = await self._call(lambda: self._cluster.patch_job_unread(job.namespace, job.name, patch))
+        if FINALIZER not in (meta.finalizers or ()):
+            self._cache.released(job, meta.resource_version)
 
     async def delete_pods(self, job: Job) -> None:
         """End the pods of a Job that is being deleted: our finalizer keeps Kubernetes from doing it."""

@@ -37,6 +37,7 @@ class ObjectMeta(Struct, gc=False, rename="camel"):
     name: str = ""
     uid: str = ""
     labels: dict[str, str] | None = None
+    finalizers: list[str] | None = None
 
 
 class _Object(Struct, gc=False):

@@ -10,6 +10,7 @@ from events.jobs.observed import Job, Schedule
 from events.jobs.pods import Pod
 from k8s.api.client import segment
 from k8s.api.cluster import Cluster
+from k8s.api.wire import number
 from k8s.background import beside
 from k8s.base import Key
 from k8s.informer.jobs import Contents, JobFeed, PodFeed
@@ -96,6 +97,10 @@ class JobCache:
     def assume(self, job: Job) -> None:
         """Take in the answer to our own PATCH before the watch delivers it, unless the cache has a newer version."""
         self._contents.assume(job)
+
+    def released(self, job: Job, version: str) -> None:
+        """What `assume` does with an answer that shows the Job without our finalizer. `version`: of that answer."""
+        self._contents.release((job.namespace, job.name), job.uid, number(version))
 
     async def resync(self) -> None:
         """List everything again, and wait for that: on return, the cache has all that existed at the call.

@@ -60,31 +60,40 @@ class Contents:
     def put_job(self, job: Job) -> None:
         """Keep a newer version, or drop the Job if that has no finalizer any more. Ignore an older version."""
         key = (job.namespace, job.name)
-        known = self.jobs.get(key)
-        newest = number(known.version) if known else self._released[job.namespace].get(key, -1)
-        if number(job.version) <= newest:
+        if self.has_job(key, number(job.version)):
             return
-        kept = _is_kept(job)
+        known, kept = self.jobs.get(key), _is_kept(job)
         if known and (known.uid != job.uid or not kept):
             self.drop_job(key)
         if kept:
             self._keep_job(key, job)
 
     def assume(self, job: Job) -> None:
-        """Take in the answer to our own PATCH, unless the watch has passed it. A released Job stays released.
+        """Take in the answer to our own PATCH, unless the watch has passed it."""
+        key, version = (job.namespace, job.name), number(job.version)
+        if not _is_kept(job):
+            self.release(key, job.uid, version)
+        elif key in self.jobs or version > self._passed[job.namespace]:
+            self.put_job(job)
+
+    def release(self, key: Key, uid: str, version: int) -> None:
+        """Take in that our own PATCH, whose answer has this version, made it a Job that is not kept. It stays that.
 
         If a Job is being deleted, the PATCH that takes its last finalizer off is answered with the version before it.
         """
-        key, version = (job.namespace, job.name), number(job.version)
+        namespace, _ = key
         known = self.jobs.get(key)
-        if known is None and version <= self._passed[job.namespace]:
+        if known is None and version <= self._passed[namespace]:
             return
-        if _is_kept(job):
-            self.put_job(job)
-            return
-        if known is not None and known.uid == job.uid and number(known.version) <= version:
+        if known is not None and known.uid == uid and number(known.version) <= version:
             self.drop_job(key)
-        self._released[job.namespace][key] = version
+        self._released[namespace][key] = version
+
+    def has_job(self, key: Key, version: int) -> bool:
+        """Whether this version of the Job, or a newer one, has been taken in: then it is nothing new."""
+        known = self.jobs.get(key)
+        newest = number(known.version) if known else self._released[key[0]].get(key, -1)
+        return version <= newest
 
     def drop_job(self, key: Key) -> None:
         job = self.jobs.pop(key)
@@ -177,6 +186,9 @@ class JobFeed:
             self._drop(key, version)
         self._contents.jobs_passed(self._namespace, version)
 
+    def has(self, meta: ObjectMeta, version: int) -> bool:
+        return self._contents.has_job((self._namespace, meta.name), version)
+
     def changed(self, job: Job, version: int) -> None:
         self._contents.put_job(job)
 
@@ -235,6 +247,9 @@ class PodFeed:
             listed.add(pod.uid)
             self._contents.put_pod(pod, its_version)
         self._contents.keep_pods(self._namespace, listed)
+
+    def has(self, meta: ObjectMeta, version: int) -> bool:
+        return False
 
     def changed(self, pod: Pod, version: int) -> None:
         self._contents.put_pod(pod, version)

@@ -47,6 +47,13 @@ class Sink(Protocol[T]):
         """These were all at `version`: any other object is gone. Lets others run after every few objects."""
         ...
 
+    def has(self, meta: ObjectMeta, version: int) -> bool:
+        """Whether it has this version of the object already, or a newer one: then a watch need not read it.
+
+        Half of what a watch brings may be what our own writes were answered with. A sink may always say no.
+        """
+        ...
+
     def changed(self, changed: T, /, version: int) -> None: ...
 
     def removed(self, meta: ObjectMeta, version: int) -> None:
@@ -247,6 +254,8 @@ class Reflector(Generic[T]):
 
     def _pass_on(self, event: WatchEvent, meta: ObjectMeta) -> None:
         version = number(meta.resource_version)
+        if event.type != "DELETED" and self._sink.has(meta, version):
+            return
         found = None if event.type == "DELETED" else self._parsed(event.object)
         if found is None:
             self._sink.removed(meta, version)

@@ -117,6 +117,9 @@ class ScheduleFeed:
             if schedule.name not in listed:
                 self._cache.remove(schedule.uid, (self._namespace, schedule.name))
 
+    def has(self, meta: ObjectMeta, version: int) -> bool:
+        return False
+
     def changed(self, schedule: Schedule, version: int) -> None:
         self._cache.put(schedule)
 

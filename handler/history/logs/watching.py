@@ -226,6 +226,9 @@ class _Feed:
         for uid in before - self._known:
             self._pods.drop(uid)
 
+    def has(self, meta: ObjectMeta, version: int) -> bool:
+        return False
+
     def changed(self, seen: Seen, version: int) -> None:
         self._known.add(seen.run.uid)
         self._pods.put(seen)

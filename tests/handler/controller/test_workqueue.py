@@ -65,6 +65,25 @@ async def test_oldest_counts_keys_that_wait_are_in_work_or_have_failed() -> None
     assert queue.oldest() == NOTHING
 
 
+async def test_it_holds_keys_that_wait_are_in_work_pause_or_have_failed() -> None:
+    queue = WorkQueue()
+    assert A not in queue
+    queue.add([A], since=1)
+    assert A in queue, "waits"
+    await queue.get()
+    assert A in queue, "being worked on"
+    queue.failed(A)
+    assert A in queue, "failed"
+    queue.add([A], since=1)
+    assert A in queue, "waits after a failure"
+    queue.pause_after(await queue.get_troubled(), 60)
+    queue.done(A)
+    assert A in queue, "pauses"
+    queue.add([B], since=1)
+    queue.done(await queue.get())
+    assert B not in queue
+
+
 async def test_failures_in_a_row_are_counted_until_a_look_succeeds() -> None:
     queue = WorkQueue()
     counts = []

@@ -174,7 +174,11 @@ async def test_informer_follows_a_job_to_its_end_and_until_its_finalizer_is_remo
         await eventually(lambda: [pod.main and pod.main.exit_code for pod in cache.pods(created.uid)] == [3])
         entered = cache.fresh()
         await eventually(lambda: cache.fresh() > entered + 1)
-        cache.assume(await real.patch_job(*key, DROP_FINALIZER))
+        job = cache.get(key)
+        assert job is not None
+        meta = await real.patch_job_unread(*key, DROP_FINALIZER)
+        assert (meta.uid, meta.finalizers or []) == (created.uid, [])
+        cache.released(job, meta.resource_version)
         assert cache.get(key) is None
         assert cache.pods(created.uid) == []
         await cache.resync()

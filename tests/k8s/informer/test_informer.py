@@ -358,6 +358,31 @@ async def test_job_whose_finalizer_we_removed_does_not_come_back_with_older_even
     await eventually(lambda: names(cache) == ["b"])
 
 
+async def test_job_known_to_be_released_does_not_come_back_with_older_events(cache: JobCache, server: Server) -> None:
+    server.put(JOBS, make_job("a"))
+    await eventually(lambda: names(cache) == ["a"])
+    (job,) = cache.jobs()
+    late = server.put(JOBS, make_job("a", active=1), silent=True)
+    answer = server.put(JOBS, make_job("a", has_finalizer=False), silent=True)
+    cache.released(job, answer["metadata"]["resourceVersion"])
+    assert names(cache) == []
+    server.line(JOBS, _line("MODIFIED", late))
+    server.put(JOBS, make_job("b"))
+    await eventually(lambda: names(cache) == ["b"])
+
+
+async def test_what_our_patch_was_answered_with_is_not_read_again(cache: JobCache, server: Server) -> None:
+    server.put(JOBS, make_job("a"))
+    await eventually(lambda: names(cache) == ["a"])
+    patched = server.put(JOBS, make_job("a", active=1), silent=True)
+    cache.assume(parse(patched))
+    # Malformed, which nobody sees who does not read it.
+    server.line(JOBS, _line("MODIFIED", patched | {"spec": "none"}))
+    server.put(JOBS, make_job("b"))
+    await eventually(lambda: names(cache) == ["a", "b"])
+    assert cache.errors == 0
+
+
 async def test_deleted_job_leaves_with_its_last_finalizer_though_the_answer_has_the_version_before(
     cache: JobCache, server: Server
 ) -> None:
