@@ -18,6 +18,7 @@ from tests.e2e.site import Site
 
 JSON = ours.JSON
 STRICT = {"fieldManager": "jobrelay", "fieldValidation": "Strict"}
+_QUERY = urlencode(STRICT)
 
 
 class Client(Protocol):
@@ -40,7 +41,7 @@ class Plain:
         self._server = server
 
     async def write(self, method: str, path: str, body: Manifest, *, content_type: str = JSON) -> bytes:
-        url = f"{self._server}{path}?{urlencode(STRICT)}"
+        url = f"{self._server}{path}?{_QUERY}"
         headers = {"Content-Type": content_type, "Accept": METADATA_ONLY}
         async with self._session.request(method, url, data=orjson.dumps(body), headers=headers) as answer:
             answer.raise_for_status()

@@ -16,6 +16,8 @@ Found = AsyncIterator[Row | Curve]
 COUNTS = (1_000, 10_000, 100_000)
 REAL_COUNT = 10_000
 """As many at most on a real API server, where each is created and deleted more slowly."""
+LEAST = 0.01
+"""Milliseconds: the least that a logarithmic curve shows."""
 DECISION_AIM, MEMORY_AIM, RESTART_AIM = {10_000: "≤ 20 ms"}, {100_000: "≤ 220 MB, ≤ 1.5 kB a Job"}, {10_000: "≤ 5 s"}
 
 
@@ -51,7 +53,8 @@ async def takeover(bench: Bench) -> Found:
 
 async def tracked(bench: Bench) -> Found:
     """Each number on an API server of its own, where that is ours: it is gone with its Jobs."""
-    ours, decisions = [], []
+    measured: dict[str, list[Tracking]] = {who: [] for who in bench.relays}
+    decisions = []
     most = bench.size.tracked if bench.site.own_cluster else min(bench.size.tracked, REAL_COUNT)
     counts = [count for count in COUNTS if count <= most] or [most]
     for count in counts:
@@ -64,9 +67,10 @@ async def tracked(bench: Bench) -> Found:
         decided = deciding(bench.site, count=count)
         for row in _tracked(count, took, cached_bytes(bench.site, count=count), decided):
             yield row
-        ours.append(took[OURS])
+        for who, one in took.items():
+            measured[who].append(one)
         decisions.append(decided)
-    for curve in _curves(ours, decisions):
+    for curve in _curves(measured, decisions):
         yield curve
 
 
@@ -96,20 +100,33 @@ def _tracked(count: int, took: Mapping[str, Tracking], cached: float, decided: D
     ]
 
 
-def _curves(ours: list[Tracking], decisions: list[Deciding]) -> list[Curve]:
+def _curves(measured: Mapping[str, list[Tracking]], decisions: list[Deciding]) -> list[Curve]:
+    """What takes how long only of this version: too many lines would cross."""
+    ours = measured[OURS]
     points = [f"{one.jobs:,}" for one in ours]
     times: dict[str, list[float]] = {
-        "an event, p50": [round(percentiles(one.took)[0], 2) for one in ours],
-        "an event, p99": [round(percentiles(one.took)[1], 2) for one in ours],
+        f"an event ({name})": [max(LEAST, round(percentiles(one.took)[place], 2)) for one in ours]
+        for place, name in enumerate(("p50", "p99"))
+    }
+    times |= {
         "a decision": [round(one.whole * 1000, 1) for one in decisions],
         "a restart": [round(one.restart * 1000) for one in ours],
         "a takeover": [round(one.crash * 1000) for one in ours],
     }
-    memory = {"controller": [round(one.resident / 1e6) for one in ours]}
-    rate = {OURS: [round(one.rate) for one in ours]}
+    memory = {who: [round(one.resident / 1e6) for one in taken] for who, taken in measured.items()}
+    rate = {who: [round(one.rate) for one in taken] for who, taken in measured.items()}
     across = "tracked Jobs"
     return [
-        Curve(name="tracked-memory", title="Memory, MB", across=across, points=points, lines=memory),
-        Curve(name="tracked-created", title="Jobs created a second", across=across, points=points, lines=rate),
-        Curve(name="tracked-times", title="Milliseconds", across=across, points=points, lines=times, logarithmic=True),
+        Curve(name="tracked-memory", title="Memory of a controller, MB", across=across, points=points, lines=memory),
+        Curve(
+            name="tracked-created", title="Jobs created a second beside them", across=across, points=points, lines=rate
+        ),
+        Curve(
+            name="tracked-times",
+            title="Milliseconds until …",
+            across=across,
+            points=points,
+            lines=times,
+            logarithmic=True,
+        ),
     ]

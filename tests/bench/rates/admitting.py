@@ -9,7 +9,7 @@ from tests.bench.load.events import IDLE, IN_FLIGHT, Fields, jobs_of, make_event
 from tests.bench.load.feed import LIFECYCLE, feeding, holds
 from tests.bench.load.jobs import Jobs, no_pods
 from tests.bench.load.looking import all_done
-from tests.bench.load.processes import CONTROLLER, Meter, Pids, Round
+from tests.bench.load.processes import CONTROLLER, Meter, Pids, Round, settled
 from tests.bench.load.relays import LONG, leading
 from tests.bench.rates.rounds import CLIENTS, Rates, alternate
 from tests.e2e.site import Relay, Site
@@ -33,9 +33,10 @@ async def _patched(who: str, site: Site, servers: Pids, events: list[bytes]) -> 
         # The leader watches Jobs, so the API server sends it the effect of each PATCH: the bare client bears that too.
         async with jobs.watched(instance):
             await many(jobs.admit, warm, in_flight=IN_FLIGHT)
-            meter = Meter(servers)
-            await many(jobs.admit, made, in_flight=IN_FLIGHT)
-            taken = meter.round(len(events))
+            with settled():
+                meter = Meter(servers)
+                await many(jobs.admit, made, in_flight=IN_FLIGHT)
+                taken = meter.round(len(events))
     await jobs.remove(instance, [*warm, *made])
     return taken
 

@@ -7,7 +7,7 @@ from tests.bench.bench import Bench
 from tests.bench.load.events import IDLE, SIZE, jobs_of, make_events, many, rendered
 from tests.bench.load.feed import REQUESTS, feeding, holds
 from tests.bench.load.jobs import Jobs, no_pods
-from tests.bench.load.processes import HANDLER, Meter, Pids, Round, paused
+from tests.bench.load.processes import HANDLER, Meter, Pids, Round, paused, settled
 from tests.bench.load.relays import LONG, all_made, declare, handling
 from tests.bench.rates.rounds import CLIENTS, Rates, alternate
 from tests.e2e.site import Relay, Site
@@ -39,9 +39,10 @@ async def _posted(who: str, site: Site, servers: Pids, events: list[bytes], *, i
         jobs = Jobs(site, client)
         made: list[list[Rendered]] = [[*rendered(bodies, instance=instance, site=site)] for bodies in (first, events)]
         await many(jobs.launch, made[0], in_flight=in_flight)
-        meter = Meter(servers)
-        await many(jobs.launch, made[1], in_flight=in_flight)
-        taken = meter.round(len(events))
+        with settled():
+            meter = Meter(servers)
+            await many(jobs.launch, made[1], in_flight=in_flight)
+            taken = meter.round(len(events))
     await jobs.remove(instance, (one.job for part in made for one in part))
     return taken
 

@@ -8,7 +8,7 @@ from tests.bench.bench import Bench
 from tests.bench.load.events import IN_FLIGHT, jobs_of, make_events, many
 from tests.bench.load.feed import LIFECYCLE, feeding, holds
 from tests.bench.load.jobs import Jobs
-from tests.bench.load.processes import CONTROLLER, HANDLER, Meter, Pids, Round, paused
+from tests.bench.load.processes import CONTROLLER, HANDLER, Meter, Pids, Round, paused, settled
 from tests.bench.load.relays import LONG, leading, none_followed
 from tests.bench.rates.creating import opening
 from tests.bench.rates.rounds import CLIENTS, Rates, alternate
@@ -39,10 +39,11 @@ async def _posted(who: str, site: Site, servers: Pids, events: list[bytes]) -> R
         warm, made = ([*jobs_of(bodies, instance=instance, site=site)] for bodies in (first, events))
         await many(live, warm, in_flight=IN_FLIGHT)
         await _completed(jobs, warm)
-        meter = Meter(servers)
-        await many(live, made, in_flight=IN_FLIGHT)
-        await _completed(jobs, made[-IN_FLIGHT:])
-        taken = meter.round(len(events))
+        with settled():
+            meter = Meter(servers)
+            await many(live, made, in_flight=IN_FLIGHT)
+            await _completed(jobs, made[-IN_FLIGHT:])
+            taken = meter.round(len(events))
     await jobs.remove(instance, [*warm, *made])
     return taken
 

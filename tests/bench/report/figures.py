@@ -67,7 +67,9 @@ def picture(server: str, curve: Curve) -> Path:
 
 def page(known: Mapping[str, Figures]) -> str:
     """The table, the machines, what is measured, and the pictures."""
-    machines = [f"{SERVERS[server].capitalize()}: {figures.machine}\n" for server, figures in known.items()]
+    machines = [
+        f"{SERVERS[server][0].upper()}{SERVERS[server][1:]}: {figures.machine}\n" for server, figures in known.items()
+    ]
     pictures = [
         f"![{curve.title}: {SERVERS[server]}]({picture(server, curve).relative_to(PAGE.parent)})"
         for server, figures in known.items()
