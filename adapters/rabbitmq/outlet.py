@@ -11,7 +11,7 @@ from adapters.rabbitmq.client import Channel
 from adapters.rabbitmq.wire import frames
 from adapters.rabbitmq.wire.content import Content
 from adapters.rabbitmq.wire.frames import ACK, METHOD, NACK, RETURN
-from adapters.rabbitmq.wire.properties import Properties, properties_of
+from adapters.rabbitmq.wire.properties import Properties, encoded, properties_of
 from adapters.rabbitmq.wire.stream import Stream
 
 _CONFIRM = struct.Struct(">4xQB")
@@ -57,7 +57,7 @@ class Outlet:
         """
         outcome = self._loop.create_future()
         data = frames.publish(
-            self._number, exchange, key, properties.marshal(), body, largest=self.channel.max_content_size
+            self._number, exchange, key, encoded(properties), body, largest=self.channel.max_content_size
         )
         if self.ended:
             outcome.set_exception(ConnectionError("the channel was closed"))

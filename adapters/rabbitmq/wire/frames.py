@@ -11,9 +11,10 @@ METHOD, HEADER, BODY, HEARTBEAT = 1, 2, 3, 8
 HEAD = struct.Struct(">BHI")
 """Kind, channel, and size of the payload."""
 END = 0xCE
+_END = bytes([END])
 OVERHEAD = HEAD.size + 1
 """Bytes of a frame beside its payload."""
-ALIVE = HEAD.pack(HEARTBEAT, 0, 0) + bytes([END])
+ALIVE = HEAD.pack(HEARTBEAT, 0, 0) + _END
 """A heartbeat."""
 
 CLOSE_CONNECTION, BLOCKED, UNBLOCKED = b"\x00\x0a\x00\x32", b"\x00\x0a\x00\x3c", b"\x00\x0a\x00\x3d"
@@ -50,17 +51,14 @@ def publish(channel: int, exchange: str, key: str, properties: bytes, body: byte
 
     Raises `ValueError` for an exchange or a key of over 255 bytes.
     """
-    method = _PUBLISH + _short(exchange) + _short(key) + _MANDATORY
+    to, by = exchange.encode(), key.encode()
+    method = b"%b%b%b%b%b%b" % (_PUBLISH, bytes((len(to),)), to, bytes((len(by),)), by, _MANDATORY)
     header = _CONTENT.pack(_BASIC, 0, len(body)) + properties
-    parts = [_frame(METHOD, channel, method), _frame(HEADER, channel, header)]
-    parts += [_frame(BODY, channel, body[at : at + largest]) for at in range(0, len(body), largest)]
+    parts = [*_frame(METHOD, channel, method), *_frame(HEADER, channel, header)]
+    for at in range(0, len(body), largest):
+        parts += _frame(BODY, channel, body[at : at + largest])
     return b"".join(parts)
 
 
-def _frame(kind: int, channel: int, payload: bytes) -> bytes:
-    return b"%b%b\xce" % (HEAD.pack(kind, channel, len(payload)), payload)
-
-
-def _short(text: str) -> bytes:
-    encoded = text.encode()
-    return bytes((len(encoded),)) + encoded
+def _frame(kind: int, channel: int, payload: bytes) -> tuple[bytes, bytes, bytes]:
+    return HEAD.pack(kind, channel, len(payload)), payload, _END

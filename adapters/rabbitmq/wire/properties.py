@@ -1,6 +1,7 @@
 """Properties of a message in the payload of its content header (sections 2.3.5 and 4.2.6 of the specification).
 
-Read here where they are well-formed; what is not is for the library to judge, so that both always find the same.
+Read here where they are well-formed; what is not is for the library to judge, so that both always find the same. What
+we write is what the library would write.
 """
 
 import struct
@@ -20,6 +21,26 @@ _UNUSUAL = 0b11
 """Flags that no property of these has; the lower one says that more flags follow."""
 _LONG_STRING = 0x53
 _TIME = 8
+
+
+_EACH = tuple((name, flag, Properties.amqp_type(name) == "shortstr") for name, flag in Properties.flags.items())
+
+
+def encoded(properties: Properties) -> bytes:
+    """As they stand in a content header. Raises `ValueError` or `TypeError` for what cannot be sent."""
+    flags, parts = 0, [b""]
+    for name, flag, short in _EACH:
+        value = getattr(properties, name)
+        if value is None or value == "":
+            continue
+        flags |= flag
+        if short:
+            text = value.encode()
+            parts += (bytes((len(text),)), text)
+        else:
+            parts.append(properties.encode_property(name, value))
+    parts[0] = _SHORT.pack(flags)
+    return b"".join(parts)
 
 
 def properties_of(header: bytes) -> Properties:

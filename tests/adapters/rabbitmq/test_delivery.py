@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -381,3 +382,17 @@ async def test_key_that_is_too_long_is_refused_and_the_longest_is_accepted(insta
 def test_forged_number_of_a_dead_letter_is_replaced() -> None:
     message = Published(Properties(headers={messages.NUMBER: "9" * 400}))
     assert 0 < messages.number_of(message) < 1 << 40  # type: ignore[arg-type]
+
+
+@pytest.mark.long
+async def test_server_that_sends_nothing_but_deliveries_is_not_given_up(rabbit_url: str) -> None:
+    """While it has something to send it sends no heartbeats."""
+    options = replace(RABBIT, heartbeat=1)
+    async with installation(rabbit_url, options) as made:
+        client = made.broker._consuming._client
+        async with made.broker.subscribe(Kind.REQUESTS, prefetch=1) as subscription:
+            until = time.monotonic() + 10
+            await publish(made.broker, 1)
+            while time.monotonic() < until:
+                await (await next_delivery(subscription)).retry(0)
+        assert made.broker._consuming._client is client

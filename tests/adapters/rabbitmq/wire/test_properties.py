@@ -11,7 +11,7 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
 from adapters.rabbitmq.wire import properties
-from adapters.rabbitmq.wire.properties import Properties, properties_of
+from adapters.rabbitmq.wire.properties import Properties, encoded, properties_of
 
 _short = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 _values = st.recursive(
@@ -61,6 +61,11 @@ def seen(found: Properties) -> str:
 def test_well_formed_properties_are_read_as_pamqp_reads_them_and_without_it(header: bytes) -> None:
     with patch.object(properties, "_judged", side_effect=AssertionError):
         assert seen(properties_of(header)) == seen(by_pamqp(header))
+
+
+@given(_sent)
+def test_properties_are_written_as_pamqp_writes_them(sent: Properties) -> None:
+    assert encoded(sent) == sent.marshal()
 
 
 @st.composite
