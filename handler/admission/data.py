@@ -44,8 +44,7 @@ class Needs:
     searched: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A Job, waiting or active. Times are epoch seconds.
 
     `service`: "" for none; Jobs without a service have no service limit, but count as one service for fair shares and

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import lru_cache
 from operator import attrgetter
 
 import msgspec
@@ -55,7 +56,7 @@ class Admitting:
         self._dependencies = Dependencies(services, term)
         self._cycles = Cycles()
         self._standing: dict[Key, tuple[Standing, str]] = {}
-        """Each Job's standing and service."""
+        """Each Job's standing and service, see `_pair`."""
         self._waiting: dict[Key, Entry] = {}
         self._active: dict[Key, Entry] = {}
         self._reasons: dict[Key, Waiting] = {}
@@ -158,7 +159,7 @@ class Admitting:
             return
         if key in self._enacting.doubtful:
             place = Standing.ACTIVE  # It may run by now: until that is known, it takes room.
-        self._standing[key] = (place, job.service or "")
+        self._standing[key] = _pair(place, job.service or "")
         self._dependencies.appeared(job)
         if place is Standing.WAITING:
             asked, own_keys = read_queueing(job.queueing), self._own_keys
@@ -240,6 +241,12 @@ class Admitting:
         with suppress(TimeoutError):
             async with asyncio.timeout(delay):
                 await self._news.wait()
+
+
+# Thousands of Jobs stand alike, in a few services.
+@lru_cache(maxsize=1024)
+def _pair(place: Standing, service: str) -> tuple[Standing, str]:
+    return place, service
 
 
 def limits_of(settings: AdmissionSettings) -> Limits:

@@ -18,7 +18,7 @@ SEARCHING = 0.2
 
 @dataclass(slots=True)
 class _Search:
-    """The Jobs to search, and which of them have changed since."""
+    """The Jobs to search, and which of them have changed since. None is kept once it is done."""
 
     active: Sequence[Entry]
     waiting: Sequence[Entry]
@@ -33,13 +33,15 @@ class Cycles:
         self._members: dict[Key, Loop] = {}
         self._due = False
         self._asked = asyncio.Event()
-        self._now = self._next = _Search((), ())
+        self._now: _Search | None = None
+        self._next: _Search | None = None
 
     def changed(self, before: Place, after: Place, wanted: Callable[[str], bool]) -> None:
         """A Job has changed, come or gone. `wanted`: whether a Job waits for a request of this id."""
         entry = next(entry for entry in (*after, *before) if entry is not None)
-        self._now.changed.add(entry.key)
-        self._next.changed.add(entry.key)
+        for search in (self._now, self._next):
+            if search is not None:
+                search.changed.add(entry.key)
         if (loop := self._members.get(entry.key)) is not None:
             self._members = {key: other for key, other in self._members.items() if other is not loop}
             self._tell()
@@ -57,15 +59,20 @@ class Cycles:
     async def run(self, notify: Callable[[], None]) -> None:
         """Search when there is reason to, until cancelled. `notify` is called when there are loops."""
         while True:
-            await self._asked.wait()
-            self._asked.clear()
-            search = self._now = self._next
+            search = self._now = await self._take()
             loops = await _slowly(find_loops(search.waiting, search.active))
             self._members = {key: loop for loop in loops if search.changed.isdisjoint(loop) for key in loop}
-            self._now = _Search((), ())
+            self._now = None
             self._tell()
             if self.loops:
                 notify()
+
+    async def _take(self) -> _Search:
+        while self._next is None:
+            self._asked.clear()
+            await self._asked.wait()
+        search, self._next = self._next, None
+        return search
 
     def _tell(self) -> None:
         self.loops = {key: loop[key] for key, loop in self._members.items()}

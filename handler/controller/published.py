@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import lru_cache
 
 from cloudevents.core.v1.event import CloudEvent
 
@@ -70,10 +71,16 @@ class Published:
 
 def _with(told: tuple[str, ...] | set[str], new: str) -> tuple[str, ...] | set[str]:
     if isinstance(told, tuple) and len(told) < FEW:
-        return (*told, new)
+        return _after(told, new)
     whole = told if isinstance(told, set) else set(told)
     whole.add(new)
     return whole
+
+
+# Nearly all Jobs have published the same: they share that tuple.
+@lru_cache(maxsize=256)
+def _after(told: tuple[str, ...], new: str) -> tuple[str, ...]:
+    return (*told, new)
 
 
 def _is_progress(key: str) -> bool:

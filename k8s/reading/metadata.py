@@ -2,6 +2,7 @@
 
 import sys
 from datetime import datetime
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -14,6 +15,8 @@ MAX_WORD = 256
 """Characters of a reason."""
 MAX_NOTE = 16_384
 """Characters of an annotation of ours. Longer ones, which we would not write, count as absent."""
+MAX_DIGITS = 18
+"""Digits of a number in an annotation."""
 MAX_CONDITIONS = 16
 """How many conditions of an object are looked at."""
 # It names a hundred other requests.
@@ -65,10 +68,16 @@ def epoch(time: datetime | None) -> float | None:
 
 
 def integer(text: str | None) -> int | None:
-    """Anybody may write annotations: what is not a plain number counts as absent."""
-    if text is None or len(text) > 18 or not text.isascii() or not text.isdigit():
+    """Anybody may write annotations: what is not a plain number counts as absent. Equal ones are the same object."""
+    if text is None or len(text) > MAX_DIGITS or not text.isascii() or not text.isdigit():
         return None
-    return int(text)
+    return _number(text)
+
+
+# A few timeouts and TTLs stand on thousands of Jobs.
+@lru_cache(maxsize=1024)
+def _number(digits: str) -> int:
+    return int(digits)
 
 
 def shared(text: str | None) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
@@ -102,7 +103,10 @@ def test_a_job_gets_resources_in_the_end_that_are_never_free_together(
 ) -> None:
     """There is always a Job that has the key, and two that have the rest; these never end when that does."""
     on_key = stream(every=4, until=120, runtime=4, concurrency="k", limit=1, service="y")
-    beside = [replace(work, entry=replace(work.entry, since=work.entry.since + 1, **theirs)) for work in _pairs()]
+    beside = [
+        replace(work, entry=msgspec.structs.replace(work.entry, since=work.entry.since + 1, **theirs))
+        for work in _pairs()
+    ]
     entry = make_entry("both", concurrency="k", limit=1, priority=priority, since=2.0, **mine)
     admitted = simulate([*on_key, *beside, Work(entry=entry, runtime=4)], limits)
     assert admitted["both"] - entry.since <= (1001 - priority) * limits.ageing + 2 * 4

@@ -1,6 +1,7 @@
 """Loops among waiting Jobs are found beside everything else, and forgotten as soon as one of them has changed."""
 
 import asyncio
+import tracemalloc
 from collections.abc import Sequence
 
 import pytest
@@ -44,6 +45,21 @@ async def test_a_job_that_has_changed_since_is_in_no_loop() -> None:
     scene.come(A, B, make_entry("c", needs=wait_for("c")))
     scene.cycles.changed((A, None), (None, None), lambda _: False)
     assert await scene.loops() == ["c"]
+
+
+async def test_what_changes_is_remembered_only_for_a_search() -> None:
+    scene = Scene()
+    scene.come(A, B)
+    assert await scene.loops() == ["a", "b"]
+    alone = [make_entry(f"r{number}") for number in range(1000)]
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for entry in alone:
+        scene.cycles.changed((None, None), (None, entry), lambda _: False)
+        scene.cycles.consider([], [])
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 1000, "thousands of Jobs come and go that wait for no other"
 
 
 async def test_a_search_leaves_most_of_the_time_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
