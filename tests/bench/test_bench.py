@@ -1,15 +1,19 @@
 """The benchmark produces every row, with tiny numbers. Does not judge speed."""
 
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.adapters.conftest import need_rabbit
+from tests.bench import running
 from tests.bench.__main__ import arguments, size_of
-from tests.bench.bench import QUICK, Size
-from tests.bench.parts.parts import PARTS
-from tests.bench.running import measured, program_of
+from tests.bench.bench import QUICK, Bench, Size
+from tests.bench.parts.parts import PARTS, Part
+from tests.bench.report.figures import OWN
+from tests.bench.report.rows import Row
+from tests.bench.running import program_of
 
 TINY = Size(events=12, rounds=1, samples=3, tracked=20, queued=20, starts=1, lease=1.0, idle=0.1, rate=20.0)
 ELSEWHERE = ("KUBECONFIG", "NATS_URL", "RABBITMQ_URL")
@@ -20,7 +24,7 @@ ELSEWHERE = ("KUBECONFIG", "NATS_URL", "RABBITMQ_URL")
 async def test_every_row_is_produced_with_the_facts_of_the_machine(tmp_path: Path) -> None:
     need_rabbit()
     given = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
-    (found,) = (await measured(TINY, given, directory=tmp_path)).values()
+    (found,) = (await running.measured(TINY, given, directory=tmp_path)).values()
     whats = [row.what for row in found.rows]
     assert len(whats) == len(set(whats)) == (12 + 4 + 2 + 8 + 4 + 6 + 2 + 3 + 2 + 3 + 2) + (3 + 4 + 2)
     for wanted in (
@@ -42,8 +46,28 @@ async def test_every_row_is_produced_with_the_facts_of_the_machine(tmp_path: Pat
         *("created", "sizes", "handlers"),
         *("tracked-memory", "tracked-created", "tracked-times"),
     ]
+    assert found.failed == []
     assert "cores" in found.machine
     assert "RabbitMQ" in found.machine
+
+
+async def test_a_part_that_ends_early_is_named_and_the_others_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def breaks(_: Bench) -> AsyncIterator[Row]:
+        yield Row(what="a", result="1")
+        raise TimeoutError("nothing came")
+
+    async def works(_: Bench) -> AsyncIterator[Row]:
+        yield Row(what="b", result="2")
+
+    parts = {"breaks": Part(measure=breaks), "works": Part(measure=works)}
+    monkeypatch.setattr(running, "PARTS", parts)
+    given = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+    found = (await running.measured(TINY, given, directory=tmp_path))[OWN]
+    assert [row.what for row in found.rows] == ["a", "b"]
+    assert found.failed == ["breaks on NATS"]
+    assert "nothing came" in capsys.readouterr().err
 
 
 def test_a_given_number_takes_precedence_over_quick() -> None:

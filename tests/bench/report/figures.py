@@ -23,11 +23,15 @@ SERVERS = {OWN: "own API server", REAL: "a real one"}
 
 @dataclass(slots=True, kw_only=True)
 class Figures:
-    """What one API server gave. `machine`: a sentence about the machine, the servers, and the other version if any."""
+    """What one API server gave. `machine`: a sentence about the machine, the servers, and the other version if any.
+
+    `failed`: the parts that ended early. They are not stored.
+    """
 
     machine: str = ""
     rows: list[Row] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
     def add(self, found: Row | Curve) -> None:
         if isinstance(found, Row):
@@ -50,7 +54,8 @@ def _read(path: Path) -> Figures:
 def write(measured: Mapping[str, Figures]) -> None:
     """Store these in place of what was measured with the same API server before; write the page and its pictures."""
     for name, figures in measured.items():
-        (PLACE / f"{name}.json").write_text(json.dumps(asdict(figures), ensure_ascii=False, indent=1) + "\n")
+        kept = {key: value for key, value in asdict(figures).items() if key != "failed"}
+        (PLACE / f"{name}.json").write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n")
     known = stored()
     put(PAGE, "bench", page(known))
     for old in PLACE.glob("*.svg"):
