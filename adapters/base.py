@@ -199,6 +199,9 @@ class Subscription(Protocol):
 
     Messages that wait in the subscription count too, except that each lane beyond the first may add one. Together they
     have at most as many bytes as the adapter's options say, except that a lane which has none may always add one.
+
+    As long as a place is free and a message waits, it is fetched and handed out while the others are worked on. So who
+    works on n at a time asks for n + 1: fetching a message takes as long as a call or two.
     """
 
     def __aiter__(self) -> AsyncIterator[Delivery]: ...

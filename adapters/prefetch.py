@@ -1,4 +1,7 @@
-"""Hands out what a subscription fetched: lanes in weighted turns, within one prefetch. It fetches nothing itself."""
+"""Hands out what a subscription fetched: lanes in weighted turns, within one prefetch. It fetches nothing itself.
+
+A prefetch is one more than what is worked on at a time, so that the next message is there when one is settled.
+"""
 
 import asyncio
 from collections import deque

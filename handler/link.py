@@ -95,7 +95,9 @@ class Link:
             return None
 
     async def _take_in(self, broker: Broker, intake: Intake, stop: asyncio.Event) -> None:
-        async with broker.subscribe(Kind.REQUESTS, prefetch=self._settings.concurrency) as subscription:
+        # One more than there are calls at a time: it is fetched, read and rendered while they are under way.
+        prefetch = self._settings.concurrency + 1
+        async with broker.subscribe(Kind.REQUESTS, prefetch=prefetch) as subscription:
             try:
                 async with (
                     asyncio.timeout(None) as deadline,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from handler.telemetry.metrics import Metrics
 from k8s.api.clock import backoff
@@ -27,6 +28,8 @@ class Gate:
         self._leaving = False
         self._failures = 0
         self._metrics = metrics
+        self.leavers: list[Callable[[], None]] = []
+        """Called when we shut down."""
         self.problem: str | None = None
         """For people: what closed it, until a call is answered again."""
 
@@ -64,6 +67,8 @@ class Gate:
         """Shutting down: from now on `wait` does not wait."""
         self._leaving = True
         self._passable.set()
+        for leaver in self.leavers:
+            leaver()
 
     def _reopen(self) -> None:
         self._closed = False

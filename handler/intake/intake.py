@@ -34,8 +34,6 @@ NEWER_DELAY = 30.0
 """Seconds until a request that only a newer version can judge is offered again, perhaps to that version."""
 DELETION_DELAY = 1.0
 """Seconds until a request whose former Job is being deleted is offered again: its pods may have a grace period."""
-HANGING_DELAY = 30.0
-"""Seconds until a request is offered again that found all places taken by calls that hang."""
 LONGEST_DELAY = 300.0
 """The most seconds between two attempts: 20 attempts take about an hour."""
 
@@ -72,7 +70,7 @@ class Intake:
         """Take requests in until the subscription is closed and all its deliveries are settled."""
         async with asyncio.TaskGroup() as group:
             async for delivery in subscription:
-                # The subscription's prefetch bounds these tasks.
+                # The subscription's prefetch bounds these tasks, `LaneSlots` their calls.
                 group.create_task(self._handle(delivery))
 
     async def _handle(self, delivery: Delivery) -> None:
@@ -168,7 +166,7 @@ class Intake:
         elif isinstance(error, BeingDeleted):
             reason, delay = Deferral.DELETION, DELETION_DELAY
         elif isinstance(error, NoSlot):
-            reason, delay = Deferral.HANGING, HANGING_DELAY
+            reason, delay = Deferral.HANGING, error.delay
         elif isinstance(error, Crowded):
             reason, delay = Deferral.SHARE, error.delay
         else:

@@ -49,6 +49,7 @@ class Launching:
         self._namespaces = namespaces
         self._pressure = pressure
         self._slots = LaneSlots(services.settings.concurrency, well=namespaces.is_prompt)
+        gate.leavers.append(self._slots.leave)
         self._troubled: dict[Lane, list[float]] = {}
 
     async def create(self, rendered: Rendered, *, lane: Lane, repeated: bool) -> Outcome:
@@ -61,7 +62,10 @@ class Launching:
             await self._gate.wait()
             self._check_namespace(lane)
             try:
-                return await self._try(rendered, lane=lane, repeated=repeated)
+                with await self._slots.place(lane):
+                    if self._gate.is_open:
+                        return await self._try(rendered, lane=lane, repeated=repeated)
+                    # It was closed while a place was waited for.
             except Unavailable as error:
                 blame = await self._namespaces.blame(lane[0], error)
                 if blame is Blame.SERVER:
@@ -86,9 +90,8 @@ class Launching:
     async def _try(self, rendered: Rendered, *, lane: Lane, repeated: bool) -> Outcome:
         make = launch_schedule if rendered.scheduled else launch
         try:
-            async with self._slots.slot(lane):
-                with self._metrics.create_seconds.time():
-                    outcome = await make(self._cluster, rendered, repeated=repeated)
+            with self._metrics.create_seconds.time():
+                outcome = await make(self._cluster, rendered, repeated=repeated)
         except (Taken, Refused) as error:
             self._passed(lane)
             raise _rejection(error) from error

@@ -75,7 +75,11 @@ class RequestSettings(BaseModel):
         "changes. Empty: no functions.",
     )
     concurrency: int = Field(
-        64, ge=1, le=4096, description="Requests of each broker that a process works on at the same time."
+        64,
+        ge=1,
+        le=4096,
+        description="Requests of each broker whose Jobs a process creates at the same time. One more is taken in "
+        "meanwhile, and is ready when one of them is done.",
     )
     max_bytes_in_flight: int = Field(
         64 << 20,

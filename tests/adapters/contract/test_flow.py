@@ -67,6 +67,17 @@ async def test_no_more_than_the_prefetch_is_handed_out(broker: Broker) -> None:
             assert await nothing_comes(subscription)
 
 
+async def test_the_next_message_comes_while_one_is_worked_on_whatever_its_lane(broker: Broker) -> None:
+    async with broker.subscribe(Kind.REQUESTS, prefetch=2) as subscription:
+        for number, topic in enumerate((LOW, REQUESTS, HIGH, REQUESTS, LOW)):
+            await publish(broker, 2, topic, prefix=f"{topic}-{number}-")
+            held = await next_delivery(subscription)
+            ready = await next_delivery(subscription)
+            assert await nothing_comes(subscription, within=0.05)
+            await held.ack()
+            await ready.ack()
+
+
 async def test_paused_subscription_takes_no_more_settles_what_it_has_and_continues_when_resumed(broker: Broker) -> None:
     await publish(broker, 40)
     async with broker.subscribe(Kind.REQUESTS, prefetch=10) as subscription:
