@@ -8,7 +8,6 @@ from functools import partial
 
 from adapters.base import Broker
 from adapters.registry import adapter_of
-from handler.candidate import Candidate
 from handler.effects.publisher import Publisher
 from handler.effects.services import Services
 from handler.intake.functions import Functions
@@ -114,6 +113,9 @@ class App:
         return Intake(self._services, broker=broker, requests=requests)
 
     async def _follow(self) -> None:
+        # Handlers do without the controller.
+        from handler.candidate import Candidate
+
         await Candidate(self._services, links=self._links, state=self._state).run()
 
 
