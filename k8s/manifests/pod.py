@@ -80,7 +80,7 @@ def _container(request: Request, options: ManifestOptions) -> Manifest:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         **asked,
         "env": [*our_env(request), *asked["env"]],
-        "volumeMounts": [EVENT_MOUNT, *asked["volumeMounts"]],
+        "volumeMounts": [dict(EVENT_MOUNT), *asked["volumeMounts"]],
     }
 
 
