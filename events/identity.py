@@ -14,9 +14,15 @@ _HASH_LENGTH = 12
 _TOPIC_PART_BYTES = 100
 _DIGEST_LENGTH = 52
 """Characters of a sha256 in base32: 256 bits, and four more that are 0."""
-_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
-_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
-"""By ten bits: `base64.b32encode` takes twice as long."""
+_CHARACTERS = b"abcdefghijklmnopqrstuvwxyz234567" * 8
+_APART = [
+    (sum(((1 << 5 * half) - 1) << 16 * half * pair for pair in range(32 // half)), 3 * half)
+    for half in (32, 16, 8, 4, 2, 1)
+]
+"""Steps that give each group of five bits a byte of its own: the bits that stay, and how far all others move up.
+
+The first step parts the upper 32 groups from the lower 32, the second the halves of both, the last one neighbours.
+"""
 
 
 def netstrings(*parts: str) -> bytes:
@@ -31,9 +37,15 @@ def base32_sha256(data: bytes) -> str:
 
 
 def _base32(digest: bytes, length: int = _DIGEST_LENGTH) -> str:
-    """The first characters, an even number, of a sha256 in the base32 of RFC 4648, in lower case."""
-    number = int.from_bytes(digest, "big") << 4 >> 5 * (_DIGEST_LENGTH - length)
-    return "".join([_PAIRS[number >> shift & 1023] for shift in range(5 * length - 10, -1, -10)])
+    """The first characters of a sha256 in the base32 of RFC 4648, in lower case.
+
+    All groups at once, as the digits of one number: `base64.b32encode` takes three times as long.
+    """
+    number = int.from_bytes(digest, "big") << 4
+    for mask, distance in _APART:
+        staying = number & mask
+        number = staying | (number ^ staying) << distance
+    return number.to_bytes(_DIGEST_LENGTH, "big").translate(_CHARACTERS).decode()[:length]
 
 
 @dataclass(frozen=True, slots=True)
