@@ -72,7 +72,7 @@ class Reader:
             raise ProtocolError("more than the answer came")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.setdefault(name.lower(), value)
+        self._fields.setdefault(name.lower(), value.rstrip())
 
     def on_headers_complete(self) -> None:
         status, fields = self._parser.get_status_code(), self._fields

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from k8s.api.cluster import Cluster, connect
 from k8s.base import Conflict, Expired, Malformed, NotFound, Refused, Unavailable
+from tests.k8s.api.http.scripted import Line, scripted
 from tests.k8s.conftest import eventually, write_kubeconfig
 from tests.k8s.server import JOBS, PODS, Server, status
 from tests.patience import PATIENCE, within
@@ -136,6 +137,36 @@ async def test_401_reads_the_credentials_again_and_repeats_once(server: Server, 
         with pytest.raises(Unavailable):
             await cluster.read_job("ns", "j")
         assert len(server.requests) == 4
+
+
+async def test_failure_says_what_was_asked_and_what_happened(kubeconfig: Path, server: Server) -> None:
+    await server.stop()
+    address = server.url.removeprefix("http://")
+    async with connect(kubeconfig=kubeconfig) as cluster:
+        with pytest.raises(Unavailable, match=rf"POST {JOBS}: cannot connect to {address}: "):
+            await cluster.create_job(JOB)
+
+
+async def test_credentials_that_cannot_be_sent_are_not_shown(server: Server, tmp_path: Path) -> None:
+    kubeconfig = write_kubeconfig(tmp_path, {"server": server.url}, {"token": "secret\u20ac"})
+    async with connect(kubeconfig=kubeconfig) as cluster:
+        with pytest.raises(Unavailable, match="the value of the header Authorization") as caught:
+            await cluster.create_job(JOB)
+    assert "secret" not in str(caught.value)
+    assert server.requests == []
+
+
+async def test_everything_goes_through_the_proxy_of_the_kubeconfig(tmp_path: Path) -> None:
+    async def refuse(line: Line) -> None:
+        request = await line.request()
+        assert request.startswith(f"POST http://k8s.example:8080{JOBS}?".encode())
+        await line.say(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 3\r\n\r\nno!")
+
+    async with scripted(refuse) as proxy:
+        server = {"server": "http://k8s.example:8080", "proxy-url": f"http://127.0.0.1:{proxy.port}"}
+        async with connect(kubeconfig=write_kubeconfig(tmp_path, server, {})) as cluster:
+            with pytest.raises(Unavailable, match="403 no!"):
+                await cluster.create_job(JOB)
 
 
 async def test_list_reads_page_after_page(cluster: Cluster, server: Server) -> None:
