@@ -1,6 +1,7 @@
 """What a request is called: its identity, its Job's name, its label, its hash, its place in topics. Stored formats."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -12,6 +13,8 @@ from events.phases import Phase
 PREFIX_LENGTH = 32
 _HASH_LENGTH = 12
 _TOPIC_PART_BYTES = 100
+_PLAIN = re.compile("[A-Za-z0-9_-]+")
+"""What a topic shows as it is, as nearly every name."""
 _DIGEST_LENGTH = 52
 """Characters of a sha256 in base32: 256 bits, and four more that are 0."""
 _CHARACTERS = b"abcdefghijklmnopqrstuvwxyz234567" * 8
@@ -123,6 +126,8 @@ def topic_part(text: str | None) -> str:
     """One part of a topic: percent-encoded but for A-Za-z0-9_-, hashed when that is over 100 bytes, `_` if missing."""
     if not text:
         return "_"
+    if len(text) <= _TOPIC_PART_BYTES and _PLAIN.fullmatch(text):
+        return text
     encoded = quote(text, safe="").replace(".", "%2E").replace("~", "%7E")
     return encoded if len(encoded) <= _TOPIC_PART_BYTES else f"~{base32_sha256(text.encode())}"
 

@@ -1,6 +1,5 @@
 """What Kubernetes shows of Jobs and CronJobs, flat and small: thousands stay in memory. Does not parse."""
 
-import sys
 from enum import StrEnum
 from typing import Any
 
@@ -68,11 +67,6 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     message: str = ""
     at: float
 
-    def __post_init__(self) -> None:
-        # Few different values, many Jobs: they share them.
-        msgspec.structs.force_setattr(self, "type", sys.intern(self.type))
-        msgspec.structs.force_setattr(self, "reason", sys.intern(self.reason))
-
 
 class Ours(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What Jobs and CronJobs of ours have in common. Times are epoch seconds; fields from annotations are None when the
@@ -103,9 +97,6 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     instance: str | None = None
     stray: Stray | None = None
     lost_labels: tuple[tuple[str, str], ...] = ()
-
-    def __post_init__(self) -> None:
-        msgspec.structs.force_setattr(self, "namespace", sys.intern(self.namespace))
 
     @property
     def newer(self) -> bool:

@@ -1,6 +1,5 @@
 """What Kubernetes shows of the Pods of our Jobs and of their containers, flat and small. Does not parse."""
 
-import sys
 from enum import StrEnum
 
 import msgspec
@@ -83,10 +82,6 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     message: str | None = None
     disruption: Condition | None = None
     containers: tuple[Container, ...] = ()
-
-    def __post_init__(self) -> None:
-        msgspec.structs.force_setattr(self, "namespace", sys.intern(self.namespace))
-        msgspec.structs.force_setattr(self, "phase", sys.intern(self.phase))
 
     @property
     def main(self) -> Container | None:

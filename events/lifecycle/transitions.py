@@ -184,13 +184,16 @@ def stalls(pod: Pod) -> Iterator[tuple[str, str, Container | None]]:
 
 
 def _retrying(job: Job, pods: Sequence[Pod]) -> Iterator[Transition]:
+    failed = list(_within_limits(job, pods))
+    if not failed:
+        return
     goes_on = not job.finished and job.verdict_of() is None and job.condition("FailureTarget") is None
     goes_on = goes_on or job.condition("Complete") is not None
     each = job.backoff_limit_per_index is not None
     made: defaultdict[int | None, list[float]] = defaultdict(list)
     for pod in sorted(pods, key=lambda pod: pod.created):
         made[pod.index if each else None].append(pod.created)
-    for suffix, attempt, pod in _within_limits(job, pods):
+    for suffix, attempt, pod in failed:
         time, times = pod.ended_at, made[pod.index if each else None]
         others_since = len(times) - bisect_left(times, time) - (pod.created >= time)
         if goes_on or others_since:

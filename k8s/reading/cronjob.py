@@ -79,7 +79,7 @@ def _schedule(wire: WireCronJob) -> Schedule:
         # No request is called so.
         request_id, source, stray = "", "", stray or Stray.UNIDENTIFIED
     return Schedule(
-        namespace=meta.namespace,
+        namespace=shared(meta.namespace) or "",
         name=meta.name,
         uid=meta.uid,
         version=meta.resource_version,

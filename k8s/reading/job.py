@@ -109,7 +109,7 @@ def _job(wire: WireJob) -> observed.Job:
         claim.request_id, claim.source, claim.stray = "", "", claim.stray or observed.Stray.UNIDENTIFIED
     owner = next((owner for owner in meta.owner_references or () if owner.kind == "CronJob"), None)
     return observed.Job(
-        namespace=meta.namespace,
+        namespace=shared(meta.namespace) or "",
         name=meta.name,
         uid=meta.uid,
         version=meta.resource_version,

@@ -55,7 +55,7 @@ def notes_of(meta: Metadata) -> dict[str, str]:
 
 def condition(wire: WireCondition) -> Condition:
     return Condition(
-        type=wire.type,
+        type=shared(wire.type) or "",
         status=wire.status == "True",
         reason=word(wire.reason) or "",
         message=said(wire.message) or "",

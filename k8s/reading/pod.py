@@ -112,7 +112,7 @@ def _pod(wire: WirePod) -> pods.Pod:
     notes, deleted = meta.annotations or {}, epoch(meta.deletion_timestamp)
     unscheduled = _condition(status, "PodScheduled", "False")
     return pods.Pod(
-        namespace=meta.namespace,
+        namespace=shared(meta.namespace) or "",
         name=meta.name,
         uid=meta.uid,
         job_uid=(meta.labels or {}).get(CONTROLLER_UID, ""),
@@ -120,7 +120,7 @@ def _pod(wire: WirePod) -> pods.Pod:
         created=epoch(meta.creation_timestamp) or 0.0,
         deleted=deleted,
         killed=None if deleted is None else deleted - (meta.deletion_grace_period_seconds or 0),
-        phase=status.phase,
+        phase=shared(status.phase) or "",
         index=integer(notes.get(COMPLETION_INDEX)),
         scheduled_reason=word(unscheduled.reason) if unscheduled else None,
         scheduled_message=said(unscheduled.message) if unscheduled else None,
