@@ -37,13 +37,11 @@ def across(data: Raw) -> list[FieldError]:
     return [*found, *_failover(data)] if "failover" in data else found
 
 
-def _broken(holder: Raw, rules: Iterable[Rule]) -> Iterator[FieldError]:
-    for rule in rules:
-        if not rule.needs.isdisjoint(holder):
-            yield from rule.broken(holder)
+def _broken(holder: Raw, rules: Iterable[Rule]) -> list[FieldError]:
+    return [error for rule in rules if not rule.needs.isdisjoint(holder) for error in rule.broken(holder)]
 
 
-def _within(job: Raw) -> Iterator[FieldError]:
+def _within(job: Raw) -> list[FieldError]:
     return _broken(job, OF_JOB)
 
 

@@ -3,7 +3,7 @@
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from cloudevents.core.v1.event import CloudEvent
@@ -14,7 +14,7 @@ from events.cloudevent.event import InvalidEvent, TooLarge
 from events.problems import FieldError, told
 from handler.effects.repeating import until_taken
 from handler.telemetry.logcontext import about, also, also_event, current
-from handler.telemetry.tracing import Tracing
+from handler.telemetry.tracing import UNTRACED, Tracing
 from k8s.base import LeadershipLost
 
 logger = logging.getLogger(__name__)
@@ -88,13 +88,16 @@ def identified(rejection: Rejection, delivery: Delivery) -> Rejection:
     return rejection
 
 
-@contextmanager
-def processing(delivery: Delivery, event: CloudEvent, *, broker: str, tracing: Tracing) -> Iterator[None]:
-    """Within the block, log lines and spans name this event."""
+def processing(delivery: Delivery, event: CloudEvent, *, broker: str, tracing: Tracing) -> AbstractContextManager[None]:
+    """From now on log lines name this event; within the block, spans too."""
     also_event(event)
+    return _traced(delivery, event, broker, tracing) if tracing.active else UNTRACED
+
+
+@contextmanager
+def _traced(delivery: Delivery, event: CloudEvent, broker: str, tracing: Tracing) -> Iterator[None]:
     with tracing.processing(delivery, event, broker=broker):
-        if tracing.active:
-            also(trace_id=tracing.trace_id())
+        also(trace_id=tracing.trace_id())
         yield
 
 

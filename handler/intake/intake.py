@@ -60,7 +60,8 @@ class Intake:
         self._most = services.settings.max_request_bytes
         self._tracing = services.tracing
         self._metrics = metrics = services.metrics
-        self._in_flight = metrics.messages_in_flight.labels(broker.name)
+        self._in_flight = 0
+        metrics.messages_in_flight.labels(broker.name).set_function(lambda: self._in_flight)
         self._processed = {
             Outcome.CREATED: metrics.messages_processed.labels(broker.name),
             Outcome.DUPLICATE: metrics.messages_duplicate.labels(broker.name),
@@ -74,7 +75,8 @@ class Intake:
                 group.create_task(self._handle(delivery))
 
     async def _handle(self, delivery: Delivery) -> None:
-        with self._in_flight.track_inprogress():
+        self._in_flight += 1
+        try:
             await surviving(
                 delivery,
                 self._process,
@@ -82,6 +84,8 @@ class Intake:
                 max_attempts=self._settings.max_attempts,
                 give_up=self._give_up,
             )
+        finally:
+            self._in_flight -= 1
 
     async def _process(self, delivery: Delivery) -> None:
         try:

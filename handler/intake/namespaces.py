@@ -96,7 +96,8 @@ class Namespaces:
         """It has just taken a Job, or judged one."""
         if (known := self._known.get(namespace)) is not None:
             known.passed = self._clock()
-            self._heal(namespace)
+            if namespace in self._sick:
+                self._heal(namespace)
 
     async def blame(self, namespace: str, error: Unavailable) -> Blame:
         """Why a Job of this namespace met this error."""

@@ -56,6 +56,7 @@ class Pressure:
         self._cluster = services.cluster
         self._namespace = services.namespaces[0]
         self._settings = services.settings
+        self._admits = services.settings.admits
         self._metrics = services.metrics
         self._queued = Places(services.settings.max_queued)
         self._waiting = Places(services.settings.max_waiting)
@@ -63,21 +64,20 @@ class Pressure:
         self._look_at = float("-inf")
         self._counted_at = float("-inf")
         self._matters = asyncio.Event()
-        if self._settings.admits:
+        if self._admits:
             self._matters.set()
         self._update()
 
     async def check(self, rendered: Rendered, service: str | None) -> None:
         """Raises `Rejection` if no more Jobs of its service may wait for a time or for others, `Crowded` for room."""
-        service, now = service or "", self._cluster.server_time()
         if rendered.queueing.waits:
             self._matters.set()
-            bound = self._waiting.ask(service, now)
+            bound = self._waiting.ask(service or "", self._cluster.server_time())
             # A request that comes again is a duplicate, whoever waits.
             if bound is not None and not await self._exists(rendered):
                 raise Rejection("TOO_MANY_WAITING", self._too_many_waiting(bound))
-        elif self._settings.admits and _is_queued(rendered):
-            await self._check_queued(service, now)
+        elif self._admits and _is_queued(rendered):
+            await self._check_queued(service or "", self._cluster.server_time())
 
     def created(self, rendered: Rendered, service: str | None) -> None:
         """Its Job was created, for this service."""
@@ -154,7 +154,7 @@ class Pressure:
         return self._cluster.server_time() - self._counted_at <= STALE_SECONDS
 
     def _update(self) -> None:
-        full = self._settings.admits and (not self._is_known() or self._queued.is_full())
+        full = self._admits and (not self._is_known() or self._queued.is_full())
         if full != self.full.is_set():
             logger.info("%s", "too many Jobs wait for room, or nobody counts them" if full else "there is room again")
         (self.full if full else self.room).set()

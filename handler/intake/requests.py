@@ -111,13 +111,12 @@ class Requests:
             raise large
 
     def _too_large(self, size: int, *, scheduled: bool = False) -> Rejection | None:
-        bounds = {"JOBRELAY_MAX_REQUEST_BYTES": self._settings.max_request_bytes}
-        if scheduled:
-            bounds["JOBRELAY_INLINE_BYTES, of one with a schedule,"] = self._settings.inline_bytes
-        for name, most in bounds.items():
-            if size > most:
-                return Rejection("TOO_LARGE", f"{size} bytes as a structured event; {name} allows {most}")
-        return None
+        name, most = "JOBRELAY_MAX_REQUEST_BYTES", self._settings.max_request_bytes
+        if scheduled and size <= most:
+            name, most = "JOBRELAY_INLINE_BYTES, of one with a schedule,", self._settings.inline_bytes
+        if size <= most:
+            return None
+        return Rejection("TOO_LARGE", f"{size} bytes as a structured event; {name} allows {most}")
 
     def _check_queueing(self, rendered: Rendered) -> None:
         """Raises `Rejection` for fields that admission here does not support."""

@@ -24,7 +24,8 @@ from handler.visible import clipped
 MAX_STATUS = 2048
 """Characters of what a span says of a failure."""
 _W3C = TraceContextTextMapPropagator()
-_NOTHING = nullcontext()
+UNTRACED = nullcontext()
+"""The block of a span that is not made."""
 
 
 class Tracing:
@@ -41,7 +42,7 @@ class Tracing:
     def processing(self, delivery: Delivery, event: CloudEvent | None, *, broker: str) -> AbstractContextManager[Any]:
         """A span of all work on a message, in the trace that its event names. `event`: None if it cannot be read."""
         if self._tracer is None:
-            return _NOTHING
+            return UNTRACED
         topic = f"{self._instance}.{delivery.topic}"
         attributes: dict[str, str | int] = {
             "messaging.system": broker,
@@ -62,7 +63,7 @@ class Tracing:
     def creating(self, namespace: str, name: str) -> AbstractContextManager[Any]:
         """A span from request to Job, with any wait for the API server. The container's spans are its children."""
         if self._tracer is None:
-            return _NOTHING
+            return UNTRACED
         attributes = {"k8s.namespace.name": namespace, "k8s.job.name": name}
         return self._tracer.start_as_current_span("create Job", kind=SpanKind.CLIENT, attributes=attributes)
 
