@@ -16,9 +16,7 @@ class Apart:
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
 
-    async def do(self, work: Callable[[], T], *, size: int) -> T:
-        """What `work` returns, for an event of so many bytes. It must not touch what belongs to the event loop."""
-        if size <= LARGE:
-            return work()
+    async def do(self, work: Callable[[], T]) -> T:
+        """What `work` returns. It must not touch what belongs to the event loop."""
         async with self._turn:
             return await asyncio.to_thread(work)

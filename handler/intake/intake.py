@@ -89,23 +89,29 @@ class Intake:
 
     async def _process(self, delivery: Delivery) -> None:
         try:
-            event, wanted = await self._requests.apart.do(lambda: self._begun(delivery), size=len(delivery.body))
+            if len(delivery.body) <= LARGE:
+                event, wanted = self._read(delivery), None
+            else:
+                event, wanted = await self._requests.apart.do(lambda: self._begun(delivery))
         except Rejection as rejection:
             with self._tracing.processing(delivery, None, broker=self._broker.name):
                 await self._reject(delivery, rejection)
             return
         try:
             with processing(delivery, event, broker=self._broker.name, tracing=self._tracing):
-                await self._serve(delivery, event, wanted or self._requests.of(event))
+                await self._serve(delivery, event, self._requests.of(event) if wanted is None else wanted)
         except Leaving:
             # Unsettled, it goes back when the subscription ends: as soon as everything else is settled.
             logger.info("not waiting for the API server any more")
 
-    def _begun(self, delivery: Delivery) -> tuple[CloudEvent, list[Asked | Rejection]]:
-        """The event; if it is large, with all that needs its data in memory: the requests that it makes."""
-        event = read(delivery, max_attempts=self._settings.max_attempts, max_bytes=self._most)
-        if len(delivery.body) <= LARGE or not isinstance(event, Arrived):
-            return event, []
+    def _read(self, delivery: Delivery) -> CloudEvent:
+        return read(delivery, max_attempts=self._settings.max_attempts, max_bytes=self._most)
+
+    def _begun(self, delivery: Delivery) -> tuple[CloudEvent, list[Asked | Rejection] | None]:
+        """A large event, with all that needs its data in memory: the requests that it makes; None: not looked for."""
+        event = self._read(delivery)
+        if not isinstance(event, Arrived):
+            return event, None
         wanted = self._requests.of(event)
         event.let_go()
         return event, wanted

@@ -11,7 +11,7 @@ from events.names import REQUESTED_TYPE
 from events.problems import FieldError, InvalidRequest, told
 from events.request.request import Request
 from events.request.strings import too_long
-from handler.effects.apart import Apart
+from handler.effects.apart import LARGE, Apart
 from handler.effects.deliveries import About, Rejection
 from handler.effects.launcher import Outcome
 from handler.effects.services import Services
@@ -85,7 +85,10 @@ class Requests:
         also(job_id=asked.id, namespace=namespace, job=name)
         try:
             with self._tracing.creating(namespace, name):
-                rendered = await self.apart.do(lambda: self._render(asked), size=_size(asked))
+                if _size(asked) <= LARGE:
+                    rendered = self._render(asked)
+                else:
+                    rendered = await self.apart.do(lambda: self._render(asked))
                 self._check_queueing(rendered)
                 await self._pressure.check(rendered, asked.service)
                 return await self._launching.create(rendered, lane=(namespace, asked.service), repeated=repeated)

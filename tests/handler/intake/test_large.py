@@ -3,12 +3,15 @@
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker
+from events.cloudevent.event import encode_structured
 from handler.effects.apart import LARGE, Apart
 from k8s.api.cluster import Cluster
 from tests.handler.relay import running
@@ -29,7 +32,7 @@ functions:
 """
 
 
-async def test_what_is_large_is_done_in_a_thread_one_at_a_time_and_all_else_at_once() -> None:
+async def test_what_is_large_is_done_in_a_thread_one_at_a_time() -> None:
     apart, here = Apart(), threading.get_ident()
     running, most = 0, 0
 
@@ -41,13 +44,33 @@ async def test_what_is_large_is_done_in_a_thread_one_at_a_time_and_all_else_at_o
         running -= 1
         return threading.get_ident()
 
-    assert await apart.do(work, size=LARGE) == here
-    large = [apart.do(work, size=LARGE + 1) for _ in range(5)]
+    large = [apart.do(work) for _ in range(5)]
     assert here not in await asyncio.gather(*large)
     assert most == 1
     with pytest.raises(ZeroDivisionError):
-        await apart.do(lambda: 1 // 0, size=LARGE + 1)
-    assert await apart.do(work, size=LARGE + 1) != here
+        await apart.do(lambda: 1 // 0)
+    assert await apart.do(work) != here
+
+
+@pytest.mark.parametrize(("more", "calls"), [(0, 0), (1, 2)])
+async def test_only_what_is_large_is_read_and_rendered_apart(
+    more: int, calls: int, broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[object] = []
+    do = Apart.do
+
+    async def counted(self: Apart, work: Callable[[], Any]) -> Any:
+        done.append(work)
+        return await do(self, work)
+
+    monkeypatch.setattr(Apart, "do", counted)
+    bare = len(encode_structured(make_request("large", job={"env": [{"name": "A", "value": ""}]})))
+    request = make_request("large", job={"env": [{"name": "A", "value": "x" * (LARGE + more - bare)}]})
+    assert len(encode_structured(request)) == LARGE + more
+    async with running(broker, cluster) as client:
+        await client.publish(request)
+        await client.reached("large", "created")
+    assert len(done) == calls
 
 
 async def test_events_of_a_hundred_thousand_numbers_leave_the_loop_free(
