@@ -77,9 +77,9 @@ def normalise(attributes: Mapping[str, object]) -> dict[str, Any]:
             known[name] = typed if check is None else check(typed)
         except ValueError as error:
             mistakes.append(Mistake(shown_name(name), str(error)))
-    mistakes += [Mistake(name, "is missing") for name in _WANTED if attributes.get(name) is None]
-    if mistakes:
-        raise BrokenRules(mistakes)
+    if mistakes or not known.keys() >= _WANTED:
+        missing = [Mistake(name, "is missing") for name in _WANTED_IN_ORDER if attributes.get(name) is None]
+        raise BrokenRules([*mistakes, *missing])
     return known
 
 
@@ -236,7 +236,8 @@ def _timestamp(value: object) -> str:
     return _non_empty(value)
 
 
-_WANTED = ("specversion", *REQUIRED)
+_WANTED_IN_ORDER = ("specversion", *REQUIRED)
+_WANTED = frozenset(_WANTED_IN_ORDER)
 _IDENTIFYING: Mapping[str, Callable[[object], str]] = {
     "id": _non_empty,
     "source": _uri_reference,

@@ -9,7 +9,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from events.cloudevent.attributes import Mistake, kind_of, readable, shown, shown_name
 from events.cloudevent.event import STRUCTURED, InvalidEvent, encode_structured
-from events.cloudevent.modes import Message, event_of, foreign
+from events.cloudevent.modes import Message, event_of
 from events.cloudevent.timestamp import format_time
 
 CONTENT_TYPE = "Content-Type"
@@ -18,6 +18,8 @@ _CONTENT_ENCODING = "content-encoding"
 _PREFIX = "ce-"
 _AMQP_PREFIXES = (_PREFIX, "cloudevents:", "cloudevents_")
 _KAFKA_PREFIX = "ce_"
+_NOT_ON_NATS = (_KAFKA_PREFIX, *_AMQP_PREFIXES[1:])
+_NOT_ON_AMQP = (_KAFKA_PREFIX,)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 MAX_HEADERS = 1000
 _REPLACED = "\ufffd"
@@ -48,7 +50,8 @@ def from_nats(headers: Mapping[str, str] | None, body: bytes, *, most: int | Non
         content_type=lowered.get(_CONTENT_TYPE),
         coding=lowered.get(_CONTENT_ENCODING),
         most=most,
-        foreign=foreign(lowered, _KAFKA_PREFIX, *_AMQP_PREFIXES[1:]),
+        headers=lowered,
+        elsewhere=_NOT_ON_NATS,
         mistakes=tuple(mistakes),
     )
     return event_of(message)
@@ -80,9 +83,8 @@ def from_amqp(
     mistakes = []
     for header, value in (headers or {}).items():
         lowered = header.lower()
-        prefix = next((prefix for prefix in _AMQP_PREFIXES if lowered.startswith(prefix)), None)
-        if prefix is not None and value is not None:
-            name = lowered.removeprefix(prefix)
+        name = _amqp_name(lowered)
+        if name is not None and value is not None:
             try:
                 # Some clients send an attribute under two prefixes, so that more readers understand it.
                 if attributes.setdefault(name, found := _plain(value)) != found:
@@ -99,7 +101,8 @@ def from_amqp(
         content_type=content_type,
         coding=coding,
         most=most,
-        foreign=foreign([header.lower() for header in headers or ()], _KAFKA_PREFIX),
+        headers=headers or (),
+        elsewhere=_NOT_ON_AMQP,
         mistakes=tuple(mistakes),
     )
     return event_of(message)
@@ -113,6 +116,14 @@ def to_amqp(event: CloudEvent) -> tuple[str, bytes]:
 def _check_count(headers: Mapping[str, object] | None) -> None:
     if headers and len(headers) > MAX_HEADERS:
         raise InvalidEvent(f"more than {MAX_HEADERS} headers")
+
+
+def _amqp_name(header: str) -> str | None:
+    """The attribute that a header, in lower case, is of."""
+    for prefix in _AMQP_PREFIXES:
+        if header.startswith(prefix):
+            return header[len(prefix) :]
+    return None
 
 
 def _plain(value: object) -> object:
@@ -140,6 +151,8 @@ def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _decoded(value: str) -> str:
+    if value.isascii() and "%" not in value:
+        return value  # Nothing is escaped.
     if _REPLACED in value:
         raise ValueError("is not UTF-8 in its header: percent-encode it")
     if _BAD_ESCAPE.search(value):

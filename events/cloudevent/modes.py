@@ -37,8 +37,8 @@ _SHOWN = 3
 class Message:
     """A message of any broker: `attributes` are those in its headers, `mistakes` what is wrong with further ones.
 
-    `coding`: how the body is compressed. `most`: bytes above which it is not read. `foreign`: headers that another
-    broker's binding would take for attributes.
+    `coding`: how the body is compressed. `most`: bytes above which it is not read. `headers`: all their names;
+    `elsewhere`: prefixes in lower case by which another broker's binding would take some of them for attributes.
     """
 
     body: bytes
@@ -46,7 +46,8 @@ class Message:
     content_type: str | None
     coding: object = None
     most: int | None = None
-    foreign: tuple[str, ...] = ()
+    headers: Collection[str] = ()
+    elsewhere: tuple[str, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
 
 
@@ -173,17 +174,21 @@ def _contradiction(message: Message, content_type: str) -> str:
 
 def _bare(message: Message, content_type: str) -> CloudEvent:
     """No header says what it is: the body has to."""
-    no_event = f"and no ce- headers: this is no CloudEvent{_of(content_type)}{_hint(message)}"
     try:
         document = parse_json(message.body, what="the body")
     except InvalidEvent as error:
-        raise InvalidEvent(f"{error.reason}, {no_event}", error.attributes) from None
+        raise InvalidEvent(f"{error.reason}, {_no_event(message, content_type)}", error.attributes) from None
     if not isinstance(document, dict) or "specversion" in document:
         return from_document(document, message.body)
     check_count(document)
     mistakes = _mistakes(document)
     further = "".join(f"; {one}" for one in mistakes if one.name != "specversion")
-    raise InvalidEvent(f"no specversion, {no_event}{further}", readable(document), mistakes=mistakes)
+    reason = f"no specversion, {_no_event(message, content_type)}{further}"
+    raise InvalidEvent(reason, readable(document), mistakes=mistakes)
+
+
+def _no_event(message: Message, content_type: str) -> str:
+    return f"and no ce- headers: this is no CloudEvent{_of(content_type)}{_hint(message)}"
 
 
 def _mistakes(document: Mapping[str, object]) -> tuple[Mistake, ...]:
@@ -208,18 +213,18 @@ def _shown_type(content_type: str) -> str:
 
 
 def _hint(message: Message) -> str:
-    if not message.foreign:
+    found = _foreign(message)
+    if not found:
         return ""
-    names = ", ".join(map(shown, message.foreign[:_SHOWN]))
-    first = message.foreign[0]
+    names = ", ".join(map(shown, found[:_SHOWN]))
+    first = found[0]
     whose = "Kafka's" if first.startswith("ce_") else "AMQP's"
     fault = f"the headers {names} have no prefix" if first in _BARE_NAMES else f"the prefix of {names} is {whose}"
     return f"; {fault}: attributes are headers with the prefix ce-, or the body is a structured event"
 
 
-def foreign(headers: Collection[str], *prefixes: str) -> tuple[str, ...]:
-    """Which of these headers, in lower case, another binding would take for attributes: by their prefix, or without
-    any, as MQTT 5 has them.
-    """
+def _foreign(message: Message) -> list[str]:
+    """Headers that another binding would take for attributes: by their prefix, or without any, as MQTT 5 has them."""
+    headers = [name.lower() for name in message.headers]
     bare = [name for name in headers if name in _BARE_NAMES] if "specversion" in headers else []
-    return tuple([name for name in headers if name.startswith(prefixes)] or bare)
+    return [name for name in headers if name.startswith(message.elsewhere)] or bare
