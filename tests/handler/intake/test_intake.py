@@ -233,6 +233,7 @@ async def test_an_api_server_that_is_down_pauses_intake_and_loses_nothing(broker
 
         await until(paused)
         assert (await broker.depth())[Topic(Kind.REQUESTS)].unsettled == 5
+        assert registry.get_sample_value("jobrelay_messages_in_flight", {"broker": "memory"}) == 5
         async with serve(directory):
             for number in range(5):
                 await client.ended(f"r-{number}")
