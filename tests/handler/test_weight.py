@@ -30,7 +30,7 @@ async def main():
 asyncio.run(main())
 """
 MEGABYTES = 72
-"""Of the machine's memory that it has a page in: 60 to 66 here, some more with another Python or C library."""
+"""Of the machine's memory that it has a page in: 65 to 68 here, some more with another Python or C library."""
 OF_OTHERS = {
     "alembic", "asyncpg", "jinja2", "jsonschema", "kubernetes_asyncio", "multiprocessing", "obstore", "requests",
     "rich", "sqlalchemy", "trustme", "urllib3", "opentelemetry.sdk", "handler.console.console", "handler.history.sql",

@@ -71,7 +71,7 @@ def pins(name: str) -> set[str]:
 
 
 def test_every_stage_is_based_on_an_image_pinned_by_digest() -> None:
-    assert arguments("ARG") == ["PYTHON_IMAGE=python:3.13-slim-trixie", "PYTHON_DIGEST"]
+    assert arguments("ARG") == ["PYTHON_IMAGE=python:3.14-slim-trixie", "PYTHON_DIGEST"]
     bases = [rest.split(" AS ")[0] for rest in arguments("FROM")]
     assert bases == ["${PYTHON_IMAGE}@${PYTHON_DIGEST}"] * 2
 
