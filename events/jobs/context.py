@@ -27,9 +27,12 @@ TRACE = ("traceparent", "tracestate")
 """The extension attributes that name the trace (CloudEvents Distributed Tracing extension: W3C Trace Context)."""
 
 
-def context_annotation(event: CloudEvent) -> str:
-    """Stored format: a JSON object of the attributes in `_KEPT` that the event has, all as text."""
-    attributes = event.get_attributes()
+def context_annotation(event: CloudEvent, trace: Mapping[str, str] | None = None) -> str:
+    """Stored format: a JSON object of the attributes in `_KEPT` that the event has, all as text.
+
+    `trace`: that of `attributes_in_trace`.
+    """
+    attributes = attributes_in_trace(event, trace)
     return orjson.dumps({name: _as_text(attributes[name]) for name in _KEPT if name in attributes}).decode()
 
 
@@ -75,10 +78,19 @@ def asking(context: Mapping[str, object]) -> dict[str, str]:
     return {name: str(context[name]) for name in ASKING if is_text(context.get(name))}
 
 
+def attributes_in_trace(event: CloudEvent, trace: Mapping[str, str] | None) -> Mapping[str, Any]:
+    """The event's attributes with this trace context (`traceparent`, `tracestate`) in place of its own; None: with its
+    own.
+    """
+    attributes = event.get_attributes()
+    if trace is None:
+        return attributes
+    return {**{name: value for name, value in attributes.items() if name not in TRACE}, **trace}
+
+
 def in_trace(event: CloudEvent, trace: Mapping[str, str]) -> CloudEvent:
-    """A copy of the event with this trace context (`traceparent`, `tracestate`) in place of its own."""
-    kept = {name: value for name, value in event.get_attributes().items() if name not in TRACE}
-    return from_parts({**kept, **trace}, exact_data(event))
+    """A copy of the event with this trace context in place of its own."""
+    return from_parts(attributes_in_trace(event, trace), exact_data(event))
 
 
 def echoes(about: Ours) -> dict[str, Any]:

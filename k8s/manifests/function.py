@@ -4,12 +4,10 @@ Of what the operator wrote, only `ttlSecondsAfterFinished` changes: we set it on
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from events.cloudevent.event import encode_structured
 from events.functions.functions import Call
-from events.jobs.context import in_trace
 from events.names import MANAGED_BY, Annotation, Label
 from k8s.base import Manifest
 from k8s.manifests.job import Draft, Rendered, complete, fits, gpus_of, our_labels
@@ -23,17 +21,15 @@ def render_call(
     call: Call, *, options: ManifestOptions, reply_to: str | None = None, trace: Mapping[str, str] | None = None
 ) -> Rendered:
     """The Job of this request; a pure function. The arguments are those of `render`."""
-    event = encode_structured(call.event)  # as it arrived, whatever `trace` is
-    if trace is not None:
-        call = replace(call, event=in_trace(call.event, trace))
-    function = call.function
+    event, function = encode_structured(call.event), call.function
     job: Manifest = _without_nulls(function.job)
     spec, given = job["spec"], job.get("metadata", {})
     ttl = spec.pop("ttlSecondsAfterFinished", None)
     inline = fits(event, options, pods=spec.get("parallelism", 1), payload=function.payload)
     named = service_labels(function.name if options.app_label else function.service, options)
     ours = our_labels(call, options.instance)
-    _fill_template(spec["template"], call, labels={**named, **ours}, event=event.decode() if inline else None)
+    text = event.decode() if inline else None
+    _fill_template(spec["template"], call, labels={**named, **ours}, event=text, trace=trace)
     draft = Draft(
         asked=call,
         event=event,
@@ -44,6 +40,7 @@ def render_call(
         ttl=ttl,
         queueing=call.queue.queueing(gpus=gpus_of(spec, options.gpu_resource)),
         kueue_queue=function.queue_name,
+        trace=trace,
     )
     return complete(draft, options, reply_to=reply_to)
 
@@ -60,7 +57,9 @@ def _annotations(call: Call, options: ManifestOptions) -> dict[str, str]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _fill_template(template: Manifest, call: Call, *, labels: Mapping[str, str], event: str | None) -> None:
+def _fill_template(
+    template: Manifest, call: Call, *, labels: Mapping[str, str], event: str | None, trace: Mapping[str, str] | None
+) -> None:
     """Add labels, the event and what containers need. `event`: None if it is in a Secret."""
     metadata = template.setdefault("metadata", {})
     # Charts say that they manage it: then it would not be found among our pods.
@@ -73,7 +72,7 @@ def _fill_template(template: Manifest, call: Call, *, labels: Mapping[str, str],
     pod["volumes"] = [*pod.get("volumes", ()), event_volume(call.job_name, inline=event is not None)]
     containers = pod["containers"]
     for container in (*containers, *pod.get("initContainers", ())):
-        _fill_container(container, call)
+        _fill_container(container, call, trace)
     notes = metadata.get("annotations", {})
     if len(containers) > 1 and not any(container["name"] == MAIN for container in containers):
         # Kubernetes reports containers in any order: this says whose result and log count.
@@ -84,11 +83,11 @@ def _fill_template(template: Manifest, call: Call, *, labels: Mapping[str, str],
         metadata["annotations"] = notes
 
 
-def _fill_container(container: Manifest, call: Call) -> None:
+def _fill_container(container: Manifest, call: Call, trace: Mapping[str, str] | None) -> None:
     own = container.get("env", [])
     set_by_operator = {variable["name"] for variable in own}
     result_path: str = container.get("terminationMessagePath", RESULT_PATH)
-    ours = {variable["name"]: variable["value"] for variable in our_env(call, result_path=result_path)}
+    ours = {variable["name"]: variable["value"] for variable in our_env(call, trace, result_path=result_path)}
     # Ours come first: the operator's may refer to them, such as $(IMAGE_URL).
     added = {name: value for name, value in {**ours, **call.env}.items() if name not in set_by_operator}
     container["env"] = [*({"name": name, "value": value} for name, value in added.items()), *own]

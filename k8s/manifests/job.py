@@ -2,14 +2,13 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import replace
 
 from msgspec import Struct
 
 from events.cloudevent.event import encode_structured
 from events.functions.functions import Asked
 from events.identity import request_label, request_sha
-from events.jobs.context import context_annotation, in_trace
+from events.jobs.context import context_annotation
 from events.jobs.queueing import Queueing
 from events.names import (
     BY_FUNCTION,
@@ -60,8 +59,8 @@ class Rendered(Struct, frozen=True, kw_only=True):
 class Draft(Struct, frozen=True, kw_only=True):
     """The part of a Job that differs between requests and functions; `complete` adds the rest.
 
-    `event`: structured, without the trace that `asked` may have been given. `ttl`: what was asked for, seconds.
-    `kueue_queue`: None is the installation's.
+    `event`: structured, with its own trace, whatever `trace` is. `ttl`: what was asked for, seconds. `kueue_queue`:
+    None is the installation's.
     """
 
     asked: Asked
@@ -73,6 +72,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     ttl: int | None
     queueing: Queueing
     kueue_queue: str | None = None
+    trace: Mapping[str, str] | None = None
 
 
 def render(
@@ -83,14 +83,11 @@ def render(
     `reply_to`: topic of its lifecycle events; None is the default topic. `trace`: trace context for the container and
     the lifecycle events; None is the event's own.
     """
-    event = encode_structured(request.event)  # as it arrived, whatever `trace` is
-    if trace is not None:
-        request = replace(request, event=in_trace(request.event, trace))
-    asked = request.request
+    event, asked = encode_structured(request.event), request.request
     # A schedule's event is on each of its Jobs: nobody would create a Secret for each.
     inline = asked.schedule is not None or fits(event, options, pods=asked.job.parallelism, payload=asked.payload)
     labels = {**mapping.labels(asked, options), **our_labels(request, options.instance)}
-    template = pod_template(request, options, labels=labels, event=event.decode() if inline else None)
+    template = pod_template(request, options, labels=labels, event=event.decode() if inline else None, trace=trace)
     spec = {**mapping.job_fields(asked, options), "template": template}
     draft = Draft(
         asked=request,
@@ -101,6 +98,7 @@ def render(
         spec=spec,
         ttl=asked.job.ttl_seconds_after_finished,
         queueing=asked.queueing(gpus=gpus_of(spec, options.gpu_resource), run_at=asked.run_at),
+        trace=trace,
     )
     return complete(draft, options, reply_to=reply_to)
 
@@ -114,7 +112,7 @@ def complete(draft: Draft, options: ManifestOptions, *, reply_to: str | None) ->
     governed = not suspended and not kueue and options.governs(draft.queueing, asked.service)
     annotations = {
         **draft.annotations,
-        **origin(asked, options),
+        **origin(asked, options, draft.trace),
         **outcome_annotations(ttl=ttl, reply_to=reply_to, inline=inline),
         **queue_place(draft.queueing, governed=governed),
         **gate(labels, inline=inline),
@@ -218,14 +216,14 @@ def our_labels(asked: Asked, instance: str) -> dict[str, str]:
     }
 
 
-def origin(asked: Asked, options: ManifestOptions) -> dict[str, str]:
-    """Annotations about the request, and the event that asked for it."""
+def origin(asked: Asked, options: ManifestOptions, trace: Mapping[str, str] | None) -> dict[str, str]:
+    """Annotations about the request, and the event that asked for it. `trace`: that of `render`."""
     return {
         Annotation.VERSION: str(FORMAT_VERSION),
         Annotation.ID: asked.id,
         Annotation.SOURCE: asked.identity.source,
         Annotation.REQUEST_SHA: request_sha(asked.event),
-        Annotation.CONTEXT: context_annotation(asked.event),
+        Annotation.CONTEXT: context_annotation(asked.event, trace),
         Annotation.BROKER: options.broker,
     }
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from cloudevents.core.v1.event import CloudEvent
-
 from events.functions.functions import Asked
+from events.jobs.context import attributes_in_trace
 from events.names import PAYLOAD_PREFIX, Annotation
 from events.request.request import Request
 from k8s.base import Manifest
@@ -21,9 +20,17 @@ EVENT_MOUNT = {"name": EVENT_VOLUME, "mountPath": EVENT_DIRECTORY, "readOnly": T
 
 
 def pod_template(
-    request: Request, options: ManifestOptions, *, labels: Mapping[str, str], event: str | None
+    request: Request,
+    options: ManifestOptions,
+    *,
+    labels: Mapping[str, str],
+    event: str | None,
+    trace: Mapping[str, str] | None,
 ) -> Manifest:
-    """A Job's `spec.template`. `labels`: of its pods. `event`: becomes an annotation; None if it is in a Secret."""
+    """A Job's `spec.template`. `labels`: of its pods. `event`: becomes an annotation; None if it is in a Secret.
+
+    `trace`: see `our_env`.
+    """
     asked = request.request.job
     metadata: Manifest = {"labels": dict(labels)}
     annotations = {**pod_annotations(asked), **({} if event is None else {Annotation.EVENT: event})}
@@ -34,7 +41,7 @@ def pod_template(
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "containers": [_container(request, options)],
+        "containers": [_container(request, options, trace)],
         **pod,
         "volumes": [event_volume(request.job_name, inline=event is not None), *pod["volumes"]],
     }
@@ -72,27 +79,30 @@ def payload_of(job: Manifest) -> str | None:
     return None if name is None else str(name)
 
 
-def _container(request: Request, options: ManifestOptions) -> Manifest:
+def _container(request: Request, options: ManifestOptions, trace: Mapping[str, str] | None) -> Manifest:
     asked = container_fields(request.request.job, options)
     return {
         "name": MAIN,
         "terminationMessagePath": RESULT_PATH,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         **asked,
-        "env": [*our_env(request), *asked["env"]],
+        "env": [*our_env(request, trace), *asked["env"]],
         "volumeMounts": [dict(EVENT_MOUNT), *asked["volumeMounts"]],
     }
 
 
-def our_env(asked: Asked, *, result_path: str = RESULT_PATH) -> list[dict[str, str]]:
-    """Variables that every container gets from us. `result_path`: its termination message file."""
-    event: CloudEvent = asked.event
+def our_env(asked: Asked, trace: Mapping[str, str] | None, *, result_path: str = RESULT_PATH) -> list[dict[str, str]]:
+    """Variables that every container gets from us. `result_path`: its termination message file.
+
+    `trace`: trace context in place of the event's own; None is the event's own.
+    """
+    attributes = attributes_in_trace(asked.event, trace)
     said = (
-        ("CE_ID", event.get_id()),
-        ("CE_SOURCE", event.get_source()),
-        ("CE_TYPE", event.get_type()),
-        ("CE_SUBJECT", event.get_subject()),
-        ("TRACEPARENT", event.get_extension("traceparent")),
+        ("CE_ID", attributes["id"]),
+        ("CE_SOURCE", attributes["source"]),
+        ("CE_TYPE", attributes["type"]),
+        ("CE_SUBJECT", attributes.get("subject")),
+        ("TRACEPARENT", attributes.get("traceparent")),
         ("JOBRELAY_JOB_ID", asked.id),
     )
     return [

@@ -189,6 +189,21 @@ def test_variables_have_the_events_attributes_literally() -> None:
     assert "CE_SUBJECT" not in env(render(make_request(), options=options()))
 
 
+def test_a_trace_takes_the_place_of_the_events_own_everywhere_but_in_the_event() -> None:
+    request = make_request(attributes={"traceparent": "00-old", "tracestate": "old=1"})
+    rendered = render(request, options=options(), trace={"traceparent": "00-new"})
+    assert env(rendered)["TRACEPARENT"] == "00-new"
+    assert json.loads(notes(rendered)[Annotation.CONTEXT]).items() >= {"id": "e1", "traceparent": "00-new"}.items()
+    assert "tracestate" not in notes(rendered)[Annotation.CONTEXT], "it belongs to the other trace"
+    assert rendered.event == encode_structured(request.event)
+    without = render(request, options=options())
+    assert (env(without)["TRACEPARENT"], without.job["metadata"]["name"]) == (
+        "00-old",
+        rendered.job["metadata"]["name"],
+    )
+    assert notes(without)[Annotation.REQUEST_SHA] == notes(rendered)[Annotation.REQUEST_SHA]
+
+
 def test_the_container_runs_what_the_request_says() -> None:
     job = {
         "image": "i:1",
