@@ -22,6 +22,8 @@ Handle: TypeAlias = Callable[[Message], None]
 RECONNECT_SECONDS = 0.5
 PING_SECONDS = 10
 CLOSE_SECONDS = 5.0
+LAZY_SECONDS = 0.005
+"""So long may wait what nobody waits for (acknowledgements), to be written together with others."""
 
 
 class Interest(Subscription):
@@ -39,6 +41,7 @@ class SafeClient(Client):
 
     tls_wanted = False
     _writing = False
+    _lazy: asyncio.TimerHandle | None = None
 
     async def begin(self, url: BrokerURL, options: JetStreamOptions, callbacks: Mapping[str, Any]) -> None:
         """Connect. Tries for ever: the caller bounds the time."""
@@ -101,8 +104,11 @@ class SafeClient(Client):
 
     # What goes
 
-    def post(self, subject: str, payload: bytes, *, reply: str = "", headers: bytes = b"") -> None:
-        """Send it, with all else that is sent in this turn of the loop. `headers`: a block. Raises `NatsError`."""
+    def post(self, subject: str, payload: bytes, *, reply: str = "", headers: bytes = b"", lazy: bool = False) -> None:
+        """Send it, with all else that is sent in this turn of the loop, or soon (`lazy`). `headers`: a block.
+
+        Raises `NatsError`.
+        """
         if not self.is_connected:
             raise nats.errors.OutboundBufferLimitError
         if len(payload) + len(headers) > self._max_payload:
@@ -114,7 +120,10 @@ class SafeClient(Client):
         command = b"".join((verb.encode(), headers, payload, b"\r\n"))
         self._pending.append(command)
         self._pending_data_size += len(command)
-        self._write_soon()
+        if not lazy:
+            self._write_soon()
+        elif self._lazy is None:
+            self._lazy = asyncio.get_running_loop().call_later(LAZY_SECONDS, self._write)
 
     async def _flush_pending(self, force_flush: bool = False) -> None:
         # The library's flusher is woken by a future in a queue, and is a task. One call at the end of the turn writes
@@ -128,6 +137,9 @@ class SafeClient(Client):
 
     def _write(self) -> None:
         self._writing = False
+        if self._lazy is not None:
+            self._lazy.cancel()
+            self._lazy = None
         if self._pending and self.is_connected and self._transport is not None:
             pending, self._pending, self._pending_data_size = self._pending, [], 0
             self._transport.writelines(pending)

@@ -226,10 +226,13 @@ class Connection:
             with suppress(OSError, TimeoutError, NatsError):
                 await self._client.flush(timeout=FLUSH_SECONDS)
 
-    def send(self, subject: str, payload: bytes, *, reply: str = "", keep: bool = True) -> bool:
-        """Publish without a reply. Returns False while disconnected: kept for the reconnect (`keep`), or lost."""
+    def send(self, subject: str, payload: bytes, *, reply: str = "", keep: bool = True, lazy: bool = False) -> bool:
+        """Publish without a reply, now or within milliseconds (`lazy`), together with others.
+
+        Returns False while disconnected: kept for the reconnect (`keep`), or lost.
+        """
         try:
-            self._client.post(subject, payload, reply=reply)
+            self._client.post(subject, payload, reply=reply, lazy=lazy)
         except NatsError as error:
             logger.debug("not sent: %r", error)
         else:

@@ -182,7 +182,8 @@ class Delivery:
     async def _settle(self, verb: bytes) -> None:
         if not self.settled:
             self._done()
-            self._owner.connection.send(self._reply, verb)
+            # Written each alone, acks cost more than all else that the client does for a message.
+            self._owner.connection.send(self._reply, verb, lazy=verb == ACK)
 
     def _done(self) -> None:
         self.settled = True

@@ -6,7 +6,7 @@ Pure: it sends nothing.
 import itertools
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from adapters.base import Topic
@@ -112,6 +112,18 @@ def room(lanes: Sequence[Lane], *, max_bytes: int, largest: int) -> int:
     held = sum(lane.held for lane in lanes)
     coming = sum(lane.outstanding for lane in lanes if lane.taken > 1 or not lane.watch)
     return (max_bytes - held) // largest - coming
+
+
+def wanting(lanes: Collection[Lane], *, capacity: int) -> bool:
+    """Whether `plan` might request something. It is asked for each message, so it only counts."""
+    free = capacity
+    for lane in lanes:
+        free -= lane.taken
+    if free > 0:
+        for lane in lanes:
+            if (lane.backlog and free >= len(lane.buffer) + lane.coming) or lane.idle:
+                return True
+    return False
 
 
 def plan(lanes: Sequence[Lane], *, capacity: int, now: float, room: int = sys.maxsize) -> list[tuple[Lane, int]]:

@@ -21,7 +21,7 @@ from adapters.base import BrokerUnavailable, Kind
 from adapters.jetstream.client import Interest
 from adapters.jetstream.connection import Connection
 from adapters.jetstream.delivery import Delivery, Receipt, nak
-from adapters.jetstream.lane import Lane, plan, room
+from adapters.jetstream.lane import Lane, plan, room, wanting
 from adapters.jetstream.letters import Letters
 from adapters.jetstream.message import Message
 from adapters.jetstream.options import JetStreamOptions
@@ -87,8 +87,7 @@ class PullSubscription:
 
     async def __anext__(self) -> Delivery:
         delivery = await self._handing_out.next()
-        if not self._lanes[delivery.topic.key].buffer:
-            self._wake.set()
+        self._consider()
         return delivery
 
     def pause(self) -> None:
@@ -115,9 +114,13 @@ class PullSubscription:
         lane.unsettled -= 1
         lane.held -= delivery.size
         self._handing_out.release()
-        self._wake.set()
+        self._consider()
 
     # The pump
+
+    def _consider(self) -> None:
+        if wanting(self._lanes.values(), capacity=self._capacity):
+            self._wake.set()
 
     def reattach(self) -> None:
         """After a reconnect: forget what was requested, and request it again."""

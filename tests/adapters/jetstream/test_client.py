@@ -93,6 +93,24 @@ async def test_what_is_sent_in_one_turn_of_the_loop_is_one_write() -> None:
         assert server.read[1:100:2] == [b"%d" % number for number in range(50)]
 
 
+async def test_what_nobody_waits_for_is_written_soon_and_together_or_with_the_next_that_somebody_waits_for() -> None:
+    async with serving() as server, connection(server.url, OPTIONS) as link:
+        for hurry in (False, True):
+            await link.flush()
+            server.forget()
+            for number in range(3):
+                link.send(f"ack.{number}", b"", lazy=True)
+                await asyncio.sleep(0)
+            assert server.writes == []
+            if hurry:
+                link.send("pull", b"")
+            async with asyncio.timeout(PATIENCE):
+                while not server.writes:
+                    await asyncio.sleep(0.001)
+            subjects = [line.split()[1] for line in server.writes[0].splitlines() if line.startswith(b"PUB")]
+            assert subjects == [b"ack.0", b"ack.1", b"ack.2", *([b"pull"] if hurry else [])]
+
+
 async def test_a_handler_that_fails_is_logged_and_the_next_message_is_handled(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given, strategies as st
 
 from adapters.base import Kind, Topic
-from adapters.jetstream.lane import Lane, plan, room
+from adapters.jetstream.lane import Lane, plan, room, wanting
 from adapters.lanes import HIGH, LANES, LONGEST_PAUSE, LOW, NORMAL, WEIGHTS
 
 
@@ -37,6 +37,20 @@ def test_plan_never_asks_for_more_than_the_prefetch(lanes: tuple[Lane, ...], cap
     assert len({lane.topic for lane, _ in pulls}) == len(pulls)
     assert all(batch <= lane.backlog for lane, batch in pulls)
     assert all(lane.idle for lane, batch in pulls if batch == 0)
+
+
+@given(lanes, st.integers(3, 200))
+def test_nothing_is_planned_unless_the_quick_look_says_so(lanes: tuple[Lane, ...], capacity: int) -> None:
+    assert wanting(lanes, capacity=capacity) or not plan(lanes, capacity=capacity, now=1.0)
+
+
+def test_the_quick_look_finds_nothing_while_all_places_are_taken_or_nothing_waits() -> None:
+    watched = (lane(HIGH, watch=True), lane(LOW, watch=True))
+    assert not wanting((*watched, lane(NORMAL, unsettled=8, backlog=9)), capacity=10)
+    assert wanting((*watched, lane(NORMAL, unsettled=7, backlog=9)), capacity=10)
+    assert not wanting((*watched, lane(NORMAL, unsettled=4, coming=3, backlog=9)), capacity=10)
+    assert not wanting((*watched, lane(NORMAL, watch=True)), capacity=10)
+    assert wanting((*watched, lane(NORMAL)), capacity=10)
 
 
 @given(lanes, st.integers(3, 200))
