@@ -4,11 +4,14 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from msgspec.structs import replace
+
 from events.jobs.observed import Job, Stray
 from events.jobs.pods import Pod
 from events.lifecycle.keeping import JobPods
 from k8s.api.wire import ObjectMeta, number
 from k8s.base import Key
+from k8s.informer.reflector import Sink
 from k8s.informer.requests import ByRequest
 from k8s.informer.slices import in_slices
 from k8s.reading.pod import CONTROLLER_UID
@@ -109,6 +112,8 @@ class Contents:
     def put_pod(self, pod: Pod, version: int) -> None:
         key = self._keys.get(pod.job_uid)
         if key is not None:
+            # The Job and its Pods share one text.
+            pod = replace(pod, job_uid=self.jobs[key].uid)
             if self._pods.setdefault(pod.job_uid, JobPods()).put(pod):
                 self._note_change(key)
         elif self.wants(pod, version):
@@ -166,15 +171,31 @@ def _is_kept(job: Job) -> bool:
     return (job.has_finalizer or job.new_run) and job.stray is not Stray.FOREIGN
 
 
-class JobFeed:
+class JobListing:
+    """Jobs of a list that is not complete yet, but for those that will not be kept: most were released long ago."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
+        self._found: list[tuple[Job, int]] = []
+
+    def append(self, item: tuple[Job, int]) -> None:
+        job, _ = item
+        if _is_kept(job) or (job.namespace, job.name) in self._contents.jobs:
+            self._found.append(item)
+
+    def __iter__(self) -> Iterator[tuple[Job, int]]:
+        return iter(self._found)
+
+
+class JobFeed(Sink[Job]):
     """The sink of one namespace's Jobs."""
 
     def __init__(self, contents: Contents, namespace: str) -> None:
         self._contents = contents
         self._namespace = namespace
 
-    def listing(self) -> list[tuple[Job, int]]:
-        return []
+    def listing(self) -> JobListing:
+        return JobListing(self._contents)
 
     async def replaced(self, objects: Iterable[tuple[Job, int]], *, version: int) -> None:
         listed = set()
@@ -188,6 +209,9 @@ class JobFeed:
 
     def has(self, meta: ObjectMeta, version: int) -> bool:
         return self._contents.has_job((self._namespace, meta.name), version)
+
+    def kept(self, meta: ObjectMeta) -> Job | None:
+        return self._contents.jobs.get((self._namespace, meta.name))
 
     def changed(self, job: Job, version: int) -> None:
         self._contents.put_job(job)
@@ -231,7 +255,7 @@ class PodListing:
         return ((pod, self._versions[pod.uid]) for pods in self._of.values() for pod in pods)
 
 
-class PodFeed:
+class PodFeed(Sink[Pod]):
     """The sink of one namespace's Pods."""
 
     def __init__(self, contents: Contents, namespace: str) -> None:
@@ -247,9 +271,6 @@ class PodFeed:
             listed.add(pod.uid)
             self._contents.put_pod(pod, its_version)
         self._contents.keep_pods(self._namespace, listed)
-
-    def has(self, meta: ObjectMeta, version: int) -> bool:
-        return False
 
     def changed(self, pod: Pod, version: int) -> None:
         self._contents.put_pod(pod, version)

@@ -37,7 +37,7 @@ class Listing(Protocol[T]):
 
 
 class Sink(Protocol[T]):
-    """Receives objects, each with its resourceVersion as a number."""
+    """Receives objects, each with its resourceVersion as a number. To be subclassed."""
 
     def listing(self) -> Listing[T]:
         """What keeps the objects of a list until all of its pages have come."""
@@ -48,11 +48,15 @@ class Sink(Protocol[T]):
         ...
 
     def has(self, meta: ObjectMeta, version: int) -> bool:
-        """Whether it has this version of the object already, or a newer one: then a watch need not read it.
+        """Whether it has had this version of the object, or a newer one: then that is not read again.
 
-        Half of what a watch brings may be what our own writes were answered with. A sink may always say no.
+        A watch also brings what our own writes were answered with, and a new leader lists what it has watched before.
         """
-        ...
+        return False
+
+    def kept(self, meta: ObjectMeta) -> T | None:
+        """The object of which it `has` a version, if it keeps that."""
+        return None
 
     def changed(self, changed: T, /, version: int) -> None: ...
 
@@ -264,8 +268,11 @@ class Reflector(Generic[T]):
 
     def _readable(self, items: list[Raw]) -> Iterator[tuple[T, int]]:
         for raw in items:
-            if (found := self._parsed(raw)) is not None:
-                yield found, number(meta_or_empty(raw).resource_version)
+            meta = meta_or_empty(raw)
+            version = number(meta.resource_version)
+            found = self._sink.kept(meta) if self._sink.has(meta, version) else self._parsed(raw)
+            if found is not None:
+                yield found, version
 
     def _parsed(self, raw: Raw) -> T | None:
         """The object, or None if it is malformed: that is counted, and logged once for each version."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from events.jobs.observed import Schedule, Stray
 from k8s.api.wire import ObjectMeta, number
 from k8s.base import Key
+from k8s.informer.reflector import Sink
 from k8s.informer.requests import ByRequest
 from k8s.informer.slices import in_slices
 
@@ -98,7 +99,7 @@ class ScheduleCache:
         self._news.set()
 
 
-class ScheduleFeed:
+class ScheduleFeed(Sink[Schedule]):
     """The sink of one namespace's CronJobs."""
 
     def __init__(self, cache: ScheduleCache, namespace: str) -> None:
@@ -116,9 +117,6 @@ class ScheduleFeed:
         for schedule in self._cache.kept(self._namespace):
             if schedule.name not in listed:
                 self._cache.remove(schedule.uid, (self._namespace, schedule.name))
-
-    def has(self, meta: ObjectMeta, version: int) -> bool:
-        return False
 
     def changed(self, schedule: Schedule, version: int) -> None:
         self._cache.put(schedule)

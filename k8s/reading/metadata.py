@@ -50,7 +50,9 @@ class WireCondition(Wire):
 def notes_of(meta: Metadata) -> dict[str, str]:
     """Its annotations, of which anybody may write 256 KiB, as far as we would have written them."""
     found = meta.annotations or {}
-    return {name: text for name, text in found.items() if len(text) <= _LONGER.get(name, MAX_NOTE)}
+    return {
+        name: text for name, text in found.items() if len(text) <= MAX_NOTE or len(text) <= _LONGER.get(name, MAX_NOTE)
+    }
 
 
 def condition(wire: WireCondition) -> Condition:

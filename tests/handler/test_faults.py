@@ -57,7 +57,12 @@ def _shape(value: Any) -> Any:
     return value.get_id() if isinstance(value, CloudEvent) else type(value).__name__
 
 
-WRITES = frozenset({"create_job", "patch_job", "delete_pods", "create_secret", "delete_secret", "read_job", "pods_of"})
+WRITES = frozenset(
+    {
+        *("create_job", "patch_job", "patch_job_unread", "read_job"),
+        *("create_secret", "delete_secret", "delete_pods", "pods_of"),
+    }
+)
 
 
 @pytest.fixture

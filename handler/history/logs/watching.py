@@ -15,7 +15,7 @@ from handler.history.bounds import COUNT, INT32, whole
 from k8s.api.client import Client, segment
 from k8s.api.wire import ObjectMeta
 from k8s.base import Malformed
-from k8s.informer.reflector import Listing, Reflector, WatchTiming
+from k8s.informer.reflector import Listing, Reflector, Sink, WatchTiming
 from k8s.reading.metadata import MAX_NOTE, Wire, integer
 from k8s.reading.pod import parse_pod
 from k8s.reading.template import TemplateAnnotations
@@ -209,7 +209,7 @@ class _Listed:
         return iter(())
 
 
-class _Feed:
+class _Feed(Sink[Seen]):
     """The sink of one namespace's Pods. Of those that are done it keeps the uids, to know them again."""
 
     def __init__(self, pods: Pods) -> None:
@@ -225,9 +225,6 @@ class _Feed:
         before, self._known = self._known, self._listed.uids
         for uid in before - self._known:
             self._pods.drop(uid)
-
-    def has(self, meta: ObjectMeta, version: int) -> bool:
-        return False
 
     def changed(self, seen: Seen, version: int) -> None:
         self._known.add(seen.run.uid)

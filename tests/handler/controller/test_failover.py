@@ -104,7 +104,7 @@ async def test_a_failover_that_a_former_leader_made_is_not_told_of_as_refused(
 ) -> None:
     """It may have seen another tail of the log, and so another event."""
     crashed = asyncio.Event()
-    original = type(cluster).patch_job
+    original = type(cluster).patch_job_unread
 
     async def patching(self: Cluster, namespace: str, name: str, patch: Any) -> Any:
         ends = name == name_of("breaks") and "$deleteFromPrimitiveList/finalizers" in patch["metadata"]
@@ -117,7 +117,7 @@ async def test_a_failover_that_a_former_leader_made_is_not_told_of_as_refused(
             raise RuntimeError("a crash")
         return await original(self, namespace, name, patch)
 
-    monkeypatch.setattr(type(cluster), "patch_job", patching)
+    monkeypatch.setattr(type(cluster), "patch_job_unread", patching)
     async with running(broker, cluster) as client:
         await client.publish(make_request("breaks", script="exit 1", failover=OTHER))
         await client.ended("breaks")

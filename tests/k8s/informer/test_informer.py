@@ -383,6 +383,17 @@ async def test_what_our_patch_was_answered_with_is_not_read_again(cache: JobCach
     assert cache.errors == 0
 
 
+async def test_what_is_known_is_not_read_again_when_it_is_listed(cache: JobCache, server: Server) -> None:
+    seen = server.put(JOBS, make_job("a"))
+    await eventually(lambda: names(cache) == ["a"])
+    (before,) = cache.jobs()
+    # Malformed, which nobody sees who does not read it.
+    seen["spec"] = "none"
+    await cache.resync()
+    assert cache.errors == 0
+    assert cache.get(("ns", "a")) is before
+
+
 async def test_deleted_job_leaves_with_its_last_finalizer_though_the_answer_has_the_version_before(
     cache: JobCache, server: Server
 ) -> None:

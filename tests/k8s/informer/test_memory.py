@@ -6,7 +6,8 @@ import tracemalloc
 
 import pytest
 
-from k8s.informer.jobs import Contents, JobFeed, PodFeed, PodListing
+from events.names import FINALIZER
+from k8s.informer.jobs import Contents, JobFeed, JobListing, PodFeed, PodListing
 from k8s.manifests.job import render
 from k8s.reading.job import parse_job
 from k8s.reading.pod import parse_pod
@@ -14,8 +15,8 @@ from tests.k8s.objects import make_pod
 from tests.k8s.requests import make_request, options
 
 JOBS = 10_000
-BUDGET = 2_000
-"""Bytes per Job."""
+ALONE, TOGETHER = 1_200, 1_950
+"""Bytes per Job, without and with a pod that runs."""
 
 
 MARK = "000000000000"
@@ -53,7 +54,7 @@ def _allocated() -> int:
     return tracemalloc.get_traced_memory()[0]
 
 
-def test_tracked_job_takes_at_most_two_kilobytes_alone_and_with_its_pod() -> None:
+def test_tracked_job_takes_little_alone_and_at_most_two_kilobytes_with_its_pod() -> None:
     contents = Contents()
     jobs, pods = JobFeed(contents, "ns"), PodFeed(contents, "ns")
     job, pod = _job(), _pod()
@@ -73,8 +74,8 @@ def test_tracked_job_takes_at_most_two_kilobytes_alone_and_with_its_pod() -> Non
     print(f"{alone:.0f} bytes per Job, {together:.0f} with its pod")
     assert len(contents.jobs) == JOBS
     assert len(contents.pods("5c994eb8-71a8-4026-acdb-000000000042")) == 1
-    assert alone <= BUDGET
-    assert together <= BUDGET
+    assert alone <= ALONE
+    assert together <= TOGETHER
 
 
 @pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.long)])
@@ -103,6 +104,20 @@ def test_pods_of_a_job_that_all_leave_messages_take_little_while_listed_and_whil
     # Some 16 KiB of results, and what is kept of any pod. All messages would be 4 KiB more of each.
     assert listed <= 65_536 + count * 1000
     assert kept <= 65_536 + count * 1000
+
+
+def test_jobs_released_long_ago_take_nothing_while_they_are_listed() -> None:
+    contents = Contents()
+    listing, template = JobListing(contents), _job()
+    assert FINALIZER in template
+    released = template.replace(FINALIZER, "another/one")
+    contents.put_job(parse_job(_numbered(template, 1)))
+    for index in range(1, 1001):
+        listing.append((parse_job(_numbered(released, index)), index))
+    assert [job.name for job, _ in listing] == ["job-000000000001"], "it is known, and has lost our finalizer meanwhile"
+    kept = parse_job(_numbered(template, 1001))
+    listing.append((kept, 1001))
+    assert list(listing)[1:] == [(kept, 1001)]
 
 
 def test_pods_of_jobs_that_are_over_take_nothing_while_they_are_listed() -> None:
