@@ -40,8 +40,8 @@ class Published:
         return not transition.phase.traits.repeated and transition.time < self._repeat_from
 
     def has_created(self, key: Key, seen: Ours) -> bool:
-        """Whether `created`, the first of all, was published in this term."""
-        return Phase.CREATED in self._told(key, seen)
+        """What `has` says of its `created`, which need not be made for that."""
+        return Phase.CREATED in self._told(key, seen) or seen.created < self._repeat_from
 
     async def publish(self, key: Key, seen: Ours, transition: Transition, event: CloudEvent) -> None:
         """Return once a broker has stored it, and remember that. Raises `BrokerUnavailable`."""

@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from events.lifecycle.transitions import Transition
+from events.lifecycle.transitions import Transition, transitions
 from events.phases import Phase
-from handler.controller.published import FEW, Published
+from handler.controller.published import FEW, REPEAT_SECONDS, Published
 from handler.controller.term import Term
 from handler.effects.services import Services
 from handler.telemetry.metrics import Metrics
@@ -22,10 +22,10 @@ class Broker:
         """It takes everything."""
 
 
-def published() -> Published:
+def published(previous: float | None = None) -> Published:
     cluster = SimpleNamespace(server_time=lambda: NOON)
     services = SimpleNamespace(publisher=Broker(), cluster=cluster, metrics=Metrics())
-    return Published(cast(Services, services), cast(Term, SimpleNamespace(previous=None)))
+    return Published(cast(Services, services), cast(Term, SimpleNamespace(previous=previous)))
 
 
 def told(phase: Phase, suffixes: Iterable[int]) -> list[Transition]:
@@ -47,3 +47,16 @@ async def test_each_transition_is_remembered_until_it_is_past(count: int) -> Non
     assert all(out.has(KEY, job, transition) for transition in retries)
     out.forget(KEY)
     assert not out.has(KEY, job, retries[0])
+
+
+async def test_it_says_of_created_what_it_says_of_that_transition() -> None:
+    job = make_job()
+    (created,) = transitions(job, [])
+    out = published()
+    assert not out.has_created(KEY, job)
+    await out.publish(KEY, job, created, make_event())
+    assert out.has_created(KEY, job)
+    assert not out.has_created(KEY, make_job(uid="another"))
+    for previous in (NOON + REPEAT_SECONDS, NOON + REPEAT_SECONDS + 1):
+        vouched = published(previous)
+        assert vouched.has_created(KEY, job) is vouched.has(KEY, job, created) is (previous > NOON + REPEAT_SECONDS)
