@@ -18,8 +18,10 @@ ROOMY = {"nats_lifecycle_bytes": 1 << 30}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much is measured; `lease`: the duration of a Lease, `idle`: how long an idle process is left alone, `load`:
-    how long Jobs come, in seconds. One request in flight is slow: that level gets a quarter of the events.
+    """How much is measured. One request in flight is slow: that level gets a quarter of the events.
+
+    `step`: of the sizes of events, and of the numbers of handlers, each so-many-th. `lease`: the duration of a Lease,
+    `idle`: how long an idle process is left alone, in seconds. `rate`: Jobs a second where there is a steady load.
     """
 
     events: int = 2000
@@ -28,12 +30,15 @@ class Size:
     tracked: int = 100_000
     queued: int = 10_000
     starts: int = 5
+    step: int = 1
     lease: float = 10.0
     idle: float = 10.0
     rate: float = 300.0
 
 
-QUICK = Size(events=200, rounds=1, samples=20, tracked=1000, queued=1000, starts=1, lease=1.0, idle=1.0, rate=50.0)
+QUICK = Size(
+    events=100, rounds=1, samples=20, tracked=200, queued=200, starts=1, step=3, lease=1.0, idle=1.0, rate=50.0
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

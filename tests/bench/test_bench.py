@@ -3,6 +3,8 @@
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -11,7 +13,7 @@ from tests.bench import running
 from tests.bench.__main__ import arguments, size_of
 from tests.bench.bench import QUICK, Bench, Size
 from tests.bench.parts.parts import PARTS, Part
-from tests.bench.report.figures import OWN
+from tests.bench.report.figures import Figures
 from tests.bench.report.rows import Row
 from tests.bench.running import program_of
 
@@ -52,7 +54,7 @@ async def test_every_row_is_produced_with_the_facts_of_the_machine(tmp_path: Pat
 
 
 async def test_a_part_that_ends_early_is_named_and_the_others_are_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def breaks(_: Bench) -> AsyncIterator[Row]:
         yield Row(what="a", result="1")
@@ -61,10 +63,10 @@ async def test_a_part_that_ends_early_is_named_and_the_others_are_measured(
     async def works(_: Bench) -> AsyncIterator[Row]:
         yield Row(what="b", result="2")
 
-    parts = {"breaks": Part(measure=breaks), "works": Part(measure=works)}
-    monkeypatch.setattr(running, "PARTS", parts)
-    given = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
-    found = (await running.measured(TINY, given, directory=tmp_path))[OWN]
+    monkeypatch.setattr(running, "PARTS", {"breaks": Part(measure=breaks), "works": Part(measure=works)})
+    found, where = Figures(), cast(Bench, SimpleNamespace(broker="NATS"))
+    for name in ("breaks", "works"):
+        await running._measure(name, where, found)
     assert [row.what for row in found.rows] == ["a", "b"]
     assert found.failed == ["breaks on NATS"]
     assert "nothing came" in capsys.readouterr().err

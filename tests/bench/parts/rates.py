@@ -57,7 +57,7 @@ async def life(bench: Bench) -> Found:
 
 async def sizes(bench: Bench) -> Found:
     measured, named = [], []
-    for size in SIZES:
+    for size in SIZES[:: bench.size.step]:
         count = min(bench.size.events, MOST_BYTES // size)
         rates = await creating(bench, count=count, in_flight=IN_FLIGHT, size=size)
         named.append(f"{size // 1000:,} kB")
@@ -76,8 +76,8 @@ async def sizes(bench: Bench) -> Found:
 
 
 async def handlers(bench: Bench) -> Found:
-    measured = []
-    for count in HANDLERS:
+    measured, numbers = [], HANDLERS[:: bench.size.step]
+    for count in numbers:
         rates = await creating(bench, count=2 * bench.size.events, in_flight=IN_FLIGHT, handlers=count, bare=False)
         what = f"{bench.broker}: created by {count} handler{'s' if count > 1 else ''}"
         yield both(what, lambda who, rates=rates: f"{rates.rate(who):.0f} Jobs/s", rates)  # type: ignore[misc]
@@ -86,7 +86,7 @@ async def handlers(bench: Bench) -> Found:
         name="handlers",
         title="Jobs created a second",
         across="handlers",
-        points=[str(count) for count in HANDLERS],
+        points=[str(count) for count in numbers],
         lines=dict(lines_of(measured)),
     )
 

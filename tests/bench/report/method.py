@@ -20,7 +20,8 @@ end that the pace so far foretells: the end is seen to 5 ms, which is less than 
 - *Events of n bytes*: the size is that of variables. Above 16 kB the event goes into a Secret, and everybody makes
   three requests for a Job.
 - *Handlers*: each with 64 in flight, on one queue.
-- *A Job's end*: from the answer to the PATCH that completes it until its event is at a subscriber, one Job at a time.
+- *A Job's end*: from the answer to the PATCH that completes it until its event is at a subscriber, one Job at a time;
+  0 where the event is there before the answer.
   *Under load*: while so many others a second are requested, run and end.
 - *Tracked Jobs* have not ended. *Caught up*: what happened to Jobs while jobrelay was down is published. *Beside
   them*: a handler creates Jobs, and the controller follows and tells of these, too.
