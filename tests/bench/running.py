@@ -10,6 +10,7 @@ from pathlib import Path
 from adapters.servers.process import ServerFailed
 from adapters.servers.rabbitmq import executable
 from tests.bench.bench import API_SERVER, AT_ONCE, ROOMY, Bench, Size, bench
+from tests.bench.load.jobs import Jobs
 from tests.bench.parts.parts import PARTS
 from tests.bench.report.figures import OWN, REAL, Figures
 from tests.bench.report.machine import broker_of, machine
@@ -74,6 +75,7 @@ async def _bench(found: Site, size: Size, against: Path | None) -> Bench:
 
 async def _measure(name: str, where: Bench, figures: Figures) -> None:
     """Whatever ends a part early, the others are measured all the same: together they take long."""
+    known = len(where.site.instances)
     try:
         async for found in PARTS[name].measure(where):
             if isinstance(found, Row):
@@ -83,6 +85,9 @@ async def _measure(name: str, where: Bench, figures: Figures) -> None:
     except Exception:  # noqa: BLE001 - said here, and by the exit code
         figures.failed.append(f"{name} on {where.broker}")
         traceback.print_exc()
+        # Jobs of the same names are made again.
+        for instance in where.site.instances[known:]:
+            await Jobs(where.site).clear(instance)
 
 
 def _is_there(broker: str, environ: Mapping[str, str]) -> bool:

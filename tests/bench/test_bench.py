@@ -64,7 +64,7 @@ async def test_a_part_that_ends_early_is_named_and_the_others_are_measured(
         yield Row(what="b", result="2")
 
     monkeypatch.setattr(running, "PARTS", {"breaks": Part(measure=breaks), "works": Part(measure=works)})
-    found, where = Figures(), cast(Bench, SimpleNamespace(broker="NATS"))
+    found, where = Figures(), cast(Bench, SimpleNamespace(broker="NATS", site=SimpleNamespace(instances=[])))
     for name in ("breaks", "works"):
         await running._measure(name, where, found)
     assert [row.what for row in found.rows] == ["a", "b"]

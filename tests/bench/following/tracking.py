@@ -101,7 +101,8 @@ async def _restart(site: Site, instance: str, heard: Probes, jobs: list[Manifest
     """End these Jobs while jobrelay is down. `first`: the number of the first of them."""
     for job in jobs:
         await Jobs(site).complete(job["metadata"]["name"])
-    async with site.relay(instance, role="controller") as relay:
+    # Not when it is ready: by then it may have told of some.
+    async with site.starting(instance, role="controller") as relay:
         await until(lambda: _says_it_leads(relay), seconds=LONG, every=0.005)
         begun = time.perf_counter()
         for number in range(first, first + len(jobs)):

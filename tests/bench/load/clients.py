@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from io import BytesIO
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -18,6 +19,7 @@ from tests.e2e.site import Site
 
 JSON = ours.JSON
 STRICT = {"fieldManager": "jobrelay", "fieldValidation": "Strict"}
+LARGE = 2**20
 _QUERY = urlencode(STRICT)
 
 
@@ -43,7 +45,10 @@ class Plain:
     async def write(self, method: str, path: str, body: Manifest, *, content_type: str = JSON) -> bytes:
         url = f"{self._server}{path}?{_QUERY}"
         headers = {"Content-Type": content_type, "Accept": METADATA_ONLY}
-        async with self._session.request(method, url, data=orjson.dumps(body), headers=headers) as answer:
+        text = orjson.dumps(body)
+        # aiohttp warns of more in one piece.
+        data = text if len(text) <= LARGE else BytesIO(text)
+        async with self._session.request(method, url, data=data, headers=headers) as answer:
             answer.raise_for_status()
             return await answer.read()
 

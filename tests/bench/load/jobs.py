@@ -98,6 +98,11 @@ class Jobs:
             pods = {"propagationPolicy": "Background", "gracePeriodSeconds": 0}
             await self._delete_all(f"{self._core}/pods", instance, pods)
 
+    async def clear(self, instance: str) -> None:
+        """Delete whatever Jobs this installation has."""
+        left = await self._site.cluster.job_metadata(self._site.namespace, f"{Label.INSTANCE}={instance}")
+        await self.remove(instance, ({"metadata": metadata} for metadata in left))
+
     async def _delete_all(self, path: str, instance: str, options: Manifest) -> None:
         selector = {"labelSelector": f"{Label.INSTANCE}={instance}"}
         send = partial(self._site.cluster.client.request, "DELETE", path, params=selector, body=options, timeout=120)
