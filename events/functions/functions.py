@@ -1,7 +1,7 @@
 """Functions: what the operator runs for events of any type, and what they make of an event. Their file is file.py's."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from cloudevents.core.v1.event import CloudEvent
@@ -91,7 +91,10 @@ class Function(Model):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The request that a function makes of an event. `env` is ready for a manifest: `$` is quoted."""
+    """The request that a function makes of an event. `env` is ready for a manifest: `$` is quoted.
+
+    `job_name` is that of its Job, the same for every delivery of the event.
+    """
 
     function: Function
     identity: Identity
@@ -100,6 +103,10 @@ class Call:
     event: CloudEvent
     tags: list[str] | None = None
     metadata: dict[str, Any] | None = None
+    job_name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "job_name", job_name(self.function.name, self.identity))
 
     @classmethod
     def of(cls, function: Function, event: CloudEvent) -> "Call":
@@ -132,11 +139,6 @@ class Call:
     @property
     def namespace(self) -> str | None:
         return self.function.namespace
-
-    @property
-    def job_name(self) -> str:
-        """The name of the Job, the same for every delivery of this event."""
-        return job_name(self.function.name, self.identity)
 
 
 Asked = Request | Call
