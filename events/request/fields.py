@@ -206,16 +206,12 @@ Text = Annotated[
     str, Field(max_length=MAX_TEXT), AfterValidator(_no_nul), _like(r"[^\x00]*", MAX_TEXT, "no NUL characters")
 ]
 Anything = Annotated[Any, AfterValidator(_no_nul_inside)]
+_NO_EDGES = "no control characters, no space at either end"
 _IDENTIFIER = rf"{_EDGE}({_INNER}*{_EDGE})?"
 Identifier = Annotated[
     str,
-    _Matching(
-        _IDENTIFIER,
-        256,
-        "is no identifier",
-        "1 to 256 characters, no control characters, no space at either end",
-    ),
-    _like(_IDENTIFIER, 256, "no control characters, no space at either end"),
+    _Matching(_IDENTIFIER, 256, "is no identifier", f"1 to 256 characters, {_NO_EDGES}"),
+    _like(_IDENTIFIER, 256, _NO_EDGES),
 ]
 Image = Annotated[
     str,
