@@ -95,6 +95,10 @@ def test_value_that_does_not_decode_is_refused(value: str) -> None:
     assert "subject" in refusal(BINARY | {"ce-subject": value}).reason
 
 
+def test_value_of_which_the_client_has_replaced_bytes_is_refused() -> None:
+    assert "attribute subject is not UTF-8" in refusal(BINARY | {"ce-subject": "a\ufffd"}).reason
+
+
 def test_refusal_of_a_header_keeps_the_attributes_that_identify_the_event() -> None:
     assert refusal(BINARY | {"ce-subject": "100%"}).attributes["id"] == "e1"
 

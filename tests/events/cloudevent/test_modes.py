@@ -125,7 +125,7 @@ def test_other_codings_are_not_quoted(read: Any) -> None:
 
 @both
 def test_the_prefix_of_kafka_is_named(read: Any) -> None:
-    error = refused(read, headers("ce_"), "application/json", b"{}")
+    error = refused(read, headers("Ce_"), "application/json", b"{}")
     assert "the prefix of 'ce_specversion', 'ce_id', 'ce_source' is Kafka's" in error.reason
     assert "the prefix ce-" in error.reason
 
@@ -183,3 +183,8 @@ def test_a_structured_event_may_be_declared_where_the_type_of_data_stands() -> N
 def test_a_time_that_is_a_number_is_told_what_a_time_is(read: Any) -> None:
     error = refused(read, {}, None, BODY.replace(b'"data"', b'"time":1795262400000,"data"'))
     assert "must be an RFC 3339 timestamp such as 2026-01-31T12:00:00Z, not a number" in error.reason
+
+
+def test_a_header_that_cannot_be_read_differs_from_the_body_of_a_structured_event() -> None:
+    error = refused(on_nats, {"ce-subject": "%zz"}, STRUCTURED, BODY)
+    assert "attribute subject in its header and in the body" in error.reason
