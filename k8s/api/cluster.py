@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -320,8 +321,13 @@ def _secrets(namespace: str, name: str | None = None) -> str:
 
 
 def _path(api: str, namespace: str, resource: str, name: str | None) -> str:
-    path = f"{api}/namespaces/{segment(namespace)}/{resource}"
+    path = _collection(api, namespace, resource)
     return path if name is None else f"{path}/{segment(name)}"
+
+
+@lru_cache(maxsize=256)
+def _collection(api: str, namespace: str, resource: str) -> str:
+    return f"{api}/namespaces/{segment(namespace)}/{resource}"
 
 
 def _object(answer: bytes) -> dict[str, Any]:

@@ -82,9 +82,9 @@ class Reader:
                 raise ProtocolError(f"unexpected status {status}")
             return  # 100 Continue and the like come before the answer.
         if fields.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
-            raise ProtocolError("the answer has a transfer coding other than chunked")
+            raise ProtocolError("a transfer coding other than chunked")
         if fields.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise ProtocolError("the answer has a content coding, which was not asked for")
+            raise ProtocolError("a content coding, which was not asked for")
         self._head = Answer(status, fields, b"")
 
     def on_body(self, piece: bytes) -> None:
