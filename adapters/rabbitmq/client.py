@@ -1,8 +1,10 @@
 """aio-pika (10.2) with its dangerous behaviour avoided: how we connect, what its errors mean. It knows no queues.
 
-The only importer of aio-pika and of the libraries below it. We use its plain connection: the robust connection restores
-queues as it knew them, and does not come back at all if a queue was deleted or declared differently meanwhile. On
-channels we call the AMQP methods themselves (`get_underlay_channel`): what is settled, and when, is for us to decide.
+The only importer of aio-pika and aiormq. We use aio-pika's plain connection: the robust connection restores queues as
+it knew them, and does not come back at all if a queue was deleted or declared differently meanwhile. On channels we
+call the AMQP methods themselves (`get_underlay_channel`): what is settled, and when, is for us to decide. Messages pass
+these libraries by, since most of what an event cost was theirs: see `inlet`, `outlet` and `wire`. All that this needs
+of them is that they take a transport of ours (`TransportFactory`).
 """
 
 import asyncio

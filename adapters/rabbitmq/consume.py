@@ -30,6 +30,8 @@ from adapters.topics import weighted_lanes
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
+LOOK_SECONDS = 0.7
+"""A lane with a backlog is asked for it no sooner: that takes three calls."""
 STOP_SECONDS = 5.0
 PARKED_LIMIT = 500
 """Control events that wait here for their time without using up the prefetch."""
@@ -165,7 +167,7 @@ class Subscription:
         for lane in self._lanes.values():
             if not lane.watch and lane.backoff.resume_at <= now:
                 await self._begin(inlet, lane, now)
-            elif lane.saturated and await self._declarer.ready(lane.queue):
+            elif lane.saturated and now - lane.busy_at >= LOOK_SECONDS and await self._declarer.ready(lane.queue):
                 lane.busy_at = now
         await self._share(inlet, now)
 

@@ -14,7 +14,7 @@ from adapters.lanes import Backoff
 from adapters.rabbitmq.delivery import Delivery
 
 BUSY_SECONDS = 2.0
-"""A lane keeps its share for this long after its last backlog."""
+"""A lane keeps its share for this long after a backlog was last seen."""
 
 
 @dataclass(slots=True, kw_only=True)
