@@ -43,15 +43,16 @@ class Place:
 
 
 class LaneSlots:
-    """At most `total` calls are under way, three quarters of which are of one lane; of a slow lane, a quarter.
+    """At most `total` calls are under way. One lane leaves a sixteenth of the places free, a slow one three quarters.
 
     A lane is slow if its calls are, but only if a plain Job of its namespace is judged at once (`well`): otherwise the
     API server is slow as a whole, and everybody waits, in order. With one place there is nothing to share.
+    It is no more than a sixteenth because nearly all calls may be of one lane, and then those places are never used.
     """
 
     def __init__(self, total: int, *, well: Callable[[str], Awaitable[bool]]) -> None:
         self._total = total
-        self._most = max(1, total * 3 // 4)
+        self._most = max(1, total - max(1, total // 16))
         self._most_slow = max(1, total // 4)
         self._well = well
         self._leaving = False
