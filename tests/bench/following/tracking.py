@@ -25,7 +25,7 @@ from tests.e2e.site import Relay, Site, until
 
 DOWN = 100
 """How many Jobs end while jobrelay is down."""
-CACHED = 10_000
+CACHED = 2_000
 """How many Jobs at most are put into a cache to see what one takes there: tracing is slow."""
 SLICE = 1000
 
@@ -115,7 +115,7 @@ async def _says_it_leads(relay: Relay) -> bool:
 
 
 def cached_bytes(site: Site, *, count: int) -> float:
-    """Bytes that the cache allocates for each of `count` Jobs, or of 10,000 if that is less."""
+    """Bytes that the cache allocates for each of `count` Jobs, or of 2,000 if that is less."""
     count, contents = min(count, CACHED), Contents()
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
