@@ -172,6 +172,7 @@ def test_fields_messages_and_tracebacks_are_clipped() -> None:
 def test_escapes_are_those_of_json() -> None:
     assert escaped("a\n\x1b[0m\u202e\U000e0041é") == r"a\n\u001b[0m\u202e\udb40\udc41é"
     assert lines("a\tb\r\n\x85c") == "a   b\\r\n\\u0085c"
+    assert escaped("a\U000e0100") == r"a\udb40\udd00", "a variation selector, which Python calls printable"
     assert is_plain("Zoë 😀")
     assert not is_plain("\u2067")
     assert clipped("abc", 3) == "abc"
