@@ -4,7 +4,7 @@ import tracemalloc
 
 import pytest
 
-from events.jobs.observed import Job, Verdict
+from events.jobs.observed import Verdict
 from events.phases import Phase
 from tests.events.samples import NOON, condition, make_job, make_pod
 
@@ -85,21 +85,3 @@ def test_job_with_its_pod_takes_less_than_two_kilobytes() -> None:
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (after - before) / len(observed) < 2048
-
-
-def test_recurring_strings_are_stored_once() -> None:
-    first, second = (
-        Job(
-            namespace="".join(["def", "ault"]),
-            name=name,
-            uid=name,
-            version="1",
-            created=NOON,
-            request_id=name,
-            source="/",
-            conditions=(condition("".join(["Comp", "lete"]), at=1),),
-        )
-        for name in "ab"
-    )
-    assert first.namespace is second.namespace
-    assert first.conditions[0].type is second.conditions[0].type

@@ -140,3 +140,10 @@ def test_a_job_that_is_called_as_no_request_can_be_is_unidentified(name: str) ->
     manifest["metadata"]["annotations"][name] = "x" * (MAX_NOTE + 1)
     job = job_of(manifest)
     assert (job.request_id, job.source, job.stray) == ("", "", Stray.UNIDENTIFIED)
+
+
+def test_what_many_jobs_say_is_kept_once() -> None:
+    first, second = (parse_job(seen("job-succeeds", "jobs")[-1]) for _ in range(2))
+    assert first.namespace is second.namespace
+    assert first.conditions
+    assert first.conditions[0].type is second.conditions[0].type
