@@ -21,6 +21,7 @@ class Connection(asyncio.Protocol):
         self._reader = Reader()
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[Answer] | None = None
+        self._closed = False
         self._due = 0.0
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -49,6 +50,7 @@ class Connection(asyncio.Protocol):
 
     def close(self, error: OSError | None = None) -> None:
         """Without waiting for the server. Whoever waits for an answer gets the error."""
+        self._closed = True
         transport, self._transport = self._transport, None
         if transport is None:
             return
@@ -63,7 +65,10 @@ class Connection(asyncio.Protocol):
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        if self._closed:
+            cast("asyncio.Transport", transport).abort()  # Nobody waits for it any more.
+        else:
+            self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         if self._waiting is None:

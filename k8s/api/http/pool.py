@@ -100,8 +100,9 @@ class Pool:
                 lambda: connection, sock=found, ssl=self._tls, server_hostname=self._server_name
             )
         except BaseException:
+            # The transport closes the socket. It may have only begun the handshake, and go on with it for a moment.
+            connection.close()
             self._forget(connection)
-            found.close()
             raise
         return connection
 
