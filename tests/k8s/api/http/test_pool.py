@@ -45,6 +45,15 @@ async def test_what_the_server_ended_meanwhile_is_not_used() -> None:
             await eventually(lambda: not pool._open)
 
 
+async def test_what_is_about_to_end_is_not_used() -> None:
+    async with scripted(answer_all) as server, pooled(server.port) as pool:
+        assert await ask(pool, "POST") == b"0"
+        (kept,) = pool._idle
+        assert kept._transport is not None
+        kept._transport.close()  # As it does itself after an error, which it tells in the next turn of the loop.
+        assert await ask(pool, "POST") == b"1"
+
+
 async def end_the_second_request(line: Line) -> None:
     """As if the connection had ended while that was on its way. The third connection is well."""
     if line.number >= 2:
