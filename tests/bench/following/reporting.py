@@ -20,6 +20,9 @@ STEP = 0.05
 """Seconds between two handfuls of events."""
 WARM = 2.0
 """Seconds of load before the first sample."""
+BEHIND = 0.5
+"""Seconds of load that may be unfinished. A machine that cannot keep up would only fall further and further behind: it
+gets less, and the figures say how much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +44,14 @@ class _Load:
         self.over = False
 
     async def publish(self) -> None:
-        """At a steady rate, until `over`."""
-        due, count = time.perf_counter(), max(1, round(self.rate * STEP))
+        """At a steady rate while the lives of these Jobs keep up with it, until `over`."""
+        before, due, count = await self._feed.stored(LIFECYCLE), time.perf_counter(), max(1, round(self.rate * STEP))
         while not self.over:
-            events = make_events(count, command=TRUE, image=self._site.image, name="load", first=self.made)
-            await self._feed.publish(events)
-            self.made += count
+            told = await self._feed.stored(LIFECYCLE) - before
+            if self.made - told / EVENTS_OF_A_LIFE < self.rate * BEHIND:
+                events = make_events(count, command=TRUE, image=self._site.image, name="load", first=self.made)
+                await self._feed.publish(events)
+                self.made += count
             due += count / self.rate
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
 
