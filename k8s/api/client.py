@@ -7,7 +7,7 @@ does everything where there is a proxy.
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -41,7 +41,7 @@ class Client:
         """`pool`: None where `session` has to do everything."""
         self._access = access
         self._session = session
-        self._pool = pool
+        self._exchange = self._through_session if pool is None else partial(self._through_pool, pool)
         self._timeout = timeout
         url = URL(access.base_url)
         self._root = url.raw_path.rstrip("/")
@@ -77,23 +77,20 @@ class Client:
         """
         data = None if body is None else orjson.dumps(body)
         wait = self._timeout if timeout is None else timeout
-        if self._pool is None:
-            return await self._through_session(method, path, params, data, content_type, accept, wait)
-        target = f"{self._root}{path}{_query(tuple(params.items())) if params else ''}"
-        until = asyncio.get_running_loop().time() + wait
         try:
-            answer = await self._ask(
-                self._pool, method, target, data, accept, "" if data is None else content_type, until
+            answer = await self._exchange(
+                method, _target(path, params), data, accept, "" if data is None else content_type, wait
             )
-        except OSError as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise _unavailable(method, path, error) from error
         if not 200 <= answer.status < 300:
             raise failure(method, answer.status, headers=answer.headers(), body=answer.body)
         return answer.body
 
-    async def _ask(
-        self, pool: Pool, method: str, target: str, data: bytes | None, accept: str, content_type: str, until: float
+    async def _through_pool(
+        self, pool: Pool, method: str, target: str, data: bytes | None, accept: str, content_type: str, wait: float
     ) -> Answer:
+        target, until = f"{self._root}{target}", asyncio.get_running_loop().time() + wait
         refreshed = False
         while True:
             fields = self._heads.fields(accept, content_type, self._access.authorization)
@@ -107,24 +104,15 @@ class Client:
             refreshed = True
 
     async def _through_session(
-        self,
-        method: str,
-        path: str,
-        params: Params | None,
-        data: bytes | None,
-        content_type: str,
-        accept: str,
-        wait: float,
-    ) -> bytes:
-        headers = {"Accept": accept} if data is None else {"Accept": accept, "Content-Type": content_type}
-        url = self._url(path, params)
-        with _translated(method, path):
-            async with asyncio.timeout(wait):
-                async with await self._send(method, url, headers=headers, data=data, timeout=_LIMITS) as response:
-                    answer = await response.read()
-        if not 200 <= response.status < 300:
-            raise failure(method, response.status, headers=response.headers, body=answer)
-        return answer
+        self, method: str, target: str, data: bytes | None, accept: str, content_type: str, wait: float
+    ) -> Answer:
+        headers = {"Accept": accept, **({"Content-Type": content_type} if content_type else {})}
+        url = _parsed(f"{self._access.base_url}{target}")
+        async with asyncio.timeout(wait):
+            async with await self._send(method, url, headers=headers, data=data, timeout=_LIMITS) as response:
+                body = await response.read()
+        fields = {name.lower(): value for name, value in reversed(response.raw_headers)}
+        return Answer(response.status, fields, body)
 
     @asynccontextmanager
     async def stream(
@@ -136,7 +124,7 @@ class Client:
         `k8s.base`.
         """
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
-        url = self._url(path, params)
+        url = _parsed(f"{self._access.base_url}{_target(path, params)}")
         with _translated("GET", path):
             async with asyncio.timeout(self._timeout):
                 response = await self._send("GET", url, headers={"Accept": accept}, timeout=limits)
@@ -168,9 +156,6 @@ class Client:
         self._clock.heard(response.headers.get("Date", ""), sent=sent, received=boottime())
         return response
 
-    def _url(self, path: str, params: Params | None) -> URL:
-        return _parsed(f"{self._access.base_url}{path}{_query(tuple(params.items())) if params else ''}")
-
 
 @asynccontextmanager
 async def open_client(access: Access, *, timeout: float = 15.0, user_agent: str = "jobrelay") -> AsyncIterator[Client]:
@@ -198,6 +183,10 @@ def _pool(access: Access) -> Pool | None:
     if access.proxy or url.user or not url.raw_host or not url.port:
         return None
     return Pool(url.raw_host, url.port, tls=access.tls, server_name=access.server_name)
+
+
+def _target(path: str, params: Params | None) -> str:
+    return f"{path}{_query(tuple(params.items()))}" if params else path
 
 
 # Nearly all requests are creates in one namespace, with equal parameters.

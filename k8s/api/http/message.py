@@ -1,5 +1,6 @@
 """A request as HTTP/1.1 writes it, and what was read of its answer. Does no I/O."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 _MOST_MADE = 64
@@ -68,9 +69,7 @@ def request(method: str, target: str, fields: bytes, body: bytes | None) -> byte
 
 
 def _field(name: str, value: str) -> bytes:
-    if not value.isprintable():
-        raise Unsendable(f"the value of the header {name} has characters that HTTP does not allow in it")
-    try:
-        return f"{name}: {value}\r\n".encode("latin-1")
-    except UnicodeEncodeError:
-        raise Unsendable(f"the value of the header {name} has characters that HTTP does not allow in it") from None
+    if value.isprintable():
+        with suppress(UnicodeEncodeError):
+            return f"{name}: {value}\r\n".encode("latin-1")
+    raise Unsendable(f"the value of the header {name} has characters that HTTP does not allow in it")
