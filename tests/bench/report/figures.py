@@ -4,13 +4,13 @@ A run without a real API server leaves the figures of the last run with one as t
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.bench.report.method import METHOD
 from tests.bench.report.pictures import draw
-from tests.bench.report.rows import Curve, Row
+from tests.bench.report.rows import Curve, Row, table as in_markdown
 from tests.docs.marks import put
 from tests.paths import ROOT
 
@@ -91,12 +91,5 @@ def table(known: Mapping[str, Figures]) -> list[str]:
         if any(row.before for row in figures.rows):
             columns[f"{SERVERS[server]}, before"] = {row.what: row.before for row in figures.rows}
     aims = {row.what: row.aim for figures in known.values() for row in figures.rows}
-    lines = [["what", *columns, "aim"], ["---"] * (len(columns) + 2)]
-    lines += [[what, *(column.get(what, "") for column in columns.values()), aim] for what, aim in aims.items()]
-    return [_line(cells) for cells in lines]
-
-
-def _line(cells: Sequence[str]) -> str:
-    if set(cells) == {"---"}:
-        return f"|{'|'.join(cells)}|"
-    return f"| {' | '.join(cells)} |"
+    lines = ([what, *(column.get(what, "") for column in columns.values()), aim] for what, aim in aims.items())
+    return in_markdown(["what", *columns, "aim"], lines)

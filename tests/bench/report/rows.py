@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,9 +42,17 @@ def hardware(*servers: str) -> str:
 
 def markdown(rows: Sequence[Row], machine: Sequence[str]) -> str:
     """One table, and what is to be said about it."""
-    lines = ["| what | measured | aim |", "|---|---|---|"]
-    lines += [f"| {row.what} | {row.result} | {row.aim} |" for row in rows]
+    lines = table(("what", "measured", "aim"), ((row.what, row.result, row.aim) for row in rows))
     return "\n".join([*lines, "", *machine])
+
+
+def table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table in Markdown."""
+    return [_line(columns), f"|{'---|' * len(columns)}", *map(_line, lines)]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _cpu_model() -> str:
