@@ -90,7 +90,7 @@ def kueue_refusals(rendered: Rendered) -> list[FieldError]:
 
 def _of_job(job: JobSpec, settings: PolicySettings, namespaces: tuple[str, ...]) -> list[FieldError]:
     found = [*_names(job, settings, namespaces)]
-    # Most requests have few of the fields that the other rules are about.
+    # Most requests have few of the fields that the other rules are about. A test holds these to what the rules read.
     if job.env_ref or job.image_pull_secrets:
         found += _secrets(job, settings)
     if job.volume is not None or job.volumes:
@@ -100,7 +100,7 @@ def _of_job(job: JobSpec, settings: PolicySettings, namespaces: tuple[str, ...])
         found += _unprefixed(job.labels, settings.labels)
     if job.annotations:
         found += _keys("annotations", job.annotations, settings.annotation_prefixes)
-    if job.resources.limits or job.resources.requests or job.gpu_enable:
+    if job.resources.limits or job.resources.requests or job.gpu_enable or job.gpu_number:
         found += _resources(job, settings)
     found += _numbers(job, settings)
     if job.security_context is not None:

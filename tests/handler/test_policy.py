@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from events.problems import MAX_ERRORS
+from events.request.job import JobSpec
+from handler import policy
 from handler.policy import refusals
 from handler.settings.settings import InvalidSettings, Settings
 from tests.k8s.requests import make_request
@@ -296,3 +298,27 @@ def test_of_all_that_is_refused_as_much_is_told_as_of_other_mistakes() -> None:
     assert told[""] == "and 1 more error"
     several = make_request(job={"image": "a", **job}, failover={"job": {"image": "a", **job}}).request
     assert str(refusals(several, Settings.from_env({}), namespaces=NAMESPACES)[-1]) == "and 52 more errors"
+
+
+class Watched:
+    """A job that has nothing but an image, and notes which of its fields are read."""
+
+    def __init__(self) -> None:
+        self.job = JobSpec(image="registry.example/app:1")
+        self.read: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(JobSpec, name, None)
+        if isinstance(found, property) and found.fget is not None:
+            return found.fget(self)
+        self.read.add(name)
+        return getattr(self.job, name)
+
+
+@pytest.mark.parametrize("rule", [policy._secrets, policy._volumes, policy._resources])
+def test_no_rule_is_skipped_without_a_look_at_every_field_that_it_reads(rule: Any) -> None:
+    looked, reading = Watched(), Watched()
+    policy._of_job(looked, Settings.from_env({}), NAMESPACES)  # type: ignore[arg-type]
+    list(rule(reading, Settings.from_env({})))
+    assert reading.read, "a rule is about something"
+    assert reading.read <= looked.read
