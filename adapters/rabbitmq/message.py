@@ -55,8 +55,7 @@ def event_of(message: Message, *, most: int | None = None) -> CloudEvent:
     """`most`: bytes above which the body is not read. Raises `InvalidEvent`."""
     properties = message.properties
     coding = properties.content_encoding
-    body = bytes(message.body)
-    return from_amqp(headers_of(message), properties.content_type, body, coding=coding, most=most)
+    return from_amqp(headers_of(message), properties.content_type, message.body, coding=coding, most=most)
 
 
 def text(headers: Headers, content_type: str | None = None) -> dict[str, str]:
@@ -183,7 +182,7 @@ def record_of(message: Message, topic: Topic, sequence: int, extra: Mapping[str,
         sequence=sequence,
         time=stored_at(message),
         headers={**text(headers_of(message), message.properties.content_type), **(extra or {})},
-        body=bytes(message.body),
+        body=message.body,
         # From the headers as they were sent: their text says nothing of types.
         decode=partial(event_of, message),
     )
