@@ -16,6 +16,7 @@ from handler.console.backend import Backend
 from handler.console.views.logbytes import Place
 from handler.history.base import Request
 from handler.history.logs.stamps import Mark, Reading
+from handler.operations.jobs import pods_in, selector_of
 from k8s.api.clock import backoff
 from k8s.base import KubernetesError, NotFound, Refused
 
@@ -42,7 +43,8 @@ class Following:
     def __init__(self, backend: Backend, request: Request, place: Place, *, tail: int, mark: Mark | None) -> None:
         self.mark = mark
         self._cluster = backend.cluster
-        self._request = request
+        # Not by the Job, as `pods_of` does: a pod may be recorded before the event that names its Job.
+        self._selector = selector_of(backend.settings, request.key.id)
         self._place = place
         self._tail = tail
 
@@ -93,7 +95,7 @@ class Following:
         """Whether the container writes no more; None if the cluster does not say."""
         place = self._place
         try:
-            pods = await self._cluster.pods_of(place.pod.namespace, self._request.job_uid or "")
+            pods = await pods_in(self._cluster, place.pod.namespace, self._selector)
         except KubernetesError:
             return None
         pod = next((one for one in pods if one.uid == place.pod.uid), None)

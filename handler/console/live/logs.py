@@ -18,7 +18,8 @@ from handler.console.live.following import Following
 from handler.console.live.hub import HUB
 from handler.console.live.messages import END, message
 from handler.console.views.logbytes import Place
-from handler.console.views.logs import LogQuery, place_of
+from handler.console.views.logs import LogQuery, place_in
+from handler.console.views.pods import pods_of
 from handler.console.views.request import request_of
 from handler.history.base import Request
 from handler.history.logs.bodies import NoLog, kept
@@ -47,7 +48,7 @@ async def stream_log(request: web.Request) -> web.StreamResponse:
     query, hub, backend = query_of(request, LogStreamQuery), request.app[HUB], request.app[BACKEND]
     mark = _mark_asked(request, query)
     found = await request_of(backend, number_of(request))
-    place = await place_of(backend, found.pk, query)
+    place = place_in((await pods_of(backend, found)).pods, query)
     if place is None and found.terminal:
         raise Problem(404, "NOT_FOUND", "No pod of the request is known.")
     if place is None:

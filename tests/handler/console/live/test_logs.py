@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession
+from msgspec import structs
 from playwright.async_api import expect
 
 from adapters.memory import MemoryBroker
 from handler.console.live import following
+from handler.console.live.following import Following
+from handler.console.views.logs import LogQuery, place_of
+from handler.console.views.request import request_of
 from handler.history.base import LogState, Request
 from k8s.api.cluster import Cluster
 from k8s.base import Unavailable
@@ -70,6 +74,21 @@ async def test_a_log_is_followed_to_its_end(page: tuple[Served, Client], tmp_pat
         assert await text(stream, 15) == "step 3\nno end \ufffd"
         await stream.until("end")
         assert await stream.next() is None
+
+
+async def test_a_log_is_followed_before_its_job_is_recorded(page: tuple[Served, Client], tmp_path: Path) -> None:
+    seen, client = page
+    await client.publish(make_request("r", script=script(tmp_path)))
+    number = await begun(seen, "r")
+    place = await until(lambda: place_of(seen.backend, number, LogQuery()))
+    found = await request_of(seen.backend, number)
+    early = structs.replace(found, namespace=None, job=None, job_uid=None)
+    told = ""
+    async for part in Following(seen.backend, early, place, tail=10, mark=None).parts():
+        told += part.text
+        for step in (1, 2, 3):
+            (tmp_path / str(step)).touch()
+    assert told == "begun\nstep 1\nstep 2\nstep 3\nno end \ufffd"
 
 
 async def test_reads_that_hang_and_break_lose_nothing(
