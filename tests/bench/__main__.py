@@ -1,20 +1,22 @@
 """`python -m tests.bench`: measure jobrelay on servers of its own, with KUBECONFIG also on the cluster that it names.
 
 NATS_URL and RABBITMQ_URL name other brokers. It fails where something cannot be measured, never for a figure: the table
-shows the aims beside them.
+shows the aims beside them. Whatever ends it early, Ctrl-C and SIGTERM too, the table of what was found is printed.
 """
 
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 from tests.bench.bench import QUICK, Size
 from tests.bench.parts.parts import PARTS
-from tests.bench.report.figures import SERVERS, page, write
-from tests.bench.running import measured, program_of
+from tests.bench.report.figures import SERVERS, Figures, page, write
+from tests.bench.running import Run, environs, measure, program_of
 
 
 def arguments(given: list[str]) -> argparse.Namespace:
@@ -51,16 +53,55 @@ def main(given: list[str]) -> int:
     chosen = arguments(given)
     if chosen.against:
         program_of(chosen.against)
+    found: dict[str, Figures] = {}
     with tempfile.TemporaryDirectory(prefix="jobrelay-bench-") as directory:
-        run = measured(size_of(chosen), os.environ, directory=Path(directory), only=chosen.only, against=chosen.against)
-        found = asyncio.run(run)
+        ended = _measured(chosen, Path(directory), found)
     print(page(found))
-    if chosen.docs:
-        write(found)
-    failed = [f"{part}, {SERVERS[server]}" for server, figures in found.items() for part in figures.failed]
-    if failed:
-        print(f"incomplete: {'; '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+    missing = [
+        f"{part}, {SERVERS[server]}: {reason}"
+        for server, figures in found.items()
+        for part, reason in figures.missing.items()
+    ]
+    if missing:
+        print(f"incomplete: {'; '.join(missing)}", file=sys.stderr)
+    return 0 if ended and not missing else 1
+
+
+def _measured(chosen: argparse.Namespace, directory: Path, found: dict[str, Figures]) -> bool:
+    """One API server after the other, each with figures of its own. Returns whether all came to their ends.
+
+    The page has those of one before the next begins: they took long.
+    """
+    ended = True
+    for server, environ in environs(os.environ).items():
+        run = Run(
+            server=server,
+            size=size_of(chosen),
+            environ=environ,
+            directory=directory / server,
+            only=chosen.only,
+            against=chosen.against,
+        )
+        found[server] = Figures()
+        try:
+            asyncio.run(_until_told(run, found[server]))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            return False
+        except Exception:  # noqa: BLE001 - said here, and by the exit code
+            traceback.print_exc()
+            ended = False
+        finally:
+            if chosen.docs:
+                write({server: found[server]})
+    return ended
+
+
+async def _until_told(run: Run, figures: Figures) -> None:
+    """SIGTERM ends it as Ctrl-C does: what it has started is stopped."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    await measure(run, figures)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
-"""A run of the benchmark: each API server with each broker, and the parts that are measured there."""
+"""A run of the benchmark on one API server: its brokers, and the parts that are measured there."""
 
+import asyncio
 import subprocess
 import sys
+import time
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapters.servers.process import ServerFailed
@@ -17,87 +20,128 @@ from tests.bench.report.machine import broker_of, machine
 from tests.bench.report.rows import Row
 from tests.e2e.site import NATS, RABBITMQ, VARIABLES, Site, on_broker, site
 
+BROKERS = {NATS: "NATS", RABBITMQ: "RabbitMQ"}
+NOT_BEGUN, BROKEN_OFF = "not begun", "broken off"
+CLEAR_SECONDS = 300.0
+"""How long deleting the Jobs of a part that ended early may take."""
 
-async def measured(
-    size: Size,
-    environ: Mapping[str, str],
-    *,
-    directory: Path,
-    only: Sequence[str] = (),
-    against: Path | None = None,
-) -> dict[str, Figures]:
-    """The figures of our own API server, and of that of KUBECONFIG if it is given; progress goes to standard error.
 
-    `only`: the parts that are wanted. `against`: a checkout of another version.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """`environ`: names the servers. `only`: the parts that are wanted. `against`: a checkout of another version."""
+
+    server: str
+    size: Size
+    environ: Mapping[str, str]
+    directory: Path
+    only: Sequence[str] = ()
+    against: Path | None = None
+
+    def parts(self, broker: str) -> list[str]:
+        """What is measured with this broker."""
+        wanted = self.only or [name for name, part in PARTS.items() if self.server == OWN or part.real]
+        return [name for name, part in PARTS.items() if name in wanted and broker in part.brokers]
+
+
+def environs(environ: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+    """What each API server is measured with: our own, and that of KUBECONFIG if it is given."""
     without = {name: value for name, value in environ.items() if name != "KUBECONFIG"}
-    servers = {OWN: without, **({REAL: dict(environ)} if environ.get("KUBECONFIG") else {})}
-    return {
-        name: await _on(name, size, given, directory=directory / name, only=only, against=against)
-        for name, given in servers.items()
-    }
+    return {OWN: without, **({REAL: dict(environ)} if environ.get("KUBECONFIG") else {})}
 
 
-async def _on(
-    server: str,
-    size: Size,
-    environ: Mapping[str, str],
-    *,
-    directory: Path,
-    only: Sequence[str],
-    against: Path | None,
-) -> Figures:
-    figures, brokers = Figures(), []
-    async with site(directory, environ, api_server=API_SERVER, broker=None) as cluster:
-        for broker in (NATS, RABBITMQ):
-            wanted = [name for name in _wanted(server, only) if broker in PARTS[name].brokers]
-            if not wanted or not _is_there(broker, environ):
+async def measure(run: Run, figures: Figures) -> None:
+    """Add to `figures` what is found as it is found; progress goes to standard error.
+
+    Whatever ends this early, `figures.missing` says which parts are not complete, and why.
+    """
+    brokers = {broker: run.parts(broker) for broker in BROKERS}
+    figures.missing |= {_title(name, broker): NOT_BEGUN for broker, names in brokers.items() for name in names}
+    known = []
+    async with site(run.directory, run.environ, api_server=API_SERVER, broker=None) as cluster:
+        for broker, names in brokers.items():
+            if not names or not _is_there(broker, run.environ, figures):
                 continue
-            async with on_broker(cluster, environ, broker) as found:
-                brokers.append(await broker_of(found))
-                there = await _bench(found, size, against)
-                for name in wanted:
-                    await _measure(name, there, figures)
-        figures.machine = await machine(cluster, brokers, against)
-    return figures
+            async with on_broker(cluster, run.environ, broker) as found:
+                known.append(await broker_of(found))
+                figures.machine = await machine(cluster, known, run.against)
+                there = await _bench(found, run)
+                for name in names:
+                    await _part(name, there, figures)
 
 
-def _wanted(server: str, only: Sequence[str]) -> list[str]:
-    return [name for name, part in PARTS.items() if (name in only if only else server == OWN or part.real)]
-
-
-async def _bench(found: Site, size: Size, against: Path | None) -> Bench:
+async def _bench(found: Site, run: Run) -> Bench:
     """`found` with the settings of the benchmark, and beside it the same with the other version."""
     ours = replace(found, settings={**AT_ONCE, **(ROOMY if found.own_broker else {})})
-    before = None if against is None else replace(ours, program=program_of(against))
-    return await bench(ours, size, before=before)
+    before = None if run.against is None else replace(ours, program=program_of(run.against))
+    return await bench(ours, run.size, before=before)
 
 
-async def _measure(name: str, where: Bench, figures: Figures) -> None:
+async def _part(name: str, where: Bench, figures: Figures) -> None:
     """Whatever ends a part early, the others are measured all the same: together they take long."""
-    known = len(where.site.instances)
+    title, known = _title(name, where.site.broker), len(where.site.instances)
+    figures.missing[title] = BROKEN_OFF
+    limit = asyncio.timeout(PARTS[name].seconds)
+    with _timed(title):
+        try:
+            async with limit:
+                async for found in PARTS[name].measure(where):
+                    if isinstance(found, Row):
+                        before = f" (before: {found.before})" if found.before else ""
+                        _say(f"{name}: {found.what}: {found.result}{before}")
+                    figures.add(found)
+        except Exception as error:  # noqa: BLE001 - said here, on the page, and by the exit code
+            late = f"not ended after {PARTS[name].seconds:g} s"
+            figures.missing[title] = late if limit.expired() else _reason(error)
+            _say(f"incomplete: {title}: {figures.missing[title]}")
+            traceback.print_exc()
+            await _clear(where.site, where.site.instances[known:])
+        else:
+            del figures.missing[title]
+
+
+async def _clear(found: Site, instances: Sequence[str]) -> None:
+    """Delete the Jobs of these installations: the next part makes Jobs of the same names."""
     try:
-        async for found in PARTS[name].measure(where):
-            if isinstance(found, Row):
-                before = f" (before: {found.before})" if found.before else ""
-                print(f"{name}: {found.what}: {found.result}{before}", file=sys.stderr, flush=True)
-            figures.add(found)
-    except Exception:  # noqa: BLE001 - said here, and by the exit code
-        figures.failed.append(f"{name} on {where.broker}")
+        async with asyncio.timeout(CLEAR_SECONDS):
+            for instance in instances:
+                await Jobs(found).clear(instance)
+    except Exception:  # noqa: BLE001 - the next part says if it cannot be measured for that
         traceback.print_exc()
-        # Jobs of the same names are made again.
-        for instance in where.site.instances[known:]:
-            await Jobs(where.site).clear(instance)
 
 
-def _is_there(broker: str, environ: Mapping[str, str]) -> bool:
+@contextmanager
+def _timed(title: str) -> Iterator[None]:
+    begun = time.monotonic()
+    try:
+        yield
+    finally:
+        _say(f"{title} took {time.monotonic() - begun:.0f} s")
+
+
+def _title(name: str, broker: str) -> str:
+    return f"{name} on {BROKERS[broker]}"
+
+
+def _reason(error: Exception) -> str:
+    """Its kind, and the first line of what it says."""
+    first, _, _ = str(error).partition("\n")
+    return f"{type(error).__name__}{f' ({first})' if first else ''}"
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def _is_there(broker: str, environ: Mapping[str, str], figures: Figures) -> bool:
     """NATS always is."""
     if broker == NATS or environ.get(VARIABLES[broker]):
         return True
     try:
         return bool(executable())
     except ServerFailed:
-        print("RabbitMQ is not measured: no RABBITMQ_URL, and no rabbitmq-server", file=sys.stderr)
+        reason = "no RABBITMQ_URL, and no rabbitmq-server"
+        figures.missing |= {title: reason for title in figures.missing if title.endswith(BROKERS[broker])}
+        _say(f"RabbitMQ is not measured: {reason}")
         return False
 
 

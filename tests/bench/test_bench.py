@@ -1,6 +1,8 @@
 """The benchmark produces every row, with tiny numbers. Does not judge speed."""
 
+import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,13 +11,14 @@ from typing import cast
 import pytest
 
 from tests.adapters.conftest import need_rabbit
-from tests.bench import running
+from tests.bench import __main__ as program, running
 from tests.bench.__main__ import arguments, size_of
 from tests.bench.bench import QUICK, Bench, Size
 from tests.bench.parts.parts import PARTS, Part
-from tests.bench.report.figures import Figures
+from tests.bench.report.figures import OWN, Figures
 from tests.bench.report.rows import Row
-from tests.bench.running import program_of
+from tests.bench.running import NOT_BEGUN, Run, program_of
+from tests.e2e.site import NATS
 
 TINY = Size(events=12, rounds=1, samples=3, tracked=20, queued=20, starts=1, lease=1.0, idle=0.1, rate=20.0)
 ELSEWHERE = ("KUBECONFIG", "NATS_URL", "RABBITMQ_URL")
@@ -26,7 +29,8 @@ ELSEWHERE = ("KUBECONFIG", "NATS_URL", "RABBITMQ_URL")
 async def test_every_row_is_produced_with_the_facts_of_the_machine(tmp_path: Path) -> None:
     need_rabbit()
     given = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
-    (found,) = (await running.measured(TINY, given, directory=tmp_path)).values()
+    found = Figures()
+    await running.measure(Run(server=OWN, size=TINY, environ=given, directory=tmp_path), found)
     whats = [row.what for row in found.rows]
     assert len(whats) == len(set(whats)) == (12 + 4 + 2 + 8 + 4 + 6 + 2 + 3 + 2 + 3 + 2) + (3 + 4 + 2)
     for wanted in (
@@ -48,28 +52,66 @@ async def test_every_row_is_produced_with_the_facts_of_the_machine(tmp_path: Pat
         *("created", "sizes", "handlers"),
         *("tracked-memory", "tracked-created", "tracked-times"),
     ]
-    assert found.failed == []
+    assert found.missing == {}
     assert "cores" in found.machine
     assert "RabbitMQ" in found.machine
+
+
+async def _breaks(_: Bench) -> AsyncIterator[Row]:
+    yield Row(what="a", result="1")
+    raise TimeoutError("nothing came\nand a log")
+
+
+async def _works(_: Bench) -> AsyncIterator[Row]:
+    yield Row(what="b", result="2")
+
+
+async def _hangs(_: Bench) -> AsyncIterator[Row]:
+    yield Row(what="c", result="3")
+    await asyncio.Event().wait()
+
+
+SOME = {
+    "breaks": Part(measure=_breaks),
+    "works": Part(measure=_works),
+    "hangs": Part(measure=_hangs, seconds=0.05),
+    "last": Part(measure=_hangs),
+}
+WHERE = cast(Bench, SimpleNamespace(site=SimpleNamespace(broker=NATS, instances=[])))
 
 
 async def test_a_part_that_ends_early_is_named_and_the_others_are_measured(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def breaks(_: Bench) -> AsyncIterator[Row]:
-        yield Row(what="a", result="1")
-        raise TimeoutError("nothing came")
+    monkeypatch.setattr(running, "PARTS", SOME)
+    found = Figures()
+    for name in ("breaks", "works", "hangs"):
+        await running._part(name, WHERE, found)
+    assert [row.what for row in found.rows] == ["a", "b", "c"]
+    assert found.missing == {
+        "breaks on NATS": "TimeoutError (nothing came)",
+        "hangs on NATS": "not ended after 0.05 s",
+    }
+    progress = capsys.readouterr().err
+    for said in ("and a log", "works on NATS took 0 s", "incomplete: hangs on NATS"):
+        assert said in progress
 
-    async def works(_: Bench) -> AsyncIterator[Row]:
-        yield Row(what="b", result="2")
 
-    monkeypatch.setattr(running, "PARTS", {"breaks": Part(measure=breaks), "works": Part(measure=works)})
-    found, where = Figures(), cast(Bench, SimpleNamespace(broker="NATS", site=SimpleNamespace(instances=[])))
-    for name in ("breaks", "works"):
-        await running._measure(name, where, found)
-    assert [row.what for row in found.rows] == ["a", "b"]
-    assert found.failed == ["breaks on NATS"]
-    assert "nothing came" in capsys.readouterr().err
+def test_a_run_that_is_broken_off_prints_what_it_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def measure(_: Run, figures: Figures) -> None:
+        figures.missing |= {"last on NATS": NOT_BEGUN, "never on NATS": NOT_BEGUN}
+        asyncio.get_running_loop().call_later(0.1, os.kill, os.getpid(), signal.SIGTERM)
+        await running._part("last", WHERE, figures)
+
+    monkeypatch.setattr(running, "PARTS", SOME)
+    monkeypatch.setattr(program, "measure", measure)
+    assert program.main([]) == 1
+    out, err = capsys.readouterr()
+    assert "| c | 3 |" in out
+    assert "Incomplete: last on NATS: broken off; never on NATS: not begun." in out
+    assert "incomplete: last on NATS, own API server: broken off" in err
 
 
 def test_a_given_number_takes_precedence_over_quick() -> None:

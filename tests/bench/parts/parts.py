@@ -11,11 +11,14 @@ from tests.e2e.site import NATS, RABBITMQ
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """`brokers`: on which it is measured. `real`: also on a real API server if nobody says which parts are wanted."""
+    """`brokers`: on which it is measured. `real`: also on a real API server if nobody says which parts are wanted.
+    `seconds`: after so many it is given up, so that a run comes to its end whatever happens in a part.
+    """
 
     measure: Callable[[Bench], AsyncIterator[Row | Curve]]
     brokers: frozenset[str] = frozenset({NATS})
     real: bool = False
+    seconds: float = 900.0
 
 
 _BOTH = frozenset({NATS, RABBITMQ})
@@ -25,7 +28,7 @@ PARTS: Mapping[str, Part] = {
     "ends": Part(measure=following.ends, real=True),
     "sizes": Part(measure=rates.sizes),
     "handlers": Part(measure=rates.handlers),
-    "tracked": Part(measure=following.tracked),
+    "tracked": Part(measure=following.tracked, seconds=1500.0),
     "takeover": Part(measure=following.takeover),
     "released": Part(measure=rates.released),
     "idle": Part(measure=starting.idle),

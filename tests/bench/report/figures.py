@@ -25,13 +25,13 @@ SERVERS = {OWN: "own API server", REAL: "a real one"}
 class Figures:
     """What one API server gave. `machine`: a sentence about the machine, the servers, and the other version if any.
 
-    `failed`: the parts that ended early. They are not stored.
+    `missing`: the parts of which not all rows are there, each with the reason.
     """
 
     machine: str = ""
     rows: list[Row] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
 
     def add(self, found: Row | Curve) -> None:
         if isinstance(found, Row):
@@ -48,14 +48,13 @@ def stored() -> dict[str, Figures]:
 def _read(path: Path) -> Figures:
     found = json.loads(path.read_text())
     rows, curves = [Row(**one) for one in found["rows"]], [Curve(**one) for one in found["curves"]]
-    return Figures(machine=found["machine"], rows=rows, curves=curves)
+    return Figures(machine=found["machine"], rows=rows, curves=curves, missing=found["missing"])
 
 
 def write(measured: Mapping[str, Figures]) -> None:
     """Store these in place of what was measured with the same API server before; write the page and its pictures."""
     for name, figures in measured.items():
-        kept = {key: value for key, value in asdict(figures).items() if key != "failed"}
-        (PLACE / f"{name}.json").write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n")
+        (PLACE / f"{name}.json").write_text(json.dumps(asdict(figures), ensure_ascii=False, indent=1) + "\n")
     known = stored()
     put(PAGE, "bench", page(known))
     for old in PLACE.glob("*.svg"):
@@ -71,9 +70,10 @@ def picture(server: str, curve: Curve) -> Path:
 
 
 def page(known: Mapping[str, Figures]) -> str:
-    """The table, the machines, what is measured, and the pictures."""
+    """The table, the machines and what is missing, what is measured, and the pictures."""
     machines = [
-        f"{SERVERS[server][0].upper()}{SERVERS[server][1:]}: {figures.machine}\n" for server, figures in known.items()
+        f"{SERVERS[server][0].upper()}{SERVERS[server][1:]}: {figures.machine}{_missing(figures)}\n"
+        for server, figures in known.items()
     ]
     pictures = [
         f"![{curve.title}: {SERVERS[server]}]({picture(server, curve).relative_to(PAGE.parent)})"
@@ -81,6 +81,11 @@ def page(known: Mapping[str, Figures]) -> str:
         for curve in figures.curves
     ]
     return "\n".join([*table(known), "", *machines, METHOD, *([""] if pictures else []), *pictures])
+
+
+def _missing(figures: Figures) -> str:
+    parts = "; ".join(f"{part}: {reason}" for part, reason in figures.missing.items())
+    return f" Incomplete: {parts}." if parts else ""
 
 
 def table(known: Mapping[str, Figures]) -> list[str]:
