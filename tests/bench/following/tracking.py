@@ -14,7 +14,6 @@ from k8s.reading.job import job_of
 from tests.bench.bench import Bench
 from tests.bench.following.probes import SERVICE, Probes, latencies, make_probes, probing
 from tests.bench.following.takeover import crash
-from tests.bench.load.clients import plain
 from tests.bench.load.events import IDLE, IN_FLIGHT, jobs_of, make_events, many
 from tests.bench.load.feed import LIFECYCLE, Feed, feeding, holds
 from tests.bench.load.jobs import Jobs, no_pods
@@ -71,8 +70,8 @@ async def tracking(bench: Bench, site: Site, *, count: int) -> Tracking:
 
 async def _fill(site: Site, feed: Feed, instance: str, probes: list[Manifest], *, count: int) -> None:
     """Create the Jobs, and return once the leader has told of all of them."""
-    async with plain(site) as client:
-        await many(Jobs(site, client).post, chain(probes, _jobs(site, instance, count)), in_flight=IN_FLIGHT)
+    jobs = chain(probes, _jobs(site, instance, count))
+    await many(Jobs(site).post, jobs, in_flight=IN_FLIGHT)
     await holds(feed, LIFECYCLE, count + len(probes), seconds=2 * LONG)
 
 

@@ -70,7 +70,7 @@ class Stored:
 
 async def test_stalled_events_of_a_busy_cluster_are_not_taken_for_those_that_are_awaited() -> None:
     await holds(Stored((3, 1), (4, 1), (6, 2)), LIFECYCLE, 4, seconds=5)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError, match=r"1 are left after 0\.1 s"):
         await holds(Stored(*[(4, 1)] * 1000), LIFECYCLE, 4, seconds=0.1)
 
 
