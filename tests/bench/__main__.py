@@ -91,7 +91,7 @@ def _measured(chosen: argparse.Namespace, directory: Path, found: dict[str, Figu
             traceback.print_exc()
             ended = False
         finally:
-            if chosen.docs:
+            if chosen.docs and found[server].rows:
                 write({server: found[server]})
     return ended
 

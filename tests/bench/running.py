@@ -52,21 +52,33 @@ def environs(environ: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
 async def measure(run: Run, figures: Figures) -> None:
     """Add to `figures` what is found as it is found; progress goes to standard error.
 
-    Whatever ends this early, `figures.missing` says which parts are not complete, and why.
+    Whatever ends this early, `figures.missing` says which parts are not complete, and why. Raises `Exception` for
+    what was no part's.
     """
     brokers = {broker: run.parts(broker) for broker in BROKERS}
     figures.missing |= {_title(name, broker): NOT_BEGUN for broker, names in brokers.items() for name in names}
-    known = []
+    known: list[str] = []
+    errors: list[Exception] = []
     async with site(run.directory, run.environ, api_server=API_SERVER, broker=None) as cluster:
         for broker, names in brokers.items():
             if not names or not _is_there(broker, run.environ, figures):
                 continue
-            async with on_broker(cluster, run.environ, broker) as found:
-                known.append(await broker_of(found))
-                figures.machine = await machine(cluster, known, run.against)
-                there = await _bench(found, run)
-                for name in names:
-                    await _part(name, there, figures)
+            try:
+                await _with(broker, cluster, run, figures, known)
+            except Exception as error:  # noqa: BLE001 - raised below: the other broker is measured all the same
+                errors.append(error)
+    if errors:
+        raise ExceptionGroup("something did not start, or was not cleared away", errors)
+
+
+async def _with(broker: str, cluster: Site, run: Run, figures: Figures, known: list[str]) -> None:
+    """`known`: the brokers with their versions, to which this one is added."""
+    async with on_broker(cluster, run.environ, broker) as found:
+        known.append(await broker_of(found))
+        figures.machine = await machine(cluster, known, run.size, run.against)
+        there = await _bench(found, run)
+        for name in run.parts(broker):
+            await _part(name, there, figures)
 
 
 async def _bench(found: Site, run: Run) -> Bench:

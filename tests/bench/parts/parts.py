@@ -28,10 +28,10 @@ PARTS: Mapping[str, Part] = {
     "ends": Part(measure=following.ends, real=True),
     "sizes": Part(measure=rates.sizes),
     "handlers": Part(measure=rates.handlers),
-    "tracked": Part(measure=following.tracked, seconds=1500.0),
     "takeover": Part(measure=following.takeover),
     "released": Part(measure=rates.released),
     "idle": Part(measure=starting.idle),
     "commands": Part(measure=starting.waited),
     "adapters": Part(measure=rates.adapters, brokers=_BOTH),
+    "tracked": Part(measure=following.tracked, seconds=1500.0),
 }

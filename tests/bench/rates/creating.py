@@ -14,7 +14,7 @@ from tests.e2e.site import Relay, Site
 
 
 async def creating(
-    bench: Bench, *, count: int, in_flight: int, size: int = SIZE, handlers: int = 1, bare: bool = True
+    bench: Bench, *, count: int, in_flight: int, rounds: int, size: int = SIZE, handlers: int = 1, bare: bool = True
 ) -> Rates:
     """From a full queue until the handlers have created all Jobs and acknowledged, against bare requests.
 
@@ -30,7 +30,7 @@ async def creating(
         for who, site in bench.relays.items()
     }
     async with no_pods(bench.site):
-        return await alternate({**plainly, **ours}, rounds=bench.size.rounds)
+        return await alternate({**plainly, **ours}, rounds=rounds)
 
 
 async def _posted(who: str, site: Site, servers: Pids, events: list[bytes], *, in_flight: int) -> Round:

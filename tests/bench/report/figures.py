@@ -34,10 +34,11 @@ class Figures:
     missing: dict[str, str] = field(default_factory=dict)
 
     def add(self, found: Row | Curve) -> None:
+        """A curve takes the place of that with its name, which has fewer points."""
         if isinstance(found, Row):
             self.rows.append(found)
         else:
-            self.curves.append(found)
+            self.curves = [*(curve for curve in self.curves if curve.name != found.name), found]
 
 
 def stored() -> dict[str, Figures]:

@@ -8,6 +8,7 @@ import aiormq
 import nats
 import orjson
 
+from tests.bench.bench import Size
 from tests.bench.report.rows import hardware
 from tests.e2e.site import NATS, Site
 
@@ -25,11 +26,11 @@ async def broker_of(site: Site) -> str:
     return f"RabbitMQ {found.decode() if isinstance(found, bytes) else found}"
 
 
-async def machine(site: Site, brokers: Sequence[str], against: Path | None) -> str:
-    """A line about the machine, what ran on it, and the version that was measured against."""
+async def machine(site: Site, brokers: Sequence[str], size: Size, against: Path | None) -> str:
+    """A line about the machine, what ran on it, how much that was, and the version that was measured against."""
     kubernetes = orjson.loads(await site.cluster.client.request("GET", "/version"))["gitVersion"]
     server = "without controllers" if site.own_cluster else "kube-apiserver"
-    line = hardware(*brokers, f"{server} ({kubernetes})")
+    line = f"{hardware(*brokers, f'{server} ({kubernetes})')} {size}."
     return line if against is None else f"{line} *Before*: {_commit(against)}."
 
 

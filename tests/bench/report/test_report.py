@@ -1,5 +1,6 @@
 """Figures are kept by API server, and what is shown is made of them alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,13 @@ def test_api_servers_stand_side_by_side_and_before_only_where_it_was_measured() 
         "| b | 3 |  | 4 |  |",
         "| c |  |  | 5 |  |",
     ]
+
+
+def test_a_curve_with_more_points_takes_the_place_of_that_with_its_name() -> None:
+    found, other = Figures(), replace(CURVE, name="d")
+    for curve in (replace(CURVE, points=["1"]), other, CURVE):
+        found.add(curve)
+    assert found.curves == [other, CURVE]
 
 
 def test_a_run_without_a_real_api_server_keeps_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
