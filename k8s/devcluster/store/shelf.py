@@ -2,7 +2,8 @@
 
 import asyncio
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from heapq import merge
 
 import orjson
 
@@ -45,10 +46,9 @@ class Shelf:
         since: dict[Key, Version | None] = {}
         for change in self.history.after(at):
             since.setdefault(change.new.key, change.old)
-        keys: Iterable[Key] = self.keys[bisect_left(self.keys, after) :]
-        if since:
-            keys = sorted(set(keys) | since.keys())
-        for key in keys:
+        # Merged lazily: a reader of one page of 100,000 objects takes only the first of them.
+        gone = sorted(since.keys() - self.versions.keys())
+        for key in merge(self.keys[bisect_left(self.keys, after) :], gone):
             if key <= after or (namespace is not None and key[0] != namespace):
                 continue
             version = since[key] if key in since else self.versions.get(key)

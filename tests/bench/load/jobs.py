@@ -10,7 +10,7 @@ import orjson
 from events.names import FINALIZER, Annotation, Label
 from handler.effects.repeating import until_answered
 from k8s.api.client import STRATEGIC_MERGE
-from k8s.base import Manifest, NotFound
+from k8s.base import Manifest, NotFound, Refused
 from k8s.manifests.job import Rendered, secret_for
 from tests.bench.apiserver import complete
 from tests.bench.load.clients import Client, Own
@@ -70,7 +70,16 @@ class Jobs:
         return self._client.watching(self._path, f"{Label.INSTANCE}={instance}")
 
     async def complete(self, name: str) -> None:
-        """Set the status of a Job that has just completed, with the `startTime` it may have: that is immutable."""
+        """Set the status of a Job that has just completed, with the `startTime` it may have: that is immutable.
+
+        A Job controller may set that in between: then it is refused, and tried once more. Raises `Refused`.
+        """
+        try:
+            await self._complete(name)
+        except Refused:
+            await self._complete(name)
+
+    async def _complete(self, name: str) -> None:
         status = complete()
         status["startTime"] = (await self._status(name)).get("startTime", status["startTime"])
         path = f"{self._path}/{name}/status"
