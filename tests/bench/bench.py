@@ -21,7 +21,7 @@ installations of a run: with much more, the broker would have no room for the la
 class Size:
     """How much is measured. One request in flight is slow: that level gets a quarter of the events.
 
-    The defaults are chosen for a whole run with another version on two slow cores: half an hour, and 20 minutes
+    The defaults are chosen for a whole run with another version on two slow cores: 25 minutes, and 20 minutes
     more on a real API server. `rounds`: of what has aims. `step`: of the sizes of events, and of the numbers of
     handlers, each so-many-th. `lease`: the duration of a Lease, `idle`: how long an idle process is left alone, in
     seconds. `rate`: Jobs a second where there is a steady load.
