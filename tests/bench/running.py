@@ -39,8 +39,8 @@ class Run:
 
     def parts(self, broker: str) -> list[str]:
         """What is measured with this broker."""
-        wanted = self.only or [name for name, part in PARTS.items() if self.server == OWN or part.real]
-        return [name for name, part in PARTS.items() if name in wanted and broker in part.brokers]
+        whole = [name for name, part in PARTS.items() if self.server == OWN or (part.real and broker == NATS)]
+        return [name for name in self.only or whole if broker in PARTS[name].brokers]
 
 
 def environs(environ: Mapping[str, str]) -> dict[str, Mapping[str, str]]:

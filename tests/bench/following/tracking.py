@@ -27,6 +27,8 @@ DOWN = 100
 CACHED = 2_000
 """How many Jobs at most are put into a cache to see what one takes there: tracing is slow."""
 SLICE = 1000
+FILLING = 16
+"""How many are created at a time: enough to keep an API server busy, few enough that it still answers the leader."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +73,7 @@ async def tracking(bench: Bench, site: Site, *, count: int) -> Tracking:
 async def _fill(site: Site, feed: Feed, instance: str, probes: list[Manifest], *, count: int) -> None:
     """Create the Jobs, and return once the leader has told of all of them."""
     jobs = chain(probes, _jobs(site, instance, count))
-    await many(Jobs(site).post, jobs, in_flight=IN_FLIGHT)
+    await many(Jobs(site).post, jobs, in_flight=FILLING)
     await holds(feed, LIFECYCLE, count + len(probes), seconds=2 * LONG)
 
 

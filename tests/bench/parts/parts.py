@@ -11,7 +11,7 @@ from tests.e2e.site import NATS, RABBITMQ
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """`brokers`: on which it is measured. `real`: also on a real API server if nobody says which parts are wanted.
+    """`brokers`: on which it is measured. `real`: with NATS also on a real API server if nobody says what is wanted.
     `seconds`: after so many it is given up, so that a run comes to its end whatever happens in a part.
     """
 

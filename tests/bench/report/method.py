@@ -13,9 +13,9 @@ where plain requests are measured, and else publishes and looks. It looks every 
 end that the pace so far foretells: the end is seen to 5 ms, which is less than 1 % of a round.
 
 A real API server is asked for what depends on it: *created*, *whole life*, and *a Job's end* without load, since it
-lets no Job run without a pod. All else is about jobrelay's own processes. On RabbitMQ there is what depends on its
-client: *created* with 64 in flight, *whole life*, *adapter alone*. The version before has no figure where no process
-of it runs: one decision, and adapters alone.
+lets no Job run without a pod. All else is about jobrelay's own processes, or about a broker. On RabbitMQ there is what
+depends on its client: *created* with 64 in flight, *whole life*, *adapter alone*. The version before has no figure
+where no process of it runs: one decision, and adapters alone.
 
 - *Created*: one handler, from a full queue until every request is acknowledged, against the same Jobs posted; their
   pods do not run (no controllers, or a quota of no pods). With one in flight it is a quarter of the events.
