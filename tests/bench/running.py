@@ -101,11 +101,12 @@ async def _part(name: str, where: Bench, figures: Figures) -> None:
                         before = f" (before: {found.before})" if found.before else ""
                         _say(f"{name}: {found.what}: {found.result}{before}")
                     figures.add(found)
-        except Exception as error:  # noqa: BLE001 - said here, on the page, and by the exit code
+        except Exception as raised:  # noqa: BLE001 - said here, on the page, and by the exit code
+            error = _first(raised)
             late = f"not ended after {PARTS[name].seconds:g} s"
             figures.missing[title] = late if limit.expired() else _reason(error)
             _say(f"incomplete: {title}: {figures.missing[title]}")
-            traceback.print_exc()
+            traceback.print_exception(error)
             await _clear(where.site, where.site.instances[known:])
         else:
             del figures.missing[title]
@@ -132,6 +133,13 @@ def _timed(title: str) -> Iterator[None]:
 
 def _title(name: str, broker: str) -> str:
     return f"{name} on {BROKERS[broker]}"
+
+
+def _first(error: Exception) -> Exception:
+    """Of many that go wrong at a time, one says what there is to know."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _reason(error: Exception) -> str:

@@ -59,7 +59,7 @@ async def test_every_row_is_produced_with_the_facts_of_the_machine(tmp_path: Pat
 
 async def _breaks(_: Bench) -> AsyncIterator[Row]:
     yield Row(what="a", result="1")
-    raise TimeoutError("nothing came\nand a log")
+    raise ExceptionGroup("many", [TimeoutError("nothing came\nand a log"), ValueError("another")])
 
 
 async def _works(_: Bench) -> AsyncIterator[Row]:

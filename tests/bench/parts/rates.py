@@ -38,14 +38,14 @@ async def created(bench: Bench) -> Found:
         yield cpu_in(HANDLER, what, rates, aim=CPU_AIM[bench.broker] if usual else "")
         yield every_process(what, rates)
         measured.append(rates)
-    if len(levels) > 1:
-        yield Curve(
-            name="created",
-            title="Jobs created a second",
-            across="in flight",
-            points=[str(level) for level in levels],
-            lines=dict(lines_of(measured)),
-        )
+        if len(measured) > 1:
+            yield Curve(
+                name="created",
+                title="Jobs created a second",
+                across="in flight",
+                points=[str(level) for level in levels[: len(measured)]],
+                lines=dict(lines_of(measured)),
+            )
 
 
 async def life(bench: Bench) -> Found:
