@@ -18,7 +18,7 @@ class Part:
     measure: Callable[[Bench], AsyncIterator[Row | Curve]]
     brokers: frozenset[str] = frozenset({NATS})
     real: bool = False
-    seconds: float = 900.0
+    seconds: float = 1200.0
 
 
 _BOTH = frozenset({NATS, RABBITMQ})
@@ -33,5 +33,5 @@ PARTS: Mapping[str, Part] = {
     "idle": Part(measure=starting.idle),
     "commands": Part(measure=starting.waited),
     "adapters": Part(measure=rates.adapters, brokers=_BOTH),
-    "tracked": Part(measure=following.tracked, seconds=1500.0),
+    "tracked": Part(measure=following.tracked, seconds=1800.0),
 }
