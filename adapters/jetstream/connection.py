@@ -69,7 +69,9 @@ class Connection:
         self._replies: Interest | None = None
         self._inbox = ""
         self._tokens = itertools.count()
-        self._waiting: dict[str, tuple[asyncio.Future[Message], str]] = {}
+        self._waiting: dict[str, tuple[asyncio.Future[Message], str, float]] = {}
+        """Requests without a reply, oldest first: where it goes, the subject, and the loop's time when it is late."""
+        self._timer: asyncio.TimerHandle | None = None
         self._unsent: deque[tuple[str, bytes]] = deque(maxlen=UNSENT_LIMIT)
         self.reconnects = Listeners()
         """Notified after each reconnect, when pull requests and subscriptions may be gone."""
@@ -157,6 +159,8 @@ class Connection:
             with suppress(Exception):
                 await self._replies.unsubscribe()
         await client.abandon()
+        if self._timer is not None:
+            self._timer.cancel()
         self._on_lost()
 
     async def _on_error(self, error: Exception) -> None:
@@ -178,7 +182,7 @@ class Connection:
 
     def _forbid(self, text: str) -> None:
         # The server answers a forbidden publish with an error that names the subject, and the client lower-cases it.
-        for future, subject in list(self._waiting.values()):
+        for future, subject, _ in list(self._waiting.values()):
             if f'publish to "{subject.lower()}"' in text and not future.done():
                 future.set_exception(Forbidden(text))
 
@@ -187,7 +191,7 @@ class Connection:
 
     def _on_lost(self) -> None:
         # Their replies cannot come on another connection.
-        for future, _ in list(self._waiting.values()):
+        for future, _, _ in list(self._waiting.values()):
             if not future.done():
                 future.set_exception(BrokerUnavailable("the connection was lost before the answer"))
 
@@ -251,19 +255,30 @@ class Connection:
         token = str(next(self._tokens))
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Message] = loop.create_future()
-        self._waiting[token] = (future, subject)
-        late = loop.call_later(self._options.publish_timeout, _expire, future, subject)
+        due = loop.time() + self._options.publish_timeout
+        self._waiting[token] = (future, subject, due)
+        # One timer for all: replies nearly always come long before.
+        if self._timer is None:
+            self._timer = loop.call_at(due, self._expire)
         try:
             self._client.post(subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
             answer = await future
         except NatsError as error:
             raise BrokerUnavailable(f"not sent: {error!r}") from error
         finally:
-            late.cancel()
             del self._waiting[token]
         if answer.headers and answer.headers.get("Status") == "503":
             raise NoResponders(f"nothing stores {subject}")
         return answer.data
+
+    def _expire(self) -> None:
+        self._timer, loop = None, asyncio.get_running_loop()
+        for future, subject, due in self._waiting.values():
+            if due > loop.time():
+                self._timer = loop.call_at(due, self._expire)
+                return
+            if not future.done():
+                future.set_exception(BrokerUnavailable(f"no answer on {subject} in time"))
 
     def _on_reply(self, message: Message) -> None:
         question = self._waiting.get(message.subject[len(self._inbox) + 1 :])
@@ -326,11 +341,6 @@ async def connection(url: str, options: JetStreamOptions) -> AsyncIterator[Conne
             yield link
     finally:
         await link.close()
-
-
-def _expire(future: "asyncio.Future[Message]", subject: str) -> None:
-    if not future.done():
-        future.set_exception(BrokerUnavailable(f"no answer on {subject} in time"))
 
 
 def _error_in(answer: bytes) -> Mapping[str, Any] | None:

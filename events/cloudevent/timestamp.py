@@ -52,7 +52,7 @@ def from_epoch(seconds: float) -> datetime:
 
 def format_epoch(seconds: float) -> str:
     """`2026-11-21T22:16:57Z` of a time in epoch seconds."""
-    return from_epoch(seconds).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return format_time(from_epoch(seconds))
 
 
 def parse_epoch(text: str) -> float:

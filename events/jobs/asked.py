@@ -34,12 +34,11 @@ def asked_for(job: Job) -> dict[str, Any]:
     """`detail.request` of `created`. What the Job does not say is absent; texts are cut."""
     pod = read_stored(job.asked, PodRequests) or _UNKNOWN
     context, queueing = read_context(job.context), read_queueing(job.queueing)
-    identity = identity_in_name(job.name, job.source, job.request_id)
     found = {
         "type": _cut(context.get("type")),
         "eventTime": _time(context.get("time")),
         "replayOf": _cut(context.get("replayof")),
-        "function": (identity and identity[0].function) or None,
+        "function": _function(job),
         "image": pod.image,
         "cpu": pod.cpu,
         "memory": pod.memory,
@@ -49,6 +48,13 @@ def asked_for(job: Job) -> dict[str, Any]:
         "priority": queueing.priority,
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _function(job: Job) -> str | None:
+    if "/" not in job.request_id:
+        return None  # As nearly always; to tell from the name takes a hash.
+    identity = identity_in_name(job.name, job.source, job.request_id)
+    return (identity and identity[0].function) or None
 
 
 def _cut(text: str | None) -> str | None:

@@ -113,9 +113,12 @@ class Controller:
 
         Not if a worker has it, which may be about to publish something of it.
         """
+        return not self._is_there(key) and key not in self._queue
+
+    def _is_there(self, key: Key) -> bool:
+        """Whether a look at it may find something to do."""
         cache = self._cache
-        known = cache.get(key) is not None or cache.stray(key) is not None or cache.has_left(key)
-        return not known and key not in self._queue
+        return cache.get(key) is not None or cache.stray(key) is not None or cache.has_left(key)
 
     def _look_again(self, keys: Iterable[Key]) -> None:
         # A look we asked for ourselves must not hold back `published_to`: no lower bound.
@@ -194,6 +197,9 @@ class Controller:
         self._published.forget(key)
         self._podless.forget(key)
         self._queue.forget(key)
+        if not self._is_there(key):
+            # What has changed since this look began is nearly always our own write, as the watch shows it.
+            self._queue.settle(key)
 
     async def _all_pods(self, job: Job, pods: Sequence[Pod]) -> Sequence[Pod]:
         """Its pods with their ends, which may be seen later than the Job's own end: the two watches are not in step."""

@@ -15,7 +15,10 @@ class Slots:
 
     def __init__(self, at_once: int) -> None:
         self._free = asyncio.Semaphore(at_once)
+        self._begun: dict[asyncio.Task[None], float] = {}
+        """Tasks that hold a place, oldest first, and the loop's time when each began."""
         self._slow: set[asyncio.Task[None]] = set()
+        self._timed = False
 
     async def free(self) -> None:
         """Wait for a place, which `start` then takes."""
@@ -23,12 +26,25 @@ class Slots:
 
     def start(self, group: asyncio.TaskGroup, work: Coroutine[Any, Any, None]) -> None:
         """Begin the work at the place that `free` has got."""
-        task = group.create_task(work)
-        asyncio.get_running_loop().call_later(SLOW_SECONDS, self._lend, task)
+        task, loop = group.create_task(work), asyncio.get_running_loop()
+        self._begun[task] = loop.time()
+        # One timer for all: most tasks end long before they are slow.
+        if not self._timed:
+            self._timed = True
+            loop.call_later(SLOW_SECONDS, self._lend)
         task.add_done_callback(self._ended)
 
-    def _lend(self, task: "asyncio.Task[None]") -> None:
-        if not task.done() and len(self._slow) < MOST_SLOW:
+    def _lend(self) -> None:
+        """Take the places of the tasks that are slow by now, and come back when the next one is."""
+        self._timed = False
+        loop = asyncio.get_running_loop()
+        while self._begun and len(self._slow) < MOST_SLOW:
+            task, begun = next(iter(self._begun.items()))
+            if begun + SLOW_SECONDS > loop.time():
+                self._timed = True
+                loop.call_at(begun + SLOW_SECONDS, self._lend)
+                return
+            del self._begun[task]
             self._slow.add(task)
             self._free.release()
 
@@ -36,4 +52,5 @@ class Slots:
         if task in self._slow:
             self._slow.discard(task)
         else:
+            del self._begun[task]
             self._free.release()

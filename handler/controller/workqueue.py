@@ -127,6 +127,10 @@ class WorkQueue:
         if again is not None:
             self.add([key], since=again)
 
+    def settle(self, key: Key) -> None:
+        """The look under way has done what changed since it began, too: it needs no other look."""
+        self._again.pop(key, None)
+
     def failed(self, key: Key) -> int:
         """The look failed: the key still counts in `oldest`. Returns how many looks failed in a row."""
         self._attempts[key] = attempts = self._attempts.get(key, 0) + 1

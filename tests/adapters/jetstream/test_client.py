@@ -7,6 +7,7 @@ import asyncio
 import inspect
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -69,6 +70,16 @@ async def test_the_pong_of_a_flush_says_that_all_that_was_sent_before_has_been_r
         link.send("b", b"1")
         await link.flush()
         assert [line.split()[0] for line in server.read] == [b"SUB", b"PUB", b"1", b"PING"]
+
+
+async def test_each_request_without_an_answer_is_given_up_in_its_own_time() -> None:
+    impatient = JetStreamOptions(connect_timeout=PATIENCE, publish_timeout=0.05)
+    async with serving() as server, connection(server.url, impatient) as link:
+        begun = time.monotonic()
+        for number in range(1, 4):
+            found = await asyncio.gather(link.request("a"), link.request("b"), return_exceptions=True)
+            assert [str(error) for error in found] == ["no answer on a in time", "no answer on b in time"]
+            assert time.monotonic() - begun > number * 0.04
 
 
 async def test_the_library_pings_ahead_of_what_was_sent_before() -> None:

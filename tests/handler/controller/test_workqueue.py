@@ -36,6 +36,19 @@ async def test_a_change_during_the_look_brings_another_look() -> None:
     assert await asyncio.wait_for(waiting, PATIENCE) == A
 
 
+async def test_a_look_that_has_settled_all_is_not_repeated_until_the_next_change() -> None:
+    queue = WorkQueue()
+    queue.add([A], since=1)
+    await queue.get()
+    queue.add([A], since=2)
+    queue.settle(A)
+    queue.done(A)
+    assert A not in queue
+    assert queue.oldest() == NOTHING
+    queue.add([A], since=3)
+    assert await queue.get() == A
+
+
 async def test_a_look_we_asked_for_hides_no_change_during_the_same_look() -> None:
     queue = WorkQueue()
     queue.add([A], since=1)
