@@ -59,7 +59,9 @@ class LaneSlots:
         self._calls = 0
         # Of each lane its calls, the oldest first.
         self._begun: dict[Lane, dict[Place, None]] = {}
-        self._waiting: dict[asyncio.Future[Place | None], Lane] = {}
+        # Who waits, in order: for which lane, and until when (the loop's time).
+        self._waiting: dict[asyncio.Future[Place | None], tuple[Lane, float]] = {}
+        self._alarm: asyncio.TimerHandle | None = None
         self._ended = 0.0
 
     async def place(self, lane: Lane) -> Place:
@@ -86,7 +88,7 @@ class LaneSlots:
         del begun[place]
         if not begun:
             del self._begun[place.lane]
-        for waiter, lane in self._waiting.items():
+        for waiter, (lane, _) in self._waiting.items():
             if waiter.done() or not self._fits(lane):
                 continue
             if not self._is_slow(lane):
@@ -134,10 +136,11 @@ class LaneSlots:
         """Wait for a place, but no longer than until it may be known that the lane is slow. None: look again."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Place | None] = loop.create_future()
-        self._waiting[waiter] = lane
         # Known to be slow already, it was not deferred because the API server is slow as a whole.
         slow_in = self._slow_in(lane)
-        alarm = loop.call_later(min(slow_in if slow_in > 0 else SLOW_SECONDS, SLOW_SECONDS) + _MARGIN, _end, waiter)
+        until = loop.time() + min(slow_in if slow_in > 0 else SLOW_SECONDS, SLOW_SECONDS) + _MARGIN
+        self._waiting[waiter] = lane, until
+        self._wake_at(until)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -145,8 +148,25 @@ class LaneSlots:
                 self.free(place)
             raise
         finally:
-            alarm.cancel()
             del self._waiting[waiter]
+
+    def _wake_at(self, due: float) -> None:
+        """Nearly all wait for a moment only: a timer for each would cost more than one that finds nobody left."""
+        if self._alarm is not None:
+            if self._alarm.when() <= due:
+                return
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_at(due, self._wake)
+
+    def _wake(self) -> None:
+        """End the waits whose time is over."""
+        self._alarm = None
+        now = asyncio.get_running_loop().time()
+        for waiter, (_, until) in self._waiting.items():
+            if until <= now:
+                _end(waiter)
+            elif not waiter.done():
+                self._wake_at(until)
 
 
 def _end(waiter: "asyncio.Future[Place | None]") -> None:
