@@ -30,8 +30,7 @@ The first step parts the upper 32 groups from the lower 32, the second the halve
 
 def netstrings(*parts: str) -> bytes:
     """Length-prefixed UTF-8, so that no two lists of parts give the same bytes."""
-    encoded = [part.encode() for part in parts]
-    return b"".join(b"%d:%s" % (len(part), part) for part in encoded)
+    return b"".join([b"%d:%b" % (len(part), part) for part in map(str.encode, parts)])
 
 
 def base32_sha256(data: bytes) -> str:
