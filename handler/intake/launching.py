@@ -89,12 +89,14 @@ class Launching:
 
     async def _try(self, rendered: Rendered, *, lane: Lane, repeated: bool) -> Outcome:
         make = launch_schedule if rendered.scheduled else launch
+        began = time.perf_counter()
         try:
-            with self._metrics.create_seconds.time():
-                outcome = await make(self._cluster, rendered, repeated=repeated)
+            outcome = await make(self._cluster, rendered, repeated=repeated)
         except (Taken, Refused) as error:
             self._passed(lane)
             raise _rejection(error) from error
+        finally:
+            self._metrics.create_seconds.observe(time.perf_counter() - began)
         self._passed(lane)
         if outcome is Outcome.CREATED:
             self._pressure.created(rendered, lane[1])
