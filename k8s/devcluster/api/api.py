@@ -18,7 +18,7 @@ from k8s.devcluster.api.lists import read_page, write_page
 from k8s.devcluster.api.managers import APPLY, UPDATE, given_entries, note_creation, note_update
 from k8s.devcluster.api.patch import apply_patch
 from k8s.devcluster.api.podmetrics import PodMetrics
-from k8s.devcluster.api.responses import failure, json_answer, refusal, row_renderer
+from k8s.devcluster.api.responses import failure, json_answer, metadata_of, refusal, row_renderer
 from k8s.devcluster.api.tables import table
 from k8s.devcluster.api.target import (
     DeleteOptions,
@@ -269,7 +269,8 @@ class Api:
         if call.as_table and call.request.method == "GET":
             return json_answer(row_renderer(call)(version))
         told = [] if call.request.method == "GET" else self._security_warnings(version)
-        return json_answer(version.data, status=status, warnings=call.warnings + told)
+        body = metadata_of(version) if call.as_metadata else version.data
+        return json_answer(body, status=status, warnings=call.warnings + told)
 
     def _security_warnings(self, version: Version) -> list[str]:
         namespace = self._store.shelf("namespaces").versions.get(("", version.key[0]))

@@ -39,6 +39,11 @@ class Call:
         return "as=Table" in self.request.headers.get("Accept", "")
 
     @property
+    def as_metadata(self) -> bool:
+        """Whether only the metadata of an object is asked for."""
+        return "as=PartialObjectMetadata;" in self.request.headers.get("Accept", "")
+
+    @property
     def validation(self) -> str:
         """What to do about unknown fields."""
         return self.request.query.get("fieldValidation") or "Warn"

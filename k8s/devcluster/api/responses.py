@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import msgspec
 import orjson
 from aiohttp import web
 from multidict import CIMultiDict
@@ -13,6 +14,13 @@ from k8s.devcluster.errors import ApiError
 from k8s.devcluster.store.history import Version
 
 
+class _Object(msgspec.Struct):
+    metadata: msgspec.Raw
+
+
+_OBJECT = msgspec.json.Decoder(_Object)
+
+
 def row_renderer(call: Call) -> Callable[[Version], bytes]:
     include = call.request.query.get("includeObject", "Metadata")
 
@@ -21,6 +29,13 @@ def row_renderer(call: Call) -> Callable[[Version], bytes]:
         return orjson.dumps(table(call.target.kind.kind, [version.obj], metadata=metadata, include=include))
 
     return render
+
+
+def metadata_of(version: Version) -> bytes:
+    """The object as a PartialObjectMetadata."""
+    return b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":%b}' % bytes(
+        _OBJECT.decode(version.data).metadata
+    )
 
 
 def json_answer(body: bytes, *, status: int = 200, warnings: list[str] | None = None) -> web.Response:

@@ -351,6 +351,15 @@ async def test_tables_have_a_row_per_object(client: Client) -> None:
     assert single["rows"][0]["object"]["kind"] == "Job"
 
 
+async def test_who_asks_for_metadata_alone_gets_no_more_of_an_object(client: Client) -> None:
+    accept = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json"}
+    made = await client("POST", CONFIGMAPS, make_config("a", labels={"l": "x"}), **accept)
+    whole = (await client("GET", f"{CONFIGMAPS}/a")).body
+    partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": whole["metadata"]}
+    assert (made.status, made.body) == (201, partial)
+    assert (await client("GET", f"{CONFIGMAPS}/a", **accept)).body == partial
+
+
 async def test_eviction_marks_the_pod_and_deletes_it(client: Client) -> None:
     container = {"name": "main", "image": "busybox:1", "command": ["sleep", "60"]}
     await client.made(
