@@ -112,7 +112,9 @@ async def test_waiting_subscription_gets_its_next_message_soon_after_a_restart(r
             assert time.monotonic() - began < within(5)
             # The channel of this delivery is gone: its ack only frees its place.
             await held.ack()
-            assert {delivery.attempt for delivery in again} == {1, 2}
+            # The node may hand it to a connection that it closes next: then it has counted once more.
+            attempts = {str(delivery.event().get_id()): delivery.attempt for delivery in again}
+            assert attempts["held"] > attempts["after"]
             for delivery in again:
                 await delivery.ack()
 

@@ -25,19 +25,13 @@ from tests.handler.console.test_process import WITHOUT
 from tests.patience import PATIENCE, within
 from tests.processes import survivors
 
+
 # Only in `make chaos` on RabbitMQ: that it is started and ended with the rest, tests/handler/local claims too.
-EITHER = pytest.mark.parametrize("broker", ["nats", pytest.param("rabbitmq", marks=pytest.mark.long)])
-
-
-@pytest.fixture(autouse=True)
-def _installed(request: pytest.FixtureRequest) -> None:
-    if "broker" in request.fixturenames and request.getfixturevalue("broker") == "rabbitmq":
-        need_rabbit()
-
-
 @pytest.mark.stricter
-@EITHER
+@pytest.mark.parametrize("broker", ["nats", pytest.param("rabbitmq", marks=pytest.mark.long)])
 def test_demo_shows_every_case_as_expected_and_leaves_nothing(tmp_path: Path, broker: str) -> None:
+    if broker == "rabbitmq":
+        need_rabbit()
     output = tmp_path / "output"
     began = time.monotonic()
     with started("demo", "--broker", broker, environ={"TMPDIR": str(tmp_path)}, output=output) as process:
@@ -56,10 +50,9 @@ def test_demo_shows_every_case_as_expected_and_leaves_nothing(tmp_path: Path, br
     assert not survivors(tmp_path)
 
 
-# In `make test`, SIGTERM is sent to `dev` only: both commands handle it in the same way.
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)]
-)
+# In `make test`, signals are sent to `dev` only: both commands handle them in the same way.
+@pytest.mark.long
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_demo_that_is_interrupted_leaves_nothing(tmp_path: Path, number: signal.Signals, code: int) -> None:
     output = tmp_path / "output"
     with started("demo", environ={"TMPDIR": str(tmp_path)}, output=output) as process:
@@ -135,18 +128,35 @@ def rows_of_the_page(directory: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_dev_keeps_its_state_and_clean_forgets_it(tmp_path: Path) -> None:
-    directory = tmp_path / DEV_DIRECTORY
+def test_dev_keeps_its_state_until_clean_and_leaves_nothing_running_however_it_ends(tmp_path: Path) -> None:
+    directory, output = tmp_path / DEV_DIRECTORY, tmp_path / "output"
     found = []
-    for options in ([], [], ["--clean"]):
-        output = tmp_path / "output"
+    for options, ends in (([], _is_told), ([], _is_killed), (["--clean"], _loses_its_broker)):
         with started("dev", *options, environ={}, output=output, cwd=tmp_path) as process:
             local = wait_for(lambda: Local.find(directory), what=output.read_text)
             found.append("kept" in call("get", environ=local.environ()).stdout)
-            submit = ("submit", "--image", "busybox", "--id", "kept", "--watch", "--", "true")
-            assert call(*submit, environ=local.environ()).returncode == 0
-            assert end(process, signal.SIGTERM) == 143
+            if not any(found):
+                submit = ("submit", "--image", "busybox", "--id", "kept", "--watch", "--", "true")
+                assert call(*submit, environ=local.environ()).returncode == 0
+            ends(process, directory)
+        wait_for(lambda: not survivors(directory), what=lambda: str(survivors(directory)))
+        assert Local.find(directory) is None
     assert found == [False, True, False]
+    assert "nats-server ended with -9" in output.read_text()
+
+
+def _is_told(process: subprocess.Popen[bytes], _directory: Path) -> None:
+    assert end(process, signal.SIGTERM) == 143
+
+
+def _is_killed(process: subprocess.Popen[bytes], _directory: Path) -> None:
+    assert end(process, signal.SIGKILL) == -signal.SIGKILL
+
+
+def _loses_its_broker(process: subprocess.Popen[bytes], directory: Path) -> None:
+    (pid,) = (pid for pid, command in survivors(directory).items() if "nats-server" in command)
+    os.kill(pid, signal.SIGKILL)
+    assert process.wait(PATIENCE) == 1
 
 
 @pytest.mark.long
@@ -165,26 +175,14 @@ def test_dev_runs_without_the_extra_of_the_history_and_says_so(tmp_path: Path) -
     assert "no history is kept, and there is no page: the history needs the extra [console]" in output.read_text()
 
 
-def test_dev_ends_when_a_part_dies(tmp_path: Path) -> None:
+@pytest.mark.long
+def test_dev_that_is_killed_ends_a_broker_of_several_processes(tmp_path: Path) -> None:
+    need_rabbit()
     output = tmp_path / "output"
     directory = tmp_path / DEV_DIRECTORY
-    with started("dev", environ={}, output=output, cwd=tmp_path) as process:
+    with started("dev", "--broker", "rabbitmq", environ={}, output=output, cwd=tmp_path) as process:
         wait_for(lambda: Local.find(directory), what=output.read_text)
-        (pid,) = (pid for pid, command in survivors(directory).items() if "nats-server" in command)
-        os.kill(pid, signal.SIGKILL)
-        assert process.wait(PATIENCE) == 1
-    assert "nats-server ended with -9" in output.read_text()
-    assert not survivors(directory)
-
-
-@EITHER
-def test_dev_that_is_killed_ends_its_parts(tmp_path: Path, broker: str) -> None:
-    output = tmp_path / "output"
-    directory = tmp_path / DEV_DIRECTORY
-    with started("dev", "--broker", broker, environ={}, output=output, cwd=tmp_path) as process:
-        wait_for(lambda: Local.find(directory), what=output.read_text)
-        server = "beam" if broker == "rabbitmq" else "nats-server"
-        assert any(server in command for command in survivors(directory).values())
+        assert any("beam" in command for command in survivors(directory).values())
         assert end(process, signal.SIGKILL) == -signal.SIGKILL
     wait_for(lambda: not survivors(directory), what=lambda: str(survivors(directory)))
     assert Local.find(directory) is None
