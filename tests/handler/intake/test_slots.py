@@ -130,3 +130,23 @@ async def test_a_single_place_is_waited_for_however_slow_the_calls_of_a_service_
     assert not waiting.done()
     slots.free(first)
     await asyncio.wait_for(waiting, PATIENCE)
+
+
+async def test_each_who_waits_is_woken_at_the_end_of_his_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STUCK_SECONDS", 0.2)
+    slots = make_slots(well=False, total=2)
+    for lane in others(2):
+        await slots.place(lane)
+    loop = asyncio.get_running_loop()
+
+    async def refused() -> float:
+        begun = loop.time()
+        with pytest.raises(NoSlot):
+            await slots.place(PLAIN)
+        return loop.time() - begun
+
+    first = asyncio.create_task(refused())
+    await asyncio.sleep(0.1)
+    second = asyncio.create_task(refused())
+    async with asyncio.timeout(PATIENCE):
+        assert min(await first, await second) >= 0.2
