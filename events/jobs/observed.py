@@ -72,16 +72,16 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What Jobs and CronJobs of ours have in common. Times are epoch seconds; fields from annotations are None when the
     annotation is absent.
 
-    `has_finalizer`: ours is on it. `format`: the annotation `version`, 0 when it is absent or no number. `context`,
-    `tags` and `metadata` are raw JSON, as in their annotations. `broker` names the adapter. `instance`: which
-    installation made it, as far as it says. `stray`: why it is no request's; None if it is. `lost_labels`: names and
-    values of labels that we find it by, and that somebody has removed or changed.
+    `version`: its resourceVersion. `has_finalizer`: ours is on it. `format`: the annotation `version`, 0 when it is
+    absent or no number. `context`, `tags` and `metadata` are raw JSON, as in their annotations. `broker` names the
+    adapter. `instance`: which installation made it, as far as it says. `stray`: why it is no request's; None if it is.
+    `lost_labels`: names and values of labels that we find it by, and that somebody has removed or changed.
     """
 
     namespace: str
     name: str
     uid: str
-    version: str
+    version: int
     created: float
     deleted: float | None = None
     has_finalizer: bool = True

@@ -45,7 +45,7 @@ class Enacting:
         self._writes = term.writes
         self._find = waiting
         self._changed = changed
-        self._refused: dict[Key, str] = {}
+        self._refused: dict[Key, int] = {}
         self._aside: dict[Key, tuple[int, float]] = {}
 
     def is_refused(self, job: Job) -> bool:

@@ -95,7 +95,7 @@ class Writes:
     async def release(self, stray: Job | Schedule) -> None:
         """Remove our finalizer from what is no request's. A CronJob is suspended: nobody would let its Jobs go."""
         finalizers = {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}
-        patch: Manifest = {"metadata": {"resourceVersion": stray.version, **finalizers}}
+        patch: Manifest = {"metadata": {"resourceVersion": str(stray.version), **finalizers}}
         if isinstance(stray, Job):
             await self._patch(stray, patch)
         else:
@@ -215,9 +215,9 @@ class _Guarded:
 
 
 def _labelled(seen: Ours) -> Manifest:
-    return {"metadata": {"resourceVersion": seen.version, "labels": dict(seen.lost_labels)}}
+    return {"metadata": {"resourceVersion": str(seen.version), "labels": dict(seen.lost_labels)}}
 
 
 def _annotated(seen: Ours, annotations: Mapping[str, str | None]) -> Manifest:
     """A patch that the API server takes only if the object has not changed since we saw it."""
-    return {"metadata": {"resourceVersion": seen.version, "annotations": annotations}}
+    return {"metadata": {"resourceVersion": str(seen.version), "annotations": annotations}}

@@ -84,11 +84,6 @@ def meta_or_empty(raw: Raw) -> ObjectMeta:
         return ObjectMeta()
 
 
-def number(version: str) -> int:
-    """A resourceVersion as a number, 0 if it is none. Numbers grow, over all resources of a server."""
-    return int(version) if version.isascii() and version.isdigit() else 0
-
-
 def _reported(status: bytes) -> KubernetesError:
     """The object of an ERROR event is a Status, which a failed answer would have as its body."""
     try:

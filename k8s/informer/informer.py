@@ -10,7 +10,6 @@ from events.jobs.observed import Job, Schedule
 from events.jobs.pods import Pod
 from k8s.api.client import segment
 from k8s.api.cluster import Cluster
-from k8s.api.wire import number
 from k8s.background import beside
 from k8s.base import Key
 from k8s.informer.jobs import Contents, JobFeed, PodFeed
@@ -18,6 +17,7 @@ from k8s.informer.reflector import Reflector, WatchTiming
 from k8s.informer.schedules import ScheduleCache, ScheduleFeed
 from k8s.reading.cronjob import parse_cron_job
 from k8s.reading.job import parse_job
+from k8s.reading.metadata import number
 from k8s.reading.pod import parse_pod
 
 REFUSED_SECONDS = 0.2

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from events.jobs.observed import Job, Stray
 from events.jobs.pods import Pod
 from events.lifecycle.keeping import JobPods
-from k8s.api.wire import ObjectMeta, number
+from k8s.api.wire import ObjectMeta
 from k8s.base import Key
 from k8s.informer.reflector import Sink
 from k8s.informer.requests import ByRequest
@@ -63,7 +63,7 @@ class Contents:
     def put_job(self, job: Job) -> None:
         """Keep a newer version, or drop the Job if that has no finalizer any more. Ignore an older version."""
         key = (job.namespace, job.name)
-        if self.has_job(key, number(job.version)):
+        if self.has_job(key, job.version):
             return
         known, kept = self.jobs.get(key), _is_kept(job)
         if known and (known.uid != job.uid or not kept):
@@ -73,7 +73,7 @@ class Contents:
 
     def assume(self, job: Job) -> None:
         """Take in the answer to our own PATCH, unless the watch has passed it."""
-        key, version = (job.namespace, job.name), number(job.version)
+        key, version = (job.namespace, job.name), job.version
         if not _is_kept(job):
             self.release(key, job.uid, version)
         elif key in self.jobs or version > self._passed[job.namespace]:
@@ -88,14 +88,14 @@ class Contents:
         known = self.jobs.get(key)
         if known is None and version <= self._passed[namespace]:
             return
-        if known is not None and known.uid == uid and number(known.version) <= version:
+        if known is not None and known.uid == uid and known.version <= version:
             self.drop_job(key)
         self._released[namespace][key] = version
 
     def has_job(self, key: Key, version: int) -> bool:
         """Whether this version of the Job, or a newer one, has been taken in: then it is nothing new."""
         known = self.jobs.get(key)
-        newest = number(known.version) if known else self._released[key[0]].get(key, -1)
+        newest = known.version if known else self._released[key[0]].get(key, -1)
         return version <= newest
 
     def drop_job(self, key: Key) -> None:
@@ -153,10 +153,13 @@ class Contents:
             del released[next(iter(released))]
 
     def _keep_job(self, key: Key, job: Job) -> None:
-        # Share one tuple among everything kept for this Job.
+        # Share one tuple among everything kept for this Job, and with all its versions the texts that others refer to.
         key = self._keys.setdefault(job.uid, key)
+        known = self.jobs.get(key)
+        if known is not None:
+            job = replace(job, name=known.name, uid=known.uid)
         self.left.discard(key)
-        self.requests.put(job, self.jobs.get(key))
+        self.requests.put(job, known)
         self.jobs[key] = job
         if early := self._early[job.namespace].pop(job.uid, None):
             self._pods[job.uid] = early.pods
@@ -228,7 +231,7 @@ class JobFeed(Sink[Job]):
     def _drop(self, key: Key, version: int) -> None:
         # The answer to our own PATCH may be newer than this.
         known = self._contents.jobs[key]
-        if number(known.version) <= version:
+        if known.version <= version:
             self._contents.drop_job(key)
             if known.has_finalizer:
                 self._contents.left.add(key)

@@ -13,9 +13,10 @@ from msgspec import Raw
 from k8s.api.client import Client
 from k8s.api.clock import backoff, boottime
 from k8s.api.paging import Paging
-from k8s.api.wire import ObjectMeta, WatchEvent, decode_event, decode_page, meta_or_empty, number
+from k8s.api.wire import ObjectMeta, WatchEvent, decode_event, decode_page, meta_or_empty
 from k8s.base import Cause, Expired, KubernetesError, Malformed, Unavailable
 from k8s.informer.slices import in_slices
+from k8s.reading.metadata import number
 
 logger = logging.getLogger(__name__)
 
@@ -232,6 +233,8 @@ class Reflector(Generic[T]):
             async for piece in pieces:
                 *lines, rest = (rest + piece).split(b"\n")
                 await self._read_lines(lines)
+                # The next one may be a minute away, and a burst of events takes megabytes.
+                del piece, lines
 
     async def _read_lines(self, lines: list[bytes]) -> None:
         async for line in in_slices(filter(bytes.strip, lines)):

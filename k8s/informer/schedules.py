@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 
 from events.jobs.observed import Schedule, Stray
-from k8s.api.wire import ObjectMeta, number
+from k8s.api.wire import ObjectMeta
 from k8s.base import Key
 from k8s.informer.reflector import Sink
 from k8s.informer.requests import ByRequest
@@ -69,7 +69,7 @@ class ScheduleCache:
         """Keep a newer version, or drop the CronJob if that has no finalizer any more. Ignore an older version."""
         key = (schedule.namespace, schedule.name)
         known = self._schedules.get(key)
-        if known is not None and number(schedule.version) <= number(known.version):
+        if known is not None and schedule.version <= known.version:
             return
         if schedule.has_finalizer and schedule.stray is not Stray.FOREIGN:
             self._left.discard(key)

@@ -91,7 +91,7 @@ def adoption(run: Job, *, request_id: str, time: str, released: str | None) -> M
         spec["suspend"] = False
     return {
         "metadata": {
-            "resourceVersion": run.version,
+            "resourceVersion": str(run.version),
             "finalizers": [FINALIZER],
             "labels": labels,
             "annotations": {**named, **place},

@@ -14,7 +14,7 @@ from events.names import FINALIZER, Annotation, Label
 from events.problems import brief
 from k8s.base import Malformed
 from k8s.reading.claims import lost_labels
-from k8s.reading.metadata import MAX_NOTE, Metadata, Wire, epoch, integer, notes_of, shared
+from k8s.reading.metadata import MAX_NOTE, Metadata, Wire, epoch, integer, notes_of, number, shared
 from k8s.reading.template import Template
 
 
@@ -82,7 +82,7 @@ def _schedule(wire: WireCronJob) -> Schedule:
         namespace=shared(meta.namespace) or "",
         name=meta.name,
         uid=meta.uid,
-        version=meta.resource_version,
+        version=number(meta.resource_version),
         created=epoch(meta.creation_timestamp) or 0.0,
         deleted=epoch(meta.deletion_timestamp),
         has_finalizer=FINALIZER in (meta.finalizers or ()),

@@ -25,6 +25,7 @@ from k8s.reading.metadata import (
     epoch,
     integer,
     notes_of,
+    number,
     shared,
 )
 from k8s.reading.template import NO_TEMPLATE, Template
@@ -112,7 +113,7 @@ def _job(wire: WireJob) -> observed.Job:
         namespace=shared(meta.namespace) or "",
         name=meta.name,
         uid=meta.uid,
-        version=meta.resource_version,
+        version=number(meta.resource_version),
         created=epoch(meta.creation_timestamp) or 0.0,
         deleted=epoch(meta.deletion_timestamp),
         has_finalizer=FINALIZER in (meta.finalizers or ()),

@@ -65,8 +65,20 @@ def condition(wire: WireCondition) -> Condition:
     )
 
 
+def number(version: str) -> int:
+    """A resourceVersion as a number, 0 if it is none. Numbers grow, over all resources of a server."""
+    return int(version) if version.isascii() and version.isdigit() else 0
+
+
 def epoch(time: datetime | None) -> float | None:
-    return time.timestamp() if time else None
+    """In epoch seconds. Equal ones are the same object."""
+    return _moment(time.timestamp()) if time else None
+
+
+# Kubernetes counts in whole seconds, and in each of them much begins and ends.
+@lru_cache(maxsize=1024)
+def _moment(seconds: float) -> float:
+    return seconds
 
 
 def integer(text: str | None) -> int | None:

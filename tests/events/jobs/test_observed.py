@@ -72,7 +72,7 @@ def test_job_with_its_pod_takes_less_than_two_kilobytes() -> None:
         job = make_job(
             name=f"job-{number:012}",
             uid=uid,
-            version=f"{number}",
+            version=number,
             request_id=f"request-{number}",
             context=f'{{"id":"{uid}","type":"dev.jobrelay.job.requested","time":"2026-11-21T12:00:00Z"}}',
             conditions=(condition("Complete", at=number, reason="CompletionsReached", message=f"reached {number}"),),

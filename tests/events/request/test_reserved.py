@@ -13,7 +13,7 @@ from events.problems import InvalidRequest
 from events.request.request import Request, parse_request
 from tests.events.samples import make_request_event
 
-JOB = Job(namespace="n", name="j", uid="u", version="1", created=1.7e9, request_id="x", source="/s")
+JOB = Job(namespace="n", name="j", uid="u", version=1, created=1.7e9, request_id="x", source="/s")
 RUN = run_id("x", run_time(JOB))
 IDS = [
     failover_id(JOB),

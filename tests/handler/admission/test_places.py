@@ -16,7 +16,7 @@ def entry(name: str, *, service: str | None = None, own_keys: bool = False, **qu
         namespace="jobs",
         name=name,
         uid=f"uid-{name}",
-        version="1",
+        version=1,
         created=0.0,
         request_id=name,
         source="/s",

@@ -42,7 +42,7 @@ def services_with(lists: Lists, **settings: Any) -> Services:
 
 
 def make_job(request_id: str, *, source: str = "/s", **fields: Any) -> Job:
-    defaults: dict[str, Any] = {"namespace": "jobs", "name": request_id, "uid": request_id, "version": "1"}
+    defaults: dict[str, Any] = {"namespace": "jobs", "name": request_id, "uid": request_id, "version": 1}
     return Job(**defaults | {"created": 0.0, "request_id": request_id, "source": source} | fields)
 
 

@@ -199,9 +199,7 @@ async def test_a_job_without_a_decision_yet_counts_as_waiting_for_room(cluster: 
 
 
 def make_observed(name: str, **fields: Any) -> Job:
-    return Job(
-        namespace="default", name=name, uid=name, version="1", created=0.0, request_id=name, source="/s", **fields
-    )
+    return Job(namespace="default", name=name, uid=name, version=1, created=0.0, request_id=name, source="/s", **fields)
 
 
 @pytest.mark.parametrize("hangs", [True, False], ids=["hangs", "fails"])

@@ -15,7 +15,7 @@ from tests.events.samples import make_container, make_pod
 
 def make_job(**fields: Any) -> Job:
     defaults: dict[str, Any] = {
-        "namespace": "jobs", "name": "job-1", "uid": "u", "version": "1", "created": 1000.0, "request_id": "1",
+        "namespace": "jobs", "name": "job-1", "uid": "u", "version": 1, "created": 1000.0, "request_id": "1",
         "source": "/s", "start_time": 1001.0, "start_timeout": 10,
     }  # fmt: skip
     return Job(**defaults | fields)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, strategies as st
 from msgspec import Raw
 
-from k8s.api.wire import decode_event, decode_page, meta_or_empty, number
+from k8s.api.wire import decode_event, decode_page, meta_or_empty
 from k8s.base import Expired, Malformed
+from k8s.reading.metadata import number
 from tests.paths import TRACES
 
 TRACE = TRACES / "watch-resume-and-expire.json"
@@ -57,8 +58,3 @@ def test_error_event_with_anything_in_it_is_expired_or_malformed(status: object)
 def test_empty_list_may_have_null_items() -> None:
     page = decode_page(b'{"metadata": {"resourceVersion": "7"}, "items": null}')
     assert (page.metadata.resource_version, page.metadata.continue_, page.items) == ("7", "", None)
-
-
-@pytest.mark.parametrize(("version", "value"), [("12", 12), ("", 0), ("x", 0), ("\u00b2", 0), ("-1", 0)])
-def test_versions_are_numbers(version: str, value: int) -> None:
-    assert number(version) == value

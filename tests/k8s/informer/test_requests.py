@@ -12,7 +12,7 @@ ids, sources, names = st.sampled_from("ab"), st.sampled_from(["/s", "/t"]), st.s
 
 
 def make_job(name: str, request_id: str, source: str) -> Job:
-    return Job(namespace="ns", name=name, uid=name, version="1", created=0.0, request_id=request_id, source=source)
+    return Job(namespace="ns", name=name, uid=name, version=1, created=0.0, request_id=request_id, source=source)
 
 
 @pytest.mark.stricter
