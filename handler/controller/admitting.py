@@ -37,7 +37,7 @@ DECIDING = 0.25
 """The largest share of its time that a leader decides in: a decision about 10,000 Jobs stops all else for 20 ms."""
 SLICE = 0.005
 """Seconds for which changes are taken in until other work goes on."""
-_KEY, _REASON = attrgetter("key"), attrgetter("reason")
+_KEY, _REASON, _SERVICE = attrgetter("key"), attrgetter("reason"), attrgetter("service")
 FOR_ROOM = frozenset({Reason.LIMIT, Reason.EXCLUSIVE, Reason.PRIORITY})
 """Reasons of Jobs that could run at once if no other Job did."""
 
@@ -55,10 +55,10 @@ class Admitting:
         self._writes = term.writes
         self._dependencies = Dependencies(services, term)
         self._cycles = Cycles()
-        self._standing: dict[Key, tuple[Standing, str]] = {}
-        """Each Job's standing and service, see `_pair`."""
         self._waiting: dict[Key, Entry] = {}
         self._active: dict[Key, Entry] = {}
+        self._apart: dict[Key, tuple[Standing, str]] = {}
+        """Standing and service of each Job that neither waits nor is active, see `_pair`."""
         self._reasons: dict[Key, Waiting] = {}
         self._enacting = Enacting(services, term, waiting=self._waiting_job, changed=self.changed)
         self._dirty: set[Key] = set()
@@ -141,7 +141,7 @@ class Admitting:
         while self._dirty:
             key = self._dirty.pop()
             before = self._waiting.pop(key, None), self._active.pop(key, None)
-            self._standing.pop(key, None)
+            self._apart.pop(key, None)
             self._classify(key)
             after = self._waiting.get(key), self._active.get(key)
             if before != after:
@@ -149,6 +149,8 @@ class Admitting:
                 self._cycles.changed(before, after, self._dependencies.wanted)
             if time.monotonic() >= until:
                 break
+        if not self._dirty:
+            self._dirty.clear()  # An empty set still takes the memory of all that it had, such as a new leader's.
         return not self._dirty
 
     def _classify(self, key: Key) -> None:
@@ -159,7 +161,6 @@ class Admitting:
             return
         if key in self._enacting.doubtful:
             place = Standing.ACTIVE  # It may run by now: until that is known, it takes room.
-        self._standing[key] = _pair(place, job.service or "")
         self._dependencies.appeared(job)
         if place is Standing.WAITING:
             asked, own_keys = read_queueing(job.queueing), self._own_keys
@@ -169,6 +170,8 @@ class Admitting:
             self._dependencies.forget(key)
             asked = read_queueing(job.queueing)
             self._active[key] = entry_of(key, job, asked, needs=None, own_keys=self._own_keys)
+        else:
+            self._apart[key] = _pair(place, job.service or "")
 
     def _find(self, key: Key) -> tuple[Job | None, Standing]:
         """The Job, None if it is not for us to admit, and its standing now."""
@@ -210,20 +213,16 @@ class Admitting:
         ]
 
     def _counted(self) -> Counts:
-        standing = Counter(self._standing.values())
         # Jobs not decided about yet count as waiting for room: handlers rely on every Job being counted.
         otherwise = Counter(entry.service for key, entry in self._waiting.items() if self._waits_otherwise(key))
-        queued, waiting, active = Counter[str](), otherwise.copy(), 0
-        for (place, service), number in standing.items():
-            if place in {Standing.WAITING, Standing.COMING}:
+        queued, waiting = Counter(map(_SERVICE, self._waiting.values())) - otherwise, otherwise
+        for (place, service), number in Counter(self._apart.values()).items():
+            if place is Standing.COMING:
                 queued[service] += number
             elif place is Standing.SUSPENDED:
                 waiting[service] += number
-            elif place is Standing.ACTIVE:
-                active += number
-        queued -= otherwise
         shares = Shares(queued=named(queued, self._max_queued), waiting=named(waiting, self._max_waiting))
-        return Counts(queued=queued.total(), waiting=waiting.total(), active=active, shares=shares)
+        return Counts(queued=queued.total(), waiting=waiting.total(), active=len(self._active), shares=shares)
 
     def _waits_otherwise(self, key: Key) -> bool:
         """Whether the last decision left the Job waiting for something other than room."""
@@ -243,7 +242,7 @@ class Admitting:
                 await self._news.wait()
 
 
-# Thousands of Jobs stand alike, in a few services.
+# Thousands of Jobs may stand alike, in a few services.
 @lru_cache(maxsize=1024)
 def _pair(place: Standing, service: str) -> tuple[Standing, str]:
     return place, service

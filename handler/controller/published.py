@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from functools import lru_cache
 
+import msgspec
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Kind, Topic
@@ -23,15 +24,26 @@ FEW = 16
 """Transitions of an object up to which they are looked through one by one."""
 
 
+# Tuples: a set of one key takes four times the memory, and thousands of Jobs have published a single event.
+# A Job of ten thousand pods that fail has published as many.
+Told = tuple[str, ...] | set[str]
+"""The keys of what is out."""
+
+
+class _Out(msgspec.Struct, frozen=True, gc=False):
+    """What is out of the object of this uid."""
+
+    uid: str
+    told: Told
+
+
 class Published:
     """What this term has published, by namespace and name of the Job or CronJob. A new object starts anew."""
 
     def __init__(self, services: Services, term: Term) -> None:
         self._services = services
         self._repeat_from = (term.previous or 0.0) - REPEAT_SECONDS
-        # Tuples: a set of one key takes four times the memory, and thousands of Jobs have published a single event.
-        # A Job of ten thousand pods that fail has published as many.
-        self._out: dict[Key, tuple[str, tuple[str, ...] | set[str]]] = {}
+        self._out: dict[Key, _Out] = {}
 
     def has(self, key: Key, seen: Ours, transition: Transition) -> bool:
         """Whether it is out: published in this term, or the former leader has vouched for everything up to then."""
@@ -47,7 +59,7 @@ class Published:
         """Return once a broker has stored it, and remember that. Raises `BrokerUnavailable`."""
         topic = Topic(Kind.LIFECYCLE, lifecycle_key(seen.service, seen.request_id, transition.phase))
         await self._services.publisher.publish(topic, event, broker=seen.broker, reply_to=seen.reply_to)
-        self._out[key] = (seen.uid, _with(self._told(key, seen), transition.key))
+        self._out[key] = _Out(seen.uid, _with(self._told(key, seen), transition.key))
         delay = self._services.cluster.server_time() - transition.time
         self._services.metrics.lifecycle_delay.observe(max(0.0, delay))
         logger.info("%s", transition.phase)
@@ -62,14 +74,14 @@ class Published:
         if any(map(_is_progress, told)):
             now = {transition.key for transition in shown}
             kept = [past for past in told if past in now or not _is_progress(past)]
-            self._out[key] = (seen.uid, tuple(kept) if len(kept) < FEW else set(kept))
+            self._out[key] = _Out(seen.uid, tuple(kept) if len(kept) < FEW else set(kept))
 
-    def _told(self, key: Key, seen: Ours) -> tuple[str, ...] | set[str]:
-        uid, out = self._out.get(key, (seen.uid, ()))
-        return out if uid == seen.uid else ()
+    def _told(self, key: Key, seen: Ours) -> Told:
+        out = self._out.get(key)
+        return out.told if out is not None and out.uid == seen.uid else ()
 
 
-def _with(told: tuple[str, ...] | set[str], new: str) -> tuple[str, ...] | set[str]:
+def _with(told: Told, new: str) -> Told:
     if isinstance(told, tuple) and len(told) < FEW:
         return _after(told, new)
     whole = told if isinstance(told, set) else set(told)

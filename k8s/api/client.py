@@ -211,6 +211,7 @@ async def _pieces(response: aiohttp.ClientResponse, path: str) -> AsyncIterator[
     with _translated("GET", path):
         async for piece in response.content.iter_any():
             yield piece
+            del piece  # It need not stay until the next one comes.
 
 
 @contextmanager
