@@ -18,9 +18,9 @@ from tests.bench.load.events import IDLE, IN_FLIGHT, jobs_of, make_events, many
 from tests.bench.load.feed import LIFECYCLE, Feed, feeding, holds
 from tests.bench.load.jobs import Jobs, no_pods
 from tests.bench.load.processes import Pids, resident_bytes
-from tests.bench.load.relays import LONG, handling, leading
+from tests.bench.load.relays import LONG, handling, leading, says_it_leads
 from tests.bench.rates.creating import handled, opening
-from tests.e2e.site import Relay, Site, until
+from tests.e2e.site import Site, until
 
 DOWN = 100
 """How many Jobs end while jobrelay is down."""
@@ -104,15 +104,11 @@ async def _restart(site: Site, instance: str, heard: Probes, jobs: list[Manifest
         await Jobs(site).complete(job["metadata"]["name"])
     # Not when it is ready: by then it may have told of some.
     async with site.starting(instance, role="controller") as relay:
-        await until(lambda: _says_it_leads(relay), seconds=LONG, every=0.005)
+        await until(lambda: says_it_leads(relay), seconds=LONG, every=0.005)
         begun = time.perf_counter()
         for number in range(first, first + len(jobs)):
             await heard.arrival(f"{SERVICE}-{number}")
         return time.perf_counter() - begun
-
-
-async def _says_it_leads(relay: Relay) -> bool:
-    return "leading" in relay.process.output()
 
 
 def cached_bytes(site: Site, *, count: int) -> float:
