@@ -21,7 +21,7 @@ async def test_the_page_that_has_no_answer_yet_shows_it_once_it_is_there(
         assert await page.locator("h1").inner_text() == "Asked for, no answer yet"
         assert await violations(page) == []
         source = page_source(installation.page.backend.settings)
-        await installation.client.publish(make_request("waits-for-it", service="waiting", script="sleep 60"))
+        await installation.client.publish(make_request("waits-for-it", service="waiting", script="sleep 600"))
         await installation.number_of("waits-for-it", "started")
         command = make_command("cancel", "waits-for-it", event_id="waits-for-it", source=source, actor="ada")
         await installation.client.command(command)

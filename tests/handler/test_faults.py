@@ -102,10 +102,10 @@ async def test_ends_of_every_kind_survive_failing_calls(
             make_request("good"),
             make_request("bad", script="exit 3"),
             make_request("large", metadata={"padding": "x" * 7000}),
-            make_request("late", script="sleep 60", timeout=2),
+            make_request("late", script="sleep 600", timeout=2),
             make_request("pull", startTimeout=1, job={"image": "missing/image", "command": ["x"]}),
-            make_request("cancel", script="sleep 60"),
-            make_request("delete", script="sleep 60"),
+            make_request("cancel", script="sleep 600"),
+            make_request("delete", script="sleep 600"),
         )
         # A Job that is deleted before its request is acknowledged is created again: the request still stands.
         await until(lambda: _settled(broker))
@@ -151,7 +151,7 @@ async def test_a_command_that_the_api_server_refuses_is_answered_and_the_leader_
 ) -> None:
     refusing: Any = Refusing(cluster, "patch_job", Refused("no, says a webhook", status=403))
     async with running(broker, refusing) as client:
-        await client.publish(make_request("kept", script="sleep 60"))
+        await client.publish(make_request("kept", script="sleep 600"))
         await client.reached("kept", "started")
         for event_id in ("first", "second"):
             await client.command(make_command("cancel", "kept", event_id=event_id))
@@ -166,7 +166,7 @@ async def test_a_command_that_breaks_us_becomes_a_dead_letter_and_the_leader_sta
     monkeypatch.setattr(deliveries, "BUG_SECONDS", 0.0)
     breaking: Any = Refusing(cluster, "patch_job", RuntimeError("a bug"))
     async with running(broker, breaking, max_attempts=3) as client:
-        await client.publish(make_request("kept", script="sleep 60"))
+        await client.publish(make_request("kept", script="sleep 600"))
         await client.reached("kept", "started")
         await client.command(make_command("cancel", "kept"))
         (letter,) = await until(client.dead)
@@ -190,7 +190,7 @@ async def test_a_command_whose_write_gets_no_answer_gives_its_place_to_others_an
     monkeypatch.setattr(cluster, "patch_job", patched)
     async with running(broker, cluster, max_attempts=3) as client:
         for name in ("sick", "well"):
-            await client.publish(make_request(name, script="sleep 60"))
+            await client.publish(make_request(name, script="sleep 600"))
             await client.reached(name, "started")
         await client.command(make_command("cancel", "sick", event_id="first"))
         await client.command(make_command("cancel", "well", event_id="second"))

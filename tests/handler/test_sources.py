@@ -23,7 +23,7 @@ async def test_each_request_is_answered_on_the_broker_it_came_from(cluster: Clus
     async with relaying(connected(*brokers), cluster) as state:
         first, second = (Client(broker, state) for broker in brokers)
         await first.publish(make_request("a"))
-        await second.publish(make_request("b"), make_request("c", script="sleep 60"))
+        await second.publish(make_request("b"), make_request("c", script="sleep 600"))
         await first.ended("a")
         await second.ended("b")
         await second.publish(make_request("d", webhook="https://example.com"))
@@ -40,7 +40,7 @@ async def test_a_command_may_come_from_another_broker_than_its_request(cluster: 
     brokers = make_broker("one"), make_broker("two")
     async with relaying(connected(*brokers), cluster) as state:
         first, second = (Client(broker, state) for broker in brokers)
-        await first.publish(make_request("a", script="sleep 60"))
+        await first.publish(make_request("a", script="sleep 600"))
         await first.reached("a", "started")
         await second.command(make_command("cancel", "a"))
         await first.ended("a")

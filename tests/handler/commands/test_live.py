@@ -225,7 +225,7 @@ def test_get_shows_that_a_cancelled_job_is_ending_while_it_uses_its_grace_period
 
 
 def test_get_shows_what_a_running_job_uses(stack: Stack) -> None:
-    submitted(stack, "using", "sleep 60")
+    submitted(stack, "using", "sleep 600")
 
     def row() -> str:
         return next((line for line in run(stack, "get").stdout.splitlines() if line.startswith("using ")), "")

@@ -75,7 +75,7 @@ async def test_an_image_that_cannot_be_pulled_stalls_and_ends_by_the_start_timeo
 
 async def test_a_start_is_reported_even_if_a_deadline_removes_the_pod(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
-        await client.publish(make_request("late", script="sleep 60", job={"activeDeadlineSeconds": 1}))
+        await client.publish(make_request("late", script="sleep 600", job={"activeDeadlineSeconds": 1}))
         end = await client.ended("late")
         assert detail(end)["error"]["errorCode"] == "DEADLINE_EXCEEDED"
         assert await client.phases("late") == ["created", "started", "failed"]
@@ -83,7 +83,7 @@ async def test_a_start_is_reported_even_if_a_deadline_removes_the_pod(broker: Me
 
 async def test_a_timeout_ends_a_running_job(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
-        await client.publish(make_request("slow", script="sleep 60", timeout=2))
+        await client.publish(make_request("slow", script="sleep 600", timeout=2))
         end = await client.ended("slow")
         assert detail(end)["error"]["errorCode"] == "TIMEOUT"
         assert await cluster.pods_of("default", end.get_id().split("/")[0]) == []
@@ -91,7 +91,7 @@ async def test_a_timeout_ends_a_running_job(broker: MemoryBroker, cluster: Clust
 
 async def test_cancel_ends_a_running_job_and_is_answered(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
-        await client.publish(make_request("stop", script="sleep 60"))
+        await client.publish(make_request("stop", script="sleep 600"))
         await client.reached("stop", "started")
         await client.command(make_command("cancel", "stop"))
         end = await client.ended("stop")
@@ -128,7 +128,7 @@ async def test_a_command_waits_for_its_request(broker: MemoryBroker, cluster: Cl
         await client.command(make_command("cancel", "late"))
         await asyncio.sleep(0.5)
         assert await client.events("command-1") == []
-        await client.publish(make_request("late", script="sleep 60"))
+        await client.publish(make_request("late", script="sleep 600"))
         assert detail(await client.ended("late"))["error"]["errorCode"] == "CANCELLED"
 
 
@@ -136,12 +136,12 @@ async def test_a_command_waits_for_the_request_of_the_source_that_it_names(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     async with running(broker, cluster) as client:
-        await client.publish(make_request("late", script="sleep 60", attributes={"source": "/other"}))
+        await client.publish(make_request("late", script="sleep 600", attributes={"source": "/other"}))
         await client.reached("late", "created")
         await client.command(make_command("cancel", "late", requestsource=SOURCE))
         await asyncio.sleep(0.5)
         assert await client.events("command-1") == []
-        await client.publish(make_request("late", script="sleep 60"))
+        await client.publish(make_request("late", script="sleep 600"))
         answer = await client.reached("command-1", "accepted")
         assert detail(answer)["jobs"] == [job_name("tests", Identity(SOURCE, "late"))]
 
@@ -153,8 +153,8 @@ async def test_commands_that_cannot_be_carried_out_are_refused_with_a_reason(
         await client.publish(make_request("done"))
         await client.ended("done")
         await without_finalizer(cluster, "done")
-        await client.publish(make_request("twin", script="sleep 60"))
-        await client.publish(make_request("twin", script="sleep 60", attributes={"source": "/other"}))
+        await client.publish(make_request("twin", script="sleep 600"))
+        await client.publish(make_request("twin", script="sleep 600", attributes={"source": "/other"}))
         await until(lambda: _two_created(client))
         for subject, code in {"never-was": "UNKNOWN", "done": "FINISHED", "twin": "AMBIGUOUS"}.items():
             event_id = f"command-{subject}"
@@ -179,7 +179,7 @@ async def test_a_job_deleted_from_outside_is_cancelled_once_and_its_pods_are_del
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
     async with running(broker, cluster) as client:
-        await client.publish(make_request("del", script="sleep 60"))
+        await client.publish(make_request("del", script="sleep 600"))
         uid = (await client.reached("del", "started")).get_id().split("/")[0]
         await cluster.delete_job("default", name_of("del"))
         end = await client.ended("del")
@@ -199,7 +199,7 @@ async def test_changes_while_there_was_no_leader_are_reported_later_and_once(
     async with running(broker, cluster) as client:
         await client.publish(
             make_request("end", script='sleep 1; echo 7 > "$JOBRELAY_RESULT_PATH"'),
-            make_request("del", script="sleep 60"),
+            make_request("del", script="sleep 600"),
         )
         await client.reached("end", "started")
         await client.reached("del", "started")

@@ -276,7 +276,7 @@ async def test_a_repeated_request_is_a_duplicate_whatever_was_done_to_its_job(
     """But for another hash of its data: only that tells a repeat from another request of the same id."""
     other = "REQUEST_SHA of garbage"
     async with running(broker, cluster, role="handler") as client:
-        requests = [make_request(id_of(name), script="sleep 60") for name in EDITS]
+        requests = [make_request(id_of(name), script="sleep 600") for name in EDITS]
         await client.publish(*requests)
         await until(lambda: _all_there(cluster))
         for name, patch in EDITS.items():

@@ -196,7 +196,7 @@ async def test_a_job_deleted_before_its_release_is_no_run(broker: MemoryBroker, 
 
 async def test_a_run_that_is_replaced_is_cancelled(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
-        await client.publish(make_schedule(script="sleep 60", concurrencyPolicy="Replace", maxRuns=2))
+        await client.publish(make_schedule(script="sleep 600", concurrencyPolicy="Replace", maxRuns=2))
         (time,) = await ended(client, 1)
         assert detail(await client.ended(f"s@{time}"))["error"]["errorCode"] == "DELETED"
 

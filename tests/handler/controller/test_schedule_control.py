@@ -87,7 +87,7 @@ async def test_a_command_for_a_schedule_that_is_over_is_refused(broker: MemoryBr
 
 async def test_a_run_is_cancelled_by_its_own_id(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
-        await client.publish(make_schedule(script="sleep 60", concurrencyPolicy="Forbid"))
+        await client.publish(make_schedule(script="sleep 600", concurrencyPolicy="Forbid"))
         time = await started(client)
         await client.command(make_command("cancel", f"s@{time}"))
         assert detail(await client.ended(f"s@{time}"))["error"]["errorCode"] == "CANCELLED"
@@ -100,7 +100,7 @@ async def test_a_run_is_cancelled_by_its_own_id(broker: MemoryBroker, cluster: C
 
 async def test_a_schedule_deleted_from_outside_ends_with_its_runs(broker: MemoryBroker, cluster: Cluster) -> None:
     async with running(broker, cluster) as client:
-        await client.publish(make_schedule(script="sleep 60", concurrencyPolicy="Forbid"))
+        await client.publish(make_schedule(script="sleep 600", concurrencyPolicy="Forbid"))
         time = await started(client)
         # The request that kubectl delete makes.
         path = f"/apis/batch/v1/namespaces/default/cronjobs/{name_of('s')}"

@@ -95,7 +95,7 @@ async def test_a_large_event_is_a_secret_owned_by_the_job_before_it_runs(cluster
 
 @pytest.mark.parametrize("inline_bytes", [INLINE, SECRET])
 async def test_a_repeat_is_a_duplicate_and_changes_nothing(cluster: Cluster, inline_bytes: int) -> None:
-    rendered = make_rendered(inline_bytes=inline_bytes, script="sleep 30")
+    rendered = make_rendered(inline_bytes=inline_bytes, script="sleep 600")
     await launch(cluster, rendered)
     (first,) = await our_jobs(cluster)
     assert await launch(cluster, rendered) is Outcome.DUPLICATE

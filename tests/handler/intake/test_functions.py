@@ -168,7 +168,7 @@ async def test_a_function_that_is_suspended_waits_for_a_resume(
 async def test_control_events_name_a_request_of_a_function_by_its_subject(
     broker: MemoryBroker, cluster: Cluster, tmp_path: Path
 ) -> None:
-    path = write(tmp_path / "f.yaml", make_function("a", script="sleep 60"), make_function("b", script="sleep 1"))
+    path = write(tmp_path / "f.yaml", make_function("a", script="sleep 600"), make_function("b", script="sleep 1"))
     async with running(broker, cluster, functions=path) as client:
         await client.publish(make_event())
         await client.reached("a/abc", "started")
@@ -336,7 +336,7 @@ async def test_timeouts_of_a_function_end_its_requests_and_its_echoes_are_told(
     path = write(
         tmp_path / "f.yaml",
         make_function("late", container={"image": "missing/tool:1"}, startTimeout=1, **said),
-        make_function("long", script="sleep 60", timeout=1),
+        make_function("long", script="sleep 600", timeout=1),
     )
     async with running(broker, cluster, functions=path) as client:
         await client.publish(make_event())
@@ -396,7 +396,7 @@ def test_commands_name_requests_of_functions_by_their_subjects(tmp_path: Path) -
         for name, then in (("work", 'echo "$WHO" > "$JOBRELAY_RESULT_PATH"; sleep 1'), ("agent", "true"))
     ]
     template = {"template": {"spec": {"containers": both}}}
-    sleeps = make_function("sleeps", script="sleep 60", filters=[{"exact": {"type": "com.example.wait"}}])
+    sleeps = make_function("sleeps", script="sleep 600", filters=[{"exact": {"type": "com.example.wait"}}])
     write(tmp_path / "f.yaml", make_function(spec=template, env={"WHO": "{data.who}"}), sleeps)
     events = [{"specversion": "1.0", "source": "/x", "id": "e1", "type": UPLOADED, "data": {"who": "me"}}]
     events.append({"specversion": "1.0", "source": "/x", "id": "e2", "type": "com.example.wait"})

@@ -102,7 +102,7 @@ async def test_lines_of_refusals_and_commands_have_the_ids_that_are_known(
                 return "INVALID_EVENT" in output.getvalue()
 
             await until(is_logged)
-            await client.publish(make_request("held", script="sleep 60"))
+            await client.publish(make_request("held", script="sleep 600"))
             await client.reached("held", "started")
             await client.command(make_command("cancel", "held", event_id="c-2", traceparent=traceparent(8)))
             await client.ended("held")

@@ -126,7 +126,7 @@ async def test_all_kinds_of_outcomes_leave_only_declared_labels(broker: MemoryBr
         await client.publish(
             make_request("good", attributes={"time": "2020-01-01T00:00:00Z"}),
             make_request("good"),
-            make_request("stop", script="sleep 60"),
+            make_request("stop", script="sleep 600"),
             make_request("evil", job={"image": "other"}),
         )
         await client.reached("stop", "started")

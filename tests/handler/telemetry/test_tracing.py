@@ -194,7 +194,7 @@ async def test_a_repeat_in_another_trace_is_a_duplicate(broker: MemoryBroker, cl
 
 async def test_a_command_is_answered_in_its_own_trace(broker: MemoryBroker, cluster: Cluster, spans: Spans) -> None:
     async with running(broker, cluster, tracing=spans.tracing) as client:
-        await client.publish(make_request("c", script="sleep 60"))
+        await client.publish(make_request("c", script="sleep 600"))
         await client.reached("c", "started")
         await client.command(make_command("cancel", "c", **GIVEN))
         await client.ended("c")

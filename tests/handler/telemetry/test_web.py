@@ -61,7 +61,7 @@ async def test_a_running_process_is_ready_and_measures_what_it_does(
             return (await answer(http, f"{url}/readyz"))[0] == 200
 
         await until(ready)
-        await client.publish(make_request("m", script="sleep 60"))
+        await client.publish(make_request("m", script="sleep 600"))
         await client.reached("m", "started")
 
         async def counts_a_running_job() -> bool:

@@ -93,7 +93,7 @@ async def test_log_is_followed_until_the_pod_ends(real: Cluster, namespace: str)
 
 
 async def test_patch_with_an_old_version_is_a_conflict(real: Cluster, namespace: str) -> None:
-    manifest = make_job("sleep 30", namespace=namespace)
+    manifest = make_job("sleep 600", namespace=namespace)
     created = await real.create_job(manifest)
     name = name_of(manifest)
     await real.patch_job(namespace, name, {"metadata": {"annotations": {"a": "b"}}})
@@ -105,7 +105,7 @@ async def test_patch_with_an_old_version_is_a_conflict(real: Cluster, namespace:
 
 
 async def test_deleted_job_waits_for_our_finalizer_and_its_pods_can_be_deleted(real: Cluster, namespace: str) -> None:
-    manifest = make_job("sleep 60", namespace=namespace)
+    manifest = make_job("sleep 600", namespace=namespace)
     name = name_of(manifest)
     created = await real.create_job(manifest)
     async with asyncio.timeout(PATIENCE):

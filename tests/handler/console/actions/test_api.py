@@ -95,7 +95,7 @@ async def _is_empty(here: Site) -> bool:
 
 async def test_several_are_acted_on_after_a_plan_that_names_them(broker: MemoryBroker, cluster: Cluster) -> None:
     async with site(broker, cluster) as here:
-        await here.client.publish(*(make_request(f"n-{number}", script="sleep 60") for number in range(2)))
+        await here.client.publish(*(make_request(f"n-{number}", script="sleep 600") for number in range(2)))
         await here.client.publish(make_request("over"))
         ended = (await here.recorded("over", "succeeded")).pk
         numbers = [(await here.recorded(f"n-{number}", "started")).pk for number in range(2)]
@@ -152,7 +152,7 @@ async def test_a_plan_is_of_one_person_and_one_session_and_for_some_minutes(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with site(broker, cluster) as here:
-        await here.client.publish(make_request("n", script="sleep 60"))
+        await here.client.publish(make_request("n", script="sleep 600"))
         numbers = [(await here.recorded("n", "started")).pk]
         chosen = {"verb": "cancel", "numbers": numbers}
         token = (await _post(here, "/actions", chosen, status=200))["token"]

@@ -60,7 +60,7 @@ async def test_an_event_id_is_one_action(broker: MemoryBroker, cluster: Cluster,
 
 async def test_a_page_that_only_shows_publishes_nothing(broker: MemoryBroker, cluster: Cluster) -> None:
     async with site(broker, cluster, ui_read_only="on") as here:
-        await here.client.publish(make_request("kept", script="sleep 60"))
+        await here.client.publish(make_request("kept", script="sleep 600"))
         number = (await here.recorded("kept", "started")).pk
         assert await _refused(here, "cancel", number) == (403, "READ_ONLY")
         depth = await broker.depth()
@@ -71,7 +71,7 @@ async def test_what_could_not_be_published_is_not_taken_for_done(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with site(broker, cluster) as here:
-        await here.client.publish(make_request("later", script="sleep 60"))
+        await here.client.publish(make_request("later", script="sleep 600"))
         number = (await here.recorded("later", "started")).pk
         with monkeypatch.context() as patched:
             patched.setattr(broker, "max_payload", 0)

@@ -150,7 +150,7 @@ async def test_a_document_and_an_event_are_sent(broker: MemoryBroker, cluster: C
 
 async def test_buttons_act_and_several_are_acted_on_after_a_preview(broker: MemoryBroker, cluster: Cluster) -> None:
     async with site(broker, cluster) as here:
-        await here.client.publish(*(make_request(f"n/{number}", script="sleep 60") for number in range(2)))
+        await here.client.publish(*(make_request(f"n/{number}", script="sleep 600") for number in range(2)))
         first, second = [(await here.recorded(f"n/{number}", "started")).pk for number in range(2)]
         token = (await _form(here, "/submit", "/submit"))["token"]
         button = {"token": token, "event": "e-1"}

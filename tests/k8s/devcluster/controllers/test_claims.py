@@ -82,7 +82,7 @@ async def test_ephemeral_volume_does_not_take_a_claim_that_its_pod_does_not_own(
 async def test_namespace_is_deleted_with_claims_and_the_pods_that_use_them(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         running.store.create("namespaces", {"metadata": {"name": "second"}})
-        claim, pod = make_claim("disk"), mounted("p", "sleep 60")
+        claim, pod = make_claim("disk"), mounted("p", "sleep 600")
         for obj in (claim, pod):
             obj["metadata"]["namespace"] = "second"
         running.store.create(CLAIMS, claim)

@@ -37,7 +37,7 @@ def pod_changes(running: Cluster) -> list[tuple[str, bool, bool]]:
 
 async def test_background_deletion_deletes_the_pods_later(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        running.store.create("jobs", make_job("del", "sleep 30"))
+        running.store.create("jobs", make_job("del", "sleep 600"))
         await running.running_pod("del")
         running.store.delete("jobs", NAMESPACE, "del", propagation="Background")
         assert running.get("jobs", "del") is None
@@ -50,7 +50,7 @@ async def test_background_deletion_deletes_the_pods_later(tmp_path: Path) -> Non
 
 async def test_foreground_deletion_waits_for_the_pods(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        running.store.create("jobs", make_job("delf", "trap 'sleep 0.3; exit' TERM; sleep 30 & wait"))
+        running.store.create("jobs", make_job("delf", "trap 'sleep 0.3; exit' TERM; sleep 600 & wait"))
         await running.running_pod("delf")
         running.store.delete("jobs", NAMESPACE, "delf", propagation="Foreground")
         assert running.job("delf")["metadata"]["finalizers"] == ["foregroundDeletion"]
@@ -63,7 +63,7 @@ async def test_foreground_deletion_waits_for_the_pods(tmp_path: Path) -> None:
 
 async def test_orphaning_leaves_the_pods_without_an_owner(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        running.store.create("jobs", make_job("delo", "sleep 30"))
+        running.store.create("jobs", make_job("delo", "sleep 600"))
         pod = await running.running_pod("delo")
         running.store.delete("jobs", NAMESPACE, "delo")
         await running.until(lambda: running.get("jobs", "delo") is None)
@@ -134,7 +134,7 @@ async def test_ttl_waits_for_finalizers_but_deletes_the_pods(tmp_path: Path) -> 
 async def test_namespace_is_gone_once_everything_in_it_is_gone(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         running.store.create("namespaces", {"metadata": {"name": "team"}})
-        job = make_job("held", "sleep 30")
+        job = make_job("held", "sleep 600")
         job["metadata"] |= {"namespace": "team", "finalizers": [FINALIZER]}
         running.store.create("jobs", job)
         running.store.create("configmaps", {"metadata": {"name": "c", "namespace": "team"}})

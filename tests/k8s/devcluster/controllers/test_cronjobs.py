@@ -136,7 +136,7 @@ async def test_a_suspended_template_makes_suspended_jobs(tmp_path: Path) -> None
 
 async def test_allow_runs_jobs_side_by_side(tmp_path: Path) -> None:
     async with cluster(tmp_path, FAST) as running:
-        running.store.create("cronjobs", make_cron_job("many", EACH_MINUTE, "sleep 60"))
+        running.store.create("cronjobs", make_cron_job("many", EACH_MINUTE, "sleep 600"))
         await running.until(lambda: len(active(running, "many")) > 1)
         assert active(running, "many") == names(running, "many")
 
@@ -159,7 +159,7 @@ async def test_forbid_waits_for_the_previous_job_and_then_starts_the_latest(tmp_
 
 async def test_replace_deletes_the_previous_job(tmp_path: Path) -> None:
     async with cluster(tmp_path, FAST) as running:
-        running.store.create("cronjobs", make_cron_job("new", EACH_MINUTE, "sleep 60", concurrencyPolicy="Replace"))
+        running.store.create("cronjobs", make_cron_job("new", EACH_MINUTE, "sleep 600", concurrencyPolicy="Replace"))
         first = (await running.until(lambda: names(running, "new")))[0]
         await running.until(lambda: running.get("jobs", first) is None)
         assert len(active(running, "new")) == len(jobs(running, "new")) == 1
@@ -177,7 +177,7 @@ async def test_a_suspended_cron_job_starts_nothing(tmp_path: Path) -> None:
 async def test_of_several_missed_times_the_latest_is_made_up_for(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         now = datetime.now(UTC)
-        running.store.create("cronjobs", make_cron_job("late", "*/2 * * * *", "sleep 60", suspend=True))
+        running.store.create("cronjobs", make_cron_job("late", "*/2 * * * *", "sleep 600", suspend=True))
         scheduled(running, "late", now - timedelta(hours=1))
         resume(running, "late")
         await running.until(lambda: jobs(running, "late"))
@@ -187,7 +187,7 @@ async def test_of_several_missed_times_the_latest_is_made_up_for(tmp_path: Path)
 
 async def test_more_than_a_hundred_missed_times_are_reported(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        running.store.create("cronjobs", make_cron_job("late", EACH_MINUTE, "sleep 60", suspend=True))
+        running.store.create("cronjobs", make_cron_job("late", EACH_MINUTE, "sleep 600", suspend=True))
         scheduled(running, "late", datetime.now(UTC) - timedelta(hours=3))
         resume(running, "late")
         await running.until(lambda: jobs(running, "late"))
@@ -245,7 +245,7 @@ async def test_two_times_of_one_minute_share_a_job(tmp_path: Path) -> None:
 
 async def test_a_time_whose_job_still_runs_starts_no_other_job(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        name = missed(running, "once", script="sleep 60")
+        name = missed(running, "once", script="sleep 600")
         resume(running, "once")
         await running.until(lambda: active(running, "once") == [name])
         scheduled(running, "once", datetime.now(UTC) - timedelta(hours=1))
@@ -257,7 +257,7 @@ async def test_a_time_whose_job_still_runs_starts_no_other_job(tmp_path: Path) -
 async def test_a_job_of_that_name_without_the_owner_is_left_alone(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         name = missed(running, "mine")
-        running.store.create("jobs", make_job(name, "sleep 60"))
+        running.store.create("jobs", make_job(name, "sleep 600"))
         resume(running, "mine")
         await caught_up(running)
         assert active(running, "mine") == []
@@ -297,7 +297,7 @@ async def test_a_finished_job_with_a_finalizer_is_deleted_only_once(tmp_path: Pa
 
 async def test_an_active_job_that_is_gone_is_reported(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        name = missed(running, "lost", script="sleep 60")
+        name = missed(running, "lost", script="sleep 600")
         resume(running, "lost")
         await running.until(lambda: active(running, "lost") == [name])
         running.store.delete("jobs", NAMESPACE, name, propagation="Background")
@@ -308,7 +308,7 @@ async def test_an_active_job_that_is_gone_is_reported(tmp_path: Path) -> None:
 async def test_a_job_made_by_hand_that_names_a_cron_job_as_owner_is_reported(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         owner = running.store.create("cronjobs", make_cron_job("c", "@yearly"))
-        job = make_job("by-hand", "sleep 60")
+        job = make_job("by-hand", "sleep 600")
         reference = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "c", "uid": owner["metadata"]["uid"]}
         job["metadata"]["ownerReferences"] = [reference | {"controller": True}]
         running.store.create("jobs", job)
@@ -330,7 +330,7 @@ async def test_a_job_that_may_not_be_created_is_tried_again(tmp_path: Path) -> N
 
 async def test_a_cluster_that_is_started_again_continues(tmp_path: Path) -> None:
     async with cluster(tmp_path, FAST) as running:
-        running.store.create("cronjobs", make_cron_job("tick", EACH_MINUTE, "sleep 60", concurrencyPolicy="Replace"))
+        running.store.create("cronjobs", make_cron_job("tick", EACH_MINUTE, "sleep 600", concurrencyPolicy="Replace"))
         last = (await running.until(lambda: jobs(running, "tick")))[-1]
     async with cluster(tmp_path, FAST) as running:
         assert active(running, "tick") == names(running, "tick")
@@ -340,7 +340,7 @@ async def test_a_cluster_that_is_started_again_continues(tmp_path: Path) -> None
 
 async def test_background_deletion_deletes_the_jobs_and_their_pods(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        name = missed(running, "gone", script="sleep 60")
+        name = missed(running, "gone", script="sleep 600")
         resume(running, "gone")
         await running.running_pod(name)
         running.store.delete("cronjobs", NAMESPACE, "gone")
@@ -376,7 +376,7 @@ async def test_a_cron_job_being_deleted_starts_nothing(tmp_path: Path, policy: s
 
 async def test_orphaning_leaves_the_jobs_without_an_owner(tmp_path: Path) -> None:
     async with cluster(tmp_path, QUICK) as running:
-        name = missed(running, "gone", script="sleep 60")
+        name = missed(running, "gone", script="sleep 600")
         resume(running, "gone")
         await running.running_pod(name)
         running.store.delete("cronjobs", NAMESPACE, "gone", propagation="Orphan")

@@ -38,7 +38,7 @@ async def test_success_goes_through_the_states_of_kubernetes(tmp_path: Path) -> 
 
 async def test_ready_is_counted_a_lag_after_the_pod_runs(tmp_path: Path) -> None:
     async with cluster(tmp_path, SLOW) as running:
-        running.store.create("jobs", make_job("slow", "sleep 30"))
+        running.store.create("jobs", make_job("slow", "sleep 600"))
         await running.running_pod("slow")
         started = time.monotonic()
         assert counters(running.status("slow")) == {"active": 1}
@@ -75,7 +75,7 @@ async def test_failed_pod_is_noted_as_uncounted_before_its_finalizer_is_removed(
 
 async def test_pod_has_the_metadata_that_its_job_gives_it(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        job = make_job("tagged", "sleep 30")
+        job = make_job("tagged", "sleep 600")
         job["spec"]["template"]["metadata"] = {"annotations": {"who": "me"}, "labels": {"a": "b"}}
         uid = running.store.create("jobs", job)["metadata"]["uid"]
         metadata = (await running.running_pod("tagged"))["metadata"]
@@ -170,7 +170,7 @@ async def test_no_more_pods_than_parallelism_run(tmp_path: Path) -> None:
 
 async def test_lower_parallelism_removes_pods_without_failures(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        running.store.create("jobs", make_job("par", "sleep 30", completions=3, parallelism=3))
+        running.store.create("jobs", make_job("par", "sleep 600", completions=3, parallelism=3))
         await running.until(lambda: running.status("par").get("ready") == 3)
         patch(running.store, "par", parallelism=1)
         await running.until(lambda: counters(running.status("par")) == {"active": 1, "ready": 1})
@@ -179,7 +179,7 @@ async def test_lower_parallelism_removes_pods_without_failures(tmp_path: Path) -
 
 async def test_deadline_ends_a_running_job(tmp_path: Path) -> None:
     async with cluster(tmp_path, Options(backoff=0.05, ready_lag=0.2)) as running:
-        running.store.create("jobs", make_job("late", "sleep 60", activeDeadlineSeconds=2))
+        running.store.create("jobs", make_job("late", "sleep 600", activeDeadlineSeconds=2))
         status = await running.finished("late")
         assert reasons(status)["Failed"] == "DeadlineExceeded"
         assert [state[1:] for state in running.job_states("late")[-4:]] == [
@@ -205,7 +205,7 @@ async def test_suspended_job_starts_when_it_is_resumed(tmp_path: Path) -> None:
 
 async def test_suspending_removes_pods_and_start_time(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        running.store.create("jobs", make_job("pause", "sleep 30"))
+        running.store.create("jobs", make_job("pause", "sleep 600"))
         pod = await running.running_pod("pause")
         patch(running.store, "pause", suspend=True)
         await running.until(lambda: running.pods("pause") == [])
@@ -225,7 +225,7 @@ async def test_verdict_fails_a_job_within_about_a_second(tmp_path: Path, mode: s
         spec: dict[str, Any] = {"suspend": mode == "suspended"}
         if mode == "indexed":
             spec |= {"completions": 2, "parallelism": 2, "completionMode": "Indexed"}
-        running.store.create("jobs", make_job("doomed", "sleep 60", **spec))
+        running.store.create("jobs", make_job("doomed", "sleep 600", **spec))
         if mode == "suspended":
             await running.until(lambda: "Suspended" in conditions(running.status("doomed")))
         else:
@@ -242,7 +242,7 @@ async def test_verdict_fails_a_job_within_about_a_second(tmp_path: Path, mode: s
 async def test_deleted_pod_counts_as_failed_and_is_replaced(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
         once = tmp_path / "once"
-        script = f'test -e "{once}" && exit 0; touch "{once}"; sleep 60'
+        script = f'test -e "{once}" && exit 0; touch "{once}"; sleep 600'
         running.store.create("jobs", make_job("evict", script, backoffLimit=2))
         pod = await running.running_pod("evict")
         await running.until(once.exists)  # A pod runs before its script has done anything.
@@ -278,7 +278,7 @@ async def test_refused_pod_is_reported_by_an_event_and_tried_again(tmp_path: Pat
 
 async def test_job_that_is_being_deleted_removes_the_finalizers_of_its_pods(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
-        job = make_job("delx", "sleep 30")
+        job = make_job("delx", "sleep 600")
         job["metadata"]["finalizers"] = ["jobrelay.dev/lifecycle"]
         running.store.create("jobs", job)
         pod = await running.running_pod("delx")

@@ -46,7 +46,7 @@ async def test_first_matching_rule_decides_and_an_ignored_failure_does_not_count
 
 
 async def test_failing_job_stops_its_other_pods_and_counts_them(tmp_path: Path) -> None:
-    script = 'test "$JOB_COMPLETION_INDEX" = 1 && exit 7; sleep 60'
+    script = 'test "$JOB_COMPLETION_INDEX" = 1 && exit 7; sleep 600'
     spec = INDEXED | {"completions": 2, "parallelism": 2, "podFailurePolicy": {"rules": [rule("FailJob", 7)]}}
     async with cluster(tmp_path) as running:
         running.store.create("jobs", make_job("all", script, **spec))
@@ -126,7 +126,7 @@ async def test_fail_index_gives_up_at_once_and_ignored_failures_are_counted_apar
 
 
 async def test_too_many_failed_indexes_end_the_job_while_others_run(tmp_path: Path) -> None:
-    script = 'test "$JOB_COMPLETION_INDEX" = 2 && sleep 60; exit 1'
+    script = 'test "$JOB_COMPLETION_INDEX" = 2 && sleep 600; exit 1'
     spec = INDEXED | {
         "completions": 3, "parallelism": 3, "backoffLimitPerIndex": 0, "maxFailedIndexes": 1, "backoffLimit": 50,
     }  # fmt: skip
@@ -138,7 +138,7 @@ async def test_too_many_failed_indexes_end_the_job_while_others_run(tmp_path: Pa
 
 
 async def test_success_of_the_wanted_indexes_ends_the_job_and_its_pods(tmp_path: Path) -> None:
-    script = 'test "$JOB_COMPLETION_INDEX" = 2 || sleep 60'
+    script = 'test "$JOB_COMPLETION_INDEX" = 2 || sleep 600'
     policy = {"rules": [{"succeededIndexes": "0-1", "succeededCount": 2}, {"succeededIndexes": "2"}]}
     spec = INDEXED | {"completions": 3, "parallelism": 3, "successPolicy": policy}
     async with cluster(tmp_path) as running:
