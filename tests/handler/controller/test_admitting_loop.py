@@ -125,7 +125,7 @@ async def _is_seen(client: Client, cluster: Cluster, request_id: str) -> bool:
     assert client.state.cache is not None
     job = client.state.cache.get(("default", name_of(request_id)))
     stored = await job_of(cluster, request_id)
-    return job is not None and job.version == stored["metadata"]["resourceVersion"]
+    return job is not None and str(job.version) == stored["metadata"]["resourceVersion"]
 
 
 async def test_long_decisions_leave_time_for_everything_else(
