@@ -107,6 +107,12 @@ def identity_in_name(name: str, source: str, request_id: str) -> tuple[Identity,
     return None
 
 
+def function_in_name(name: str, source: str, request_id: str) -> str | None:
+    """The function of such a request; None if it is no function's, which for most is told without the name's hash."""
+    found = identity_in_name(name, source, request_id) if "/" in request_id else None
+    return found[0].function or None if found is not None else None
+
+
 def _name_hash(identity: Identity) -> str:
     return _base32(identity.digest(), _HASH_LENGTH)
 

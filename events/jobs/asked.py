@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from events.cloudevent.timestamp import parse_time
-from events.identity import identity_in_name
+from events.identity import function_in_name
 from events.jobs.annotation import read_stored
 from events.jobs.context import MAX_REMEMBERED, read_context
 from events.jobs.observed import Job
@@ -38,7 +38,7 @@ def asked_for(job: Job) -> dict[str, Any]:
         "type": _cut(context.get("type")),
         "eventTime": _time(context.get("time")),
         "replayOf": _cut(context.get("replayof")),
-        "function": _function(job),
+        "function": function_in_name(job.name, job.source, job.request_id),
         "image": pod.image,
         "cpu": pod.cpu,
         "memory": pod.memory,
@@ -48,13 +48,6 @@ def asked_for(job: Job) -> dict[str, Any]:
         "priority": queueing.priority,
     }
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _function(job: Job) -> str | None:
-    if "/" not in job.request_id:
-        return None  # As nearly always; to tell from the name takes a hash.
-    identity = identity_in_name(job.name, job.source, job.request_id)
-    return (identity and identity[0].function) or None
 
 
 def _cut(text: str | None) -> str | None:
