@@ -8,7 +8,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from k8s.devcluster.api.call import Call
-from k8s.devcluster.api.tables import table
+from k8s.devcluster.api.tables import partial, table
 from k8s.devcluster.api.target import Target, verb
 from k8s.devcluster.errors import ApiError
 from k8s.devcluster.store.history import Version
@@ -33,9 +33,7 @@ def row_renderer(call: Call) -> Callable[[Version], bytes]:
 
 def metadata_of(version: Version) -> bytes:
     """The object as a PartialObjectMetadata."""
-    return b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":%b}' % bytes(
-        _OBJECT.decode(version.data).metadata
-    )
+    return orjson.dumps(partial(orjson.Fragment(bytes(_OBJECT.decode(version.data).metadata))))
 
 
 def json_answer(body: bytes, *, status: int = 200, warnings: list[str] | None = None) -> web.Response:

@@ -27,11 +27,7 @@ def table(kind: str, objects: Iterable[Obj], *, metadata: Obj, include: str = "M
         if include == "Object":
             row["object"] = obj
         elif include == "Metadata":
-            row["object"] = {
-                "kind": "PartialObjectMetadata",
-                "apiVersion": "meta.k8s.io/v1",
-                "metadata": obj["metadata"],
-            }
+            row["object"] = partial(obj["metadata"])
         rows.append(row)
     described = [
         {
@@ -50,6 +46,11 @@ def table(kind: str, objects: Iterable[Obj], *, metadata: Obj, include: str = "M
         "columnDefinitions": described if columns else None,
         "rows": rows,
     }
+
+
+def partial(metadata: Any) -> Obj:
+    """A PartialObjectMetadata: what there is of an object where only its metadata is wanted."""
+    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
 
 
 def human_duration(seconds: float) -> str:
