@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.bench.load.processes import Pids, servers_of
-from tests.e2e.site import NATS, Site, site
+from tests.e2e.site import NATS, RABBITMQ, Site, site
 
 API_SERVER = ("tests.bench.apiserver",)
+BROKERS = {NATS: "NATS", RABBITMQ: "RabbitMQ"}
+"""As the table calls them."""
 OURS, BEFORE = "jobrelay", "before"
 AT_ONCE = {"metrics_seconds": 0.01}
 """The benchmark sees by the metrics when something is done."""
@@ -69,7 +71,7 @@ class Bench:
     @property
     def broker(self) -> str:
         """As the table calls it."""
-        return "NATS" if self.site.broker == NATS else "RabbitMQ"
+        return BROKERS[self.site.broker]
 
     @asynccontextmanager
     async def anew(self, name: str) -> AsyncIterator["Bench"]:

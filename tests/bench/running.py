@@ -12,15 +12,14 @@ from pathlib import Path
 
 from adapters.servers.process import ServerFailed
 from adapters.servers.rabbitmq import executable
-from tests.bench.bench import API_SERVER, AT_ONCE, ROOMY, Bench, Size, bench
+from tests.bench.bench import API_SERVER, AT_ONCE, BROKERS, ROOMY, Bench, Size, bench
 from tests.bench.load.jobs import Jobs
 from tests.bench.parts.parts import PARTS
 from tests.bench.report.figures import OWN, REAL, Figures
 from tests.bench.report.machine import broker_of, machine
 from tests.bench.report.rows import Row
-from tests.e2e.site import NATS, RABBITMQ, VARIABLES, Site, on_broker, site
+from tests.e2e.site import NATS, VARIABLES, Site, on_broker, site
 
-BROKERS = {NATS: "NATS", RABBITMQ: "RabbitMQ"}
 NOT_BEGUN, BROKEN_OFF = "not begun", "broken off"
 CLEAR_SECONDS = 300.0
 """How long deleting the Jobs of a part that ended early may take."""
