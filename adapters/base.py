@@ -1,6 +1,6 @@
 """The broker port: what jobrelay needs of a message broker, and the errors every adapter translates its own into."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -128,6 +128,22 @@ class Mishaps:
     """Dead letters that were kept without their bodies, because there was little room."""
     letters_lost: int = 0
     """Messages that were refused without a dead letter, because there was no room."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replicas:
+    """The copies of one stream or queue on the nodes of a broker's cluster."""
+
+    store: str
+    """What has them, as people name it: `stream JOBRELAY_REQUESTS`, `queue jobrelay.requests`."""
+    members: int
+    """Nodes that have a copy, whether they are up or not."""
+    online: int
+    """Members that are up and take part."""
+    wanted: int
+    """How many members it should have: the setting, or what suits the cluster."""
+    remedy: str = ""
+    """What an operator runs to have as many as wanted; empty if there are."""
 
 
 class Delivery(Protocol):
@@ -308,6 +324,17 @@ class Topology(Protocol):
 
     async def fill(self) -> Mapping[Kind, float]:
         """How full the stores of REQUESTS, LIFECYCLE and DEAD are, from 0 to 1, where the broker says it."""
+        ...
+
+    async def probe(self) -> None:
+        """Return if what is published now is stored. Streams and queues may exist, and yet have no quorum.
+
+        Raises `BrokerUnavailable`, which names what does not store.
+        """
+        ...
+
+    async def replicas(self) -> Sequence[Replicas]:
+        """Of each stream and queue, where the broker is a cluster and says it. Raises `BrokerUnavailable`."""
         ...
 
     @property

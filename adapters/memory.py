@@ -8,7 +8,7 @@ import bisect
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from adapters.base import (
     Kind,
     Mishaps,
     Record,
+    Replicas,
     Subscription,
     Topic,
     TopicRefused,
@@ -388,6 +389,14 @@ class MemoryBroker:
     async def fill(self) -> Mapping[Kind, float]:
         """Nothing has a bound."""
         return {}
+
+    async def probe(self) -> None:
+        """See the port."""
+        await self.check()
+
+    async def replicas(self) -> Sequence[Replicas]:
+        """There is one copy of everything, in this process."""
+        return ()
 
     @property
     def mishaps(self) -> Mishaps:

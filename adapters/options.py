@@ -17,6 +17,10 @@ class ConnectionOptions:
     """CA bundle for the server's certificate; None: the system's."""
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tls_server_name: str | None = None
+    """The name that certificates of all servers must have; None: each that of its own address."""
+    silence: float = 10.0
+    """A server that says nothing for this long is taken for dead, and its connection given up."""
     connect_timeout: float = 10.0
     publish_timeout: float = 5.0
     max_bytes: int = 64 << 20
@@ -37,6 +41,8 @@ def common_options(settings: Mapping[str, Any]) -> dict[str, Any]:
         "tls_ca": settings["tls_ca"],
         "tls_cert": settings["tls_cert"],
         "tls_key": settings["tls_key"],
+        "tls_server_name": settings["tls_server_name"],
+        "silence": settings["broker_silence_seconds"],
         "publish_timeout": settings["broker_timeout"],
         "max_bytes": settings["max_bytes_in_flight"],
         "lane_weights": dict(zip(LANES, settings["lane_weights"], strict=True)),

@@ -1,6 +1,6 @@
 """The broker port on NATS JetStream, put together from the other modules. Here topics become subjects."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from cloudevents.core.v1.event import CloudEvent
@@ -14,6 +14,7 @@ from adapters.base import (
     Kind,
     Mishaps,
     Record,
+    Replicas,
     Subscription,
     Topic,
     TopicRefused,
@@ -127,6 +128,14 @@ class JetStreamBroker:
         found = await self._declarer.fill()
         self._letters.measured(found.get(Kind.DEAD, 0.0))
         return found
+
+    async def probe(self) -> None:
+        """See the port."""
+        await self.check()
+
+    async def replicas(self) -> Sequence[Replicas]:
+        """See the port."""
+        return ()
 
     @property
     def mishaps(self) -> Mishaps:

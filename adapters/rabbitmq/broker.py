@@ -4,13 +4,24 @@ RabbitMQ drops no repeats: a message published twice is stored twice, and consum
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from cloudevents.core.v1.event import CloudEvent
 
 from adapters import headers as stamps
-from adapters.base import BrokerUnavailable, Cursor, DeadLetter, Depth, Kind, Mishaps, Record, Topic, TopicRefused
+from adapters.base import (
+    BrokerUnavailable,
+    Cursor,
+    DeadLetter,
+    Depth,
+    Kind,
+    Mishaps,
+    Record,
+    Replicas,
+    Topic,
+    TopicRefused,
+)
 from adapters.rabbitmq.client import ServerRefused
 from adapters.rabbitmq.connection import Connection, connection
 from adapters.rabbitmq.consume import Subscription, subscription
@@ -127,6 +138,14 @@ class RabbitMQBroker:
     async def fill(self) -> Mapping[Kind, float]:
         """See the port. AMQP tells how many messages there are, and not how large."""
         return {}
+
+    async def probe(self) -> None:
+        """See the port."""
+        await self.check()
+
+    async def replicas(self) -> Sequence[Replicas]:
+        """See the port."""
+        return ()
 
     @property
     def mishaps(self) -> Mishaps:

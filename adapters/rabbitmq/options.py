@@ -38,10 +38,18 @@ class RabbitMQOptions(ConnectionOptions):
     """A silent server is given up after three heartbeats."""
     hold: float = 300.0
     """What is unsettled for longer is stored again: after half an hour RabbitMQ takes back all of a channel."""
+    replicas: int | None = None
+    """Members of each queue and of the log, used when they are declared; None: what RabbitMQ chooses."""
+    management_url: str | None = None
+    """The management API, which alone says how many members there are. None: they are not known."""
     max_message_bytes: int = 16 << 20
     """A larger event is refused without asking. RabbitMQ 4 takes 16 MiB unless it is told otherwise."""
 
 
 def options_of(settings: Mapping[str, Any]) -> RabbitMQOptions:
     """What the settings say, by the names of their fields."""
-    return RabbitMQOptions(**common_options(settings))
+    return RabbitMQOptions(
+        **common_options(settings),
+        replicas=settings["rabbitmq_replicas"],
+        management_url=settings["rabbitmq_management_url"],
+    )

@@ -227,6 +227,19 @@ class BrokerSettings(BaseModel):
         description="Prefix of the JetStream API, where it is imported from another account; instead of a domain. "
         "Empty: `$JS.API`, or `$JS.<domain>.API`.",
     )
+    rabbitmq_replicas: int | None = Field(
+        None,
+        ge=1,
+        le=7,
+        description="Members of every queue and of the log on a RabbitMQ cluster, for those that are declared anew. "
+        "Empty: what RabbitMQ chooses. Existing ones keep what they have, and are named with what to run.",
+    )
+    rabbitmq_management_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s@?#]+$",
+        description="RabbitMQ's management API, such as `http://rabbitmq:15672`, asked with the user and password of "
+        "the broker's URL how many members queues have. Empty: that is not known.",
+    )
     tls_ca: Path | None = Field(
         None, description="CA bundle, PEM, that the broker's certificate is verified with. Empty: the system's."
     )
@@ -234,6 +247,18 @@ class BrokerSettings(BaseModel):
         None, description="Client certificate for the broker, PEM. Goes together with `JOBRELAY_TLS_KEY`."
     )
     tls_key: Path | None = Field(None, description="Key of the client certificate, PEM.")
+    tls_server_name: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_.-]{1,253}$",
+        description="Name that the certificates of all the broker's servers must be for. Empty: each the name in "
+        "its address.",
+    )
+    broker_silence_seconds: float = Field(
+        10,
+        ge=2,
+        le=300,
+        description="Seconds after which a broker that says nothing is taken for dead, and connected to anew.",
+    )
     broker_timeout: float = Field(
         5, ge=0.5, le=60, description="Seconds that a publish may take before it counts as failed."
     )
