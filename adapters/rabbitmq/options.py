@@ -9,6 +9,7 @@ from adapters.urls import Rules
 
 _ANY, _NUMBER = ".*", "[0-9]{1,5}"
 RULES = Rules(
+    several_hosts=True,
     longest_path=255,
     # The client's login separates user and password by it.
     nul=False,

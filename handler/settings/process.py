@@ -32,7 +32,7 @@ class ConnectionSettings(BaseModel):
         repr=False,
         description=f"Brokers to consume from, the default one first, at most one of each kind: {', '.join(_urls())}. "
         "In users and passwords, characters other than `A-Z a-z 0-9 - . _ ~` are percent-encoded (`@` is `%40`). "
-        "The servers of a NATS cluster are one URL: `nats://a:4222,b:4222`.",
+        "The servers of a cluster are one URL: `nats://a:4222,b:4222`, `amqp://user:password@a:5672,b:5672/vhost`.",
     )
     role: Literal["both", "handler", "controller", "console"] = Field(
         "both",

@@ -65,7 +65,7 @@ class _ProcessSettings(
         if len({adapter.name for adapter in kinds}) < len(kinds):
             raise ValueError(
                 f"at most one broker of each kind can be named: {', '.join(BY_NAME)}; "
-                "the servers of a NATS cluster are one URL: nats://a:4222,b:4222"
+                "the servers of a cluster are one URL: nats://a:4222,b:4222"
             )
         return sources
 
