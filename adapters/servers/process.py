@@ -80,6 +80,14 @@ class Processes:
             _signal(process, signal.SIGKILL)
             await process.wait()
 
+    def freeze(self) -> None:
+        """Let the server stand still with its connections open, until `thaw`."""
+        _signal(self._running[-1], signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the server go on."""
+        _signal(self._running[-1], signal.SIGCONT)
+
     async def _spawn(self, program: Program) -> None:
         with self._log.open("ab") as log:
             # In a session of its own: Ctrl-C in the terminal is for this process only, which stops its servers last.
@@ -120,10 +128,10 @@ async def running(server: S) -> AsyncIterator[S]:
         await server.stop()
 
 
-async def greeting(port: int, hello: bytes = b"") -> bytes:
+async def greeting(port: int, hello: bytes = b"", *, host: str = "127.0.0.1") -> bytes:
     """The first bytes that a server on this machine sends, after `hello`. Empty if none come within a second."""
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection(host, port)
     except OSError:
         return b""
     received = b""

@@ -7,49 +7,68 @@ The data of the node are in its directory, and it and its port mapper listen on 
 import asyncio
 import json
 import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.servers.free_port import free_port
 from adapters.servers.login import Login, write_private
 from adapters.servers.process import Processes, Program, ServerFailed, greeting, running
+from adapters.servers.release import Release, chosen
 
 STOP_SECONDS = 20.0
 _NODE = "jobrelay@localhost"
-"""All nodes have this name, which is part of the path of their data: each has its own port mapper, so none clash."""
-# Where packages have the programs themselves: the wrappers on PATH want another user and other directories.
-_PLACES = ("/usr/lib/rabbitmq/bin",)
+"""All that stand alone have this name, which is part of the path of their data: each has its own port mapper, so none
+clash.
+"""
 # When a message expires in a delay queue while a node starts, RabbitMQ may move it before the target queue is up. It
 # then tries again only after this time, by default 3 minutes.
 _ADVANCED = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 5000}]}].\n"
 _ERLANG = "+sbwt none +sbwtdcpu none +sbwtdio none"
 
 
-def executable(name: str = "rabbitmq-server") -> str:
-    """Path of a program of RabbitMQ. Raises `ServerFailed` if it is not installed."""
-    found = next((path for place in _PLACES if (path := shutil.which(name, path=place))), None) or shutil.which(name)
-    if found is None:
-        raise ServerFailed(f"{name} was not found: install the package rabbitmq-server, or put it on PATH")
-    return found
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """What makes a node one of a cluster. `mapper`: the port of the port mapper that they share, which runs already.
+
+    `peers`: names of the nodes that it looks for at its first start, its own among them.
+    """
+
+    node: str
+    peers: Sequence[str]
+    mapper: int
+    cookie: str
 
 
 class RabbitServer:
     """Can be started and stopped any number of times, on the same data in `directory` and the same ports.
 
     `port`: without TLS; 0 picks a free port. `extra`: further lines of rabbitmq.conf. `login`: the only user, whatever
-    users there were before; None: `guest`, as RabbitMQ has it.
+    users there were before; None: `guest`, as RabbitMQ has it. `member`: of a cluster; None: it stands alone.
     """
 
     start_seconds = 60.0
 
-    def __init__(self, directory: Path, *, port: int = 0, login: Login | None = None, extra: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int = 0,
+        login: Login | None = None,
+        extra: str = "",
+        release: Release | None = None,
+        plugins: Sequence[str] = (),
+        member: Member | None = None,
+    ) -> None:
         self.directory = directory
+        self.release = release or chosen()
         self._login = login
         self.port = port
         self._extra = extra
-        self._ports: tuple[int, int] = (0, 0)
+        self._plugins = plugins
+        self._member = member
+        self._ports: tuple[int, int] = (member.mapper if member else 0, 0)
         self._processes = Processes(self.log)
 
     @property
@@ -69,17 +88,15 @@ class RabbitServer:
 
     def prepare(self) -> tuple[Program, ...]:
         """Choose its ports and write its files. Returns what to run. Raises `ServerFailed` if a program is missing."""
-        program, mapper = executable(), port_mapper()
+        program, mapper = self.release.program(), self.release.port_mapper()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = self.port or free_port()
-        if not self._ports[0]:
-            self._ports = (free_port(), free_port())
+        if not self._ports[1]:
+            self._ports = (self._ports[0] or free_port(), free_port())
         self._write_files()
         environ = self._environment()
-        return (
-            Program(name="epmd", command=(mapper,), environ=environ),
-            Program(name="rabbitmq-server", command=(program,), environ=environ),
-        )
+        server = Program(name="rabbitmq-server", command=(program,), environ=environ)
+        return (server,) if self._member else (Program(name="epmd", command=(mapper,), environ=environ), server)
 
     async def answers(self, pid: int) -> bool:
         """Whether it answers on a connection. A node that is still starting accepts connections, but says nothing."""
@@ -97,10 +114,18 @@ class RabbitServer:
         """End it as a crash would."""
         await self._processes.kill()
 
-    async def ctl(self, *arguments: str) -> str:
-        """The output of `rabbitmqctl`. Raises `ServerFailed`."""
+    def freeze(self) -> None:
+        """Let it stand still with its connections open, until `thaw`."""
+        self._processes.freeze()
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._processes.thaw()
+
+    async def ctl(self, *arguments: str, program: str = "rabbitmqctl") -> str:
+        """The output of `rabbitmqctl`, or of another of its tools. Raises `ServerFailed`."""
         process = await asyncio.create_subprocess_exec(
-            executable("rabbitmqctl"),
+            self.release.program(program),
             "--quiet",
             *arguments,
             env=self._environment(),
@@ -109,7 +134,7 @@ class RabbitServer:
         )
         output, _ = await process.communicate()
         if process.returncode:
-            raise ServerFailed(f"rabbitmqctl {arguments[0]}: {output.decode(errors='replace')[-2000:]}")
+            raise ServerFailed(f"{program} {arguments[0]}: {output.decode(errors='replace')[-2000:]}")
         return output.decode(errors="replace")
 
     def _write_files(self) -> None:
@@ -124,20 +149,24 @@ class RabbitServer:
             # Loaded at each start, before it takes connections. The password of guest is changed, too.
             write_private(self.directory / "definitions.json", _definitions(self._login))
             lines.append(f"load_definitions = {self.directory.resolve() / 'definitions.json'}")
+        if self._member:
+            lines += _formation(self._member)
+            write_private(self.directory / ".erlang.cookie", self._member.cookie)
         (self.directory / "rabbitmq.conf").write_text("\n".join([*lines, self._extra, ""]))
         (self.directory / "advanced.config").write_text(_ADVANCED)
-        (self.directory / "enabled_plugins").write_text("[].\n")
+        (self.directory / "enabled_plugins").write_text(f"[{','.join(self._plugins)}].\n")
         (self.directory / "empty.conf").write_text("")
 
     def _environment(self) -> Mapping[str, str]:
         here = str(self.directory.resolve())
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
         return inherited | {
+            "PATH": self.release.path,
             "HOME": here,
             "ERL_CRASH_DUMP_SECONDS": "0",
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": str(self._ports[0]),
-            "RABBITMQ_NODENAME": _NODE,
+            "RABBITMQ_NODENAME": self._member.node if self._member else _NODE,
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(self._ports[1]),
             "RABBITMQ_CONF_ENV_FILE": f"{here}/empty.conf",
@@ -153,6 +182,12 @@ class RabbitServer:
         }
 
 
+def _formation(member: Member) -> list[str]:
+    """Lines of rabbitmq.conf by which it finds the others of its cluster."""
+    peers = [f"cluster_formation.classic_config.nodes.{number} = {peer}" for number, peer in enumerate(member.peers, 1)]
+    return ["cluster_formation.peer_discovery_backend = classic_config", *peers]
+
+
 def _definitions(login: Login) -> str:
     users = [
         {"name": login.user, "password": login.password, "tags": ["administrator"]},
@@ -165,11 +200,3 @@ def _definitions(login: Login) -> str:
 def run(directory: Path, *, port: int = 0, extra: str = "") -> AbstractAsyncContextManager[RabbitServer]:
     """A running node for the length of the block."""
     return running(RabbitServer(directory, port=port, extra=extra))
-
-
-def port_mapper() -> str:
-    """Path of epmd. We run our own: a node would start an epmd that outlives it. Raises `ServerFailed`."""
-    found = shutil.which("epmd")
-    if found is None:
-        raise ServerFailed("epmd was not found: it comes with Erlang")
-    return found

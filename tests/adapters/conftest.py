@@ -18,6 +18,7 @@ from adapters.servers import nats as natsserver, rabbitmq as rabbitmqserver
 from adapters.servers.nats import NatsServer
 from adapters.servers.process import ServerFailed
 from adapters.servers.rabbitmq import RabbitServer
+from adapters.servers.release import chosen
 from tests.adapters.brokers import (
     HUB,
     LEAF,
@@ -49,7 +50,7 @@ async def rabbit_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
 
 def need_rabbit() -> None:
     try:
-        rabbitmqserver.executable()
+        chosen().program()
     except ServerFailed as error:
         if os.environ.get("CI"):
             raise

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapters.servers.process import ServerFailed
-from adapters.servers.rabbitmq import executable
+from adapters.servers.release import chosen
 from tests.bench.bench import API_SERVER, AT_ONCE, BROKERS, ROOMY, Bench, Size, bench
 from tests.bench.load.jobs import Jobs
 from tests.bench.parts.parts import PARTS
@@ -156,7 +156,7 @@ def _is_there(broker: str, environ: Mapping[str, str], figures: Figures) -> bool
     if broker == NATS or environ.get(VARIABLES[broker]):
         return True
     try:
-        return bool(executable())
+        return bool(chosen().program())
     except ServerFailed:
         reason = "no RABBITMQ_URL, and no rabbitmq-server"
         figures.missing |= {title: reason for title in figures.missing if title.endswith(BROKERS[broker])}

@@ -6,7 +6,7 @@ import pytest
 
 from adapters.base import BrokerUnavailable, Kind
 from adapters.connect import connect
-from adapters.servers import rabbitmq as rabbitmqserver
+from adapters.servers import rabbitmq as rabbitmqserver, release
 from adapters.servers.login import login_in
 from adapters.servers.process import ServerFailed, running
 from adapters.servers.rabbitmq import RabbitServer
@@ -47,10 +47,23 @@ async def test_node_that_does_not_start_says_why_and_leaves_nothing_behind(tmp_p
 
 
 async def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(rabbitmqserver, "_PLACES", ())
+    monkeypatch.setattr(release, "_PLACES", ())
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ServerFailed, match="rabbitmq-server"):
         await RabbitServer(tmp_path / "node").start()
+
+
+def test_programs_of_a_release_that_is_named_are_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "home" / "sbin" / "rabbitmqctl"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    monkeypatch.setenv("RABBITMQ_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ERLANG_HOME", str(tmp_path / "erlang"))
+    assert release.chosen().program("rabbitmqctl") == str(program)
+    assert release.chosen().path.startswith(f"{tmp_path / 'erlang' / 'bin'}:")
+    with pytest.raises(ServerFailed, match="RABBITMQ_HOME"):
+        release.chosen().program("rabbitmq-server")
+    assert release.Release().program("rabbitmqctl") != str(program)
 
 
 @pytest.mark.long

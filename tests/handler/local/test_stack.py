@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.servers import rabbitmq as rabbitmqserver
+from adapters.servers import release
 from handler.local import leash
 from handler.local.processes import StartFailed, running, spawn
 from handler.local.stack import LOOPBACK, Ports, Stack, start
@@ -174,7 +174,7 @@ async def test_rabbitmq_keeps_its_state_from_one_start_to_the_next_and_leaves_no
 
 
 async def test_a_broker_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rabbitmqserver, "_PLACES", ())
+    monkeypatch.setattr(release, "_PLACES", ())
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StartFailed, match="install the package rabbitmq-server"):
         async with start(tmp_path, broker="rabbitmq"):
