@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from adapters.registry import adapter_of
+from adapters.urls import parse as parse_url
 from handler.settings.history import sqlite_path
 from handler.settings.settings import Settings
 from k8s.reading.quantity import parse
@@ -32,6 +34,17 @@ def test_both_roles_start_with_what_the_manifests_give_them(overlay: str, role: 
     assert settings.log_format == "json"
     assert settings.http_address.startswith("0.0.0.0:")
     assert not settings.namespaces, "the namespace of the service account"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_choices_for_a_broker_of_three_nodes_are_settings(overlay: str) -> None:
+    text = (DEPLOY / "overlays" / overlay / "kustomization.yaml").read_text()
+    chosen = dict(re.findall(r"^#? .*(JOBRELAY_[A-Z_]+)='?([^'\s]+)", text, re.MULTILINE))
+    settings = Settings.from_env(chosen)
+    (url,) = settings.sources
+    nodes = parse_url(url, adapter_of(url).rules).hosts
+    assert [node.name.partition(".")[0][-2:] for node in nodes] == ["-0", "-1", "-2"]
+    assert (settings.nats_replicas or settings.rabbitmq_replicas) == len(nodes)
 
 
 @pytest.mark.parametrize(("database", "scheme"), [("memory", None), ("sqlite", "sqlite"), ("postgresql", "postgresql")])
