@@ -44,6 +44,11 @@ class Host(NamedTuple):
     name: str
     port: int | None
 
+    @property
+    def bare(self) -> str:
+        """The name, of an IPv6 address without its brackets."""
+        return self.name.strip("[]")
+
     def __str__(self) -> str:
         return self.name if self.port is None else f"{self.name}:{self.port}"
 

@@ -13,7 +13,6 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 import aio_pika
@@ -27,6 +26,7 @@ from pamqp.commands import Basic
 from yarl import URL
 
 from adapters.base import BrokerUnavailable
+from adapters.rabbitmq.addresses import Address
 from adapters.rabbitmq.options import RabbitMQOptions
 from adapters.rabbitmq.wire.content import Message
 from adapters.rabbitmq.wire.stream import Stream
@@ -69,6 +69,11 @@ class _Wire(aiormq.Connection):
     # was acknowledged, and for that the server closes the connection.
     FRAME_BUFFER_SIZE = 0
 
+    @property
+    def is_connection_was_stuck(self) -> bool:
+        # To whom the library says no goodbye, and waits for none. Whether a server went silent is judged by `Silence`.
+        return not self.connected.is_set()
+
 
 class _Underlay(UnderlayConnection):
     @classmethod
@@ -85,13 +90,21 @@ class _Underlay(UnderlayConnection):
 
 
 class Client(aio_pika.Connection):
-    """aio-pika's connection, on a wire that survives whatever anybody may send. Use `open_client`."""
+    """aio-pika's connection, on a wire that survives whatever anybody may send. Use `open_client`.
 
-    def __init__(self, url: BrokerURL, *, tls: ssl.SSLContext | None, name: str) -> None:
-        super().__init__(_for_library(url), ssl_context=tls, client_properties={"connection_name": name})
+    `heartbeat`: the longest time in seconds in which the server says nothing; 0 if it may be silent for ever.
+    """
+
+    def __init__(
+        self, url: BrokerURL, address: Address, *, tls: ssl.SSLContext | None, name: str, heartbeat: int
+    ) -> None:
+        known = _for_library(url, address, heartbeat)
+        super().__init__(known, ssl_context=tls, client_properties={"connection_name": name})
         # Of a path, the library undoes some escapes only.
         self.kwargs["vhost"] = url.path or "/"
-        self.factory = _Transport()
+        self.address = address
+        self.heartbeat = heartbeat
+        self.factory = _Transport(address)
 
     def __del__(self) -> None:
         # aio-pika's own would start to close, in whatever loop runs by then. Whoever opens a client abandons it.
@@ -131,15 +144,14 @@ class Client(aio_pika.Connection):
         await _close(self)
 
 
-async def open_client(url: BrokerURL, options: RabbitMQOptions, *, purpose: str) -> Client:
+async def open_client(url: BrokerURL, address: Address, options: RabbitMQOptions, *, purpose: str) -> Client:
     """A connection named `jobrelay-<purpose>`. Raises what `translated` turns into `BrokerUnavailable`."""
     # They log with tracebacks at ERROR, at every attempt to reconnect, and raise all of it as well.
     for library in ("aiormq", "aio_pika"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    # The default of 60 s notices a dead peer after three minutes.
-    url = replace(url, query={"heartbeat": str(options.heartbeat), **url.query})
     tls = options.tls_context() if options.tls_ca is not None or options.tls_cert is not None else None
-    client = Client(url, tls=tls, name=f"jobrelay-{purpose}")
+    name = f"jobrelay-{purpose}"
+    client = Client(url, address, tls=tls, name=name, heartbeat=heartbeat_of(url, silence=options.silence))
     try:
         await client.connect()
     except failures.AMQPError as error:
@@ -170,10 +182,23 @@ def closing(channel: Channel) -> bool:
     return channel.is_closed or channel._close_exception is not None  # noqa: SLF001 - nothing else tells so early
 
 
-def _for_library(url: BrokerURL) -> URL:
-    host, port = url.hosts[0]
+def heartbeat_of(url: BrokerURL, *, silence: float) -> int:
+    """What the server is told, in seconds: it then sends something at least so often. A URL may ask for more, or none.
+
+    Twice in `silence`, since one may be late.
+    """
+    most = max(1, int(silence / 2))
+    return min(int(url.query.get("heartbeat", most)), most)
+
+
+def _for_library(url: BrokerURL, address: Address, heartbeat: int) -> URL:
     return URL.build(
-        scheme=url.scheme, user=url.user, password=url.password, host=host.strip("[]"), port=port, query=dict(url.query)
+        scheme=url.scheme,
+        user=url.user,
+        password=url.password,
+        host=address.host.bare,
+        port=address.port,
+        query={**url.query, "heartbeat": str(heartbeat)},
     )
 
 
@@ -252,12 +277,14 @@ def received(message: Delivered) -> Message | None:
 class _Transport(TransportFactory):
     """Connects once."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: Address) -> None:
         self.stream = Stream()
+        self._address = address
 
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         provider = kwargs.pop("ssl_context_provider")
-        context = await provider.get_context() if url.scheme == "amqps" else None
-        where: dict[str, Any] = {"host": url.host, "port": url.port, "ssl": context}
+        where: dict[str, Any] = {"host": self._address.ip, "port": self._address.port}
+        if url.scheme == "amqps":
+            where |= {"ssl": await provider.get_context(), "server_hostname": self._address.server_name}
         await asyncio.get_running_loop().create_connection(lambda: self.stream, **where, **kwargs)
         return self.stream.ends

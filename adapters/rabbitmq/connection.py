@@ -4,15 +4,19 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from weakref import WeakSet
 
 from adapters.background import running
 from adapters.base import BrokerUnavailable
 from adapters.listeners import Listeners
-from adapters.rabbitmq.client import Channel, Client, open_client, translated
+from adapters.pauses import Pauses
+from adapters.rabbitmq.client import Channel, Client, translated
+from adapters.rabbitmq.dial import dial
 from adapters.rabbitmq.inlet import Inlet
 from adapters.rabbitmq.options import RULES, RabbitMQOptions
 from adapters.rabbitmq.outlet import Outlet
+from adapters.rabbitmq.silence import Silence
 from adapters.rabbitmq.wire.stream import Stream
 from adapters.urls import parse
 
@@ -33,7 +37,11 @@ class Connection:
         self._client: Client | None = None
         self.reading = False
         """Whether the dead letters are being read: two readers on this connection would each miss some."""
-        self._warned = False
+        self._opened_at = 0.0
+        self._lost_at: datetime | None = None
+        self._reason = ""
+        self._silence = Silence(limit=options.silence, heartbeat=0, now=0)
+        self._pauses = Pauses()
         self._waits: set[asyncio.Timeout] = set()
         self._outlets: WeakSet[Outlet] = WeakSet()
         self.reconnects = Listeners()
@@ -57,37 +65,58 @@ class Connection:
 
     async def open(self) -> None:
         """Raises `BrokerUnavailable` when there is no connection in time, naming what was tried."""
-        with translated(f"no connection to RabbitMQ at {self._url.where}"):
-            async with asyncio.timeout(self.options.connect_timeout):
-                self._client = await open_client(self._url, self.options, purpose=self._purpose)
+        client = await dial(self._url, self.options, purpose=self._purpose)
+        self._opened_at = asyncio.get_running_loop().time()
+        self._silence = Silence(limit=self.options.silence, heartbeat=client.heartbeat, now=self._opened_at)
+        self._client = client
 
     async def supervise(self) -> None:
         """Connect again whenever the connection is lost, and end all waits on a server that does not read."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            if self._client is not None and not self._client.opened:
-                self._give_up()
-                for outlet in self._outlets:
-                    outlet.end()
-                await self._client.abandon()
-                self._client = None
             if self._client is None:
                 await self._reopen()
+            elif not self._client.opened or self._is_silent(self._client):
+                await self._lost(self._client)
             elif self.blocked:
                 self._give_up()
             for outlet in self._outlets:
-                outlet.expire(self.options.publish_timeout)
+                if outlet.expire(self.options.publish_timeout):
+                    self._silence.doubt()
+
+    def _is_silent(self, client: Client) -> bool:
+        return self._silence.is_final(client.stream.heard, asyncio.get_running_loop().time())
+
+    async def _lost(self, client: Client) -> None:
+        """Wait before connecting again if it did not last."""
+        reason = f"it said nothing for {self._silence.lasts:.0f} s" if client.opened else client.stream.reply_text
+        self._client, self._lost_at = None, datetime.now(UTC)
+        self._give_up()
+        for outlet in self._outlets:
+            outlet.end()
+        if client.opened:
+            client.stream.abort()
+        await client.abandon()
+        pause = self._pauses.after(asyncio.get_running_loop().time() - self._opened_at)
+        self._reason = f": {reason}" if reason else ""
+        logger.warning(
+            "lost the connection to RabbitMQ at %s (%s)%s; trying until it is back",
+            client.address,
+            self._purpose,
+            self._reason,
+        )
+        await asyncio.sleep(pause)
 
     async def _reopen(self) -> None:
         try:
             await self.open()
         except BrokerUnavailable as error:
-            logger.log(logging.DEBUG if self._warned else logging.WARNING, "%s; trying until it is back", error)
-            self._warned = True
+            logger.debug("%s", error)
+            self._reason = f": {error}"
             await asyncio.sleep(RECONNECT_SECONDS)
             return
-        logger.info("connected to RabbitMQ again (%s)", self._purpose)
-        self._warned = False
+        if self._client is not None:
+            logger.info("connected to RabbitMQ at %s again (%s)", self._client.address, self._purpose)
         self.reconnects.notify()
 
     def _give_up(self) -> None:
@@ -108,18 +137,21 @@ class Connection:
     # Use
 
     @asynccontextmanager
-    async def answered(self, what: str, *, timeout: float | None = None) -> AsyncIterator[None]:
+    async def answered(self, what: str) -> AsyncIterator[None]:
         """Bounds the time of a block that waits for replies, and ends it when none can come.
 
         Raises `BrokerUnavailable`.
         """
+        wait = asyncio.timeout(self.options.publish_timeout)
         with translated(what):
-            async with asyncio.timeout(timeout or self.options.publish_timeout) as wait:
-                self._waits.add(wait)
-                try:
+            try:
+                async with wait:
+                    self._waits.add(wait)
                     yield
-                finally:
-                    self._waits.discard(wait)
+            finally:
+                self._waits.discard(wait)
+                if wait.expired():
+                    self._silence.doubt()
 
     async def open_channel(self, *, confirms: bool = False) -> Channel:
         """Close it with `close_channel`. Raises `BrokerUnavailable`."""
@@ -138,7 +170,8 @@ class Connection:
     async def _open(self, *, confirms: bool) -> tuple[Channel, Stream]:
         client = self._client
         if client is None or not client.opened:
-            raise BrokerUnavailable("not connected to RabbitMQ")
+            since = "" if self._lost_at is None else f" since {self._lost_at:%H:%M:%S} UTC"
+            raise BrokerUnavailable(f"not connected to RabbitMQ{since}{self._reason}")
         async with self.answered("opening a channel"):
             return await client.open_channel(confirms=confirms), client.stream
 

@@ -35,8 +35,6 @@ RULES = Rules(
 class RabbitMQOptions(ConnectionOptions):
     """How to reach and use a RabbitMQ server. Times in seconds."""
 
-    heartbeat: int = 10
-    """A silent server is given up after three heartbeats."""
     hold: float = 300.0
     """What is unsettled for longer is stored again: after half an hour RabbitMQ takes back all of a channel."""
     replicas: int | None = None

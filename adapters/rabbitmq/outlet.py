@@ -67,11 +67,11 @@ class Outlet:
         self._stream.send(data)
         return outcome
 
-    def expire(self, seconds: float) -> None:
-        """Wait no longer for what was published so long ago."""
+    def expire(self, seconds: float) -> bool:
+        """Wait no longer for what was published so long ago. Returns whether there was any."""
         before = self._loop.time() - seconds
-        for sent in takewhile(lambda sent: sent.since <= before, self._unconfirmed.values()):
-            _fail(sent, TimeoutError())
+        old = takewhile(lambda sent: sent.since <= before, self._unconfirmed.values())
+        return sum(_fail(sent, TimeoutError()) for sent in old) > 0
 
     def end(self) -> None:
         """Nothing is sent on the channel any more but what the library sends."""
@@ -120,6 +120,9 @@ class Outlet:
         self._unconfirmed.clear()
 
 
-def _fail(sent: _Sent, error: Exception) -> None:
-    if not sent.outcome.done():
+def _fail(sent: _Sent, error: Exception) -> bool:
+    """Whether somebody still waited for it."""
+    waited = not sent.outcome.done()
+    if waited:
         sent.outcome.set_exception(error)
+    return waited

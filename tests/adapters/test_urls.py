@@ -10,6 +10,7 @@ from hypothesis import assume, example, given, strategies as st
 
 from adapters.connect import connect
 from adapters.jetstream.client import SafeClient
+from adapters.rabbitmq.addresses import Address
 from adapters.rabbitmq.client import _for_library
 from adapters.registry import adapter_of, shown
 from adapters.urls import BrokerURL, Host, InvalidURL, hidden, listed, parse
@@ -201,13 +202,13 @@ def test_any_text_is_refused_or_understood_by_the_client_library(scheme: str, re
         # nats-py takes this name for a missing one.
         assume(host.name.lower() != "none")
         if scheme == "amqp":
-            theirs = _for_library(url)
+            theirs = _for_library(url, Address(host=host, ip="", port=host.port or 5672, server_name=""), 5)
             assert (theirs.user or "", theirs.password or "") == (url.user or "", url.password or "")
             found = theirs.host, theirs.port
         else:
             parsed = SafeClient._parse_server_uri(f"{scheme}://{host}")
             found = parsed.hostname, parsed.port
-        assert found == (host.name.strip("[]").lower(), host.port or {"nats": 4222, "amqp": None}[scheme])
+        assert found == (host.bare.lower(), host.port or {"nats": 4222, "amqp": 5672}[scheme])
 
 
 def test_text_that_quotes_urls_is_hidden_up_to_the_last_at() -> None:

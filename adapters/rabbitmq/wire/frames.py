@@ -14,8 +14,6 @@ END = 0xCE
 _END = bytes([END])
 OVERHEAD = HEAD.size + 1
 """Bytes of a frame beside its payload."""
-ALIVE = HEAD.pack(HEARTBEAT, 0, 0) + _END
-"""A heartbeat."""
 
 CLOSE_CONNECTION, BLOCKED, UNBLOCKED = b"\x00\x0a\x00\x32", b"\x00\x0a\x00\x3c", b"\x00\x0a\x00\x3d"
 CLOSE_CHANNEL, CLOSE_CHANNEL_OK = b"\x00\x14\x00\x28", b"\x00\x14\x00\x29"

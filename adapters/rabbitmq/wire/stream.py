@@ -1,14 +1,13 @@
 """The bytes of a connection: cut into frames, each for whoever listens on its channel, else for the client library.
 
 The library reads and writes as it always does, with a reader and a writer of asyncio. It gets frames whole and in their
-order; of what others take it hears that the server is alive.
+order.
 """
 
 import asyncio
 from typing import Protocol, cast
 
 from adapters.rabbitmq.wire.frames import (
-    ALIVE,
     BLOCKED,
     BODY,
     CLOSE_CHANNEL,
@@ -24,8 +23,6 @@ from adapters.rabbitmq.wire.frames import (
 )
 from adapters.rabbitmq.wire.repair import decodable
 
-ALIVE_SECONDS = 1.0
-"""How often the library hears of frames that it does not get: it gives up a server that it has not heard for long."""
 _KINDS = frozenset({METHOD, HEADER, BODY, HEARTBEAT})
 
 
@@ -52,12 +49,13 @@ class Stream(asyncio.Protocol):
         """Whether the server said that it reads no more publishes: an alarm for memory or disk."""
         self.reply_text = ""
         """Why the server closed the connection, in its words."""
+        self.heard = 0
+        """How often something came."""
         self._transport: asyncio.Transport | None = None
         self._listeners: dict[int, Listener] = {}
         self._parts: list[bytes] = []
         self._lacks = 0
         self._framed = True
-        self._passed_at = 0.0
         self._unsent: list[bytes] = []
 
     def listen(self, channel: int, listener: Listener) -> None:
@@ -84,6 +82,11 @@ class Stream(asyncio.Protocol):
         frames, self._unsent = self._unsent, []
         if frames and self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(frames))
+
+    def abort(self) -> None:
+        """End the connection here and now: whoever is at its other end does not listen."""
+        if self._transport is not None:
+            self._transport.abort()
 
     # What comes in
 
@@ -112,6 +115,7 @@ class Stream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio."""
+        self.heard += 1
         if self._parts:
             self._parts.append(data)
             self._lacks -= len(data)
@@ -119,13 +123,7 @@ class Stream(asyncio.Protocol):
                 return
             data = b"".join(self._parts)
             self._parts.clear()
-        passed = self._cut(data) if self._framed else [data]
-        now = self._loop.time()
-        # Nobody listens before the library has made the connection.
-        if not passed and self._listeners and now - self._passed_at > ALIVE_SECONDS:
-            passed.append(ALIVE)
-        if passed:
-            self._passed_at = now
+        if passed := self._cut(data) if self._framed else [data]:
             self._library.data_received(b"".join(passed))
 
     def _cut(self, data: bytes) -> list[bytes]:

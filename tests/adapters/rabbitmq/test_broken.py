@@ -119,8 +119,16 @@ async def test_waiting_subscription_gets_its_next_message_soon_after_a_restart(r
                 await delivery.ack()
 
 
+async def is_given_up(broker: RabbitMQBroker, seconds: float) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while broker.connected:
+                await asyncio.sleep(0.05)
+    return not broker.connected
+
+
 async def test_hanging_node_is_unavailable_and_works_when_it_continues(rabbit: Site) -> None:
-    impatient = RabbitMQOptions(publish_timeout=0.5)
+    impatient = RabbitMQOptions(publish_timeout=0.5, silence=2)
     async with (
         connected(rabbit) as broker,
         rabbitmq.connect(rabbit.server.url, instance=rabbit.instance, options=impatient) as publisher,
@@ -131,6 +139,7 @@ async def test_hanging_node_is_unavailable_and_works_when_it_continues(rabbit: S
             for topic in (REQUESTS, REQUESTS):
                 with pytest.raises(BrokerUnavailable):
                     await publisher.publish(topic, make_event(id="lost?"))
+            assert await is_given_up(publisher, within(4))
         finally:
             os.killpg(rabbit.server.pid, signal.SIGCONT)
         async with asyncio.timeout(PATIENCE):

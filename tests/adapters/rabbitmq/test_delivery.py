@@ -387,7 +387,7 @@ def test_forged_number_of_a_dead_letter_is_replaced() -> None:
 @pytest.mark.long
 async def test_server_that_sends_nothing_but_deliveries_is_not_given_up(rabbit_url: str) -> None:
     """While it has something to send it sends no heartbeats."""
-    options = replace(RABBIT, heartbeat=1)
+    options = replace(RABBIT, silence=2)
     async with installation(rabbit_url, options) as made:
         client = made.broker._consuming._client
         async with made.broker.subscribe(Kind.REQUESTS, prefetch=1) as subscription:

@@ -1,6 +1,7 @@
 """Claims about who may do what on RabbitMQ, and about TLS."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -155,3 +156,16 @@ async def test_both_sides_show_certificates(encrypted: str, tmp_path: Path) -> N
     untrusted = await refusal(encrypted, RabbitMQOptions(tls_ca=other, tls_cert=client, tls_key=client))
     assert "certificate" in untrusted.lower()
     assert "certificate" in (await refusal(encrypted)).lower()
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_certificate_is_for_the_name_of_the_address_or_for_that_of_the_setting(
+    encrypted: str, tmp_path: Path
+) -> None:
+    ca, client = tmp_path / "ca.pem", tmp_path / "client.pem"
+    options = RabbitMQOptions(tls_ca=ca, tls_cert=client, tls_key=client)
+    other = encrypted.replace("127.0.0.1", "localhost")
+    assert "localhost" in await refusal(other, options)
+    async with connect(other, options=replace(options, tls_server_name="127.0.0.1")):
+        pass
+    assert "certificate" in (await refusal(encrypted, replace(options, tls_server_name="rabbit.example"))).lower()

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given, strategies as st
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
-from pamqp.frame import FrameTypes, marshal, unmarshal
+from pamqp.frame import FrameTypes, marshal
 from pamqp.header import ContentHeader
-from pamqp.heartbeat import Heartbeat
 
 from adapters.rabbitmq.wire import frames
 
@@ -46,8 +45,3 @@ def test_publish_is_mandatory_and_its_body_fits_into_its_frames(
 def test_name_that_does_not_fit_is_not_cut(exchange: str, key: str) -> None:
     with pytest.raises(ValueError, match="256"):
         frames.publish(1, exchange, key, b"", b"", largest=100)
-
-
-def test_heartbeat_is_one() -> None:
-    size, channel, frame = unmarshal(frames.ALIVE)
-    assert (size, channel, type(frame)) == (len(frames.ALIVE), 0, Heartbeat)

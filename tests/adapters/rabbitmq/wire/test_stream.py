@@ -11,8 +11,7 @@ from pamqp.frame import FrameTypes, marshal, unmarshal
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
-from adapters.rabbitmq.wire import stream
-from adapters.rabbitmq.wire.frames import ALIVE, BODY, DELIVER as DELIVERED, HEADER
+from adapters.rabbitmq.wire.frames import BODY, DELIVER as DELIVERED, HEADER
 from adapters.rabbitmq.wire.stream import Stream
 
 OURS, THEIRS = 1, 2
@@ -107,7 +106,6 @@ def test_frames_are_the_same_however_their_bytes_come(cuts: set[int]) -> None:
     async def fed(*places: int) -> tuple[list[tuple[int, bytes]], bytes]:
         made, listening = Stream(), Listening()
         made.connection_made(Transport())
-        made._passed_at = float("inf")
         made.listen(OURS, listening)
         for begin, end in zip((0, *places), (*places, len(BYTES)), strict=True):
             made.data_received(BYTES[begin:end])
@@ -118,7 +116,6 @@ def test_frames_are_the_same_however_their_bytes_come(cuts: set[int]) -> None:
 
 async def test_every_frame_is_either_the_listeners_or_the_librarys(made: Stream, listening: Listening) -> None:
     for at in range(len(BYTES)):
-        made._passed_at = float("inf")
         made.data_received(BYTES[at : at + 1])
     assert [payload for kind, payload in listening.taken if kind == BODY] == [b"abc"]
     assert len(listening.taken) == 3
@@ -137,18 +134,10 @@ async def test_every_frame_is_either_the_listeners_or_the_librarys(made: Stream,
     ]
 
 
-async def test_library_hears_that_the_server_is_alive_and_nothing_before_it_has_greeted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(stream, "ALIVE_SECONDS", -1.0)
-    made = Stream()
-    made.connection_made(Transport())
-    greeting = sent((0, commands.Connection.OpenOk()))
-    made.data_received(greeting[:5])
-    made.data_received(greeting[5:])
-    made.listen(OURS, Listening())
-    made.data_received(sent((OURS, DELIVER)))
-    assert await library(made) == greeting + ALIVE
+async def test_whatever_comes_was_heard_in_parts_too(made: Stream) -> None:
+    for at in range(len(BYTES)):
+        made.data_received(BYTES[at : at + 1])
+    assert made.heard == len(BYTES)
 
 
 @pytest.mark.parametrize("garbage", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"AMQP\x00\x00\x09\x01", bytes(20)])
