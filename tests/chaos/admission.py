@@ -12,10 +12,11 @@ from pathlib import Path
 
 from events.phases import TERMINAL, Phase
 from tests.bench.load.events import IN_FLIGHT, many
-from tests.chaos.books import Books, Limits, watching
+from tests.chaos.books import Books, Limits
 from tests.chaos.claims import PhaseEvent, distinct, path_problems
 from tests.chaos.crew import Crew, crew
 from tests.chaos.turns import Turn
+from tests.chaos.watch import watching
 from tests.e2e.observer import Observer, phase
 from tests.e2e.site import NATS, Site, site, until
 
@@ -90,7 +91,7 @@ async def scene(
         instance, books = found.new_instance(), Books(turns, limits)
         async with (
             found.observer(instance) as observer,
-            watching(found, instance, books),
+            watching(found.cluster, found.namespace, instance, books),
             crew(found, instance, *names, **chosen) as running,
         ):
             yield Scene(site=found, crew=running, observer=observer, books=books, turns=turns)

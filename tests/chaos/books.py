@@ -1,21 +1,14 @@
 """Checks every state of an installation's Jobs, as a watch reports them, against what the requests asked for."""
 
-import asyncio
 import statistics
-import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from events.names import FINALIZER, Annotation, Label
-from k8s.background import beside
-from k8s.base import Manifest, Unavailable
+from events.names import FINALIZER, Annotation
+from k8s.base import Manifest
 from tests.chaos.turns import Turn
-from tests.e2e.site import Site
 
 BANDS = 4
 """Into how many bands the priorities 0 to 1000 are divided."""
@@ -67,18 +60,18 @@ class Books:
 
     def _check_order(self, request_id: str, uid: str) -> None:
         *before, last = self._jobs[request_id]
-        if uid != last or any(_end(self._jobs[request_id][attempt]) is None for attempt in before):
+        if uid != last or any(ended(self._jobs[request_id][attempt]) is None for attempt in before):
             self.problems.append(f"{request_id}: runs though another attempt is not over")
         turn = self._wanted[request_id]
         allowed = ("Complete", "Failed") if turn.run_on_failure else ("Complete",)
         for dependency in turn.dependencies:
-            if self._ended(dependency) not in allowed:
+            if self._last_end(dependency) not in allowed:
                 self.problems.append(f"{request_id}: ran before {dependency} had ended as it must")
 
-    def _ended(self, request_id: str) -> str | None:
+    def _last_end(self, request_id: str) -> str | None:
         """How the last attempt of a request has ended, if it has."""
         attempts = list(self._jobs.get(request_id, {}).values())
-        return _end(attempts[-1]) if len(attempts) == self._wanted[request_id].attempts else None
+        return ended(attempts[-1]) if len(attempts) == self._wanted[request_id].attempts else None
 
     def _check_limits(self, version: str) -> None:
         keys: dict[str, list[Turn]] = defaultdict(list)
@@ -113,7 +106,7 @@ class Books:
         attempts = list(self._jobs.get(name, {}).values())
         if len(attempts) < self._wanted[name].attempts:
             return f"has {len(attempts)} Jobs"
-        if any(_end(job) is None for job in attempts):
+        if any(ended(job) is None for job in attempts):
             return "is not over"
         return "is held" if any(FINALIZER in job["metadata"].get("finalizers", ()) for job in attempts) else ""
 
@@ -138,48 +131,16 @@ class Books:
 def _is_active(job: Manifest) -> bool:
     """Whether the Job may run, or its pods still do. Parallelism 0: a verdict ends the Job, and it gets no pods."""
     spec, status = job["spec"], job.get("status", {})
-    may_run = not spec.get("suspend") and spec.get("parallelism", 1) > 0 and _end(job) is None
+    may_run = not spec.get("suspend") and spec.get("parallelism", 1) > 0 and ended(job) is None
     return bool(may_run or status.get("active") or status.get("terminating"))
 
 
 def _waits(job: Manifest) -> bool:
-    return bool(job["spec"].get("suspend")) and _end(job) is None
+    return bool(job["spec"].get("suspend")) and ended(job) is None
 
 
-def _end(job: Manifest) -> str | None:
+def ended(job: Manifest) -> str | None:
     """`Complete` or `Failed` if the Job has ended, else None."""
     conditions: list[dict[str, Any]] = job.get("status", {}).get("conditions", [])
     true = (condition["type"] for condition in conditions if condition["status"] == "True")
     return next((kind for kind in true if kind in ("Complete", "Failed")), None)
-
-
-@asynccontextmanager
-async def watching(site: Site, instance: str, books: Books) -> AsyncIterator[None]:
-    """Keep `books` from now on until the block ends."""
-    path = f"/apis/batch/v1/namespaces/{site.namespace}/jobs"
-    selector = {"labelSelector": f"{Label.INSTANCE}={instance}"}
-    listed = orjson.loads(await site.cluster.client.request("GET", path, params=selector))
-    assert listed["items"] == []
-    async with beside(_follow(site, path, selector, listed["metadata"]["resourceVersion"], books)):
-        yield
-
-
-async def _follow(site: Site, path: str, selector: Mapping[str, str], version: str, books: Books) -> None:
-    while True:
-        # A server ends its watches from time to time. A gap would leave claims unproved, so a 410 fails the test.
-        params = {**selector, "watch": "1", "resourceVersion": version}
-        with suppress(Unavailable):
-            async with site.cluster.client.stream(path, params=params) as pieces:
-                rest = b""
-                async for piece in pieces:
-                    *lines, rest = (rest + piece).split(b"\n")
-                    for line in lines:
-                        version = _note(orjson.loads(line), books)
-        await asyncio.sleep(0.1)
-
-
-def _note(event: dict[str, Any], books: Books) -> str:
-    job, kind = event["object"], event["type"]
-    assert kind in ("ADDED", "MODIFIED", "DELETED"), event
-    books.note(job, at=time.monotonic(), gone=kind == "DELETED")
-    return str(job["metadata"]["resourceVersion"])

@@ -15,11 +15,14 @@ EXIT_SECONDS = 25.0
 
 
 class Fleet:
-    """The processes of an installation, by name. A name begins with its role."""
+    """The processes of an installation, by name. A name begins with its role. `own`: settings of some, by name."""
 
-    def __init__(self, here: Installation, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, here: Installation, settings: Mapping[str, str], *, own: Mapping[str, Mapping[str, str]] | None = None
+    ) -> None:
         self._here = here
         self._settings = settings
+        self._own = own or {}
         self.members: dict[str, Process] = {}
         self.retired: list[Process] = []
 
@@ -30,7 +33,7 @@ class Fleet:
                 group.create_task(self._start(name, wait=wait))
 
     async def _start(self, name: str, *, wait: bool) -> None:
-        settings = {**self._settings, "JOBRELAY_ROLE": name.partition("-")[0]}
+        settings = {**self._settings, **self._own.get(name, {}), "JOBRELAY_ROLE": name.partition("-")[0]}
         self.members[name] = await self._here.start_relay(settings, name=name, wait=wait)
 
     async def kill(self, name: str) -> None:

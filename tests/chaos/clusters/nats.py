@@ -3,8 +3,10 @@
 import asyncio
 import json
 import ssl
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,20 @@ class NatsCluster(Nodes[NatsServer]):
         async with self.client(min(self._running) if at is None else at) as client:
             answer: dict[str, Any] = json.loads((await client.request(f"$JS.API.{verb}", body, timeout=_SECONDS)).data)
             return answer
+
+    async def stored(self, stream: str) -> list[tuple[str, bytes]]:
+        """Subject and body of each message of a stream."""
+        found: list[tuple[str, bytes]] = []
+        after = 0
+        async with self.client(min(self._running)) as client:
+            while True:
+                request = json.dumps({"seq": after + 1, "next_by_subj": ">"}).encode()
+                answer = json.loads((await client.request(f"$JS.API.STREAM.MSG.GET.{stream}", request)).data)
+                if answer.get("error", {}).get("code") == HTTPStatus.NOT_FOUND:
+                    return found
+                message = answer["message"]
+                found.append((str(message["subject"]), b64decode(message["data"])))
+                after = message["seq"]
 
     @asynccontextmanager
     async def client(self, number: int) -> AsyncIterator[Client]:

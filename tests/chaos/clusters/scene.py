@@ -1,0 +1,216 @@
+"""Two controllers and three handlers on three brokers, each connected to another node; what they are given, and the
+account.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cloudevents.core.v1.event import CloudEvent
+
+from adapters.base import BrokerUnavailable, Kind
+from adapters.servers.free_port import free_port
+from adapters.servers.release import Release
+from events.cloudevent.event import decode_structured
+from events.names import DEFAULT_INSTANCE
+from handler.settings.connections import broker_of
+from handler.settings.settings import Settings
+from tests.chaos.claims import PhaseEvent, distinct
+from tests.chaos.clusters.measures import Readiness, Times, asking, metric
+from tests.chaos.clusters.nats import NatsCluster
+from tests.chaos.clusters.nodes import LOGIN, NODES, issued
+from tests.chaos.clusters.rabbitmq import RabbitCluster
+from tests.chaos.fleet import CONTROLLERS, HANDLERS, Fleet
+from tests.chaos.load import Load, Stage, account, publish, quiet
+from tests.chaos.watch import watching
+from tests.handler.samples import make_request, until
+from tests.patience import PATIENCE
+from tests.processes import NATS, installation
+
+MEMBERS = CONTROLLERS + HANDLERS
+STORES = {
+    NatsCluster: ("JOBRELAY_REQUESTS", "JOBRELAY_LIFECYCLE"),
+    RabbitCluster: ("jobrelay.requests", "jobrelay.lifecycle.log"),
+}
+"""What holds requests, and what holds their outcomes."""
+_REPLIES = "REPLIES"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How jobrelay reaches the nodes. `broker`: its adapter. `release`: of RabbitMQ; None: as the environment says.
+
+    `one_address`: each process knows a single node, another one than the next process.
+    """
+
+    broker: str
+    release: Release | None = None
+    one_address: bool = False
+    secure: bool = False
+
+    def nodes(self, directory: Path) -> NatsCluster | RabbitCluster:
+        """The cluster, not started. If `secure`, with a password and TLS."""
+        login, tls = (LOGIN, issued(directory / "tls")) if self.secure else (None, None)
+        if self.broker == NATS:
+            return NatsCluster(directory / "nodes", login=login, tls=tls)
+        return RabbitCluster(directory / "nodes", login=login, tls=tls, release=self.release)
+
+    def __str__(self) -> str:
+        addresses = "one address each" if self.one_address else "all addresses"
+        return f"{addresses}, password and TLS" if self.secure else addresses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Use `scene()`. Every second request has a `replyto` of its own. `problems`: what was not as it must be."""
+
+    form: Form
+    nodes: NatsCluster | RabbitCluster
+    stage: Stage
+    fleet: Fleet
+    readiness: Readiness
+    addresses: dict[str, str]
+    directory: Path
+    times: Times
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def stores(self) -> tuple[str, str]:
+        """What holds requests, and what holds their outcomes."""
+        return STORES[type(self.nodes)]
+
+    def load(self, prefix: str, count: int) -> Load:
+        """Short requests, half of which want their events elsewhere."""
+        made = Load(self.directory, prefix=prefix)
+        for number in range(count):
+            name = f"{prefix}-{number}"
+            replyto = {"replyto": f"replies.{name}"} if number % 2 else {}
+            made.requests.append(make_request(name, script=f'echo {name} >> "{made.runs_file}"', attributes=replyto))
+            made.expect(name, runs=1, end="succeeded")
+        return made
+
+    async def feed(self, load: Load, *, over: float) -> None:
+        """Publish them at a steady rate, whether those before have been accepted or not."""
+        async with asyncio.TaskGroup() as group:
+            for request in load.requests:
+                group.create_task(self._publish(request))
+                await asyncio.sleep(over / len(load.requests))
+
+    async def _publish(self, request: CloudEvent) -> None:
+        await publish(self.stage.broker, request)
+        self.times.accepted[_name(request)] = time.monotonic()
+
+    def told(self, load: Load) -> int:
+        """How many outcomes have been told."""
+        return len(self.times.told.keys() & load.jobs)
+
+    async def all_told(self, load: Load) -> None:
+        async def look() -> bool:
+            return self.told(load) == len(load.jobs)
+
+        try:
+            await until(look)
+        except TimeoutError:
+            said = {name: self.readiness.now(name) for name in MEMBERS}
+            raise AssertionError(f"{self.told(load)} of {len(load.jobs)} told, {said}") from None
+
+    async def all_ready(self) -> None:
+        async def look() -> bool:
+            return self.readiness.all_ready
+
+        await until(look)
+
+    async def account(self, load: Load) -> str:
+        """Check every claim. Returns how much came again, in words."""
+        await quiet(self.stage, load, seconds=PATIENCE)
+        events = await until(self._readable)
+        await account(self.stage, load, [[event for _, event in events]])
+        wrong = {
+            f"{event.id} at {topic}" for topic, event in events if load.owns(event.subject) and topic != _place(event)
+        }
+        assert not wrong, wrong
+        of_load = [event for _, event in events if load.owns(event.subject)]
+        return f"{len(of_load) - len(distinct(of_load))} of {len(of_load)} events stored again"
+
+    async def repeated(self) -> int:
+        """How many requests came again to handlers since they started, though they had a Job."""
+        counts = [await metric(self.addresses[name], "jobrelay_messages_duplicate_total") for name in HANDLERS]
+        return int(sum(counts))
+
+    async def _readable(self) -> list[tuple[str, PhaseEvent]] | None:
+        """Topic and event of all that is stored; None while it cannot be read."""
+        try:
+            async with self.stage.broker.history(Kind.LIFECYCLE) as records:
+                found = [(record.topic.key, PhaseEvent.of(decode_structured(record.body))) async for record in records]
+        except BrokerUnavailable:
+            return None
+        if isinstance(self.nodes, NatsCluster):
+            replies = await self.nodes.stored(_REPLIES)
+            found += [(subject, PhaseEvent.of(decode_structured(body))) for subject, body in replies]
+        return found
+
+
+def _name(request: CloudEvent) -> str:
+    data: Any = request.get_data()
+    return str(data["id"])
+
+
+def _place(event: PhaseEvent) -> str:
+    """The key of the topic where an event has to be."""
+    number = int(event.subject.rpartition("-")[2])
+    return f"replies.{event.subject}" if number % 2 else f"tests.{event.subject}.{event.phase}"
+
+
+@asynccontextmanager
+async def scene(directory: Path, form: Form) -> AsyncIterator[Scene]:
+    """All run and are ready; three replicas of everything."""
+    nodes = form.nodes(directory)
+    async with AsyncExitStack() as stack:
+        here = await stack.enter_async_context(installation(directory, brokers=()))
+        stack.push_async_callback(nodes.end)
+        await nodes.start()
+        settings = {
+            "JOBRELAY_SOURCES": nodes.url(),
+            "JOBRELAY_NATS_REPLICAS": str(NODES),
+            "JOBRELAY_RABBITMQ_REPLICAS": str(NODES),
+            "JOBRELAY_REPLY_TOPICS": "*",
+        }
+        if nodes.tls:
+            settings["JOBRELAY_TLS_CA"] = str(nodes.tls.ca)
+        broker = await stack.enter_async_context(broker_of(Settings.from_env(settings)))
+        await broker.declare()
+        if isinstance(nodes, NatsCluster):
+            await nodes.api(
+                f"STREAM.CREATE.{_REPLIES}", {"name": _REPLIES, "subjects": ["replies.>"], "num_replicas": NODES}
+            )
+        cluster = await stack.enter_async_context(here.cluster())
+        addresses = {name: f"127.0.0.1:{free_port()}" for name in MEMBERS}
+        fleet = Fleet(here, settings, own=_own(form, nodes, addresses))
+        times = Times()
+        await stack.enter_async_context(watching(cluster, cluster.default_namespace, DEFAULT_INSTANCE, times))
+        await fleet.start(*MEMBERS)
+        readiness = await stack.enter_async_context(asking(addresses))
+        yield Scene(
+            form=form,
+            nodes=nodes,
+            stage=Stage(here=here, broker=broker, cluster=cluster, exact=False),
+            fleet=fleet,
+            readiness=readiness,
+            addresses=addresses,
+            directory=directory,
+            times=times,
+        )
+
+
+def _own(form: Form, nodes: NatsCluster | RabbitCluster, addresses: dict[str, str]) -> dict[str, dict[str, str]]:
+    """The settings of each process: where it listens, and the node or nodes that it knows."""
+    made = {}
+    for number, name in enumerate(MEMBERS):
+        first = number % NODES
+        known = [first] if form.one_address else [(first + step) % NODES for step in range(NODES)]
+        made[name] = {"JOBRELAY_HTTP_ADDRESS": addresses[name], "JOBRELAY_SOURCES": nodes.url(*known)}
+    return made

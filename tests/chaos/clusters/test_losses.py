@@ -1,0 +1,97 @@
+"""Claims about three brokers that lose nodes: no request is lost, and while two of them stand, no outcome is late."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from adapters.servers.release import Release, chosen
+from k8s.background import beside
+from tests.adapters.conftest import need_rabbit
+from tests.chaos.clusters.faults import FAULTS, LEADER_KILLED, Fault
+from tests.chaos.clusters.scene import Form, Scene, scene
+from tests.chaos.load import Journal, Load
+from tests.chaos.table import Rows
+from tests.handler.samples import until
+from tests.long import LONG
+from tests.processes import NATS, RABBITMQ
+
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(1200 if LONG else 300)]
+
+REQUESTS = 80 if LONG else 16
+LATE_SECONDS = 10.0
+"""How much later an outcome may be told because one node of three is lost."""
+
+
+def releases() -> list[Release]:
+    """The RabbitMQ that is installed, and the one that is named. Without ERLANG_HOME one Erlang has to suit both."""
+    named = chosen()
+    return [Release()] if not named.home else [Release(), named] if named.erlang else [named]
+
+
+FORMS = [
+    Form(broker=broker, release=release, one_address=one_address, secure=secure)
+    for broker, kinds in ((NATS, [None]), (RABBITMQ, releases()))
+    for release in kinds
+    for one_address, secure in ((False, False), (True, False), (False, True))
+]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: f"{form.broker} {form}")
+async def test_a_cluster_that_loses_nodes_loses_nothing_and_tells_in_time(
+    tmp_path: Path, form: Form, rows: Rows
+) -> None:
+    if form.broker == RABBITMQ:
+        need_rabbit()
+    async with scene(tmp_path, form) as on:
+        for number, fault in enumerate(FAULTS):
+            await _play(on, fault, f"f{number}", rows)
+        assert not on.problems, on.problems
+
+
+@pytest.mark.parametrize("broker", [NATS, RABBITMQ], indirect=True)
+async def test_the_loss_of_the_leaders_node_loses_nothing_and_makes_nothing_late(
+    tmp_path: Path, broker: str, rows: Rows
+) -> None:
+    async with scene(tmp_path, Form(broker=broker, release=Release())) as on:
+        await _play(on, LEADER_KILLED, "f", rows)
+        assert not on.problems, on.problems
+
+
+async def _play(on: Scene, fault: Fault, prefix: str, rows: Rows) -> None:
+    """Requests, a fault in the middle of them, the account, and a row of the table."""
+    version = f"{on.form.broker} {await on.nodes.version()}, {on.form}"
+    journal = Journal(f"{fault.name}, {version}, load {os.getloadavg()[0]:.1f}")
+    leader = await on.nodes.leader(on.stores[1])
+    before = await on.repeated()
+    load = on.load(prefix, REQUESTS)
+    async with beside(on.feed(load, over=fault.over)):
+        await until(lambda: _some_told(on, load))
+        usual = on.times.longest(on.times.told.keys() & load.jobs)
+        begun = time.monotonic()
+        journal.note(f"{on.told(load)} of {REQUESTS} told after {usual:.1f} s at most; node n{leader + 1} leads")
+        await fault.act(on, leader)
+        ended = time.monotonic()
+        journal.note(f"it took {ended - begun:.1f} s; {on.told(load)} told")
+        await on.all_told(load)
+    since = ended if fault.outage else begun
+    late, held = on.times.longest(load.jobs) - usual, on.times.longest_held(load.jobs)
+    await fault.mend(on, leader)
+    await on.all_ready()
+    stored = await on.account(load)
+    if not fault.outage and not on.form.one_address and late > LATE_SECONDS:
+        on.problems.append(f"{fault.name}: an outcome came {late:.1f} s later than usual")
+    told = max(on.times.told[name] for name in load.jobs) - since
+    outcome = (
+        f"all told {max(0.0, told):.1f} s after, none more than {late:.1f} s late, none held over {held:.1f} s; "
+        f"{stored}, {await on.repeated() - before} requests delivered again; {on.readiness.since(begun)}"
+    )
+    journal.note(outcome)
+    journal.print()
+    rows.add(f"cluster: {fault.name}", version, done=f"{fault.done}; {REQUESTS} requests", outcome=outcome)
+
+
+async def _some_told(on: Scene, load: Load) -> bool:
+    return on.told(load) >= REQUESTS // 5
