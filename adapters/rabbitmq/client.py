@@ -56,6 +56,10 @@ class ServerRefused(BrokerUnavailable):
         self.text = text
 
 
+class Unanswered(BrokerUnavailable):
+    """The server has not answered in time."""
+
+
 class Unroutable(BrokerUnavailable):
     """No queue is bound for it."""
 
@@ -221,7 +225,7 @@ def translated(what: str) -> Iterator[None]:
             code = next((code for kind, code in _CODES if isinstance(error, kind)), error.args[0] if error.args else 0)
             raise ServerRefused(what, code if isinstance(code, int) else 0, _text(error)) from error
         except TimeoutError as error:
-            raise BrokerUnavailable(f"{what}: no answer in time") from error
+            raise Unanswered(f"{what}: no answer in time") from error
         except (failures.AMQPError, OSError, RuntimeError, EOFError) as error:
             raise BrokerUnavailable(f"{what}: {_text(error)}") from error
 

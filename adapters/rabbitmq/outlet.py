@@ -42,12 +42,18 @@ class Outlet:
         self._stream = stream
         self._number = channel.number
         self._loop = asyncio.get_running_loop()
+        self._opened_at = self._loop.time()
         self._content = Content()
         self._published = 0
         self._unconfirmed: dict[int, _Sent] = {}
         self._closing = channel.closing
         self._closing.add_done_callback(lambda _: self._closed())
         stream.listen(self._number, self)
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was opened."""
+        return self._loop.time() - self._opened_at
 
     def publish(self, exchange: str, key: str, body: bytes, properties: Properties) -> "asyncio.Future[Outcome]":
         """What becomes of it. The message id has to differ from those of all that are under way.
@@ -72,6 +78,11 @@ class Outlet:
         before = self._loop.time() - seconds
         old = takewhile(lambda sent: sent.since <= before, self._unconfirmed.values())
         return sum(_fail(sent, TimeoutError()) for sent in old) > 0
+
+    async def settled(self) -> None:
+        """Wait until all that was published is confirmed or has failed."""
+        if waited := [sent.outcome for sent in self._unconfirmed.values() if not sent.outcome.done()]:
+            await asyncio.wait(waited)
 
     def end(self) -> None:
         """Nothing is sent on the channel any more but what the library sends."""

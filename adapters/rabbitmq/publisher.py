@@ -2,11 +2,13 @@
 
 import asyncio
 import itertools
+from weakref import WeakKeyDictionary
 
 from adapters.base import BrokerUnavailable
-from adapters.rabbitmq.client import NotTaken, ServerRefused, Unroutable, translated
+from adapters.rabbitmq.client import NotTaken, ServerRefused, Unanswered, Unroutable, translated
 from adapters.rabbitmq.connection import Connection, close_channel
 from adapters.rabbitmq.outlet import Outcome, Outlet
+from adapters.rabbitmq.outlets import TRIAL_SECONDS, Outlets
 from adapters.rabbitmq.wire.properties import Properties
 
 ALARM = "RabbitMQ blocks publishers: an alarm, for want of memory or disk"
@@ -18,16 +20,18 @@ SEEN_SECONDS = 1.0
 
 
 class Publisher:
-    """All publishes share a channel. What was in flight when it closes is tried again, each on a channel of its own."""
+    """All publishes share a channel. What was in flight when it closes is tried again, each on a channel of its own.
+
+    What a queue did not take is tried on another channel, which replaces the shared one if that helps.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._outlet: Outlet | None = None
-        self._opening = asyncio.Lock()
+        self._outlets = Outlets(connection)
         self._in_flight: set[str] = set()
         self._numbers = itertools.count(1)
         self._checking = asyncio.Lock()
-        self._known: tuple[str, Outlet, float] | None = None
+        self._known: WeakKeyDictionary[Outlet, tuple[str, float]] = WeakKeyDictionary()
 
     async def store(
         self, exchange: str, key: str, body: bytes, properties: Properties, *, needs: str | None = None
@@ -47,7 +51,7 @@ class Publisher:
         try:
             await self._store(exchange, key, body, properties, needs)
         except BrokerUnavailable as error:
-            if type(error) is BrokerUnavailable and self._connection.blocked:
+            if type(error) in (BrokerUnavailable, Unanswered) and self._connection.blocked:
                 raise BrokerUnavailable(ALARM) from error
             raise
         finally:
@@ -61,10 +65,25 @@ class Publisher:
         return name
 
     async def _store(self, exchange: str, key: str, body: bytes, properties: Properties, needs: str | None) -> None:
-        await self._require(needs)
+        # Nothing may come between getting the channel and sending on it.
+        while not self._is_known(needs, outlet := await self._outlets.shared()):
+            await self._require(needs, outlet)
         try:
-            # Nothing may come between getting the channel and sending on it.
-            await _publish(await self._shared(), exchange, key, body, properties)
+            await self._send(outlet, exchange, key, body, properties)
+        except Unanswered:
+            self._outlets.doubt(outlet)
+            raise
+        except NotTaken:
+            if outlet.age < TRIAL_SECONDS:
+                raise
+            other = await self._outlets.other_than(outlet)
+            await self._require(needs, other)
+            await self._send(other, exchange, key, body, properties)
+            self._outlets.prefer(other, outlet)
+
+    async def _send(self, outlet: Outlet, exchange: str, key: str, body: bytes, properties: Properties) -> None:
+        try:
+            await _publish(outlet, exchange, key, body, properties)
         except ServerRefused:
             # The refusal closed the channel, and everything in flight failed: alone, each shows whether it is at fault.
             alone = await self._connection.open_outlet()
@@ -73,33 +92,22 @@ class Publisher:
             finally:
                 await close_channel(alone)
 
-    async def _require(self, queue: str | None) -> None:
+    async def _require(self, queue: str | None, outlet: Outlet) -> None:
         """Raises `BrokerUnavailable` when it is missing."""
-        while queue is not None and not self._is_known(queue, await self._shared()):
-            async with self._checking:
-                outlet = await self._shared()
-                if not self._is_known(queue, outlet):
-                    async with self._connection.channel() as other, self._connection.answered(f"queue {queue}"):
-                        await other.queue_declare(queue, passive=True)
-                    # Counted from now: however long the reply took, it must serve for this event.
-                    self._known = (queue, outlet, asyncio.get_running_loop().time())
+        async with self._checking:
+            if queue is not None and not self._is_known(queue, outlet):
+                async with self._connection.channel() as other, self._connection.answered(f"queue {queue}"):
+                    await other.queue_declare(queue, passive=True)
+                # Counted from now: however long the reply took, it must serve for this event.
+                self._known[outlet] = (queue, asyncio.get_running_loop().time())
 
-    def _is_known(self, queue: str, outlet: Outlet) -> bool:
-        if self._known is None or self._known[:2] != (queue, outlet):
-            return False
-        return asyncio.get_running_loop().time() - self._known[2] < SEEN_SECONDS
-
-    async def _shared(self) -> Outlet:
-        if self._outlet is None or self._outlet.ended:
-            async with self._opening:
-                if self._outlet is None or self._outlet.ended:
-                    self._outlet = await self._connection.open_outlet()
-        return self._outlet
+    def _is_known(self, queue: str | None, outlet: Outlet) -> bool:
+        known, since = self._known.get(outlet, (None, 0.0))
+        return queue is None or (queue == known and asyncio.get_running_loop().time() - since < SEEN_SECONDS)
 
     async def close(self) -> None:
         """Never raises."""
-        if self._outlet is not None and not self._connection.blocked:
-            await close_channel(self._outlet)
+        await self._outlets.close()
 
 
 async def _publish(outlet: Outlet, exchange: str, key: str, body: bytes, properties: Properties) -> None:

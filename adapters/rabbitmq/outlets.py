@@ -1,0 +1,103 @@
+"""The channel that all publishes share, and when another takes its place. It does not know what becomes of publishes.
+
+RabbitMQ 3.10 refuses all that a channel publishes to a quorum queue if that channel came to know the queue while the
+node of its leader died, for as long as that node is away. On a new channel the new leader takes it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from adapters.base import BrokerUnavailable
+from adapters.rabbitmq.connection import Connection, close_channel
+from adapters.rabbitmq.outlet import Outlet
+
+logger = logging.getLogger(__name__)
+
+TRIAL_SECONDS = 1.0
+"""What a younger channel says is believed: no more than one is opened in this time, however much is refused."""
+
+
+class Outlets:
+    """Of one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._shared: Outlet | None = None
+        self._trial: Outlet | None = None
+        self._doubted: Outlet | None = None
+        self._opening = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def shared(self) -> Outlet:
+        """For publishes of all kinds. Raises `BrokerUnavailable`."""
+        if self._shared is None or self._shared.ended:
+            async with self._opening:
+                if self._shared is None or self._shared.ended:
+                    self._shared = await self._connection.open_outlet()
+        return self._shared
+
+    async def other_than(self, outlet: Outlet) -> Outlet:
+        """To try what a queue did not take on `outlet`: its successor, or one on trial. Raises `BrokerUnavailable`."""
+        async with self._opening:
+            if self._shared is not None and self._shared is not outlet and not self._shared.ended:
+                return self._shared
+            if self._trial is None or self._trial.ended:
+                self._trial = await self._connection.open_outlet()
+                self._run(self._end_trial(self._trial))
+        return self._trial
+
+    def prefer(self, outlet: Outlet, other: Outlet) -> None:
+        """`outlet` has stored what was refused on the `other`, which may be the shared one no longer."""
+        if self._shared is other and outlet is not other:
+            logger.debug("a new channel for publishes: it stores what the one before did not")
+            self._shared = outlet
+            self._run(self._retire(other))
+
+    def doubt(self, outlet: Outlet) -> None:
+        """Something was not answered on it: replace it, if it is the shared one."""
+        if outlet is self._shared and outlet is not self._doubted:
+            self._doubted = outlet
+            self._run(self._replace(outlet))
+
+    async def close(self) -> None:
+        """Never raises."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._connection.blocked:
+            return
+        for outlet in (self._shared, self._trial):
+            if outlet is not None:
+                await close_channel(outlet)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _end_trial(self, trial: Outlet) -> None:
+        await asyncio.sleep(TRIAL_SECONDS)
+        self._trial = None
+        if trial is not self._shared:
+            await self._retire(trial)
+
+    async def _replace(self, outlet: Outlet) -> None:
+        try:
+            new = await self._connection.open_outlet()
+        except BrokerUnavailable as error:
+            logger.debug("no new channel for publishes: %s", error)
+            self._doubted = None
+            return
+        if self._shared is not outlet:
+            await close_channel(new)
+            return
+        self._shared = new
+        await self._retire(outlet)
+
+    async def _retire(self, outlet: Outlet) -> None:
+        """Nothing is published on it any more: close it once all that is in flight has ended."""
+        await outlet.settled()
+        await close_channel(outlet)
