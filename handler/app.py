@@ -17,7 +17,7 @@ from handler.intake.launching import Launching
 from handler.intake.namespaces import Namespaces
 from handler.intake.pressure import Pressure
 from handler.intake.requests import Requests
-from handler.link import Connect, Link
+from handler.links.link import Connect, Link
 from handler.settings.connections import broker_of, cluster_of, program_of
 from handler.settings.settings import Settings
 from handler.telemetry.looplag import measure_lag
@@ -57,6 +57,7 @@ class App:
                 reply_topics=settings.reply_topics,
                 tracing=tracing,
             ),
+            outages=state.outages,
             tracing=tracing,
         )
         self._gate = Gate(state.metrics)

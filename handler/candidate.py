@@ -13,7 +13,7 @@ from handler.controller.letters import Letters
 from handler.controller.term import Term
 from handler.effects.services import Services
 from handler.effects.writes import Writes
-from handler.link import Link
+from handler.links.link import Link
 from handler.settings.connections import selector_of
 from handler.settings.settings import Settings
 from handler.telemetry.state import State
@@ -38,6 +38,7 @@ class Candidate:
         self._cluster = services.cluster
         self._settings = services.settings
         self._metrics = services.metrics
+        self._outages = services.outages
         self._links = links
         self._state = state
 
@@ -97,15 +98,18 @@ class Candidate:
     async def _serve_commands(self, link: Link, control: Control) -> None:
         """Carry out the control events of one broker, whenever it is there."""
         await link.declared.wait()
-        while True:
-            try:
-                async with self._state.brokers[link.name].subscribe(
-                    Kind.CONTROL, prefetch=CONTROL_PREFETCH
-                ) as commands:
-                    await control.run(commands)
-            except BrokerUnavailable as error:
-                logger.warning("no control events from %s, trying again: %s", link.name, error)
-                await asyncio.sleep(RETRY_SECONDS)
+        broker = self._state.brokers[link.name]
+        try:
+            while True:
+                try:
+                    async with broker.subscribe(Kind.CONTROL, prefetch=CONTROL_PREFETCH) as commands:
+                        self._outages.goes_on(control)
+                        await control.run(commands)
+                except BrokerUnavailable as error:
+                    self._outages.waits(control, link.name, f"no control events: {error}")
+                    await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            self._outages.goes_on(control)
 
 
 def _timing(settings: Settings) -> LeaseTiming:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import orjson
 
-from adapters.base import BrokerError
+from adapters.base import Broker, BrokerError, BrokerUnavailable
 from adapters.registry import adapter_of
 from events.cloudevent.event import build
 from events.functions.file import InvalidFunctions
@@ -26,6 +26,7 @@ from handler.intake.functions import read, unused
 from handler.operations.wording import clean
 from handler.settings.connections import cluster_of, namespaces_of, options_of, program_of, selector_of
 from handler.settings.settings import Settings
+from handler.telemetry.copies import away, short
 from handler.telemetry.otlp import require
 from k8s.api.cluster import Cluster
 from k8s.base import KubernetesError, NotFound
@@ -111,10 +112,25 @@ async def _check_broker(settings: Settings, url: str) -> list[tuple[str, bool]]:
         async with broker_of(settings, url) as broker:
             unseen = adapter.unseen(url, settings.instance)
             await broker.check()
+            if settings.publishes:
+                await broker.probe()
+            warned = await _replicas(broker)
     except (BrokerError, Failed) as error:
         return [(f"{adapter.name}: {error}", False), *((f"{adapter.name}: {line}", True) for line in unseen)]
     said = ("reachable, its streams and queues are as they should be", *unseen)
-    return [(f"{adapter.name}: {'; '.join(said)}", True)]
+    return [
+        (f"{adapter.name}: {'; '.join(said)}", True),
+        *((f"{adapter.name}: warning: {line}", True) for line in warned),
+    ]
+
+
+async def _replicas(broker: Broker) -> list[str]:
+    """Lines about replicas that are missing or away. The broker works without them."""
+    try:
+        replicas = await broker.replicas()
+    except BrokerUnavailable as error:
+        return [f"its replicas are not known now: {error}"]
+    return [*short(replicas), *away(replicas)]
 
 
 async def _check_cluster(settings: Settings, functions: Sequence[Function]) -> list[tuple[str, bool]]:

@@ -6,6 +6,7 @@ from handler.effects.publisher import Publisher
 from handler.settings.connections import namespaces_of
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
+from handler.telemetry.outages import Outages
 from handler.telemetry.tracing import OFF, Tracing
 from k8s.api.cluster import Cluster
 
@@ -18,6 +19,7 @@ class Services:
     settings: Settings
     metrics: Metrics
     publisher: Publisher
+    outages: Outages
     tracing: Tracing = OFF
 
     @property

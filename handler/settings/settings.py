@@ -137,6 +137,11 @@ class Settings(PageSettings, HistorySettings, PolicySettings, AdmissionSettings,
         """Whether this role keeps the history."""
         return self.role == "console"
 
+    @property
+    def publishes(self) -> bool:
+        """Whether this role publishes anything: a console does where people act on its page."""
+        return not self.records or (self.ui_address is not None and self.ui_read_only == "off")
+
     def printable(self) -> dict[str, str]:
         """Every variable with the value in force; users and passwords in URLs are hidden."""
         values = self.model_dump() | {"sources": tuple(map(shown, self.sources))}

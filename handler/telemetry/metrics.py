@@ -44,6 +44,7 @@ class Deferral(StrEnum):
     NAMESPACE = "namespace"
     HANGING = "hanging"
     SHARE = "share"
+    REPLY = "reply"
 
 
 class Metrics(HistoryMetrics, PageMetrics):
@@ -137,6 +138,11 @@ class Metrics(HistoryMetrics, PageMetrics):
         self.lifecycle_given_up = self.counter(
             "lifecycle_given_up", "Events that are lost: too large for the broker in their shortest form, too."
         )
+        self.events_waiting = self.gauge(
+            "events_waiting",
+            "Jobs and schedules with events, answers and deliveries that this broker has not taken at a try.",
+            broker=BROKER_NAMES,
+        )
         self.publish_failures = self.counter("publish_failures", "Lifecycle events the broker did not take at a try.")
 
     def _controller(self) -> None:
@@ -183,6 +189,20 @@ class Metrics(HistoryMetrics, PageMetrics):
         """Its memory, CPU time and descriptors are `process_*`, as everywhere."""
         self.subject = "The process"
         self.broker_connected = self.gauge("broker_connected", "1 while the broker is connected.", broker=BROKER_NAMES)
+        self.broker_storing = self.gauge(
+            "broker_storing",
+            "1 while the broker stores what is published, as a look every 5 s finds.",
+            broker=BROKER_NAMES,
+        )
+        self.broker_members = self.gauge(
+            "broker_members",
+            "Replicas of a stream or queue, up or not, where the broker is a cluster and says it.",
+            broker=BROKER_NAMES,
+            store=(),
+        )
+        self.broker_members_online = self.gauge(
+            "broker_members_online", "Replicas of them that are up.", broker=BROKER_NAMES, store=()
+        )
         self.redeclared = self.counter(
             "topology_redeclared",
             "Streams, consumers, exchanges and queues that had gone and were declared anew.",

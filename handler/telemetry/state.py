@@ -1,14 +1,18 @@
 """What this process knows about itself, for probes and metrics."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Protocol
 
 from adapters.base import Broker, Mishaps
+from events.cloudevent.timestamp import format_epoch
 from events.jobs.observed import Job
 from events.lifecycle.outcome import waits
+from handler.telemetry.copies import Copies
 from handler.telemetry.metrics import PHASES, Metrics
+from handler.telemetry.outages import Outages
 from k8s.api.cluster import Cluster
 from k8s.informer.informer import JobCache
 from k8s.informer.slices import in_slices
@@ -45,6 +49,8 @@ class State:
 
     def __init__(self, metrics: Metrics, *, follows: bool = True) -> None:
         self.metrics = metrics
+        self.outages = Outages(metrics)
+        self.copies = Copies(metrics)
         self._follows = follows
         self.cluster: Cluster | None = None
         self.brokers: dict[str, Broker] = {}
@@ -56,6 +62,7 @@ class State:
         self.history: Recording | None = None
         self.page: str | None = None
         self.draining = False
+        self._lost: dict[str, float] = {}
         self._relists = 0
         self._errors = 0
         self._mishaps: dict[str, Mishaps] = {}
@@ -63,8 +70,10 @@ class State:
     def problems(self) -> list[str]:
         """Why the process is not ready to serve; empty if it is. A standby is ready."""
         found = []
-        found += [f"broker {name}: {problem}" for name, problem in self.broker_problems.items()]
-        found += [f"broker {name}: no connection" for name, broker in self.brokers.items() if not broker.connected]
+        for name in {**self.broker_problems, **self.brokers}:
+            # What was found over a connection that is lost says nothing any more.
+            problem = self.lost(name) or self.broker_problems.get(name)
+            found += [f"broker {name}: {problem}"] if problem else []
         if self.cache is not None and self.cache.problem is not None:
             found.append(f"watch: {self.cache.problem}")
         elif self.cache is None and self._follows:
@@ -77,9 +86,17 @@ class State:
             found.append("shutting down")
         return found
 
+    def lost(self, broker: str) -> str | None:
+        """That the connection to this broker is lost, and since when; None if it is not, or was never there."""
+        one = self.brokers.get(broker)
+        if one is None or one.connected:
+            self._lost.pop(broker, None)
+            return None
+        return f"connection lost since {format_epoch(self._lost.setdefault(broker, time.time()))}"
+
     def notes(self) -> list[str]:
         """What holds part of the work back, though the process as a whole is ready."""
-        found = self._sick_namespaces()
+        found = [*self._sick_namespaces(), *self.copies.notes]
         if self.history is not None:
             found += self.history.notes
         if self.gate is not None and self.gate.problem is not None:

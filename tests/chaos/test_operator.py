@@ -193,7 +193,7 @@ async def test_a_wrong_configuration_is_reported_in_one_line(tmp_path: Path) -> 
                 assert await asyncio.wait_for(relay.wait(), PATIENCE) == code
                 assert_plain(relay.output(), words)
             relay = await here.start_relay({"JOBRELAY_SOURCES": url}, wait=False)
-            await until(lambda: says(relay, "no connection to nats"))
+            await until(lambda: says(relay, "broker nats: never connected so far"))
             assert_plain(relay.output(), "Authorization Violation")
             assert "wrong" not in relay.output(), "no password is logged"
             assert relay.exit_code is None, "it keeps trying: the mistake may be the broker's"

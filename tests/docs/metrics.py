@@ -66,6 +66,8 @@ def _values(label: str, values: Iterable[str]) -> str:
         return "the version of jobrelay"
     if label == "job_namespace":
         return "the namespaces that Jobs may be in"
+    if label == "store" and not values:
+        return "the broker's name of each stream and queue, as `stream JOBRELAY_REQUESTS`"
     # The metrics of a process know only its own role.
     known = get_args(Settings.model_fields["role"].annotation) if label == "role" else values
     return _codes(dict.fromkeys(known))

@@ -8,6 +8,7 @@ from handler.effects.services import Services
 from handler.effects.writes import Writes
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
+from handler.telemetry.outages import Outages
 from k8s.api.cluster import Cluster
 from k8s.informer.informer import JobCache
 
@@ -16,7 +17,8 @@ def make_services(cluster: Cluster, settings: Settings) -> Services:
     """Services without a broker."""
     metrics = Metrics()
     publisher = Publisher({}, (), metrics, reply_topics=())
-    return Services(cluster=cluster, settings=settings, metrics=metrics, publisher=publisher)
+    outages = Outages(metrics)
+    return Services(cluster=cluster, settings=settings, metrics=metrics, publisher=publisher, outages=outages)
 
 
 def make_term(cache: JobCache, writes: Any = None) -> Term:

@@ -15,7 +15,7 @@ from adapters.memory import MemoryBroker
 from events.cloudevent.event import decode_structured
 from events.phases import TERMINAL
 from handler.app import App
-from handler.link import Connect
+from handler.links.link import Connect
 from handler.settings.connections import namespaces_of
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics

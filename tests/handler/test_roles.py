@@ -11,7 +11,7 @@ from adapters.jetstream import broker as jetstream
 from adapters.memory import MemoryBroker
 from adapters.servers import nats as natsserver
 from events.names import FINALIZER
-from handler.link import Connect
+from handler.links.link import Connect
 from handler.telemetry.state import State
 from k8s.api.cluster import Cluster
 from k8s.base import NotFound

@@ -75,7 +75,7 @@ async def test_a_broker_that_does_not_answer_holds_up_its_own_requests_only(
     async with relaying({"away": later, **connected(here)}, cluster) as state:
         await Client(here, state).publish(make_request("a"))
         await Client(here, state).ended("a")
-        assert "broker away: not connected yet" in state.problems()
+        assert "broker away: never connected so far: nobody listens" in state.problems()
         await Client(away, state).publish(make_request("b"))
         there = True
         await Client(away, state).ended("b")

@@ -19,6 +19,7 @@ from tests.paths import ROOT
 HANDLER = ROOT / "handler"
 COUNTS = {"queue_length", "queue_unsettled", "messages_in_flight", "jobs", "jobs_newer_format", "finalizers_pending"}
 COUNTS |= {"work_queue_length", "asyncio_tasks", "usage_jobs", "functions", "jobs_queued", "page_streams"}
+COUNTS |= {"events_waiting", "broker_members", "broker_members_online"}
 FLAGS = {
     "intake_paused",
     "intake_full",
@@ -26,6 +27,7 @@ FLAGS = {
     "watch_failing",
     "leader",
     "broker_connected",
+    "broker_storing",
     "ready",
     "functions_reload_failed",
     "history_recording",

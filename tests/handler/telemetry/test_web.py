@@ -81,7 +81,8 @@ async def test_a_running_process_is_ready_and_measures_what_it_does(
             assert line in text, line
         assert "jobrelay_watch_age_seconds" in text
         broker.connected = False
-        assert (await answer(http, f"{url}/readyz"))[1] == "broker memory: no connection\n"
+        assert (await answer(http, f"{url}/readyz"))[1].startswith("broker memory: connection lost since 2")
+        assert (await answer(http, f"{url}/livez"))[0] == 200, "an outage is no reason to restart it"
 
 
 async def test_a_draining_process_is_not_ready(broker: MemoryBroker) -> None:

@@ -130,6 +130,8 @@ def test_what_has_to_be_watched_has_an_alert() -> None:
         "jobrelay_intake_paused",
         "jobrelay_intake_namespace_paused",
         "jobrelay_broker_connected",
+        "jobrelay_broker_storing",
+        "jobrelay_broker_members_online",
         "jobrelay_loop_lag_seconds_bucket",
         "jobrelay_history_recording",
         "jobrelay_history_lag_seconds",

@@ -8,10 +8,11 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 
-from adapters.base import Broker, BrokerUnavailable, Kind, Subscription, TopologyDrift
+from adapters.base import Broker, Kind, Subscription
 from handler.effects.repeating import until_answered
 from handler.intake.intake import Intake
 from handler.intake.pressure import Pressure
+from handler.links.looks import Looks
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from handler.telemetry.state import State
@@ -19,9 +20,9 @@ from k8s.background import beside
 
 logger = logging.getLogger(__name__)
 
-MEASURE_SECONDS = 5.0
-"""Seconds between looks at the queue lengths and the topology."""
-RETRY_SECONDS = 1.0
+TELL_SECONDS = 1.0
+"""Seconds between looks whether there is something to tell of an outage."""
+NEVER = "never connected so far"
 
 Connect = Callable[[], AbstractAsyncContextManager[Broker]]
 MakeIntake = Callable[[Broker], Intake]
@@ -57,19 +58,21 @@ class Link:
         self._settings = settings
         self._state = state
         self._metrics: Metrics = state.metrics
-        self._warned = False
+        self._looks: Looks | None = None
+        self._unreached: str | None = None
         if intake is not None:
             self._metrics.expect(name)
-        state.broker_problems[name] = "not connected yet"
+        state.broker_problems[name] = NEVER
 
     async def run(self, *, stop: asyncio.Event, over: asyncio.Event) -> None:
         """Take requests in until `stop`, drain, and hold the connection until `over`."""
-        async with AsyncExitStack() as stack:
+        async with AsyncExitStack() as stack, beside(self._tell()):
             broker = await self._connected(stack, stop)
             if broker is not None:
+                self._looks = looks = self._looks_at(broker)
                 self._state.brokers[self.name] = broker
                 self.connected.set()
-                async with beside(self._keep_topology(broker)):
+                async with beside(looks.run()):
                     # Subscribing to a queue that does not exist yet would fail, and begin only after a backoff.
                     await _wait_for_any(self.declared, stop)
                     if self._intake is not None and not stop.is_set():
@@ -77,6 +80,17 @@ class Link:
                     await stop.wait()
             self.drained.set()
             await over.wait()
+
+    def _looks_at(self, broker: Broker) -> Looks:
+        publishes = self._settings.publishes
+        return Looks(broker, declared=self.declared, owns=self._owns, publishes=publishes, state=self._state)
+
+    async def _tell(self) -> None:
+        """Tell of an outage when it begins, while it lasts, and when it is over."""
+        while True:
+            outage = self._unreached if self._looks is None else self._looks.outage
+            self._state.outages.look(self.name, self._state.lost(self.name) or outage)
+            await asyncio.sleep(TELL_SECONDS)
 
     async def _connected(self, stack: AsyncExitStack, stop: asyncio.Event) -> Broker | None:
         """The broker as soon as it answers; None if `stop` is set before."""
@@ -86,7 +100,8 @@ class Link:
             limit.reschedule(asyncio.get_running_loop().time())
 
         def complain(error: Exception) -> None:
-            logger.warning("no connection to %s, trying again: %s", self.name, error)
+            self._unreached = self._state.broker_problems[self.name] = f"{NEVER}: {error}"
+            logger.debug("no connection to %s, trying again: %s", self.name, error)
 
         try:
             async with asyncio.timeout(None) as limit, beside(give_up()):
@@ -115,54 +130,6 @@ class Link:
 
     def _relieved(self, subscription: Subscription) -> AbstractAsyncContextManager[None]:
         return nullcontext() if self._pressure is None else beside(_relieve(subscription, self._pressure))
-
-    async def _keep_topology(self, broker: Broker) -> None:
-        """Declare what is missing, now and whenever it is deleted later; measure the queue lengths."""
-        while True:
-            problem = await self._look(broker)
-            if problem is None:
-                self.declared.set()
-            if self.declared.is_set():
-                unmeasured = await self._measure(broker)
-                problem = problem or unmeasured
-            self._report(problem)
-            await asyncio.sleep(MEASURE_SECONDS if self.declared.is_set() else RETRY_SECONDS)
-
-    async def _look(self, broker: Broker) -> str | None:
-        """What is not as it should be."""
-        try:
-            await (broker.declare() if self._owns else broker.check())
-        except TopologyDrift as error:
-            self.declared.set()
-            return f"topology differs, left as it is: {error}"
-        except BrokerUnavailable as error:
-            return str(error)
-        return None
-
-    async def _measure(self, broker: Broker) -> str | None:
-        """Why it cannot be had: how full the stores are and, if the topology is ours, the queue lengths."""
-        try:
-            depths = await broker.depth() if self._owns else {}
-            fill = await broker.fill()
-        except BrokerUnavailable as error:
-            return str(error)
-        for topic, depth in depths.items():
-            self._metrics.queue_length.labels(self.name, str(topic)).set(depth.ready)
-            self._metrics.queue_unsettled.labels(self.name, str(topic)).set(depth.unsettled)
-        for kind, full in fill.items():
-            self._metrics.store_filled.labels(self.name, str(kind)).set(full)
-        return None
-
-    def _report(self, problem: str | None) -> None:
-        before = self._state.broker_problems.get(self.name)
-        if problem is None:
-            self._state.broker_problems.pop(self.name, None)
-            if self._warned:
-                logger.info("broker %s: as it should be again", self.name)
-        elif problem != before:
-            self._state.broker_problems[self.name] = problem
-            logger.warning("broker %s: %s", self.name, problem)
-        self._warned = problem is not None
 
 
 async def _relieve(subscription: Subscription, pressure: Pressure) -> None:

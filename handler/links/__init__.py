@@ -1,0 +1,1 @@
+"""The brokers of a process: connecting, taking requests in, looking whether all is well."""
