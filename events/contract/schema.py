@@ -27,7 +27,8 @@ _ATTRIBUTES: Schema = {
     "dataschema": {**_TEXT, "format": "uri", "description": "Free."},
 }
 _EXTENSIONS: Mapping[str, str] = {
-    "replyto": "Topic of the request's lifecycle events instead of the default one; must match JOBRELAY_REPLY_TOPICS.",
+    "replyto": "Topic of the request's lifecycle events, `rejected` too, instead of the default one; must match "
+    "JOBRELAY_REPLY_TOPICS.",
     "expirytime": "RFC 3339: after it the event is not wanted any more.",
     "correlationid": "Passed on to every lifecycle event. By default the request's id.",
     "actor": "The person who asks, in words of whoever sends it: any publisher can name anybody. Passed on to "

@@ -20,7 +20,7 @@ from handler.history.logs.podlogs import PodLogs
 from handler.history.recording.recorder import Recorder
 from handler.history.retention import Retention
 from handler.history.sql.store import open_store
-from handler.link import Connect, Link
+from handler.links.link import Connect, Link
 from handler.settings.connections import broker_of, cluster_of, program_of
 from handler.settings.settings import Settings
 from handler.telemetry.looplag import measure_lag

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import partial
 
 from cloudevents.core.v1.event import CloudEvent
 
@@ -60,6 +61,7 @@ class Control:
         self._triggers = triggers
         self._letters = letters
         self._broker = broker
+        self._until_taken = partial(until_taken, broker=broker, outages=services.outages)
 
     async def run(self, subscription: Subscription) -> None:
         """Carry out commands until cancelled. Raises `LeadershipLost` (in a group)."""
@@ -72,6 +74,7 @@ class Control:
                         what="command",
                         max_attempts=self._settings.max_attempts,
                         give_up=self._give_up,
+                        until_taken=self._until_taken,
                     )
                 )
 
@@ -81,7 +84,7 @@ class Control:
             event = read(delivery, max_attempts=most, max_bytes=MAX_COMMAND, limit="a control event has at most")
         except Rejection as rejection:
             code, reason = rejection.code, str(rejection)
-            await until_taken(lambda: delivery.reject(code, reason))
+            await self._until_taken(lambda: delivery.reject(code, reason))
             return
         with processing(delivery, event, broker=self._broker, tracing=self._tracing):
             await self._serve(delivery, event)
@@ -106,7 +109,7 @@ class Control:
         self._metrics.control.labels(command.verb, outcome).inc()
         self._tracing.set_outcome(outcome)
         await self._publish(command.event_id, outcome, answer)
-        await until_taken(delivery.ack)
+        await self._until_taken(delivery.ack)
 
     async def _put_back(self, delivery: Delivery, later: PutBack) -> None:
         logger.info("%s", later)
@@ -114,9 +117,9 @@ class Control:
         self._metrics.control_put_back.inc()
         if later.counts:
             delay = min(later.delay * 2 ** (delivery.attempt - 1), LONGEST_SECONDS)
-            await until_taken(lambda: delivery.retry(delay))
+            await self._until_taken(lambda: delivery.retry(delay))
         else:
-            await until_taken(lambda: delivery.defer(later.delay))
+            await self._until_taken(lambda: delivery.defer(later.delay))
 
     async def _give_up(self, delivery: Delivery, rejection: Rejection) -> None:
         await self._refuse(delivery, delivery.event(), rejection)
@@ -127,11 +130,11 @@ class Control:
         self._metrics.control.labels("unknown", REJECTED).inc()
         self._tracing.set_outcome(REJECTED, error=code, message=reason)
         await self._publish(event.get_id(), REJECTED, answer)
-        await until_taken(lambda: delivery.reject(code, reason))
+        await self._until_taken(lambda: delivery.reject(code, reason))
 
     async def _publish(self, event_id: str, outcome: str, answer: CloudEvent) -> None:
         topic = Topic(Kind.LIFECYCLE, control_key(event_id, outcome))
-        await until_taken(lambda: self._publisher.publish(topic, answer, broker=self._broker))
+        await self._until_taken(lambda: self._publisher.publish(topic, answer, broker=self._broker))
 
     async def _answer(self, command: Command, *, waited: float) -> tuple[CloudEvent, str]:
         """Carry out the command. Returns the answer to publish, and whether it is `ACCEPTED` or `REJECTED`.

@@ -49,6 +49,7 @@ class Controller:
         self._cluster = services.cluster
         self._namespaces = services.namespaces
         self._metrics = services.metrics
+        self._outages = services.outages
         self._tracing = services.tracing
         self._cache = term.cache
         self._writes = term.writes
@@ -92,7 +93,8 @@ class Controller:
                 group.create_task(self._admitting.run(self._look_again))
                 group.create_task(self._schedules.run())
                 group.create_task(searching(self._astray.search, self._namespaces))
-                await Workers(self._queue, metrics=self._metrics, at_once=WORKERS).run(self._look)
+                workers = Workers(self._queue, metrics=self._metrics, outages=self._outages, at_once=WORKERS)
+                await workers.run(self._look)
         finally:
             self._metrics.work_queue_length.set_function(lambda: 0)
 

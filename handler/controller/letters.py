@@ -33,6 +33,7 @@ class Letters:
         self._waiting: dict[_Key, Command] = {}
         self._outcomes: dict[_Key, _Refusal | None] = {}
         self._turn = asyncio.Lock()
+        self._problem = ""
 
     async def carry_out(self, command: Command) -> None:
         """Replay or drop the letter that the command means. A repeat of the command ends as it did.
@@ -45,7 +46,7 @@ class Letters:
             async with self._turn:
                 await self._look()
         if key not in self._outcomes:
-            raise PutBack(AGAIN_SECONDS, counts=True, why="the dead letters cannot be read")
+            raise PutBack(AGAIN_SECONDS, counts=True, why=f"the dead letters cannot be read: {self._problem}")
         if (refusal := self._outcomes[key]) is not None:
             raise Rejection(*refusal)
 
@@ -61,7 +62,7 @@ class Letters:
                     if not waiting:
                         break
         except BrokerUnavailable as error:
-            logger.warning("the dead letters cannot be read: %s", error)
+            self._problem = str(error)
             return
         for key, command in waiting.items():
             self._remember(key, _missing(command.letter, other=key in others))

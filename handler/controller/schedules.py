@@ -41,6 +41,7 @@ class Schedules:
         self._namespaces = services.namespaces
         self._settings = services.settings
         self._metrics = services.metrics
+        self._outages = services.outages
         self._cache = term.cache
         self._writes = term.writes
         self._previous = term.previous
@@ -109,7 +110,8 @@ class Schedules:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._feed())
             group.create_task(searching(self._astray.search, self._namespaces))
-            await Workers(self._queue, metrics=self._metrics, at_once=WORKERS).run(self._look)
+            workers = Workers(self._queue, metrics=self._metrics, outages=self._outages, at_once=WORKERS)
+            await workers.run(self._look)
 
     async def _feed(self) -> None:
         while True:

@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from adapters.base import BrokerUnavailable
 from handler.controller.slots import Slots
+from handler.effects.publisher import Untaken
+from handler.effects.repeating import pause_after
 from handler.telemetry.metrics import Metrics
-from k8s.api.clock import backoff
-from k8s.base import Conflict, Key, KubernetesError, LeadershipLost, NotFound, Unavailable
+from handler.telemetry.outages import Outages
+from k8s.base import Conflict, Key, KubernetesError, LeadershipLost, NotFound
 
 logger = logging.getLogger(__name__)
 
@@ -180,20 +182,26 @@ class Workers:
     Looks that hang give their places to others. A quarter as many places are for keys whose last look failed.
     """
 
-    def __init__(self, queue: WorkQueue, *, metrics: Metrics, at_once: int) -> None:
+    def __init__(self, queue: WorkQueue, *, metrics: Metrics, outages: Outages, at_once: int) -> None:
         self._queue = queue
         self._metrics = metrics
+        self._outages = outages
+        self._untaken: set[Key] = set()
         self._at_once = at_once
 
     async def run(self, look: Callable[[Key], Awaitable[None]]) -> None:
         """Call `look` with each key, until cancelled. Raises `LeadershipLost` (in a group)."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._again(look, group))
-            slots = Slots(self._at_once)
-            while True:
-                # Only this loop waits; if each worker did, every change would wake them all.
-                await slots.free()
-                slots.start(group, self._work(await self._queue.get(), look))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._again(look, group))
+                slots = Slots(self._at_once)
+                while True:
+                    # Only this loop waits; if each worker did, every change would wake them all.
+                    await slots.free()
+                    slots.start(group, self._work(await self._queue.get(), look))
+        finally:
+            for key in [*self._untaken]:
+                self._note(key, None)
 
     async def _again(self, look: Callable[[Key], Awaitable[None]], group: asyncio.TaskGroup) -> None:
         free = asyncio.Semaphore(max(1, self._at_once // 4))
@@ -203,6 +211,7 @@ class Workers:
             group.create_task(self._work(key, look)).add_done_callback(lambda _: free.release())
 
     async def _work(self, key: Key, look: Callable[[Key], Awaitable[None]]) -> None:
+        untaken: Untaken | None = None
         try:
             await look(key)
         except LeadershipLost:
@@ -218,18 +227,31 @@ class Workers:
             self._queue.add_later(key, 0.1)
         except (BrokerUnavailable, KubernetesError) as error:
             attempts = self._look_again(key, error)
-            logger.warning("looking again: %s", error, extra={"attempt": attempts})
+            untaken = error if isinstance(error, Untaken) else None
+            # What keeps all events back is told once for all of them.
+            level = logging.DEBUG if isinstance(error, BrokerUnavailable) else logging.WARNING
+            logger.log(level, "looking again: %s", error, extra={"attempt": attempts})
         except Exception as error:
             # A key that we cannot handle must not stop the others.
             self._look_again(key, error)
             logger.exception("look failed")
         else:
             self._queue.done(key)
+        finally:
+            self._note(key, untaken)
+
+    def _note(self, key: Key, untaken: Untaken | None) -> None:
+        """Whether what there is to tell of this key waits for a broker."""
+        if key in self._untaken:
+            self._untaken.discard(key)
+            self._outages.goes_on((self, key))
+        if untaken is not None:
+            self._untaken.add(key)
+            self._outages.waits((self, key), untaken.broker, str(untaken))
 
     def _look_again(self, key: Key, error: Exception) -> int:
         """Look again after a pause. Returns how many looks failed in a row."""
         self._metrics.sync_failures.inc()
         attempts = self._queue.failed(key)
-        retry_after = error.retry_after if isinstance(error, Unavailable) else None
-        self._queue.add_later(key, backoff(attempts, retry_after=retry_after))
+        self._queue.add_later(key, pause_after(error, attempts))
         return attempts

@@ -12,7 +12,6 @@ from adapters.base import Delivery
 from events.cloudevent.attributes import readable
 from events.cloudevent.event import InvalidEvent, TooLarge
 from events.problems import FieldError, told
-from handler.effects.repeating import until_taken
 from handler.telemetry.logcontext import about, also, also_event, current
 from handler.telemetry.tracing import UNTRACED, Tracing
 from k8s.base import LeadershipLost
@@ -23,6 +22,9 @@ BUG_SECONDS = 5.0
 """Seconds until a delivery that ran into a bug of ours is offered again; that counts as an attempt."""
 UNENDING_SECONDS = 300.0
 """Seconds until one is offered again that cannot even be rejected."""
+
+UntilTaken = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
+"""Repeats a call until the delivery's broker takes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,7 @@ async def surviving(
     what: str,
     max_attempts: int,
     give_up: Callable[[Delivery, Rejection], Awaitable[None]],
+    until_taken: UntilTaken,
 ) -> None:
     """Do `work`. After an error of ours the delivery is offered again, so that it stops no other delivery.
 
@@ -126,11 +129,14 @@ async def surviving(
             await until_taken(lambda: delivery.retry(BUG_SECONDS))
             return
         message = f"jobrelay failed at {delivery.attempt} attempts; its log says why, with reference {reference}"
-        await _end(delivery, Rejection("INTERNAL", message), give_up)
+        await _end(delivery, Rejection("INTERNAL", message), give_up, until_taken)
 
 
 async def _end(
-    delivery: Delivery, rejection: Rejection, give_up: Callable[[Delivery, Rejection], Awaitable[None]]
+    delivery: Delivery,
+    rejection: Rejection,
+    give_up: Callable[[Delivery, Rejection], Awaitable[None]],
+    until_taken: UntilTaken,
 ) -> None:
     """Make it a dead letter, whatever fails on the way."""
     try:

@@ -7,14 +7,20 @@ from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Broker, BrokerUnavailable, Kind, Topic, TopicRefused
 from events.lifecycle.events import least, shortened, undelivered
+from handler.effects.replies import Replies, ReplyHeld
 from handler.policy import may_reply
 from handler.telemetry.metrics import Metrics
 from handler.telemetry.tracing import OFF, Tracing
 
 logger = logging.getLogger(__name__)
 
-REPLY_TRIES = 3
-"""Tries on a reply topic that the broker refuses, before the event goes to the default topic."""
+
+class Untaken(BrokerUnavailable):
+    """The broker of this name does not take the event now."""
+
+    def __init__(self, broker: str, reason: str) -> None:
+        super().__init__(reason)
+        self.broker = broker
 
 
 class Publisher:
@@ -37,12 +43,14 @@ class Publisher:
         self._configured = configured
         self._metrics = metrics
         self._reply_topics = reply_topics
+        self._replies = Replies()
         self._tracing = tracing
 
     async def publish(
         self, topic: Topic, event: CloudEvent, *, broker: str | None = None, reply_to: str | None = None
     ) -> None:
-        """Return once a broker has stored it. Raises `BrokerUnavailable`, after which the same call may be repeated.
+        """Return once a broker has stored it. Raises `Untaken`, after which the same call may be repeated, and
+        `ReplyHeld`, which says when, instead of waiting between the tries on a reply topic.
 
         What no broker can ever take, not even in its shortest form, is given up with an error in the log and a metric.
 
@@ -51,33 +59,45 @@ class Publisher:
         name = broker if broker and broker in self._configured else self._configured[0]
         chosen = self._brokers.get(name)
         if chosen is None:
-            raise BrokerUnavailable(f"not connected to broker {name} yet")
+            raise Untaken(name, "never connected so far")
         if name != broker:
             reply_to = None  # A topic of another broker means nothing on this one.
-        if reply_to is not None:
-            refusal = await self._try_reply(chosen, Topic(Kind.REPLY, reply_to), event)
-            if refusal is None:
-                return
-            event = undelivered(event, topic=reply_to, reason=refusal.reason)
+        try:
+            if reply_to is None:
+                await self._publish_default(chosen, topic, event)
+            else:
+                await self._publish_reply(chosen, Topic(Kind.REPLY, reply_to), topic, event)
+        except ReplyHeld:
+            raise
+        except BrokerUnavailable as error:
+            raise Untaken(name, str(error)) from error
+
+    async def _publish_reply(self, broker: Broker, wanted: Topic, default: Topic, event: CloudEvent) -> None:
+        refusal = await self._try_reply(broker, wanted, event)
+        if refusal is None:
+            return
+        event = undelivered(event, topic=wanted.key, reason=refusal.reason)
+        if await self._publish_default(broker, default, event):
+            # Only now: while the default topic takes nothing either, the same event comes again.
             self._metrics.lifecycle_undelivered.inc()
-        await self._publish_default(chosen, topic, event)
 
     async def _try_reply(self, broker: Broker, topic: Topic, event: CloudEvent) -> TopicRefused | None:
-        """None once it is published, else why the topic will never take it."""
+        """None once it is published, else why it has to go elsewhere. Raises `BrokerUnavailable`, `ReplyHeld`."""
         if not may_reply(topic.key, self._reply_topics):
             # Intake has judged it; but whoever may write Jobs may have written this one.
             return TopicRefused(topic, "not allowed by JOBRELAY_REPLY_TOPICS")
-        refusal = None
-        for _ in range(REPLY_TRIES):
-            try:
-                await self._send(broker, topic, event)
-            except TopicRefused as error:
-                refusal = error
-            else:
-                return None
-        return refusal
+        self._replies.check(broker.name, topic)
+        try:
+            await self._send(broker, topic, event)
+        except TopicRefused as error:
+            if not error.too_large:  # That is up to the event: the topic may take others.
+                self._replies.refused(broker.name, topic, error)
+            return error
+        self._replies.taken(broker.name, topic)
+        return None
 
-    async def _publish_default(self, broker: Broker, topic: Topic, event: CloudEvent) -> None:
+    async def _publish_default(self, broker: Broker, topic: Topic, event: CloudEvent) -> bool:
+        """Whether it is published; else it is lost."""
         refusal = ""
         for form in (_whole, shortened, least):
             try:
@@ -88,10 +108,11 @@ class Publisher:
                     raise BrokerUnavailable(str(error)) from error
                 refusal = error.reason
             else:
-                return
+                return True
         # Waiting would hold up the request, and whatever comes behind it, for as long as the broker stays as it is.
         self._metrics.lifecycle_given_up.inc()
         logger.error("an event is lost: %s takes it in no form, however short: %s", broker.name, refusal)
+        return False
 
     async def _send(self, broker: Broker, topic: Topic, event: CloudEvent) -> None:
         try:

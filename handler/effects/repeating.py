@@ -6,12 +6,19 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from adapters.base import BrokerUnavailable
+from handler.effects.replies import ReplyHeld
+from handler.telemetry.outages import Outages
 from k8s.api.clock import backoff
 from k8s.base import Conflict, Unavailable
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+def pause_after(error: Exception, attempt: int) -> float:
+    """Seconds until a call that has failed `attempt` times in a row, the last time with `error`, is repeated."""
+    return backoff(attempt, retry_after=error.retry_after if isinstance(error, Unavailable | ReplyHeld) else None)
 
 
 async def until_answered(
@@ -33,8 +40,7 @@ async def until_answered(
         except passing as error:
             attempt += 1
             complain(error)
-            retry_after = error.retry_after if isinstance(error, Unavailable) else None
-            pause = backoff(attempt, retry_after=retry_after)
+            pause = pause_after(error, attempt)
         except Conflict:
             if conflict_seconds is None:
                 raise
@@ -42,6 +48,23 @@ async def until_answered(
         await asyncio.sleep(pause)
 
 
-async def until_taken(call: Callable[[], Awaitable[None]]) -> None:
-    """Repeat `call` until the broker takes it: nothing can go on before a delivery is settled or an answer sent."""
-    await until_answered(call, complain=lambda error: logger.warning("broker does not answer, trying again: %s", error))
+async def until_taken(call: Callable[[], Awaitable[None]], *, broker: str, outages: Outages, hold: bool = True) -> None:
+    """Repeat `call` until the broker takes it: nothing can go on before a delivery is settled or an answer sent.
+
+    Without `hold`, it raises `ReplyHeld` instead of waiting for a reply topic that refuses.
+    """
+    this = object()
+
+    def complain(error: Exception) -> None:
+        if isinstance(error, ReplyHeld):
+            if not hold:
+                raise error
+            outages.goes_on(this)
+        else:
+            outages.waits(this, broker, str(error))
+        logger.debug("broker %s does not take it, trying again: %s", broker, error)
+
+    try:
+        await until_answered(call, complain=complain)
+    finally:
+        outages.goes_on(this)

@@ -4,27 +4,26 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 
 from cloudevents.core.v1.event import CloudEvent
 
-from adapters.base import Broker, Delivery, Kind, Subscription, Topic
+from adapters.base import Broker, Delivery, Subscription
 from events.cloudevent.event import Arrived
 from events.functions.functions import Asked
-from events.identity import lifecycle_key
-from events.lifecycle.events import rejected_event
-from events.phases import Phase
 from handler.effects.apart import LARGE
 from handler.effects.deliveries import Rejection, identified, processing, read, surviving
 from handler.effects.launcher import BeingDeleted, Newer, Outcome
 from handler.effects.repeating import until_taken
+from handler.effects.replies import ReplyHeld
 from handler.effects.services import Services
-from handler.intake.claims import Claims, claims_of, claims_unread
+from handler.intake.claims import claims_of, claims_unread
 from handler.intake.gate import Leaving
 from handler.intake.launching import Unmade
 from handler.intake.pressure import Crowded
 from handler.intake.requests import Requests
 from handler.intake.slots import NoSlot
-from handler.telemetry.logcontext import also
+from handler.intake.telling import Telling
 from handler.telemetry.metrics import Deferral
 from k8s.base import QuotaExceeded
 
@@ -55,10 +54,11 @@ class Intake:
         self._broker = broker
         self._requests = requests
         self._clock = clock
-        self._publisher = services.publisher
+        self._telling = Telling(services, broker=broker.name)
         self._settings = services.settings
         self._most = services.settings.max_request_bytes
         self._tracing = services.tracing
+        self._until_taken = partial(until_taken, broker=broker.name, outages=services.outages)
         self._metrics = metrics = services.metrics
         self._in_flight = 0
         metrics.messages_in_flight.labels(broker.name).set_function(lambda: self._in_flight)
@@ -83,6 +83,7 @@ class Intake:
                 what="request",
                 max_attempts=self._settings.max_attempts,
                 give_up=self._give_up,
+                until_taken=self._until_taken,
             )
         finally:
             self._in_flight -= 1
@@ -168,7 +169,7 @@ class Intake:
         logger.warning("tried again later: %s", error, extra={"attempt": delivery.attempt, "seconds": delay})
         self._tracing.set_outcome("retried")
         self._metrics.messages_deferred.labels(self._broker.name, reason).inc()
-        await until_taken(lambda: delivery.retry(delay))
+        await self._until_taken(lambda: delivery.retry(delay))
 
     async def _defer(self, delivery: Delivery, error: Later) -> None:
         if isinstance(error, Newer):
@@ -185,7 +186,7 @@ class Intake:
         logger.log(logging.DEBUG if isinstance(error, Crowded) else logging.INFO, "deferred: %s", error)
         self._tracing.set_outcome("deferred")
         self._metrics.messages_deferred.labels(self._broker.name, reason).inc()
-        await until_taken(lambda: delivery.defer(delay))
+        await self._until_taken(lambda: delivery.defer(delay))
 
     async def _give_up(self, delivery: Delivery, rejection: Rejection) -> None:
         await self._reject(delivery, identified(rejection, delivery))
@@ -196,36 +197,21 @@ class Intake:
         ended = delivery.attempt > self._settings.max_attempts
         if ended:
             # First of all: to read it again may be what kills the process.
-            await until_taken(lambda: delivery.reject(code, reason))
+            await self._until_taken(lambda: delivery.reject(code, reason))
         claims = claims_unread(delivery, rejected[0]) if event is None else claims_of(event)
-        for rejection in rejected:
-            await self._publish_rejected(delivery, rejection, claims)
+        try:
+            for rejection in rejected:
+                await self._telling.rejected(delivery, rejection, claims, hold=ended)
+        except ReplyHeld as held:
+            # Waiting here would keep others out. Whoever gets it next judges it anew, and has told nothing else.
+            self._metrics.messages_deferred.labels(self._broker.name, Deferral.REPLY).inc()
+            delay = held.retry_after
+            await self._until_taken(lambda: delivery.defer(delay))
+            return
         if not ended:
-            await until_taken(lambda: delivery.reject(code, reason))
+            await self._until_taken(lambda: delivery.reject(code, reason))
         for rejection in rejected:
             self._metrics.messages_failed.labels(self._broker.name, rejection.code).inc()
-
-    async def _publish_rejected(self, delivery: Delivery, rejection: Rejection, claims: Claims) -> None:
-        about = rejection.about
-        request_id, service = (about.request_id, about.service) if about else (claims.request_id, claims.service)
-        also(job_id=request_id)
-        logger.info("rejected: %s", rejection, extra={"code": rejection.code, **claims.foreign_type})
-        self._tracing.set_outcome("rejected", error=rejection.code, message=str(rejection))
-        if request_id is None:
-            return
-        event = rejected_event(
-            instance=self._settings.instance,
-            event_attributes=claims.attributes,
-            code=rejection.code,
-            message=str(rejection),
-            fields=rejection.fields,
-            replays=delivery.replays,
-            service=service,
-            request_id=request_id,
-            function=about.function if about else "",
-        )
-        topic = Topic(Kind.LIFECYCLE, lifecycle_key(service, request_id, Phase.REJECTED))
-        await until_taken(lambda: self._publisher.publish(topic, event, broker=self._broker.name))
 
 
 def _final(error: Rejection | Unmade, delivery: Delivery) -> Rejection:

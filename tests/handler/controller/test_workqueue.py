@@ -1,17 +1,26 @@
 """Only one worker at a time looks at a key, and no change is missed."""
 
 import asyncio
+import logging
 
 import pytest
 
 from handler.controller import slots, workqueue
 from handler.controller.workqueue import Workers, WorkQueue
+from handler.effects.publisher import Untaken
 from handler.telemetry.metrics import Metrics
+from handler.telemetry.outages import Outages
 from k8s.base import Key, Unavailable
+from tests.handler.samples import until
 from tests.patience import PATIENCE
 
 A, B = ("jobs", "a"), ("jobs", "b")
 NOTHING = float("inf")
+
+
+def make_workers(queue: WorkQueue, metrics: Metrics | None = None) -> Workers:
+    metrics = metrics or Metrics()
+    return Workers(queue, metrics=metrics, outages=Outages(metrics), at_once=4)
 
 
 async def test_a_key_added_twice_is_looked_at_once() -> None:
@@ -228,7 +237,7 @@ async def test_what_failed_waits_in_a_line_of_its_own_with_the_least_failures_fi
 
 async def test_looks_that_hang_or_fail_do_not_keep_others_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "SLOW_SECONDS", 0.02)
-    monkeypatch.setattr(workqueue, "backoff", lambda attempt, **_: 0.0)
+    monkeypatch.setattr(workqueue, "pause_after", lambda error, attempts: 0.0)
     queue, seen = WorkQueue(), asyncio.Event()
 
     async def look(key: Key) -> None:
@@ -239,7 +248,7 @@ async def test_looks_that_hang_or_fail_do_not_keep_others_waiting(monkeypatch: p
         else:
             raise Unavailable("a webhook fails")
 
-    working = asyncio.create_task(Workers(queue, metrics=Metrics(), at_once=4).run(look))
+    working = asyncio.create_task(make_workers(queue).run(look))
     queue.add([("jobs", f"{kind}-{number}") for number in range(20) for kind in ("hangs", "fails")], since=1)
     await asyncio.sleep(0.1)
     queue.add([A], since=2)
@@ -247,3 +256,41 @@ async def test_looks_that_hang_or_fail_do_not_keep_others_waiting(monkeypatch: p
         await seen.wait()
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
+
+
+async def test_jobs_that_wait_for_a_broker_are_counted_and_not_told_of_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workqueue, "pause_after", lambda error, attempts: 0.01)
+    queue, metrics, down = WorkQueue(), Metrics(), True
+
+    async def look(key: Key) -> None:
+        if key == B:
+            raise Unavailable("a webhook fails")
+        if down:
+            raise Untaken("nats", "no quorum")
+
+    async def waiting(count: int) -> bool:
+        return metrics.registry.get_sample_value("jobrelay_events_waiting", {"broker": "nats"}) == count
+
+    def warnings() -> int:
+        return sum(record.levelno >= logging.WARNING for record in caplog.records)
+
+    working = asyncio.create_task(make_workers(queue, metrics).run(look))
+    queue.add([("jobs", f"untaken-{number}") for number in range(20)], since=1)
+    await until(lambda: waiting(20))
+    assert warnings() == 0
+    down = False
+    await until(lambda: waiting(0))
+    down = True
+    queue.add([A], since=2)
+    await until(lambda: waiting(1))
+    queue.add([B], since=2)
+
+    async def warned() -> bool:
+        return warnings() > 0
+
+    await until(warned)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    assert await waiting(0), "another process leads"

@@ -9,9 +9,12 @@ from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import BrokerUnavailable, Kind, Topic, TopicRefused
 from events.cloudevent.event import build
-from handler.effects.publisher import REPLY_TRIES, Publisher
+from handler.effects import replies
+from handler.effects.publisher import Publisher, Untaken
 from handler.effects.repeating import until_taken
+from handler.effects.replies import ReplyHeld
 from handler.telemetry.metrics import Metrics
+from handler.telemetry.outages import Outages
 from tests.handler.relay import detail
 from tests.patience import PATIENCE
 
@@ -50,6 +53,17 @@ def make_publisher(*brokers: Any) -> tuple[Publisher, Metrics]:
     return Publisher(connected, (*connected, "later"), metrics, reply_topics=("repl*",)), metrics
 
 
+async def taken(publisher: Publisher) -> None:
+    """Publish an event with a reply topic, again and again until it is out."""
+    outages = Outages(Metrics())
+
+    async def publish() -> None:
+        await publisher.publish(DEFAULT, make_event(), broker="b0", reply_to="replies")
+
+    async with asyncio.timeout(PATIENCE):
+        await until_taken(publish, broker="b0", outages=outages)
+
+
 def refusals(topic: Topic, count: int, *, too_large: bool = False) -> Sequence[Exception]:
     return [TopicRefused(topic, "no such stream", too_large=too_large) for _ in range(count)]
 
@@ -63,16 +77,98 @@ async def test_the_reply_topic_is_used_when_it_takes_the_event() -> None:
     assert published == 1
 
 
-async def test_a_reply_topic_that_refuses_gets_three_tries() -> None:
+async def test_a_reply_topic_that_refuses_gets_three_tries_with_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replies, "PAUSES", (0.2, 0.3))
     broker = Scripted(*refusals(REPLY, 3))
     publisher, metrics = make_publisher(broker)
-    await publisher.publish(DEFAULT, make_event(), broker="b0", reply_to="replies")
-    assert broker.tries == [REPLY] * REPLY_TRIES + [DEFAULT]
+    begun = asyncio.get_running_loop().time()
+    await taken(publisher)
+    assert asyncio.get_running_loop().time() - begun >= 0.5
+    assert broker.tries == [REPLY] * 3 + [DEFAULT]
     ((topic, event),) = broker.taken
     assert topic == DEFAULT
     assert detail(event)["undelivered"] == {"topic": "replies", "reason": "no such stream"}
     assert metrics.registry.get_sample_value("jobrelay_lifecycle_undelivered_total") == 1
     assert metrics.registry.get_sample_value("jobrelay_publish_failures_total") == 3
+
+
+def test_the_tries_together_outlast_the_election_of_a_leader() -> None:
+    assert sum(replies.PAUSES) >= 9
+
+
+async def test_a_reply_topic_that_takes_the_event_at_a_later_try_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replies, "PAUSES", (0.0, 0.0))
+    broker = Scripted(*refusals(REPLY, 2))
+    publisher, metrics = make_publisher(broker)
+    await taken(publisher)
+    assert [topic for topic, _ in broker.taken] == [REPLY]
+    assert metrics.registry.get_sample_value("jobrelay_lifecycle_undelivered_total") == 0
+
+
+async def test_events_of_one_reply_topic_share_its_tries_and_their_callers_do_not_wait() -> None:
+    broker = Scripted(*refusals(REPLY, 1))
+    publisher, _ = make_publisher(broker)
+    for _ in range(3):
+        with pytest.raises(ReplyHeld, match="no such stream") as held:
+            await publisher.publish(DEFAULT, make_event(), broker="b0", reply_to="replies")
+        assert 0 < held.value.retry_after <= replies.PAUSES[0]
+    assert broker.tries == [REPLY]
+    await publisher.publish(DEFAULT, make_event(), broker="b0", reply_to="repl-other")
+    assert len(broker.taken) == 1, "another topic is none of this one's business"
+
+
+async def test_a_reply_topic_that_has_refused_all_tries_gets_one_for_each_further_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(replies, "PAUSES", (0.0, 0.0))
+    broker = Scripted(*refusals(REPLY, 3), None, *refusals(REPLY, 1))
+    publisher, metrics = make_publisher(broker)
+    await taken(publisher)
+    for _ in range(2):
+        await publisher.publish(DEFAULT, make_event(), broker="b0", reply_to="replies")
+    assert [topic for topic, _ in broker.taken] == [DEFAULT, DEFAULT, REPLY], "it takes events again"
+    assert metrics.registry.get_sample_value("jobrelay_lifecycle_undelivered_total") == 2
+    monkeypatch.setattr(replies, "REMEMBERED_SECONDS", -1.0)
+    broker = Scripted(*refusals(REPLY, 3), None, *refusals(REPLY, 1))
+    publisher, _ = make_publisher(broker)
+    await taken(publisher)
+    with pytest.raises(ReplyHeld):
+        await publisher.publish(DEFAULT, make_event(), broker="b0", reply_to="replies")
+
+
+async def test_with_too_many_reply_topics_that_refuse_the_next_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(replies, "MOST", 1)
+    broker = Scripted(*refusals(REPLY, 2))
+    publisher, _ = make_publisher(broker)
+    with pytest.raises(ReplyHeld):
+        await publisher.publish(DEFAULT, make_event(), broker="b0", reply_to="replies")
+    await publisher.publish(DEFAULT, make_event(), broker="b0", reply_to="repl-other")
+    assert [topic for topic, _ in broker.taken] == [DEFAULT]
+
+
+async def test_an_event_too_large_for_its_reply_topic_goes_to_the_default_topic_at_once() -> None:
+    broker = Scripted(*refusals(REPLY, 1, too_large=True))
+    publisher, _ = make_publisher(broker)
+    for _ in range(2):
+        await publisher.publish(DEFAULT, make_event(), broker="b0", reply_to="replies")
+    assert [topic for topic, _ in broker.taken] == [DEFAULT, REPLY]
+
+
+async def test_what_goes_to_the_default_topic_is_counted_once_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replies, "PAUSES", ())
+    down = BrokerUnavailable("down")
+    (refused,) = refusals(REPLY, 1)
+    broker = Scripted(refused, down, refused, down, refused)
+    publisher, metrics = make_publisher(broker)
+    for _ in range(2):
+        with pytest.raises(Untaken, match="down") as untaken:
+            await publisher.publish(DEFAULT, make_event(), broker="b0", reply_to="replies")
+        assert untaken.value.broker == "b0"
+        assert metrics.registry.get_sample_value("jobrelay_lifecycle_undelivered_total") == 0
+    await publisher.publish(DEFAULT, make_event(), broker="b0", reply_to="replies")
+    assert metrics.registry.get_sample_value("jobrelay_lifecycle_undelivered_total") == 1
 
 
 async def test_a_reply_topic_that_nobody_may_name_gets_nothing_whatever_a_job_says() -> None:
@@ -138,7 +234,7 @@ async def test_a_request_of_a_broker_no_longer_configured_is_answered_on_the_fir
 async def test_a_request_of_a_broker_that_is_not_connected_yet_waits_for_it() -> None:
     first = Scripted()
     publisher, _ = make_publisher(first)
-    with pytest.raises(BrokerUnavailable, match="not connected to broker later yet"):
+    with pytest.raises(BrokerUnavailable, match="never connected so far"):
         await publisher.publish(DEFAULT, make_event(), broker="later")
     assert first.tries == []
 
@@ -154,11 +250,12 @@ async def test_until_taken_repeats_only_while_the_broker_is_unavailable() -> Non
         if error is not None:
             raise error
 
-    await asyncio.wait_for(until_taken(call), PATIENCE)
+    outages = Outages(Metrics())
+    await asyncio.wait_for(until_taken(call, broker="b0", outages=outages), PATIENCE)
     assert count == 3
 
     async def refused() -> None:
         raise TopicRefused(DEFAULT, "no")
 
     with pytest.raises(TopicRefused):
-        await until_taken(refused)
+        await until_taken(refused, broker="b0", outages=outages)

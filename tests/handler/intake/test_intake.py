@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cloudevents.core.v1.event import CloudEvent
 
 from adapters.base import Kind, Topic
 from adapters.memory import MemoryBroker, connect
 from events.cloudevent.event import encode_structured
 from events.names import REQUESTED_TYPE
+from handler.effects import replies
 from handler.intake.requests import Requests
 from k8s.api.cluster import Cluster, connect as connect_cluster
 from k8s.base import Manifest
@@ -163,9 +165,68 @@ async def test_an_allowed_reply_topic_gets_the_lifecycle(cluster: Cluster) -> No
         assert await client.events("reply") == []
 
 
-async def test_events_that_a_reply_topic_refuses_go_to_the_default_topic_and_say_so(
+async def test_an_allowed_reply_topic_gets_the_refusal_too(cluster: Cluster) -> None:
+    async with (
+        connect(reply_topics=["orders.replies"]) as broker,
+        running(broker, cluster, reply_topics=("orders.*",)) as client,
+    ):
+        wrong = [
+            make_request("unread", webhook="https://example.com", attributes={"replyto": "orders.replies"}),
+            make_request("foreign", attributes={"replyto": "orders.replies", "type": "com.example.order"}),
+        ]
+        await client.publish(*wrong)
+
+        async def replied() -> list[CloudEvent] | None:
+            found = [record.event() for record in broker.replies("orders.replies")]
+            return found if len(found) == 2 else None
+
+        codes = {event.get_subject(): code_of(event) for event in await until(replied)}
+        assert codes == {"unread": "INVALID_REQUEST", "event-foreign": "NO_FUNCTION"}
+        await client.dead_letters(2)
+        assert await client.events("unread") == await client.events("event-foreign") == []
+
+
+async def test_a_reply_topic_that_is_not_allowed_gets_no_refusal_and_is_not_named(
     broker: MemoryBroker, cluster: Cluster
 ) -> None:
+    async with running(broker, cluster, reply_topics=("orders.*",)) as client:
+        await client.publish(make_request("a", webhook="https://x", attributes={"replyto": "payments.secret"}))
+        refusal = detail(await client.reached("a", "rejected"))
+        assert "undelivered" not in refusal
+        assert "payments" not in str(refusal)
+
+
+async def test_refusals_that_wait_for_their_reply_topics_keep_nobody_waiting(
+    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "PAUSES", (3600.0,))
+    async with running(broker, cluster, reply_topics=("orders.*",), concurrency=2) as client:
+        await client.publish(
+            *(make_request(f"r-{one}", webhook="x", attributes={"replyto": f"orders.{one}"}) for one in range(20)),
+            *(make_request(f"w-{one}", attributes={"replyto": f"orders.w-{one}"}) for one in range(3)),
+            make_request("well"),
+        )
+        await client.ended("well")
+        assert await client.dead() == [], "they are told first"
+        assert (await broker.depth())[Topic(Kind.REQUESTS)].unsettled == 20
+
+
+async def test_a_refusal_whose_reply_topic_refuses_it_goes_to_the_default_topic_and_says_so(
+    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "PAUSES", (0.1, 0.1))
+    async with running(broker, cluster, reply_topics=("orders.*",)) as client:
+        await client.publish(make_request("a", webhook="https://x", attributes={"replyto": "orders.nobody"}))
+        told = await client.reached("a", "rejected")
+        assert (code_of(told), detail(told)["undelivered"]["topic"]) == ("INVALID_REQUEST", "orders.nobody")
+        await client.dead_letters(1)
+        assert len(await client.events("a")) == 1
+
+
+async def test_events_that_a_reply_topic_refuses_go_to_the_default_topic_and_say_so(
+    broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "PAUSES", (0.1, 0.1))
     async with running(broker, cluster, reply_topics=("orders.*",)) as client:
         await client.publish(make_request("lost", attributes={"replyto": "orders.nobody"}))
         end = await client.ended("lost")
