@@ -1,6 +1,6 @@
 """nats-py's client (2.16), configured for us and with its dangerous behaviour overridden.
 
-The only importer of nats.
+Which server it is connected to is in `roaming`. These two and `transport` alone import nats.
 """
 
 import asyncio
@@ -14,13 +14,12 @@ from nats.aio.subscription import Subscription
 
 from adapters.jetstream.message import VERSION, Message, headers_in
 from adapters.jetstream.options import JetStreamOptions
+from adapters.jetstream.roaming import RoamingClient
 from adapters.urls import BrokerURL
 
 NatsError: TypeAlias = nats.errors.Error
 Handle: TypeAlias = Callable[[Message], None]
 
-RECONNECT_SECONDS = 0.5
-PING_SECONDS = 10
 CLOSE_SECONDS = 5.0
 LAZY_SECONDS = 0.005
 """So long may wait what nobody waits for (acknowledgements), to be written together with others."""
@@ -34,7 +33,7 @@ class Interest(Subscription):
         self.handle = handle
 
 
-class SafeClient(Client):
+class SafeClient(RoamingClient):
     """nats-py's client without five of its failures, each described where it is prevented, and with shorter ways for
     what is done for every message: `listen` for its `subscribe`, `post` for its `publish`.
     """
@@ -46,13 +45,10 @@ class SafeClient(Client):
     async def begin(self, url: BrokerURL, options: JetStreamOptions, callbacks: Mapping[str, Any]) -> None:
         """Connect. Tries for ever: the caller bounds the time."""
         self.tls_wanted = url.scheme == "tls" or options.tls_ca is not None
+        self.silence, self.patience = options.silence, options.connect_timeout
         settings: dict[str, Any] = {
             "name": "jobrelay",
-            "connect_timeout": options.connect_timeout,
             "max_reconnect_attempts": -1,
-            "reconnect_time_wait": RECONNECT_SECONDS,
-            "ping_interval": PING_SECONDS,
-            "max_outstanding_pings": 2,
             # No buffering while disconnected: publishers must learn of it. With a buffer the client also swallows a
             # cancellation that arrives while it flushes a full buffer.
             "pending_size": 0,
@@ -66,6 +62,8 @@ class SafeClient(Client):
             settings["nkeys_seed"] = str(options.nkey)
         if self.tls_wanted or options.tls_cert is not None:
             settings["tls"] = options.tls_context()
+        if options.tls_server_name is not None:
+            settings["tls_hostname"] = options.tls_server_name
         await self.connect([f"{url.scheme}://{host}" for host in url.hosts], **settings)
 
     # What comes
@@ -169,10 +167,8 @@ class SafeClient(Client):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.close()
         await self._stop_reconnecting()
-        if self._transport is not None:
-            with suppress(Exception):
-                self._transport.close()  # type: ignore[no-untyped-call]
-                await asyncio.sleep(0)
+        self._abort()
+        await asyncio.sleep(0)
 
     async def _stop_reconnecting(self) -> None:
         # The client cancels its reconnecting task only once. If an attempt fails at that moment, wait_for loses the

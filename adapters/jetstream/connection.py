@@ -25,8 +25,8 @@ from adapters.urls import parse
 logger = logging.getLogger(__name__)
 
 
-STUCK_SECONDS = 30.0
-"""A client without a connection for this long is replaced."""
+CHECK_SECONDS = 1.0
+LATE_SECONDS = 0.5
 FLUSH_SECONDS = 2
 UNSENT_LIMIT = 100_000
 _TOO_LARGE = 10054
@@ -76,14 +76,30 @@ class Connection:
         self.reconnects = Listeners()
         """Notified after each reconnect, when pull requests and subscriptions may be gone."""
         self._closed = asyncio.Event()
-        self._warned = False
         self._last_error: Exception | None = None
         self._opening: asyncio.Timeout | None = None
+        self._up = False
+        self._lost = ""
+        """Which server was lost, and why."""
+        self._failed: dict[str, str] = {}
+        """Why each server that was tried since then took us not, by address."""
+        self._hopeless: set[str] = set()
+        """Those of them that will take us no more."""
 
     @property
     def connected(self) -> bool:
         """Whether something sent now would go out."""
         return bool(self._client.is_connected)
+
+    @property
+    def address(self) -> str:
+        """Of the server that it is, or was last, connected to or tried."""
+        return self._client.address
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Of all servers that are tried: those of the URL, and those that the cluster has told of."""
+        return self._client.addresses
 
     @property
     def max_payload(self) -> int:
@@ -94,7 +110,18 @@ class Connection:
 
     async def open(self) -> None:
         """Raises `BrokerUnavailable` when there is no connection in time, naming what was tried."""
-        client = self._client = SafeClient()
+        try:
+            async with asyncio.timeout(self._options.connect_timeout) as self._opening:
+                await self._connect(SafeClient())
+        except TimeoutError as error:
+            self._failed.setdefault(self._client.address, _said(error))
+            raise BrokerUnavailable(f"no connection to NATS: {self._tried()}") from error
+        finally:
+            self._opening = None
+
+    async def _connect(self, client: SafeClient) -> None:
+        """Tries for ever. Raises `BrokerUnavailable` when not even a try is possible."""
+        self._client = client
 
         async def on_closed() -> None:
             if client is self._client:
@@ -102,56 +129,51 @@ class Connection:
 
         callbacks = {
             "error_cb": self._on_error,
-            "disconnected_cb": self._on_disconnected,
+            "disconnected_cb": self._on_lost,
             "reconnected_cb": self._restored,
             "closed_cb": on_closed,
         }
         try:
-            # The client's own first connect tries for ever.
-            async with asyncio.timeout(self._options.connect_timeout) as self._opening:
-                await client.begin(self._url, self._options, callbacks)
-                self._inbox = client.new_inbox()
-                self._replies = await client.listen(f"{self._inbox}.*", self._on_reply)
+            await client.begin(self._url, self._options, callbacks)
+            self._inbox = client.new_inbox()
+            self._replies = await client.listen(f"{self._inbox}.*", self._on_reply)
+            self._up = True
         except Exception as error:
             # Bad credential files raise whatever the parsers of keys raise.
             await client.abandon()
-            reason = self._last_error or error
-            raise BrokerUnavailable(f"no connection to NATS at {self._url.where}: {reason!r}") from error
+            raise BrokerUnavailable(f"no connection to NATS: {self._tried() or _said(error)}") from error
         except BaseException:
             await client.abandon()
             raise
-        finally:
-            self._opening = None
+
+    def _tried(self) -> str:
+        return "; ".join(f"{address}: {why}" for address, why in self._failed.items())
 
     async def supervise(self) -> None:
-        """Replace a client that closed for good (an authorization revoked, a protocol error) or is stuck."""
-        unconnected = 0.0
-        tick = 1.0
+        """Replace a client that closed for good (an authorization revoked, a protocol error) or tries no more."""
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(tick):
+                async with asyncio.timeout(CHECK_SECONDS):
                     await self._closed.wait()
-            unconnected = 0.0 if self.connected else unconnected + tick
-            if self._client.is_closed or unconnected >= STUCK_SECONDS:
-                unconnected = 0.0
+            if self._client.given_up:
                 await self._replace()
 
     async def _replace(self) -> None:
-        logger.warning("replacing the connection to NATS: %r", self._last_error)
-        old = self._client
-        self._on_lost()
+        old, new = self._client, SafeClient()
+        await self._on_lost()
         await old.abandon()
         self._closed.clear()
+        new.follow(old)
         try:
-            await self.open()
+            await self._connect(new)
         except BrokerUnavailable as error:
-            logger.warning("%s", error)
+            logger.debug("%s", error)
         else:
             await self._restored()
 
     async def close(self) -> None:
         """Flush what is left and close. Never raises."""
-        client = self._client
+        client, self._up = self._client, False
         if client.is_connected:
             with suppress(Exception):
                 await client.flush(timeout=FLUSH_SECONDS)
@@ -161,24 +183,31 @@ class Connection:
         await client.abandon()
         if self._timer is not None:
             self._timer.cancel()
-        self._on_lost()
+        await self._on_lost()
 
     async def _on_error(self, error: Exception) -> None:
         self._last_error = error
-        text = str(error)
-        if self._opening is not None and (isinstance(error, ssl.SSLError) or "authorization" in text.lower()):
-            # Retrying cannot help: stop waiting.
-            self._opening.reschedule(asyncio.get_running_loop().time())
         if not isinstance(error, OSError | TimeoutError | NatsError):
             logger.error("a callback failed", exc_info=error)
-        elif "permissions violation" in text:
-            logger.warning("%s", text)
-            self._forbid(text)
-        elif self._warned:
-            logger.debug("nats: %r", error)
-        else:
-            self._warned = True
-            logger.warning("nats: %r", error)
+        elif "permissions violation" in str(error):
+            logger.warning("%s", error)
+            self._forbid(str(error))
+        elif not self._up:
+            self._on_failed(self._client.address, _said(error), hopeless=_is_hopeless(error))
+
+    def _on_failed(self, address: str, why: str, *, hopeless: bool) -> None:
+        told = self._failed.get(address) == why
+        self._failed[address] = why
+        logger.debug("NATS at %s: %s", address, why)
+        if not hopeless:
+            return
+        self._hopeless.add(address)
+        if self._opening is None:
+            if not told:
+                logger.warning("NATS at %s refuses us: %s", address, why)
+        elif self._client.addresses <= self._hopeless:
+            # Trying again cannot help: stop waiting.
+            self._opening.reschedule(asyncio.get_running_loop().time())
 
     def _forbid(self, text: str) -> None:
         # The server answers a forbidden publish with an error that names the subject, and the client lower-cases it.
@@ -186,18 +215,20 @@ class Connection:
             if f'publish to "{subject.lower()}"' in text and not future.done():
                 future.set_exception(Forbidden(text))
 
-    async def _on_disconnected(self) -> None:
-        self._on_lost()
-
-    def _on_lost(self) -> None:
+    async def _on_lost(self) -> None:
         # Their replies cannot come on another connection.
         for future, _, _ in list(self._waiting.values()):
             if not future.done():
                 future.set_exception(BrokerUnavailable("the connection was lost before the answer"))
+        if self._up:
+            self._up = False
+            self._failed, self._hopeless = {}, set()
+            self._lost = f"{self._client.address}: {_said(self._last_error or self._client.last_error)}"
+            logger.warning("lost the connection to NATS at %s", self._lost)
 
     async def _restored(self) -> None:
-        logger.info("connected to NATS again")
-        self._warned = False
+        logger.info("connected to NATS again, at %s", self._client.address)
+        self._up = True
         self._last_error = None
         unsent, self._unsent = self._unsent, deque(maxlen=UNSENT_LIMIT)
         for subject, payload in unsent:
@@ -251,7 +282,7 @@ class Connection:
 
     async def _request(self, subject: str, payload: bytes, headers: bytes) -> bytes:
         if not self._client.is_connected:
-            raise BrokerUnavailable("not connected to NATS")
+            raise BrokerUnavailable(self._absence())
         token = str(next(self._tokens))
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Message] = loop.create_future()
@@ -271,14 +302,23 @@ class Connection:
             raise NoResponders(f"nothing stores {subject}")
         return answer.data
 
+    def _absence(self) -> str:
+        told = f"; since then, {self._tried()}" if self._failed else ""
+        return f"no connection to NATS: lost {self._lost}{told}"
+
     def _expire(self) -> None:
-        self._timer, loop = None, asyncio.get_running_loop()
+        timer, self._timer, loop = self._timer, None, asyncio.get_running_loop()
+        if timer is not None and loop.time() - timer.when() > LATE_SECONDS:
+            # This process has been stopped, or was very busy: first read what came meanwhile.
+            self._timer = loop.call_later(LATE_SECONDS / 10, self._expire)
+            return
         for future, subject, due in self._waiting.values():
             if due > loop.time():
                 self._timer = loop.call_at(due, self._expire)
                 return
             if not future.done():
                 future.set_exception(BrokerUnavailable(f"no answer on {subject} in time"))
+                self._client.doubt(since=due - self._options.publish_timeout)
 
     def _on_reply(self, message: Message) -> None:
         question = self._waiting.get(message.subject[len(self._inbox) + 1 :])
@@ -341,6 +381,16 @@ async def connection(url: str, options: JetStreamOptions) -> AsyncIterator[Conne
             yield link
     finally:
         await link.close()
+
+
+def _said(error: Exception | None) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    return "no answer in time" if isinstance(error, TimeoutError) else str(error) or repr(error)
+
+
+def _is_hopeless(error: Exception) -> bool:
+    return isinstance(error, ssl.SSLError) or "authorization" in str(error).lower()
 
 
 def _error_in(answer: bytes) -> Mapping[str, Any] | None:

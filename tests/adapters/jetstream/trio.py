@@ -1,0 +1,36 @@
+"""Three NATS servers that are a cluster, without JetStream, for tests of how they are reached."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from adapters.servers.free_port import free_port
+from adapters.servers.nats import NatsServer
+
+
+@asynccontextmanager
+async def trio(directory: Path, *, extras: Sequence[str] = ("", "", "")) -> AsyncIterator[list[NatsServer]]:
+    """One for each of `extras`, which are further lines of their configuration. They run on, even if some were stopped
+    or frozen.
+    """
+    ports = [free_port() for _ in extras]
+    routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
+    servers = [
+        NatsServer(
+            directory / str(number),
+            store_bytes=0,
+            extra=f'cluster {{ name: trio, listen: "127.0.0.1:{port}", routes: [{routes}] }}\n{extra}',
+        )
+        for number, (port, extra) in enumerate(zip(ports, extras, strict=True))
+    ]
+    try:
+        await asyncio.gather(*(server.start() for server in servers))
+        yield servers
+    finally:
+        await asyncio.gather(*(server.kill() for server in servers))
+
+
+def address(server: NatsServer) -> str:
+    """As the cluster tells it."""
+    return f"127.0.0.1:{server.port}"
