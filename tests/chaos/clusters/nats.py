@@ -50,7 +50,11 @@ class NatsCluster(Nodes[NatsServer]):
                 files = {"cert_file": tls.certificate(number), "key_file": tls.key(number), "ca_file": tls.ca}
                 lines.append(f"tls: {json.dumps({name: str(file) for name, file in files.items()})}")
             host = tls.host(number) if tls else "127.0.0.1"
-            made.append(NatsServer(directory / f"n{number + 1}", host=host, login=login, extra="\n".join(lines)))
+            made.append(
+                NatsServer(
+                    directory / f"n{number + 1}", host=host, port=free_port(), login=login, extra="\n".join(lines)
+                )
+            )
         super().__init__(made, login=login, tls=tls)
         if tls:
             self.scheme = "tls"

@@ -48,6 +48,7 @@ class RabbitCluster(Nodes[RabbitServer]):
             made.append(
                 RabbitServer(
                     directory / f"n{number + 1}",
+                    port=free_port(),
                     login=login,
                     extra="\n".join(lines),
                     release=self._release,

@@ -4,7 +4,7 @@ account.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,43 +37,56 @@ STORES = {
     RabbitCluster: ("jobrelay.requests", "jobrelay.lifecycle.log"),
 }
 """What holds requests, and what holds their outcomes."""
-_REPLIES = "REPLIES"
+_REPLIES, _HTTP = "REPLIES", "JOBRELAY_HTTP_ADDRESS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
     """How jobrelay reaches the nodes. `broker`: its adapter. `release`: of RabbitMQ; None: as the environment says.
 
-    `one_address`: each process knows a single node, another one than the next process.
+    `one_address`: each process knows a single node, another one than the next process. `secure`: with a password and
+    TLS. `management`: RabbitMQ's API is there, and jobrelay asks it.
     """
 
     broker: str
     release: Release | None = None
     one_address: bool = False
     secure: bool = False
+    management: bool = False
 
     def nodes(self, directory: Path) -> NatsCluster | RabbitCluster:
-        """The cluster, not started. If `secure`, with a password and TLS."""
+        """The cluster, not started."""
         login, tls = (LOGIN, issued(directory / "tls")) if self.secure else (None, None)
         if self.broker == NATS:
             return NatsCluster(directory / "nodes", login=login, tls=tls)
-        return RabbitCluster(directory / "nodes", login=login, tls=tls, release=self.release)
+        plugins = ["rabbitmq_management"] if self.management else []
+        return RabbitCluster(directory / "nodes", login=login, tls=tls, release=self.release, plugins=plugins)
 
     def __str__(self) -> str:
         addresses = "one address each" if self.one_address else "all addresses"
         return f"{addresses}, password and TLS" if self.secure else addresses
 
+    @property
+    def label(self) -> str:
+        """For the name of a test."""
+        version = Path(self.release.home).name if self.release else ""
+        return f"{self.broker} {version} {self}".replace("  ", " ")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """Use `scene()`. Every second request has a `replyto` of its own. `problems`: what was not as it must be."""
+    """Use `scene()`. Every second request has a `replyto` of its own.
+
+    `own`: the settings in which processes differ, by name, for their next start. `problems`: what was not as it must
+    be.
+    """
 
     form: Form
     nodes: NatsCluster | RabbitCluster
     stage: Stage
     fleet: Fleet
     readiness: Readiness
-    addresses: dict[str, str]
+    own: dict[str, dict[str, str]]
     directory: Path
     times: Times
     problems: list[str] = field(default_factory=list)
@@ -138,8 +151,8 @@ class Scene:
 
     async def repeated(self) -> int:
         """How many requests came again to handlers since they started, though they had a Job."""
-        counts = [await metric(self.addresses[name], "jobrelay_messages_duplicate_total") for name in HANDLERS]
-        return int(sum(counts))
+        addresses = [self.own[name][_HTTP] for name in HANDLERS]
+        return int(sum([await metric(address, "jobrelay_messages_duplicate_total") for address in addresses]))
 
     async def _readable(self) -> list[tuple[str, PhaseEvent]] | None:
         """Topic and event of all that is stored; None while it cannot be read."""
@@ -166,51 +179,60 @@ def _place(event: PhaseEvent) -> str:
 
 
 @asynccontextmanager
-async def scene(directory: Path, form: Form) -> AsyncIterator[Scene]:
-    """All run and are ready; three replicas of everything."""
+async def scene(
+    directory: Path,
+    form: Form,
+    *,
+    members: Sequence[str] = MEMBERS,
+    replicas: int = NODES,
+    first: Sequence[int] = range(NODES),
+) -> AsyncIterator[Scene]:
+    """`members` run and are ready; the nodes `first` have what they declared, with so many `replicas`."""
     nodes = form.nodes(directory)
     async with AsyncExitStack() as stack:
         here = await stack.enter_async_context(installation(directory, brokers=()))
         stack.push_async_callback(nodes.end)
-        await nodes.start()
-        settings = {
-            "JOBRELAY_SOURCES": nodes.url(),
-            "JOBRELAY_NATS_REPLICAS": str(NODES),
-            "JOBRELAY_RABBITMQ_REPLICAS": str(NODES),
-            "JOBRELAY_REPLY_TOPICS": "*",
-        }
-        if nodes.tls:
-            settings["JOBRELAY_TLS_CA"] = str(nodes.tls.ca)
+        await nodes.start(*first)
+        settings = _settings(nodes, replicas)
         broker = await stack.enter_async_context(broker_of(Settings.from_env(settings)))
         await broker.declare()
         if isinstance(nodes, NatsCluster):
-            await nodes.api(
-                f"STREAM.CREATE.{_REPLIES}", {"name": _REPLIES, "subjects": ["replies.>"], "num_replicas": NODES}
-            )
+            replies = {"name": _REPLIES, "subjects": ["replies.>"], "num_replicas": replicas}
+            assert "error" not in await nodes.api(f"STREAM.CREATE.{_REPLIES}", replies)
         cluster = await stack.enter_async_context(here.cluster())
-        addresses = {name: f"127.0.0.1:{free_port()}" for name in MEMBERS}
-        fleet = Fleet(here, settings, own=_own(form, nodes, addresses))
-        times = Times()
+        own = {name: _own(form, nodes, number) for number, name in enumerate(members)}
+        fleet, times = Fleet(here, settings, own=own), Times()
         await stack.enter_async_context(watching(cluster, cluster.default_namespace, DEFAULT_INSTANCE, times))
-        await fleet.start(*MEMBERS)
-        readiness = await stack.enter_async_context(asking(addresses))
+        await fleet.start(*members)
+        readiness = await stack.enter_async_context(asking({name: own[name][_HTTP] for name in members}))
         yield Scene(
             form=form,
             nodes=nodes,
             stage=Stage(here=here, broker=broker, cluster=cluster, exact=False),
             fleet=fleet,
             readiness=readiness,
-            addresses=addresses,
+            own=own,
             directory=directory,
             times=times,
         )
 
 
-def _own(form: Form, nodes: NatsCluster | RabbitCluster, addresses: dict[str, str]) -> dict[str, dict[str, str]]:
-    """The settings of each process: where it listens, and the node or nodes that it knows."""
-    made = {}
-    for number, name in enumerate(MEMBERS):
-        first = number % NODES
-        known = [first] if form.one_address else [(first + step) % NODES for step in range(NODES)]
-        made[name] = {"JOBRELAY_HTTP_ADDRESS": addresses[name], "JOBRELAY_SOURCES": nodes.url(*known)}
+def _settings(nodes: NatsCluster | RabbitCluster, replicas: int) -> dict[str, str]:
+    """What all processes have."""
+    made = {
+        "JOBRELAY_SOURCES": nodes.url(),
+        "JOBRELAY_NATS_REPLICAS": str(replicas),
+        "JOBRELAY_RABBITMQ_REPLICAS": str(replicas),
+        "JOBRELAY_REPLY_TOPICS": "*",
+    }
+    if nodes.tls:
+        made["JOBRELAY_TLS_CA"] = str(nodes.tls.ca)
+    if isinstance(nodes, RabbitCluster) and nodes.management:
+        made["JOBRELAY_RABBITMQ_MANAGEMENT_URL"] = f"http://127.0.0.1:{nodes.management[0]}"
     return made
+
+
+def _own(form: Form, nodes: NatsCluster | RabbitCluster, number: int) -> dict[str, str]:
+    """What one process has: where it listens, and the node or nodes that it knows."""
+    known = [(number + step) % NODES for step in range(1 if form.one_address else NODES)]
+    return {_HTTP: f"127.0.0.1:{free_port()}", "JOBRELAY_SOURCES": nodes.url(*known)}

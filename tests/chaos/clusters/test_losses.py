@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from adapters.servers.release import Release, chosen
+from adapters.servers.release import Release
 from k8s.background import beside
 from tests.adapters.conftest import need_rabbit
 from tests.chaos.clusters.faults import FAULTS, LEADER_KILLED, Fault
+from tests.chaos.clusters.forms import FORMS
 from tests.chaos.clusters.scene import Form, Scene, scene
 from tests.chaos.load import Journal, Load
 from tests.chaos.table import Rows
@@ -24,22 +25,8 @@ LATE_SECONDS = 10.0
 """How much later an outcome may be told because one node of three is lost."""
 
 
-def releases() -> list[Release]:
-    """The RabbitMQ that is installed, and the one that is named. Without ERLANG_HOME one Erlang has to suit both."""
-    named = chosen()
-    return [Release()] if not named.home else [Release(), named] if named.erlang else [named]
-
-
-FORMS = [
-    Form(broker=broker, release=release, one_address=one_address, secure=secure)
-    for broker, kinds in ((NATS, [None]), (RABBITMQ, releases()))
-    for release in kinds
-    for one_address, secure in ((False, False), (True, False), (False, True))
-]
-
-
 @pytest.mark.long
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: f"{form.broker} {form}")
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.label)
 async def test_a_cluster_that_loses_nodes_loses_nothing_and_tells_in_time(
     tmp_path: Path, form: Form, rows: Rows
 ) -> None:
@@ -56,12 +43,12 @@ async def test_the_loss_of_the_leaders_node_loses_nothing_and_makes_nothing_late
     tmp_path: Path, broker: str, rows: Rows
 ) -> None:
     async with scene(tmp_path, Form(broker=broker, release=Release())) as on:
-        await _play(on, LEADER_KILLED, "f", rows)
+        await _play(on, LEADER_KILLED, "f", rows, mended=LONG)
         assert not on.problems, on.problems
 
 
-async def _play(on: Scene, fault: Fault, prefix: str, rows: Rows) -> None:
-    """Requests, a fault in the middle of them, the account, and a row of the table."""
+async def _play(on: Scene, fault: Fault, prefix: str, rows: Rows, *, mended: bool = True) -> None:
+    """Requests, a fault in the middle of them, the account, and a row of the table. `mended`: before the account."""
     version = f"{on.form.broker} {await on.nodes.version()}, {on.form}"
     journal = Journal(f"{fault.name}, {version}, load {os.getloadavg()[0]:.1f}")
     leader = await on.nodes.leader(on.stores[1])
@@ -78,7 +65,8 @@ async def _play(on: Scene, fault: Fault, prefix: str, rows: Rows) -> None:
         await on.all_told(load)
     since = ended if fault.outage else begun
     late, held = on.times.longest(load.jobs) - usual, on.times.longest_held(load.jobs)
-    await fault.mend(on, leader)
+    if mended:
+        await fault.mend(on, leader)
     await on.all_ready()
     stored = await on.account(load)
     if not fault.outage and not on.form.one_address and late > LATE_SECONDS:
