@@ -5,7 +5,7 @@ queues, no global prefetch, no delivery limit of -1.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from adapters.base import Kind, Topic
 from adapters.lanes import NORMAL
@@ -18,6 +18,7 @@ DELIVERY_LIMIT = 1_000_000
 DEAD_BYTES = 256 << 20
 LOG_BYTES = 1 << 30
 SEGMENT_BYTES = 64 << 20
+_SIZES = {"quorum": "x-quorum-initial-group-size", "stream": "x-initial-cluster-size"}
 KEY_LIMIT = 255
 """Largest routing key, in bytes."""
 
@@ -41,6 +42,13 @@ class Queue:
     arguments: Mapping[str, object]
     bounds: Mapping[str, object] = field(default_factory=dict)
     """Further arguments of a new queue. An existing one may have others, or none: earlier versions set none."""
+    placement: Mapping[str, object] = field(default_factory=dict)
+    """How many nodes of a cluster get a new queue, and which leads it; None: not asked for. Later commands move it."""
+
+    @property
+    def soft(self) -> Mapping[str, object]:
+        """The arguments in which an existing queue may differ; None: a new one goes without."""
+        return {**self.bounds, **self.placement}
 
 
 class QueueNames:
@@ -95,8 +103,22 @@ def exchanges(names: QueueNames) -> tuple[Exchange, ...]:
     )
 
 
-def queues(names: QueueNames) -> tuple[Queue, ...]:
-    """In the order in which they are declared: what others dead-letter to comes first."""
+def queues(names: QueueNames, replicas: int | None = None) -> tuple[Queue, ...]:
+    """In the order in which they are declared: what others dead-letter to comes first.
+
+    `replicas`: of each queue, if it is new; None: as many as RabbitMQ chooses.
+    """
+    return tuple(
+        replace(queue, placement=_placement(str(queue.arguments["x-queue-type"]), replicas)) for queue in _queues(names)
+    )
+
+
+def _placement(kind: str, replicas: int | None) -> Mapping[str, object]:
+    # Without the first, whichever node the declaring process is connected to leads all queues.
+    return {"x-queue-leader-locator": "balanced", _SIZES[kind]: replicas}
+
+
+def _queues(names: QueueNames) -> tuple[Queue, ...]:
     quorum: Mapping[str, object] = {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT}
     safely: Mapping[str, object] = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
     work = {**quorum, **safely, "x-dead-letter-exchange": names.exchange(Kind.DEAD)}
