@@ -31,6 +31,7 @@ from adapters.rabbitmq.history import history
 from adapters.rabbitmq.hold import Hold
 from adapters.rabbitmq.message import properties_of
 from adapters.rabbitmq.options import RabbitMQOptions
+from adapters.rabbitmq.probe import Probe
 from adapters.rabbitmq.publisher import ALARM, Publisher, forbidden, too_large
 from adapters.rabbitmq.topology import KEY_LIMIT, QueueNames
 from adapters.topics import refusal, require_consumed
@@ -49,6 +50,7 @@ class RabbitMQBroker:
         self._consuming = consuming
         self._names = names
         self._publisher = Publisher(publishing)
+        self._probe = Probe(publishing, names)
         self._declarer = Declarer(consuming, names)
         self._hold = Hold(consuming.options.hold)
         self._subscriptions: set[Subscription] = set()
@@ -140,8 +142,10 @@ class RabbitMQBroker:
         return {}
 
     async def probe(self) -> None:
-        """See the port."""
-        await self.check()
+        """See the port. It asks for one queue, and of the others knows what became of the last publishes."""
+        await self._probe.ask()
+        if problem := self._publisher.untaken.problem():
+            raise BrokerUnavailable(problem)
 
     async def replicas(self) -> Sequence[Replicas]:
         """See the port."""

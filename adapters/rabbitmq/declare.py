@@ -58,10 +58,12 @@ class Declarer:
         """See the port. A user who may not configure cannot compare, and only learns that everything exists."""
         missing: list[str] = []
         drift: list[str] = []
+        spare = {called(queue) for queue in self._queues() if queue.spare}
         async with calling(self._connection) as calls:
             for item in self._items():
                 if lacking := await _lacks(calls, item):
-                    missing.append(lacking)
+                    if lacking not in spare:
+                        missing.append(lacking)
                     continue
                 try:
                     drift += await self._comparer.differs(calls, item)

@@ -9,6 +9,7 @@ from adapters.rabbitmq.client import NotTaken, ServerRefused, Unanswered, Unrout
 from adapters.rabbitmq.connection import Connection, close_channel
 from adapters.rabbitmq.outlet import Outcome, Outlet
 from adapters.rabbitmq.outlets import TRIAL_SECONDS, Outlets
+from adapters.rabbitmq.untaken import Untaken
 from adapters.rabbitmq.wire.properties import Properties
 
 ALARM = "RabbitMQ blocks publishers: an alarm, for want of memory or disk"
@@ -26,6 +27,7 @@ class Publisher:
     """
 
     def __init__(self, connection: Connection) -> None:
+        self.untaken = Untaken()
         self._connection = connection
         self._outlets = Outlets(connection)
         self._in_flight: set[str] = set()
@@ -50,7 +52,9 @@ class Publisher:
         self._in_flight.add(name)
         try:
             await self._store(exchange, key, body, properties, needs)
+            self.untaken.stored(exchange)
         except BrokerUnavailable as error:
+            self.untaken.failed(exchange, error)
             if type(error) in (BrokerUnavailable, Unanswered) and self._connection.blocked:
                 raise BrokerUnavailable(ALARM) from error
             raise

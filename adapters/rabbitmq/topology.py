@@ -44,6 +44,8 @@ class Queue:
     """Further arguments of a new queue. An existing one may have others, or none: earlier versions set none."""
     placement: Mapping[str, object] = field(default_factory=dict)
     """How many nodes of a cluster get a new queue, and which leads it; None: not asked for. Later commands move it."""
+    spare: bool = False
+    """Whether everything works without it, and it may be missing until its owner comes: earlier versions had none."""
 
     @property
     def soft(self) -> Mapping[str, object]:
@@ -70,6 +72,11 @@ class QueueNames:
     def origin(self, queue: str) -> str:
         """The topic of a queue, as text: `requests.high`."""
         return queue.removeprefix(f"{self.instance}.")
+
+    @property
+    def probe(self) -> str:
+        """The queue in which is tried whether anything can be stored; also its key on the exchange of CONTROL."""
+        return f"{self.instance}.probe"
 
     @property
     def other(self) -> str:
@@ -173,4 +180,12 @@ def _queues(names: QueueNames) -> tuple[Queue, ...]:
             bounds={"x-max-length-bytes": LOG_BYTES, "x-stream-max-segment-size-bytes": SEGMENT_BYTES},
         ),
         *delays,
+        Queue(
+            name=names.probe,
+            exchange=names.exchange(Kind.CONTROL),
+            keys=(names.probe,),
+            # Nobody reads it: the next message takes the place of the last.
+            arguments={**quorum, "x-max-length": 1, "x-overflow": "drop-head"},
+            spare=True,
+        ),
     )

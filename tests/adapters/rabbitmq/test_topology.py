@@ -55,6 +55,11 @@ def test_queues_are_those_of_the_stored_format() -> None:
             )
             for seconds in DELAYS
         },
+        "jobrelay.probe": (
+            "jobrelay.control",
+            ("jobrelay.probe",),
+            {**QUORUM, "x-max-length": 1, "x-overflow": "drop-head"},
+        ),
     }
 
 
