@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from adapters.base import BrokerUnavailable
-from adapters.rabbitmq.client import Channel, closing
+from adapters.rabbitmq.client import Channel, Unanswered, closing
 from adapters.rabbitmq.connection import Connection, close_channel
 
 Call = Callable[[Channel], Awaitable[Any]]
@@ -29,11 +29,11 @@ class Calls:
         """The same of what a majority of the nodes has to agree to. The server has answered other calls before."""
         try:
             return await self(what, call)
-        except BrokerUnavailable as error:
-            if isinstance(error.__cause__, TimeoutError) and self._connection.connected:
-                # RabbitMQ waits for a majority without a word. What exists is looked up on one node, and needs none.
-                raise BrokerUnavailable(f"{what}: the broker answers, but has no quorum to do it") from error
-            raise
+        except Unanswered as error:
+            if not self._connection.connected:
+                raise
+            # RabbitMQ waits for a majority without a word. What exists is looked up on one node, and needs none.
+            raise BrokerUnavailable(f"{what}: the broker answers, but has no quorum to do it") from error
 
     async def close(self) -> None:
         """Never raises."""

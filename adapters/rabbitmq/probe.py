@@ -3,7 +3,7 @@
 import asyncio
 
 from adapters.base import BrokerUnavailable, Kind
-from adapters.rabbitmq.client import ServerRefused, translated
+from adapters.rabbitmq.client import ServerRefused, Unanswered, translated
 from adapters.rabbitmq.connection import Connection, close_channel
 from adapters.rabbitmq.outlet import Outcome
 from adapters.rabbitmq.publisher import ALARM, PERSISTENT
@@ -49,10 +49,10 @@ class Probe:
                 raise
             self._may = error.code != _FORBIDDEN
             return None
-        except BrokerUnavailable as error:
-            if isinstance(error.__cause__, TimeoutError) and self._connection.connected:
-                raise BrokerUnavailable(self._lost("has not confirmed a message in time")) from error
-            raise
+        except Unanswered as error:
+            if not self._connection.connected:
+                raise
+            raise BrokerUnavailable(self._lost("has not confirmed a message in time")) from error
 
     def _lost(self, how: str) -> str:
         return f"the broker has no quorum for queue {self._queue}: it {how}. Too few of the nodes that have it are up"

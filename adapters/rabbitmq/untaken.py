@@ -3,7 +3,7 @@
 import asyncio
 
 from adapters.base import BrokerUnavailable
-from adapters.rabbitmq.client import NotTaken
+from adapters.rabbitmq.client import NotTaken, Unanswered
 
 FORGET_SECONDS = 30.0
 """Whatever has to be stored is published again sooner. What is not was given up, and tells nothing any more."""
@@ -23,7 +23,7 @@ class Untaken:
         """A publish to it was not. Errors that are about the message or the connection are passed over."""
         if isinstance(error, NotTaken):
             self._note(exchange, "refused: a queue is full, or its leader is away")
-        elif isinstance(error.__cause__, TimeoutError):
+        elif isinstance(error, Unanswered):
             self._note(exchange, "not confirmed in time: a queue has no quorum")
 
     def _note(self, exchange: str, how: str) -> None:

@@ -9,6 +9,7 @@ import pytest_asyncio
 from adapters.base import BrokerUnavailable, Kind, Topic
 from adapters.rabbitmq import broker as rabbitmq
 from adapters.rabbitmq.broker import RabbitMQBroker
+from adapters.rabbitmq.client import Unanswered
 from adapters.rabbitmq.connection import connection
 from adapters.rabbitmq.untaken import FORGET_SECONDS, Untaken
 from tests.adapters.brokers import RABBIT, Site
@@ -120,9 +121,7 @@ async def test_a_failed_publish_that_nobody_repeats_is_forgotten(monkeypatch: py
     untaken = Untaken()
     untaken.failed("jobrelay.delay.30", BrokerUnavailable("not about the queue"))
     assert untaken.problem() == ""
-    silence = BrokerUnavailable("no answer in time")
-    silence.__cause__ = TimeoutError()
-    untaken.failed("jobrelay.delay.30", silence)
+    untaken.failed("jobrelay.delay.30", Unanswered("no answer in time"))
     assert "exchange jobrelay.delay.30 is not confirmed in time" in untaken.problem()
     monkeypatch.setattr("adapters.rabbitmq.untaken.FORGET_SECONDS", -1)
     assert FORGET_SECONDS > 15
