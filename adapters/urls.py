@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv6Address
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
@@ -34,6 +35,8 @@ class Rules:
     """In bytes."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """Of the query, by name: a pattern of the values that can be read. All others are let through, and not shown."""
+    files: frozenset[str] = frozenset()
+    """Those of the parameters that name a file or a directory, which has to be there."""
     nul: bool = True
     """Whether users and passwords may hold the character with code 0."""
 
@@ -189,6 +192,8 @@ def _parameters(query: str, rules: Rules, kind: str) -> dict[str, str]:
         value = found[_read(name, kind)] = _read(text, kind)
         if not re.fullmatch(rules.parameters.get(name, ".*"), value, re.DOTALL):
             raise InvalidURL(f"the parameter {name} in {kind} has a value that cannot be used")
+        if name in rules.files and not Path(value).exists():
+            raise InvalidURL(f"the parameter {name} in {kind} names a file that does not exist")
     return found
 
 

@@ -15,7 +15,7 @@ RULES = Rules(
     nul=False,
     parameters={
         "heartbeat": _NUMBER,
-        "timeout": _NUMBER,
+        "timeout": "[1-9][0-9]{0,4}",
         "interleave": _NUMBER,
         "happy_eyeballs_delay": r"[0-9]{1,5}(\.[0-9]+)?",
         "auth": "(?i:plain|external)",
@@ -27,6 +27,7 @@ RULES = Rules(
         "keyfile": _ANY,
         "no_verify_ssl": _ANY,
     },
+    files=frozenset({"cafile", "capath", "certfile", "keyfile"}),
 )
 """The path is the virtual host; the parameters are those that aiormq and aio-pika read."""
 

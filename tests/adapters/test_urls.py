@@ -132,6 +132,12 @@ def logged(error: Exception) -> str:
         ("nats://broker/hunter2", "the nats:// URL ends after its hosts; / is written %2F in a password"),
         ("amqp://broker/pass#hunter2", "in the path of the amqp:// URL, # is written %23"),
         ("amqp://broker/?cafile=pass hunter2", "in the parameters of the amqp:// URL, a space is written %20"),
+        (
+            "amqps://broker/?cafile=/no/hunter2",
+            "the parameter cafile in the amqps:// URL names a file that does not exist",
+        ),
+        ("amqps://a,b/?certfile=hunter2", "the parameter certfile in the amqps:// URL names a file"),
+        ("amqp://broker/?timeout=0", "the parameter timeout in the amqp:// URL"),
         ("amqp://broker/?heartbeat=hunter2", "the parameter heartbeat in the amqp:// URL"),
         ("amqp://h:1;h:2", "the port in the amqp:// URL is no number from 1 to 65535"),
         ("amqp://a,b:hunter2/v", "the port in the amqp:// URL"),

@@ -133,6 +133,8 @@ def test_every_command_of_the_history_explains_itself(command: str, capsys: pyte
         (["logs"], "Missing argument"),
         (["get", "--instance", "Not Valid"], "JOBRELAY_INSTANCE"),
         (["get", "--broker", "http://x"], "JOBRELAY_SOURCES"),
+        (["check", "--broker", "amqp://h:1;h:2"], "the port in the amqp:// URL is no number"),
+        (["dead", "list", "--broker", "amqps://h1,h2/?keyfile=missing"], "the parameter keyfile in the amqps:// URL"),
         (["get", "--kubeconfig", "nowhere"], "no such file"),
     ],
 )
