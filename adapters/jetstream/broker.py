@@ -26,6 +26,7 @@ from adapters.jetstream.history import history
 from adapters.jetstream.letters import Letters
 from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.pull import subscription
+from adapters.jetstream.replicas import Scaling
 from adapters.jetstream.topology import StreamNames
 from adapters.topics import refusal, require_consumed
 from events.cloudevent.binding import to_nats
@@ -43,7 +44,8 @@ class JetStreamBroker:
         self._link = link
         self._names = names
         self._options = options
-        self._declarer = Declarer(link, names, options)
+        self._scaling = Scaling(link, options)
+        self._declarer = Declarer(link, names, options, self._scaling)
         self._letters = Letters(link, names)
 
     @property
@@ -135,7 +137,8 @@ class JetStreamBroker:
 
     async def replicas(self) -> Sequence[Replicas]:
         """See the port."""
-        return ()
+        kinds = (Kind.REQUESTS, Kind.CONTROL, Kind.LIFECYCLE, Kind.DEAD)
+        return await self._scaling.replicas([self._names.stream(kind) for kind in kinds])
 
     @property
     def mishaps(self) -> Mishaps:

@@ -7,6 +7,7 @@ from typing import Any
 from adapters.base import BrokerUnavailable, Depth, Kind, Topic, TopologyDrift
 from adapters.jetstream.connection import ApiError, Connection
 from adapters.jetstream.options import JetStreamOptions
+from adapters.jetstream.replicas import Scaling
 from adapters.jetstream.topology import (
     Consumer,
     Stream,
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 _NO_SPACE = (10023, 10047)
 _OVERLAP = 10065
 _TAKEN = (10099, 10100)
+_NO_PEERS = (10005, 10074)
 _GONE = 404
 _REMEDY = "a subject can be in one stream only; JOBRELAY_INSTANCE gives ours other names"
 
@@ -35,8 +37,9 @@ class _Refused(BrokerUnavailable):
 class Declarer:
     """Streams and consumers of one installation. `redeclared` counts those that were there once and had gone."""
 
-    def __init__(self, link: Connection, names: StreamNames, options: JetStreamOptions) -> None:
+    def __init__(self, link: Connection, names: StreamNames, options: JetStreamOptions, scaling: Scaling) -> None:
         self._link = link
+        self._scaling = scaling
         self._names = names
         self._options = options
         self._known: set[str] = set()
@@ -115,6 +118,7 @@ class Declarer:
             # They went with it.
             self._known.difference_update(_called(stream, consumer) for consumer in stream.consumers)
         self._known.add(called)
+        await self._scaling.scale(stream.name, found["config"])
         drift = await self._stream_drift(stream, found["config"])
         for consumer in stream.consumers:
             drift += await self._declare_consumer(stream, consumer)
@@ -134,6 +138,11 @@ class Declarer:
                 ) from error
             if error.err_code == _OVERLAP and (takers := await self._takers(stream.subjects)):
                 raise _Refused(f"stream {stream.name} cannot be created: {takers}; {_REMEDY}") from error
+            if error.err_code in _NO_PEERS:
+                raise _Refused(
+                    f"stream {stream.name} cannot have {stream.config['num_replicas']} replicas: start as many servers "
+                    f"with JetStream in one cluster, or lower JOBRELAY_NATS_REPLICAS ({error.description})"
+                ) from error
             # Another process created it first, with other arguments.
             found = await self._info(f"STREAM.INFO.{stream.name}")
             if found is None:

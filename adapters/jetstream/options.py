@@ -18,8 +18,9 @@ RULES = Rules(several_hosts=True)
 class JetStreamOptions(ConnectionOptions):
     """How to reach and use a NATS server. Times in seconds.
 
-    `replicas` and the sizes are used when streams are created. None (the default) means 1 and, for a new stream, 1 GiB,
-    of dead letters 256 MiB; it accepts whatever an existing stream has.
+    `replicas` and the sizes are used when streams are created; of existing streams the owner changes `replicas` alone.
+    None (the default) means 1 and, for a new stream, 1 GiB, of dead letters 256 MiB; it accepts whatever an existing
+    stream has.
     """
 
     creds: Path | None = None

@@ -121,7 +121,7 @@ def _stream(names: StreamNames, kind: Kind, fields: Mapping[str, object], option
         **bound,
     }
     # Those of earlier versions had no bound, and dropped the oldest.
-    free = {"num_replicas": options.replicas, "max_bytes": asked}
+    free = {"num_replicas": None, "max_bytes": asked}
     if kind is Kind.DEAD:
         free["discard"] = None
     return Stream(

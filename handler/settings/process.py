@@ -194,7 +194,8 @@ class BrokerSettings(BaseModel):
         None,
         ge=1,
         le=5,
-        description="Replicas of every stream on NATS. Empty: 1 for a new stream; an existing one keeps what it has.",
+        description="Replicas of every stream on NATS; existing streams are changed. "
+        "Empty: 1 for a new stream; an existing one keeps what it has.",
     )
     nats_max_bytes: int | None = Field(
         None,

@@ -240,8 +240,24 @@ async def test_size_and_replicas_that_no_setting_asks_for_are_no_drift(server: N
     await declare(server)
     with pytest.raises(TopologyDrift, match="max_bytes is 1048576, not 2097152"):
         await declare(server, options=JetStreamOptions(requests_max_bytes=2 << 20))
-    with pytest.raises(TopologyDrift, match="num_replicas is 1, not 3"):
-        await declare(server, options=JetStreamOptions(replicas=3))
+
+
+async def test_replicas_that_the_server_cannot_have_are_said_once_and_keep_nothing_from_working(
+    server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    await declare(server)
+    async with jetstream.connect(server.url) as broker:
+        assert await broker.replicas() == []
+    async with jetstream.connect(server.url, options=JetStreamOptions(replicas=3)) as broker:
+        for _ in range(2):
+            await broker.declare()
+            await broker.check()
+        (said,) = [text for text in caplog.messages if "replicas" in text]
+        assert "lower JOBRELAY_NATS_REPLICAS" in said
+        found = await broker.replicas()
+        assert {(copies.members, copies.wanted) for copies in found} == {(1, 3)}
+        assert "this server is in no cluster" in found[0].remedy
+        await broker.probe()
 
 
 async def test_limit_that_leaves_no_room_for_a_dead_letter_is_drift_and_a_lower_limit_is_not(

@@ -1,0 +1,53 @@
+"""Who has copies of a stream, from the answer to `STREAM.INFO`. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.jetstream.topology import NANOSECONDS
+
+SILENT_SECONDS = 10
+"""A member that its leader has not heard for this long is down. Heartbeats come each second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Members:
+    """The nodes that have a copy of a stream. `cluster` is empty on a server that is in none."""
+
+    cluster: str
+    led: bool
+    """Whether there is a leader, who alone answers to publishers."""
+    count: int
+    online: int
+    asked: int
+    """How many there should be by the stream's own configuration: others while that is being carried out."""
+
+    @property
+    def changing(self) -> bool:
+        """Whether members are being added or removed. The server may take nothing for ten seconds of that."""
+        return bool(self.cluster) and self.count != self.asked
+
+    @property
+    def quorum(self) -> bool:
+        """Whether most of them are up: otherwise nothing is stored."""
+        return self.online * 2 > self.count
+
+
+def members_of(info: Mapping[str, Any]) -> Members:
+    """What an answer to `STREAM.INFO` says of the members of its stream."""
+    cluster = info.get("cluster") or {}
+    # Without a leader a member answers, and lists itself too.
+    others = cluster.get("replicas") or ()
+    led = bool(cluster.get("leader"))
+    return Members(
+        cluster=str(cluster.get("name") or ""),
+        led=led,
+        count=len(others) + led,
+        online=sum(map(_up, others)) + led,
+        asked=int(info["config"]["num_replicas"]),
+    )
+
+
+def _up(member: Mapping[str, Any]) -> bool:
+    heard = int(member.get("active") or 0) < SILENT_SECONDS * NANOSECONDS
+    return not member.get("offline") and heard and bool(member.get("current") or member.get("active"))

@@ -1,0 +1,91 @@
+"""Replicas of the streams: how many there are, what to do about it, and the change of their number."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adapters.base import Replicas
+from adapters.jetstream.connection import ApiError, Connection
+from adapters.jetstream.members import Members, members_of
+from adapters.jetstream.options import JetStreamOptions
+
+logger = logging.getLogger(__name__)
+
+SUITABLE = 3
+"""The replicas that a cluster should have of each stream: the fewest that survive the loss of any one node."""
+
+_PASSING = (10004, 10008)
+"""Errors of an API that has no leader now."""
+
+
+class Scaling:
+    """Gives streams as many replicas as the setting asks for, and says where that is not so."""
+
+    def __init__(self, link: Connection, options: JetStreamOptions) -> None:
+        self._link = link
+        self._asked = options.replicas
+        self._refused: dict[str, str] = {}
+        """Why the server does not change a stream, by its name."""
+
+    async def scale(self, name: str, found: Mapping[str, Any]) -> None:
+        """Have the server change the replicas of a stream, of which `found` is the configuration, if that is due.
+
+        It is done in the background, and the consumers follow. What the server refuses is logged, once for each reason:
+        the stream goes on with the replicas that it has.
+        """
+        if self._asked is None or found["num_replicas"] == self._asked:
+            self._refused.pop(name, None)
+            return
+        try:
+            # All else as it was found: a server gives back to a newer configuration whatever is left out.
+            await self._link.api(f"STREAM.UPDATE.{name}", {**found, "num_replicas": self._asked})
+        except ApiError as error:
+            if error.err_code in _PASSING:
+                raise
+            if error.description not in self._refused.values():
+                logger.warning("stream %s: %s", name, self._refusal(error.description))
+            self._refused[name] = error.description
+        else:
+            self._refused.pop(name, None)
+            logger.info(
+                "stream %s: replicas change from %d to %d, as JOBRELAY_NATS_REPLICAS says; the server takes some "
+                "seconds for it, in which what is published waits",
+                name,
+                found["num_replicas"],
+                self._asked,
+            )
+
+    async def replicas(self, names: Sequence[str]) -> Sequence[Replicas]:
+        """Of these streams; of none where the server is in no cluster. Raises `BrokerUnavailable`."""
+        infos = await asyncio.gather(*(self._link.api(f"STREAM.INFO.{name}") for name in names))
+        return [found for name, info in zip(names, infos, strict=True) if (found := self._replicas(name, info))]
+
+    def _replicas(self, name: str, info: Mapping[str, Any]) -> Replicas | None:
+        members = members_of(info)
+        if not members.cluster and (self._asked or 1) == 1:
+            return None
+        wanted = self._asked or max(SUITABLE, members.asked)
+        return Replicas(
+            store=f"stream {name}",
+            members=members.count,
+            online=members.online,
+            wanted=wanted,
+            remedy="" if members.count == wanted else self._remedy(name, members, wanted),
+        )
+
+    def _remedy(self, name: str, members: Members, wanted: int) -> str:
+        if not members.cluster:
+            return self._refusal("this server is in no cluster")
+        if members.asked == wanted:
+            return "wait: the servers are carrying it out"
+        if name in self._refused:
+            return self._refusal(self._refused[name])
+        edit = f"`nats stream edit {name} --replicas={wanted}`"
+        return edit if self._asked else f"JOBRELAY_NATS_REPLICAS={wanted} for all streams, or {edit}"
+
+    def _refusal(self, reason: str) -> str:
+        return (
+            f"{self._asked} replicas are not possible ({reason}): start as many servers with JetStream in one cluster, "
+            "with room for them, or lower JOBRELAY_NATS_REPLICAS; the stream goes on with those that it has"
+        )

@@ -1,0 +1,96 @@
+"""Claims about three servers as a cluster: what elections, lost quorums and changed replicas do to an installation."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+
+from adapters.base import Kind, Topic
+from adapters.jetstream import broker as jetstream
+from adapters.jetstream.broker import JetStreamBroker
+from adapters.jetstream.options import JetStreamOptions
+from tests.adapters.harness import REQUESTS, ids, next_delivery, take, until
+from tests.adapters.loads import publish_surely
+from tests.chaos.clusters.nats import NatsCluster, nats_cluster
+from tests.patience import PATIENCE
+
+pytestmark = [pytest.mark.broker, pytest.mark.asyncio(loop_scope="module")]
+OPTIONS = JetStreamOptions(
+    ack_wait=5.0, requests_max_bytes=64 << 20, connect_timeout=PATIENCE, publish_timeout=2, replicas=3
+)
+ANSWERS = Topic(Kind.REPLY, "answers.here")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[NatsCluster]:
+    async with nats_cluster(tmp_path_factory.mktemp("cluster")) as made:
+        await made.api("STREAM.CREATE.ANSWERS", {"name": "ANSWERS", "subjects": ["answers.here"], "num_replicas": 3})
+        yield made
+
+
+async def replicas_are(broker: JetStreamBroker, members: int) -> None:
+    """Wait until all streams have so many, and all of them are up."""
+
+    async def look() -> bool:
+        found = await broker.replicas()
+        return {(copies.members, copies.online, copies.remedy) for copies in found} == {(members, members, "")}
+
+    await until(look)
+
+
+async def test_replicas_are_changed_as_the_setting_says_and_nothing_else_is(
+    cluster: NatsCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with jetstream.connect(cluster.url(), instance="grown", options=replace(OPTIONS, replicas=None)) as broker:
+        await broker.declare()
+        found = await broker.replicas()
+        assert {(copies.members, copies.wanted) for copies in found} == {(1, 3)}
+        assert found[0].store == "stream GROWN_REQUESTS"
+        assert found[0].remedy == (
+            "JOBRELAY_NATS_REPLICAS=3 for all streams, or `nats stream edit GROWN_REQUESTS --replicas=3`"
+        )
+    before = (await cluster.api("STREAM.INFO.GROWN_REQUESTS"))["config"]
+    async with jetstream.connect(cluster.url(), instance="grown", options=OPTIONS) as broker:
+        for _ in range(2):
+            await broker.declare()
+            await broker.check()
+            await broker.probe()
+    assert (await cluster.api("STREAM.INFO.GROWN_REQUESTS"))["config"] == before | {"num_replicas": 3}
+    assert len([text for text in caplog.messages if "replicas change from 1 to 3" in text]) == 4
+
+
+@pytest.mark.long
+@pytest.mark.slow
+async def test_replicas_are_changed_while_messages_are_in_flight_and_nothing_is_lost(cluster: NatsCluster) -> None:
+    single, triple = replace(OPTIONS, replicas=1), OPTIONS
+    async with (
+        jetstream.connect(cluster.url(), instance="flying", options=single) as member,
+        jetstream.connect(cluster.url(), instance="flying", options=triple) as owner,
+    ):
+        await member.declare()
+        async with member.subscribe(Kind.REQUESTS, prefetch=3) as subscription:
+            await publish_surely(owner, REQUESTS, "held")
+            held = await next_delivery(subscription)
+            sent = {f"m{number}" for number in range(20)}
+            for name in sent:
+                await publish_surely(owner, REQUESTS, name)
+            found = set(ids(await take(subscription, 5, ack=True)))
+            await owner.declare()
+            async with asyncio.timeout(PATIENCE):
+                await publish_surely(owner, REQUESTS, "during")
+            found |= set(ids(await take(subscription, 16, ack=True)))
+            assert found == sent | {"during"}
+            await held.ack()
+            await replicas_are(owner, 3)
+
+            async def consumers_follow() -> bool:
+                info = await cluster.api("CONSUMER.INFO.FLYING_REQUESTS.flying-normal")
+                return len(info["cluster"].get("replicas") or ()) == 2
+
+            await until(consumers_follow)
+            await member.declare()
+            await replicas_are(member, 1)
