@@ -27,12 +27,17 @@ from adapters.jetstream.letters import Letters
 from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.pull import subscription
 from adapters.jetstream.replicas import Scaling
+from adapters.jetstream.stores import LEADERLESS, STORED, Stores
 from adapters.jetstream.topology import StreamNames
 from adapters.topics import refusal, require_consumed
 from events.cloudevent.binding import to_nats
 from events.names import DEFAULT_INSTANCE
 
 _OUR_FAULT = range(400, 500)
+_PASSING = (10002, 10120, 10158, 10167)
+"""Errors in that range that pass: the account is full or has no limits, the same message is just being stored, or there
+are too many at once.
+"""
 
 
 class JetStreamBroker:
@@ -46,7 +51,8 @@ class JetStreamBroker:
         self._options = options
         self._scaling = Scaling(link, options)
         self._declarer = Declarer(link, names, options, self._scaling)
-        self._letters = Letters(link, names)
+        self._stores = Stores(link, names)
+        self._letters = Letters(self._stores, names)
 
     @property
     def connected(self) -> bool:
@@ -61,32 +67,46 @@ class JetStreamBroker:
             raise TopicRefused(topic, reason)
         headers, body = to_nats(event)
         headers["Nats-Msg-Id"] = stamps.sendable(message_id) if message_id else stamps.message_id(topic.kind, event)
-        subject = self._names.subject(topic)
         try:
-            await self._link.store(subject, body, headers)
+            await self._store(topic, body, headers)
         except TooLarge as error:
             raise TopicRefused(topic, str(error), too_large=True) from error
         except Forbidden as error:
             raise TopicRefused(topic, str(error)) from error
+
+    async def _store(self, topic: Topic, body: bytes, headers: Mapping[str, str]) -> None:
+        # A missing stream of our own is missing topology: it will be declared, so that is never final.
+        if topic.kind is not Kind.REPLY:
+            await self._stores.store(topic, body, headers)
+            return
+        try:
+            await self._link.store(topic.key, body, headers)
+        except (TooLarge, Forbidden):
+            raise
+        except ApiError as error:
+            if error.code in _OUR_FAULT and error.err_code not in _PASSING:
+                raise TopicRefused(topic, str(error)) from error
+            raise
         except BrokerUnavailable as error:
-            # A missing stream of our own is missing topology: it will be declared, so that is not final.
-            if topic.kind is Kind.REPLY and (reason := await self._final(subject, error)):
-                raise TopicRefused(topic, reason) from error
+            await self._look_for_a_stream(topic, error)
             raise
 
-    async def _final(self, subject: str, error: BrokerUnavailable) -> str | None:
-        """Why no retry can succeed; None when a retry may."""
-        if isinstance(error, NoResponders | NotStored) and not self._options.remote:
-            return str(error)
-        if isinstance(error, ApiError):
-            return str(error) if error.code in _OUR_FAULT else None
-        # No reply: the server or the way to the domain is down, or only an ordinary subscriber listens, which will
-        # never reply.
+    async def _look_for_a_stream(self, topic: Topic, error: BrokerUnavailable) -> None:
+        """Raises `TopicRefused` if no stream stores the topic, and `BrokerUnavailable` if one has no leader.
+
+        Without an answer of a stream nothing else is final: its leader is being elected, the server or the way to the
+        domain is down, or an ordinary subscriber listens, who will never reply or said something else first.
+        """
         try:
-            found = await self._link.api("STREAM.NAMES", {"subject": subject})
-        except BrokerUnavailable:
-            return None
-        return None if found.get("streams") else f"no stream stores {subject}"
+            found = (await self._link.api("STREAM.NAMES", {"subject": topic.key})).get("streams")
+        except BrokerUnavailable as unknown:
+            if isinstance(error, NoResponders):
+                raise NoResponders(f"{error}, and whether a stream stores it cannot be known: {unknown}") from error
+            return
+        if not found:
+            raise TopicRefused(topic, str(error) if isinstance(error, NotStored) else f"no stream stores {topic.key}")
+        if isinstance(error, NoResponders):
+            raise NoResponders(f"stream {', '.join(found)}, which stores {topic.key}, {LEADERLESS}") from error
 
     # Subscription and log
 
@@ -109,7 +129,7 @@ class JetStreamBroker:
 
     def dead_letters(self) -> AbstractAsyncContextManager[AsyncIterator[DeadLetter]]:
         """See the port."""
-        return dead_letters(self._link, self._names)
+        return dead_letters(self._link, self._stores, self._names)
 
     # Topology
 
@@ -133,12 +153,11 @@ class JetStreamBroker:
 
     async def probe(self) -> None:
         """See the port."""
-        await self.check()
+        await self._stores.probe()
 
     async def replicas(self) -> Sequence[Replicas]:
         """See the port."""
-        kinds = (Kind.REQUESTS, Kind.CONTROL, Kind.LIFECYCLE, Kind.DEAD)
-        return await self._scaling.replicas([self._names.stream(kind) for kind in kinds])
+        return await self._scaling.replicas([self._names.stream(kind) for kind in STORED])
 
     @property
     def mishaps(self) -> Mishaps:

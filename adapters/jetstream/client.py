@@ -66,6 +66,11 @@ class SafeClient(RoamingClient):
             settings["tls_hostname"] = options.tls_server_name
         await self.connect([f"{url.scheme}://{host}" for host in url.hosts], **settings)
 
+    @property
+    def server_info(self) -> Mapping[str, Any]:
+        """What the server said of itself: `cluster`, `jetstream` and the like."""
+        return self._server_info
+
     # What comes
 
     async def listen(self, subject: str, handle: Handle) -> Interest:

@@ -34,7 +34,7 @@ _BODY_ERROR = b'"error"'
 
 
 class NoResponders(BrokerUnavailable):
-    """Nobody listens on the subject: no stream stores it."""
+    """Nobody listens on the subject: no stream stores it, or the one that does has no leader now."""
 
 
 class Forbidden(BrokerUnavailable):
@@ -50,7 +50,7 @@ class NotStored(BrokerUnavailable):
 
 
 class ApiError(BrokerUnavailable):
-    """An error of the JetStream API. `code` is like HTTP's; `err_code` is the server's own number of it."""
+    """An error of JetStream. `code` is like HTTP's; `err_code` is the server's own number of it."""
 
     def __init__(self, what: str, error: Mapping[str, Any]) -> None:
         self.code = int(error.get("code", 500))
@@ -299,7 +299,7 @@ class Connection:
         finally:
             del self._waiting[token]
         if answer.headers and answer.headers.get("Status") == "503":
-            raise NoResponders(f"nothing stores {subject}")
+            raise NoResponders(f"nobody listens on {subject} now")
         return answer.data
 
     def _absence(self) -> str:
@@ -333,7 +333,7 @@ class Connection:
         answer = await self._request(subject, body, head)
         if _BODY_ERROR not in answer and b'"seq"' in answer:
             return
-        problem = _error_in(answer)
+        problem = _error_of_a_stream(answer)
         if problem is None:
             raise NotStored(f"{subject} was answered, but not by a stream")
         if problem.get("err_code") == _TOO_LARGE:
@@ -344,11 +344,20 @@ class Connection:
         """Where the JetStream that we use takes this call."""
         return f"{self._options.api}.{call}"
 
+    @property
+    def clustered(self) -> bool:
+        """Whether the server that we are connected to is in a cluster: then leaders are elected."""
+        return bool(self._client.server_info.get("cluster"))
+
     def _no_api(self) -> str:
         if self._options.api_prefix:
             return f"nobody answers on {self._options.api}: is it what JOBRELAY_NATS_API_PREFIX has to be?"
         if self._options.domain:
             return f"no JetStream domain {self._options.domain} is reachable from this NATS server"
+        if self._client.server_info.get("jetstream"):
+            return "JetStream does not answer now: this NATS server is starting, stopping, or has shut JetStream down"
+        if self.clustered:
+            return "JetStream is not enabled on this NATS server, and no server of its cluster that has it is reachable"
         return "JetStream is not enabled on this NATS server"
 
     async def own_stream(self, name: str) -> Mapping[str, Any]:
@@ -393,9 +402,10 @@ def _is_hopeless(error: Exception) -> bool:
     return isinstance(error, ssl.SSLError) or "authorization" in str(error).lower()
 
 
-def _error_in(answer: bytes) -> Mapping[str, Any] | None:
+def _error_of_a_stream(answer: bytes) -> Mapping[str, Any] | None:
     try:
-        problem = orjson.loads(answer).get("error")
-    except (ValueError, AttributeError):
+        said = orjson.loads(answer)
+        problem = said.get("error") if "stream" in said else None
+    except (ValueError, TypeError, AttributeError):
         return None
     return problem if isinstance(problem, dict) else None

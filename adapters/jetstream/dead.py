@@ -7,6 +7,7 @@ from adapters import headers as stamps
 from adapters.base import DeadLetter, Kind, Record, TopicRefused
 from adapters.jetstream.connection import ApiError, Connection, Forbidden, TooLarge
 from adapters.jetstream.history import history
+from adapters.jetstream.stores import Stores
 from adapters.jetstream.topology import StreamNames
 from adapters.topics import origin
 
@@ -17,9 +18,10 @@ _NOT_FOUND = (10037, 10043, 10057)
 class Letter:
     """See the port's `DeadLetter`."""
 
-    def __init__(self, connection: Connection, names: StreamNames, record: Record) -> None:
+    def __init__(self, connection: Connection, stores: Stores, names: StreamNames, record: Record) -> None:
         self.record = record
         self._connection = connection
+        self._stores = stores
         self._names = names
         self._gone = False
 
@@ -38,7 +40,7 @@ class Letter:
             f"replay/{self._names.stream(Kind.DEAD)}/{self.record.sequence}/{self.record.time.timestamp():.6f}"
         )
         try:
-            await self._connection.store(self._names.subject(topic), self.record.body, headers)
+            await self._stores.store(topic, self.record.body, headers)
         except TooLarge as error:
             raise TopicRefused(topic, str(error), too_large=True) from error
         except Forbidden as error:
@@ -60,14 +62,16 @@ class Letter:
 
 
 @asynccontextmanager
-async def dead_letters(connection: Connection, names: StreamNames) -> AsyncIterator[AsyncIterator[DeadLetter]]:
+async def dead_letters(
+    connection: Connection, stores: Stores, names: StreamNames
+) -> AsyncIterator[AsyncIterator[DeadLetter]]:
     """See the port's `DeadLetters`."""
     async with history(connection, names, Kind.DEAD, key=None, follow=False, new_only=False, after=None) as records:
-        yield _letters(connection, names, records)
+        yield _letters(connection, stores, names, records)
 
 
 async def _letters(
-    connection: Connection, names: StreamNames, records: AsyncIterator[Record]
+    connection: Connection, stores: Stores, names: StreamNames, records: AsyncIterator[Record]
 ) -> AsyncIterator[DeadLetter]:
     async for record in records:
-        yield Letter(connection, names, record)
+        yield Letter(connection, stores, names, record)

@@ -14,7 +14,7 @@ from adapters.base import BrokerUnavailable, Topic
 from adapters.jetstream.connection import Connection, TooLarge
 from adapters.jetstream.letters import Letters
 from adapters.jetstream.message import Message
-from adapters.jetstream.topology import NANOSECONDS, StreamNames
+from adapters.jetstream.topology import NANOSECONDS
 from events.cloudevent.binding import from_nats
 
 logger = logging.getLogger(__name__)
@@ -56,9 +56,6 @@ class Owner(Protocol):
 
     @property
     def connection(self) -> Connection: ...
-
-    @property
-    def names(self) -> StreamNames: ...
 
     @property
     def letters(self) -> Letters: ...
@@ -136,7 +133,7 @@ class Delivery:
         headers = stamps.again(self._headers, attempts=attempts, until=until, now=now)
         headers["Nats-Msg-Id"] = self._new_id("again")
         try:
-            await self._owner.connection.store(self._owner.names.subject(self.topic), self.body, headers)
+            await self._owner.letters.stores.store(self.topic, self.body, headers)
         except TooLarge:
             # Too close to the size limit for our headers. The original comes again instead, and counts as an attempt.
             await self._settle(nak(delay))

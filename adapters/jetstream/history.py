@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 BATCH = 200
 EXPIRES_SECONDS = 30
-HEARTBEAT_SECONDS = 5
+HEARTBEAT_SECONDS = 2
 SILENT_SECONDS = 2.5 * HEARTBEAT_SECONDS
 IDLE_SECONDS = 60
 """The server removes a consumer from which nothing was requested for this long."""

@@ -8,21 +8,21 @@ import logging
 
 from adapters import headers as stamps
 from adapters.base import Kind, Topic
-from adapters.jetstream.connection import ApiError, Connection
+from adapters.jetstream.connection import ApiError
+from adapters.jetstream.stores import Stores, full
 from adapters.jetstream.topology import StreamNames
 
 logger = logging.getLogger(__name__)
 
 RESERVE = 0.1
 """The part of the store that takes letters without their bodies only."""
-_STORE_FAILED = 10077
 
 
 class Letters:
     """`cut`: how many were stored without their bodies; `lost`: how many were not stored."""
 
-    def __init__(self, link: Connection, names: StreamNames) -> None:
-        self._link = link
+    def __init__(self, stores: Stores, names: StreamNames) -> None:
+        self.stores = stores
         self._names = names
         self._full = 0.0
         self.cut = 0
@@ -37,11 +37,11 @@ class Letters:
 
         Returns also where there is no room, with an error in the log. Raises `BrokerUnavailable`.
         """
-        subject = self._names.subject(Topic(Kind.DEAD, str(topic)))
+        origin = Topic(Kind.DEAD, str(topic))
         repeat = {"Nats-Msg-Id": message_id}
-        if self._full < 1 - RESERVE and await self._fits(subject, body, headers | repeat):
+        if self._full < 1 - RESERVE and await self._fits(origin, body, headers | repeat):
             return
-        if await self._fits(subject, b"", stamps.without_body(headers, body) | repeat):
+        if await self._fits(origin, b"", stamps.without_body(headers, body) | repeat):
             self.cut += 1
             logger.warning("%s is nearly full: a dead letter is kept without its %d bytes", self._stream, len(body))
             return
@@ -52,12 +52,12 @@ class Letters:
     def _stream(self) -> str:
         return self._names.stream(Kind.DEAD)
 
-    async def _fits(self, subject: str, body: bytes, headers: dict[str, str]) -> bool:
+    async def _fits(self, topic: Topic, body: bytes, headers: dict[str, str]) -> bool:
         try:
-            await self._link.store(subject, body, headers)
+            await self.stores.store(topic, body, headers)
         except ApiError as error:
-            # "maximum bytes exceeded", or messages, where somebody has bounded them. Other failures pass.
-            if error.err_code == _STORE_FAILED and "maximum" in error.description:
+            # Other failures pass.
+            if full(error):
                 return False
             raise
         return True

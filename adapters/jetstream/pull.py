@@ -25,6 +25,7 @@ from adapters.jetstream.lane import Lane, plan, room, wanting
 from adapters.jetstream.letters import Letters
 from adapters.jetstream.message import Message
 from adapters.jetstream.options import JetStreamOptions
+from adapters.jetstream.stores import LEADERLESS
 from adapters.jetstream.topology import NANOSECONDS, StreamNames
 from adapters.prefetch import Prefetch
 from adapters.topics import weighted_lanes
@@ -32,7 +33,7 @@ from adapters.topics import weighted_lanes
 logger = logging.getLogger(__name__)
 
 EXPIRES_SECONDS = 30
-HEARTBEAT_SECONDS = 5
+HEARTBEAT_SECONDS = 2
 SILENT_SECONDS = 2.5 * HEARTBEAT_SECONDS
 TICK_SECONDS = 0.25
 BLIND_SECONDS = 2.1
@@ -59,7 +60,6 @@ class PullSubscription:
     ) -> None:
         self.connection = connection
         self.letters = letters
-        self.names = names
         self._next = connection.api_subject(f"CONSUMER.MSG.NEXT.{names.stream(kind)}")
         self._lanes = {
             topic.key: Lane(topic=topic, consumer=names.consumer(topic), weight=weight)
@@ -214,14 +214,24 @@ class PullSubscription:
                 lane.backlog = 0
             self._recovered(lane)
             return
-        reason = "no such stream or consumer" if status == "503" else headers.get("Description", "").strip()
-        if not lane.backoff.failing:
-            logger.warning("%s: %s %s; trying until it is back", lane.consumer, status, reason)
+        reason = self._no_consumer() if status == "503" else headers.get("Description", "").strip()
+        # One warning for all lanes: they fail together.
+        level = logging.DEBUG if self._failing else logging.WARNING
+        logger.log(level, "consumer %s: %s %s; trying until it is back", lane.consumer, status, reason)
         lane.failed(lane.seen)
 
     def _recovered(self, lane: Lane) -> None:
-        if lane.backoff.recovered():
-            logger.info("%s: back", lane.consumer)
+        if lane.backoff.recovered() and not self._failing:
+            logger.info("consumer %s: back", lane.consumer)
+
+    @property
+    def _failing(self) -> bool:
+        return any(lane.backoff.failing for lane in self._lanes.values())
+
+    def _no_consumer(self) -> str:
+        if self.connection.clustered:
+            return f"it {LEADERLESS}, or is missing"
+        return "no such stream or consumer"
 
     # Extension and the end
 

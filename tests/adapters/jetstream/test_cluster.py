@@ -2,20 +2,21 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 import pytest_asyncio
 
-from adapters.base import Kind, Topic
+from adapters.base import BrokerUnavailable, Kind, Topic, TopicRefused
 from adapters.jetstream import broker as jetstream
 from adapters.jetstream.broker import JetStreamBroker
 from adapters.jetstream.options import JetStreamOptions
-from tests.adapters.harness import REQUESTS, ids, next_delivery, take, until
+from tests.adapters.harness import REQUESTS, ids, make_event, next_delivery, take, until
 from tests.adapters.loads import publish_surely
 from tests.chaos.clusters.nats import NatsCluster, nats_cluster
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, within
 
 pytestmark = [pytest.mark.broker, pytest.mark.asyncio(loop_scope="module")]
 OPTIONS = JetStreamOptions(
@@ -29,6 +30,63 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Nat
     async with nats_cluster(tmp_path_factory.mktemp("cluster")) as made:
         await made.api("STREAM.CREATE.ANSWERS", {"name": "ANSWERS", "subjects": ["answers.here"], "num_replicas": 3})
         yield made
+
+
+def beside(number: int) -> int:
+    """Another node."""
+    return (number + 1) % 3
+
+
+async def stores(broker: JetStreamBroker) -> bool:
+    try:
+        await broker.probe()
+    except BrokerUnavailable:
+        return False
+    return True
+
+
+async def test_an_election_refuses_no_topic_and_everything_goes_on_within_seconds_of_it(
+    cluster: NatsCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with jetstream.connect(cluster.url(), instance="elected", options=OPTIONS) as broker:
+        await broker.declare()
+    await cluster.spare()
+    leader = await cluster.leader("ANSWERS")
+    async with (
+        jetstream.connect(cluster.url(beside(leader)), instance="elected", options=OPTIONS) as broker,
+        broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription,
+        broker.history(Kind.LIFECYCLE, follow=True) as followed,
+    ):
+        await publish_surely(broker, REQUESTS, "before")
+        assert ids(await take(subscription, 1, ack=True)) == ["before"]
+        caplog.clear()
+        await cluster.kill(leader)
+        said: set[str] = set()
+        again = 0
+        while again < 50:
+            try:
+                await broker.publish(ANSWERS, make_event())
+                again += 1
+            except BrokerUnavailable as error:
+                said.add(str(error))
+                again = 0
+            await asyncio.sleep(0.02)
+        assert any("has no leader now" in text or "cannot be known" in text for text in said), said
+        await until(lambda: stores(broker))
+        began = time.monotonic()
+        await publish_surely(broker, REQUESTS, "after")
+        assert ids(await take(subscription, 1, ack=True)) == ["after"]
+        await publish_surely(broker, Topic(Kind.LIFECYCLE, "s.1.created"), "told")
+        async with asyncio.timeout(PATIENCE):
+            assert (await anext(followed)).event().get_id() == "told"
+        assert time.monotonic() - began < within(7)
+        warned = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+        assert len([text for text in warned if text.startswith("consumer ")]) <= 1
+    with pytest.raises(TopicRefused, match="no stream stores nowhere"):
+        async with jetstream.connect(cluster.url(beside(leader)), options=OPTIONS) as broker:
+            await broker.publish(Topic(Kind.REPLY, "nowhere"), make_event())
+    await cluster.start(leader)
+    await cluster.spare()
 
 
 async def replicas_are(broker: JetStreamBroker, members: int) -> None:
