@@ -106,7 +106,7 @@ class JetStreamBroker:
         if not found:
             raise TopicRefused(topic, str(error) if isinstance(error, NotStored) else f"no stream stores {topic.key}")
         if isinstance(error, NoResponders):
-            raise NoResponders(f"stream {', '.join(found)}, which stores {topic.key}, {LEADERLESS}") from error
+            raise NoResponders(f"stream {', '.join(found)}, which stores {topic.key}, has {LEADERLESS}") from error
 
     # Subscription and log
 

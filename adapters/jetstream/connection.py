@@ -37,6 +37,10 @@ class NoResponders(BrokerUnavailable):
     """Nobody listens on the subject: no stream stores it, or the one that does has no leader now."""
 
 
+class NoAnswer(BrokerUnavailable):
+    """Nothing came in time."""
+
+
 class Forbidden(BrokerUnavailable):
     """The user may not publish on the subject."""
 
@@ -317,7 +321,7 @@ class Connection:
                 self._timer = loop.call_at(due, self._expire)
                 return
             if not future.done():
-                future.set_exception(BrokerUnavailable(f"no answer on {subject} in time"))
+                future.set_exception(NoAnswer(f"no answer on {subject} in time"))
                 self._client.doubt(since=due - self._options.publish_timeout)
 
     def _on_reply(self, message: Message) -> None:

@@ -230,7 +230,7 @@ class PullSubscription:
 
     def _no_consumer(self) -> str:
         if self.connection.clustered:
-            return f"it {LEADERLESS}, or is missing"
+            return f"it has {LEADERLESS}, or is missing"
         return "no such stream or consumer"
 
     # Extension and the end

@@ -9,11 +9,13 @@ import time
 from collections.abc import Mapping
 
 from adapters.base import BrokerUnavailable, Kind, Topic
-from adapters.jetstream.connection import ApiError, Connection, Forbidden, NoResponders, TooLarge
+from adapters.jetstream.connection import ApiError, Connection, Forbidden, NoAnswer, NoResponders
 from adapters.jetstream.members import members_of
 from adapters.jetstream.topology import StreamNames
 
-LEADERLESS = "has no leader now (an election, or no quorum)"
+LEADERLESS = "no leader now (an election, or too few of its nodes are up)"
+ANSWER_SECONDS = 3.0
+"""A probe waits so long for what is said of a stream: without a leader nobody answers, and it is asked again soon."""
 REMEMBERED_SECONDS = 30.0
 """A publish that failed is held against its stream for so long, unless a later one is stored."""
 _GONE = 404
@@ -33,66 +35,66 @@ class Stores:
         """Return once its stream has stored it. Raises what `Connection.store` does."""
         try:
             await self._link.store(self._names.subject(topic), body, headers)
-        except (TooLarge, Forbidden):
-            raise
         except ApiError as error:
             if error.code >= 500 and not full(error):
                 self._remember(topic.kind, error)
             raise
         except NoResponders as error:
-            fault = NoResponders(self._leaderless(topic))
+            fault = NoResponders(self._unlistened(topic))
             self._remember(topic.kind, fault)
             raise fault from error
-        except BrokerUnavailable as error:
-            if self._link.connected:
-                self._remember(topic.kind, error)
+        except NoAnswer as error:
+            self._remember(topic.kind, error)
             raise
         if self._failed:
             self._failed.pop(topic.kind, None)
 
-    def _leaderless(self, topic: Topic) -> str:
+    def _unlistened(self, topic: Topic) -> str:
         stream = f"stream {self._names.stream(topic.kind)}"
         if self._link.clustered:
-            return f"{stream} {LEADERLESS}, or is missing"
-        return f"no stream stores {self._names.subject(topic)}: {stream} is missing"
+            return f"{stream} has {LEADERLESS}, or is missing"
+        return f"no stream stores {self._names.subject(topic)}: {stream} is missing, or has other subjects"
 
     def _remember(self, kind: Kind, error: BrokerUnavailable) -> None:
         self._failed[kind] = (time.monotonic(), str(error))
 
     async def probe(self) -> None:
         """Raises `BrokerUnavailable`, which names the streams that do not store now."""
-        if not self._link.connected:
-            raise BrokerUnavailable("not connected to NATS")
         faults: dict[str, list[str]] = {}
         for kind, fault in zip(STORED, await asyncio.gather(*map(self._fault, STORED)), strict=True):
             if fault:
                 faults.setdefault(fault, []).append(self._names.stream(kind))
         if faults:
-            raise BrokerUnavailable("; ".join(f"{_streams(named)} {fault}" for fault, named in faults.items()))
+            raise BrokerUnavailable("; ".join(f"{_streams(named)}: {fault}" for fault, named in faults.items()))
 
     async def _fault(self, kind: Kind) -> str:
         """Why the stream of that kind does not store now; empty if it does."""
         try:
-            info = await self._link.api(f"STREAM.INFO.{self._names.stream(kind)}")
+            async with asyncio.timeout(ANSWER_SECONDS):
+                info = await self._link.api(f"STREAM.INFO.{self._names.stream(kind)}")
         except ApiError as error:
-            return "is missing" if error.code == _GONE else f"cannot be looked at: {error.description}"
+            return "missing" if error.code == _GONE else error.description
         except Forbidden:
             return self._remembered(kind)
+        except (NoAnswer, TimeoutError):
+            return LEADERLESS if self._link.clustered else "no answer to STREAM.INFO in time"
         except BrokerUnavailable as error:
-            return LEADERLESS if self._link.connected and self._link.clustered else f"cannot be looked at: {error}"
+            if not self._link.connected:
+                raise
+            return str(error)
         members = members_of(info)
         if members.changing:
             return ""
         if members.cluster and not members.led:
             return LEADERLESS
         if members.cluster and not members.quorum:
-            return f"has no quorum: {members.online} of {members.count} replicas are up"
+            return f"no quorum, {members.online} of {members.count} replicas are up"
         return self._remembered(kind)
 
     def _remembered(self, kind: Kind) -> str:
         at, fault = self._failed.get(kind, (0.0, ""))
         if fault and time.monotonic() - at < REMEMBERED_SECONDS:
-            return f"does not store: {fault}"
+            return f"the last publish was not stored: {fault}"
         self._failed.pop(kind, None)
         return ""
 

@@ -61,6 +61,8 @@ async def test_an_election_refuses_no_topic_and_everything_goes_on_within_second
         assert ids(await take(subscription, 1, ack=True)) == ["before"]
         caplog.clear()
         await cluster.kill(leader)
+        with pytest.raises(BrokerUnavailable, match="no leader now"):
+            await broker.probe()
         said: set[str] = set()
         again = 0
         while again < 50:
@@ -152,3 +154,32 @@ async def test_replicas_are_changed_while_messages_are_in_flight_and_nothing_is_
             await until(consumers_follow)
             await member.declare()
             await replicas_are(member, 1)
+
+
+@pytest.mark.long
+@pytest.mark.slow
+async def test_streams_without_a_quorum_are_named_until_they_store_again(cluster: NatsCluster) -> None:
+    async with jetstream.connect(cluster.url(), instance="few", options=OPTIONS) as broker:
+        await broker.declare()
+    await cluster.spare()
+    leader = await cluster.leader("FEW_REQUESTS")
+    others = [number for number in range(3) if number != leader]
+    async with jetstream.connect(cluster.url(leader), instance="few", options=OPTIONS) as broker:
+        await broker.probe()
+        await cluster.kill(*others)
+        # Its leader does not know at once that it is alone.
+        with pytest.raises(BrokerUnavailable):
+            await broker.publish(REQUESTS, make_event(id="lost?"))
+        with pytest.raises(BrokerUnavailable, match="FEW_REQUESTS") as error:
+            await broker.probe()
+        assert "the last publish was not stored" in str(error.value) or "no leader now" in str(error.value)
+
+        async def said() -> bool:
+            with pytest.raises(BrokerUnavailable, match="FEW_REQUESTS") as found:
+                await broker.probe()
+            return "FEW_REQUESTS, FEW_CONTROL, FEW_LIFECYCLE, FEW_DEAD: no" in str(found.value)
+
+        await until(said)
+        await cluster.start(*others)
+        await until(lambda: stores(broker))
+        await publish_surely(broker, REQUESTS, "lost?")

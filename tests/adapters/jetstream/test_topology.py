@@ -15,7 +15,7 @@ from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.topology import StreamNames, collide
 from adapters.servers import nats as natsserver
 from adapters.servers.nats import NatsServer
-from tests.adapters.harness import HIGH, REQUESTS, ids, make_event, publish, take
+from tests.adapters.harness import CONTROL, HIGH, REQUESTS, ids, make_event, publish, take
 
 pytestmark = pytest.mark.broker
 SECOND = 1_000_000_000
@@ -257,6 +257,35 @@ async def test_replicas_that_the_server_cannot_have_are_said_once_and_keep_nothi
         found = await broker.replicas()
         assert {(copies.members, copies.wanted) for copies in found} == {(1, 3)}
         assert "this server is in no cluster" in found[0].remedy
+        await broker.probe()
+
+
+async def test_stream_that_did_not_store_is_named_by_the_probe_until_it_does(server: NatsServer) -> None:
+    async with (
+        jetstream.connect(server.url, options=JetStreamOptions(publish_timeout=0.5)) as broker,
+        connection(server.url, JetStreamOptions()) as link,
+    ):
+        with pytest.raises(BrokerUnavailable, match=r"streams JOBRELAY_REQUESTS, .*, JOBRELAY_DEAD: missing"):
+            await broker.probe()
+        await broker.declare()
+        await broker.probe()
+        mine = await config(link, "STREAM.INFO.JOBRELAY_CONTROL")
+        await link.api("STREAM.UPDATE.JOBRELAY_CONTROL", mine | {"subjects": ["elsewhere"]})
+        # Somebody listens, who stores nothing: there is no answer.
+        silent = await link.interest("jobrelay", lambda message: None)
+        await link.flush()
+        with pytest.raises(BrokerUnavailable, match=r"no answer on jobrelay.control in time"):
+            await broker.publish(CONTROL, make_event())
+        with pytest.raises(
+            BrokerUnavailable, match=r"^stream JOBRELAY_CONTROL: the last publish was not stored: no ans"
+        ):
+            await broker.probe()
+        await link.unsubscribe(silent)
+        await link.flush()
+        with pytest.raises(BrokerUnavailable, match=r"no stream stores jobrelay.control"):
+            await broker.publish(CONTROL, make_event())
+        await link.api("STREAM.UPDATE.JOBRELAY_CONTROL", mine)
+        await broker.publish(CONTROL, make_event())
         await broker.probe()
 
 
