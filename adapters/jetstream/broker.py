@@ -24,10 +24,11 @@ from adapters.jetstream.dead import dead_letters
 from adapters.jetstream.declare import Declarer
 from adapters.jetstream.history import history
 from adapters.jetstream.letters import Letters
+from adapters.jetstream.members import LEADERLESS
 from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.pull import subscription
 from adapters.jetstream.replicas import Scaling
-from adapters.jetstream.stores import LEADERLESS, STORED, Stores
+from adapters.jetstream.stores import STORED, Stores
 from adapters.jetstream.topology import StreamNames
 from adapters.topics import refusal, require_consumed
 from events.cloudevent.binding import to_nats

@@ -6,6 +6,7 @@ from typing import Any
 
 from adapters.jetstream.topology import NANOSECONDS
 
+LEADERLESS = "no leader now (an election, or too few of its nodes are up)"
 SILENT_SECONDS = 10
 """A member that its leader has not heard for this long is down. Heartbeats come each second."""
 
@@ -28,9 +29,14 @@ class Members:
         return bool(self.cluster) and self.count != self.asked
 
     @property
-    def quorum(self) -> bool:
-        """Whether most of them are up: otherwise nothing is stored."""
-        return self.online * 2 > self.count
+    def fault(self) -> str:
+        """Why they store nothing now; empty if they do, or are changing."""
+        if not self.cluster or self.changing:
+            return ""
+        if not self.led:
+            return LEADERLESS
+        lost = self.online * 2 <= self.count
+        return f"no quorum, {self.online} of {self.count} replicas are up" if lost else ""
 
 
 def members_of(info: Mapping[str, Any]) -> Members:

@@ -23,9 +23,9 @@ from adapters.jetstream.connection import Connection
 from adapters.jetstream.delivery import Delivery, Receipt, nak
 from adapters.jetstream.lane import Lane, plan, room, wanting
 from adapters.jetstream.letters import Letters
+from adapters.jetstream.members import LEADERLESS
 from adapters.jetstream.message import Message
 from adapters.jetstream.options import JetStreamOptions
-from adapters.jetstream.stores import LEADERLESS
 from adapters.jetstream.topology import NANOSECONDS, StreamNames
 from adapters.prefetch import Prefetch
 from adapters.topics import weighted_lanes

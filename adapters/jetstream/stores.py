@@ -10,10 +10,9 @@ from collections.abc import Mapping
 
 from adapters.base import BrokerUnavailable, Kind, Topic
 from adapters.jetstream.connection import ApiError, Connection, Forbidden, NoAnswer, NoResponders
-from adapters.jetstream.members import members_of
+from adapters.jetstream.members import LEADERLESS, members_of
 from adapters.jetstream.topology import StreamNames
 
-LEADERLESS = "no leader now (an election, or too few of its nodes are up)"
 ANSWER_SECONDS = 3.0
 """A probe waits so long for what is said of a stream: without a leader nobody answers, and it is asked again soon."""
 REMEMBERED_SECONDS = 30.0
@@ -83,13 +82,7 @@ class Stores:
                 raise
             return str(error)
         members = members_of(info)
-        if members.changing:
-            return ""
-        if members.cluster and not members.led:
-            return LEADERLESS
-        if members.cluster and not members.quorum:
-            return f"no quorum, {members.online} of {members.count} replicas are up"
-        return self._remembered(kind)
+        return members.fault or ("" if members.changing else self._remembered(kind))
 
     def _remembered(self, kind: Kind) -> str:
         at, fault = self._failed.get(kind, (0.0, ""))
