@@ -44,10 +44,11 @@ class RabbitMQBroker:
 
     name = "rabbitmq"
 
-    def __init__(self, publishing: Connection, consuming: Connection, names: QueueNames) -> None:
+    def __init__(self, url: str, publishing: Connection, consuming: Connection, names: QueueNames) -> None:
         # Two connections: at an alarm the server stops reading from those that publish, and acks have to go on.
         self._publishing = publishing
         self._consuming = consuming
+        self._url = url
         self._names = names
         self._publisher = Publisher(publishing)
         self._probe = Probe(publishing, names)
@@ -148,8 +149,14 @@ class RabbitMQBroker:
             raise BrokerUnavailable(problem)
 
     async def replicas(self) -> Sequence[Replicas]:
-        """See the port."""
-        return ()
+        """See the port. Empty without the management API."""
+        options = self._publishing.options
+        if options.management_url is None:
+            return ()
+        # What speaks HTTP takes memory that most installations do not need.
+        from adapters.rabbitmq.members import Members
+
+        return await Members(self._url, options, self._names).replicas()
 
     @property
     def mishaps(self) -> Mishaps:
@@ -172,7 +179,7 @@ async def connect(
         connection(url, options, purpose="publish") as publishing,
         connection(url, options, purpose="consume") as consuming,
     ):
-        broker = RabbitMQBroker(publishing, consuming, names)
+        broker = RabbitMQBroker(url, publishing, consuming, names)
         try:
             yield broker
         finally:

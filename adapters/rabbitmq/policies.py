@@ -24,6 +24,7 @@ def unseen(url: str, instance: str) -> tuple[str, ...]:
     vhost = parse(url, RULES).path or "/"
     arguments = f"`rabbitmqctl list_queues -p {shlex.quote(vhost)} name arguments`"
     applied = f"`rabbitmqctl list_queues -p {shlex.quote(vhost)} name policy`"
+    members = f"`rabbitmqctl list_queues -p {shlex.quote(vhost)} name members online`"
     return (
         f"policies cannot be seen over AMQP. {applied} says which applies to the queues {instance}.*, "
         f"{' and '.join(commands_of(vhost))} say what it does: `expires` deletes queues with what waits in them, "
@@ -31,6 +32,8 @@ def unseen(url: str, instance: str) -> tuple[str, ...]:
         "`dead-letter-routing-key` changes the lane of retries",
         f"bounds of the dead letters and of the log cannot be seen over AMQP. {arguments} shows them; queues that "
         f"earlier versions made have none: {' and '.join(bounding(instance, vhost))} set them",
+        "which nodes of a cluster have members of the queues cannot be seen over AMQP, only with "
+        f"JOBRELAY_RABBITMQ_MANAGEMENT_URL. {members} shows them",
     )
 
 

@@ -153,12 +153,14 @@ async def test_a_bound_that_a_policy_sets_refuses_requests_and_removes_none(
     ],
 )
 def test_what_amqp_does_not_show_is_said_with_the_commands_that_do(url: str, vhost: str) -> None:
-    line, bounds = ADAPTER.unseen(url, "team-a")
+    line, bounds, members = ADAPTER.unseen(url, "team-a")
     definition = '{"max-length-bytes":268435456}'
     assert f"team-a.dead '^team-a\\.dead$' '{definition}' --apply-to queues" in bounds.replace("team\\-a", "team-a")
     assert "cannot be seen over AMQP" in line
     assert "team-a.*" in line
     shown = f"'{vhost}'" if " " in vhost else vhost
+    assert "JOBRELAY_RABBITMQ_MANAGEMENT_URL" in members
+    assert f"`rabbitmqctl list_queues -p {shown} name members online`" in members
     for command in ("list_queues", "list_policies", "list_operator_policies"):
         assert f"rabbitmqctl {command} -p {shown}" in line
     for key in ("expires", "message-ttl", "max-length", "max-length-bytes", "overflow", "delivery-limit"):

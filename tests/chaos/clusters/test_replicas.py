@@ -1,6 +1,7 @@
 """Claims about streams and queues that have fewer copies than the cluster has nodes."""
 
 import re
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,7 +65,7 @@ async def test_queues_declared_before_the_cluster_was_complete_are_said_and_grow
         seconds = time.monotonic() - begun
         assert isinstance(on.nodes, RabbitCluster)
         for program, arguments in said:
-            await on.nodes.one.ctl(*arguments.split(), program=program)
+            await on.nodes.one.ctl(*shlex.split(arguments), program=program)
         await until(lambda: _whole(on, on.stores))
         await until(lambda: _says_no_more(on))
         load = on.load("r", REQUESTS)
