@@ -10,7 +10,7 @@ from adapters.memory import MemoryBroker
 from events.cloudevent.event import encode_structured
 from handler.controller.control import Control
 from handler.effects import deliveries
-from handler.intake import intake
+from handler.intake import intake, telling
 from handler.intake.requests import Requests
 from k8s.api.cluster import Cluster
 from tests.handler.relay import code_of, detail, running
@@ -69,7 +69,7 @@ async def test_a_traced_request_is_found_by_its_trace(
 async def test_what_cannot_be_told_ends_all_the_same(
     broker: MemoryBroker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, *, invalid: bool
 ) -> None:
-    monkeypatch.setattr(intake, "rejected_event", raising(ValueError("a weird value")))
+    monkeypatch.setattr(telling, "rejected_event", raising(ValueError("a weird value")))
     if not invalid:
         monkeypatch.setattr(Requests, "of", raising(ERRORS[0]))
     async with running(broker, cluster, max_attempts=2) as client:

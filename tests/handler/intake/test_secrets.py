@@ -163,7 +163,7 @@ def check_complete(told: Told, sent: Mapping[str, Case]) -> None:
     """Everything was listened to: a search finds something only where there is something."""
     lines = told.lines.getvalue().splitlines()
     assert sum(line.startswith("{") and "rejected: " in line for line in lines) >= len(sent) / 2
-    assert sum("handler.intake.intake: rejected: " in line for line in lines) >= len(sent) / 2
+    assert sum("handler.intake.telling: rejected: " in line for line in lines) >= len(sent) / 2
     everything = "\n".join(told.everything)
     assert everything.count('"type":"dev.jobrelay.job.rejected"') >= len(sent) / 2
     assert '"jobrelay.outcome": "rejected"' in everything
