@@ -53,11 +53,7 @@ async def _stop_leader(on: Scene, leader: int) -> None:
 async def _freeze_leader(on: Scene, leader: int) -> None:
     on.nodes.freeze(leader)
     await asyncio.sleep(FROZEN_SECONDS)
-
-
-async def _thaw_leader(on: Scene, leader: int) -> None:
     on.nodes.thaw(leader)
-    await on.nodes.spare()
 
 
 async def _step_down(on: Scene, leader: int) -> None:
@@ -93,9 +89,7 @@ FAULTS = (
     LEADER_KILLED,
     Fault(name="another node killed", done="kill -9", act=_kill_other, mend=_start_other),
     Fault(name="leader's node stopped", done="SIGTERM", act=_stop_leader, mend=_start_leader),
-    Fault(
-        name="leader's node frozen", done=f"SIGSTOP for {FROZEN_SECONDS:.0f} s", act=_freeze_leader, mend=_thaw_leader
-    ),
+    Fault(name="leader's node frozen", done=f"SIGSTOP for {FROZEN_SECONDS:.0f} s", act=_freeze_leader, mend=_wait),
     Fault(name="leaders stepped down", done="by the broker's command", act=_step_down, mend=_wait),
     Fault(name="nodes restarted in turn", done="all three", act=_restart_in_turn, mend=_wait, over=15.0),
     Fault(
