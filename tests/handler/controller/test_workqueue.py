@@ -294,3 +294,25 @@ async def test_jobs_that_wait_for_a_broker_are_counted_and_not_told_of_one_by_on
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
     assert await waiting(0), "another process leads"
+
+
+@pytest.mark.parametrize(("waiting", "longest"), [(3, 2.0), (50, 2.0), (500, 5.0), (5000, 10.0)])
+async def test_few_that_wait_for_a_broker_are_told_soon_after_it_is_back_and_many_do_not_load_it(
+    monkeypatch: pytest.MonkeyPatch, waiting: int, longest: float
+) -> None:
+    monkeypatch.setattr(workqueue, "pause_after", lambda error, attempts: 10.0)
+    queue, pauses = WorkQueue(), []
+    monkeypatch.setattr(queue, "add_later", lambda key, delay: pauses.append(delay))
+
+    async def look(key: Key) -> None:
+        raise Untaken("nats", "no leader")
+
+    async def all_failed() -> bool:
+        return len(pauses) == waiting
+
+    working = asyncio.create_task(make_workers(queue).run(look))
+    queue.add([("jobs", f"untaken-{number}") for number in range(waiting)], since=1)
+    await until(all_failed)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    assert max(pauses) == pytest.approx(longest, abs=0.1)
