@@ -115,7 +115,7 @@ def test_removal_lists_the_commands_that_delete_what_is_left() -> None:
     lines = BY_NAME["rabbitmq"].removal("team-a")
     assert lines[:2] == ("rabbitmqctl delete_queue team-a.dead", "rabbitmqctl delete_queue team-a.requests.high")
     assert lines[-1] == "and the exchanges team-a.*, which hold nothing"
-    assert len(lines) == 12
+    assert len(lines) == 13
 
 
 def test_options_are_what_the_settings_say(tmp_path: Path) -> None:
