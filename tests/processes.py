@@ -69,7 +69,7 @@ class Installation:
 
         It does that only after a moment of rest. RabbitMQ 3.10, if killed before that, never finds its stream again.
         """
-        wanted = {"coordination": b"rabbit_stream_coordinator", "quorum": b"jobrelay.delay.3600"}
+        wanted = {"coordination": b"rabbit_stream_coordinator", "quorum": b"jobrelay.probe"}
         data = self.rabbit.directory / "data"
         while not all(
             any(word in file.read_bytes() for file in data.glob(f"*/{kind}/*/names.dets"))

@@ -144,7 +144,7 @@ class Stage:
         except ServerFailed as error:
             raise BrokerUnavailable(str(error)) from error
         counts = dict(line.split("\t") for line in lines if line.startswith("jobrelay."))
-        kept = ("jobrelay.dead", "jobrelay.lifecycle.log")
+        kept = ("jobrelay.dead", "jobrelay.lifecycle.log", "jobrelay.probe")
         return {name: int(count) for name, count in counts.items() if name not in kept}
 
 
