@@ -11,12 +11,12 @@ from adapters.background import running
 from adapters.base import BrokerUnavailable
 from adapters.listeners import Listeners
 from adapters.pauses import Pauses
-from adapters.rabbitmq.client import Channel, Client, translated
+from adapters.rabbitmq.client import Channel, Client, Unanswered, translated
 from adapters.rabbitmq.dial import dial
 from adapters.rabbitmq.inlet import Inlet
 from adapters.rabbitmq.options import RULES, RabbitMQOptions
 from adapters.rabbitmq.outlet import Outlet
-from adapters.rabbitmq.silence import Silence
+from adapters.rabbitmq.silence import LATE_SECONDS, Silence
 from adapters.rabbitmq.wire.stream import Stream
 from adapters.urls import parse
 
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 RECONNECT_SECONDS = 0.5
 TICK_SECONDS = 0.1
 CHANNEL_CLOSE_SECONDS = 3.0
+STUCK_SECONDS = 2.0
+"""A channel that answers nothing for so long, while something waits on it, may wait for a node that is frozen."""
 
 
 class Connection:
@@ -40,6 +42,7 @@ class Connection:
         self._opened_at = 0.0
         self._lost_at: datetime | None = None
         self._reason = ""
+        self._hung: Client | None = None
         self._silence = Silence(limit=options.silence, heartbeat=0, now=0)
         self._pauses = Pauses()
         self._waits: set[asyncio.Timeout] = set()
@@ -72,24 +75,34 @@ class Connection:
 
     async def supervise(self) -> None:
         """Connect again whenever the connection is lost, and end all waits on a server that does not read."""
+        loop = asyncio.get_running_loop()
         while True:
+            before = loop.time()
             await asyncio.sleep(TICK_SECONDS)
             if self._client is None:
                 await self._reopen()
-            elif not self._client.opened or self._is_silent(self._client):
-                await self._lost(self._client)
+            elif (fault := self._fault(self._client)) is not None:
+                await self._lost(self._client, fault)
             elif self.blocked:
                 self._give_up()
-            for outlet in self._outlets:
-                if outlet.expire(self.options.publish_timeout):
-                    self._silence.doubt()
+            self._expire(min(loop.time() - before, LATE_SECONDS))
 
-    def _is_silent(self, client: Client) -> bool:
-        return self._silence.is_final(client.stream.heard, asyncio.get_running_loop().time())
+    def _expire(self, step: float) -> None:
+        for outlet in self._outlets:
+            stuck = outlet.unanswered(step) >= STUCK_SECONDS
+            if outlet.expire(0 if stuck else self.options.publish_timeout):
+                self._silence.doubt()
 
-    async def _lost(self, client: Client) -> None:
+    def _fault(self, client: Client) -> str | None:
+        """Why it is of no use any more, as far as that is known; None while it is."""
+        if not client.opened:
+            return client.stream.reply_text
+        if self._silence.is_final(client.stream.heard, asyncio.get_running_loop().time()):
+            return f"it said nothing for {self._silence.lasts:.0f} s"
+        return "it opened no channel in time" if client is self._hung else None
+
+    async def _lost(self, client: Client, reason: str) -> None:
         """Wait before connecting again if it did not last."""
-        reason = f"it said nothing for {self._silence.lasts:.0f} s" if client.opened else client.stream.reply_text
         self._client, self._lost_at = None, datetime.now(UTC)
         self._give_up()
         for outlet in self._outlets:
@@ -172,8 +185,13 @@ class Connection:
         if client is None or not client.opened:
             since = "" if self._lost_at is None else f" since {self._lost_at:%H:%M:%S} UTC"
             raise BrokerUnavailable(f"not connected to RabbitMQ{since}{self._reason}")
-        async with self.answered("opening a channel"):
-            return await client.open_channel(confirms=confirms), client.stream
+        try:
+            async with self.answered("opening a channel"):
+                return await client.open_channel(confirms=confirms), client.stream
+        except Unanswered:
+            # It reads nothing more: too much waits on a channel that is stuck.
+            self._hung = None if self.blocked else client
+            raise
 
     @asynccontextmanager
     async def channel(self, *, confirms: bool = False) -> AsyncIterator[Channel]:

@@ -46,6 +46,7 @@ class Outlet:
         self._content = Content()
         self._published = 0
         self._unconfirmed: dict[int, _Sent] = {}
+        self._unanswered = 0.0
         self._closing = channel.closing
         self._closing.add_done_callback(lambda _: self._closed())
         stream.listen(self._number, self)
@@ -76,8 +77,15 @@ class Outlet:
     def expire(self, seconds: float) -> bool:
         """Wait no longer for what was published so long ago. Returns whether there was any."""
         before = self._loop.time() - seconds
-        old = takewhile(lambda sent: sent.since <= before, self._unconfirmed.values())
-        return sum(_fail(sent, TimeoutError()) for sent in old) > 0
+        old = list(takewhile(lambda number: self._unconfirmed[number].since <= before, self._unconfirmed))
+        for number in old:
+            _fail(self._unconfirmed.pop(number), TimeoutError())
+        return bool(old)
+
+    def unanswered(self, step: float) -> float:
+        """Seconds for which something waits and nothing at all was answered. `step`: since this was asked last."""
+        self._unanswered = self._unanswered + step if self._unconfirmed else 0.0
+        return self._unanswered
 
     async def settled(self) -> None:
         """Wait until all that was published is confirmed or has failed."""
@@ -113,6 +121,7 @@ class Outlet:
         return True
 
     def _confirmed(self, number: int, multiple: bool, outcome: Outcome) -> None:
+        self._unanswered = 0.0
         numbers = list(takewhile(lambda each: each <= number, self._unconfirmed)) if multiple else [number]
         self._settle([self._unconfirmed.pop(each) for each in numbers if each in self._unconfirmed], outcome)
 
@@ -131,9 +140,6 @@ class Outlet:
         self._unconfirmed.clear()
 
 
-def _fail(sent: _Sent, error: Exception) -> bool:
-    """Whether somebody still waited for it."""
-    waited = not sent.outcome.done()
-    if waited:
+def _fail(sent: _Sent, error: Exception) -> None:
+    if not sent.outcome.done():
         sent.outcome.set_exception(error)
-    return waited

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from adapters.base import BrokerUnavailable
 from adapters.rabbitmq.connection import Connection, close_channel
 from adapters.rabbitmq.outlet import Outlet
 
@@ -26,7 +25,6 @@ class Outlets:
         self._connection = connection
         self._shared: Outlet | None = None
         self._trial: Outlet | None = None
-        self._doubted: Outlet | None = None
         self._opening = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -56,10 +54,10 @@ class Outlets:
             self._run(self._retire(other))
 
     def doubt(self, outlet: Outlet) -> None:
-        """Something was not answered on it: replace it, if it is the shared one."""
-        if outlet is self._shared and outlet is not self._doubted:
-            self._doubted = outlet
-            self._run(self._replace(outlet))
+        """Something was not answered on it: whatever comes shall go on another."""
+        if self._shared is outlet:
+            self._shared = None
+            self._run(self._retire(outlet))
 
     async def close(self) -> None:
         """Never raises."""
@@ -83,19 +81,6 @@ class Outlets:
         self._trial = None
         if trial is not self._shared:
             await self._retire(trial)
-
-    async def _replace(self, outlet: Outlet) -> None:
-        try:
-            new = await self._connection.open_outlet()
-        except BrokerUnavailable as error:
-            logger.debug("no new channel for publishes: %s", error)
-            self._doubted = None
-            return
-        if self._shared is not outlet:
-            await close_channel(new)
-            return
-        self._shared = new
-        await self._retire(outlet)
 
     async def _retire(self, outlet: Outlet) -> None:
         """Nothing is published on it any more: close it once all that is in flight has ended."""

@@ -1,6 +1,7 @@
 """Claims about connecting to one of several addresses: those that are down or frozen hold nothing up."""
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -10,7 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from adapters.base import BrokerUnavailable
-from adapters.rabbitmq.connection import connection
+from adapters.rabbitmq.client import Channel
+from adapters.rabbitmq.connection import close_channel, connection
 from adapters.rabbitmq.dial import first_of
 from adapters.rabbitmq.options import RabbitMQOptions
 from adapters.servers.free_port import free_port
@@ -120,3 +122,25 @@ async def test_when_none_answers_each_is_named() -> None:
     assert f"127.0.0.1:{port}: no answer in time" in str(failed.value)
     assert f"127.0.0.1:{down}: Connect call failed" in str(failed.value)
     assert "secret" not in str(failed.value)
+
+
+@pytest.mark.broker
+async def test_connection_that_opens_no_channel_any_more_is_replaced(
+    rabbit_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def stuck(*, confirms: bool) -> Channel:
+        never: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
+        return await never
+
+    async with connection(rabbit_url, RabbitMQOptions(publish_timeout=0.5), purpose="test") as link:
+        old = link._client
+        monkeypatch.setattr(old, "open_channel", stuck)
+        with pytest.raises(BrokerUnavailable, match="opening a channel: no answer in time"):
+            await link.open_channel()
+        async with asyncio.timeout(PATIENCE):
+            while link._client is old or not link.connected:
+                await asyncio.sleep(0.01)
+        await close_channel(await link.open_channel())
+    (lost,) = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "it opened no channel in time" in lost
+    assert "guest:" not in caplog.text

@@ -16,9 +16,9 @@ from pamqp.frame import marshal
 from adapters.base import BrokerUnavailable
 from adapters.rabbitmq import outlets
 from adapters.rabbitmq.client import NotTaken, Unanswered
+from adapters.rabbitmq.options import RabbitMQOptions
 from adapters.rabbitmq.outlet import Outlet
-from adapters.rabbitmq.outlets import Outlets
-from adapters.rabbitmq.publisher import Publisher
+from adapters.rabbitmq.publisher import IN_FLIGHT, Publisher
 from adapters.rabbitmq.wire.properties import Properties
 from adapters.rabbitmq.wire.stream import Stream
 from tests.adapters.brokers import RABBIT, installation
@@ -56,7 +56,10 @@ class Link:
 
     blocked = False
 
-    def __init__(self, *answers: type[commands.Basic.Ack | commands.Basic.Nack] | None) -> None:
+    def __init__(
+        self, *answers: type[commands.Basic.Ack | commands.Basic.Nack] | None, seconds: float = PATIENCE
+    ) -> None:
+        self.options = RabbitMQOptions(publish_timeout=seconds)
         self._answers = list(answers)
         self.lines: list[Line] = []
         self.asked = 0
@@ -156,19 +159,30 @@ async def test_queue_that_must_be_there_is_asked_for_anew_when_the_channel_is_an
     await publisher.close()
 
 
-async def test_channel_on_which_something_was_not_answered_is_replaced_and_what_is_in_flight_waited_for() -> None:
+async def test_publish_that_is_not_answered_is_tried_on_a_new_channel_while_there_is_time() -> None:
     link = Link(None, ACK)
     publisher = Publisher(link)  # type: ignore[arg-type]
+    both = asyncio.create_task(store(publisher, 2))
+    await until(lambda: bool(link.lines) and link.lines[0].published == 2)
+    assert link.lines[0].outlet.expire(0)
+    assert await both == [None, None]
+    old, new = link.lines
+    await until(lambda: old.is_closed)
+    assert (old.published, new.published) == (2, 2)
+    await publisher.close()
+
+
+async def test_publish_fails_when_its_time_is_over_and_others_in_flight_are_waited_for() -> None:
+    link = Link(None, ACK, seconds=0.05)
+    publisher = Publisher(link)  # type: ignore[arg-type]
     early = asyncio.create_task(store(publisher, 1))
-    await until(lambda: bool(link.lines) and link.lines[0].published == 1)
-    old = link.lines[0]
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.1)
     late = asyncio.create_task(store(publisher, 1))
-    await until(lambda: old.published == 2)
-    old.outlet.expire(0.05)
+    await until(lambda: bool(link.lines) and link.lines[0].published == 2)
+    old = link.lines[0]
+    assert old.outlet.expire(0.05)
     (error,) = await early
     assert isinstance(error, Unanswered)
-    await until(lambda: len(link.lines) == 2)
     assert await store(publisher, 1) == [None]
     assert not old.is_closed
     old.say(ACK, 2)
@@ -177,24 +191,33 @@ async def test_channel_on_which_something_was_not_answered_is_replaced_and_what_
     await publisher.close()
 
 
-async def test_replacement_that_fails_leaves_the_channel_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    link = Link(ACK)
-    shared = Outlets(link)  # type: ignore[arg-type]
-    outlet = await shared.shared()
+async def test_no_more_is_in_flight_than_a_channel_that_is_stuck_can_hold_and_what_waits_fails_in_time() -> None:
+    link = Link(None, seconds=0.2)
+    publisher = Publisher(link)  # type: ignore[arg-type]
+    all_of_them = asyncio.create_task(store(publisher, IN_FLIGHT + 50))
+    await until(lambda: bool(link.lines) and link.lines[0].published == IN_FLIGHT)
+    for number in range(1, 21):
+        link.lines[0].say(ACK, number)
+    await until(lambda: link.lines[0].published == IN_FLIGHT + 20)
+    await asyncio.sleep(0.3)
+    link.lines[0].outlet.expire(0)
+    done = await all_of_them
+    assert (done.count(None), link.lines[0].published) == (20, IN_FLIGHT + 20)
+    assert {type(error) for error in done[20:]} == {Unanswered}
+    await publisher.close()
 
-    async def unavailable() -> Outlet:
-        raise BrokerUnavailable("not now")
 
-    with monkeypatch.context() as patched:
-        patched.setattr(link, "open_outlet", unavailable)
-        shared.doubt(outlet)
-        await asyncio.sleep(0.01)
-    assert await shared.shared() is outlet
-    shared.doubt(outlet)
-    shared.doubt(outlet)
-    await until(lambda: link.lines[0].is_closed)
-    assert len(link.lines) == 2
-    await shared.close()
+async def test_channel_counts_as_unanswered_only_while_something_waits_and_nothing_at_all_is_answered() -> None:
+    line = Line(None)
+    assert line.outlet.unanswered(1) == 0
+    waiting = [line.outlet.publish("e", "k", b"x", Properties(message_id=f"m{each}")) for each in range(3)]
+    assert [line.outlet.unanswered(1) for _ in range(2)] == [1, 2]
+    line.say(ACK, 2)
+    assert [line.outlet.unanswered(1) for _ in range(2)] == [1, 2]
+    line.say(ACK, 3)
+    line.say(ACK, 1)
+    assert line.outlet.unanswered(1) == 0
+    assert all(each.done() for each in waiting)
 
 
 @pytest.mark.broker
