@@ -44,7 +44,13 @@ class Scaling:
             if error.err_code in _PASSING:
                 raise
             if error.description not in self._refused.values():
-                logger.warning("stream %s: %s", name, self._refusal(error.description))
+                logger.warning(
+                    "stream %s keeps %d of %d replicas, which need: %s",
+                    name,
+                    found["num_replicas"],
+                    self._asked,
+                    self._refusal(error.description),
+                )
             self._refused[name] = error.description
         else:
             self._refused.pop(name, None)
@@ -75,17 +81,18 @@ class Scaling:
         )
 
     def _remedy(self, name: str, members: Members, wanted: int) -> str:
+        """The same for all streams, where it can be: it is told once for all of them."""
         if not members.cluster:
             return self._refusal("this server is in no cluster")
         if members.asked == wanted:
-            return "wait: the servers are carrying it out"
+            return "nothing, the servers are carrying it out"
         if name in self._refused:
             return self._refusal(self._refused[name])
-        edit = f"`nats stream edit {name} --replicas={wanted}`"
-        return edit if self._asked else f"JOBRELAY_NATS_REPLICAS={wanted} for all streams, or {edit}"
+        edit = f"`nats stream edit STREAM --replicas={wanted}` for each"
+        return edit if self._asked else f"the handler with JOBRELAY_NATS_REPLICAS={wanted}, or {edit}"
 
     def _refusal(self, reason: str) -> str:
         return (
-            f"{self._asked} replicas are not possible ({reason}): start as many servers with JetStream in one cluster, "
-            "with room for them, or lower JOBRELAY_NATS_REPLICAS; the stream goes on with those that it has"
+            f"{self._asked} servers with JetStream and room for the streams in one cluster, "
+            f"or the handler with a lower JOBRELAY_NATS_REPLICAS ({reason})"
         )

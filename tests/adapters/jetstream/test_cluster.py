@@ -110,9 +110,9 @@ async def test_replicas_are_changed_as_the_setting_says_and_nothing_else_is(
         found = await broker.replicas()
         assert {(copies.members, copies.wanted) for copies in found} == {(1, 3)}
         assert found[0].store == "stream GROWN_REQUESTS"
-        assert found[0].remedy == (
-            "JOBRELAY_NATS_REPLICAS=3 for all streams, or `nats stream edit GROWN_REQUESTS --replicas=3`"
-        )
+        assert {copies.remedy for copies in found} == {
+            "the handler with JOBRELAY_NATS_REPLICAS=3, or `nats stream edit STREAM --replicas=3` for each"
+        }
     before = (await cluster.api("STREAM.INFO.GROWN_REQUESTS"))["config"]
     async with jetstream.connect(cluster.url(), instance="grown", options=OPTIONS) as broker:
         for _ in range(2):
@@ -121,6 +121,13 @@ async def test_replicas_are_changed_as_the_setting_says_and_nothing_else_is(
             await broker.probe()
     assert (await cluster.api("STREAM.INFO.GROWN_REQUESTS"))["config"] == before | {"num_replicas": 3}
     assert len([text for text in caplog.messages if "replicas change from 1 to 3" in text]) == 4
+    caplog.clear()
+    async with jetstream.connect(cluster.url(), instance="grown", options=replace(OPTIONS, replicas=5)) as broker:
+        for _ in range(2):
+            await broker.declare()
+        assert "5 servers with JetStream" in (await broker.replicas())[0].remedy
+    (said,) = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "no suitable peers" in said
 
 
 @pytest.mark.long

@@ -253,7 +253,8 @@ async def test_replicas_that_the_server_cannot_have_are_said_once_and_keep_nothi
             await broker.declare()
             await broker.check()
         (said,) = [text for text in caplog.messages if "replicas" in text]
-        assert "lower JOBRELAY_NATS_REPLICAS" in said
+        assert "stream JOBRELAY_REQUESTS keeps 1 of 3 replicas" in said
+        assert "a lower JOBRELAY_NATS_REPLICAS (replicas > 1 not supported" in said
         found = await broker.replicas()
         assert {(copies.members, copies.wanted) for copies in found} == {(1, 3)}
         assert "this server is in no cluster" in found[0].remedy
