@@ -372,13 +372,22 @@ class Connection:
             return {}
         return found if "config" in found else {}
 
-    async def api(self, call: str, request: Mapping[str, object] | None = None) -> dict[str, Any]:
-        """`STREAM.INFO.<name>` and the like. Raises `ApiError`, `BrokerUnavailable`."""
+    async def api(
+        self, call: str, request: Mapping[str, object] | None = None, *, within: float | None = None
+    ) -> dict[str, Any]:
+        """`STREAM.INFO.<name>` and the like. Raises `ApiError`, `BrokerUnavailable`.
+
+        `within`: seconds, for who asks again soon. While nobody leads a stream, nobody answers.
+        """
         payload = b"" if request is None else orjson.dumps(request)
+        subject = self.api_subject(call)
         try:
-            answer: dict[str, Any] = orjson.loads(await self.request(self.api_subject(call), payload))
+            async with asyncio.timeout(within):
+                answer: dict[str, Any] = orjson.loads(await self.request(subject, payload))
         except NoResponders as error:
             raise BrokerUnavailable(self._no_api()) from error
+        except TimeoutError as error:
+            raise NoAnswer(f"no answer on {subject} in time") from error
         if problem := answer.get("error"):
             raise ApiError(call, problem)
         return answer

@@ -31,6 +31,8 @@ SILENT_SECONDS = 2.5 * HEARTBEAT_SECONDS
 IDLE_SECONDS = 60
 """The server removes a consumer from which nothing was requested for this long."""
 RETRY_SECONDS = 0.5
+LOOK_SECONDS = 2.0
+"""Who goes on following waits so long for the state of the stream, and asks again: in an election nobody answers."""
 _BATCH_BYTES = 4 << 20
 
 
@@ -179,7 +181,7 @@ class History:
 
     async def _find_place(self) -> bool:
         """Find out whether the record read last can still be there. False: nothing is left of what was to be read."""
-        created, last = await self._state()
+        created, last = await self._state(within=LOOK_SECONDS if self._follow else None)
         if created != self._created:
             # Deleted and created again: its sequences start from 1.
             self._created = created
@@ -189,8 +191,8 @@ class History:
             self._begin()
         return True
 
-    async def _state(self) -> tuple[str, int]:
-        info = await self._connection.api(f"STREAM.INFO.{self._stream}")
+    async def _state(self, *, within: float | None = None) -> tuple[str, int]:
+        info = await self._connection.api(f"STREAM.INFO.{self._stream}", within=within)
         return str(info["created"]), int(info["state"]["last_seq"])
 
     def _pull(self) -> None:

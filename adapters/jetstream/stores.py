@@ -17,7 +17,8 @@ ANSWER_SECONDS = 3.0
 """A probe waits so long for what is said of a stream: without a leader nobody answers, and it is asked again soon."""
 REMEMBERED_SECONDS = 30.0
 """A publish that failed is held against its stream for so long, unless a later one is stored."""
-_GONE = 404
+_GONE = 10059
+_NOT_NOW = 10008
 _STORE_FAILED = 10077
 STORED = (Kind.REQUESTS, Kind.CONTROL, Kind.LIFECYCLE, Kind.DEAD)
 
@@ -69,13 +70,12 @@ class Stores:
     async def _fault(self, kind: Kind) -> str:
         """Why the stream of that kind does not store now; empty if it does."""
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                info = await self._link.api(f"STREAM.INFO.{self._names.stream(kind)}")
+            info = await self._link.api(f"STREAM.INFO.{self._names.stream(kind)}", within=ANSWER_SECONDS)
         except ApiError as error:
-            return "missing" if error.code == _GONE else error.description
+            return {_GONE: "missing", _NOT_NOW: LEADERLESS}.get(error.err_code, error.description)
         except Forbidden:
             return self._remembered(kind)
-        except (NoAnswer, TimeoutError):
+        except NoAnswer:
             return LEADERLESS if self._link.clustered else "no answer to STREAM.INFO in time"
         except BrokerUnavailable as error:
             if not self._link.connected:
