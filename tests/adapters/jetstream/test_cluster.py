@@ -49,6 +49,7 @@ async def stores(broker: JetStreamBroker) -> bool:
     return True
 
 
+@pytest.mark.stricter
 async def test_an_election_refuses_no_topic_and_everything_goes_on_within_seconds_of_it(
     cluster: NatsCluster, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -121,7 +121,7 @@ async def test_topic_that_something_other_than_a_stream_answers_is_refused(serve
     # Time enough for any answer: silence would be refused for another reason.
     options = JetStreamOptions(publish_timeout=30)
     async with jetstream.connect(server.url, options=options) as broker, connection(server.url, options) as link:
-        for answer in (b"ok", b"[]", b'{"error":"no"}', b""):
+        for answer in (b"ok", b"[]", b'{"error":"no"}', b'{"error":{"code":400}}', b""):
 
             def reply(message: Message, answer: bytes = answer) -> None:
                 link.send(message.reply, answer)
@@ -131,6 +131,30 @@ async def test_topic_that_something_other_than_a_stream_answers_is_refused(serve
             with pytest.raises(TopicRefused, match="not by a stream"):
                 await broker.publish(Topic(Kind.REPLY, "chatty.topic"), make_event())
             await link.unsubscribe(interest)
+
+
+@pytest.mark.parametrize(
+    ("code", "number", "final"),
+    [
+        *[(400, 10109, True), (400, 10097, True)],  # Sealed; a header too long.
+        *[(400, 10002, False), (503, 10077, False)],  # The account is full; the stream is.
+        *[(409, 10158, False), (429, 10167, False)],  # The same message is being stored; too many at once.
+        (503, 10008, False),  # No leader.
+    ],
+)
+async def test_error_of_a_stream_is_final_unless_it_passes(
+    server: NatsServer, code: int, number: int, *, final: bool
+) -> None:
+    async with jetstream.connect(server.url, options=PATIENT) as broker, connection(server.url, PATIENT) as link:
+        error = {"code": code, "err_code": number, "description": "why"}
+
+        def reply(message: Message) -> None:
+            link.send(message.reply, json.dumps({"error": error, "stream": "ANY"}).encode())
+
+        await link.interest("chatty", reply)
+        await link.flush()
+        with pytest.raises(TopicRefused if final else BrokerUnavailable, match="why"):
+            await broker.publish(Topic(Kind.REPLY, "chatty.topic"), make_event())
 
 
 async def test_key_of_a_user_is_accepted_and_other_keys_are_not(tmp_path: Path) -> None:
