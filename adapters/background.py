@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+AGAIN_SECONDS = 0.5
+
 
 @asynccontextmanager
 async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
@@ -25,6 +27,9 @@ async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     finally:
         if task.done() and not task.cancelled() and task.exception() is not None and block is not None:
             block.uncancel()
-        task.cancel()
+        while not task.done():
+            # Not once: client libraries lose cancellations, and the work would go on for ever.
+            task.cancel()
+            await asyncio.wait({task}, timeout=AGAIN_SECONDS)
         with suppress(asyncio.CancelledError):
             await task

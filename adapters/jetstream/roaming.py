@@ -128,6 +128,7 @@ class RoamingClient(Client):
         if not self.is_connected:
             # It has closed the connection instead of a PONG, and the library would go on as if that were one.
             raise nats.errors.UnexpectedEOF
+        self._learn(self._server_info.get("connect_urls") or [])
         self._connected_at = asyncio.get_running_loop().time()
         if self._mute is self._current_server:
             self._mute = None
@@ -143,13 +144,14 @@ class RoamingClient(Client):
             self._transport.abort()
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
-        if info.get("connect_urls"):
-            self._learn(info["connect_urls"])
+        # From a server that has let us in only: what it says first, it says before it shows its certificate.
+        if not initial_connection:
+            self._learn(info.get("connect_urls") or [])
 
     def _learn(self, addresses: list[str]) -> None:
         """Those that the cluster tells of replace those that it told of before."""
         current = self._current_server
-        if current is None:
+        if current is None or not addresses:
             return
         # What is told of by its IP address has a certificate for the name that led to it.
         name = current.tls_name or current.uri.hostname

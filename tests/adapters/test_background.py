@@ -17,3 +17,18 @@ async def test_block_ends_with_the_error_of_its_background_task() -> None:
             await asyncio.Event().wait()
     # The cancellation was for that block only.
     await asyncio.sleep(0)
+
+
+async def test_work_that_loses_its_cancellation_ends_with_the_block() -> None:
+    lost = asyncio.Event()
+
+    async def losing() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            lost.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(PATIENCE), running(losing()):
+        await asyncio.sleep(0)
+    assert lost.is_set()

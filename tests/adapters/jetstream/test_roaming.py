@@ -20,7 +20,7 @@ from adapters.jetstream.connection import Connection, connection
 from adapters.jetstream.options import JetStreamOptions
 from adapters.servers.nats import NatsServer
 from tests.adapters.harness import until
-from tests.adapters.jetstream.trio import address, trio
+from tests.adapters.jetstream.trio import address, connected, trio
 from tests.patience import within
 
 pytestmark = pytest.mark.broker
@@ -31,15 +31,6 @@ OPTIONS = JetStreamOptions(silence=2)
 async def servers(tmp_path: Path) -> AsyncIterator[list[NatsServer]]:
     async with trio(tmp_path) as running:
         yield running
-
-
-async def connected(link: Connection, *servers: NatsServer) -> None:
-    """Return once it is connected to one of them."""
-
-    async def there() -> bool:
-        return link.connected and link.address in map(address, servers)
-
-    await until(there)
 
 
 @contextmanager

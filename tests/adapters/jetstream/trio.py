@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from adapters.jetstream.connection import Connection
 from adapters.servers.free_port import free_port
 from adapters.servers.nats import NatsServer
+from tests.adapters.harness import until
 
 
 @asynccontextmanager
@@ -34,3 +36,12 @@ async def trio(directory: Path, *, extras: Sequence[str] = ("", "", "")) -> Asyn
 def address(server: NatsServer) -> str:
     """As the cluster tells it."""
     return f"127.0.0.1:{server.port}"
+
+
+async def connected(link: Connection, *servers: NatsServer) -> None:
+    """Return once it is connected to one of them."""
+
+    async def there() -> bool:
+        return link.connected and link.address in map(address, servers)
+
+    await until(there)
