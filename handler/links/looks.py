@@ -44,7 +44,9 @@ class Looks:
     @property
     def outage(self) -> str | None:
         """Why the broker takes nothing now; None if it does."""
-        return "; ".join(dict.fromkeys(self._outages.values())) or None
+        # What does not store first: the rest may follow from it.
+        found = [self._outages[look] for look in (_STORING, _TOPOLOGY) if look in self._outages]
+        return "; ".join(dict.fromkeys(found)) or None
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -111,7 +113,8 @@ class Looks:
     async def _overdue(self) -> None:
         # Not cancelled: it may yet be answered, and half a question could harm others on its connection.
         await asyncio.sleep(ANSWER_SECONDS)
-        self._note(_STORING, f"has not said within {ANSWER_SECONDS:.0f} s that it stores what is published")
+        if _STORING not in self._outages:  # What was said before tells more.
+            self._note(_STORING, f"has not said within {ANSWER_SECONDS:.0f} s that it stores what is published")
 
     async def _stores(self) -> str | None:
         try:
@@ -142,10 +145,11 @@ class Looks:
 
     def _show(self) -> None:
         name = self._broker.name
-        problems = dict.fromkeys([*self._outages.values(), *filter(None, [self._drift]), *self._unseen.values()])
+        problems = [problem for problem in (self.outage, self._drift, *self._unseen.values()) if problem]
         if problems:
             self._state.broker_problems[name] = "; ".join(problems)
         else:
             self._state.broker_problems.pop(name, None)
         if self._publishes:
-            self._metrics.broker_storing.labels(name).set(not {_STORING} & {*self._outages, *self._unseen})
+            stores = _STORING not in self._outages and _STORING not in self._unseen
+            self._metrics.broker_storing.labels(name).set(stores)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
@@ -9,19 +10,24 @@ from handler.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
+LASTING_SECONDS = 1.5
+"""What is over sooner is nothing to tell of: a connection that is made anew, an event that is taken at the next try."""
 REPEAT_SECONDS = 60.0
-"""Seconds between two lines about the same broker, however often it goes away and comes back."""
+"""Seconds between two warnings of the same outage, or of one that comes and goes."""
+STEADY_SECONDS = 10.0
+"""Seconds without any trouble after which the next outage is another one."""
 
 
 @dataclass(slots=True)
 class _Broker:
-    """`waiting`: what waits for it, and why. `begun`: something waits since the last look. `told`: the loop's time
-    of the last warning; `open`: it is not taken back yet.
+    """`waiting`: what waits for it, and why. `begun`, `over`: the loop's time when an outage began, if there is one,
+    and when the last one ended. `told`: that of the last warning; `open`: it is not taken back yet.
     """
 
     waiting: dict[Hashable, str] = field(default_factory=dict)
-    begun: bool = False
-    told: float = float("-inf")
+    begun: float | None = None
+    over: float = -math.inf
+    told: float = -math.inf
     open: bool = False
 
 
@@ -51,10 +57,13 @@ class Outages:
         if why is None:
             if one.open:
                 logger.info("broker %s: takes everything again", broker)
-            one.begun, one.open = False, False
-        elif problem is None and not one.begun:
-            one.begun = True  # What is taken at the next try is nothing to tell of.
-        elif now - one.told >= REPEAT_SECONDS:
+            one.over = one.over if one.begun is None else now
+            one.begun, one.open = None, False
+            return
+        if one.begun is None:
+            one.begun = now
+            one.told = -math.inf if now - one.over >= STEADY_SECONDS else one.told
+        if now - one.begun >= LASTING_SECONDS and now - one.told >= REPEAT_SECONDS:
             one.told, one.open = now, True
             logger.warning("broker %s: %s (events that wait: %d)", broker, why, len(one.waiting))
 

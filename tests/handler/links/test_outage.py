@@ -8,6 +8,7 @@ from cloudevents.core.v1.event import CloudEvent
 from adapters.base import BrokerUnavailable, Kind, Topic
 from adapters.memory import MemoryBroker
 from handler.links import looks
+from handler.telemetry import outages
 from k8s.api.cluster import Cluster
 from tests.handler.relay import WHOLE, running
 from tests.handler.samples import make_request, until
@@ -52,6 +53,11 @@ async def test_an_outage_is_told_once_for_all_jobs_that_wait_and_once_when_it_is
         await client.publish(*(make_request(f"r-{number}") for number in range(MANY)), wrong)
         await until(lambda: waiting(MANY + 1))
         assert client.state.problems() == ["broker memory: no quorum for stream JOBRELAY_LIFECYCLE"]
+
+        async def told() -> bool:
+            return any(record.name == outages.__name__ for record in caplog.records)
+
+        await until(told)
         broker.down = False
         for number in range(MANY):
             await client.ended(f"r-{number}")
