@@ -1,4 +1,4 @@
-"""The channel that all publishes share, and when another takes its place. It does not know what becomes of publishes.
+"""The channel that many publishes share, and when another takes its place. It does not know what becomes of them.
 
 RabbitMQ 3.10 refuses all that a channel publishes to a quorum queue if that channel came to know the queue while the
 node of its leader died, for as long as that node is away. On a new channel the new leader takes it.
@@ -6,20 +6,24 @@ node of its leader died, for as long as that node is away. On a new channel the 
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
+from adapters.rabbitmq.client import translated
 from adapters.rabbitmq.connection import Connection, close_channel
 from adapters.rabbitmq.outlet import Outlet
 
 logger = logging.getLogger(__name__)
 
+IN_FLIGHT = 300
+"""At 400 publishes that a channel has not taken up, RabbitMQ reads nothing more from the whole connection."""
 TRIAL_SECONDS = 1.0
 """What a younger channel says is believed: no more than one is opened in this time, however much is refused."""
 
 
 class Outlets:
-    """Of one connection."""
+    """Of one connection, for all publishes to an exchange."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -27,9 +31,24 @@ class Outlets:
         self._trial: Outlet | None = None
         self._opening = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(IN_FLIGHT)
+
+    @asynccontextmanager
+    async def room(self, what: str, until: float) -> AsyncIterator[None]:
+        """Room for one publish. Raises `BrokerUnavailable` when there is none by that time of the loop."""
+        if self._room.locked():
+            with translated(what):
+                async with asyncio.timeout_at(until):
+                    await self._room.acquire()
+        else:
+            await self._room.acquire()
+        try:
+            yield
+        finally:
+            self._room.release()
 
     async def shared(self) -> Outlet:
-        """For publishes of all kinds. Raises `BrokerUnavailable`."""
+        """The channel to publish on now. Raises `BrokerUnavailable`."""
         if self._shared is None or self._shared.ended:
             async with self._opening:
                 if self._shared is None or self._shared.ended:

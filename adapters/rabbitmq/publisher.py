@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections import defaultdict
 from weakref import WeakKeyDictionary
 
 from adapters.base import BrokerUnavailable
@@ -16,25 +17,22 @@ ALARM = "RabbitMQ blocks publishers: an alarm, for want of memory or disk"
 """Only a connection that has published learns of it."""
 _FORBIDDEN, _CONTENT_TOO_LARGE, _PRECONDITION = 403, 311, 406
 PERSISTENT = 2
-IN_FLIGHT = 300
-"""At 400 publishes that a channel has not taken up, RabbitMQ reads nothing more from the whole connection."""
 SEEN_SECONDS = 1.0
 """A queue that was found is taken to be there for this long, unless the channel is lost meanwhile."""
 
 
 class Publisher:
-    """All publishes share a channel. What was in flight when it closes is tried again, each on a channel of its own.
+    """All publishes to an exchange share a channel: one that waits for a frozen node holds up all that come after it.
 
-    What a queue did not take is tried on another channel, which replaces the shared one if that helps. So is, while
-    there is time, what was published on a channel on which nothing is answered: one publish that waits for a frozen
-    node holds up all that come after it.
+    What was in flight when a channel closes is tried again, each on a channel of its own. What a queue did not take is
+    tried on another channel, which replaces the shared one if that helps; so is, while there is time, what was
+    published on a channel on which nothing is answered.
     """
 
     def __init__(self, connection: Connection) -> None:
         self.untaken = Untaken()
         self._connection = connection
-        self._outlets = Outlets(connection)
-        self._room = asyncio.Semaphore(IN_FLIGHT)
+        self._outlets = defaultdict[str, Outlets](lambda: Outlets(connection))
         self._in_flight: set[str] = set()
         self._numbers = itertools.count(1)
         self._checking = asyncio.Lock()
@@ -53,7 +51,6 @@ class Publisher:
         if self._connection.blocked:
             raise BrokerUnavailable(ALARM)
         properties.delivery_mode = PERSISTENT
-        await self._enter(f"publishing to {exchange}")
         properties.message_id = name = self._name(properties.message_id or "")
         self._in_flight.add(name)
         try:
@@ -66,15 +63,6 @@ class Publisher:
             raise
         finally:
             self._in_flight.discard(name)
-            self._room.release()
-
-    async def _enter(self, what: str) -> None:
-        if not self._room.locked():
-            await self._room.acquire()
-            return
-        with translated(what):
-            async with asyncio.timeout(self._connection.options.publish_timeout):
-                await self._room.acquire()
 
     def _name(self, message_id: str) -> str:
         # The server returns what it cannot route without saying which publish it was: ids in flight must differ.
@@ -84,27 +72,29 @@ class Publisher:
         return name
 
     async def _store(self, exchange: str, key: str, body: bytes, properties: Properties, needs: str | None) -> None:
+        outlets = self._outlets[exchange]
         loop = asyncio.get_running_loop()
         until = loop.time() + self._connection.options.publish_timeout
-        while True:
-            # Nothing may come between getting the channel and sending on it.
-            while not self._is_known(needs, outlet := await self._outlets.shared()):
-                await self._require(needs, outlet)
-            try:
-                return await self._send(outlet, exchange, key, body, properties)
-            except Unanswered:
-                if self._connection.blocked:
-                    raise
-                self._outlets.doubt(outlet)
-                if loop.time() >= until:
-                    raise
-            except NotTaken:
-                if outlet.age < TRIAL_SECONDS:
-                    raise
-                other = await self._outlets.other_than(outlet)
-                await self._require(needs, other)
-                await self._send(other, exchange, key, body, properties)
-                return self._outlets.prefer(other, outlet)
+        async with outlets.room(f"publishing to {exchange}", until):
+            while True:
+                # Nothing may come between getting the channel and sending on it.
+                while not self._is_known(needs, outlet := await outlets.shared()):
+                    await self._require(needs, outlet)
+                try:
+                    return await self._send(outlet, exchange, key, body, properties)
+                except Unanswered:
+                    if self._connection.blocked:
+                        raise
+                    outlets.doubt(outlet)
+                    if loop.time() >= until:
+                        raise
+                except NotTaken:
+                    if outlet.age < TRIAL_SECONDS:
+                        raise
+                    other = await outlets.other_than(outlet)
+                    await self._require(needs, other)
+                    await self._send(other, exchange, key, body, properties)
+                    return outlets.prefer(other, outlet)
 
     async def _send(self, outlet: Outlet, exchange: str, key: str, body: bytes, properties: Properties) -> None:
         try:
@@ -132,7 +122,7 @@ class Publisher:
 
     async def close(self) -> None:
         """Never raises."""
-        await self._outlets.close()
+        await asyncio.gather(*(outlets.close() for outlets in self._outlets.values()))
 
 
 async def _publish(outlet: Outlet, exchange: str, key: str, body: bytes, properties: Properties) -> None:

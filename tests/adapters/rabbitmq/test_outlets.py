@@ -18,7 +18,8 @@ from adapters.rabbitmq import outlets
 from adapters.rabbitmq.client import NotTaken, Unanswered
 from adapters.rabbitmq.options import RabbitMQOptions
 from adapters.rabbitmq.outlet import Outlet
-from adapters.rabbitmq.publisher import IN_FLIGHT, Publisher
+from adapters.rabbitmq.outlets import IN_FLIGHT
+from adapters.rabbitmq.publisher import Publisher
 from adapters.rabbitmq.wire.properties import Properties
 from adapters.rabbitmq.wire.stream import Stream
 from tests.adapters.brokers import RABBIT, installation
@@ -172,6 +173,18 @@ async def test_publish_that_is_not_answered_is_tried_on_a_new_channel_while_ther
     await publisher.close()
 
 
+async def test_publishes_to_other_exchanges_are_not_held_up_by_one_that_is_not_answered() -> None:
+    link = Link(None, ACK)
+    publisher = Publisher(link)  # type: ignore[arg-type]
+    stuck = asyncio.create_task(store(publisher, 1))
+    await until(lambda: bool(link.lines) and link.lines[0].published == 1)
+    await publisher.store("another", "k", b"x", Properties())
+    assert not stuck.done()
+    link.lines[0].say(ACK, 1)
+    assert await stuck == [None]
+    await publisher.close()
+
+
 async def test_publish_fails_when_its_time_is_over_and_others_in_flight_are_waited_for() -> None:
     link = Link(None, ACK, seconds=0.05)
     publisher = Publisher(link)  # type: ignore[arg-type]
@@ -231,7 +244,7 @@ async def test_full_queue_refuses_on_a_channel_of_its_own_too(rabbit_url: str) -
             refused: set[type] = set()
             try:
                 async with asyncio.timeout(PATIENCE):
-                    while NotTaken not in refused or publisher._outlets._trial is None:
+                    while NotTaken not in refused or publisher._outlets[""]._trial is None:
                         try:
                             await publisher.store("", full, b"x", Properties())
                         except BrokerUnavailable as error:
