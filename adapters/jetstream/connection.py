@@ -106,6 +106,14 @@ class Connection:
         return self._client.addresses
 
     @property
+    def missing(self) -> BrokerUnavailable:
+        """What to raise while it is not connected: it says which server was lost and why, and how others answered."""
+        if not self._lost:
+            return BrokerUnavailable("no connection to NATS: it is closed")
+        told = f"; since then, {self._tried()}" if self._failed else ""
+        return BrokerUnavailable(f"no connection to NATS: lost {self._lost}{told}")
+
+    @property
     def max_payload(self) -> int:
         """The server's limit for a message, headers included."""
         return int(self._client.max_payload)
@@ -286,7 +294,7 @@ class Connection:
 
     async def _request(self, subject: str, payload: bytes, headers: bytes) -> bytes:
         if not self._client.is_connected:
-            raise BrokerUnavailable(self._absence())
+            raise self.missing
         token = str(next(self._tokens))
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Message] = loop.create_future()
@@ -305,10 +313,6 @@ class Connection:
         if answer.headers and answer.headers.get("Status") == "503":
             raise NoResponders(f"nobody listens on {subject} now")
         return answer.data
-
-    def _absence(self) -> str:
-        told = f"; since then, {self._tried()}" if self._failed else ""
-        return f"no connection to NATS: lost {self._lost}{told}"
 
     def _expire(self) -> None:
         timer, self._timer, loop = self._timer, None, asyncio.get_running_loop()

@@ -202,7 +202,7 @@ class History:
         self._asked = BATCH
         subject = self._connection.api_subject(f"CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}")
         if not self._connection.send(subject, request, reply=f"{self._inbox}.0", keep=False):
-            raise BrokerUnavailable("not connected to NATS")
+            raise self._connection.missing
 
     def _on_message(self, message: Message) -> None:
         if self._lost:

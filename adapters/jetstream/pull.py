@@ -175,7 +175,7 @@ class PullSubscription:
             keep=False,
         )
         if not sent:
-            raise BrokerUnavailable("not connected to NATS")
+            raise self.connection.missing
 
     # What comes
 

@@ -19,7 +19,7 @@ from adapters.jetstream.transport import Wire
 from adapters.pauses import SHORTEST_SECONDS, Pauses
 
 PATIENCE_SECONDS = 2.0
-"""For one of several servers to answer, in the first round through them. In each further one it is twice as long."""
+"""For a server to answer in the first round. Later, one of several has twice as long, and an only one all its time."""
 ROUND_SECONDS = 2.0
 """The longest pause between two rounds."""
 DOUBT_SECONDS = 2.0
@@ -111,11 +111,9 @@ class RoamingClient(Client):
             random.sample(self._server_pool, len(self._server_pool)),
             key=lambda server: (server is self._mute, server.discovered, server is self._lost),
         )
-        patience = PATIENCE_SECONDS * 2.0 ** min(self._rounds, 8)
-        if len(self._round) == 1 and self._rounds:
-            patience = self.patience
+        later = self.patience if len(self._round) == 1 else 2 * PATIENCE_SECONDS
         # What `_connect_to_server` and the login go by.
-        self.options["connect_timeout"] = min(self.patience, patience)
+        self.options["connect_timeout"] = min(self.patience, later if self._rounds else PATIENCE_SECONDS)
         self._rounds += 1
 
     async def _connect_to_server(self, s: Srv) -> None:
@@ -137,7 +135,9 @@ class RoamingClient(Client):
         self._abort()
         self._lost, self._round, self._rounds = self._current_server, [], 0
         self._wait = self._pause_after_loss()
-        await super()._attempt_reconnect()
+        # One that is cancelled by the next sets a future at its end that the next has set.
+        with suppress(asyncio.InvalidStateError):
+            await super()._attempt_reconnect()
 
     def _abort(self) -> None:
         if isinstance(self._transport, Wire):
