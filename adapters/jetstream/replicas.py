@@ -15,8 +15,8 @@ logger = logging.getLogger(__name__)
 SUITABLE = 3
 """The replicas that a cluster should have of each stream: the fewest that survive the loss of any one node."""
 
-_PASSING = (10004, 10008)
-"""Errors of an API that has no leader now."""
+_PASSING = (10004, 10008, 10124)
+"""There is no leader now, or the stream is just being moved: to be asked again."""
 
 
 class Scaling:
@@ -25,6 +25,7 @@ class Scaling:
     def __init__(self, link: Connection, options: JetStreamOptions) -> None:
         self._link = link
         self._asked = options.replicas
+        self._settled: set[str] = set()
         self._refused: dict[str, str] = {}
         """Why the server does not change a stream, by its name."""
 
@@ -32,28 +33,21 @@ class Scaling:
         """Have the server change the replicas of a stream, of which `found` is the configuration, if that is due.
 
         It is done in the background, and the consumers follow. What the server refuses is logged, once for each reason:
-        the stream goes on with the replicas that it has.
+        the stream goes on with the replicas that it has. Who has had its way once lets others have theirs: as long as
+        handlers are replaced, there are some with the former setting.
         """
-        if self._asked is None or found["num_replicas"] == self._asked:
-            self._refused.pop(name, None)
+        if self._asked is None or name in self._settled:
+            return
+        if found["num_replicas"] == self._asked:
+            self._settle(name)
             return
         try:
-            # All else as it was found: a server gives back to a newer configuration whatever is left out.
+            # The whole configuration as it was found: what an update leaves out is set back.
             await self._link.api(f"STREAM.UPDATE.{name}", {**found, "num_replicas": self._asked})
         except ApiError as error:
-            if error.err_code in _PASSING:
-                raise
-            if error.description not in self._refused.values():
-                logger.warning(
-                    "stream %s keeps %d of %d replicas, which need: %s",
-                    name,
-                    found["num_replicas"],
-                    self._asked,
-                    self._refusal(error.description),
-                )
-            self._refused[name] = error.description
+            self._note(name, found["num_replicas"], error)
         else:
-            self._refused.pop(name, None)
+            self._settle(name)
             logger.info(
                 "stream %s: replicas change from %d to %d, as JOBRELAY_NATS_REPLICAS says; the server takes some "
                 "seconds for it, in which what is published waits",
@@ -61,6 +55,19 @@ class Scaling:
                 found["num_replicas"],
                 self._asked,
             )
+
+    def _settle(self, name: str) -> None:
+        self._settled.add(name)
+        self._refused.pop(name, None)
+
+    def _note(self, name: str, has: int, error: ApiError) -> None:
+        if error.err_code in _PASSING:
+            logger.debug("the replicas of stream %s do not change now: %s", name, error.description)
+            return
+        if error.description not in self._refused.values():
+            needs = self._refusal(error.description)
+            logger.warning("stream %s keeps %d of %d replicas, which need: %s", name, has, self._asked, needs)
+        self._refused[name] = error.description
 
     async def replicas(self, names: Sequence[str]) -> Sequence[Replicas]:
         """Of these streams; of none where the server is in no cluster. Raises `BrokerUnavailable`."""
@@ -88,8 +95,10 @@ class Scaling:
             return "nothing, the servers are carrying it out"
         if name in self._refused:
             return self._refusal(self._refused[name])
-        edit = f"`nats stream edit STREAM --replicas={wanted}` for each"
-        return edit if self._asked else f"the handler with JOBRELAY_NATS_REPLICAS={wanted}, or {edit}"
+        return (
+            f"a new start of the handler with JOBRELAY_NATS_REPLICAS={wanted}, "
+            f"or `nats stream edit STREAM --replicas={wanted}` for each"
+        )
 
     def _refusal(self, reason: str) -> str:
         return (

@@ -122,11 +122,16 @@ async def test_replicas_are_changed_as_the_setting_says_and_nothing_else_is(
         assert {(copies.members, copies.wanted) for copies in found} == {(1, 3)}
         assert found[0].store == "stream GROWN_REQUESTS"
         assert {copies.remedy for copies in found} == {
-            "the handler with JOBRELAY_NATS_REPLICAS=3, or `nats stream edit STREAM --replicas=3` for each"
+            "a new start of the handler with JOBRELAY_NATS_REPLICAS=3, "
+            "or `nats stream edit STREAM --replicas=3` for each"
         }
     before = (await cluster.api("STREAM.INFO.GROWN_REQUESTS"))["config"]
-    async with jetstream.connect(cluster.url(), instance="grown", options=OPTIONS) as broker:
+    async with (
+        jetstream.connect(cluster.url(), instance="grown", options=replace(OPTIONS, replicas=1)) as former,
+        jetstream.connect(cluster.url(), instance="grown", options=OPTIONS) as broker,
+    ):
         for _ in range(2):
+            await former.declare()
             await broker.declare()
             await broker.check()
             await broker.probe()
