@@ -166,7 +166,7 @@ class Subscription:
     async def _keep_consumers(self, inlet: Inlet, now: float) -> None:
         for lane in self._lanes.values():
             if not lane.watch and lane.backoff.resume_at <= now:
-                await self._begin(inlet, lane, now)
+                await self._try_to_begin(inlet, lane, now)
             elif lane.saturated and now - lane.busy_at >= LOOK_SECONDS and await self._declarer.ready(lane.queue):
                 lane.busy_at = now
         await self._share(inlet, now)
@@ -177,18 +177,33 @@ class Subscription:
         inlet.channel.closing.add_done_callback(lambda _: self._on_lost(inlet))
         return inlet
 
+    async def _try_to_begin(self, inlet: Inlet, lane: Lane, now: float) -> None:
+        """A queue that cannot be consumed holds up no other, unless it took the channel with it."""
+        try:
+            await self._begin(inlet, lane, now)
+        except BrokerUnavailable as error:
+            if not self._connection.connected:
+                raise
+            # An outage mostly is that of all lanes.
+            level = logging.DEBUG if self._failing else logging.WARNING
+            logger.log(level, "queue %s cannot be consumed: %s; trying until it is back", lane.queue, error)
+            lane.failed(asyncio.get_running_loop().time())
+            if inlet.ended:
+                raise
+
     async def _begin(self, inlet: Inlet, lane: Lane, now: float) -> None:
         ready = await self._declarer.ready(lane.queue)
         if ready is None:
-            if not lane.backoff.failing:
-                logger.warning("queue %s is missing; trying until it is back", lane.queue)
-            lane.failed(now)
-            return
+            raise BrokerUnavailable("it is missing, or down")
         if ready:
             lane.busy_at = now
         lane.watch = await self._consume(inlet, lane, 1)
-        if lane.backoff.recovered():
-            logger.info("queue %s is back", lane.queue)
+        if lane.backoff.recovered() and not self._failing:
+            logger.info("all queues of %s are consumed again", self._kind.value)
+
+    @property
+    def _failing(self) -> bool:
+        return any(lane.backoff.failing for lane in self._lanes.values())
 
     async def _share(self, inlet: Inlet, now: float) -> None:
         # In steps, since each new size cancels a consumer and starts another.

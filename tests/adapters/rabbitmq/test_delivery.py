@@ -1,6 +1,7 @@
 """Claims about deliveries that only concern RabbitMQ: foreign clients, long processing, delays, dead letters."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -12,8 +13,9 @@ import pytest
 from pamqp.commands import Basic
 
 from adapters import headers as stamps
-from adapters.base import Kind, Record, Topic, TopicRefused
+from adapters.base import BrokerUnavailable, Kind, Record, Topic, TopicRefused
 from adapters.rabbitmq import broker as rabbitmq, consume, message as messages
+from adapters.rabbitmq.declare import Declarer
 from adapters.rabbitmq.options import RabbitMQOptions
 from adapters.rabbitmq.wire.properties import Properties
 from events.cloudevent.event import InvalidEvent
@@ -310,6 +312,38 @@ async def test_lone_busy_lane_gets_the_whole_prefetch_and_gives_it_back(installe
             await delivery.ack()
         lanes = [delivery.topic for delivery in await take(subscription, 70, ack=True)]
     assert lanes.count(HIGH) > lanes.count(LOW)
+
+
+async def test_queue_that_cannot_be_consumed_holds_up_no_other_and_is_told_once(
+    installed: Installation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "adapters.rabbitmq.consume")
+    away = {installed.names.queue(HIGH), installed.names.queue(LOW)}
+    tries: list[float] = []
+    ready = Declarer.ready
+
+    async def asked(self: Declarer, queue: str) -> int | None:
+        if queue in away:
+            tries.append(time.monotonic())
+            raise BrokerUnavailable(f"queue {queue}: no answer in time")
+        return await ready(self, queue)
+
+    monkeypatch.setattr(Declarer, "ready", asked)
+    for topic in (HIGH, REQUESTS):
+        await publish(installed.broker, 1, topic, prefix=topic.key or "normal")
+    async with installed.broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription:
+        assert ids(await take(subscription, 1)) == ["normal0"]
+        async with asyncio.timeout(PATIENCE):
+            while len(tries) < 8:
+                await asyncio.sleep(0.01)
+        # Four tries of each lane come after pauses of 0.1, 0.2 and 0.4 s at least.
+        assert tries[-1] - tries[0] >= 0.7
+        away.clear()
+        assert ids(await take(subscription, 1)) == ["high0"]
+        async with asyncio.timeout(PATIENCE):
+            while len(lines := [record.message for record in caplog.records]) < 2:
+                await asyncio.sleep(0.01)
+    assert ["cannot be consumed" in lines[0], "consumed again" in lines[1], len(lines)] == [True, True, 2]
 
 
 async def test_dead_letters_keep_their_order_and_numbers_and_two_may_read_at_once(installed: Installation) -> None:
