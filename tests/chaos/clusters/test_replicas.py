@@ -26,7 +26,7 @@ REQUESTS = 20
 STREAMS = ("JOBRELAY_REQUESTS", "JOBRELAY_LIFECYCLE", "JOBRELAY_DEAD")
 READY_SECONDS = within(10.0)
 SAID_SECONDS = within(60.0)
-COMMAND = re.compile(r"(rabbitmq-(?:queues|streams)) ([a-z_]+(?: [^\s;,`]+)+)")
+COMMAND = re.compile("`(rabbitmq-(?:queues|streams)) ([^`]+)`")
 
 
 async def test_replicas_of_a_running_installation_are_raised_by_the_setting(tmp_path: Path, rows: Rows) -> None:
