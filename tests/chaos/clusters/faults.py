@@ -17,7 +17,8 @@ class Fault:
     """`act` gets the number of the node that leads where outcomes are stored, and so does `mend`, once all is told.
 
     `outage`: there was no majority meanwhile, so that time counts from the end of `act`, not from its beginning.
-    `over`: seconds in which requests come.
+    `over`: seconds in which requests come. `late`: how much longer than usual an outcome may take, where all addresses
+    are known and there was no outage.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Fault:
     mend: Act
     outage: bool = False
     over: float = 4.0
+    late: float = 10.0
 
 
 async def _start_leader(on: Scene, leader: int) -> None:

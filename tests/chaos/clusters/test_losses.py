@@ -21,8 +21,6 @@ from tests.processes import NATS, RABBITMQ
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(1200 if LONG else 300)]
 
 REQUESTS = 80 if LONG else 16
-LATE_SECONDS = 10.0
-"""How much later an outcome may be told because one node of three is lost."""
 
 
 @pytest.mark.long
@@ -69,7 +67,7 @@ async def _play(on: Scene, fault: Fault, prefix: str, rows: Rows, *, mended: boo
         await fault.mend(on, leader)
     await on.all_ready()
     stored = await on.account(load)
-    if not fault.outage and not on.form.one_address and late > LATE_SECONDS:
+    if not fault.outage and not on.form.one_address and late > fault.late:
         on.problems.append(f"{fault.name}: an outcome came {late:.1f} s later than usual")
     told = max(on.times.told[name] for name in load.jobs) - since
     outcome = (
