@@ -46,7 +46,10 @@ async def test_the_loss_of_the_leaders_node_loses_nothing_and_makes_nothing_late
 
 
 async def _play(on: Scene, fault: Fault, prefix: str, rows: Rows, *, mended: bool = True) -> None:
-    """Requests, a fault in the middle of them, the account, and a row of the table. `mended`: before the account."""
+    """Requests, a fault in the middle of them, the account, and a row of the table.
+
+    `mended`: before the account, which then waits for empty queues, too.
+    """
     version = f"{on.form.broker} {await on.nodes.version()}, {on.form}"
     journal = Journal(f"{fault.name}, {version}, load {os.getloadavg()[0]:.1f}")
     leader = await on.nodes.leader(on.stores[1])
@@ -66,7 +69,7 @@ async def _play(on: Scene, fault: Fault, prefix: str, rows: Rows, *, mended: boo
     if mended:
         await fault.mend(on, leader)
     await on.all_ready()
-    stored = await on.account(load)
+    stored = await on.account(load, emptied=mended)
     if not fault.outage and not on.form.one_address and late > fault.late:
         on.problems.append(f"{fault.name}: an outcome came {late:.1f} s later than usual")
     told = max(on.times.told[name] for name in load.jobs) - since
