@@ -39,13 +39,14 @@ class RabbitCluster(Nodes[RabbitServer]):
         plugins: Sequence[str] = (),
     ) -> None:
         self._release = release or chosen()
+        self._peers: list[str] = []
         self._mapper_port, cookie = free_port(), secrets.token_hex(10)
         self._tls_ports = [free_port() for _ in range(NODES)] if tls else []
         self.management = [free_port() for _ in range(NODES)] if "rabbitmq_management" in plugins else []
         made = []
         for number, node in enumerate(NAMES):
             lines = [extra, *self._listeners(number, tls)]
-            member = Member(node=node, peers=NAMES, mapper=self._mapper_port, cookie=cookie)
+            member = Member(node=node, peers=self._peers, mapper=self._mapper_port, cookie=cookie)
             made.append(
                 RabbitServer(
                     directory / f"n{number + 1}",
@@ -81,6 +82,8 @@ class RabbitCluster(Nodes[RabbitServer]):
     async def start(self, *numbers: int) -> None:
         if self._mapper.pid is None:
             await self._start_mapper()
+        # RabbitMQ 4 looks for each that is not there for half a minute.
+        self._peers[:] = [NAMES[number] for number in sorted({*numbers} | self._running)] if numbers else NAMES
         await super().start(*numbers)
 
     async def _start_mapper(self) -> None:
