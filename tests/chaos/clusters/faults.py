@@ -91,7 +91,14 @@ FAULTS = (
     LEADER_KILLED,
     Fault(name="another node killed", done="kill -9", act=_kill_other, mend=_start_other),
     Fault(name="leader's node stopped", done="SIGTERM", act=_stop_leader, mend=_start_leader),
-    Fault(name="leader's node frozen", done=f"SIGSTOP for {FROZEN_SECONDS:.0f} s", act=_freeze_leader, mend=_wait),
+    Fault(
+        name="leader's node frozen",
+        done=f"SIGSTOP for {FROZEN_SECONDS:.0f} s",
+        act=_freeze_leader,
+        mend=_wait,
+        # Deliveries that it holds, and on RabbitMQ the log that it writes, wait for about as long.
+        late=FROZEN_SECONDS + 10.0,
+    ),
     Fault(name="leaders stepped down", done="by the broker's command", act=_step_down, mend=_wait),
     Fault(name="nodes restarted in turn", done="all three", act=_restart_in_turn, mend=_wait, over=15.0),
     Fault(
