@@ -75,7 +75,7 @@ async def _play(on: Scene, fault: Fault, prefix: str, rows: Rows, *, mended: boo
     told = max(on.times.told[name] for name in load.jobs) - since
     outcome = (
         f"all told {max(0.0, told):.1f} s after, none more than {late:.1f} s late, none held over {held:.1f} s; "
-        f"{stored}, {await on.repeated() - before} requests delivered again; {on.readiness.since(begun)}"
+        f"{stored}, {await on.repeated() - before} requests came again; {on.readiness.since(begun)}"
     )
     journal.note(outcome)
     journal.print()
