@@ -17,10 +17,6 @@ from k8s.base import Conflict, Key, KubernetesError, LeadershipLost, NotFound
 
 logger = logging.getLogger(__name__)
 
-UNTAKEN_SECONDS, UNTAKEN_A_SECOND = 2.0, 100
-"""The longest pause of what waits for a broker: a broker that elects a new leader is away for seconds. Of more that
-wait, so many are tried in a second.
-"""
 _SPARE = 64
 """By how much the heap may exceed twice the times in force before it is rebuilt."""
 
@@ -257,8 +253,5 @@ class Workers:
         """Look again after a pause. Returns how many looks failed in a row."""
         self._metrics.sync_failures.inc()
         attempts = self._queue.failed(key)
-        pause = pause_after(error, attempts)
-        if isinstance(error, Untaken):
-            pause = min(pause, max(UNTAKEN_SECONDS, len(self._untaken) / UNTAKEN_A_SECOND))
-        self._queue.add_later(key, pause)
+        self._queue.add_later(key, pause_after(error, attempts, waiting=len(self._untaken)))
         return attempts

@@ -15,10 +15,21 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+BROKER_SECONDS = 2.0
+"""The longest pause before a broker is asked again: a cluster elects a leader within seconds, and outcomes wait."""
+BROKER_RATE = 100.0
+"""Of more that wait, so many are tried in a second, as far as the usual pauses allow."""
 
-def pause_after(error: Exception, attempt: int) -> float:
-    """Seconds until a call that has failed `attempt` times in a row, the last time with `error`, is repeated."""
-    return backoff(attempt, retry_after=error.retry_after if isinstance(error, Unavailable | ReplyHeld) else None)
+
+def pause_after(error: Exception, attempt: int, *, waiting: int = 1) -> float:
+    """Seconds until a call that has failed `attempt` times in a row, the last time with `error`, is repeated.
+
+    `waiting`: how many calls wait for the same broker.
+    """
+    if isinstance(error, Unavailable | ReplyHeld):
+        return backoff(attempt, retry_after=error.retry_after)
+    pause = backoff(attempt)
+    return min(pause, max(BROKER_SECONDS, waiting / BROKER_RATE)) if isinstance(error, BrokerUnavailable) else pause
 
 
 async def until_answered(

@@ -45,13 +45,15 @@ class Copies:
 
     def _measure(self, broker: str, replicas: Sequence[Replicas]) -> None:
         members, online = self._metrics.broker_members, self._metrics.broker_members_online
+        wanted = self._metrics.broker_members_wanted
         stores = {one.store for one in replicas}
         for gone in self._shown.get(broker, set()) - stores:
-            members.remove(broker, gone)
-            online.remove(broker, gone)
+            for gauge in (members, online, wanted):
+                gauge.remove(broker, gone)
         for one in replicas:
             members.labels(broker, one.store).set(one.members)
             online.labels(broker, one.store).set(one.online)
+            wanted.labels(broker, one.store).set(one.wanted)
         self._shown[broker] = stores
 
 

@@ -203,6 +203,9 @@ class Metrics(HistoryMetrics, PageMetrics):
         self.broker_members_online = self.gauge(
             "broker_members_online", "Replicas of them that are up.", broker=BROKER_NAMES, store=()
         )
+        self.broker_members_wanted = self.gauge(
+            "broker_members_wanted", "Replicas that they should have.", broker=BROKER_NAMES, store=()
+        )
         self.redeclared = self.counter(
             "topology_redeclared",
             "Streams, consumers, exchanges and queues that had gone and were declared anew.",

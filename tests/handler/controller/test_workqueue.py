@@ -7,6 +7,7 @@ import pytest
 
 from handler.controller import slots, workqueue
 from handler.controller.workqueue import Workers, WorkQueue
+from handler.effects import repeating
 from handler.effects.publisher import Untaken
 from handler.telemetry.metrics import Metrics
 from handler.telemetry.outages import Outages
@@ -237,7 +238,7 @@ async def test_what_failed_waits_in_a_line_of_its_own_with_the_least_failures_fi
 
 async def test_looks_that_hang_or_fail_do_not_keep_others_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "SLOW_SECONDS", 0.02)
-    monkeypatch.setattr(workqueue, "pause_after", lambda error, attempts: 0.0)
+    monkeypatch.setattr(workqueue, "pause_after", lambda *_, **__: 0.0)
     queue, seen = WorkQueue(), asyncio.Event()
 
     async def look(key: Key) -> None:
@@ -261,7 +262,7 @@ async def test_looks_that_hang_or_fail_do_not_keep_others_waiting(monkeypatch: p
 async def test_jobs_that_wait_for_a_broker_are_counted_and_not_told_of_one_by_one(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(workqueue, "pause_after", lambda error, attempts: 0.01)
+    monkeypatch.setattr(workqueue, "pause_after", lambda *_, **__: 0.01)
     queue, metrics, down = WorkQueue(), Metrics(), True
 
     async def look(key: Key) -> None:
@@ -300,7 +301,7 @@ async def test_jobs_that_wait_for_a_broker_are_counted_and_not_told_of_one_by_on
 async def test_few_that_wait_for_a_broker_are_told_soon_after_it_is_back_and_many_do_not_load_it(
     monkeypatch: pytest.MonkeyPatch, waiting: int, longest: float
 ) -> None:
-    monkeypatch.setattr(workqueue, "pause_after", lambda error, attempts: 10.0)
+    monkeypatch.setattr(repeating, "backoff", lambda *_, **__: 10.0)
     queue, pauses = WorkQueue(), []
     monkeypatch.setattr(queue, "add_later", lambda key, delay: pauses.append(delay))
 

@@ -11,10 +11,11 @@ from adapters.base import BrokerUnavailable, Kind, Topic, TopicRefused
 from events.cloudevent.event import build
 from handler.effects import replies
 from handler.effects.publisher import Publisher, Untaken
-from handler.effects.repeating import until_taken
+from handler.effects.repeating import pause_after, until_taken
 from handler.effects.replies import ReplyHeld
 from handler.telemetry.metrics import Metrics
 from handler.telemetry.outages import Outages
+from k8s.base import Unavailable
 from tests.handler.relay import detail
 from tests.patience import PATIENCE
 
@@ -259,3 +260,10 @@ async def test_until_taken_repeats_only_while_the_broker_is_unavailable() -> Non
 
     with pytest.raises(TopicRefused):
         await until_taken(refused, broker="b0", outages=outages)
+
+
+def test_a_broker_is_asked_again_soon_unless_many_would() -> None:
+    down = BrokerUnavailable("down")
+    assert max(pause_after(down, attempt, waiting=200) for attempt in range(1, 20)) == 2.0
+    assert pause_after(down, 20, waiting=100_000) >= 5.0
+    assert pause_after(Unavailable("overloaded"), 20) >= 5.0

@@ -57,6 +57,6 @@ def test_metrics_show_each_store_for_as_long_as_it_is_there() -> None:
         labels = {"broker": "nats", "store": f"queue q{number}"}
         return metrics.registry.get_sample_value(f"jobrelay_broker_{name}", labels)
 
-    assert (value("members", 1), value("members_online", 1)) == (3, 2)
+    assert (value("members", 1), value("members_online", 1), value("members_wanted", 1)) == (3, 2, 3)
     copies.seen("nats", replicas(1, members=3))
     assert (value("members_online", 0), value("members", 1), value("members_online", 1)) == (3, None, None)

@@ -19,7 +19,7 @@ from tests.paths import ROOT
 HANDLER = ROOT / "handler"
 COUNTS = {"queue_length", "queue_unsettled", "messages_in_flight", "jobs", "jobs_newer_format", "finalizers_pending"}
 COUNTS |= {"work_queue_length", "asyncio_tasks", "usage_jobs", "functions", "jobs_queued", "page_streams"}
-COUNTS |= {"events_waiting", "broker_members", "broker_members_online"}
+COUNTS |= {"events_waiting", "broker_members", "broker_members_online", "broker_members_wanted"}
 FLAGS = {
     "intake_paused",
     "intake_full",
