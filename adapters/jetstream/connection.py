@@ -6,7 +6,6 @@ Workarounds for nats-py are in `client`.
 import asyncio
 import itertools
 import logging
-import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -19,6 +18,7 @@ from adapters.base import BrokerUnavailable
 from adapters.jetstream.client import Handle, Interest, NatsError, SafeClient
 from adapters.jetstream.message import Message, block
 from adapters.jetstream.options import OWN_API, RULES, JetStreamOptions
+from adapters.jetstream.outage import Outage
 from adapters.listeners import Listeners
 from adapters.urls import parse
 
@@ -82,13 +82,7 @@ class Connection:
         self._closed = asyncio.Event()
         self._last_error: Exception | None = None
         self._opening: asyncio.Timeout | None = None
-        self._up = False
-        self._lost = ""
-        """Which server was lost, and why."""
-        self._failed: dict[str, str] = {}
-        """Why each server that was tried since then took us not, by address."""
-        self._hopeless: set[str] = set()
-        """Those of them that will take us no more."""
+        self._outage = Outage()
 
     @property
     def connected(self) -> bool:
@@ -108,10 +102,7 @@ class Connection:
     @property
     def missing(self) -> BrokerUnavailable:
         """What to raise while it is not connected: it says which server was lost and why, and how others answered."""
-        if not self._lost:
-            return BrokerUnavailable("no connection to NATS: it is closed")
-        told = f"; since then, {self._tried()}" if self._failed else ""
-        return BrokerUnavailable(f"no connection to NATS: lost {self._lost}{told}")
+        return self._outage.missing()
 
     @property
     def max_payload(self) -> int:
@@ -126,8 +117,7 @@ class Connection:
             async with asyncio.timeout(self._options.connect_timeout) as self._opening:
                 await self._connect(SafeClient())
         except TimeoutError as error:
-            self._failed.setdefault(self._client.address, _said(error))
-            raise BrokerUnavailable(f"no connection to NATS: {self._tried()}") from error
+            raise self._outage.at_start(self._client.address, error) from error
         finally:
             self._opening = None
 
@@ -149,17 +139,14 @@ class Connection:
             await client.begin(self._url, self._options, callbacks)
             self._inbox = client.new_inbox()
             self._replies = await client.listen(f"{self._inbox}.*", self._on_reply)
-            self._up = True
+            self._outage.over = True
         except Exception as error:
             # Bad credential files raise whatever the parsers of keys raise.
             await client.abandon()
-            raise BrokerUnavailable(f"no connection to NATS: {self._tried() or _said(error)}") from error
+            raise self._outage.at_start(self._client.address, error) from error
         except BaseException:
             await client.abandon()
             raise
-
-    def _tried(self) -> str:
-        return "; ".join(f"{address}: {why}" for address, why in self._failed.items())
 
     async def supervise(self) -> None:
         """Replace a client that closed for good (an authorization revoked, a protocol error) or tries no more."""
@@ -185,7 +172,7 @@ class Connection:
 
     async def close(self) -> None:
         """Flush what is left and close. Never raises."""
-        client, self._up = self._client, False
+        client, self._outage.over = self._client, False
         if client.is_connected:
             with suppress(Exception):
                 await client.flush(timeout=FLUSH_SECONDS)
@@ -204,22 +191,11 @@ class Connection:
         elif "permissions violation" in str(error):
             logger.warning("%s", error)
             self._forbid(str(error))
-        elif not self._up:
-            self._on_failed(self._client.address, _said(error), hopeless=_is_hopeless(error))
-
-    def _on_failed(self, address: str, why: str, *, hopeless: bool) -> None:
-        told = self._failed.get(address) == why
-        self._failed[address] = why
-        logger.debug("NATS at %s: %s", address, why)
-        if not hopeless:
-            return
-        self._hopeless.add(address)
-        if self._opening is None:
-            if not told:
-                logger.warning("NATS at %s refuses us: %s", address, why)
-        elif self._client.addresses <= self._hopeless:
-            # Trying again cannot help: stop waiting.
-            self._opening.reschedule(asyncio.get_running_loop().time())
+        elif not self._outage.over:
+            self._outage.note(self._client.address, error, quiet=self._opening is not None)
+            if self._opening is not None and self._outage.is_hopeless(self._client.addresses):
+                # Trying again cannot help: stop waiting.
+                self._opening.reschedule(asyncio.get_running_loop().time())
 
     def _forbid(self, text: str) -> None:
         # The server answers a forbidden publish with an error that names the subject, and the client lower-cases it.
@@ -232,15 +208,10 @@ class Connection:
         for future, _, _ in list(self._waiting.values()):
             if not future.done():
                 future.set_exception(BrokerUnavailable("the connection was lost before the answer"))
-        if self._up:
-            self._up = False
-            self._failed, self._hopeless = {}, set()
-            self._lost = f"{self._client.address}: {_said(self._last_error or self._client.last_error)}"
-            logger.warning("lost the connection to NATS at %s", self._lost)
+        self._outage.begin(self._client.address, self._last_error or self._client.last_error)
 
     async def _restored(self) -> None:
-        logger.info("connected to NATS again, at %s", self._client.address)
-        self._up = True
+        self._outage.end(self._client.address)
         self._last_error = None
         unsent, self._unsent = self._unsent, deque(maxlen=UNSENT_LIMIT)
         for subject, payload in unsent:
@@ -407,16 +378,6 @@ async def connection(url: str, options: JetStreamOptions) -> AsyncIterator[Conne
             yield link
     finally:
         await link.close()
-
-
-def _said(error: Exception | None) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    return "no answer in time" if isinstance(error, TimeoutError) else str(error) or repr(error)
-
-
-def _is_hopeless(error: Exception) -> bool:
-    return isinstance(error, ssl.SSLError) or "authorization" in str(error).lower()
 
 
 def _error_of_a_stream(answer: bytes) -> Mapping[str, Any] | None:
