@@ -73,5 +73,7 @@ class Backend:
             raise UnknownBroker(self.broker_names)
         found = next(iter(self.brokers.values()), None) if name is None else self.brokers.get(name)
         if found is None:
-            raise BrokerUnavailable("no broker is connected" if name is None else f"broker {name} is not connected")
+            raise BrokerUnavailable(
+                "no broker was connected so far" if name is None else f"broker {name} was never connected so far"
+            )
         return found

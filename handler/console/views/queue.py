@@ -41,7 +41,7 @@ async def _read(backend: Backend) -> Queue:
     asked = await asyncio.gather(*(_lanes(broker) for broker in brokers))
     problems = [found for found in asked if isinstance(found, str)]
     if not brokers:
-        problems.append("no broker is connected")
+        problems.append("no broker was connected so far")
     waiting, more = await _waiting(backend)
     stalled = await backend.reader.page(Wanted(phases=(Phase.STALLED,)), limit=SHOWN_MOST, results=False)
     now = time.time()
