@@ -19,12 +19,12 @@ from adapters.base import (
     Topic,
     TopicRefused,
 )
-from adapters.jetstream.connection import ApiError, Connection, Forbidden, NoResponders, NotStored, TooLarge, connection
+from adapters.jetstream.connection import Connection, connection
 from adapters.jetstream.dead import dead_letters
 from adapters.jetstream.declare import Declarer
+from adapters.jetstream.errors import LEADERLESS, ApiError, Forbidden, NoResponders, NotStored, TooLarge
 from adapters.jetstream.history import history
 from adapters.jetstream.letters import Letters
-from adapters.jetstream.members import LEADERLESS
 from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.pull import subscription
 from adapters.jetstream.replicas import Scaling

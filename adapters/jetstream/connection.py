@@ -16,6 +16,16 @@ import orjson
 from adapters.background import running
 from adapters.base import BrokerUnavailable
 from adapters.jetstream.client import Handle, Interest, NatsError, SafeClient
+from adapters.jetstream.errors import (
+    ApiError,
+    Forbidden,
+    NoAnswer,
+    NoResponders,
+    NotStored,
+    TooLarge,
+    error_of_a_stream,
+    unanswered,
+)
 from adapters.jetstream.message import Message, block
 from adapters.jetstream.options import OWN_API, RULES, JetStreamOptions
 from adapters.jetstream.outage import Outage
@@ -31,36 +41,6 @@ FLUSH_SECONDS = 2
 UNSENT_LIMIT = 100_000
 _TOO_LARGE = 10054
 _BODY_ERROR = b'"error"'
-
-
-class NoResponders(BrokerUnavailable):
-    """Nobody listens on the subject: no stream stores it, or the one that does has no leader now."""
-
-
-class NoAnswer(BrokerUnavailable):
-    """Nothing came in time."""
-
-
-class Forbidden(BrokerUnavailable):
-    """The user may not publish on the subject."""
-
-
-class TooLarge(BrokerUnavailable):
-    """Over the server's max_payload or the stream's max_msg_size."""
-
-
-class NotStored(BrokerUnavailable):
-    """Something other than a stream replied."""
-
-
-class ApiError(BrokerUnavailable):
-    """An error of JetStream. `code` is like HTTP's; `err_code` is the server's own number of it."""
-
-    def __init__(self, what: str, error: Mapping[str, Any]) -> None:
-        self.code = int(error.get("code", 500))
-        self.err_code = int(error.get("err_code", 0))
-        self.description = str(error.get("description", ""))
-        super().__init__(f"{what}: {self.description} (error {self.err_code})")
 
 
 class Connection:
@@ -312,7 +292,7 @@ class Connection:
         answer = await self._request(subject, body, head)
         if _BODY_ERROR not in answer and b'"seq"' in answer:
             return
-        problem = _error_of_a_stream(answer)
+        problem = error_of_a_stream(answer)
         if problem is None:
             raise NotStored(f"{subject} was answered, but not by a stream")
         if problem.get("err_code") == _TOO_LARGE:
@@ -355,14 +335,13 @@ class Connection:
         `within`: seconds, for who asks again soon. While nobody leads a stream, nobody answers.
         """
         payload = b"" if request is None else orjson.dumps(request)
-        subject = self.api_subject(call)
         try:
             async with asyncio.timeout(within):
-                answer: dict[str, Any] = orjson.loads(await self.request(subject, payload))
+                answer: dict[str, Any] = orjson.loads(await self.request(self.api_subject(call), payload))
         except NoResponders as error:
             raise BrokerUnavailable(self._no_api()) from error
-        except TimeoutError as error:
-            raise NoAnswer(f"no answer on {subject} in time") from error
+        except (NoAnswer, TimeoutError) as error:
+            raise unanswered(call, clustered=self.clustered) from error
         if problem := answer.get("error"):
             raise ApiError(call, problem)
         return answer
@@ -378,12 +357,3 @@ async def connection(url: str, options: JetStreamOptions) -> AsyncIterator[Conne
             yield link
     finally:
         await link.close()
-
-
-def _error_of_a_stream(answer: bytes) -> Mapping[str, Any] | None:
-    try:
-        said = orjson.loads(answer)
-        problem = said.get("error") if "stream" in said else None
-    except (ValueError, TypeError, AttributeError):
-        return None
-    return problem if isinstance(problem, dict) else None

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 
 from adapters import headers as stamps
 from adapters.base import DeadLetter, Kind, Record, TopicRefused
-from adapters.jetstream.connection import ApiError, Connection, Forbidden, TooLarge
+from adapters.jetstream.connection import Connection
+from adapters.jetstream.errors import ApiError, Forbidden, TooLarge
 from adapters.jetstream.history import history
 from adapters.jetstream.stores import Stores
 from adapters.jetstream.topology import StreamNames

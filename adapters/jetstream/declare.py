@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.base import BrokerUnavailable, Depth, Kind, Topic, TopologyDrift
-from adapters.jetstream.connection import ApiError, Connection
+from adapters.jetstream.connection import Connection
+from adapters.jetstream.errors import ApiError
 from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.replicas import Scaling
 from adapters.jetstream.topology import (

@@ -11,7 +11,8 @@ from cloudevents.core.v1.event import CloudEvent
 
 from adapters import headers as stamps
 from adapters.base import BrokerUnavailable, Topic
-from adapters.jetstream.connection import Connection, TooLarge
+from adapters.jetstream.connection import Connection
+from adapters.jetstream.errors import TooLarge
 from adapters.jetstream.letters import Letters
 from adapters.jetstream.message import Message
 from adapters.jetstream.topology import NANOSECONDS

@@ -8,7 +8,7 @@ import logging
 
 from adapters import headers as stamps
 from adapters.base import Kind, Topic
-from adapters.jetstream.connection import ApiError
+from adapters.jetstream.errors import ApiError
 from adapters.jetstream.stores import Stores, full
 from adapters.jetstream.topology import StreamNames
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from adapters.jetstream.errors import LEADERLESS
 from adapters.jetstream.topology import NANOSECONDS
 
-LEADERLESS = "no leader now (an election, or too few of its nodes are up)"
 SILENT_SECONDS = 5
 """A member that its leader has not heard for this long is down. Heartbeats come each second."""
 

@@ -21,9 +21,9 @@ from adapters.base import BrokerUnavailable, Kind
 from adapters.jetstream.client import Interest
 from adapters.jetstream.connection import Connection
 from adapters.jetstream.delivery import Delivery, Receipt, nak
+from adapters.jetstream.errors import LEADERLESS
 from adapters.jetstream.lane import Lane, plan, room, wanting
 from adapters.jetstream.letters import Letters
-from adapters.jetstream.members import LEADERLESS
 from adapters.jetstream.message import Message
 from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.topology import NANOSECONDS, StreamNames

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.base import Replicas
-from adapters.jetstream.connection import ApiError, Connection
+from adapters.jetstream.connection import Connection
+from adapters.jetstream.errors import ApiError
 from adapters.jetstream.members import Members, members_of
 from adapters.jetstream.options import JetStreamOptions
 

@@ -9,8 +9,9 @@ import time
 from collections.abc import Mapping
 
 from adapters.base import BrokerUnavailable, Kind, Topic
-from adapters.jetstream.connection import ApiError, Connection, Forbidden, NoAnswer, NoResponders
-from adapters.jetstream.members import LEADERLESS, members_of
+from adapters.jetstream.connection import Connection
+from adapters.jetstream.errors import LEADERLESS, ApiError, Forbidden, NoAnswer, NoResponders
+from adapters.jetstream.members import members_of
 from adapters.jetstream.topology import StreamNames
 
 ANSWER_SECONDS = 3.0
@@ -18,7 +19,6 @@ ANSWER_SECONDS = 3.0
 REMEMBERED_SECONDS = 30.0
 """A publish that failed is held against its stream for so long, unless a later one is stored."""
 _GONE = 10059
-_NOT_NOW = 10008
 _STORE_FAILED = 10077
 STORED = (Kind.REQUESTS, Kind.CONTROL, Kind.LIFECYCLE, Kind.DEAD)
 
@@ -72,7 +72,7 @@ class Stores:
         try:
             info = await self._link.api(f"STREAM.INFO.{self._names.stream(kind)}", within=ANSWER_SECONDS)
         except ApiError as error:
-            return {_GONE: "missing", _NOT_NOW: LEADERLESS}.get(error.err_code, error.description)
+            return "missing" if error.err_code == _GONE else error.description
         except Forbidden:
             return self._remembered(kind)
         except NoAnswer:

@@ -9,7 +9,8 @@ import pytest
 from adapters.base import Kind
 from adapters.jetstream import broker as jetstream
 from adapters.jetstream.broker import JetStreamBroker
-from adapters.jetstream.connection import ApiError, Connection, TooLarge, connection
+from adapters.jetstream.connection import Connection, connection
+from adapters.jetstream.errors import ApiError, TooLarge
 from adapters.jetstream.options import JetStreamOptions
 from adapters.servers import nats as natsserver
 from adapters.servers.free_port import free_port

@@ -6,7 +6,8 @@ import pytest
 
 from adapters.base import Kind
 from adapters.jetstream import broker as jetstream
-from adapters.jetstream.connection import ApiError, connection
+from adapters.jetstream.connection import connection
+from adapters.jetstream.errors import ApiError
 from adapters.jetstream.message import Message
 from adapters.jetstream.options import JetStreamOptions
 from adapters.servers import nats as natsserver

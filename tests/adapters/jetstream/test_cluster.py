@@ -72,6 +72,8 @@ async def test_an_election_refuses_no_topic_and_everything_goes_on_within_second
         await cluster.kill(leader)
         with pytest.raises(BrokerUnavailable, match=r"ELECTED_REQUESTS.*: no leader now"):
             await broker.probe()
+        with pytest.raises(BrokerUnavailable, match=r"^stream ELECTED_REQUESTS has no leader now .an election"):
+            await broker.check()
         said: set[str] = set()
         again = 0
         while again < 50:

@@ -7,7 +7,8 @@ import pytest
 from adapters import headers as stamps
 from adapters.base import Kind, TopicRefused
 from adapters.jetstream import broker as jetstream
-from adapters.jetstream.connection import ApiError, connection
+from adapters.jetstream.connection import connection
+from adapters.jetstream.errors import ApiError
 from adapters.jetstream.options import JetStreamOptions
 from adapters.servers.nats import NatsServer
 from events.request.control import parse_control

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from adapters.jetstream.members import LEADERLESS, Members, members_of
+from adapters.jetstream.errors import LEADERLESS
+from adapters.jetstream.members import Members, members_of
 
 SECOND = 1_000_000_000
 UP = {"name": "n2", "current": True, "active": SECOND}
