@@ -26,13 +26,13 @@ class Calls:
             return await call(channel)
 
     async def change(self, what: str, call: Call) -> Any:
-        """The same of what a majority of the nodes has to agree to. The server has answered other calls before."""
+        """The same of what a majority of the nodes has to agree to."""
         try:
             return await self(what, call)
         except Unanswered as error:
-            if not self._connection.connected:
-                raise
-            # RabbitMQ waits for a majority without a word. What exists is looked up on one node, and needs none.
+            # RabbitMQ waits for a majority without a word. One node can open a channel.
+            async with self._connection.channel():
+                pass
             raise BrokerUnavailable(f"{what}: the broker answers, but has no quorum to do it") from error
 
     async def close(self) -> None:

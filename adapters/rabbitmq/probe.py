@@ -50,8 +50,9 @@ class Probe:
             self._may = error.code != _FORBIDDEN
             return None
         except Unanswered as error:
-            if not self._connection.connected:
-                raise
+            # Without a majority RabbitMQ says nothing, and a node that is frozen says nothing at all.
+            async with self._connection.channel():
+                pass
             raise BrokerUnavailable(self._lost("has not confirmed a message in time")) from error
 
     def _lost(self, how: str) -> str:
