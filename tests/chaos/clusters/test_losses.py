@@ -11,7 +11,7 @@ from k8s.background import beside
 from tests.adapters.conftest import need_rabbit
 from tests.chaos.clusters.faults import FAULTS, LEADER_KILLED, Fault
 from tests.chaos.clusters.forms import FORMS
-from tests.chaos.clusters.scene import Form, Scene, scene
+from tests.chaos.clusters.scene import MEMBERS, Form, Scene, scene
 from tests.chaos.load import Journal, Load
 from tests.chaos.table import Rows
 from tests.handler.samples import until
@@ -21,6 +21,7 @@ from tests.processes import NATS, RABBITMQ
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(1200 if LONG else 300)]
 
 REQUESTS = 80 if LONG else 16
+SHORT = ("controller-1", "handler-1", "handler-2")
 
 
 @pytest.mark.long
@@ -40,7 +41,7 @@ async def test_a_cluster_that_loses_nodes_loses_nothing_and_tells_in_time(
 async def test_the_loss_of_the_leaders_node_loses_nothing_and_makes_nothing_late(
     tmp_path: Path, broker: str, rows: Rows
 ) -> None:
-    async with scene(tmp_path, Form(broker=broker, release=Release())) as on:
+    async with scene(tmp_path, Form(broker=broker, release=Release()), members=MEMBERS if LONG else SHORT) as on:
         await _play(on, LEADER_KILLED, "f", rows, mended=LONG)
         assert not on.problems, on.problems
 
