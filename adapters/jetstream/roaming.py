@@ -19,7 +19,9 @@ from adapters.jetstream.transport import Wire
 from adapters.pauses import SHORTEST_SECONDS, Pauses
 
 PATIENCE_SECONDS = 2.0
-"""For a server to answer in the first round. Later, one of several has twice as long, and an only one all its time."""
+"""For a server to answer, in the first round. Later, one of several has twice as long, and an only one ever longer:
+behind its name there may be several, of which another answers the next time.
+"""
 ROUND_SECONDS = 2.0
 """The longest pause between two rounds."""
 DOUBT_SECONDS = 2.0
@@ -111,9 +113,9 @@ class RoamingClient(Client):
             random.sample(self._server_pool, len(self._server_pool)),
             key=lambda server: (server is self._mute, server.discovered, server is self._lost),
         )
-        later = self.patience if len(self._round) == 1 else 2 * PATIENCE_SECONDS
+        longer = min(self._rounds, 8 if len(self._round) == 1 else 1)
         # What `_connect_to_server` and the login go by.
-        self.options["connect_timeout"] = min(self.patience, later if self._rounds else PATIENCE_SECONDS)
+        self.options["connect_timeout"] = min(self.patience, PATIENCE_SECONDS * 2.0**longer)
         self._rounds += 1
 
     async def _connect_to_server(self, s: Srv) -> None:

@@ -1,12 +1,11 @@
 """nats-py's transport, which knows when it last heard of the server and leaves no socket behind."""
 
 import asyncio
+import random
+import socket
 from urllib.parse import ParseResult
 
 from nats.aio.transport import TcpTransport
-
-EYEBALLS_SECONDS = 0.25
-"""After so long without an answer, the next address that a name stands for is tried as well."""
 
 
 class Wire(TcpTransport):
@@ -18,9 +17,7 @@ class Wire(TcpTransport):
         # The library leaves the socket of an attempt that failed to whoever it was connected to.
         self.abort()
         async with asyncio.timeout(connect_timeout):
-            reader, writer = await asyncio.open_connection(
-                uri.hostname, uri.port, limit=buffer_size, happy_eyeballs_delay=EYEBALLS_SECONDS
-            )
+            reader, writer = await _opened(uri, buffer_size, connect_timeout)
         self._bare_io_reader = self._io_reader = reader
         self._bare_io_writer = self._io_writer = writer
         self.heard = asyncio.get_running_loop().time()
@@ -40,3 +37,19 @@ class Wire(TcpTransport):
         for writer in (self._io_writer, self._bare_io_writer):
             if writer is not None:
                 writer.transport.abort()
+
+
+async def _opened(uri: ParseResult, size: int, within: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to one of the addresses that the name stands for, tried in random order. Raises `OSError`."""
+    # In the order of the resolver, one that takes connections and then says nothing would be tried for ever.
+    found = await asyncio.get_running_loop().getaddrinfo(uri.hostname, uri.port, type=socket.SOCK_STREAM)
+    addresses = list({str(place[0]) for *_, place in found})
+    random.shuffle(addresses)
+    problem: OSError = ConnectionError("the name stands for no address")
+    for address in addresses:
+        try:
+            async with asyncio.timeout(within / len(addresses)):
+                return await asyncio.open_connection(address, uri.port, limit=size)
+        except OSError as error:
+            problem = error
+    raise problem

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import nkeys  # type: ignore[import-untyped]
 import pytest
@@ -18,10 +19,12 @@ from adapters import pauses
 from adapters.base import BrokerUnavailable
 from adapters.jetstream.connection import Connection, connection
 from adapters.jetstream.options import JetStreamOptions
+from adapters.servers import nats as natsserver
 from adapters.servers.nats import NatsServer
+from adapters.servers.process import running
 from tests.adapters.harness import until
 from tests.adapters.jetstream.trio import address, connected, trio
-from tests.patience import within
+from tests.patience import PATIENCE, within
 
 pytestmark = pytest.mark.broker
 OPTIONS = JetStreamOptions(silence=2)
@@ -34,17 +37,17 @@ async def servers(tmp_path: Path) -> AsyncIterator[list[NatsServer]]:
 
 
 @contextmanager
-def black_hole() -> Iterator[str]:
+def black_hole(host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """An address that answers nothing, not even that it is closed."""
     with ExitStack() as sockets:
         listener = sockets.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((host, port))
         listener.listen(0)
         for _ in range(3):
             waiting = sockets.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(listener.getsockname())
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        yield f"{host}:{listener.getsockname()[1]}"
 
 
 @pytest.mark.stricter
@@ -64,6 +67,34 @@ async def test_a_server_that_does_not_answer_does_not_hold_up_the_start(
         async with connection(f"nats://{bad},{','.join(good)}", JetStreamOptions()) as link:
             assert time.monotonic() - began < within(5)
             await connected(link, *servers[1:])
+
+
+@pytest.mark.parametrize("fault", ["frozen", "dropped"])
+async def test_a_name_that_stands_for_several_addresses_is_reached_though_one_of_them_does_not_answer(
+    tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    # As the resolver of a headless Service of Kubernetes, in an order that stays the same.
+    hosts = {"nats.example": ["127.0.0.2", "127.0.0.1"]}
+
+    async def resolve(host: str, port: int, **options: int) -> list[tuple[Any, ...]]:
+        found = (socket.getaddrinfo(address, port, **options) for address in hosts.get(host, [host]))
+        return [item for items in found for item in items]
+
+    monkeypatch.setattr(loop, "getaddrinfo", resolve)
+    async with natsserver.run(tmp_path / "good", store_bytes=0) as good, AsyncExitStack() as stack:
+        if fault == "dropped":
+            stack.enter_context(black_hole("127.0.0.2", good.port))
+        else:
+            bad = NatsServer(tmp_path / "bad", host="127.0.0.2", port=good.port, store_bytes=0)
+            await stack.enter_async_context(running(bad))
+            bad.freeze()
+            stack.callback(bad.thaw)
+        # The name stands for both in each round: within few of them the good one comes first.
+        link = await stack.enter_async_context(
+            connection(f"nats://nats.example:{good.port}", JetStreamOptions(connect_timeout=PATIENCE))
+        )
+        assert link.connected
 
 
 @pytest.mark.parametrize("means", ["password", "token", "nkey"])
@@ -126,7 +157,7 @@ async def test_a_frozen_server_is_given_up_after_its_silence(
         frozen.freeze()
         began = time.monotonic()
         await connected(link, *(server for server in servers if server is not frozen))
-        assert OPTIONS.silence / 2 < time.monotonic() - began < within(OPTIONS.silence + 1)
+        assert time.monotonic() - began < within(OPTIONS.silence + 1)
         assert [record.getMessage() for record in caplog.records] == [
             f"lost the connection to NATS at {address(frozen)}: it says nothing any more",
             f"connected to NATS again, at {link.address}",
