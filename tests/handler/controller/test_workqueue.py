@@ -5,14 +5,16 @@ import logging
 
 import pytest
 
+from adapters.base import Kind, Topic
+from adapters.memory import MemoryBroker
 from handler.controller import slots, workqueue
 from handler.controller.workqueue import Workers, WorkQueue
-from handler.effects import repeating
-from handler.effects.publisher import Untaken
+from handler.effects import repeating, replies
+from handler.effects.publisher import Publisher, Untaken
 from handler.telemetry.metrics import Metrics
 from handler.telemetry.outages import Outages
 from k8s.base import Key, Unavailable
-from tests.handler.samples import until
+from tests.handler.samples import make_request, until
 from tests.patience import PATIENCE
 
 A, B = ("jobs", "a"), ("jobs", "b")
@@ -317,3 +319,26 @@ async def test_few_that_wait_for_a_broker_are_told_soon_after_it_is_back_and_man
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
     assert max(pauses) == pytest.approx(longest, abs=0.1)
+
+
+async def test_a_thousand_jobs_whose_reply_topics_refuse_keep_no_other_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(replies, "PAUSES", (3600.0,))
+    broker, queue, done = MemoryBroker(), WorkQueue(), asyncio.Event()
+    publisher = Publisher({"memory": broker}, ("memory",), Metrics(), reply_topics=("*",))
+    event = make_request()
+
+    async def look(key: Key) -> None:
+        topic = Topic(Kind.LIFECYCLE, f"tests.{key[1]}.started")
+        await publisher.publish(topic, event, broker="memory", reply_to=None if key == A else key[1])
+        done.set()
+
+    queue.add([("jobs", f"refused-{number}") for number in range(1000)], since=1)
+    queue.add([A], since=2)
+    working = asyncio.create_task(make_workers(queue).run(look))
+    async with asyncio.timeout(PATIENCE):
+        await done.wait()
+    assert len(queue) == 1000, "each waits for the next try on its topic"
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
