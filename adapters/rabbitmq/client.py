@@ -131,6 +131,13 @@ class Client(aio_pika.Connection):
         return self.wire is not None and self.wire.is_opened
 
     @property
+    def version(self) -> tuple[int, int]:
+        """The server's, by what it said when the connection was made: `(4, 3)`; zeros if it said none."""
+        said: Any = self.wire.server_properties.get("version") if self.wire is not None else None
+        numbers = re.match(r"(\d{1,4})\.(\d{1,4})", said if isinstance(said, str) else bytes(said or b"").decode())
+        return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
+
+    @property
     def stream(self) -> Stream:
         """Its bytes."""
         return self.factory.stream

@@ -60,6 +60,11 @@ class Connection:
         return self._client is not None and self._client.opened
 
     @property
+    def version(self) -> tuple[int, int]:
+        """The server's, as far as it says it: `(4, 3)`; zeros while there is no connection."""
+        return (0, 0) if self._client is None else self._client.version
+
+    @property
     def blocked(self) -> bool:
         """Whether the server reads nothing more from it: an alarm for memory or disk."""
         return self._client is not None and self._client.stream.blocked

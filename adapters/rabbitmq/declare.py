@@ -84,7 +84,7 @@ class Declarer:
         return (*exchanges(self._names), *self._queues())
 
     def _queues(self) -> tuple[Queue, ...]:
-        return queues(self._names, self._connection.options.replicas)
+        return queues(self._names, self._connection.options.replicas, version=self._connection.version)
 
     def _was_whole(self, missing: Sequence[Item]) -> bool:
         """Whether a queue had gone before this process came: all is made in order, and a later queue is there.

@@ -18,6 +18,8 @@ DELIVERY_LIMIT = 1_000_000
 DEAD_BYTES = 256 << 20
 LOG_BYTES = 1 << 30
 SEGMENT_BYTES = 64 << 20
+RETURNED_MS, RETURNED_FROM = 5000, (4, 3)
+"""From this version on, a queue keeps what it delivered through a node that is gone for a minute, or for so long."""
 _SIZES = {"quorum": "x-quorum-initial-group-size", "stream": "x-initial-cluster-size"}
 KEY_LIMIT = 255
 """Largest routing key, in bytes."""
@@ -43,7 +45,9 @@ class Queue:
     bounds: Mapping[str, object] = field(default_factory=dict)
     """Further arguments of a new queue. An existing one may have others, or none: earlier versions set none."""
     placement: Mapping[str, object] = field(default_factory=dict)
-    """How many nodes of a cluster get a new queue, and which leads it; None: not asked for. Later commands move it."""
+    """Of a cluster, how many nodes get a new queue, which leads it, and when it gives up those of its consumers' nodes
+    that are gone; None: not asked for. Later commands and policies change it.
+    """
     spare: bool = False
     """Whether everything works without it, and it may be missing until its owner comes: earlier versions had none."""
 
@@ -110,19 +114,24 @@ def exchanges(names: QueueNames) -> tuple[Exchange, ...]:
     )
 
 
-def queues(names: QueueNames, replicas: int | None = None) -> tuple[Queue, ...]:
+def queues(names: QueueNames, replicas: int | None = None, *, version: tuple[int, int] = (0, 0)) -> tuple[Queue, ...]:
     """In the order in which they are declared: what others dead-letter to comes first.
 
-    `replicas`: of each queue, if it is new; None: as many as RabbitMQ chooses.
+    `replicas`: of each queue, if it is new; None: as many as RabbitMQ chooses. `version`: of the server.
     """
     return tuple(
-        replace(queue, placement=_placement(str(queue.arguments["x-queue-type"]), replicas)) for queue in _queues(names)
+        replace(queue, placement=_placement(str(queue.arguments["x-queue-type"]), replicas, version))
+        for queue in _queues(names)
     )
 
 
-def _placement(kind: str, replicas: int | None) -> Mapping[str, object]:
+def _placement(kind: str, replicas: int | None, version: tuple[int, int]) -> Mapping[str, object]:
     # Without the first, whichever node the declaring process is connected to leads all queues.
-    return {"x-queue-leader-locator": "balanced", _SIZES[kind]: replicas}
+    made: dict[str, object] = {"x-queue-leader-locator": "balanced", _SIZES[kind]: replicas}
+    if kind == "quorum" and version >= RETURNED_FROM:
+        # Older servers refuse a quorum queue with an argument that they do not know.
+        made["x-consumer-disconnected-timeout"] = RETURNED_MS
+    return made
 
 
 def _queues(names: QueueNames) -> tuple[Queue, ...]:

@@ -27,13 +27,25 @@ def test_new_queues_ask_for_the_members_of_the_setting_and_for_leaders_on_all_no
     assert all(placement == {**balanced, "x-quorum-initial-group-size": 5} for placement in sizes.values())
 
 
+@pytest.mark.parametrize(("version", "returned"), [((4, 3), 5000), ((5, 0), 5000), ((4, 2), None), ((0, 0), None)])
+def test_queues_return_soon_what_a_lost_node_had_where_the_server_knows_the_argument(
+    version: tuple[int, int], returned: int | None
+) -> None:
+    for queue in queues(QueueNames("jobrelay"), version=version):
+        expected = returned if queue.arguments["x-queue-type"] == "quorum" else None
+        assert queue.placement.get("x-consumer-disconnected-timeout") == expected
+
+
 @pytest.mark.broker
 @on_a_node
 async def test_new_queues_are_declared_with_them(rabbit: Site) -> None:
     async with rabbitmq.connect(rabbit.server.url, instance=rabbit.instance, options=THREE) as broker:
         await broker.declare()
     found = await rabbit.server.ctl("list_queues", "name", "arguments")
-    for queue in queues(QueueNames(rabbit.instance), 3):
+    async with connection(rabbit.server.url, RABBIT, purpose="check") as link:
+        version = link.version
+    assert (await rabbit.server.ctl("version")).startswith("{}.{}.".format(*version))
+    for queue in queues(QueueNames(rabbit.instance), 3, version=version):
         (line,) = [line for line in found.splitlines() if line.startswith(f"{queue.name}\t")]
         for name, value in queue.placement.items():
             shown = f'"{value}"' if isinstance(value, str) else str(value)
