@@ -20,6 +20,8 @@ class Members:
     """Whether there is a leader, who alone answers to publishers."""
     count: int
     online: int
+    lost: int
+    """How many are known to be down. One that has just joined is neither: its leader has not heard it yet."""
     asked: int
     """How many there should be by the stream's own configuration: others while that is being carried out."""
 
@@ -35,8 +37,8 @@ class Members:
             return ""
         if not self.led:
             return LEADERLESS
-        lost = self.online * 2 <= self.count
-        return f"no quorum, {self.online} of {self.count} replicas are up" if lost else ""
+        most = self.lost * 2 >= self.count
+        return f"no quorum, {self.online} of {self.count} replicas are up" if most else ""
 
 
 def members_of(info: Mapping[str, Any]) -> Members:
@@ -50,10 +52,14 @@ def members_of(info: Mapping[str, Any]) -> Members:
         led=led,
         count=len(others) + led,
         online=sum(map(_up, others)) + led,
+        lost=sum(map(_down, others)),
         asked=int(info["config"]["num_replicas"]),
     )
 
 
 def _up(member: Mapping[str, Any]) -> bool:
-    heard = int(member.get("active") or 0) < SILENT_SECONDS * NANOSECONDS
-    return not member.get("offline") and heard and bool(member.get("current") or member.get("active"))
+    return not _down(member) and bool(member.get("current") or member.get("active"))
+
+
+def _down(member: Mapping[str, Any]) -> bool:
+    return bool(member.get("offline")) or int(member.get("active") or 0) > SILENT_SECONDS * NANOSECONDS

@@ -27,7 +27,8 @@ def seen(asked: int, *others: dict[str, Any], leader: str = "n1", name: str = "t
         (seen(3, UP, BEHIND), 3, 3, ""),
         (seen(3, UP, SILENT), 3, 2, ""),
         (seen(3, OFFLINE, SILENT), 3, 1, "no quorum, 1 of 3 replicas are up"),
-        (seen(3, UNKNOWN, UNKNOWN), 3, 1, "no quorum, 1 of 3 replicas are up"),
+        # They have just been added.
+        (seen(3, UNKNOWN, UNKNOWN), 3, 1, ""),
         # Then a replica answers, which lists itself.
         (seen(3, UP, UNKNOWN, UNKNOWN, leader=""), 3, 1, LEADERLESS),
         (seen(1), 1, 1, ""),
