@@ -36,6 +36,7 @@ class Publisher:
         self._in_flight: set[str] = set()
         self._numbers = itertools.count(1)
         self._checking = asyncio.Lock()
+        self._missed: tuple[str, BrokerUnavailable | None, float] = ("", None, 0.0)
         self._known: WeakKeyDictionary[Outlet, tuple[str, float]] = WeakKeyDictionary()
 
     async def store(
@@ -109,12 +110,23 @@ class Publisher:
 
     async def _require(self, queue: str | None, outlet: Outlet) -> None:
         """Raises `BrokerUnavailable` when it is missing."""
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
         async with self._checking:
-            if queue is not None and not self._is_known(queue, outlet):
+            if queue is None or self._is_known(queue, outlet):
+                return
+            missed, error, at = self._missed
+            if error is not None and missed == queue and at >= asked_at:
+                # However many wait for this, they all wait for one answer.
+                raise error
+            try:
                 async with self._connection.channel() as other, self._connection.answered(f"queue {queue}"):
                     await other.queue_declare(queue, passive=True)
-                # Counted from now: however long the reply took, it must serve for this event.
-                self._known[outlet] = (queue, asyncio.get_running_loop().time())
+            except BrokerUnavailable as failed:
+                self._missed = (queue, failed, loop.time())
+                raise
+            # Counted from now: however long the reply took, it must serve for this event.
+            self._known[outlet] = (queue, loop.time())
 
     def _is_known(self, queue: str | None, outlet: Outlet) -> bool:
         known, since = self._known.get(outlet, (None, 0.0))

@@ -204,6 +204,28 @@ async def test_publish_fails_when_its_time_is_over_and_others_in_flight_are_wait
     await publisher.close()
 
 
+async def test_all_that_wait_to_hear_whether_a_queue_is_there_hear_it_of_one_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    link = Link(ACK)
+    publisher = Publisher(link)  # type: ignore[arg-type]
+
+    @asynccontextmanager
+    async def unanswered(what: str) -> AsyncIterator[None]:
+        link.asked += 1
+        await asyncio.sleep(0.01)
+        raise Unanswered(what)
+        yield
+
+    with monkeypatch.context() as patched:
+        patched.setattr(link, "answered", unanswered)
+        failed = await store(publisher, 50, needs="log")
+    assert {type(error) for error in failed} == {Unanswered}
+    assert link.asked == 1
+    assert await store(publisher, 50, needs="log") == [None] * 50
+    await publisher.close()
+
+
 async def test_no_more_is_in_flight_than_a_channel_that_is_stuck_can_hold_and_what_waits_fails_in_time() -> None:
     link = Link(None, seconds=0.2)
     publisher = Publisher(link)  # type: ignore[arg-type]
