@@ -218,6 +218,10 @@ class Connection:
                 async with asyncio.timeout(FLUSH_SECONDS):
                     await (interest.drain() if wait and self.connected else interest.unsubscribe())  # type: ignore[no-untyped-call]
 
+    def doubt(self, *, since: float) -> None:
+        """What had to come has not. If nothing came after this time of the loop, the server is given up soon."""
+        self._client.doubt(since=since)
+
     async def flush(self) -> None:
         """Return once the server has read what was sent. Never raises."""
         if self.connected:
@@ -277,7 +281,7 @@ class Connection:
                 return
             if not future.done():
                 future.set_exception(NoAnswer(f"no answer on {subject} in time"))
-                self._client.doubt(since=due - self._options.publish_timeout)
+                self.doubt(since=due - self._options.publish_timeout)
 
     def _on_reply(self, message: Message) -> None:
         question = self._waiting.get(message.subject[len(self._inbox) + 1 :])

@@ -64,6 +64,8 @@ class Outage:
 
 
 def _said(error: Exception | None) -> str:
+    if error is None:
+        return "closed"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     return "no answer in time" if isinstance(error, TimeoutError) else str(error) or repr(error)

@@ -143,7 +143,10 @@ class PullSubscription:
         attach, self._attach = self._attach, False
         try:
             for lane in self._lanes.values():
-                if attach or (lane.requested and now - lane.seen > SILENT_SECONDS):
+                silent = lane.requested and now - lane.seen > SILENT_SECONDS
+                if silent:
+                    self.connection.doubt(since=lane.seen)
+                if attach or silent:
                     await self._interest(lane, now)
             lanes = tuple(self._lanes.values())
             fits = room(lanes, max_bytes=self._max_bytes, largest=self.connection.max_payload)

@@ -129,7 +129,7 @@ class RoamingClient(Client):
             # It has closed the connection instead of a PONG, and the library would go on as if that were one.
             raise nats.errors.UnexpectedEOF
         self._learn(self._server_info.get("connect_urls") or [])
-        self._connected_at = asyncio.get_running_loop().time()
+        self._connected_at, self._err = asyncio.get_running_loop().time(), None
         if self._mute is self._current_server:
             self._mute = None
 
@@ -144,6 +144,11 @@ class RoamingClient(Client):
     def _abort(self) -> None:
         if isinstance(self._transport, Wire):
             self._transport.abort()
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        # It raises what a broken socket raises, and mostly in a task whose errors nobody looks at.
+        with suppress(OSError):
+            await super()._close(status, do_cbs)
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         # From a server that has let us in only: what it says first, it says before it shows its certificate.

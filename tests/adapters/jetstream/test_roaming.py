@@ -16,7 +16,8 @@ import nkeys  # type: ignore[import-untyped]
 import pytest
 
 from adapters import pauses
-from adapters.base import BrokerUnavailable
+from adapters.base import BrokerUnavailable, Kind
+from adapters.jetstream import broker as jetstream, pull
 from adapters.jetstream.connection import Connection, connection
 from adapters.jetstream.options import JetStreamOptions
 from adapters.servers import nats as natsserver
@@ -180,6 +181,23 @@ async def test_a_server_that_answers_no_request_and_says_nothing_else_is_given_u
                 await link.request("$SYS.REQ.USER.INFO")
         await connected(link, *(server for server in servers if server is not frozen))
         assert time.monotonic() - began < within(8)
+
+
+async def test_a_server_whose_heartbeats_to_a_subscription_stay_away_is_given_up_soon(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "SILENT_SECONDS", pull.HEARTBEAT_SECONDS + 0.5)
+    options = JetStreamOptions(silence=4 * PATIENCE)
+    async with jetstream.connect(server.url, options=options) as broker:
+        await broker.declare()
+        async with broker.subscribe(Kind.REQUESTS, prefetch=1), AsyncExitStack() as stack:
+            server.freeze()
+            stack.callback(server.thaw)
+
+            async def lost() -> bool:
+                return not broker.connected
+
+            await until(lost)
 
 
 async def test_a_pause_of_this_process_is_no_silence_of_the_server(servers: list[NatsServer]) -> None:
