@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from textwrap import shorten
 
 import aiohttp
 
@@ -80,7 +81,8 @@ class Readiness:
             return "all ready"
         first, _, why = min(spells)
         last = max(until for _, until, _ in spells)
-        return f"{len(spells)} of {len(self._addresses)} unready between +{first:.1f} and +{last:.1f} s ({why})"
+        who = f"{len(spells)} of {len(self._addresses)} unready"
+        return f"{who} between +{first:.1f} and +{last:.1f} s ({shorten(why, 80)})"
 
     def _spell(self, name: str, begun: float) -> tuple[float, float, str] | None:
         """The first and the last second after `begun` in which it was not ready, and what was missing first."""
