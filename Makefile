@@ -52,7 +52,7 @@ $(PICTURES) &: $(READY) $(wildcard handler/console/pages/templates/* handler/con
 e2e: $(READY)
 	$(IN) $(BIN)/pytest tests/e2e
 
-# Everything that can break, broken, and what is marked `long`; the table goes to .jobrelay/chaos.md. Three to four hours.
+# Everything that can break, broken, and what is marked `long`; the table goes to .jobrelay/chaos.md. Four to five hours.
 chaos: $(READY)
 	JOBRELAY_CHAOS=long $(BIN)/pytest -s
 

@@ -23,29 +23,16 @@ _SECONDS = 2
 
 
 class NatsCluster(Nodes[NatsServer]):
-    """`extra`: appended to each node's configuration. `advertise`: whether the nodes tell clients of each other."""
+    """Use `nats_cluster()`, or start its nodes one by one."""
 
     scheme = "nats"
 
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        login: Login | None = None,
-        tls: Certificates | None = None,
-        advertise: bool = True,
-        extra: str = "",
-    ) -> None:
+    def __init__(self, directory: Path, *, login: Login | None = None, tls: Certificates | None = None) -> None:
         routes = [f"nats-route://127.0.0.1:{free_port()}" for _ in range(NODES)]
         made = []
         for number, route in enumerate(routes):
-            cluster = {
-                "name": "three",
-                "listen": route.removeprefix("nats-route://"),
-                "routes": routes,
-                "no_advertise": not advertise,
-            }
-            lines = [f"server_name: n{number + 1}", f"cluster: {json.dumps(cluster)}", extra]
+            cluster = {"name": "three", "listen": route.removeprefix("nats-route://"), "routes": routes}
+            lines = [f"server_name: n{number + 1}", f"cluster: {json.dumps(cluster)}"]
             if tls:
                 files = {"cert_file": tls.certificate(number), "key_file": tls.key(number), "ca_file": tls.ca}
                 lines.append(f"tls: {json.dumps({name: str(file) for name, file in files.items()})}")
@@ -144,16 +131,9 @@ class NatsCluster(Nodes[NatsServer]):
 
 
 @asynccontextmanager
-async def nats_cluster(
-    directory: Path,
-    *,
-    login: Login | None = None,
-    tls: Certificates | None = None,
-    advertise: bool = True,
-    extra: str = "",
-) -> AsyncIterator[NatsCluster]:
+async def nats_cluster(directory: Path) -> AsyncIterator[NatsCluster]:
     """Running for the length of the block."""
-    made = NatsCluster(directory, login=login, tls=tls, advertise=advertise, extra=extra)
+    made = NatsCluster(directory)
     try:
         await made.start()
         yield made

@@ -21,7 +21,7 @@ _START_SECONDS = 10.0
 
 
 class RabbitCluster(Nodes[RabbitServer]):
-    """`extra`: further lines of each node's rabbitmq.conf. `release`: None for the one that the environment chooses.
+    """`release`: None for the one that the environment chooses.
 
     With the plugin `rabbitmq_management`, `management` is the port of its API on each node.
     """
@@ -34,7 +34,6 @@ class RabbitCluster(Nodes[RabbitServer]):
         *,
         login: Login | None = None,
         tls: Certificates | None = None,
-        extra: str = "",
         release: Release | None = None,
         plugins: Sequence[str] = (),
     ) -> None:
@@ -45,14 +44,13 @@ class RabbitCluster(Nodes[RabbitServer]):
         self.management = [free_port() for _ in range(NODES)] if "rabbitmq_management" in plugins else []
         made = []
         for number, node in enumerate(NAMES):
-            lines = [extra, *self._listeners(number, tls)]
             member = Member(node=node, peers=self._peers, mapper=self._mapper_port, cookie=cookie)
             made.append(
                 RabbitServer(
                     directory / f"n{number + 1}",
                     port=free_port(),
                     login=login,
-                    extra="\n".join(lines),
+                    extra="\n".join(self._listeners(number, tls)),
                     release=self._release,
                     plugins=plugins,
                     member=member,
@@ -144,17 +142,9 @@ class RabbitCluster(Nodes[RabbitServer]):
 
 
 @asynccontextmanager
-async def rabbit_cluster(
-    directory: Path,
-    *,
-    login: Login | None = None,
-    tls: Certificates | None = None,
-    extra: str = "",
-    release: Release | None = None,
-    plugins: Sequence[str] = (),
-) -> AsyncIterator[RabbitCluster]:
+async def rabbit_cluster(directory: Path, *, release: Release | None = None) -> AsyncIterator[RabbitCluster]:
     """Running for the length of the block."""
-    made = RabbitCluster(directory, login=login, tls=tls, extra=extra, release=release, plugins=plugins)
+    made = RabbitCluster(directory, release=release)
     try:
         await made.start()
         yield made
