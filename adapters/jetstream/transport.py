@@ -12,15 +12,34 @@ class Wire(TcpTransport):
     """A TCP or TLS connection at a time. `heard`: the loop's time when bytes last came."""
 
     heard = 0.0
+    _tried = ""
 
     async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: float) -> None:
         # The library leaves the socket of an attempt that failed to whoever it was connected to.
         self.abort()
         async with asyncio.timeout(connect_timeout):
-            reader, writer = await _opened(uri, buffer_size, connect_timeout)
+            reader, writer = await self._open(uri, buffer_size, connect_timeout)
         self._bare_io_reader = self._io_reader = reader
         self._bare_io_writer = self._io_writer = writer
         self.heard = asyncio.get_running_loop().time()
+
+    async def _open(
+        self, uri: ParseResult, size: int, within: float
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to one of the addresses that the name stands for, in random order. Raises `OSError`."""
+        found = await asyncio.get_running_loop().getaddrinfo(uri.hostname, uri.port, type=socket.SOCK_STREAM)
+        addresses = list({str(place[0]) for *_, place in found})
+        random.shuffle(addresses)
+        # It may take connections and then say nothing: the resolver, too, may put the same one first for ever.
+        addresses.sort(key=lambda address: address == self._tried)
+        problem: OSError = ConnectionError("the name stands for no address")
+        for self._tried in addresses:
+            try:
+                async with asyncio.timeout(within / len(addresses)):
+                    return await asyncio.open_connection(self._tried, uri.port, limit=size)
+            except OSError as error:
+                problem = error
+        raise problem
 
     async def read(self, buffer_size: int) -> bytes:
         found: bytes = await super().read(buffer_size)
@@ -37,19 +56,3 @@ class Wire(TcpTransport):
         for writer in (self._io_writer, self._bare_io_writer):
             if writer is not None:
                 writer.transport.abort()
-
-
-async def _opened(uri: ParseResult, size: int, within: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection to one of the addresses that the name stands for, tried in random order. Raises `OSError`."""
-    # In the order of the resolver, one that takes connections and then says nothing would be tried for ever.
-    found = await asyncio.get_running_loop().getaddrinfo(uri.hostname, uri.port, type=socket.SOCK_STREAM)
-    addresses = list({str(place[0]) for *_, place in found})
-    random.shuffle(addresses)
-    problem: OSError = ConnectionError("the name stands for no address")
-    for address in addresses:
-        try:
-            async with asyncio.timeout(within / len(addresses)):
-                return await asyncio.open_connection(address, uri.port, limit=size)
-        except OSError as error:
-            problem = error
-    raise problem

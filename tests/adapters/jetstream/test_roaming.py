@@ -183,6 +183,7 @@ async def test_a_server_that_answers_no_request_and_says_nothing_else_is_given_u
         assert time.monotonic() - began < within(8)
 
 
+@pytest.mark.long
 async def test_a_server_whose_heartbeats_to_a_subscription_stay_away_is_given_up_soon(
     server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,7 +214,12 @@ async def test_a_pause_of_this_process_is_no_silence_of_the_server(servers: list
 
 
 @pytest.mark.parametrize(
-    "farewell", [b"", b"-ERR 'Authorization Violation'\r\n", b"-ERR 'maximum connections exceeded'\r\n"]
+    "farewell",
+    [
+        b"",
+        b"-ERR 'Authorization Violation'\r\n",
+        pytest.param(b"-ERR 'maximum connections exceeded'\r\n", marks=pytest.mark.long),
+    ],
 )
 async def test_who_is_let_in_and_thrown_out_at_once_comes_back_after_growing_pauses(
     farewell: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
