@@ -14,11 +14,12 @@ Act = Callable[[Scene, int], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """`act` gets the number of the node that leads where outcomes are stored, and so does `mend`, once all is told.
+    """`act` gets the number of the node that leads where outcomes are stored, and so does `mend`, once all is told; or
+    after a while where a process waits for its node.
 
     `outage`: there was no majority meanwhile, so that time counts from the end of `act`, not from its beginning.
-    `over`: seconds in which requests come. `late`: how much longer than usual an outcome may take, where all addresses
-    are known and there was no outage.
+    `over`: seconds in which requests come. `late`: how much longer than usual an outcome may take, if nothing had to
+    wait for a node.
     """
 
     name: str

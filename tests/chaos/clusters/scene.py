@@ -30,7 +30,7 @@ from tests.chaos.watch import watching
 from tests.handler.samples import make_request, until
 from tests.long import LONG
 from tests.patience import PATIENCE
-from tests.processes import NATS, installation
+from tests.processes import NATS, RABBITMQ, installation
 
 MEMBERS = CONTROLLERS + HANDLERS
 STORES = {
@@ -62,6 +62,11 @@ class Form:
             return NatsCluster(directory / "nodes", login=login, tls=tls)
         plugins = ["rabbitmq_management"] if self.management else []
         return RabbitCluster(directory / "nodes", login=login, tls=tls, release=self.release, plugins=plugins)
+
+    @property
+    def captive(self) -> bool:
+        """Whether a process has to wait for its node: NATS tells of the others, RabbitMQ does not."""
+        return self.one_address and self.broker == RABBITMQ
 
     def __str__(self) -> str:
         addresses = "one address each" if self.one_address else "all addresses"

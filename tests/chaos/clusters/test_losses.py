@@ -1,5 +1,6 @@
 """Claims about three brokers that lose nodes: no request is lost, and while two of them stand, no outcome is late."""
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from adapters.servers.release import Release
 from k8s.background import beside
 from tests.adapters.conftest import need_rabbit
-from tests.chaos.clusters.faults import FAULTS, LEADER_KILLED, Fault
+from tests.chaos.clusters.faults import AWAY_SECONDS, FAULTS, LEADER_KILLED, Fault
 from tests.chaos.clusters.forms import FORMS
 from tests.chaos.clusters.scene import MEMBERS, Form, Scene, scene
 from tests.chaos.load import Journal, Load
@@ -62,16 +63,20 @@ async def _play(on: Scene, fault: Fault, prefix: str, rows: Rows, *, mended: boo
         begun = time.monotonic()
         journal.note(f"{on.told(load)} of {REQUESTS} told after {usual:.1f} s at most; node n{leader + 1} leads")
         await fault.act(on, leader)
+        if on.form.captive:
+            await asyncio.sleep(AWAY_SECONDS)
+            await fault.mend(on, leader)
         ended = time.monotonic()
         journal.note(f"it took {ended - begun:.1f} s; {on.told(load)} told")
         await on.all_told(load)
-    since = ended if fault.outage else begun
+    waited = fault.outage or on.form.captive
+    since = ended if waited else begun
     late, held = on.times.longest(load.jobs) - usual, on.times.longest_held(load.jobs)
-    if mended:
+    if mended and not on.form.captive:
         await fault.mend(on, leader)
     await on.all_ready()
     stored = await on.account(load, emptied=mended)
-    if not fault.outage and not on.form.one_address and late > fault.late:
+    if not waited and late > fault.late:
         on.problems.append(f"{fault.name}: an outcome came {late:.1f} s later than usual")
     told = max(on.times.told[name] for name in load.jobs) - since
     outcome = (
