@@ -188,8 +188,9 @@ async def test_replicas_are_changed_while_messages_are_in_flight_and_nothing_is_
                 return len(info["cluster"].get("replicas") or ()) == 2
 
             await until(consumers_follow)
-            await member.declare()
-            await replicas_are(member, 1)
+    async with jetstream.connect(cluster.url(), instance="flying", options=single) as owner:
+        await owner.declare()
+        await replicas_are(owner, 1)
 
 
 @pytest.mark.long
