@@ -11,8 +11,8 @@ WEIGHTS: Mapping[str, int] = {HIGH: 6, NORMAL: 3, LOW: 1}
 """While every lane has messages, six of ten are high, three normal, one low."""
 
 
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-"""Seconds."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+"""Seconds. A broker that elects a new leader is away for seconds, so nobody waits for long after it is back."""
 
 
 @dataclass(slots=True)

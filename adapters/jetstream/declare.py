@@ -15,6 +15,7 @@ from adapters.jetstream.topology import (
     StreamNames,
     collide,
     consumer_drift,
+    is_former,
     paused,
     stream_drift,
     streams,
@@ -156,8 +157,19 @@ class Declarer:
         if found is None:
             found = await self._create_consumer(stream, consumer)
             self._created(called, "what it had delivered and was not settled comes again")
+        elif is_former(found["config"]):
+            found = await self._update_consumer(stream, consumer, found["config"])
         self._known.add(called)
         return _consumer_drift(stream, consumer, found)
+
+    async def _update_consumer(self, stream: Stream, consumer: Consumer, found: Mapping[str, Any]) -> dict[str, Any]:
+        wanted = {**found, "ack_wait": consumer.config["ack_wait"]}
+        request = {"stream_name": stream.name, "action": "update", "config": wanted}
+        updated = await self._link.api(
+            f"CONSUMER.CREATE.{stream.name}.{consumer.name}.{found['filter_subject']}", request
+        )
+        logger.info("%s: what is delivered and not settled comes again sooner now", _called(stream, consumer))
+        return updated
 
     async def _create_consumer(self, stream: Stream, consumer: Consumer) -> dict[str, Any]:
         # "create" does not change a consumer that another process created meanwhile.

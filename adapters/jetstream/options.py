@@ -27,7 +27,7 @@ class JetStreamOptions(ConnectionOptions):
     """Credentials file (JWT and seed)."""
     nkey: Path | None = None
     """NKey seed file."""
-    ack_wait: float = 30.0
+    ack_wait: float = 8.0
     """A delivery is redelivered this long after its holder fell silent. Deliveries are extended every third of it."""
     replicas: int | None = None
     requests_max_bytes: int | None = None

@@ -15,6 +15,8 @@ from adapters.topics import installation, lanes_of
 
 NANOSECONDS = 1_000_000_000
 _DAY = 86_400 * NANOSECONDS
+FORMER_ACK_WAIT = 30 * NANOSECONDS
+"""Of consumers that earlier versions made: what was on its way when a node of a cluster died was away for too long."""
 _LEAST_BYTES = 1 << 20
 _SIZES: Mapping[Kind, tuple[str, int]] = {
     Kind.REQUESTS: ("JOBRELAY_NATS_MAX_BYTES", 1 << 30),
@@ -163,10 +165,15 @@ def stream_drift(stream: Stream, found: Mapping[str, object]) -> Iterator[str]:
 def consumer_drift(stream: Stream, consumer: Consumer, found: Mapping[str, object]) -> Iterator[str]:
     """One sentence for each field of an existing consumer that differs."""
     for field, wanted in sorted(consumer.config.items()):
-        if found.get(field) != wanted:
+        if found.get(field) != wanted and not (field == "ack_wait" and is_former(found)):
             yield f"consumer {consumer.name} of {stream.name}: {field} is {found.get(field)!r}, not {wanted!r}"
     if found.get("backoff"):
         yield f"consumer {consumer.name} of {stream.name}: backoff replaces ack_wait, and has to go"
+
+
+def is_former(found: Mapping[str, object]) -> bool:
+    """Whether a consumer of this configuration waits for acknowledgements as long as those of earlier versions."""
+    return found.get("ack_wait") == FORMER_ACK_WAIT
 
 
 def paused(stream: Stream, consumer: Consumer, info: Mapping[str, object]) -> Iterator[str]:

@@ -12,7 +12,7 @@ SLOW_SECONDS = 0.8
 """Seconds after which a call counts as slow."""
 STUCK_SECONDS = 20.0
 """Seconds in which no call ends, after which a request that waits for a place goes back to the broker, perhaps for
-another process. Longer than a call usually may take (`JOBRELAY_KUBE_TIMEOUT`), shorter than the `ack_wait` of NATS."""
+another process. Longer than a call usually may take (`JOBRELAY_KUBE_TIMEOUT`)."""
 HANGING_DELAY = 30.0
 """Seconds until a request is offered again whose service or namespace has calls that hang."""
 _MARGIN = 0.01

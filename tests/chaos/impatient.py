@@ -1,4 +1,4 @@
-"""jobrelay whose unsettled messages NATS redelivers after two seconds instead of thirty. Run as a script."""
+"""jobrelay whose unsettled messages NATS redelivers after two seconds instead of eight. Run as a script."""
 
 import sys
 from contextlib import AbstractAsyncContextManager

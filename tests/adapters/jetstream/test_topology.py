@@ -72,7 +72,7 @@ async def test_consumers_are_those_of_the_stored_format(
     await declare(server)
     found = await config(link, f"CONSUMER.INFO.JOBRELAY_{stream}.{consumer}")
     assert found["filter_subject"] == subject
-    assert (found["ack_policy"], found["ack_wait"]) == ("explicit", 30 * SECOND)
+    assert (found["ack_policy"], found["ack_wait"]) == ("explicit", 8 * SECOND)
     assert (found["max_deliver"], found["max_ack_pending"]) == (-1, -1)
     assert "backoff" not in found
 
@@ -113,12 +113,27 @@ async def test_drift_is_reported_with_both_values_and_left_alone(server: NatsSer
             await broker.check()
     for text in (
         "stream JOBRELAY_LIFECYCLE: max_age is 5000000000, not 604800000000000",
-        "consumer jobrelay-high of JOBRELAY_REQUESTS: ack_wait is 3000000000, not 30000000000",
+        "consumer jobrelay-high of JOBRELAY_REQUESTS: ack_wait is 3000000000, not 8000000000",
         "max_deliver is 7, not -1",
     ):
         assert text in str(drift.value)
     assert (await config(link, "STREAM.INFO.JOBRELAY_LIFECYCLE"))["max_age"] == 5 * SECOND
     assert (await config(link, "CONSUMER.INFO.JOBRELAY_REQUESTS.jobrelay-high"))["max_deliver"] == 7
+
+
+async def test_consumers_of_earlier_versions_are_no_drift_and_their_owner_has_them_wait_for_less(
+    server: NatsServer, link: Connection
+) -> None:
+    await declare(server)
+    former = await config(link, "CONSUMER.INFO.JOBRELAY_REQUESTS.jobrelay-high") | {"ack_wait": 30 * SECOND}
+    request = {"stream_name": "JOBRELAY_REQUESTS", "config": former}
+    await link.api("CONSUMER.CREATE.JOBRELAY_REQUESTS.jobrelay-high.jobrelay.requests.high", request)
+    async with jetstream.connect(server.url) as broker:
+        await broker.check()
+        assert await config(link, "CONSUMER.INFO.JOBRELAY_REQUESTS.jobrelay-high") == former
+        await broker.declare()
+    changed = await config(link, "CONSUMER.INFO.JOBRELAY_REQUESTS.jobrelay-high")
+    assert changed == former | {"ack_wait": 8 * SECOND}
 
 
 async def test_stream_that_stores_our_subjects_already_is_named_and_all_else_is_created(
