@@ -4,7 +4,7 @@ account.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -219,6 +219,7 @@ async def scene(
         fleet, times = Fleet(here, settings, own=own), Times()
         await stack.enter_async_context(watching(cluster, cluster.default_namespace, DEFAULT_INSTANCE, times))
         await fleet.start(*members)
+        await until(lambda: _led(own))
         readiness = await stack.enter_async_context(asking({name: own[name][_HTTP] for name in members}))
         yield Scene(
             form=form,
@@ -230,6 +231,12 @@ async def scene(
             directory=directory,
             times=times,
         )
+
+
+async def _led(own: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether a controller leads: before that, outcomes wait for it."""
+    leading = [await metric(own[name][_HTTP], "jobrelay_leader") for name in CONTROLLERS if name in own]
+    return any(leading)
 
 
 def _settings(nodes: NatsCluster | RabbitCluster, replicas: int) -> dict[str, str]:

@@ -17,6 +17,7 @@ from tests.chaos.load import Journal, Load
 from tests.chaos.table import Rows
 from tests.handler.samples import until
 from tests.long import LONG
+from tests.patience import within
 from tests.processes import NATS, RABBITMQ
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(1200 if LONG else 300)]
@@ -76,7 +77,7 @@ async def _play(on: Scene, fault: Fault, prefix: str, rows: Rows, *, mended: boo
         await fault.mend(on, leader)
     await on.all_ready()
     stored = await on.account(load, emptied=mended)
-    if not waited and late > fault.late:
+    if not waited and late > within(fault.late):
         on.problems.append(f"{fault.name}: an outcome came {late:.1f} s later than usual")
     told = max(on.times.told[name] for name in load.jobs) - since
     outcome = (
