@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+import re
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from adapters.base import BrokerUnavailable, Cursor, Kind, Record, Topic, digest_of
 from adapters.rabbitmq import message as messages
-from adapters.rabbitmq.client import Channel, Delivered, received
+from adapters.rabbitmq.client import Channel, Delivered, ServerRefused, received
 from adapters.rabbitmq.connection import Connection, close_channel
 from adapters.rabbitmq.dead import DeadLetters, NewDeadLetters, none
 from adapters.rabbitmq.message import record_of
@@ -25,7 +26,12 @@ EMPTY_SECONDS = 0.5
 LONGEST_SECONDS = 2.0
 SILENT_SECONDS = 2.0
 _OFFSET = "x-stream-offset"
+_ELSEWHERE = re.compile("does not have a (running )?replica on the local node")
 _LARGEST = (1 << 63) - 1
+
+
+class Elsewhere(BrokerUnavailable):
+    """Other nodes of the cluster have the stream. Over AMQP each node lets only its own member be read."""
 
 
 class StreamReader:
@@ -59,9 +65,17 @@ class StreamReader:
                 self._arrived.append(message)
                 self._heard.set()
 
-        async with self._connection.answered(f"reading {self._queue}"):
-            await channel.basic_qos(prefetch_count=PREFETCH)
-            await channel.basic_consume(self._queue, on_message, arguments={_OFFSET: offset})
+        try:
+            async with self._connection.answered(f"reading {self._queue}"):
+                await channel.basic_qos(prefetch_count=PREFETCH)
+                await channel.basic_consume(self._queue, on_message, arguments={_OFFSET: offset})
+        except ServerRefused as error:
+            if _ELSEWHERE.search(error.text):
+                raise Elsewhere(
+                    f"{self._queue} cannot be read from the RabbitMQ node that this process is connected to, which has "
+                    "no running member of it: `rabbitmq-streams add_replica` gives it one"
+                ) from error
+            raise
 
     def _on_cancelled(self, frame: object) -> None:
         self._cancelled = True
@@ -131,6 +145,7 @@ class Lifecycle:
         self._read = -1
         self._seen: tuple[int, str] | None = None
         self._resuming = False
+        self._told = False
 
     async def open(self, *, new_only: bool, after: Cursor | None) -> None:
         """Raises `BrokerUnavailable` when there is no stream."""
@@ -213,9 +228,14 @@ class Lifecycle:
         except BrokerUnavailable as error:
             if not self._follow:
                 raise
-            logger.debug("history of %s: %s", self._queue, error)
+            # Of a lost connection, the connection tells.
+            level = logging.WARNING if isinstance(error, Elsewhere) and not self._told else logging.DEBUG
+            logger.log(level, "history of %s: %s", self._queue, error)
+            self._told = self._told or level == logging.WARNING
             await self._reader.close()
             await asyncio.sleep(RETRY_SECONDS)
+        else:
+            self._told = False
 
     @property
     def _place(self) -> str | int:

@@ -80,11 +80,16 @@ async def test_queues_declared_before_the_cluster_was_complete_are_said_and_grow
 
 
 async def _said(on: Scene) -> set[tuple[str, str]]:
-    """The commands that `/readyz` of all processes names; nothing until each has named some, in its log too."""
+    """The commands that `/readyz` of all processes names; nothing until each has named all, in its log too."""
     found: set[tuple[str, str]] = set()
     for name, process in on.fleet.members.items():
-        named = set(COMMAND.findall(on.readiness.notes(name)))
-        if not named or not all(arguments in process.output() for _, arguments in named):
+        notes = on.readiness.notes(name)
+        named = set(COMMAND.findall(notes))
+        if (
+            not named
+            or "joined the cluster" in notes
+            or not all(arguments in process.output() for _, arguments in named)
+        ):
             return set()
         found |= named
     return found
