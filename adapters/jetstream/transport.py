@@ -3,6 +3,7 @@
 import asyncio
 import random
 import socket
+import ssl
 from urllib.parse import ParseResult
 
 from nats.aio.transport import TcpTransport
@@ -40,6 +41,16 @@ class Wire(TcpTransport):
             except OSError as error:
                 problem = error
         raise problem
+
+    async def connect_tls(
+        self, uri: str | ParseResult, ssl_context: ssl.SSLContext, buffer_size: int, connect_timeout: float
+    ) -> None:
+        await super().connect_tls(uri, ssl_context, buffer_size, connect_timeout)  # type: ignore[arg-type]
+        # Otherwise its protocol knows neither that this is TLS, and warns of each end, nor how to stop reading for a
+        # while.
+        if self._io_writer is not None:
+            transport = self._io_writer.transport
+            transport.get_protocol().connection_made(transport)
 
     async def read(self, buffer_size: int) -> bytes:
         found: bytes = await super().read(buffer_size)

@@ -80,6 +80,7 @@ async def test_a_server_told_of_with_another_name_is_refused(tmp_path: Path, cap
 
         await until(back)
         assert caplog.text.count("refuses us") == 1
+        assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 async def test_each_address_of_the_url_is_checked_against_its_own_name(tmp_path: Path) -> None:
