@@ -102,9 +102,9 @@ class Members:
         except TimeoutError as error:
             raise BrokerUnavailable(f"{SETTING}: no answer in time") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            why = str(error).partition("\n")[0] or type(error).__name__
             raise BrokerUnavailable(
-                f"{SETTING}: {why}. The plugin `rabbitmq_management` has to be enabled, and listen there"
+                f"{SETTING}: {url.host}:{url.port}: {_why(error)}. The plugin `rabbitmq_management` has to be enabled, "
+                "and listen there"
             ) from error
         if response.status in _REFUSED:
             raise BrokerUnavailable(
@@ -120,13 +120,19 @@ class Members:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """Raises ValueError when there is too much."""
+    """Raises `BrokerUnavailable` when there is too much."""
     body = bytearray()
     async for part in response.content.iter_any():
         body += part
         if len(body) > MOST_BYTES:
-            raise ValueError(f"more than {MOST_BYTES} bytes")
+            raise BrokerUnavailable(f"{SETTING}: an answer has more than {MOST_BYTES} bytes")
     return bytes(body)
+
+
+def _why(error: Exception) -> str:
+    """In one line, which is the same each time."""
+    cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
+    return str(cause).partition("\n")[0] or type(cause).__name__
 
 
 def _nodes(answer: Any) -> _Nodes:

@@ -5,6 +5,7 @@ queues have members on the other two.
 """
 
 import json
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import trustme
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
@@ -156,6 +158,23 @@ async def test_an_answer_that_is_no_such_api_s_is_an_error(api: Api, options: Ra
     api.instead = web.Response(text=body)
     with pytest.raises(BrokerUnavailable, match=SETTING):
         await found(options)
+
+
+async def test_tls_is_that_of_the_broker(api: Api, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("rabbit.example").configure_cert(tls)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    app = web.Application()
+    app.router.add_get("/{path:.*}", api.answer)
+    server = TestServer(app, host="127.0.0.1", scheme="https")
+    await server.start_server(ssl=tls)
+    there = RabbitMQOptions(management_url=f"https://127.0.0.1:{server.port}/proxy", tls_ca=tmp_path / "ca.pem")
+    assert await found(replace(there, tls_server_name="rabbit.example"))
+    for options in (there, replace(there, tls_ca=None, tls_server_name="rabbit.example")):
+        with pytest.raises(BrokerUnavailable, match=rf"{SETTING}: 127\.0\.0\.1:\d+: .*certificate verify failed"):
+            await found(options)
+    await server.close()
 
 
 async def test_an_answer_is_bounded_in_size_and_time(api: Api, options: RabbitMQOptions) -> None:
