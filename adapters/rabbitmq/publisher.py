@@ -58,9 +58,10 @@ class Publisher:
             await self._store(exchange, key, body, properties, needs)
             self.untaken.stored(exchange)
         except BrokerUnavailable as error:
-            self.untaken.failed(exchange, error)
             if type(error) in (BrokerUnavailable, Unanswered) and self._connection.blocked:
                 raise BrokerUnavailable(ALARM) from error
+            if self._connection.connected:
+                self.untaken.failed(exchange, error)
             raise
         finally:
             self._in_flight.discard(name)

@@ -24,7 +24,7 @@ class Untaken:
         if isinstance(error, NotTaken):
             self._note(exchange, "refused: a queue is full, or its leader is away")
         elif isinstance(error, Unanswered):
-            self._note(exchange, "not confirmed in time: a queue has no quorum")
+            self._note(exchange, "not confirmed in time, as without a quorum")
 
     def _note(self, exchange: str, how: str) -> None:
         self._last[exchange] = (how, asyncio.get_running_loop().time())

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -10,8 +12,10 @@ from adapters.base import BrokerUnavailable, Kind, Topic
 from adapters.rabbitmq import broker as rabbitmq
 from adapters.rabbitmq.broker import RabbitMQBroker
 from adapters.rabbitmq.client import Unanswered
-from adapters.rabbitmq.connection import connection
+from adapters.rabbitmq.connection import Connection, connection
+from adapters.rabbitmq.publisher import Publisher
 from adapters.rabbitmq.untaken import FORGET_SECONDS, Untaken
+from adapters.rabbitmq.wire.properties import Properties
 from tests.adapters.brokers import RABBIT, Site
 from tests.adapters.harness import REQUESTS, make_event, publish, until
 
@@ -126,3 +130,18 @@ async def test_a_failed_publish_that_nobody_repeats_is_forgotten(monkeypatch: py
     monkeypatch.setattr("adapters.rabbitmq.untaken.FORGET_SECONDS", -1)
     assert FORGET_SECONDS > 15
     assert untaken.problem() == ""
+
+
+@pytest.mark.parametrize("connected", [True, False])
+async def test_what_was_under_way_when_a_connection_was_lost_says_nothing_of_queues(
+    connected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = Publisher(cast("Connection", SimpleNamespace(blocked=False, connected=connected)))
+
+    async def unanswered(*_: object) -> None:
+        raise Unanswered("no answer in time")
+
+    monkeypatch.setattr(publisher, "_store", unanswered)
+    with pytest.raises(BrokerUnavailable):
+        await publisher.store("jobrelay.lifecycle", "", b"", Properties())
+    assert bool(publisher.untaken.problem()) is connected
