@@ -144,3 +144,30 @@ async def test_connection_that_opens_no_channel_any_more_is_replaced(
     (lost,) = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
     assert "it opened no channel in time" in lost
     assert "guest:" not in caplog.text
+
+
+@pytest.mark.broker
+async def test_connection_that_is_lost_again_and_again_is_made_again_less_and_less_often(
+    rabbit_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "adapters.rabbitmq.connection")
+    made = 0
+
+    def count() -> None:
+        nonlocal made
+        made += 1
+
+    async with connection(rabbit_url, OPTIONS, purpose="test") as link, link.reconnects.listening(count):
+        began = time.monotonic()
+        while time.monotonic() - began < 2:
+            if link._client is not None:
+                link._client.stream.abort()
+            await asyncio.sleep(0.01)
+        # The pauses are 0.25, 0.5 and 1 s at least.
+        assert made <= 3
+        async with asyncio.timeout(PATIENCE):
+            while not link.connected:
+                await asyncio.sleep(0.01)
+    told = [record.message.split(" ")[0] for record in caplog.records]
+    assert told.count("lost") in (told.count("connected"), told.count("connected") + 1)
+    assert len(told) <= 2 * (made + 1)
