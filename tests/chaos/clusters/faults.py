@@ -17,15 +17,16 @@ class Fault:
     """`act` gets the number of the node that leads where outcomes are stored, and so does `mend`, once all is told; or
     after a while where a process waits for its node.
 
-    `outage`: there was no majority meanwhile, so that time counts from the end of `act`, not from its beginning.
-    `over`: seconds in which requests come. `late`: how much longer than usual an outcome may take, if nothing had to
-    wait for a node.
+    `lasting`: a node is away until then. `outage`: there was no majority meanwhile, so that time counts from the end of
+    `act`, not from its beginning. `over`: seconds in which requests come. `late`: how much longer than usual an outcome
+    may take, if nothing had to wait for a node.
     """
 
     name: str
     done: str
     act: Act
     mend: Act
+    lasting: bool = False
     outage: bool = False
     over: float = 4.0
     late: float = 10.0
@@ -87,11 +88,11 @@ def _after(number: int) -> int:
     return (number + 1) % NODES
 
 
-LEADER_KILLED = Fault(name="leader's node killed", done="kill -9", act=_kill_leader, mend=_start_leader)
+LEADER_KILLED = Fault(name="leader's node killed", done="kill -9", act=_kill_leader, mend=_start_leader, lasting=True)
 FAULTS = (
     LEADER_KILLED,
-    Fault(name="another node killed", done="kill -9", act=_kill_other, mend=_start_other),
-    Fault(name="leader's node stopped", done="SIGTERM", act=_stop_leader, mend=_start_leader),
+    Fault(name="another node killed", done="kill -9", act=_kill_other, mend=_start_other, lasting=True),
+    Fault(name="leader's node stopped", done="SIGTERM", act=_stop_leader, mend=_start_leader, lasting=True),
     Fault(
         name="leader's node frozen",
         done=f"SIGSTOP for {FROZEN_SECONDS:.0f} s",

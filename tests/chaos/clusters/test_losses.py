@@ -57,23 +57,23 @@ async def _play(on: Scene, fault: Fault, prefix: str, rows: Rows, *, mended: boo
     journal = Journal(f"{fault.name}, {version}, load {os.getloadavg()[0]:.1f}")
     leader = await on.nodes.leader(on.stores[1])
     before = await on.repeated()
-    load = on.load(prefix, REQUESTS)
+    load, captive = on.load(prefix, REQUESTS), on.form.captive and fault.lasting
     async with beside(on.feed(load, over=fault.over)):
         await until(lambda: _some_told(on, load))
         usual = on.times.longest(on.times.told.keys() & load.jobs)
         begun = time.monotonic()
         journal.note(f"{on.told(load)} of {REQUESTS} told after {usual:.1f} s at most; node n{leader + 1} leads")
         await fault.act(on, leader)
-        if on.form.captive:
+        if captive:
             await asyncio.sleep(AWAY_SECONDS)
             await fault.mend(on, leader)
         ended = time.monotonic()
         journal.note(f"it took {ended - begun:.1f} s; {on.told(load)} told")
         await on.all_told(load)
-    waited = fault.outage or on.form.captive
+    waited = fault.outage or captive
     since = ended if waited else begun
     late, held = on.times.longest(load.jobs) - usual, on.times.longest_held(load.jobs)
-    if mended and not on.form.captive:
+    if mended and not captive:
         await fault.mend(on, leader)
     await on.all_ready()
     stored = await on.account(load, emptied=mended)
