@@ -78,7 +78,6 @@ class Nodes(Generic[S]):
         self.login = login
         self.tls = tls
         self._running: set[int] = set()
-        self._frozen: set[int] = set()
 
     # The nodes
 
@@ -104,11 +103,9 @@ class Nodes(Generic[S]):
     def freeze(self, number: int) -> None:
         """Let it stand still with its connections open, until `thaw`."""
         self._running.discard(number)
-        self._frozen.add(number)
         self.servers[number].freeze()
 
     def thaw(self, number: int) -> None:
-        self._frozen.discard(number)
         self._running.add(number)
         self.servers[number].thaw()
 
