@@ -121,7 +121,7 @@ class Nodes(Generic[S]):
     # How to reach them
 
     def address(self, number: int) -> str:
-        """`host:port`, once it was started."""
+        """`host:port`."""
         return f"127.0.0.1:{self.servers[number].port}"
 
     def url(self, *numbers: int) -> str:

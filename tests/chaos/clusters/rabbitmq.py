@@ -15,6 +15,7 @@ from adapters.servers.process import Processes, Program, ServerFailed
 from adapters.servers.rabbitmq import Member, RabbitServer
 from adapters.servers.release import Release, chosen
 from tests.chaos.clusters.nodes import NODES, Certificates, Nodes, listens
+from tests.handler.samples import until
 
 NAMES = tuple(f"n{number + 1}@localhost" for number in range(NODES))
 _START_SECONDS = 10.0
@@ -132,13 +133,15 @@ class RabbitCluster(Nodes[RabbitServer]):
         await self.one.ctl("eval", f"{lookup}, rabbit_quorum_queue:transfer_leadership(Q, '{target}').")
 
     async def spare(self) -> None:
-        while True:
+        async def look() -> bool:
             try:
                 for number in sorted(self._running):
                     await self.servers[number].ctl("check_if_node_is_quorum_critical", program="rabbitmq-diagnostics")
-                return
             except ServerFailed:
-                await asyncio.sleep(0.2)
+                return False
+            return True
+
+        await until(look)
 
 
 @asynccontextmanager
