@@ -127,6 +127,7 @@ async def is_given_up(broker: RabbitMQBroker, seconds: float) -> bool:
     return not broker.connected
 
 
+@pytest.mark.stricter
 async def test_hanging_node_is_unavailable_and_works_when_it_continues(rabbit: Site) -> None:
     impatient = RabbitMQOptions(publish_timeout=0.5, silence=2)
     async with (

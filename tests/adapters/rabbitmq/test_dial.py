@@ -91,6 +91,7 @@ async def frozen() -> AsyncIterator[tuple[int, list[asyncio.StreamReader]]]:
 
 
 @pytest.mark.broker
+@pytest.mark.stricter
 async def test_servers_that_are_down_or_frozen_hold_nothing_up(
     rabbit_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
