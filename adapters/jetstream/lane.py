@@ -35,6 +35,8 @@ class Lane:
     """The sum of `grabs`."""
     seen: float = 0.0
     """When the broker last sent something, by the loop's clock."""
+    answered: bool = False
+    """Whether the broker has sent anything good since it was first asked, or asked anew after a failure."""
     backoff: Backoff = field(default_factory=Backoff)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 

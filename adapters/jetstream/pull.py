@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 EXPIRES_SECONDS = 30
 HEARTBEAT_SECONDS = 2
 SILENT_SECONDS = 2.5 * HEARTBEAT_SECONDS
+UNANSWERED_SECONDS = 1.5 * HEARTBEAT_SECONDS
+"""A first request may go to a node that led the consumer and is dead, while its cluster has not noticed."""
 TICK_SECONDS = 0.25
 BLIND_SECONDS = 2.1
 """So long after a pull request, a server with leaf nodes delivers to it without asking whether anybody listens."""
@@ -143,7 +145,8 @@ class PullSubscription:
         attach, self._attach = self._attach, False
         try:
             for lane in self._lanes.values():
-                silent = lane.requested and now - lane.seen > SILENT_SECONDS
+                limit = SILENT_SECONDS if lane.answered else UNANSWERED_SECONDS
+                silent = lane.requested and now - lane.seen > limit
                 if silent:
                     self.connection.doubt(since=lane.seen)
                 if attach or silent:
@@ -162,7 +165,7 @@ class PullSubscription:
         key = lane.topic.key
         await self.connection.unsubscribe(self._interests.pop(key, None))
         lane.forget_requests()
-        lane.seen = now
+        lane.seen, lane.answered = now, False
         inbox = self._inboxes[key] = self.connection.new_inbox()
         self._interests[key] = await self.connection.interest(inbox, partial(self._on_message, lane))
 
@@ -183,7 +186,7 @@ class PullSubscription:
     # What comes
 
     def _on_message(self, lane: Lane, message: Message) -> None:
-        lane.seen = asyncio.get_running_loop().time()
+        lane.seen, lane.answered = asyncio.get_running_loop().time(), True
         if not message.reply:
             # Only the broker's own status messages have no reply subject; publishers can forge the rest.
             self._on_status(lane, message)
@@ -222,6 +225,7 @@ class PullSubscription:
         level = logging.DEBUG if self._failing else logging.WARNING
         logger.log(level, "consumer %s: %s %s; trying until it is back", lane.consumer, status, reason)
         lane.failed(lane.seen)
+        lane.answered = False
 
     def _recovered(self, lane: Lane) -> None:
         if lane.backoff.recovered() and not self._failing:

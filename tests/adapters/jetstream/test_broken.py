@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from adapters.base import BrokerUnavailable, Delivery, Kind, Topic, TopicRefused
-from adapters.jetstream import broker as jetstream
+from adapters.jetstream import broker as jetstream, pull
 from adapters.jetstream.broker import JetStreamBroker
 from adapters.jetstream.client import SafeClient
 from adapters.jetstream.connection import connection
@@ -145,6 +145,30 @@ async def test_subscription_resumes_when_what_was_deleted_is_declared_again(serv
         with pytest.raises(BrokerUnavailable, match="missing"):
             await broker.check()
         await asyncio.sleep(0.5)
+        await broker.declare()
+        await publish(broker, 1, prefix="after")
+        assert ids(await take(subscription, 1)) == ["after0"]
+
+
+async def test_requests_that_went_to_nobody_are_soon_made_again(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "SILENT_SECONDS", 4 * PATIENCE)
+    asked = asyncio.Event()
+    async with (
+        connected(server) as broker,
+        connection(server.url, OPTIONS) as link,
+        broker.subscribe(Kind.REQUESTS, prefetch=5) as subscription,
+    ):
+        await publish(broker, 1, prefix="before")
+        await (await next_delivery(subscription)).ack()
+        await emptied(broker)
+        # As a node that led the consumer: it has subscribed, as far as others know, and does not answer.
+        await link.interest("$JS.API.CONSUMER.MSG.NEXT.JOBRELAY_REQUESTS", lambda message: asked.set())
+        await link.flush()
+        asked.clear()
+        await link.api("CONSUMER.DELETE.JOBRELAY_REQUESTS.jobrelay-normal")
+        await asyncio.wait_for(asked.wait(), PATIENCE)
         await broker.declare()
         await publish(broker, 1, prefix="after")
         assert ids(await take(subscription, 1)) == ["after0"]
