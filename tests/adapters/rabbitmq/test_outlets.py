@@ -56,6 +56,7 @@ class Link:
     """A connection on which each new channel answers as the next of `answers` says, the last one for ever."""
 
     blocked = False
+    connected = True
 
     def __init__(
         self, *answers: type[commands.Basic.Ack | commands.Basic.Nack] | None, seconds: float = PATIENCE
