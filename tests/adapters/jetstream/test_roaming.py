@@ -37,6 +37,16 @@ async def servers(tmp_path: Path) -> AsyncIterator[list[NatsServer]]:
         yield running
 
 
+async def lines(caplog: pytest.LogCaptureFixture, count: int) -> list[str]:
+    """What is logged, once that is so much: a connection is there a moment before it is told."""
+
+    async def there() -> bool:
+        return len(caplog.records) >= count
+
+    await until(there)
+    return [record.getMessage() for record in caplog.records]
+
+
 @contextmanager
 def black_hole(host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """An address that answers nothing, not even that it is closed."""
@@ -159,7 +169,7 @@ async def test_a_frozen_server_is_given_up_after_its_silence(
         began = time.monotonic()
         await connected(link, *(server for server in servers if server is not frozen))
         assert time.monotonic() - began < within(OPTIONS.silence + 1)
-        assert [record.getMessage() for record in caplog.records] == [
+        assert await lines(caplog, 2) == [
             f"lost the connection to NATS at {address(frozen)}: it says nothing any more",
             f"connected to NATS again, at {link.address}",
         ]
@@ -281,6 +291,6 @@ async def test_an_outage_is_told_once_with_what_was_tried(
         assert said.endswith(f"; since then, {address(one)}: connection refused")
         await one.start()
         await connected(link, one)
-    lost, again = (record.getMessage() for record in caplog.records)
+        lost, again = await lines(caplog, 2)
     assert lost.startswith(f"lost the connection to NATS at {address(one)}: ")
     assert again == f"connected to NATS again, at {address(one)}"
