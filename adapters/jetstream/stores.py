@@ -5,7 +5,6 @@ does: then `STREAM.INFO` is answered by silence, by an error or by a replica, wh
 """
 
 import asyncio
-import time
 from collections.abc import Mapping
 
 from adapters.base import BrokerUnavailable, Kind, Topic
@@ -13,11 +12,10 @@ from adapters.jetstream.connection import Connection
 from adapters.jetstream.errors import LEADERLESS, ApiError, Forbidden, NoAnswer, NoResponders
 from adapters.jetstream.members import members_of
 from adapters.jetstream.topology import StreamNames
+from adapters.untaken import Untaken
 
 ANSWER_SECONDS = 3.0
 """A probe waits so long for what is said of a stream: without a leader nobody answers, and it is asked again soon."""
-REMEMBERED_SECONDS = 30.0
-"""A publish that failed is held against its stream for so long, unless a later one is stored."""
 _GONE = 10059
 _STORE_FAILED = 10077
 STORED = (Kind.REQUESTS, Kind.CONTROL, Kind.LIFECYCLE, Kind.DEAD)
@@ -29,7 +27,7 @@ class Stores:
     def __init__(self, link: Connection, names: StreamNames) -> None:
         self._link = link
         self._names = names
-        self._failed: dict[Kind, tuple[float, str]] = {}
+        self._untaken = Untaken[Kind]()
 
     async def store(self, topic: Topic, body: bytes, headers: Mapping[str, str]) -> None:
         """Return once its stream has stored it. Raises what `Connection.store` does."""
@@ -37,26 +35,22 @@ class Stores:
             await self._link.store(self._names.subject(topic), body, headers)
         except ApiError as error:
             if error.code >= 500 and not full(error):
-                self._remember(topic.kind, error)
+                self._untaken.failed(topic.kind, str(error))
             raise
         except NoResponders as error:
             fault = NoResponders(self._unlistened(topic))
-            self._remember(topic.kind, fault)
+            self._untaken.failed(topic.kind, str(fault))
             raise fault from error
         except NoAnswer as error:
-            self._remember(topic.kind, error)
+            self._untaken.failed(topic.kind, str(error))
             raise
-        if self._failed:
-            self._failed.pop(topic.kind, None)
+        self._untaken.stored(topic.kind)
 
     def _unlistened(self, topic: Topic) -> str:
         stream = f"stream {self._names.stream(topic.kind)}"
         if self._link.clustered:
             return f"{stream} has {LEADERLESS}, or is missing"
         return f"no stream stores {self._names.subject(topic)}: {stream} is missing, or has other subjects"
-
-    def _remember(self, kind: Kind, error: BrokerUnavailable) -> None:
-        self._failed[kind] = (time.monotonic(), str(error))
 
     async def probe(self) -> None:
         """Raises `BrokerUnavailable`, which names the streams that do not store now."""
@@ -85,11 +79,8 @@ class Stores:
         return members.fault or ("" if members.changing else self._remembered(kind))
 
     def _remembered(self, kind: Kind) -> str:
-        at, fault = self._failed.get(kind, (0.0, ""))
-        if fault and time.monotonic() - at < REMEMBERED_SECONDS:
-            return f"the last publish was not stored: {fault}"
-        self._failed.pop(kind, None)
-        return ""
+        fault = self._untaken.known().get(kind)
+        return f"the last publish was not stored: {fault}" if fault else ""
 
 
 def full(error: ApiError) -> bool:

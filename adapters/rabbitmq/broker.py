@@ -145,7 +145,7 @@ class RabbitMQBroker:
     async def probe(self) -> None:
         """See the port. It asks for one queue, and of the others knows what became of the last publishes."""
         await self._probe.ask()
-        if problem := self._publisher.untaken.problem():
+        if problem := self._publisher.problem():
             raise BrokerUnavailable(problem)
 
     async def replicas(self) -> Sequence[Replicas]:

@@ -10,8 +10,8 @@ from adapters.rabbitmq.client import NotTaken, ServerRefused, Unanswered, Unrout
 from adapters.rabbitmq.connection import Connection, close_channel
 from adapters.rabbitmq.outlet import Outcome, Outlet
 from adapters.rabbitmq.outlets import TRIAL_SECONDS, Outlets
-from adapters.rabbitmq.untaken import Untaken
 from adapters.rabbitmq.wire.properties import Properties
+from adapters.untaken import Untaken
 
 ALARM = "RabbitMQ blocks publishers: an alarm, for want of memory or disk"
 """Only a connection that has published learns of it."""
@@ -30,7 +30,7 @@ class Publisher:
     """
 
     def __init__(self, connection: Connection) -> None:
-        self.untaken = Untaken()
+        self._untaken = Untaken[str]()
         self._connection = connection
         self._outlets = defaultdict[str, Outlets](lambda: Outlets(connection))
         self._in_flight: set[str] = set()
@@ -56,15 +56,27 @@ class Publisher:
         self._in_flight.add(name)
         try:
             await self._store(exchange, key, body, properties, needs)
-            self.untaken.stored(exchange)
+            self._untaken.stored(exchange)
         except BrokerUnavailable as error:
             if type(error) in (BrokerUnavailable, Unanswered) and self._connection.blocked:
                 raise BrokerUnavailable(ALARM) from error
             if self._connection.connected:
-                self.untaken.failed(exchange, error)
+                self._note(exchange, error)
             raise
         finally:
             self._in_flight.discard(name)
+
+    def _note(self, exchange: str, error: BrokerUnavailable) -> None:
+        """Errors that are about the message or the connection are passed over."""
+        if isinstance(error, NotTaken):
+            self._untaken.failed(exchange, "refused: a queue is full, or its leader is away")
+        elif isinstance(error, Unanswered):
+            self._untaken.failed(exchange, "not confirmed in time, as without a quorum")
+
+    def problem(self) -> str:
+        """The exchanges to which the last publish was not stored, and how it was not; empty if there are none."""
+        known = self._untaken.known().items()
+        return "; ".join(f"what is published to exchange {name} is {how}" for name, how in known)
 
     def _name(self, message_id: str) -> str:
         # The server returns what it cannot route without saying which publish it was: ids in flight must differ.

@@ -14,8 +14,8 @@ from adapters.rabbitmq.broker import RabbitMQBroker
 from adapters.rabbitmq.client import Unanswered
 from adapters.rabbitmq.connection import Connection, connection
 from adapters.rabbitmq.publisher import Publisher
-from adapters.rabbitmq.untaken import FORGET_SECONDS, Untaken
 from adapters.rabbitmq.wire.properties import Properties
+from adapters.untaken import FORGET_SECONDS
 from tests.adapters.brokers import RABBIT, Site
 from tests.adapters.harness import REQUESTS, make_event, publish, until
 
@@ -121,27 +121,36 @@ async def test_who_may_publish_nothing_is_told_nothing(broker: RabbitMQBroker, r
         assert rabbit.server.log.read_text(errors="replace").count("access_refused") == before
 
 
+def failing(monkeypatch: pytest.MonkeyPatch, error: BrokerUnavailable, *, connected: bool = True) -> Publisher:
+    """One whose publishes all fail with this."""
+    publisher = Publisher(cast("Connection", SimpleNamespace(blocked=False, connected=connected)))
+
+    async def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(publisher, "_store", fail)
+    return publisher
+
+
 async def test_a_failed_publish_that_nobody_repeats_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    untaken = Untaken()
-    untaken.failed("jobrelay.delay.30", BrokerUnavailable("not about the queue"))
-    assert untaken.problem() == ""
-    untaken.failed("jobrelay.delay.30", Unanswered("no answer in time"))
-    assert "exchange jobrelay.delay.30 is not confirmed in time" in untaken.problem()
-    monkeypatch.setattr("adapters.rabbitmq.untaken.FORGET_SECONDS", -1)
+    publisher = failing(monkeypatch, BrokerUnavailable("not about the queue"))
+    with pytest.raises(BrokerUnavailable):
+        await publisher.store("jobrelay.delay.30", "", b"", Properties())
+    assert publisher.problem() == ""
+    publisher = failing(monkeypatch, Unanswered("no answer in time"))
+    with pytest.raises(BrokerUnavailable):
+        await publisher.store("jobrelay.delay.30", "", b"", Properties())
+    assert "exchange jobrelay.delay.30 is not confirmed in time" in publisher.problem()
+    monkeypatch.setattr("adapters.untaken.FORGET_SECONDS", -1)
     assert FORGET_SECONDS > 15
-    assert untaken.problem() == ""
+    assert publisher.problem() == ""
 
 
 @pytest.mark.parametrize("connected", [True, False])
 async def test_what_was_under_way_when_a_connection_was_lost_says_nothing_of_queues(
     connected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publisher = Publisher(cast("Connection", SimpleNamespace(blocked=False, connected=connected)))
-
-    async def unanswered(*_: object) -> None:
-        raise Unanswered("no answer in time")
-
-    monkeypatch.setattr(publisher, "_store", unanswered)
+    publisher = failing(monkeypatch, Unanswered("no answer in time"), connected=connected)
     with pytest.raises(BrokerUnavailable):
         await publisher.store("jobrelay.lifecycle", "", b"", Properties())
-    assert bool(publisher.untaken.problem()) is connected
+    assert bool(publisher.problem()) is connected
