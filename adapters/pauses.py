@@ -8,9 +8,13 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 0.5, 10.0
 
 
 class Pauses:
-    """After a connection that lasted there is none. Each after one that did not is about twice as long as the last."""
+    """After a connection that lasted there is none. Each after one that did not is about twice as long as the last.
 
-    def __init__(self) -> None:
+    `longest`: in seconds.
+    """
+
+    def __init__(self, longest: float = LONGEST_SECONDS) -> None:
+        self._longest = longest
         self._next = SHORTEST_SECONDS
 
     def after(self, lasted: float) -> float:
@@ -18,6 +22,6 @@ class Pauses:
         if lasted >= LASTING_SECONDS:
             self._next = SHORTEST_SECONDS
             return 0.0
-        pause, self._next = self._next, min(self._next * 2, LONGEST_SECONDS)
+        pause, self._next = self._next, min(self._next * 2, self._longest)
         # Servers that come back are not met by all of their clients at once.
         return pause * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

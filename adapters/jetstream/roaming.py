@@ -16,7 +16,7 @@ import nats.errors
 from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, Srv
 
 from adapters.jetstream.transport import Wire
-from adapters.pauses import SHORTEST_SECONDS, Pauses
+from adapters.pauses import Pauses
 
 PATIENCE_SECONDS = 2.0
 """For a server to answer, in the first round. Later, one of several has twice as long, and an only one ever longer:
@@ -43,6 +43,7 @@ class RoamingClient(Client):
     def __init__(self) -> None:
         super().__init__()
         self._pauses = Pauses()
+        self._between = Pauses(ROUND_SECONDS)
         self._wait = 0.0
         self._connected_at: float | None = None
         self._round: list[Srv] = []
@@ -87,7 +88,7 @@ class RoamingClient(Client):
     async def _select_next_server(self) -> None:
         while True:
             if not self._round:
-                await asyncio.sleep(self._round_pause() if self._rounds else self._wait)
+                await asyncio.sleep(self._between.after(0) if self._rounds else self._wait)
                 self._begin_round()
             self._current_server = self._round.pop(0)
             try:
@@ -102,10 +103,6 @@ class RoamingClient(Client):
         lived = asyncio.get_running_loop().time() - self._connected_at if self._connected_at is not None else 0.0
         self._connected_at = None
         return self._pauses.after(lived)
-
-    def _round_pause(self) -> float:
-        longest = min(ROUND_SECONDS, SHORTEST_SECONDS * 2.0 ** min(self._rounds - 1, 8))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
 
     def _begin_round(self) -> None:
         # Those of our URL first: others that a cluster tells of need not be reachable from here.
@@ -136,6 +133,7 @@ class RoamingClient(Client):
     async def _attempt_reconnect(self) -> None:
         self._abort()
         self._lost, self._round, self._rounds = self._current_server, [], 0
+        self._between = Pauses(ROUND_SECONDS)
         self._wait = self._pause_after_loss()
         # One that is cancelled by the next sets a future at its end that the next has set.
         with suppress(asyncio.InvalidStateError):
