@@ -17,7 +17,7 @@ READY := $(VENV)/.ready
 COMPILED := $(VENV)/.compiled
 IN := $(if $(filter containers,$(SERVICES)),$(BIN)/python -m tests.containers)
 
-.PHONY: demo test check servers coverage docs e2e bench soak chaos rabbitmq postgresql chromium requirements clean
+.PHONY: demo test check servers coverage docs e2e bench soak chaos rabbitmq postgresql chromium dist requirements clean
 
 demo: $(READY) $(filter rabbitmq,$(BROKER))
 	$(BIN)/jobrelay demo --broker $(BROKER)
@@ -120,13 +120,17 @@ $(COMPILED): $(READY)
 	@$(BIN)/pytest --collect-only -qq >/dev/null 2>&1 || true
 	@touch $@
 
-# Resolve the pinned requirements anew, and with them what the image gets: the same versions. uv is only needed here.
-COMPILE := uv pip compile --universal --generate-hashes --quiet --no-emit-index-url --no-emit-find-links
-requirements:
-	$(COMPILE) --all-extras --upgrade pyproject.toml -o .ci/requirements.txt
+# Wheel and sdist, the same bytes wherever and whenever they are built: by the pinned build backend, hence no isolation.
+dist: $(READY)
+	$(BIN)/python -m build --no-isolation
+
+# Resolve the pinned requirements anew, and with them what the image gets: the same versions.
+COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --quiet --no-emit-index-url --no-emit-find-links
+requirements: $(READY)
+	$(COMPILE) --all-extras --group dev --upgrade pyproject.toml -o .ci/requirements.txt
 	$(COMPILE) --extra console --extra nats --extra otlp --extra rabbitmq -c .ci/requirements.txt pyproject.toml -o .ci/requirements-runtime.txt
 	echo pip | $(COMPILE) --upgrade - -o .ci/requirements-pip.txt
-	printf 'hatchling>=1.27\nsetuptools>=68\n' | $(COMPILE) -c .ci/requirements.txt - -o .ci/requirements-build.txt
+	printf 'hatch-fancy-pypi-readme>=25.1\nhatchling>=1.27\nsetuptools>=68\n' | $(COMPILE) -c .ci/requirements.txt - -o .ci/requirements-build.txt
 
 clean:
 	rm -rf $(VENV) .jobrelay .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* dist build *.egg-info
