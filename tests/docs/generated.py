@@ -7,6 +7,7 @@ from pathlib import Path
 from events.contract.reference import lifecycle_table, request_table
 from handler.commands.contract import reference_page
 from tests.docs import metrics, producers, settings, stories, tree
+from tests.docs.chart import schema
 from tests.docs.marks import between, put
 from tests.paths import DEPLOY, EXAMPLES, ROOT
 
@@ -16,6 +17,7 @@ PAGES: Mapping[Path, Make] = {
     ROOT / "handler" / "SETTINGS.md": settings.page,
     ROOT / "handler" / "METRICS.md": metrics.page,
     ROOT / "events" / "REFERENCE.md": reference_page,
+    DEPLOY / "chart" / "values.schema.json": schema.page,
 }
 
 
