@@ -145,6 +145,18 @@ async def greeting(port: int, hello: bytes = b"", *, host: str = "127.0.0.1") ->
     return received
 
 
+async def listens(port: int, *, host: str = "127.0.0.1") -> bool:
+    """Whether something on this machine takes connections there."""
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    return True
+
+
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         # To the whole group: RabbitMQ is a script, a virtual machine and its helpers.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from adapters.servers.free_port import free_port
 from adapters.servers.login import Login, write_private
-from adapters.servers.process import Processes, Program, ServerFailed, greeting, running
+from adapters.servers.process import Processes, Program, ServerFailed, greeting, listens, running
 from adapters.servers.release import Release, chosen
 
 STOP_SECONDS = 20.0
@@ -44,8 +44,9 @@ class Member:
 class RabbitServer:
     """Can be started and stopped any number of times, on the same data in `directory` and the same ports.
 
-    `port`: without TLS; 0 picks a free port. `extra`: further lines of rabbitmq.conf. `login`: the only user, whatever
-    users there were before; None: `guest`, as RabbitMQ has it. `member`: of a cluster; None: it stands alone.
+    `port`: without TLS; 0 picks a free port. `extra`: further lines of rabbitmq.conf; `listeners`: hosts and ports that
+    they name. `login`: the only user, whatever users there were before; None: `guest`, as RabbitMQ has it. `member`: of
+    a cluster; None: it stands alone.
     """
 
     start_seconds = 60.0
@@ -57,6 +58,7 @@ class RabbitServer:
         port: int = 0,
         login: Login | None = None,
         extra: str = "",
+        listeners: Sequence[tuple[str, int]] = (),
         release: Release | None = None,
         plugins: Sequence[str] = (),
         member: Member | None = None,
@@ -66,6 +68,7 @@ class RabbitServer:
         self._login = login
         self.port = port
         self._extra = extra
+        self._listeners = listeners
         self._plugins = plugins
         self._member = member
         self._ports: tuple[int, int] = (member.mapper if member else 0, 0)
@@ -99,8 +102,14 @@ class RabbitServer:
         return (server,) if self._member else (Program(name="epmd", command=(mapper,), environ=environ), server)
 
     async def answers(self, pid: int) -> bool:
-        """Whether it answers on a connection. A node that is still starting accepts connections, but says nothing."""
-        return (await greeting(self.port, b"AMQP\x00\x00\x09\x01")).startswith(b"\x01")
+        """Whether it answers on a connection, and listens wherever it is to listen.
+
+        A node that is still starting accepts connections, but says nothing. RabbitMQ 4 then answers some time before it
+        listens for TLS.
+        """
+        if not (await greeting(self.port, b"AMQP\x00\x00\x09\x01")).startswith(b"\x01"):
+            return False
+        return all([await listens(port, host=host) for host, port in self._listeners])
 
     async def start(self) -> None:
         """Return once it answers. Raises `ServerFailed`."""
@@ -197,6 +206,8 @@ def _definitions(login: Login) -> str:
     return json.dumps({"users": users, "vhosts": [{"name": "/"}], "permissions": [allowed]})
 
 
-def run(directory: Path, *, port: int = 0, extra: str = "") -> AbstractAsyncContextManager[RabbitServer]:
+def run(
+    directory: Path, *, port: int = 0, extra: str = "", listeners: Sequence[tuple[str, int]] = ()
+) -> AbstractAsyncContextManager[RabbitServer]:
     """A running node for the length of the block."""
-    return running(RabbitServer(directory, port=port, extra=extra))
+    return running(RabbitServer(directory, port=port, extra=extra, listeners=listeners))

@@ -140,7 +140,8 @@ async def encrypted(tmp_path: Path, authority: trustme.CA) -> AsyncIterator[str]
         "ssl_options.verify = verify_peer",
         "ssl_options.fail_if_no_peer_cert = true",
     )
-    async with rabbitmqserver.run(tmp_path / "rabbit", extra="\n".join(lines)):
+    listeners = [("127.0.0.1", port)]
+    async with rabbitmqserver.run(tmp_path / "rabbit", extra="\n".join(lines), listeners=listeners):
         yield f"amqps://guest:guest@127.0.0.1:{port}"
 
 

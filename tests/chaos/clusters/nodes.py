@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -158,14 +157,3 @@ class Nodes(Generic[S]):
     async def spare(self) -> None:
         """Return once the loss of any one node leaves a majority of every stream and queue."""
         raise NotImplementedError
-
-
-async def listens(port: int) -> bool:
-    """Whether something on 127.0.0.1 takes connections there."""
-    with suppress(OSError):
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
-        return True
-    return False

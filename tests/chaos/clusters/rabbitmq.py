@@ -11,10 +11,10 @@ from pathlib import Path
 
 from adapters.servers.free_port import free_port
 from adapters.servers.login import Login
-from adapters.servers.process import Processes, Program, ServerFailed
+from adapters.servers.process import Processes, Program, ServerFailed, listens
 from adapters.servers.rabbitmq import Member, RabbitServer
 from adapters.servers.release import Release, chosen
-from tests.chaos.clusters.nodes import NODES, Certificates, Nodes, listens
+from tests.chaos.clusters.nodes import NODES, Certificates, Nodes
 from tests.handler.samples import until
 
 NAMES = tuple(f"n{number + 1}@localhost" for number in range(NODES))
@@ -52,6 +52,7 @@ class RabbitCluster(Nodes[RabbitServer]):
                     port=free_port(),
                     login=login,
                     extra="\n".join(self._listeners(number, tls)),
+                    listeners=[(tls.host(number), self._tls_ports[number])] if tls else [],
                     release=self._release,
                     plugins=plugins,
                     member=member,
