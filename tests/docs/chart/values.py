@@ -76,6 +76,10 @@ def role(about: str, *, replicas: str, more: Mapping[str, Schema] | None = None)
             "serviceAccount": group(
                 "The role's account.", {"annotations": mapping("Its annotations, as clouds want them.", "string")}
             ),
+            "extraEnv": kubernetes("Further variables of the container, such as those from Secrets.", "array"),
+            "extraEnvFrom": kubernetes("Further Secrets and ConfigMaps with variables.", "array"),
+            "extraVolumes": kubernetes("Further volumes of the pod.", "array"),
+            "extraVolumeMounts": kubernetes("Where the container has them.", "array"),
         },
     )
 
@@ -166,10 +170,13 @@ def own() -> Mapping[str, Schema]:
         ),
         "controller": role("The role that follows the Jobs.", replicas="Controllers, of which one leads."),
         "namespaces": group(
-            "Jobs in several namespaces, all of them named in `settings.JOBRELAY_NAMESPACES`.",
+            "Jobs in more namespaces than the release's own.",
             {
                 "enabled": switch("Whether there are ClusterRoles."),
-                "bind": names("Namespaces that get RoleBindings.", item={"type": "string", "pattern": LABEL}),
+                "bind": names(
+                    "Namespaces that get RoleBindings, and that requests may name.",
+                    item={"type": "string", "pattern": LABEL},
+                ),
             },
         ),
         "podLogs": _optional("The controller may read logs."),

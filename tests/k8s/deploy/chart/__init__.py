@@ -1,0 +1,1 @@
+"""The Helm chart: start at `charts.made`."""
