@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ NAMESPACE = "jobrelay"
 _CLUSTER_SCOPED = {"Namespace", "ClusterRole"}
 _KNOWN = {
     "apiVersion", "kind", "namespace", "resources", "components", "patches", "configMapGenerator", "images",
+    "replacements",
 }  # fmt: skip
 
 
@@ -78,6 +79,8 @@ def _accumulate(directory: Path, objects: list[Object]) -> list[Object]:
         objects = _accumulate((directory / component).resolve(), objects)
     for patch in given.get("patches", ()):
         objects = [_patched(directory, patch, manifest) for manifest in objects]
+    for replacement in given.get("replacements", ()):
+        objects = _replaced(replacement, objects)
     for manifest in objects:
         _place(manifest, given.get("namespace"))
         _name_images(manifest, given.get("images", ()))
@@ -110,6 +113,27 @@ def _patched(directory: Path, patch: Object, manifest: Object) -> Object:
     if isinstance(steps, list):
         return json_patch(deepcopy(manifest), steps)
     return strategic_patch(manifest, {name: value for name, value in steps.items() if name != "metadata"})
+
+
+def _replaced(replacement: Object, objects: Sequence[Object]) -> list[Object]:
+    """With one object's field in the place of others'."""
+    (source,) = (found for found in objects if _is_meant(found, replacement["source"]))
+    value = reduce(_member, replacement["source"]["fieldPath"].split("."), source)
+    objects = deepcopy(list(objects))
+    for target in replacement["targets"]:
+        for manifest in (found for found in objects if _is_meant(found, target["select"])):
+            for path in target["fieldPaths"]:
+                *above, last = path.split(".")
+                reduce(_member, above, manifest)[last] = value
+    return objects
+
+
+def _is_meant(manifest: Object, selector: Object) -> bool:
+    return (manifest["kind"], manifest["metadata"]["name"]) == (selector["kind"], selector["name"])
+
+
+def _member(value: Any, name: str) -> Any:
+    return value[int(name) if isinstance(value, list) else name]
 
 
 def _place(manifest: Object, namespace: str | None) -> None:
