@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC
 from typing import Protocol
 
+from events.cloudevent.timestamp import format_time
 from events.cloudevent.values import document_as_written
 from handler.commands.showing.output import lines_of, write
 from handler.commands.showing.progress import Board, Progress, detail_of, is_aside, phase_of
@@ -41,7 +42,7 @@ def _line(heard: Heard, progress: Progress | None) -> None:
     if progress is None:
         return
     event = heard.event
-    when = heard.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    when = format_time(heard.at.astimezone(UTC).replace(microsecond=0))
     phase = phase_of(event) or ""
     detail = sentence(phase, detail_of(event))
     if is_aside(event, progress):

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from markupsafe import Markup, escape
 
+from events.cloudevent.timestamp import parse_time
 from events.phases import Phase
 from handler.operations.wording import duration
 from handler.visible import clipped, encodable, escaped, lines
@@ -63,15 +64,15 @@ def as_json(value: Any) -> str:
 def parsed(moment: str | None) -> datetime | None:
     """A time of a model; None where there is none, and for what no clock shows."""
     try:
-        return None if moment is None else datetime.fromisoformat(moment).astimezone(UTC)
-    except (ValueError, OverflowError):
+        return None if moment is None else parse_time(moment).astimezone(UTC)
+    except ValueError:
         return None
 
 
 def age(moment: str | None) -> Markup | str:
     """How long ago, or how soon: `3m ago`. Its title says when."""
     when = parsed(moment)
-    return "" if when is None else _time(when, _ago(when), title=f"{when:%Y-%m-%d %H:%M:%S} UTC")
+    return "" if when is None else _time(when, _ago(when), title=f"{_second(when)} UTC")
 
 
 def since(moment: str | None) -> Markup | str:
@@ -83,13 +84,13 @@ def since(moment: str | None) -> Markup | str:
 def clock(moment: str | None) -> Markup | str:
     """When, in UTC: `2026-11-29 10:02:11`."""
     when = parsed(moment)
-    return "" if when is None else _time(when, f"{when:%Y-%m-%d %H:%M:%S}")
+    return "" if when is None else _time(when, _second(when))
 
 
 def hour(moment: str | None) -> Markup | str:
     """When on its day: `10:02:11`. Its title says which day."""
     when = parsed(moment)
-    return "" if when is None else _time(when, f"{when:%H:%M:%S}", title=f"{when:%Y-%m-%d %H:%M:%S} UTC")
+    return "" if when is None else _time(when, f"{when:%H:%M:%S}", title=f"{_second(when)} UTC")
 
 
 def hour_of(moment: str | None) -> str:
@@ -142,8 +143,13 @@ def _round(seconds: float) -> str:
     return f"{int(seconds)}s"
 
 
+def _second(when: datetime, between: str = " ") -> str:
+    """`2026-11-29 10:02:11`. `strftime` writes the year 1 as `1` before Python 3.14."""
+    return when.replace(tzinfo=None).isoformat(between, "seconds")
+
+
 def _time(when: datetime, words: str, *, title: str | None = None) -> Markup:
-    stamp = f"{when:%Y-%m-%dT%H:%M:%SZ}"
+    stamp = f"{_second(when, 'T')}Z"
     if title is None:
         return Markup("<time datetime=%s>%s</time>") % (stamp, words)
     return Markup('<time datetime=%s title="%s">%s</time>') % (stamp, title, words)

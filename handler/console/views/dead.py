@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from adapters.base import Broker, BrokerError, BrokerUnavailable, Kind, Record, digest_of
+from events.cloudevent.timestamp import parse_time
 from handler.console.backend import Backend
 from handler.console.http.problems import Problem
 from handler.console.views.asked import Asked
@@ -107,7 +108,7 @@ async def letter_view(backend: Backend, number: int, broker: str | None = None) 
 
 
 def _is_chosen(letter: Letter, choice: Choice, now: datetime) -> bool:
-    age = now - datetime.fromisoformat(letter.time)
+    age = now - parse_time(letter.time)
     return choice.fits_known(letter.number, age, code=letter.code, kind=letter.type)
 
 

@@ -9,11 +9,12 @@ may begin within such a line.
 """
 
 import re
-from datetime import datetime
 from enum import Enum, auto
 from functools import lru_cache
 
 import msgspec
+
+from events.cloudevent.timestamp import parse_epoch
 
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ")
 _STAMPS = re.compile(rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d) ", re.MULTILINE)
@@ -229,6 +230,6 @@ def time_of(stamp: bytes) -> float:
 @lru_cache(maxsize=16)
 def _second(text: bytes, zone: bytes) -> float:
     try:
-        return datetime.fromisoformat((text + zone).decode()).timestamp()
+        return parse_epoch((text + zone).decode())
     except ValueError:
         return 0.0

@@ -1,7 +1,6 @@
 """`pods/<name>/log` over HTTP. How logs are stored is in kubelet/logs.py."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import TypedDict
 
@@ -12,6 +11,7 @@ from k8s.devcluster.errors import FieldError, bad_request, forbidden_field, inva
 from k8s.devcluster.kubelet.logs import follow_log, read_log, run_of
 from k8s.devcluster.resources import Obj, Resource
 from k8s.devcluster.store.deletion import now
+from k8s.devcluster.times import parse_time
 
 OPTIONS = Resource(plural="podlogoptions", singular="podlogoptions", kind="PodLogOptions", group="", model="")
 
@@ -95,9 +95,6 @@ def _time(text: str | None) -> float | None:
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise ValueError("no time zone")
+        return float(int(parse_time(text)))
     except ValueError as error:
-        raise bad_request(f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00"') from error
-    return float(int(moment.timestamp()))
+        raise bad_request(str(error)) from error

@@ -1,11 +1,12 @@
 """The tables that `kubectl get` prints: columns and cells for each kind. They are for people, not for programs."""
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from k8s.devcluster.resources import Obj
+from k8s.devcluster.times import parse_time
 
 Cells = list[Any]
 
@@ -73,11 +74,7 @@ def human_duration(seconds: float) -> str:
 
 
 def _age(moment: str | None) -> str:
-    return "<unknown>" if not moment else human_duration((datetime.now(UTC) - _time(moment)).total_seconds())
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+    return "<unknown>" if not moment else human_duration(time.time() - parse_time(moment))
 
 
 def _name(obj: Obj) -> str:
@@ -104,8 +101,8 @@ def _job(job: Obj) -> Cells:
     started, ended = status.get("startTime"), status.get("completionTime")
     duration = ""
     if started:
-        until = _time(ended) if ended else datetime.now(UTC)
-        duration = human_duration((until - _time(started)).total_seconds())
+        until = parse_time(ended) if ended else time.time()
+        duration = human_duration(until - parse_time(started))
     pod = spec["template"]["spec"]
     labels = (spec.get("selector") or {}).get("matchLabels") or {}
     return [

@@ -6,12 +6,12 @@ The client library's models say which fields there are. Each is imported at its 
 import re
 from base64 import b64decode
 from collections.abc import Callable
-from datetime import datetime
 from functools import cache
 from typing import Any
 
 from k8s.devcluster.resources import Obj, Resource
 from k8s.devcluster.rules.quantities import canonical
+from k8s.devcluster.times import parse_time
 from k8s.library import fields_of
 
 Unknown = list[str]
@@ -119,11 +119,9 @@ def _scalar(declared: str, owner: str) -> _Decode:
 
 def _check_time(text: str) -> None:
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise Undecodable(f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": cannot parse "{text}"')
+        parse_time(text)
+    except ValueError as error:
+        raise Undecodable(str(error)) from None
 
 
 def _base64(value: Any, path: str, _unknown: Unknown) -> Any:

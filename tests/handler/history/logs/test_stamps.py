@@ -103,7 +103,7 @@ def test_a_log_that_has_nothing_has_no_mark() -> None:
 def test_times() -> None:
     assert time_of(b"2023-11-14T22:13:20.5Z ") == 1_700_000_000.5
     assert time_of(b"2023-11-15T00:13:20.000000001+02:00 ") == pytest.approx(1_700_000_000, abs=1e-6)
-    assert time_of(b"2023-13-14T22:13:20Z ") == time_of(b"none") == 0.0
+    assert time_of(b"2023-13-14T22:13:20Z ") == time_of(b"2023-11-14T24:00:00Z ") == time_of(b"none") == 0.0
 
 
 def test_a_line_without_end_takes_no_memory() -> None:

@@ -169,7 +169,7 @@ async def test_a_lease_is_only_replaced_with_its_version(client: Client) -> None
     assert (await client("PUT", f"{LEASES}/leader", made)).status == 200
 
 
-@pytest.mark.parametrize("moment", ["yesterday", "2026-01-01T00:00:00"])
+@pytest.mark.parametrize("moment", ["yesterday", "2026-01-01T00:00:00", "2026-01-01T24:00:00Z"])
 async def test_times_that_cannot_be_parsed_are_refused(client: Client, moment: str) -> None:
     answer = await client("POST", LEASES, {"metadata": {"name": "l"}, "spec": {"renewTime": moment}})
     assert (answer.status, "parsing time" in answer.body["message"]) == (400, True)
