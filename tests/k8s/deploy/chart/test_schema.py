@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 import yaml
-from helm_python.chart import Chart, values_from_yaml
-from helm_python.errors import HelmValuesError
 from hypothesis import given, strategies as st
 from jsonschema import Draft7Validator
 
@@ -17,9 +15,9 @@ from tests.docs.chart.schema import schema
 from tests.docs.chart.settings import OF_THE_CHART
 from tests.docs.pages import pages
 from tests.docs.settings import variable_of
+from tests.k8s.deploy.chart.charts import CHART, Values, helm
 from tests.paths import DEPLOY
 
-CHART = DEPLOY / "chart"
 SCHEMA = schema()
 SETTINGS: dict[str, Any] = SCHEMA["properties"]["settings"]["properties"]
 NUMBERS = {name: rule for name, rule in SETTINGS.items() if {"integer", "number"} & {*rule.get("type", ())}}
@@ -28,14 +26,21 @@ AMOUNTS = [name for name, rule in NUMBERS.items() if "string" in rule["type"]]
 
 
 @cache
-def chart() -> Chart:
-    return Chart.load(CHART)
+def chart() -> Any:
+    """The chart, loaded once."""
+    return helm().Chart.load(CHART)
+
+
+def read(text: str) -> Values:
+    """Values as Helm reads them."""
+    values: Values = helm().values_from_yaml(text)
+    return values
 
 
 def refusal(text: str) -> str:
     """What Helm says about these values."""
-    with pytest.raises(HelmValuesError) as caught:
-        chart().validate_schema(values_from_yaml(text))
+    with pytest.raises(helm().HelmValuesError) as caught:
+        chart().validate_schema(read(text))
     return str(caught.value)
 
 
@@ -107,7 +112,7 @@ def test_helm_takes_what_kubernetes_judges_itself() -> None:
 def test_the_values_of_the_documents_are_taken() -> None:
     blocks = [block for page in pages() for block in page.code("yaml") if block.startswith("# values.yaml")]
     for block in blocks:
-        chart().validate_schema(values_from_yaml(block))
+        chart().validate_schema(read(block))
 
 
 def test_values_yaml_and_the_schema_name_the_same_values() -> None:
