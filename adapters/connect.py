@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
+from importlib.util import find_spec
 
 from adapters import memory
 from adapters.base import Broker
@@ -30,6 +31,13 @@ def connect(
         return adapter.connect(url, instance=instance, options=options)
 
 
+def missing(adapter: Adapter) -> str | None:
+    """What has to be installed to connect by this adapter; None for nothing. Imports none of it."""
+    if all(find_spec(name) is not None for name in adapter.libraries):
+        return None
+    return _extra_of(adapter)
+
+
 @contextmanager
 def _naming_extra(adapter: Adapter) -> Iterator[None]:
     """Name the extra whose client library is missing."""
@@ -38,5 +46,8 @@ def _naming_extra(adapter: Adapter) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in adapter.libraries:
             raise
-        name = adapter.name
-        raise RuntimeError(f"{adapter.title} needs the extra [{name}]: pip install 'jobrelay[{name}]'") from error
+        raise RuntimeError(_extra_of(adapter)) from error
+
+
+def _extra_of(adapter: Adapter) -> str:
+    return f"{adapter.title} needs the extra [{adapter.name}]: pip install 'jobrelay[{adapter.name}]'"

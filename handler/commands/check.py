@@ -8,6 +8,7 @@ import click
 import orjson
 
 from adapters.base import Broker, BrokerError, BrokerUnavailable
+from adapters.connect import missing
 from adapters.registry import adapter_of
 from events.cloudevent.event import build
 from events.functions.file import InvalidFunctions
@@ -39,10 +40,7 @@ async def check(settings: Settings, *, connect: bool, form: str) -> int:
     Raises `Misuse` if a library is missing, or the file of functions, a token or a key is invalid.
     """
     try:
-        require(settings)
-        if settings.records:
-            extra.require()
-            Security(settings)
+        _require(settings)
         functions = read(settings.functions, settings.namespaces) if settings.functions else None
     except (RuntimeError, InvalidFunctions, FileRefused) as error:
         raise Misuse(str(error)) from error
@@ -59,6 +57,17 @@ async def check(settings: Settings, *, connect: bool, form: str) -> int:
         # They have scrolled away.
         click.echo(f"problems: {failed}; the first lines say which", err=True)
     return FAILED if failed else OK
+
+
+def _require(settings: Settings) -> None:
+    """Raises `RuntimeError` if a library is missing that the settings need, `FileRefused` for a token or a key."""
+    for url in settings.sources:
+        if (lacking := missing(adapter_of(url))) is not None:
+            raise RuntimeError(lacking)
+    require(settings)
+    if settings.records:
+        extra.require()
+        Security(settings)
 
 
 async def _connect(settings: Settings, functions: Sequence[Function]) -> int:

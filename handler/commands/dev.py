@@ -27,9 +27,10 @@ _FOLLOW_SECONDS = 0.1
 async def dev(*, broker: str, clean: bool, functions: Path | None = None, directory: Path = DEV_DIRECTORY) -> int:
     """Run until cancelled, or until one of the processes ends: then the exit code is 1.
 
-    Raises `Misuse` if the extra [local] is missing, `Failed` if `dev` runs in the directory already or cannot start.
+    Raises `Misuse` if the extra [local], or the broker's, is missing, `Failed` if `dev` runs in the directory already
+    or cannot start.
     """
-    if (lacking := missing()) is not None:
+    if (lacking := missing(broker)) is not None:
         raise Misuse(lacking)
     with _locked(directory):
         if clean:
@@ -109,6 +110,8 @@ def _print_guide(stack: Stack, broker: str) -> None:
     out.print()
     out.print("In another shell, in this directory:", style="dim")
     out.print()
+    if (programs := programs_to_add()) is not None:
+        out.print(f"  export PATH={programs}:$PATH", style="cyan", soft_wrap=True)
     out.print("  jobrelay submit --image busybox --watch -- sh -c 'echo hi; exit 3'", style="cyan")
     out.print("  jobrelay watch", style="cyan")
     if stack.history is not None:
@@ -122,6 +125,18 @@ def _print_guide(stack: Stack, broker: str) -> None:
     out.print()
     out.print("Ctrl-C stops everything; the state stays for the next time (--clean starts anew).", style="dim")
     out.print()
+
+
+def programs_to_add() -> Path | None:
+    """The directory of this `jobrelay`, where another shell would not find it; None where it would.
+
+    uvx puts it on our PATH alone, and says so by UV.
+    """
+    ours = Path(sys.executable).with_name("jobrelay")
+    found = shutil.which("jobrelay")
+    if found is not None and Path(found).resolve() == ours.resolve() and "UV" not in os.environ:
+        return None
+    return ours.parent
 
 
 async def _until_a_process_ends(stack: Stack) -> int:

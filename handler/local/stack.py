@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from adapters.connect import missing as missing_client
 from adapters.registry import BY_NAME
 from adapters.servers.free_port import free_port
 from adapters.servers.local import SERVERS
@@ -91,10 +92,10 @@ class Stack:
         return waiting[done.pop()]
 
 
-def missing() -> str | None:
+def missing(broker: str) -> str | None:
     """What has to be installed for `start`; None for nothing. The production image lacks the development cluster."""
     if find_spec("k8s.devcluster") is not None and find_spec("trustme") is not None:
-        return None
+        return missing_client(BY_NAME[broker])
     return "the development cluster needs the extra [local], not in the image: pip install 'jobrelay[local]'"
 
 

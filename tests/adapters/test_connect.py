@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import pytest
 
 import adapters
-from adapters.connect import connect
+from adapters.connect import connect, missing
 from adapters.jetstream.options import JetStreamOptions
+from adapters.registry import BY_NAME
 
 
 def test_unknown_scheme_is_named() -> None:
@@ -43,3 +44,10 @@ def test_missing_client_library_is_named_with_its_extra(
     for url in urls:
         with pytest.raises(RuntimeError, match=rf"jobrelay\[{extra}\]"):
             connect(url)
+
+
+def test_what_is_missing_is_known_without_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [missing(adapter) for adapter in BY_NAME.values()] == [None, None]
+    monkeypatch.setitem(sys.modules, "aiormq", None)
+    assert missing(BY_NAME["rabbitmq"]) == "RabbitMQ needs the extra [rabbitmq]: pip install 'jobrelay[rabbitmq]'"
+    assert missing(BY_NAME["nats"]) is None

@@ -41,9 +41,9 @@ _LOOK_SECONDS = 0.05
 async def demo(*, broker: str) -> int:
     """Run the demo. Returns 0 if every request went as expected. Leaves nothing behind, however it ends.
 
-    Raises `Misuse` if the extra [local] is missing.
+    Raises `Misuse` if the extra [local], or the broker's, is missing.
     """
-    if (lacking := missing()) is not None:
+    if (lacking := missing(broker)) is not None:
         raise Misuse(lacking)
     began = time.monotonic()
     console().print(

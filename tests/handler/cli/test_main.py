@@ -225,9 +225,14 @@ def test_a_missing_client_library_is_misuse_and_names_its_extra(
     for module in [name for name in sys.modules if name.startswith("adapters.rabbitmq")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.delattr("adapters.rabbitmq", raising=False)
-    for command in (["run"], ["watch", "--broker", "amqp://127.0.0.1:1"]):
+    other = ["--broker", "amqp://127.0.0.1:1"]
+    for command in (["run"], ["check"], ["check", "--connect"], ["watch", *other], ["demo", "--broker", "rabbitmq"]):
         assert main(command) == 2
-        assert "pip install 'jobrelay[rabbitmq]'" in capsys.readouterr().err
+        told = capsys.readouterr()
+        assert (told.out, told.err) == (
+            "",
+            "jobrelay: RabbitMQ needs the extra [rabbitmq]: pip install 'jobrelay[rabbitmq]'\n",
+        )
 
 
 @pytest.mark.parametrize("command", ["dev", "demo"])
