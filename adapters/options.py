@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.lanes import LANES, WEIGHTS
+from adapters.tls import client_context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class ConnectionOptions:
 
     def tls_context(self) -> ssl.SSLContext:
         """Trusts the CA, and presents the client certificate where it is set."""
-        context = ssl.create_default_context(cafile=str(self.tls_ca) if self.tls_ca else None)
+        context = client_context(self.tls_ca)
         if self.tls_cert is not None:
             context.load_cert_chain(self.tls_cert, self.tls_key)
         return context

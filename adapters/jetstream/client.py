@@ -4,6 +4,7 @@ Which server it is connected to is in `roaming`. These two and `transport` alone
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeAlias
@@ -15,6 +16,7 @@ from nats.aio.subscription import Subscription
 from adapters.jetstream.message import VERSION, Message, headers_in
 from adapters.jetstream.options import JetStreamOptions
 from adapters.jetstream.roaming import RoamingClient
+from adapters.tls import alike
 from adapters.urls import BrokerURL
 
 NatsError: TypeAlias = nats.errors.Error
@@ -41,6 +43,11 @@ class SafeClient(RoamingClient):
     tls_wanted = False
     _writing = False
     _lazy: asyncio.TimerHandle | None = None
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """Also of a server that asks for TLS by itself."""
+        return alike(super().ssl_context)
 
     async def begin(self, url: BrokerURL, options: JetStreamOptions, callbacks: Mapping[str, Any]) -> None:
         """Connect. Tries for ever: the caller bounds the time."""

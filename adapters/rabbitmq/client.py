@@ -160,7 +160,7 @@ async def open_client(url: BrokerURL, address: Address, options: RabbitMQOptions
     # They log with tracebacks at ERROR, at every attempt to reconnect, and raise all of it as well.
     for library in ("aiormq", "aio_pika"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    tls = options.tls_context() if options.tls_ca is not None or options.tls_cert is not None else None
+    tls = await asyncio.to_thread(options.tls_context) if url.scheme == "amqps" else None
     name = f"jobrelay-{purpose}"
     client = Client(url, address, tls=tls, name=name, heartbeat=heartbeat_of(url, silence=options.silence))
     try:

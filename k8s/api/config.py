@@ -176,8 +176,9 @@ def _exists(files: str) -> bool:
 
 def _tls_context(configuration: Configuration) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
-    # Python 3.13 began to require extensions that many clusters' authorities lack; kubectl does not.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    # Python 3.13 began to require extensions that many clusters' authorities lack, and to trust an authority below
+    # another one if it alone is given. kubectl never did the one, and always the other.
+    context.verify_flags = context.verify_flags & ~ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
     if not configuration.verify_ssl:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -19,6 +19,7 @@ from sqlalchemy.engine import AdaptedConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from adapters.tls import client_context
 from adapters.urls import BrokerURL
 from handler.history.base import StoreRefused
 
@@ -271,7 +272,7 @@ def _tls(query: Mapping[str, str]) -> ssl.SSLContext | str:
     if mode in ("disable", "allow", "prefer"):
         return mode
     try:
-        context = ssl.create_default_context(cafile=root)
+        context = client_context(root)
         if "sslcert" in query:
             context.load_cert_chain(query["sslcert"], query.get("sslkey"))
     except (OSError, ssl.SSLError) as error:
