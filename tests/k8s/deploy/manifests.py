@@ -119,13 +119,13 @@ def _replaced(replacement: Object, objects: Sequence[Object]) -> list[Object]:
     """With one object's field in the place of others'."""
     (source,) = (found for found in objects if _is_meant(found, replacement["source"]))
     value = reduce(_member, replacement["source"]["fieldPath"].split("."), source)
-    objects = deepcopy(list(objects))
+    changed = deepcopy(list(objects))
     for target in replacement["targets"]:
-        for manifest in (found for found in objects if _is_meant(found, target["select"])):
+        for manifest in (found for found in changed if _is_meant(found, target["select"])):
             for path in target["fieldPaths"]:
                 *above, last = path.split(".")
                 reduce(_member, above, manifest)[last] = value
-    return objects
+    return changed
 
 
 def _is_meant(manifest: Object, selector: Object) -> bool:
