@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import cache, reduce
 from pathlib import Path
@@ -39,16 +39,16 @@ def rendered(directory: str, *components: str) -> Objects:
     return by_name(objects)
 
 
-def by_name(objects: Sequence[Object]) -> Objects:
-    """Raises AssertionError when two have the same name."""
-    found = {key(manifest): manifest for manifest in objects}
+def by_name(objects: Sequence[Object], ours: str = NAMESPACE) -> Objects:
+    """`ours`: our namespace. Raises AssertionError when two have the same name."""
+    found = {key(manifest, ours): manifest for manifest in objects}
     assert len(found) == len(objects)
     return found
 
 
-def key(manifest: Object) -> str:
-    namespace = manifest["metadata"].get("namespace", NAMESPACE)
-    return f"{manifest['kind']}/{manifest['metadata']['name']}" + ("" if namespace == NAMESPACE else f"@{namespace}")
+def key(manifest: Object, ours: str = NAMESPACE) -> str:
+    namespace = manifest["metadata"].get("namespace", ours)
+    return f"{manifest['kind']}/{manifest['metadata']['name']}" + ("" if namespace == ours else f"@{namespace}")
 
 
 def containers(workload: Object) -> list[Object]:
@@ -154,11 +154,18 @@ def _hash_names(objects: list[Object]) -> None:
     for manifest in objects:
         if manifest.pop("_hashed", False):
             name = manifest["metadata"]["name"]
-            content = json.dumps({"data": manifest["data"], "kind": "ConfigMap", "name": ""}, separators=(",", ":"))
-            digest = hashlib.sha256(content.encode()).hexdigest()[:10]
-            hashed[name] = manifest["metadata"]["name"] = f"{name}-{digest.translate(str.maketrans('013ae', 'ghkmt'))}"
+            hashed[name] = manifest["metadata"]["name"] = hashed_name(name, manifest["data"])
     for reference in (found for manifest in objects for found in _references(manifest)):
         reference["name"] = hashed.get(reference["name"], reference["name"])
+
+
+def hashed_name(name: str, data: Mapping[str, str]) -> str:
+    """The name of a ConfigMap with the hash of what it holds: of the JSON that Go makes, which escapes for HTML."""
+    content = json.dumps({"data": data, "kind": "ConfigMap", "name": ""}, separators=(",", ":"), ensure_ascii=False)
+    for sign in "<>&\u2028\u2029":
+        content = content.replace(sign, f"\\u{ord(sign):04x}")
+    digest = hashlib.sha256(content.encode()).hexdigest()[:10]
+    return f"{name}-{digest.translate(str.maketrans('013ae', 'ghkmt'))}"
 
 
 def _complete_subjects(objects: Sequence[Object]) -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.docs.pages import Page
-from tests.k8s.deploy.manifests import NAMESPACE, Objects, by_name, containers, rendered
+from tests.k8s.deploy.manifests import NAMESPACE, Objects, by_name, containers, hashed_name, rendered
 from tests.k8s.deploy.test_manifests import each, workloads
 from tests.paths import DEPLOY, ROOT
 
@@ -59,6 +59,13 @@ def test_an_overlay_of_an_operator_chooses_namespace_image_and_settings(tmp_path
     assert config["data"].items() >= {"JOBRELAY_IMAGES": "registry.example/*", "JOBRELAY_LOG_FORMAT": "json"}.items()
     sources = [containers(workload)[0]["envFrom"][0] for workload in workloads(objects)]
     assert {source["configMapRef"]["name"] for source in sources} == {config["metadata"]["name"]}
+
+
+def test_a_name_ends_in_the_hash_that_kubectl_makes_of_any_text(tmp_path: Path) -> None:
+    literals = ['A=<b>&\u2028"\\ größe,日本🙂', "B=nats://a:4222?x=1&y=2", "C="]
+    generator = {"name": "jobrelay-settings", "namespace": NAMESPACE, "literals": literals}
+    (config,) = kustomized(tmp_path, {"configMapGenerator": [generator]}).values()
+    assert config["metadata"]["name"] == hashed_name("jobrelay-settings", config["data"])
 
 
 @pytest.mark.parametrize("page", ["README.md", "k8s/README.md"])

@@ -13,14 +13,14 @@ app.kubernetes.io/name: jobrelay
 {{- define "jobrelay.image" -}}
 {{- $root := index . 0 }}
 {{- $image := $root.Values.image }}
-{{- $own := (index $root.Values (index . 1)).image | default dict }}
-{{- if or $own.digest $own.tag }}
-{{- $image = merge (dict "digest" ($own.digest | default "") "tag" ($own.tag | default "")) $image }}
+{{- $version := (index $root.Values (index . 1)).image | default dict }}
+{{- if not (or $version.digest $version.tag) }}
+{{- $version = $image }}
 {{- end }}
-{{- if $image.digest -}}
-{{ $image.repository }}@{{ $image.digest }}
+{{- if $version.digest -}}
+{{ $image.repository }}@{{ $version.digest }}
 {{- else -}}
-{{ $image.repository }}:{{ $image.tag | default $root.Chart.AppVersion }}
+{{ $image.repository }}:{{ $version.tag | default $root.Chart.AppVersion }}
 {{- end }}
 {{- end }}
 

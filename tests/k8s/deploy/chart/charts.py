@@ -62,7 +62,7 @@ def made(values: Values, *, namespace: str = NAMESPACE) -> Objects:
     for path, text in texts.items():
         if path.endswith(".yaml"):
             found += [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
-    return by_name(found)
+    return by_name(found, namespace)
 
 
 def data_of_settings(values: Values, *, namespace: str = NAMESPACE) -> dict[str, str]:
