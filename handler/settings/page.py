@@ -23,9 +23,11 @@ def is_loopback(host: str) -> bool:
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(name).is_loopback
+        found = ipaddress.ip_address(name)
     except ValueError:
         return False
+    # Before Python 3.13 `is_loopback` did not look at IPv4 written as IPv6.
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
 class PageSettings(BaseModel):

@@ -26,12 +26,16 @@ def test_an_empty_address_is_no_page_and_no_address_is_the_default() -> None:
     assert settings(ADDRESS="").printable()["JOBRELAY_UI_ADDRESS"] == ""
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "localhost", "LOCALHOST", "a.localhost", "[::1]", "::1"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.9.9.9", "localhost", "LOCALHOST", "a.localhost", "[::1]", "::1", "[::ffff:7f00:1]"]
+)
 def test_addresses_of_this_machine_need_no_login(host: str) -> None:
     assert is_loopback(host)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "10.0.0.1", "localhost.example", "127.0.0.1.example", ""])
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "[::]", "10.0.0.1", "[::ffff:a00:1]", "localhost.example", "127.0.0.1.example", ""]
+)
 def test_all_others_do(host: str) -> None:
     assert not is_loopback(host)
     if host:

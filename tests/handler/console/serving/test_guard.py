@@ -57,6 +57,9 @@ async def test_what_the_page_itself_sends_is_done(tmp_path: Path) -> None:
         {"Sec-Fetch-Site": ""},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://[::1"},
+        {"Origin": "http://evil[::1]"},
+        {"Origin": "{url}/"},
         # What the browser says of itself counts more than the address.
         {"Sec-Fetch-Site": "cross-site", "Origin": "{url}"},
     ],
