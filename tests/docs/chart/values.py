@@ -120,6 +120,7 @@ def console() -> Schema:
             {
                 "size": text("More than `settings.JOBRELAY_HISTORY_MAX_BYTES`.", pattern=_AMOUNT),
                 "className": text("Storage class, of block storage. Empty: the cluster's default."),
+                "keep": switch("Whether it stays when the release goes, or the console gets another database."),
             },
         ),
         "ingress": group(

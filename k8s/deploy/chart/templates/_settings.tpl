@@ -78,3 +78,23 @@ jobrelay-settings-{{ $hash }}
 {{- define "jobrelay.needsSecret" -}}
 {{- if not (include "jobrelay.data" . | fromYaml).JOBRELAY_SOURCES }}true{{ end }}
 {{- end }}
+
+{{/*
+Names of other settings that ReplicaSets of this release still make pods with, as JSON: of those that a rollout has not
+replaced yet, and that stay where the new ones never get ready. Helm would delete them at once. None without a cluster.
+*/}}
+{{- define "jobrelay.settingsInUse" -}}
+{{- $current := include "jobrelay.settingsName" . }}
+{{- $names := list }}
+{{- range (lookup "apps/v1" "ReplicaSet" .Release.Namespace "").items }}
+{{- if and (eq (dig "metadata" "labels" "app.kubernetes.io/part-of" "" .) "jobrelay") (gt (int .spec.replicas) 0) }}
+{{- range (index .spec.template.spec.containers 0).envFrom }}
+{{- $name := dig "configMapRef" "name" "" . }}
+{{- if and (hasPrefix "jobrelay-settings-" $name) (ne $name $current) (lookup "v1" "ConfigMap" $.Release.Namespace $name) }}
+{{- $names = append $names $name }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $names | uniq | sortAlpha | toJson }}
+{{- end }}

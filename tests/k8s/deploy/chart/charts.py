@@ -37,8 +37,11 @@ def helm() -> Any:
 
 
 def values_of(overlay: str, *components: str) -> Values:
-    """The values that stand for an overlay and its components, with the Namespace among the objects."""
-    values: Values = {"createNamespace": True}
+    """The values that stand for an overlay and its components.
+
+    The Namespace is among the objects, as kustomize has it, and the volume has no annotation that Helm alone reads.
+    """
+    values: Values = {"createNamespace": True, "console": {"storage": {"keep": False}}}
     for part in (OVERLAY[overlay], *(COMPONENT[name] for name in components)):
         values = joined(values, part)
     return values

@@ -284,6 +284,11 @@ def test_places_and_labels_are_where_the_values_say() -> None:
     assert ingress["spec"]["tls"] == [{"hosts": ["jobs.mine"], "secretName": "cert"}]
 
 
+def test_helm_never_deletes_the_volume_of_the_history_by_itself() -> None:
+    claim = made({"console": {"enabled": True, "database": "sqlite"}})["PersistentVolumeClaim/jobrelay-history"]
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
 def test_each_deployment_reads_the_settings_of_its_own_release() -> None:
     changed = made({"settings": {"JOBRELAY_IMAGES": ["registry.example/*"]}})
     for objects in (made({}), changed):
