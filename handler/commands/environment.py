@@ -5,16 +5,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from adapters.servers.login import write_private
 from handler.commands.errors import Misuse
-from handler.settings.settings import InvalidSettings, Settings
+
+if TYPE_CHECKING:
+    from handler.settings.settings import Settings
 
 DEV_DIRECTORY = Path(".jobrelay/dev")
 _STATE = "running.json"
 _CONNECTION = ("JOBRELAY_SOURCES", "JOBRELAY_INSTANCE", "JOBRELAY_KUBECONFIG")
+_ELSEWHERE = (*_CONNECTION, "JOBRELAY_KUBE_CONTEXT")
+"""What names another installation than the one that runs in this directory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,7 @@ class Options:
     broker: str | None = None
     instance: str | None = None
     kubeconfig: str | None = None
+    context: str | None = None
     namespace: str | None = None
     role: str | None = None
     history: str | None = None
@@ -77,6 +83,7 @@ class Options:
         values = (self.broker, self.instance, self.kubeconfig)
         given = {name: value for name, value in zip(_CONNECTION, values, strict=True) if value is not None}
         others = {
+            "JOBRELAY_KUBE_CONTEXT": self.context,
             "JOBRELAY_NAMESPACES": self.namespace,
             "JOBRELAY_ROLE": self.role,
             "JOBRELAY_HISTORY": self.history,
@@ -84,17 +91,25 @@ class Options:
         return given | {name: value for name, value in others.items() if value}
 
 
-def settings_of(options: Options, *, directory: Path = DEV_DIRECTORY) -> Settings:
-    """The settings in force. Raises `Misuse` naming every mistake.
+def variables_of(options: Options, *, directory: Path = DEV_DIRECTORY) -> tuple[dict[str, str], Local | None]:
+    """The environment with what the options replace in it, and the `jobrelay dev` whose settings it has, if any.
 
     What `jobrelay dev` runs counts only as a whole, when nothing else names a broker, an instance or a cluster: its
     broker together with the cluster of another installation would be worse than an error.
     """
     given = options.given()
     local = None
-    if not any(options.environ.get(name) or name in given for name in _CONNECTION):
+    if not any(options.environ.get(name) or name in given for name in _ELSEWHERE):
         local = Local.find(directory)
-    chosen = {**options.environ, **(local.environ() if local else {}), **given}
+    return {**options.environ, **(local.environ() if local else {}), **given}, local
+
+
+def settings_of(options: Options, *, directory: Path = DEV_DIRECTORY) -> "Settings":
+    """The settings in force. Raises `Misuse` naming every mistake."""
+    # Only here: it takes longer than a shell waits that completes a word, which needs a few of them.
+    from handler.settings.settings import InvalidSettings, Settings
+
+    chosen, local = variables_of(options, directory=directory)
     try:
         settings = Settings.from_env(chosen)
     except InvalidSettings as error:
@@ -104,10 +119,12 @@ def settings_of(options: Options, *, directory: Path = DEV_DIRECTORY) -> Setting
     return settings
 
 
-def _print_target(settings: Settings, local: Local | None) -> None:
+def _print_target(settings: "Settings", local: Local | None) -> None:
     origin = f"jobrelay dev in {DEV_DIRECTORY}, pid {local.pid}" if local else "settings"
     shown = settings.printable()
     cluster = shown["JOBRELAY_KUBECONFIG"] or "KUBECONFIG or in-cluster"
+    if settings.kube_context is not None:
+        cluster += f", context {shown['JOBRELAY_KUBE_CONTEXT']}"
     history = f", history {shown['JOBRELAY_HISTORY']}" if settings.history is not None else ""
     text = f"broker {shown['JOBRELAY_SOURCES']}, instance {settings.instance}, cluster {cluster}{history}"
     click.echo(f"{text} (from {origin})", err=True)

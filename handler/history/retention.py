@@ -8,7 +8,7 @@ from pathlib import Path
 
 from handler.history.base import Bodies, Pruned, Reader, Room, StoreUnavailable
 from handler.history.sql.ballast import Ballast
-from handler.settings.history import sqlite_path
+from handler.settings.reach import sqlite_path
 from handler.settings.settings import Settings
 from handler.telemetry.metrics import Metrics
 from k8s.api.clock import backoff

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from adapters.base import Broker
 from adapters.connect import connect as connect_broker
 from adapters.registry import adapter_of
-from events.names import MANAGED_BY, Label
 from handler import version
+from handler.settings import reach
 from handler.settings.admission import priority_class
 from handler.settings.settings import Settings
 from k8s.kueue import KueueOptions
@@ -49,7 +49,7 @@ def program_of(settings: Settings) -> str:
 
 def selector_of(settings: Settings) -> str:
     """The label selector of this installation's Jobs, CronJobs and Pods."""
-    return f"{Label.MANAGED_BY}={MANAGED_BY},{Label.INSTANCE}={settings.instance}"
+    return reach.selector_of(settings.instance)
 
 
 def namespaces_of(settings: Settings, cluster: "Cluster") -> tuple[str, ...]:

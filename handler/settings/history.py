@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from adapters.urls import Rules, masked, parse
+from handler.settings.reach import sqlite_path
 
 POSTGRESQL = Rules(
     longest_path=63,
@@ -22,15 +23,8 @@ POSTGRESQL = Rules(
     nul=False,
 )
 """What the URL of a PostgreSQL database may have; its path is the name of the database."""
-_FILE = re.compile(r"sqlite://(/[^?#\0]*[^/?#\0])")
 _DIRECTORY = re.compile(r"file:///[^?#@\0]+")
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()/-]{0,512})?")
-
-
-def sqlite_path(url: str) -> str | None:
-    """The path of the file that this URL names; None if it is none of SQLite."""
-    found = _FILE.fullmatch(url)
-    return found[1] if found else None
 
 
 def shown(url: str) -> str:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from events.request.batch import MAX_COMPLETIONS, MAX_DEADLINE, MAX_PARALLELISM
 from events.request.container import MAX_GPUS
 from events.request.fields import INT32_MAX, is_dns_label
+from handler.settings.reach import items
 from k8s.manifests.job import MAX_EVENT_BYTES
 from k8s.reading.quantity import parse
 
@@ -16,7 +17,7 @@ _RANGE = re.compile(r"(\d{1,10})(?:-(\d{1,10}))?", re.ASCII)
 
 def split(value: object) -> object:
     """The items of a comma-separated list."""
-    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+    return items(value) if isinstance(value, str) else value
 
 
 def _amount(value: str) -> str:

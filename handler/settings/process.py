@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from adapters.registry import ADAPTERS
 from adapters.urls import listed
 from handler.settings.policy import Names, split
+from handler.settings.reach import INSTANCE
 
 URLs = Annotated[tuple[str, ...], BeforeValidator(lambda value: listed(value) if isinstance(value, str) else value)]
 Weights = Annotated[tuple[int, int, int], BeforeValidator(split)]
@@ -42,7 +43,7 @@ class ConnectionSettings(BaseModel):
     )
     instance: str = Field(
         "jobrelay",
-        pattern=r"^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$",
+        pattern=INSTANCE,
         description="Name of this installation: label on its Jobs, name of its Lease, prefix of its streams and "
         "queues. At most 30 of `a-z`, `0-9` and `-`.",
     )

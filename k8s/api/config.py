@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from events.problems import brief
 from k8s.base import ConfigError
 from k8s.library import module
 
@@ -209,4 +208,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _one_line(error: Exception) -> str:
+    # Only where something is wrong: it imports pydantic, which takes longer than all the rest of this module.
+    from events.problems import brief
+
     return brief(" ".join(str(error).split()) or repr(error))

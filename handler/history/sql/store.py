@@ -22,7 +22,8 @@ from handler.history.sql.reading import SqlReader
 from handler.history.sql.schema import bring_up_to_date, create, require_current
 from handler.history.sql.tables import cursor
 from handler.history.sql.writing import SqlWriter
-from handler.settings.history import POSTGRESQL, sqlite_path
+from handler.settings.history import POSTGRESQL
+from handler.settings.reach import sqlite_path
 
 KEEP = 10_000
 SPARE_BYTES = 64 << 20

@@ -7,7 +7,7 @@ import pytest
 
 from adapters.registry import adapter_of
 from adapters.urls import parse as parse_url
-from handler.settings.history import sqlite_path
+from handler.settings.reach import sqlite_path
 from handler.settings.settings import Settings
 from k8s.reading.quantity import parse
 from tests.docs.settings import variable_of
