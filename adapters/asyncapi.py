@@ -14,11 +14,11 @@ from adapters.registry import ADAPTERS
 from events.cloudevent.event import STRUCTURED
 from events.contract.models import lifecycle_models, request_models
 from events.contract.schema import control_envelope, lifecycle_envelope, request_envelope, told_types
+from events.contract.standards import ASYNCAPI
 from events.names import DEFAULT_INSTANCE
 
 Document = dict[str, Any]
 
-VERSION = "3.0.0"
 _SCHEMAS = "#/components/schemas/{model}"
 _REQUEST, _ANY, _CONTROL, _LETTER = "JobRequestEvent", "AnyEvent", "ControlEvent", "DeadLetter"
 _LANES = {
@@ -40,7 +40,7 @@ def asyncapi(instance: str = DEFAULT_INSTANCE, *, version: str) -> Document:
     """The document for an installation of this name; `version` is jobrelay's. Raises ValueError for a bad name."""
     channels = {name: channel for adapter in ADAPTERS for name, channel in _channels(adapter, instance)}
     return {
-        "asyncapi": VERSION,
+        "asyncapi": ASYNCAPI,
         "info": {
             "title": "jobrelay",
             "version": version,

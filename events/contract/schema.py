@@ -5,13 +5,11 @@ from collections.abc import Mapping
 
 from events.contract.data import ANSWERS, DETAILS
 from events.contract.models import DEFS, Schema, function_models, lifecycle_models, request_models
+from events.contract.standards import DIALECT, ROOT
 from events.names import CONTROL_TYPE, JOB_TYPE, REQUESTED_TYPE
 from events.phases import Phase
 from events.request.control import ControlVerb
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
-ROOT = "https://jobrelay.dev/schemas/v1"
-"""Names the schemas (`$id`). Nothing has to be found there: it is a name, not an address."""
 NAMES = ("request", "lifecycle", "control", "functions")
 BARE = ("control", "functions")
 """Schemas without a variant for the data alone."""

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handler.history.base import StoreRefused
 from handler.history.sql.locks import migration_lock
-from handler.history.sql.tables import REVISIONS, VERSION_TABLE, metadata
+from handler.history.sql.revisions import REVISIONS
+from handler.history.sql.tables import VERSION_TABLE, metadata
 
 logger = logging.getLogger(__name__)
 _DIRECTORY = Path(__file__).with_name("migrations")

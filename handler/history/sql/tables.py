@@ -20,8 +20,6 @@ from sqlalchemy import (
     Text,
 )
 
-REVISIONS = ("1", "2", "3")
-"""Of the schema, the oldest first: those that migrations/ knows."""
 VERSION_TABLE = "jobrelay_version"
 UNREADABLE_MOST = 1000
 UNREADABLE_BYTES = 64 << 10

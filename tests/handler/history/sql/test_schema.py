@@ -20,9 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events.phases import Phase
 from handler.history.base import StoreRefused
 from handler.history.sql import database, schema
+from handler.history.sql.revisions import REVISIONS
 from handler.history.sql.schema import bring_up_to_date, move, revision_of
 from handler.history.sql.store import SqlStore, open_store
-from handler.history.sql.tables import REVISIONS, VERSION_TABLE, metadata
+from handler.history.sql.tables import VERSION_TABLE, metadata
 from tests.handler.history.sql.entries import BROKER, batch, entry
 from tests.handler.history.stores import POSTGRESQL, SQLITE, url_of
 from tests.paths import ROOT
