@@ -28,12 +28,27 @@ def module(name: str) -> Any:
     if _LIBRARY in sys.modules:
         return import_module(name)
     with _lock:
-        sys.modules.update(_loaded or _empty_packages())
+        if not _loaded:
+            _loaded.update(_empty_packages())
+        sys.modules.update(_loaded)
         try:
             return import_module(name)
         finally:
             for known in [known for known in sys.modules if known.partition(".")[0] == _LIBRARY]:
                 _loaded[known] = sys.modules.pop(known)
+
+
+def stand_in(name: str, **names: object) -> None:
+    """Have a module of the library empty but for these names, unless it is imported already, for the whole process.
+
+    For a process that needs others which import it, and has no time for what it imports.
+    """
+    with _lock:
+        if not _loaded:
+            _loaded.update(_empty_packages())
+        instead = ModuleType(name)
+        vars(instead).update(names)
+        _loaded.setdefault(name, instead)
 
 
 @cache

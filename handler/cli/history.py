@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import click
 
 from events.phases import Phase
-from handler.cli.options import connects, duration, from_source, moment, prints, settings_from
+from handler.cli.completing import offered
+from handler.cli.options import connects, duration, from_source, in_container, moment, prints, settings_from
 from handler.commands.errors import Misuse, run as run_work
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -26,10 +27,18 @@ def _phase(text: str) -> Phase:
 
 
 _FILTERS = (
-    click.option("--phase", "phases", type=_phase, multiple=True, metavar="PHASE", help="In one of these phases."),
-    click.option("--service", metavar="NAME", help="Of this service."),
+    click.option(
+        "--phase",
+        "phases",
+        type=_phase,
+        multiple=True,
+        metavar="PHASE",
+        help="In one of these phases.",
+        shell_complete=lambda _, __, incomplete: [str(phase) for phase in Phase if phase.startswith(incomplete)],
+    ),
+    click.option("--service", metavar="NAME", help="Of this service.", shell_complete=offered("services")),
     click.option("--tag", metavar="TAG", help="With this tag."),
-    click.option("--source", help="From this source."),
+    click.option("--source", help="From this source.", shell_complete=offered("sources")),
 )
 _TIMES = (
     click.option("--newer", type=moment, metavar="TIME", help="Since 15m, 1h30m, 7d ago, a day, an RFC 3339 time."),
@@ -78,7 +87,7 @@ def history() -> None:
 
 
 @history.command("list")
-@click.argument("text", metavar="[BEGINNING]", required=False)
+@click.argument("text", metavar="[BEGINNING]", required=False, shell_complete=offered("requests"))
 @lambda command: _added(command, _FILTERS)
 @between
 @click.option("--limit", type=click.IntRange(1, 200), metavar="NUMBER", help="At most so many, up to 200.  [50]")
@@ -103,7 +112,7 @@ def history_list(limit: int | None, after: str | None, everything: bool, form: s
 
 
 @history.command("show")
-@click.argument("request_id", metavar="ID")
+@click.argument("request_id", metavar="ID", shell_complete=offered("requests"))
 @from_source
 @_number
 @prints
@@ -121,10 +130,10 @@ def history_show(request_id: str, source: str | None, number: int | None, form: 
 
 
 @history.command("logs")
-@click.argument("request_id", metavar="ID")
+@click.argument("request_id", metavar="ID", shell_complete=offered("requests"))
 @from_source
 @_number
-@click.option("-c", "--container", metavar="NAME", help="Only this container's.  [all of them]")
+@in_container
 @click.option("--tail", type=click.IntRange(0), metavar="LINES", help="Only the last lines of each container.")
 @reads
 def history_logs(request_id: str, **keywords: Any) -> int:
@@ -141,7 +150,7 @@ def history_logs(request_id: str, **keywords: Any) -> int:
 
 
 @history.command("stats")
-@click.option("--service", metavar="NAME", help="Only of this service.")
+@click.option("--service", metavar="NAME", help="Only of this service.", shell_complete=offered("services"))
 @between
 @click.option("--hourly", is_flag=True, help="By the hour, not by the day.")
 @prints
@@ -160,7 +169,7 @@ def history_stats(service: str | None, hourly: bool, form: str, **keywords: Any)
 
 
 @history.command("export")
-@click.option("--service", metavar="NAME", help="Only of requests of this service.")
+@click.option("--service", metavar="NAME", help="Only of requests of this service.", shell_complete=offered("services"))
 @between
 @click.option("--after", type=click.IntRange(0), default=0, metavar="POSITION", help="Go on after this position.")
 @reads

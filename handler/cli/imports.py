@@ -4,12 +4,13 @@ from typing import Any
 
 import click
 
+from handler.cli.completing import files
 from handler.cli.options import connects, prints, settings_from
 from handler.commands.errors import run as run_work
 
 
 @click.command("import")
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", shell_complete=files)
 @click.option("--source", help="Names the set, if the file does not.  [/jobrelay/import/FILE]")
 @click.option("--prune", is_flag=True, help="Remove definitions of the set that are not in the file.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")

@@ -12,24 +12,29 @@ from typing import Any
 import click
 
 from adapters.urls import hidden
+from handler.cli.completing import VARIABLE, answer, offered
+from handler.cli.completion import completion
 from handler.cli.contract import asyncapi, reference, schema
 from handler.cli.dead import dead
 from handler.cli.history import history
 from handler.cli.imports import import_command
-from handler.cli.options import connects, from_source, prints, settings_from, starts
+from handler.cli.options import connects, from_source, in_container, prints, settings_from, starts
+from handler.cli.program import NAME, program, shown
 from handler.cli.submit import submit
+from handler.cli.version import refuse, versioned
 from handler.commands.errors import FAILED, INTERRUPTED, Misuse, run as run_work
 from handler.visible import lines
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="jobrelay", message="%(prog)s %(version)s")
-def cli() -> None:
+@versioned
+def cli(form: str | None) -> None:
     """CloudEvents in, Kubernetes Jobs out, lifecycle CloudEvents back.
 
     Settings come from JOBRELAY_* variables; `jobrelay check` shows them. While `jobrelay dev` runs in this directory,
     commands use what it runs, unless an option or variable names another broker or cluster.
     """
+    refuse(form)
     # Commands report their errors themselves; only `run` and `--verbose` turn logging on.
     logging.getLogger().addHandler(logging.NullHandler())
 
@@ -81,9 +86,9 @@ def dev(broker: str, clean: bool, functions: Path | None) -> int:
 
 
 @cli.command()
-@click.argument("request_id", metavar="[ID]", required=False)
+@click.argument("request_id", metavar="[ID]", required=False, shell_complete=offered("requests"))
 @from_source
-@click.option("--service", help="Only requests of this service.")
+@click.option("--service", help="Only requests of this service.", shell_complete=offered("services"))
 @click.option("--new", "new_only", is_flag=True, help="Only what comes from now on.")
 @click.option("--follow/--no-follow", default=True, help="Go on with what comes, or end with what is stored.")
 @prints
@@ -104,7 +109,7 @@ def watch(request_id: str | None, new_only: bool, follow: bool, **keywords: Any)
 
 
 @cli.command()
-@click.argument("request_id", metavar="[ID]", required=False)
+@click.argument("request_id", metavar="[ID]", required=False, shell_complete=offered("requests"))
 @from_source
 @prints
 @connects
@@ -120,10 +125,10 @@ def get(request_id: str | None, source: str | None, form: str, **connection: Any
 
 
 @cli.command()
-@click.argument("request_id", metavar="ID")
+@click.argument("request_id", metavar="ID", shell_complete=offered("logged"))
 @from_source
 @click.option("-f", "--follow", is_flag=True, help="Go on until the Job is over.")
-@click.option("-c", "--container", metavar="NAME", help="Only this container's.  [all of them]")
+@in_container
 @click.option("--tail", type=click.IntRange(0), metavar="LINES", help="Only the last lines of each container.")
 @connects
 def logs(request_id: str, follow: bool, tail: int | None, **keywords: Any) -> int:
@@ -140,13 +145,21 @@ def logs(request_id: str, follow: bool, tail: int | None, **keywords: Any) -> in
     return run_work(work(settings, request_id=request_id, follow=follow, tail=tail, **chosen))
 
 
+_JOB = click.option(
+    "--job",
+    metavar="[NAMESPACE/]NAME",
+    help="The Job, where this source and id has several.",
+    shell_complete=offered("jobs"),
+)
+
+
 def _add_control(verb: str, text: str, *, name: str | None = None) -> None:
     """`name`: of the command, by default the verb."""
 
     @cli.command(name or verb, help=text)
-    @click.argument("request_id", metavar="ID")
+    @click.argument("request_id", metavar="ID", shell_complete=offered("schedules" if verb == "run" else "controlled"))
     @from_source
-    @click.option("--job", metavar="[NAMESPACE/]NAME", help="The Job, where this source and id has several.")
+    @_JOB
     @click.option("--wait/--no-wait", default=True, help="Wait for jobrelay's answer.")
     @click.option("--timeout", type=click.FloatRange(0.1), default=75.0, metavar="SECONDS", help="How long, at most.")
     @prints
@@ -173,6 +186,7 @@ cli.add_command(history)
 cli.add_command(schema)
 cli.add_command(asyncapi)
 cli.add_command(reference)
+cli.add_command(completion)
 
 
 @cli.command()
@@ -203,8 +217,11 @@ def uninstall(yes: bool, **connection: Any) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, by default that of this process, and return its exit code."""
+    name = program() if arguments is None else NAME
+    if arguments is None and (instruction := os.environ.get(VARIABLE)):
+        answer(cli, name, instruction)
     try:
-        result = cli.main(args=arguments, prog_name="jobrelay", standalone_mode=False)
+        result = cli.main(args=arguments, prog_name=shown(name), standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as error:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from handler.cli.completing import files, offered
 from handler.operations.times import read_duration, read_moment
 
 SERVERS = ("nats", "rabbitmq")
@@ -18,8 +19,20 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _CONNECTION = (
     click.option("--broker", metavar="URL", help="Broker.  [JOBRELAY_SOURCES]"),
     click.option("--instance", metavar="NAME", help="Installation.  [JOBRELAY_INSTANCE]"),
-    click.option("--kubeconfig", metavar="FILE", help="Kubeconfig.  [JOBRELAY_KUBECONFIG]"),
-    click.option("-n", "--namespace", metavar="NAME", help="Namespace of the Jobs.  [JOBRELAY_NAMESPACES]"),
+    click.option("--kubeconfig", metavar="FILE", help="Kubeconfig.  [JOBRELAY_KUBECONFIG]", shell_complete=files),
+    click.option(
+        "--context",
+        metavar="NAME",
+        help="Context of the kubeconfig.  [JOBRELAY_KUBE_CONTEXT]",
+        shell_complete=offered("contexts"),
+    ),
+    click.option(
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        help="Namespace of the Jobs.  [JOBRELAY_NAMESPACES]",
+        shell_complete=offered("namespaces"),
+    ),
     click.option("-v", "--verbose", is_flag=True, help="Say which broker and cluster are meant, and log."),
 )
 
@@ -40,7 +53,19 @@ def prints(command: Command) -> Command:
 
 def from_source(command: Command) -> Command:
     """Add `--source`, which tells requests with the same id apart."""
-    return click.option("--source", help="Source of the request, where several use this id.")(command)
+    text = "Source of the request, where several use this id."
+    return click.option("--source", help=text, shell_complete=offered("sources"))(command)
+
+
+def in_container(command: Command) -> Command:
+    """Add `-c`, which chooses a container of the request's pods."""
+    return click.option(
+        "-c",
+        "--container",
+        metavar="NAME",
+        help="Only this container's.  [all of them]",
+        shell_complete=offered("containers"),
+    )(command)
 
 
 def settings_from(connection: dict[str, Any]) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from handler.cli.completing import files, offered
 from handler.cli.options import connects, prints, settings_from
 from handler.commands.errors import Misuse, run as run_work
 
@@ -88,12 +89,12 @@ class SubmitOptions:
 
 
 @click.command()
-@click.argument("words", nargs=-1, metavar="FILE...|--image IMAGE -- COMMAND...")
+@click.argument("words", nargs=-1, metavar="FILE...|--image IMAGE -- COMMAND...", shell_complete=files)
 @click.option("--image", help="Make a request from options: run COMMAND in this image.")
 @click.option("--env", multiple=True, metavar="NAME=VALUE", help="With --image: a variable of the container.")
 @click.option("--set", "sets", multiple=True, metavar="PATH=VALUE", help="Set a field of job: image=…, env.NAME=…")
 @click.option("--id", "id_", help="Id of the request. By default a new UUID, or the one in the document.")
-@click.option("--service", help="Service that the request belongs to.")
+@click.option("--service", help="Service that the request belongs to.", shell_complete=offered("services"))
 @click.option("--retries", type=click.IntRange(0), help="How often a failed pod is replaced.")
 @click.option("--timeout", type=click.IntRange(1), metavar="SECONDS", help="From acceptance to the end.")
 @click.option("--start-timeout", type=click.IntRange(1), metavar="SECONDS", help="From the start to a running pod.")

@@ -1,0 +1,50 @@
+"""`jobrelay --version`, by itself or with `-o`."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from handler.cli.program import NAME
+from handler.commands.errors import Misuse
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+FORMATS = click.Choice(["json", "yaml"])
+
+
+def versioned(command: Command) -> Command:
+    """Add `--version` and its `-o`, in whichever order. A command that gets to run has `form` to refuse."""
+    output = click.option(
+        "-o", "--output", "form", type=FORMATS, is_eager=True, help="With --version: all that belongs to it."
+    )
+    shown = click.option(
+        "--version",
+        is_flag=True,
+        # After `-o`, which is eager, wherever that stands; and before a command is looked for.
+        callback=_show,
+        expose_value=False,
+        help="Show the version and exit.",
+    )
+    return shown(output(command))
+
+
+def refuse(form: str | None) -> None:
+    """Raises `Misuse` where `-o` stands before a command."""
+    if form is not None:
+        raise Misuse("-o goes with --version; the -o of a command stands after the command")
+
+
+def _show(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    form = context.params.get("form")
+    if form is None:
+        from handler import version
+
+        click.echo(f"{NAME} {version()}")
+    else:
+        from handler.commands.showing.output import write
+        from handler.commands.version import facts
+
+        write(form, facts())
+    context.exit()
