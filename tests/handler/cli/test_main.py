@@ -78,8 +78,8 @@ def test_servers_to_start_are_those_that_there_are() -> None:
 
 
 def test_the_commands_are_these() -> None:
-    names = "asyncapi cancel check dead demo dev get history import logs reference resume run schema submit suspend"
-    assert sorted(cli.commands) == [*names.split(), "trigger", "uninstall", "watch"]
+    names = "asyncapi cancel check completion dead demo dev get history import logs reference resume run schema submit"
+    assert sorted(cli.commands) == [*names.split(), "suspend", "trigger", "uninstall", "watch"]
 
 
 @pytest.mark.parametrize("command", sorted(cli.commands))
@@ -131,6 +131,12 @@ def test_every_command_of_the_history_explains_itself(command: str, capsys: pyte
         (["history", "stats"], "JOBRELAY_HISTORY"),
         (["demo", "--broker", "kafka"], "not one of 'nats', 'rabbitmq'"),
         (["logs"], "Missing argument"),
+        (["completion"], "bash,\n"),
+        (["completion", "tcsh"], "not one of 'bash', 'zsh', 'fish'"),
+        (["-o", "json"], "Missing command"),
+        (["-o", "json", "get"], "-o goes with --version"),
+        (["--version", "-o", "table"], "not one of 'json', 'yaml'"),
+        (["get", "--context", "elsewhere", "--kubeconfig", "nowhere"], "no such file"),
         (["get", "--instance", "Not Valid"], "JOBRELAY_INSTANCE"),
         (["get", "--broker", "http://x"], "JOBRELAY_SOURCES"),
         (["check", "--broker", "amqp://h:1;h:2"], "the port in the amqp:// URL is no number"),
@@ -292,6 +298,8 @@ def test_a_local_environment_is_used_when_nothing_names_another(tmp_path: Path) 
         Options(environ={"JOBRELAY_INSTANCE": "other"}),
         Options(broker=ELSEWHERE),
         Options(instance="other"),
+        Options(context="other"),
+        Options(environ={"JOBRELAY_KUBE_CONTEXT": "other"}),
     ],
 )
 def test_a_local_environment_counts_as_a_whole_or_not_at_all(tmp_path: Path, options: Options) -> None:
