@@ -1,6 +1,6 @@
 {{/* Fails for values that contradict each other. What a setting may be is told by values.schema.json, and by `jobrelay check`. */}}
 {{- define "jobrelay.check" -}}
-{{- $given := include "jobrelay.data" . | fromYaml }}
+{{- $given := include "jobrelay.data" . | fromJson }}
 {{- $settings := .Values.settings }}
 {{- if not (has .Values.broker.kind (list "nats" "rabbitmq")) }}
 {{- fail (printf "broker.kind: nats or rabbitmq expected, not %s" .Values.broker.kind) }}
@@ -82,7 +82,7 @@
 
 {{- define "jobrelay.check.console" -}}
 {{- $console := .Values.console }}
-{{- $given := include "jobrelay.data" . | fromYaml }}
+{{- $given := include "jobrelay.data" . | fromJson }}
 {{- if not (has $console.database (list "memory" "sqlite" "postgresql")) }}
 {{- fail (printf "console.database: memory, sqlite or postgresql expected, not %s" $console.database) }}
 {{- end }}

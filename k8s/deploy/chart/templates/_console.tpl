@@ -1,6 +1,6 @@
 {{/* Variables of the console alone; what the settings name is theirs, such as JOBRELAY_UI_AUTH=proxy. */}}
 {{- define "jobrelay.consoleEnv" -}}
-{{- $given := include "jobrelay.data" . | fromYaml }}
+{{- $given := include "jobrelay.data" . | fromJson }}
 {{- $proxy := .Values.console.oauth2Proxy }}
 {{- $own := dict "JOBRELAY_UI_ADDRESS" "0.0.0.0:8081" "JOBRELAY_UI_AUTH" "token" }}
 {{- if $proxy.enabled }}

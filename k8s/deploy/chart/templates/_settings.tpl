@@ -25,7 +25,7 @@ become 1.073741824e+10.
 {{- end }}
 {{- end }}
 
-{{/* What the ConfigMap holds. What a part of the chart needs goes in where `settings` does not say otherwise. */}}
+{{/* What the ConfigMap holds, as JSON. What a part of the chart needs goes in where `settings` does not say otherwise. */}}
 {{- define "jobrelay.data" -}}
 {{- $parts := dict }}
 {{- if eq .Values.broker.kind "nats" }}
@@ -61,12 +61,12 @@ become 1.073741824e+10.
 {{- $_ := set $data $name (include "jobrelay.variable" $value) }}
 {{- end }}
 {{- end }}
-{{- toYaml $data }}
+{{- toJson $data }}
 {{- end }}
 
 {{/* Its name ends in a hash of what it holds, the one that kustomize makes: changed settings roll the Deployments out. */}}
 {{- define "jobrelay.settingsName" -}}
-{{- $content := dict "kind" "ConfigMap" "name" "" "data" (include "jobrelay.data" . | fromYaml) }}
+{{- $content := dict "kind" "ConfigMap" "name" "" "data" (include "jobrelay.data" . | fromJson) }}
 {{- $hash := toJson $content | sha256sum | trunc 10 }}
 {{- range $digit, $letter := dict "0" "g" "1" "h" "3" "k" "a" "m" "e" "t" }}
 {{- $hash = replace $digit $letter $hash }}
@@ -76,7 +76,7 @@ jobrelay-settings-{{ $hash }}
 
 {{/* "true" where pods have to wait for the Secret of the broker: the settings name no address. */}}
 {{- define "jobrelay.needsSecret" -}}
-{{- if not (include "jobrelay.data" . | fromYaml).JOBRELAY_SOURCES }}true{{ end }}
+{{- if not (include "jobrelay.data" . | fromJson).JOBRELAY_SOURCES }}true{{ end }}
 {{- end }}
 
 {{/*

@@ -1,6 +1,7 @@
 """What Helm makes of the chart, and the values that stand for each component of the manifests."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import pytest
@@ -36,6 +37,12 @@ def helm() -> Any:
     return pytest.importorskip("helm_python", reason="helm-python-sdk has no wheel for this platform")
 
 
+@cache
+def chart() -> Any:
+    """The chart, loaded once."""
+    return helm().Chart.load(CHART)
+
+
 def values_of(overlay: str, *components: str) -> Values:
     """The values that stand for an overlay and its components.
 
@@ -58,23 +65,25 @@ def joined(values: Values, more: Values) -> Values:
 
 def made(values: Values, *, namespace: str = NAMESPACE) -> Objects:
     """The objects, as a release called jobrelay has them. Raises `HelmError` for values that the chart refuses."""
-    with helm().Chart.load(CHART) as chart:
-        chart.validate_schema(values)
-        texts: dict[str, str] = chart.render(values, name="jobrelay", namespace=namespace)
     found: list[Object] = []
-    for path, text in texts.items():
+    for path, text in templates(values, namespace=namespace).items():
         if path.endswith(".yaml"):
-            found += [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
+            found += _objects(text)
     return by_name(found, namespace)
 
 
 def data_of_settings(values: Values, *, namespace: str = NAMESPACE) -> dict[str, str]:
     """What the ConfigMap of the settings holds."""
-    objects = made(values, namespace=namespace)
-    (found,) = (
-        manifest["data"]
-        for manifest in objects.values()
-        if manifest["kind"] == "ConfigMap" and manifest["metadata"]["name"].startswith("jobrelay-settings-")
-    )
-    data: dict[str, str] = found
+    (config,) = _objects(templates(values, namespace=namespace)["jobrelay/templates/settings.yaml"])
+    data: dict[str, str] = config["data"]
     return data
+
+
+def templates(values: Values, *, namespace: str = NAMESPACE) -> dict[str, str]:
+    """The text that each template makes, by its path. Raises `HelmError` for values that the chart refuses."""
+    found: dict[str, str] = chart().render(values, name="jobrelay", namespace=namespace)
+    return found
+
+
+def _objects(text: str) -> list[Object]:
+    return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]

@@ -57,7 +57,7 @@ def test_an_instance_is_in_the_names_that_keda_asks_rabbitmq_for() -> None:
 def test_keda_is_told_what_its_values_say() -> None:
     keda = {
         "pollingInterval": 10,
-        "cooldownPeriod": 60,
+        "cooldownPeriod": 10000000,
         "minReplicas": 1,
         "maxReplicas": 20,
         "threshold": 1000000,
@@ -66,7 +66,7 @@ def test_keda_is_told_what_its_values_say() -> None:
     (scaled,) = of_kind(made(joined(values_of("nats", "keda/nats"), {"keda": keda})), "ScaledObject")
     spec = scaled["spec"]
     numbers = [spec[name] for name in ("pollingInterval", "cooldownPeriod", "minReplicaCount", "maxReplicaCount")]
-    assert numbers == [10, 60, 1, 20]
+    assert numbers == [10, 10000000, 1, 20]
     for trigger in spec["triggers"]:
         found = trigger["metadata"]
         assert (found["natsServerMonitoringEndpoint"], found["account"]) == ("nats.hub.example:8222", "JOBS")

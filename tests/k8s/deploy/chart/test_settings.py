@@ -54,11 +54,11 @@ BY_SHAPE: dict[str, st.SearchStrategy[Any]] = {
     "JOBRELAY_UI_OPERATORS": st.lists(ITEMS, max_size=4),
     "JOBRELAY_LANE_WEIGHTS": st.lists(st.integers(1, 100), min_size=3, max_size=3),
     "JOBRELAY_MAX_CPU": st.sampled_from([1, 2.5, "500m", None]),
-    "JOBRELAY_NATS_API_PREFIX": ITEMS,
+    "JOBRELAY_KUBE_CONTEXT": ITEMS,
 }
 
 
-@examples(max_examples=25)
+@examples(max_examples=15)
 @given(st.fixed_dictionaries({}, optional=BY_SHAPE))
 def test_a_value_is_the_text_that_jobrelay_reads(values: Values) -> None:
     data = data_of_settings({"settings": values})
