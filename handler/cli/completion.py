@@ -3,7 +3,7 @@
 import click
 
 from handler.cli.completing import VARIABLE
-from handler.cli.program import PLUGIN, program
+from handler.cli.program import PLUGIN, shown
 
 SHELLS = ("bash", "zsh", "fish")
 """The keys of `handler.cli.shells.SHELLS`, which `--help` does without."""
@@ -38,12 +38,13 @@ def completion(context: click.Context, shell: str) -> int:
 
     from handler.cli.shells import script_of
 
-    name = program()
+    root = context.find_root()
+    name = PLUGIN if root.info_name == shown(PLUGIN) else str(root.info_name)
     if which(name) is None:
         click.echo(f"jobrelay: no {name} on PATH: nothing is completed until there is", err=True)
     if name == PLUGIN:
         click.echo(
             "jobrelay: `kubectl completion` completes `kubectl jobrelay`; this is for kubectl-jobrelay", err=True
         )
-    click.echo(script_of(shell, context.find_root().command, name, VARIABLE), nl=False)
+    click.echo(script_of(shell, root.command, name, VARIABLE), nl=False)
     return 0

@@ -18,6 +18,10 @@ _BREAK = re.compile("[:=@]+")
 """Where bash divides words beyond spaces: COMP_WORDBREAKS, as far as it is in ids, sources and options."""
 
 
+# The program itself says nothing; but it may have been removed since, or the Python below it.
+_QUIETLY = "%(prog_name)s 2>/dev/null"
+
+
 class _Whole(ShellComplete):
     """Shells in which a value replaces the whole word, of which `--source=` may be the beginning."""
 
@@ -28,7 +32,14 @@ class _Whole(ShellComplete):
 
 
 class Bash(BashComplete):
-    """bash: words come divided at `:`, `=` and `@`, and a value replaces only what stands after the last of these."""
+    """bash: words come divided at `:`, `=` and `@`, and a value replaces only what stands after the last of these.
+
+    The program is called as it was typed, but bash replaces `~` only in what it runs itself.
+    """
+
+    source_template = BashComplete.source_template.replace(
+        "bash_complete $1)", 'bash_complete "${1/#\\~\\//$HOME/}" 2>/dev/null)'
+    )
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -57,9 +68,15 @@ class Bash(BashComplete):
 class Zsh(_Whole, ZshComplete):
     """zsh."""
 
+    source_template = ZshComplete.source_template.replace("zsh_complete %(prog_name)s)", f"zsh_complete {_QUIETLY})")
+
 
 class Fish(_Whole, FishComplete):
     """fish."""
+
+    source_template = FishComplete.source_template.replace(
+        "COMP_CWORD=(commandline -t) %(prog_name)s)", f"COMP_CWORD=(commandline -t) {_QUIETLY})"
+    )
 
 
 SHELLS: dict[str, type[ShellComplete]] = {"bash": Bash, "zsh": Zsh, "fish": Fish}
