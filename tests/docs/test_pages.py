@@ -12,6 +12,7 @@ from adapters.base import Kind
 from events.contract.schema import schema_of
 from events.names import JOB_TYPE, REQUESTED_TYPE
 from events.request.container import OUR_ENV
+from handler.cli.completing import PATIENCE_VARIABLE
 from handler.cli.main import cli
 from handler.settings.settings import PREFIX, Settings
 from tests.docs import metrics
@@ -71,7 +72,8 @@ def test_every_variable_that_is_named_exists(page: Page) -> None:
     settings = {variable_of(name) for name in Settings.model_fields}
     of_containers = {name for name in OUR_ENV if name.startswith(PREFIX)}
     streams = {f"{PREFIX}{kind.upper()}" for kind in Kind}
-    assert set(re.findall(r"JOBRELAY_[A-Z_]+[A-Z]", page.text)) <= settings | of_containers | streams | OF_TESTS
+    named = set(re.findall(r"_?JOBRELAY_[A-Z_]+[A-Z]", page.text))
+    assert named <= settings | of_containers | streams | OF_TESTS | {PATIENCE_VARIABLE}
 
 
 @each_page
