@@ -29,7 +29,7 @@
 {{- define "jobrelay.oauth2Proxy" -}}
 {{- $proxy := .Values.console.oauth2Proxy -}}
 - name: oauth2-proxy
-  image: {{ $proxy.image }}
+  image: {{ $proxy.image | quote }}
   args:
   - --http-address=0.0.0.0:4180
   - --upstream=http://127.0.0.1:8081
@@ -43,7 +43,7 @@
   {{- toYaml . | nindent 2 }}
   {{- end }}
   envFrom:
-  - secretRef: {name: {{ $proxy.secret }}}
+  - secretRef: {name: {{ $proxy.secret | quote }}}
   ports:
   - {name: page, containerPort: 4180}
   readinessProbe:

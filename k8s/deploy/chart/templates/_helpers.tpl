@@ -36,7 +36,7 @@ apiVersion: v1
 kind: ServiceAccount
 metadata:
   name: jobrelay-{{ $role }}
-  namespace: {{ $root.Release.Namespace }}
+  namespace: {{ $root.Release.Namespace | quote }}
   labels: {{- include "jobrelay.labels" $role | nindent 4 }}
   {{- with (index $root.Values $role).serviceAccount.annotations }}
   annotations: {{- toYaml . | nindent 4 }}
@@ -53,7 +53,7 @@ apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
   name: jobrelay-{{ .role }}
-  namespace: {{ .root.Release.Namespace }}
+  namespace: {{ .root.Release.Namespace | quote }}
   labels: {{- include "jobrelay.labels" .role | nindent 4 }}
 spec:
   {{- if .keepsOne }}

@@ -25,7 +25,7 @@ terminationGracePeriodSeconds: {{ include "jobrelay.graceSeconds" $root }}
 {{- with $root.Values.image.pullSecrets }}
 imagePullSecrets:
 {{- range . }}
-- name: {{ . }}
+- name: {{ . | quote }}
 {{- end }}
 {{- end }}
 securityContext:
@@ -45,7 +45,7 @@ topologySpreadConstraints:
     matchLabels: {{- include "jobrelay.labels" $role | nindent 6 }}
 {{- range $field := list "nodeSelector" "tolerations" "affinity" "priorityClassName" }}
 {{- with index $values $field }}
-{{ $field }}: {{- if kindIs "string" . }} {{ . }}{{ else }}{{ toYaml . | nindent 2 }}{{ end }}
+{{ $field }}: {{- if kindIs "string" . }} {{ . | quote }}{{ else }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -62,7 +62,7 @@ topologySpreadConstraints:
 {{- define "jobrelay.container" -}}
 {{- $root := index . 0 }}
 {{- $values := index $root.Values (index . 1) -}}
-image: {{ include "jobrelay.image" . }}
+image: {{ include "jobrelay.image" . | quote }}
 imagePullPolicy: {{ $root.Values.image.pullPolicy }}
 startupProbe:
   httpGet: {path: /livez, port: http}
@@ -92,7 +92,7 @@ capabilities: {drop: [ALL]}
 {{- define "jobrelay.envFrom" -}}
 {{- $root := index . 0 -}}
 - configMapRef: {name: {{ include "jobrelay.settingsName" $root }}}
-- secretRef: {name: {{ $root.Values.broker.secret }}, optional: {{ empty (include "jobrelay.needsSecret" $root) }}}
+- secretRef: {name: {{ $root.Values.broker.secret | quote }}, optional: {{ empty (include "jobrelay.needsSecret" $root) }}}
 {{- with (index $root.Values (index . 1)).extraEnvFrom }}
 {{ toYaml . }}
 {{- end }}
@@ -117,13 +117,13 @@ capabilities: {drop: [ALL]}
 {{- with $root.Values.broker.natsCreds }}
 {{- if .enabled }}
 - name: nats-creds
-  secret: {secretName: {{ .secret }}, defaultMode: 0440}
+  secret: {secretName: {{ .secret | quote }}, defaultMode: 0440}
 {{- end }}
 {{- end }}
 {{- with $root.Values.broker.tls }}
 {{- if .enabled }}
 - name: broker-tls
-  secret: {secretName: {{ .secret }}, defaultMode: 0440}
+  secret: {secretName: {{ .secret | quote }}, defaultMode: 0440}
 {{- end }}
 {{- end }}
 {{- with (index $root.Values (index . 1)).extraVolumes }}

@@ -61,12 +61,12 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata:
   name: jobrelay-{{ .name | default .role }}
-  namespace: {{ .namespace | default .root.Release.Namespace }}
+  namespace: {{ .namespace | default .root.Release.Namespace | quote }}
   labels: {{- include "jobrelay.labels" .role | nindent 4 }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: {{ .kind | default "Role" }}
   name: jobrelay-{{ .name | default .role }}
 subjects:
-- {kind: ServiceAccount, name: jobrelay-{{ .role }}, namespace: {{ .root.Release.Namespace }}}
+- {kind: ServiceAccount, name: jobrelay-{{ .role }}, namespace: {{ .root.Release.Namespace | quote }}}
 {{- end }}

@@ -38,6 +38,23 @@ def test_an_instance_is_the_name_of_the_lease_in_the_roles() -> None:
     assert settings_of(objects, "controller").instance == "blue-1"
 
 
+def test_names_of_digits_stay_names() -> None:
+    parts = ("console/postgresql", "console/ingress", "keda/nats", "network-policy")
+    own = {
+        "settings": {"JOBRELAY_INSTANCE": "7"},
+        "broker": {"secret": "1"},
+        "networkPolicy": {"monitoringNamespace": "2"},
+    }
+    objects = made(joined(values_of("nats", *parts), own), namespace="2024")
+    named = {manifest["metadata"].get("namespace", "2024") for manifest in objects.values()}
+    assert named == {"2024"}
+    rules = [rule for role in of_kind(objects, "Role") for rule in role["rules"] if "resourceNames" in rule]
+    assert [rule["resourceNames"] for rule in rules] == [["7"]] * 2
+    assert pod(objects, "handler")["containers"][0]["envFrom"][1]["secretRef"]["name"] == "1"
+    selector = objects["NetworkPolicy/jobrelay"]["spec"]["ingress"][0]["from"][0]["namespaceSelector"]
+    assert selector["matchLabels"] == {"kubernetes.io/metadata.name": "2"}
+
+
 def test_an_instance_is_in_the_names_that_keda_asks_nats_for() -> None:
     names = StreamNames("blue-1")
     values = joined(values_of("nats", "keda/nats"), {"settings": {"JOBRELAY_INSTANCE": "blue-1"}})
