@@ -19,9 +19,11 @@ ALL = [name for name in COMPONENT if not name.startswith("keda/")]
 
 
 def test_the_chart_is_released_with_the_project() -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    assert (chart["name"], chart["version"], chart["appVersion"]) == ("jobrelay", version, version)
+    assert (chart["name"], chart["version"], chart["appVersion"]) == (project["name"], *[project["version"]] * 2)
+    assert (chart["home"], chart["sources"]) == (project["urls"]["Homepage"], [project["urls"]["Source"]])
+    assert (chart["description"], chart["keywords"]) == (project["description"], project["keywords"])
 
 
 @pytest.mark.parametrize("values", [{}, *(values_of(broker, *ALL, f"keda/{broker}") for broker in OVERLAY)])
