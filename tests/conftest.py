@@ -16,6 +16,7 @@ TOGETHER = (
     "tests/e2e/",
     "tests/browser/",
     "tests/hostile/",
+    "tests/packaging/",
     "tests/adapters/contract/",
     "tests/adapters/rabbitmq/test_broken.py",
     "tests/adapters/rabbitmq/",
@@ -33,6 +34,7 @@ UNMEASURED = (
     "tests/garbage/",
     "tests/hostile/",
     "tests/interop/",
+    "tests/packaging/",
 )
 """Where other processes do the work, or others of our tests reach the same lines: measuring would only take time."""
 AGAIN_SECONDS = 30.0

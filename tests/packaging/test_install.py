@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
-from tests.packaging.building import Built, build
+from tests.packaging.building import Built
 from tests.paths import ROOT
 
 DEMO = "uvx --from 'jobrelay[local]' jobrelay demo"
@@ -100,7 +100,7 @@ def _index() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
+def machine(built: Built) -> Iterator[Machine]:
     # Pytest would keep 200 MB of several runs.
     with tempfile.TemporaryDirectory(prefix="jobrelay-install-") as directory:
         root = Path(directory)
@@ -108,7 +108,8 @@ def machine() -> Iterator[Machine]:
             (root / name).mkdir()
         for name in ("uv", "uvx"):
             (root / "bin" / name).symlink_to(Path(find_uv_bin()).with_name(name))
-        yield Machine(root, build(ROOT, root / "dist"))
+        (root / "dist").symlink_to(built.wheel.parent)
+        yield Machine(root, built)
 
 
 @pytest.fixture(scope="module")
