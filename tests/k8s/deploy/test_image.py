@@ -1,23 +1,30 @@
 """The image is pinned, runs without root, and contains neither tests nor the development cluster.
 
-It is not built here, since that needs a registry: its modules are tried from a copy of what goes into the build.
+It is not built here, since that needs a registry: its modules are tried from a copy of what goes into the build, and
+its recipe on a Docker that notes what it is asked.
 """
 
 import fnmatch
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.k8s.deploy.manifests import containers, rendered
-from tests.paths import DEPLOY
+from tests.k8s.deploy.standins import StandIns
+from tests.paths import DEPLOY, ROOT
 
-ROOT = DEPLOY.parents[1]
 DOCKERFILE = DEPLOY / "Dockerfile"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+VERSION = PROJECT["version"]
+DIGEST, OTHER = "sha256:" + 64 * "a", "sha256:" + 64 * "b"
 JOBRELAY = "import sys; from handler.cli.main import main; sys.exit(main())"
 IMPORT_EVERYTHING = """
 import importlib, pkgutil
@@ -71,9 +78,35 @@ def pins(name: str) -> set[str]:
 
 
 def test_every_stage_is_based_on_an_image_pinned_by_digest() -> None:
-    assert arguments("ARG") == ["PYTHON_IMAGE=python:3.14-slim-trixie", "PYTHON_DIGEST"]
+    declared = ["PYTHON_IMAGE=python:3.14-slim-trixie", "PYTHON_DIGEST"]
+    assert arguments("ARG") == [*declared, "PYTHON_IMAGE", "PYTHON_DIGEST"], "before the stages, and for the labels"
     bases = [rest.split(" AS ")[0] for rest in arguments("FROM")]
-    assert bases == ["${PYTHON_IMAGE}@${PYTHON_DIGEST}"] * 2
+    assert bases == ["${PYTHON_IMAGE}@${PYTHON_DIGEST}", "dependencies", "${PYTHON_IMAGE}@${PYTHON_DIGEST}"]
+
+
+def test_a_change_of_our_code_changes_neither_the_layer_of_the_dependencies_nor_what_builds_it() -> None:
+    every = instructions()
+    end = every.index(("FROM", "dependencies AS build"))
+    before = {path for name, rest in every[:end] if name == "COPY" for path in rest.split()[:-1]}
+    assert before == {".ci/requirements-build.txt", ".ci/requirements-runtime.txt"}
+    layers = [rest for name, rest in last_stage() if name == "COPY"]
+    assert [layer.split()[0] for layer in layers] == ["--from=dependencies", "--from=build"]
+    for step in (rest for rest in arguments("RUN") if "compileall" in rest):
+        assert "--invalidation-mode unchecked-hash" in step, "without the times of a build"
+        assert step.endswith("-exec touch --no-dereference --date=2000-01-01T00:00:00Z {} +")
+
+
+def test_the_labels_say_what_the_project_says_and_on_what_the_image_was_built() -> None:
+    ((_, given),) = [(name, rest) for name, rest in last_stage() if name == "LABEL"]
+    labels = dict(word.split("=", 1) for word in shlex.split(given))
+    assert {name.removeprefix("org.opencontainers.image."): text for name, text in labels.items()} == {
+        "title": PROJECT["name"],
+        "description": PROJECT["description"],
+        "version": PROJECT["version"],
+        "licenses": PROJECT["license"],
+        "base.name": "$PYTHON_IMAGE",
+        "base.digest": "$PYTHON_DIGEST",
+    }
 
 
 def test_the_image_runs_as_the_user_of_the_pods_and_needs_no_shell() -> None:
@@ -180,3 +213,73 @@ def test_the_makefile_writes_every_requirements_file_that_the_image_uses() -> No
     used = {Path(path).name for path in copied() if path.startswith(".ci/")}
     assert used == {"requirements-runtime.txt", "requirements-build.txt"}
     assert all(f"-o .ci/{name}" in makefile for name in used)
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> StandIns:
+    """A Docker that builds nothing: its registry has the base, and every container works."""
+    programs = StandIns(tmp_path)
+    programs.add("docker", f'case "$*" in *"imagetools inspect"*) echo {DIGEST};; create*) echo made;; esac')
+    return programs
+
+
+def builds(docker: StandIns) -> list[list[str]]:
+    return [shlex.split(call) for call in docker.calls("docker buildx build")]
+
+
+def options(build: list[str], name: str) -> set[str]:
+    return {given for option, given in pairwise(build) if option == name}
+
+
+def test_an_image_is_tried_as_kubernetes_runs_it_before_it_is_pushed_with_its_attestations(docker: StandIns) -> None:
+    done = docker.run("k8s/deploy/image.sh", PUSH="1", IMAGE="registry.example/jobrelay")
+    assert done.returncode == 0, done.stderr
+    loaded, pushed = builds(docker)
+    reference = f"registry.example/jobrelay:{VERSION}"
+    assert {"--load", "--provenance=false", "--sbom=false"} <= set(loaded)
+    assert {"--provenance=mode=max", "--sbom=true"} <= set(pushed)
+    assert options(pushed, "--platform") == {"linux/amd64,linux/arm64"}
+    assert options(pushed, "--output") == {f"type=image,name={reference},push=true,rewrite-timestamp=true"}
+    for build in (loaded, pushed):
+        assert options(build, "--build-arg") == {
+            "PYTHON_IMAGE=python:3.14-slim-trixie",
+            f"PYTHON_DIGEST={DIGEST}",
+        }
+    calls = docker.calls()
+    tried = [call for call in calls if call.startswith("docker run")]
+    assert [call.split(reference)[1].split() for call in tried] == [
+        ["--version"],
+        ["check", "--broker", "nats://broker:4222"],
+    ]
+    assert all("--network none --read-only --cap-drop ALL --security-opt no-new-privileges" in call for call in tried)
+    assert max(map(calls.index, tried)) < calls.index(shlex.join(pushed)), "what does not run is not pushed"
+
+
+def test_without_a_registry_the_release_is_an_archive_for_the_platforms_that_are_named(
+    docker: StandIns, tmp_path: Path
+) -> None:
+    shutil.copytree(DEPLOY, tmp_path / "k8s" / "deploy")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    done = docker.run(str(tmp_path / "k8s/deploy/image.sh"), PLATFORMS="linux/arm64", PYTHON_DIGEST=OTHER)
+    assert done.returncode == 0, done.stderr
+    _, archived = builds(docker)
+    archive = f"dist/jobrelay-{VERSION}.oci.tar"
+    assert options(archived, "--output") == {f"type=oci,dest={archive},rewrite-timestamp=true"}
+    assert options(archived, "--platform") == {"linux/arm64"}
+    assert f"PYTHON_DIGEST={OTHER}" in options(archived, "--build-arg")
+    assert not docker.calls("docker buildx imagetools"), "the digest that is named is the one that is used"
+    assert archive in done.stderr
+
+
+def test_no_image_without_a_digest_nor_without_docker(docker: StandIns, tmp_path: Path) -> None:
+    refused = docker.run("k8s/deploy/image.sh", PYTHON_DIGEST="latest")
+    assert (refused.returncode, builds(docker)) == (1, [])
+    assert refused.stderr == "image: PYTHON_DIGEST has to be sha256: and 64 hex digits, not 'latest'\n"
+    docker.add("docker", '[ "$1" != info ]')
+    silent = docker.run("k8s/deploy/image.sh")
+    assert (silent.returncode, silent.stderr) == (1, "image: no Docker answers: start it, or name one in DOCKER_HOST\n")
+    (tmp_path / "none").mkdir()
+    none = StandIns(tmp_path / "none")
+    none.borrow("bash", "dirname", "sed")
+    missing = none.run("bash", "k8s/deploy/image.sh", path="")
+    assert (missing.returncode, missing.stderr) == (1, 'image: docker is missing. See "The image" in k8s/README.md\n')
