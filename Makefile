@@ -17,7 +17,7 @@ READY := $(VENV)/.ready
 COMPILED := $(VENV)/.compiled
 IN := $(if $(filter containers,$(SERVICES)),$(BIN)/python -m tests.containers)
 
-.PHONY: demo test check servers coverage docs e2e bench soak chaos rabbitmq postgresql chromium dist requirements clean
+.PHONY: demo test check servers coverage docs e2e bench soak chaos rabbitmq postgresql chromium dist image kind kind-delete requirements clean
 
 demo: $(READY) $(filter rabbitmq,$(BROKER))
 	$(BIN)/jobrelay demo --broker $(BROKER)
@@ -123,6 +123,17 @@ $(COMPILED): $(READY)
 # Wheel and sdist, the same bytes wherever and whenever they are built: by the pinned build backend, hence no isolation.
 dist: $(READY)
 	$(BIN)/python -m build --no-isolation
+
+# The image, with SBOM and provenance, by Docker's buildx; PUSH=1 IMAGE=registry.example/jobrelay puts it there. k8s/README.md
+# has the other variables, also those of `kind`: a cluster in containers of this machine, with jobrelay and all it needs.
+image:
+	k8s/deploy/image.sh
+
+kind:
+	k8s/deploy/kind/start.sh
+
+kind-delete:
+	k8s/deploy/kind/start.sh delete
 
 # Resolve the pinned requirements anew, and with them what the image gets: the same versions.
 COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --quiet --no-emit-index-url --no-emit-find-links

@@ -47,6 +47,7 @@ MODELS = {
     "ConfigMap": "V1ConfigMap",
     "NetworkPolicy": "V1NetworkPolicy",
     "PersistentVolumeClaim": "V1PersistentVolumeClaim",
+    "StatefulSet": "V1StatefulSet",
     "Ingress": "V1Ingress",
 }
 
