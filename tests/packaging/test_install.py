@@ -18,10 +18,16 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
+from tests.docs.pages import Page
 from tests.packaging.building import Built
 from tests.paths import ROOT
 
-DEMO = "uvx --from 'jobrelay[local]' jobrelay demo"
+CODE = "\n".join(Page(ROOT / "README.md").code("sh"))
+EXPORT, DEMO, INSTALL = (
+    next(line.partition("#")[0].strip() for line in CODE.splitlines() if line.startswith(begin))
+    for begin in ("export UV_FIND_LINKS", "uvx ", "pipx install ")
+)
+"""README's lines, word for word."""
 INSTALLED = """
 from importlib.metadata import files
 print(next(file for file in files("jobrelay") if file.name == "RECORD").read_text(), end="")
@@ -125,7 +131,7 @@ def bare(machine: Machine) -> Path:
 @pytest.mark.slow
 def test_the_demo_runs_from_the_wheel_alone(machine: Machine) -> None:
     assert shutil.which("jobrelay", path=machine.path) is None
-    done = machine.run("sh", "-c", DEMO)
+    done = machine.run("sh", "-c", f"cd {machine.root} && {EXPORT} && cd && {DEMO}", UV_FIND_LINKS="")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert re.fullmatch(r"All as expected, \d+ s\. Nothing is left running\.", lines[-1])
@@ -134,6 +140,15 @@ def test_the_demo_runs_from_the_wheel_alone(machine: Machine) -> None:
     for only_in_a_clone in (str(ROOT), "make ", "events/", ".venv", "k8s/"):
         assert only_in_a_clone not in done.stdout
     assert {path.name for path in machine.home.iterdir()} <= {".cache", ".config", ".local"}, "uv's own"
+
+
+def test_an_installation_for_nats_has_what_it_needs_for_that(machine: Machine) -> None:
+    # uv in place of pipx, which would bring pip.
+    install = INSTALL.replace("pipx install", "uv tool install")
+    assert install != INSTALL
+    done = machine.run("sh", "-c", f"{install} && ~/.local/bin/jobrelay check --broker nats://{NOWHERE}")
+    assert done.returncode == 0, done.stderr
+    assert "JOBRELAY_SOURCES" in done.stdout
 
 
 def test_what_ran_is_the_wheel_that_was_built(machine: Machine) -> None:
