@@ -86,6 +86,12 @@
 {{- if not (has $console.database (list "memory" "sqlite" "postgresql")) }}
 {{- fail (printf "console.database: memory, sqlite or postgresql expected, not %s" $console.database) }}
 {{- end }}
+{{- if and $console.enabled (eq $console.database "sqlite") }}
+{{- $most := $given.JOBRELAY_HISTORY_MAX_BYTES | default "10737418240" }}
+{{- if le (include "jobrelay.bytes" $console.storage.size | float64) ($most | float64) }}
+{{- fail (printf "console.storage.size: more than settings.JOBRELAY_HISTORY_MAX_BYTES (%s) expected, not %s" $most $console.storage.size) }}
+{{- end }}
+{{- end }}
 {{- range $part := list "ingress" "oauth2Proxy" }}
 {{- if and (index $console $part).enabled (not $console.enabled) }}
 {{- fail (printf "console.%s.enabled: needs console.enabled" $part) }}
@@ -103,4 +109,18 @@
 {{- fail (printf "settings.JOBRELAY_UI_ADDRESS: port 8081 expected, which the Service leads to, not %s" .) }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* A quantity such as 12Gi in bytes. */}}
+{{- define "jobrelay.bytes" -}}
+{{- $bytes := regexFind `^[0-9.]+` . | float64 }}
+{{- $unit := regexFind `[a-zA-Z]*$` . }}
+{{- range $power, $prefix := list "k" "M" "G" "T" "P" "E" }}
+{{- if hasPrefix (lower $prefix) (lower $unit) }}
+{{- range until (add1 $power | int) }}
+{{- $bytes = mulf $bytes (ternary 1024 1000 (hasSuffix "i" $unit)) }}
+{{- end }}
+{{- end }}
+{{- end -}}
+{{ printf "%.0f" $bytes }}
 {{- end }}

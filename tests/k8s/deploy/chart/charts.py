@@ -13,6 +13,7 @@ from tests.paths import DEPLOY
 Values = dict[str, Any]
 
 CHART = DEPLOY / "chart"
+ROLES = ("handler", "controller", "console")
 OVERLAY: Mapping[str, Values] = {"nats": {}, "rabbitmq": {"broker": {"kind": "rabbitmq"}}}
 COMPONENT: Mapping[str, Values] = {
     "broker-tls": {"broker": {"tls": {"enabled": True}}},
@@ -70,6 +71,16 @@ def made(values: Values, *, namespace: str = NAMESPACE) -> Objects:
         if path.endswith(".yaml"):
             found += _objects(text)
     return by_name(found, namespace)
+
+
+def of_kind(objects: Objects, kind: str) -> list[Object]:
+    return [manifest for manifest in objects.values() if manifest["kind"] == kind]
+
+
+def pod(objects: Objects, role: str) -> Object:
+    """The pod of a role's Deployment."""
+    spec: Object = objects[f"Deployment/jobrelay-{role}"]["spec"]["template"]["spec"]
+    return spec
 
 
 def data_of_settings(values: Values, *, namespace: str = NAMESPACE) -> dict[str, str]:
