@@ -37,14 +37,24 @@ def refuse(form: str | None) -> None:
 def _show(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if not wanted or context.resilient_parsing:
         return
-    form = context.params.get("form")
+    _print(context.params.get("form"))
+    context.exit()
+
+
+def _print(form: str | None) -> None:
     if form is None:
         from handler import version
 
         click.echo(f"{NAME} {version()}")
+        return
+    from handler.commands.version import facts
+
+    if form == "json":
+        import json
+
+        # Without what else prints documents: it imports YAML, which takes as long as all of this.
+        click.echo(json.dumps(facts(), separators=(",", ":")))
     else:
         from handler.commands.showing.output import write
-        from handler.commands.version import facts
 
         write(form, facts())
-    context.exit()

@@ -5,7 +5,6 @@ from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from handler import version
 from handler.commands.completing.asked import Asked
 from handler.commands.completing.offers import MOST, Offer, chosen, dated, fits
 from handler.commands.environment import variables_of
@@ -45,7 +44,7 @@ async def _from_cluster(reach: Reach, asked: Asked, found: list[Offer]) -> None:
         kubeconfig=reach.kubeconfig,
         context=reach.kube_context,
         environ=asked.options.environ,
-        user_agent=f"jobrelay-completion/{version()}",
+        user_agent="jobrelay-completion",
     )
     async with access as glance:
         await from_cluster(glance, reach, asked, found)
