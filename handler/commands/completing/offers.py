@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
+from os.path import commonprefix
 
 from handler.operations.wording import duration
 
@@ -37,8 +38,16 @@ def dated(value: str, *, about: str, time_: float) -> Offer:
 
 
 def chosen(offers: Iterable[Offer]) -> list[Offer]:
-    """Each value once, with what is said of the last one of it; the last ones first."""
-    return [*_chosen(offers)][:MOST]
+    """Each value once, with what is said of the last one of it; the last ones first.
+
+    Of too many, one that begins otherwise is among those that are left: a shell types what all of them begin with.
+    """
+    found = [*_chosen(offers)]
+    left, others = found[:MOST], found[MOST:]
+    if others:
+        shared = commonprefix([offer.value for offer in left])  # noqa: RUF071 - as a shell compares them
+        left[-1] = next((other for other in others if not other.value.startswith(shared)), left[-1])
+    return left
 
 
 def _chosen(offers: Iterable[Offer]) -> Iterator[Offer]:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -16,8 +17,10 @@ import pytest
 
 from events.names import Annotation
 from events.phases import Phase
+from handler.commands.completing.asked import Asked
+from handler.commands.completing.cluster import from_cluster
 from handler.commands.completing.offers import MOST, Offer, chosen, dated
-from handler.commands.environment import DEV_DIRECTORY, Local
+from handler.commands.environment import DEV_DIRECTORY, Local, Options
 from handler.history.base import PodRun
 from handler.operations.jobs import pods_in
 from handler.settings import connections
@@ -200,7 +203,29 @@ def test_settings_mean_what_they_mean_to_the_commands(environ: dict[str, str]) -
 def test_the_last_ones_come_first_and_each_once() -> None:
     offers = [Offer(value=value, help=str(time), time=time) for value, time in (("a", 1), ("b", 3), ("a", 2))]
     assert [(offer.value, offer.help) for offer in chosen(offers)] == [("b", "3"), ("a", "2")]
-    assert len(chosen(Offer(value=str(number)) for number in range(MOST + 1))) == MOST
+
+
+def test_of_too_many_what_they_share_stays_what_all_of_them_share() -> None:
+    offers = [Offer(value=f"invoice-{number}", time=number) for number in range(1, 2 * MOST)]
+    left = chosen([*offers, Offer(value="import", time=0)])
+    assert len(left) == MOST
+    assert [offer.value for offer in left if not offer.value.startswith("invoice-")] == ["import"]
+    assert chosen(offers) == sorted(offers, key=attrgetter("time"), reverse=True)[:MOST]
+
+
+async def test_what_is_known_when_the_time_is_over_is_offered() -> None:
+    async def get(target: str, _: str) -> bytes:
+        if "continue" in target or "cronjobs" in target:
+            await asyncio.Event().wait()
+        item = {"metadata": {"name": "x", "annotations": {Annotation.ID: "known", Annotation.SOURCE: "/a"}}}
+        return orjson.dumps({"metadata": {"continue": "more"}, "items": [item]})
+
+    asked = Asked(what="requests", beginning="", options=Options())
+    found: list[Offer] = []
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await from_cluster(Glance(get, default_namespace="default"), Reach.from_env({}), asked, found)
+    assert [offer.value for offer in found] == ["known"]
 
 
 def test_what_is_said_of_a_value_is_plain() -> None:
