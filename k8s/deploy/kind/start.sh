@@ -112,10 +112,14 @@ start() {
   # They do not notice that the image is another one by the same name.
   [[ -z $former ]] || kubectl -n jobrelay rollout restart deployment
   ready jobrelay deployment/jobrelay-controller deployment/jobrelay-handler deployment/jobrelay-console
-  kubectl -n jobrelay exec deployment/jobrelay-controller -- jobrelay check --connect
+  # The youngest: another one may be on its way out.
+  local pod
+  pod=$(kubectl -n jobrelay get pods -l app.kubernetes.io/component=controller \
+    --sort-by=.metadata.creationTimestamp -o name | tail -n 1)
+  kubectl -n jobrelay exec "$pod" -- jobrelay check --connect
 
   say "A request: $request"
-  kubectl -n jobrelay exec -i deployment/jobrelay-controller -- \
+  kubectl -n jobrelay exec -i "$pod" -- \
     timeout 300 jobrelay submit - --id "demo-$(date +%s)" --watch <"$request" ||
     fail "the request did not succeed: its events are above. KUBECONFIG=$kubeconfig kubectl -n jobrelay get jobs,pods,events"
 

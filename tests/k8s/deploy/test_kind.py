@@ -23,6 +23,7 @@ from tests.paths import DEPLOY, ROOT
 
 KIND = DEPLOY / "kind"
 DIGEST = "sha256:" + 64 * "a"
+PODS = "pod/jobrelay-controller-old\npod/jobrelay-controller-new"
 
 
 def nats() -> Objects:
@@ -103,7 +104,12 @@ def machine(tmp_path: Path) -> StandIns:
         f'case "$1 $2" in "create cluster") touch {made};; "get clusters") [ ! -e {made} ] || echo jobrelay;; esac',
     )
     programs.add("docker", f'case "$*" in *"imagetools inspect"*) echo {DIGEST};; esac')
-    programs.add("kubectl", 'case "$*" in *"get secret"*) exit 1;; *"get deployment"*) cat "$DEPLOYMENTS";; esac')
+    asked = [
+        '*"get secret"*) exit 1;;',
+        '*"get deployment"*) cat "$DEPLOYMENTS";;',
+        '*"get pods"*) echo "$PODS";;',
+    ]
+    programs.add("kubectl", f'case "$*" in {" ".join(asked)} esac')
     return programs
 
 
@@ -119,7 +125,7 @@ def start(tmp_path: Path) -> str:
 
 
 def test_each_thing_is_there_before_what_needs_it_and_no_wait_is_endless(machine: StandIns, start: str) -> None:
-    done = machine.run(start, DEPLOYMENTS="/dev/null")
+    done = machine.run(start, DEPLOYMENTS="/dev/null", PODS=PODS)
     assert done.returncode == 0, done.stderr
     calls = machine.calls()
     steps = [
@@ -135,8 +141,8 @@ def test_each_thing_is_there_before_what_needs_it_and_no_wait_is_endless(machine
         "kubectl -n jobrelay create secret generic jobrelay-page",
         "kubectl apply -k k8s/deploy/kind/keda",
         "kubectl -n jobrelay rollout status deployment/jobrelay-controller",
-        "kubectl -n jobrelay exec deployment/jobrelay-controller -- jobrelay check --connect",
-        "kubectl -n jobrelay exec -i deployment/jobrelay-controller -- timeout 300 jobrelay submit - ",
+        "kubectl -n jobrelay exec pod/jobrelay-controller-new -- jobrelay check --connect",
+        "kubectl -n jobrelay exec -i pod/jobrelay-controller-new -- timeout 300 jobrelay submit - ",
     ]
     found = [next(n for n, call in enumerate(calls) if call.startswith(step)) for step in steps]
     assert found == sorted(found)
@@ -151,7 +157,7 @@ def test_a_second_time_it_goes_on_with_the_cluster_and_replaces_the_pods(
 ) -> None:
     (tmp_path / "made").touch()
     (tmp_path / "deployments").write_text("deployment.apps/jobrelay-handler\n")
-    done = machine.run(start, KEDA="off", DEPLOYMENTS=str(tmp_path / "deployments"))
+    done = machine.run(start, KEDA="off", DEPLOYMENTS=str(tmp_path / "deployments"), PODS=PODS)
     assert done.returncode == 0, done.stderr
     calls = machine.calls()
     assert not [call for call in calls if call.startswith("kind create") or "keda" in call]
