@@ -11,7 +11,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from tests.long import EVERYTHING, LONG
 
-pytest_plugins = ["tests.tabling"]
+pytest_plugins = ["tests.alone", "tests.tabling"]
 TOGETHER = (
     "tests/e2e/",
     "tests/browser/",
