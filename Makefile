@@ -33,7 +33,8 @@ demo: $(READY) $(filter rabbitmq,$(BROKER))
 # Never against a developer's own cluster: that is what e2e is for. No test trusts a public authority, but aiohttp reads
 # them all, twice, in each of some hundred processes: 50 ms.
 test: $(READY)
-	@$(MAKE) --no-print-directory -j4 check $(COMPILED) servers others
+	@$(MAKE) --no-print-directory -j3 check $(COMPILED) servers
+	@$(MAKE) --no-print-directory others
 	env -u KUBECONFIG SSL_CERT_FILE=/dev/null $(IN) $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(COVERED)
 
 # On the other Pythons what needs no other process, and so takes least: it differs between Pythons most.
