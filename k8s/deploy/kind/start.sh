@@ -72,7 +72,8 @@ ready() {
   local namespace=$1
   for workload in "${@:2}"; do
     kubectl -n "$namespace" rollout status "$workload" --timeout 300s && continue
-    kubectl -n "$namespace" get pods,events >&2 || true
+    kubectl -n "$namespace" get pods >&2 || true
+    kubectl -n "$namespace" get events --sort-by=.lastTimestamp 2>&1 | tail -n 15 >&2 || true
     fail "$workload in $namespace is not ready after five minutes: see the pods and events above, and
   KUBECONFIG=$kubeconfig kubectl -n $namespace logs $workload --all-containers"
   done

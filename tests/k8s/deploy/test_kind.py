@@ -166,12 +166,11 @@ def test_a_second_time_it_goes_on_with_the_cluster_and_replaces_the_pods(
 
 
 def test_what_does_not_become_ready_is_shown(machine: StandIns, start: str) -> None:
-    machine.add(
-        "kubectl", 'case "$*" in *"status statefulset/nats"*) exit 1;; *"get pods,events"*) echo Pending;; esac'
-    )
+    shown = '*"get pods"*) echo Pending;; *"get events"*) echo FailedScheduling;;'
+    machine.add("kubectl", f'case "$*" in *"status statefulset/nats"*) exit 1;; {shown} esac')
     done = machine.run(start)
     assert done.returncode == 1
-    assert "Pending" in done.stderr
+    assert "Pending\nFailedScheduling\n" in done.stderr
     assert "statefulset/nats in nats is not ready after five minutes" in done.stderr
     assert not [call for call in machine.calls("kubectl") if "jobrelay" in call]
 
