@@ -1,26 +1,6 @@
 {{/* Fails for values that contradict each other. What a setting may be is told by values.schema.json, and by `jobrelay check`. */}}
 {{- define "jobrelay.check" -}}
 {{- $given := include "jobrelay.data" . | fromJson }}
-{{- $settings := .Values.settings }}
-{{- if not (has .Values.broker.kind (list "nats" "rabbitmq")) }}
-{{- fail (printf "broker.kind: nats or rabbitmq expected, not %s" .Values.broker.kind) }}
-{{- end }}
-{{- range $name := keys .Values.env | sortAlpha }}
-{{- if hasPrefix "JOBRELAY_" $name }}{{ fail (printf "env.%s: that is a setting: name it under settings" $name) }}{{ end }}
-{{- end }}
-{{- range $name := keys $settings | sortAlpha }}
-{{- if not (hasPrefix "JOBRELAY_" $name) }}
-{{- fail (printf "settings.%s: names of settings begin with JOBRELAY_; other variables go under env" $name) }}
-{{- end }}
-{{- end }}
-{{- range $name, $value := dict
-  "JOBRELAY_ROLE" "each Deployment has its own"
-  "JOBRELAY_FUNCTIONS" "they are under functions"
-  "JOBRELAY_HISTORY" "choose console.database; the URL of a PostgreSQL server is in console.historySecret"
-  "JOBRELAY_UI_TOKEN_FILE" "the token is in console.pageSecret"
-  "JOBRELAY_UI_SECRET_FILE" "the key is in console.pageSecret" }}
-{{- if hasKey $settings $name }}{{ fail (printf "settings.%s: %s" $name $value) }}{{ end }}
-{{- end }}
 {{- $address := $given.JOBRELAY_HTTP_ADDRESS | default "127.0.0.1:8080" }}
 {{- if or (not (hasSuffix ":8080" $address)) (regexMatch `^(127\.|localhost:|\[::1\])` $address) }}
 {{- fail (printf "settings.JOBRELAY_HTTP_ADDRESS: 0.0.0.0:8080 or [::]:8080 expected, where probes and Prometheus ask, not %s" $address) }}
@@ -83,9 +63,6 @@
 {{- define "jobrelay.check.console" -}}
 {{- $console := .Values.console }}
 {{- $given := include "jobrelay.data" . | fromJson }}
-{{- if not (has $console.database (list "memory" "sqlite" "postgresql")) }}
-{{- fail (printf "console.database: memory, sqlite or postgresql expected, not %s" $console.database) }}
-{{- end }}
 {{- if and $console.enabled (eq $console.database "sqlite") }}
 {{- $most := $given.JOBRELAY_HISTORY_MAX_BYTES | default "10737418240" }}
 {{- if le (include "jobrelay.bytes" $console.storage.size | float64) ($most | float64) }}

@@ -1,16 +1,11 @@
 """Values that contradict each other are refused, by a message that names them."""
 
-import shutil
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 
 from handler.settings.admission import LIMITS
 from handler.settings.settings import InvalidSettings, Settings
-from tests.docs.chart.settings import OF_THE_CHART
 from tests.docs.settings import variable_of
-from tests.k8s.deploy.chart.charts import CHART, Values, helm, made, values_of
+from tests.k8s.deploy.chart.charts import Values, helm, made, values_of
 from tests.k8s.deploy.manifests import NAMESPACE
 
 BOTH = "nats://nats:4222,amqp://rabbitmq"
@@ -61,35 +56,6 @@ def test_a_contradiction_is_refused_by_name(values: Values, named: str) -> None:
     with pytest.raises(helm().HelmError) as refused:
         made(values)
     assert named in str(refused.value)
-
-
-UNKNOWN: list[tuple[Values, str]] = [
-    ({"broker": {"kind": "kafka"}}, "broker.kind: nats or rabbitmq expected, not kafka"),
-    ({"console": {"enabled": True, "database": "mysql"}}, "console.database: memory, sqlite or postgresql expected"),
-    ({"env": {"JOBRELAY_IMAGES": "*"}}, "env.JOBRELAY_IMAGES: that is a setting"),
-    ({"settings": {"OTEL_SERVICE_NAME": "x"}}, "settings.OTEL_SERVICE_NAME: names of settings begin with JOBRELAY_"),
-    *(({"settings": {variable_of(name): "/x"}}, f"settings.{variable_of(name)}: ") for name in OF_THE_CHART),
-]
-
-
-@pytest.fixture(scope="module")
-def without_schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    directory = tmp_path_factory.mktemp("chart") / "jobrelay"
-    shutil.copytree(CHART, directory, ignore=shutil.ignore_patterns("values.schema.json"))
-    with helm().Chart.load(directory) as chart:
-        yield chart
-
-
-@pytest.mark.parametrize(("values", "message"), UNKNOWN, ids=lambda given: given if isinstance(given, str) else "")
-def test_what_the_schema_refuses_the_templates_refuse_with_advice(
-    values: Values, message: str, without_schema: Any
-) -> None:
-    """Helm can be told to skip the schema."""
-    with pytest.raises(helm().HelmError):
-        made(values)
-    with pytest.raises(helm().HelmError) as refused:
-        without_schema.render(values, name="jobrelay", namespace=NAMESPACE)
-    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize("values", [{variable_of(limit): "5"} for limit in LIMITS] + [{"JOBRELAY_ADMISSION": "always"}])
