@@ -34,7 +34,9 @@ class Built:
     def unpack(self, into: Path) -> Path:
         """Unpack the sdist. Returns the folder that it makes."""
         with tarfile.open(self.sdist) as archive:
-            archive.extractall(into, filter="data")
+            # Python 3.11.2, which Debian has, knows no filters.
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)
+            archive.extractall(into)
         (folder,) = into.iterdir()
         return folder
 
