@@ -30,8 +30,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("alone"):
-        chosen = [item for item in items if not _takes_long(item) and all(map(_is_alone, _fixtures_of(item)))]
-        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        chosen, others = list[pytest.Item](), list[pytest.Item]()
+        for item in items:
+            is_chosen = not _takes_long(item) and all(map(_is_alone, _fixtures_of(item)))
+            (chosen if is_chosen else others).append(item)
+        config.hook.pytest_deselected(items=others)
         items[:] = chosen
 
 
