@@ -319,7 +319,7 @@ class Topology(Protocol):
         ...
 
     async def depth(self) -> Mapping[Topic, Depth]:
-        """Of each request lane, of control, and of the dead letters (`ready` only)."""
+        """Of each request lane, of control, and of the dead letters (`ready` only), as far as the broker tells us."""
         ...
 
     async def fill(self) -> Mapping[Kind, float]:

@@ -118,11 +118,19 @@ class Declarer:
             raise
 
     async def depth(self, unsettled: Mapping[Topic, int]) -> Mapping[Topic, Depth]:
-        """See the port. AMQP does not say what is delivered: `unsettled` is what this process has."""
+        """See the port. AMQP does not say what is delivered: `unsettled` is what this process has.
+
+        From 4.2.6 on RabbitMQ tells of a queue only those who may do something with it: the others are left out.
+        """
         depths: dict[Topic, Depth] = {}
         async with calling(self._connection) as calls:
             for topic in (*lanes_of(Kind.REQUESTS), Topic(Kind.CONTROL), Topic(Kind.DEAD)):
-                ready = await _waiting(calls, self._names.queue(topic))
+                try:
+                    ready = await _waiting(calls, self._names.queue(topic))
+                except ServerRefused as error:
+                    if error.code != _FORBIDDEN:
+                        raise
+                    continue
                 depths[topic] = Depth(ready=ready, unsettled=unsettled.get(topic, 0))
         return depths
 
@@ -133,7 +141,7 @@ async def _waiting(calls: Calls, queue: str) -> int:
 
 
 async def _lacks(calls: Calls, item: Item) -> str:
-    """How to call it if it is missing, or down; empty if it is there. Creates nothing."""
+    """How to call it if it is missing, or down; empty if it is there, or not for this user to know. Creates nothing."""
     try:
         if isinstance(item, Queue):
             await _waiting(calls, item.name)
@@ -143,7 +151,8 @@ async def _lacks(calls: Calls, item: Item) -> str:
         if error.code == _MISSING:
             # For a queue without a living leader the server replies with this code too, in other words.
             return called(item) if _NONE.search(error.text) else f"{called(item)} (down)"
-        raise
+        if error.code != _FORBIDDEN:
+            raise
     return ""
 
 
