@@ -12,8 +12,17 @@ from pathlib import Path
 import pytest
 from hypothesis import is_hypothesis_test
 
-_STARTERS = ("adapters.servers", "handler.local", "k8s.devcluster.server", "playwright", "subprocess")
+_STARTERS = (
+    "adapters.servers",
+    "handler.local",
+    "k8s.devcluster.loops",
+    "k8s.devcluster.server",
+    "playwright",
+    "subprocess",
+)
 """Or a whole cluster in this process, which takes as long."""
+_OF_FILES = (Path("tests/docs"), Path("tests/k8s/deploy"))
+"""What these compare is the same on every Python: documents, manifests, the chart."""
 _STARTS = ("create_subprocess_exec", "create_subprocess_shell")
 _MARKS = ("broker", "kubectl", "slow")
 
@@ -23,9 +32,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    if not config.getoption("alone") or not collection_path.name.startswith("test_"):
+    if not config.getoption("alone"):
         return None
-    return not _is_alone(collection_path) or None
+    if collection_path.relative_to(config.rootpath) in _OF_FILES:
+        return True
+    return (collection_path.name.startswith("test_") and not _is_alone(collection_path)) or None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
