@@ -13,7 +13,7 @@ import msgspec
 WANTED_SECONDS = 600.0
 """A service that has asked for a place within this time wants places, whether it has any or not."""
 _MOST_NAMED = 8
-"""Services that the leader names at most: more than can hold a quarter each of what may wait."""
+"""Services that the leader names at most. Where there are more, each of the others holds less than an eighth."""
 _NOBODY = "/"
 """No service is called so."""
 
@@ -53,13 +53,12 @@ def half_of(places: int) -> int:
     return max(1, places // 2)
 
 
-def named(held: Mapping[str, int], places: int) -> dict[str, int]:
-    """The services that others have to know of: the one that holds most, and each that holds a quarter of the places.
+def named(held: Mapping[str, int]) -> dict[str, int]:
+    """The services that hold most: with what they take next, these may be beyond their half, which others have to know.
 
     Few, however many services there are: they go onto the Lease.
     """
-    most = Counter(held).most_common(_MOST_NAMED)
-    return dict(most[:1] + [(service, number) for service, number in most[1:] if 4 * number >= places])
+    return dict(Counter(held).most_common(_MOST_NAMED))
 
 
 class Places:

@@ -221,7 +221,7 @@ class Admitting:
                 queued[service] += number
             elif place is Standing.SUSPENDED:
                 waiting[service] += number
-        shares = Shares(queued=named(queued, self._max_queued), waiting=named(waiting, self._max_waiting))
+        shares = Shares(queued=named(queued), waiting=named(waiting))
         return Counts(queued=queued.total(), waiting=waiting.total(), active=len(self._active), shares=shares)
 
     def _waits_otherwise(self, key: Key) -> bool:
