@@ -119,8 +119,9 @@ def rows_of_the_page(directory: Path) -> list[dict[str, Any]]:
     local = Local.find(directory)
     assert local is not None
     url = f"{local.page}api/v1/requests"
-    with pytest.raises(HTTPError, match="401"):
+    with pytest.raises(HTTPError, match="401") as refused:
         urlopen(url, timeout=PATIENCE)
+    refused.value.close()
     asked = Request(url, headers={"Authorization": f"Bearer {local.token}"})
     with urlopen(asked, timeout=PATIENCE) as answer:
         found: list[dict[str, Any]] = json.loads(answer.read())["requests"]
