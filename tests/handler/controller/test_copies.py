@@ -149,7 +149,7 @@ async def test_a_copy_takes_no_room_and_satisfies_no_dependency(
     script = f'mkdir "{tmp_path}/first" || exec sleep 600; {waits_for(tmp_path / "go")}'
     async with running(broker, cluster, max_active=1) as client:
         await client.publish(make_request("real", script=script))
-        await client.reached("real", "started")
+        await until(lambda: _is_there(tmp_path / "first"))
         for name in ("runs", "fails"):
             await cluster.create_job(copy_of(await job_of(cluster, "real"), name))
             await let_go(cluster, name)
@@ -160,6 +160,10 @@ async def test_a_copy_takes_no_room_and_satisfies_no_dependency(
         (tmp_path / "go").touch()
         assert phase_of(await client.ended("dependent")) == "succeeded"
         assert (await cluster.read_job("default", "runs"))["status"]["active"] == 1
+
+
+async def _is_there(path: Path) -> bool:
+    return path.exists()
 
 
 async def _has_failed(cluster: Cluster, name: str) -> bool:
