@@ -194,7 +194,7 @@ async def test_a_job_without_a_decision_yet_counts_as_waiting_for_room(cluster: 
     assert json.loads(admitting.counts() or "") == {"queued": 1, "waiting": 1, "active": 1, "shares": shares}
     comes("new", "a")
     comes("newer", "a")
-    shares["queued"] = {"a": 2}  # a service with one of 1000 places matters to no handler
+    shares["queued"] = {"a": 2, "": 1}
     assert json.loads(admitting.counts() or "") == {"queued": 3, "waiting": 1, "active": 1, "shares": shares}
 
 
