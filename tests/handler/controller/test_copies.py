@@ -1,5 +1,6 @@
 """A copy of a Job of ours has its labels, annotations and finalizer, and is no request's Job all the same."""
 
+import asyncio
 import copy
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,7 @@ async def test_a_copy_takes_no_room_and_satisfies_no_dependency(
 
 
 async def _is_there(path: Path) -> bool:
-    return path.exists()
+    return await asyncio.to_thread(path.exists)
 
 
 async def _has_failed(cluster: Cluster, name: str) -> bool:
