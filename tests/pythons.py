@@ -12,7 +12,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from tests.paths import ROOT
+
 ANSWER_SECONDS = 20.0
 _ASK = "import sys, ssl, sqlite3, venv; print('%d.%d.%d' % sys.version_info[:3])"
 """A shim of pyenv may be there for a version that is not, and a Python may lack what Debian has in other packages."""

@@ -3,15 +3,14 @@
 import click
 
 from events.names import DEFAULT_INSTANCE
+from handler.cli.options import DOCUMENTS
 from handler.commands.errors import Misuse
-
-FORMATS = click.Choice(["json", "yaml"])
 
 
 @click.command()
 @click.argument("name", type=click.Choice(["request", "lifecycle", "control", "functions"]))
 @click.option("--data", is_flag=True, help="Only of the event's data.")
-@click.option("-o", "--output", "form", type=FORMATS, default="json", help="Format of what is printed.")
+@click.option("-o", "--output", "form", type=DOCUMENTS, default="json", help="Format of what is printed.")
 def schema(name: str, data: bool, form: str) -> int:
     """Print the JSON Schema (2020-12) of events, or of the file of functions.
 
@@ -29,7 +28,7 @@ def schema(name: str, data: bool, form: str) -> int:
 
 @click.command()
 @click.option("--instance", metavar="NAME", default=DEFAULT_INSTANCE, help="Installation.", show_default=True)
-@click.option("-o", "--output", "form", type=FORMATS, default="yaml", help="Format of what is printed.")
+@click.option("-o", "--output", "form", type=DOCUMENTS, default="yaml", help="Format of what is printed.")
 def asyncapi(instance: str, form: str) -> int:
     """Print an AsyncAPI 3.0 document: topics and events on both brokers."""
     from adapters.asyncapi import asyncapi as describe

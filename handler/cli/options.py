@@ -13,7 +13,8 @@ from handler.operations.times import read_duration, read_moment
 
 SERVERS = ("nats", "rabbitmq")
 """The keys of `adapters.servers.local.SERVERS`, which `--help` does without."""
-FORMATS = click.Choice(["table", "json", "yaml"])
+DOCUMENTS = click.Choice(["json", "yaml"])
+FORMATS = click.Choice(["table", *DOCUMENTS.choices])
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _CONNECTION = (

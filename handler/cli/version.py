@@ -5,17 +5,17 @@ from typing import Any, TypeVar
 
 import click
 
+from handler.cli.options import DOCUMENTS
 from handler.cli.program import NAME
 from handler.commands.errors import Misuse
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-FORMATS = click.Choice(["json", "yaml"])
 
 
 def versioned(command: Command) -> Command:
     """Add `--version` and its `-o`, in whichever order. A command that gets to run has `form` to refuse."""
     output = click.option(
-        "-o", "--output", "form", type=FORMATS, is_eager=True, help="With --version: all that belongs to it."
+        "-o", "--output", "form", type=DOCUMENTS, is_eager=True, help="With --version: all that belongs to it."
     )
     shown = click.option(
         "--version",

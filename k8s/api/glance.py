@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -26,7 +25,6 @@ _LIST_OF_METADATA = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, {
 _SECONDS = 5.0
 Get = Callable[[str, str], Awaitable[bytes]]
 """The body of the answer to a GET of this path and query, which are quoted, in this format."""
-Item = TypeVar("Item")
 
 
 class Labels(msgspec.Struct, gc=False):

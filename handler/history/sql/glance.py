@@ -9,10 +9,9 @@ from contextlib import closing
 from typing import Any
 from urllib.parse import quote
 
+from handler.history.sql.beginnings import LAST
 from handler.settings.reach import sqlite_path
 
-LAST = "\U0010ffff"
-"""Sorts after every text that begins like the one it is appended to."""
 _BUSY_SECONDS = 0.1
 _COLUMNS = "id, source, service, phase, updated"
 # Along an index each: by the last change, or by the id.

@@ -1,10 +1,9 @@
 """Whether a request that is in memory is one of those that a page would show. Pure; the same answers as `paging`."""
 
 from handler.history.base import Request, Tagged, Wanted
+from handler.history.sql.beginnings import LAST
 from handler.history.sql.columns import tags_of
 from handler.history.sql.values import clean, indexed
-
-_LAST = "\U0010ffff"
 
 
 class Matcher:
@@ -40,4 +39,4 @@ class Matcher:
             return False
         if self._source is not None and key.source != self._source:
             return False
-        return self._text is None or self._text <= key.id < self._text + _LAST
+        return self._text is None or self._text <= key.id < self._text + LAST

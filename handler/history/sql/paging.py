@@ -28,6 +28,7 @@ from sqlalchemy import (
 
 from events.phases import Phase
 from handler.history.base import BadCursor, Wanted
+from handler.history.sql.beginnings import LAST
 from handler.history.sql.tables import request, tag
 from handler.history.sql.values import clean, indexed
 
@@ -75,7 +76,6 @@ WINDOWS = 10
 """How often, before a page is handed out with less than was asked for."""
 FEW = 1000
 """Requests of a service, or with ids of the same beginning, that are looked at whatever else is asked of them."""
-_LAST = "\U0010ffff"
 SHOWN = tuple(column for column in request.c if column.name not in ("key", "tags"))
 """The columns that make a `Request`."""
 BRIEF = tuple(column for column in SHOWN if column.name != "result")
@@ -145,7 +145,7 @@ def values_of(wanted: Wanted, shape: Shape, place: Place) -> dict[str, Any]:
     if wanted.source is not None:
         values["source"] = clean(wanted.source)
     if wanted.text is not None:
-        values["text_end"] = values["text"] + _LAST
+        values["text_end"] = values["text"] + LAST
     return values | {
         "updated": place.updated,
         "pk": place.pk,
