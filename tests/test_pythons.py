@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.alone import _is_alone
-from tests.pythons import ROOT, found, supported
+from tests.paths import ROOT
+from tests.pythons import found, supported
 
 OURS = "{}.{}".format(*sys.version_info)
 
